@@ -13,7 +13,7 @@ use actors::model::{
     ContextId, ContextRecord, Delivery, Digest, FeedFlags, Head, InboundTransaction, Millis, Pdu, PduDraft, PduRef,
     PduState, PushFailure, ServerName, StoredPdu,
 };
-use actors::ports::{CommitPriority, Journal, Ownership, Ports, StoreReader};
+use actors::ports::{CommitPriority, ContextReader, Journal, Ownership, Ports, StoreReaders};
 use actors::router::{ActorRegistry, Router};
 use actors::testkit::{AllowAllPeers, ScriptedTransport, TestClock, TestDisk};
 use bytes::Bytes;
@@ -81,7 +81,7 @@ impl World {
         let away = |_| Box::pin(async { Err(PushFailure::Unreachable("a bench".to_owned())) }) as _;
         let ports = Ports {
             journal: store.clone(),
-            archive: store.clone(),
+            archive: StoreReaders::of(&store),
             transport: Arc::new(ScriptedTransport::new(away)),
             roster: Arc::new(AllowAllPeers(Arc::new(PeerLimits::default()))),
             ownership: store.clone(),

@@ -16,7 +16,7 @@ use actix_web::middleware::from_fn;
 use actix_web::web::{self, Data};
 use actors::gateway::Gateway;
 use actors::model::{Millis, Refusal, ServerName};
-use actors::ports::{Clock, PeerConfig, Ports};
+use actors::ports::{Clock, PeerConfig, Ports, StoreReaders};
 use actors::router::{ActorRegistry, Router};
 use tokio::sync::{oneshot, watch};
 
@@ -231,7 +231,7 @@ impl App {
 
     /// Peers with something unsent, and how many items that is.
     pub async fn backlog(&self) -> Vec<(ServerName, u64)> {
-        let behind = self.gateway.ports().archive.peers_with_backlog(Vec::new()).await.unwrap_or_else(|error| {
+        let behind = self.gateway.ports().archive.peers.peers_with_backlog(Vec::new()).await.unwrap_or_else(|error| {
             tracing::error!(%error, "what waits for peers cannot be told");
             Vec::new()
         });
@@ -296,10 +296,10 @@ async fn start_core(
         let built = opened.map(|store| {
             let shared = Arc::new(store.clone());
             let past = shared.clone();
-            let knowledge = StoreReferenceContext { us: us.clone(), archive: shared.clone(), roster: peers.clone() };
+            let knowledge = StoreReferenceContext { us: us.clone(), contexts: shared.clone(), roster: peers.clone() };
             let ports = Ports {
                 journal: Arc::new(LoggingJournal::new(shared.clone())),
-                archive: shared.clone(),
+                archive: StoreReaders::of(&shared),
                 transport: Arc::new(PeerTransport::new(egress, us.clone(), Arc::new(knowledge))),
                 roster: peers,
                 ownership: shared,

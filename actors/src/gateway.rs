@@ -245,7 +245,7 @@ impl Gateway {
 
     /// Returns the committed record of a context.
     pub fn record(&self, context: &ContextId) -> Result<ContextRecord, Refusal> {
-        let record = self.ports.archive.context_record(context).map_err(|error| {
+        let record = self.ports.archive.contexts.context_record(context).map_err(|error| {
             tracing::error!(%context, %error, "the context's row cannot be read");
             Refusal::OutcomeUnknown
         })?;
@@ -415,7 +415,7 @@ impl Gateway {
     pub async fn stored_status(&self, server: &ServerName) -> Result<PeerStatus, Refusal> {
         let limits = self.ports.roster.limits(server).unwrap_or_else(|| self.ports.roster.unlisted());
         self.ports.journal.barrier().committed().await.map_err(|_| Refusal::OutcomeUnknown)?;
-        let load = self.read(self.ports.archive.peer(server).await)?;
+        let load = self.read(self.ports.archive.peers.peer(server).await)?;
         let status = PeerMachine::new(self.ports.us.clone(), server.clone(), &limits, load).status();
         if !limits.listed && status.backlog == 0 {
             return Err(Refusal::UnknownPeer(server.clone()));

@@ -141,7 +141,7 @@ fn unknown(id: &str) -> ApiError {
 }
 
 async fn record(api: &AdminApi, id: &SubmissionId) -> Result<SubmissionRecord, ApiError> {
-    api.gateway.ports().archive.submission(id).await?.ok_or_else(|| unknown(id.as_str()))
+    api.gateway.ports().archive.submissions.submission(id).await?.ok_or_else(|| unknown(id.as_str()))
 }
 
 /// Items that wait are counted by their rows: where some left from the middle of a queue, the newest acknowledged index says
@@ -153,7 +153,7 @@ async fn find(api: &AdminApi, record: &SubmissionRecord, server: &ServerName) ->
     ports.journal.barrier().committed().await.map_err(|_| Refusal::OutcomeUnknown)?;
     let mut found = FoundItems::default();
     for (first, last) in record.runs(server) {
-        found.letters.extend(ports.archive.dead_letters(server, first, last).await?);
+        found.letters.extend(ports.archive.peers.dead_letters(server, first, last).await?);
         let after = acked.max(Index(first.0.saturating_sub(1)));
         let most = u32::try_from(last.since(after)).unwrap_or(u32::MAX);
         if most > 0 {

@@ -63,7 +63,7 @@ fn describe() {
 fn record(gateway: &Gateway) {
     let GatewayMetrics { peers, outbox_items, open_heads, heads_forgotten } = gateway.metrics();
     let roster = &gateway.ports().roster;
-    let feed = *gateway.ports().archive.feed_bounds().borrow();
+    let feed = *gateway.ports().archive.feed.feed_bounds().borrow();
     gauge!("fernpost_context_open_heads").set(open_heads);
     gauge!("fernpost_context_open_heads_max").set(roster.contexts().heads_max);
     counter!("fernpost_context_heads_forgotten_total").absolute(heads_forgotten);

@@ -64,7 +64,7 @@ pub(super) async fn shape(
 ) -> Result<HttpResponse, ApiError> {
     let now = api.gateway.ports().clock.now();
     let edges: Vec<Millis> = BUCKETS.iter().map(|(_, age)| Millis(now.0.saturating_sub(*age))).collect();
-    let behind = api.gateway.ports().archive.peers_with_backlog(vec![]).await?;
+    let behind = api.gateway.ports().archive.peers.peers_with_backlog(vec![]).await?;
     let after = asked.after.as_deref().unwrap_or("");
     let mut servers = behind.into_iter().filter(|server| server.as_str() > after).peekable();
     let (mut peers, mut looked_at) = (Vec::new(), 0);
@@ -103,7 +103,7 @@ pub(super) async fn acked(api: &AdminApi, server: &ServerName) -> Result<Index, 
     match api.gateway.peer(server).await {
         Ok(status) => Ok(status.acked),
         Err(Refusal::UnknownPeer(_) | Refusal::Faulty(_)) => {
-            let row = api.gateway.ports().archive.peer(server).await?.record;
+            let row = api.gateway.ports().archive.peers.peer(server).await?.record;
             Ok(row.map_or(Index(0), |row| row.outbound.acked))
         }
         Err(refusal) => Err(refusal.into()),

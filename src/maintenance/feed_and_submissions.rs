@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use actors::change::Change;
 use actors::model::{Millis, Position};
-use actors::ports::{ArchiveError, FeedPage, Fence, Ports, StoreReader, SubmissionsPage};
+use actors::ports::{ArchiveError, FeedPage, FeedReader, Fence, Ports, SubmissionsPage};
 
 use crate::maintenance::periodic;
 use crate::maintenance::periodic::{RoundError, commit};
@@ -37,7 +37,7 @@ fn before(now: Millis, age: Duration) -> Millis {
 
 async fn trim_feed(ports: &Ports, fence: Fence, before: Millis) -> Result<(), RoundError> {
     let mut trimmed_to = None;
-    while let Some(oldest) = oldest_to_trim(&*ports.archive, before).await? {
+    while let Some(oldest) = oldest_to_trim(&*ports.archive.feed, before).await? {
         // If a page did not remove the oldest event, further ones would not either.
         if trimmed_to == Some(oldest) {
             break;
@@ -49,12 +49,12 @@ async fn trim_feed(ports: &Ports, fence: Fence, before: Millis) -> Result<(), Ro
 }
 
 /// Returns the oldest event if it may be removed.
-async fn oldest_to_trim(archive: &dyn StoreReader, before: Millis) -> Result<Option<Position>, ArchiveError> {
-    let page = match archive.feed_after(Position(0), 1, 1).await? {
-        FeedPage::Gone { oldest } => archive.feed_after(Position(oldest.0.saturating_sub(1)), 1, 1).await?,
+async fn oldest_to_trim(feed: &dyn FeedReader, before: Millis) -> Result<Option<Position>, ArchiveError> {
+    let page = match feed.feed_after(Position(0), 1, 1).await? {
+        FeedPage::Gone { oldest } => feed.feed_after(Position(oldest.0.saturating_sub(1)), 1, 1).await?,
         entries => entries,
     };
-    let acked = archive.feed_bounds().borrow().acked;
+    let acked = feed.feed_bounds().borrow().acked;
     let FeedPage::Entries(entries) = page else { return Ok(None) };
     Ok(entries.first().filter(|entry| entry.position <= acked && entry.time < before).map(|entry| entry.position))
 }
@@ -62,7 +62,7 @@ async fn oldest_to_trim(archive: &dyn StoreReader, before: Millis) -> Result<Opt
 async fn forget_submissions(ports: &Ports, fence: Fence, before: Millis) -> Result<(), RoundError> {
     let mut after = None;
     loop {
-        let SubmissionsPage { old, next } = ports.archive.submissions_before(before, after).await?;
+        let SubmissionsPage { old, next } = ports.archive.submissions.submissions_before(before, after).await?;
         if !old.is_empty() {
             commit(ports, fence, Change::SubmissionsPruned(old)).await?;
         }
@@ -76,7 +76,7 @@ async fn forget_submissions(ports: &Ports, fence: Fence, before: Millis) -> Resu
 /// A delivery is younger than the submission that it delivers: it goes no earlier.
 async fn forget_deliveries(ports: &Ports, fence: Fence, before: Millis) -> Result<(), RoundError> {
     let (mut after, mut last) = (None, None);
-    while let Some(oldest) = ports.archive.old_deliveries(before, after.clone()).await? {
+    while let Some(oldest) = ports.archive.peers.old_deliveries(before, after.clone()).await? {
         let server = oldest.0.clone();
         // A page that leaves the oldest where it was would leave it for ever.
         if last.as_ref() == Some(&oldest) {

@@ -125,7 +125,7 @@ pub(crate) async fn status(gateway: &Gateway, server: &ServerName) -> Result<Pee
 /// Adds the age of the queue from the store, if it is not in memory because the peer is paused.
 pub(crate) async fn with_oldest_age(gateway: &Gateway, mut status: PeerStatus) -> PeerStatus {
     if status.backlog > 0 && status.oldest_unacknowledged.is_none() {
-        match gateway.ports().archive.outbox_from(&status.server, status.acked.next(), 1, 0).await {
+        match gateway.ports().archive.peers.outbox_from(&status.server, status.acked.next(), 1, 0).await {
             Ok(rows) => status.oldest_unacknowledged = rows.first().map(|row| row.queued),
             // The rest of the response is useful without it.
             Err(error) => tracing::error!(peer = %status.server, %error, "the age of a queue cannot be read"),

@@ -15,9 +15,10 @@ use actors::model::{
     RequestDeadlines, ServerName, StateEntry, StateKey, SubmissionId, SubmissionRecord,
 };
 use actors::ports::{
-    ArchiveError, Clock, CommitPriority, CommitTicket, ContextSnapshot, DeadLetter, FeedBounds, FeedPage, Fence,
-    Journal, OutboxRow, Ownership, PduStatus, PduText, PeerConfig, PeerSnapshot, Ports, QuarantinedPduRow, QueueDepth,
-    SentPage, ServedPdu, StagedPdu, StatePage, StoreReader, SubmissionsPage, Task, Transport,
+    ArchiveError, Clock, CommitPriority, CommitTicket, ContextReader, ContextSnapshot, DeadLetter, FeedBounds,
+    FeedPage, FeedReader, Fence, Journal, OutboxRow, Ownership, PduStatus, PduText, PeerConfig, PeerReader,
+    PeerSnapshot, Ports, QuarantinedPduRow, QueueDepth, SentPage, ServedPdu, StagedPdu, StatePage, StoreReaders,
+    SubmissionReader, SubmissionsPage, Task, Transport,
 };
 use actors::router::ActorRegistry;
 use actors::testkit::TestDisk;
@@ -33,7 +34,7 @@ fn broken<T: Send + 'static>() -> Task<Result<T, ArchiveError>> {
     Box::pin(async { Err(ArchiveError("no disk".into())) })
 }
 
-impl StoreReader for Broken {
+impl PeerReader for Broken {
     fn peer(&self, _: &ServerName) -> Task<Result<PeerSnapshot, ArchiveError>> {
         broken()
     }
@@ -73,6 +74,22 @@ impl StoreReader for Broken {
         broken()
     }
 
+    fn is_quarantined(&self, _: &ContextId, _: &PduRef, _: &ServerName) -> Result<bool, ArchiveError> {
+        Err(ArchiveError("no disk".into()))
+    }
+
+    fn quarantined_pdus_of(
+        &self,
+        _: &ContextId,
+        _: Vec<ServerName>,
+        _: (u64, u64),
+        _: u32,
+    ) -> Task<Result<Vec<QuarantinedPduRow>, ArchiveError>> {
+        broken()
+    }
+}
+
+impl ContextReader for Broken {
     fn context(&self, _: &ContextId) -> Task<Result<Option<ContextSnapshot>, ArchiveError>> {
         broken()
     }
@@ -136,20 +153,6 @@ impl StoreReader for Broken {
         broken()
     }
 
-    fn is_quarantined(&self, _: &ContextId, _: &PduRef, _: &ServerName) -> Result<bool, ArchiveError> {
-        Err(ArchiveError("no disk".into()))
-    }
-
-    fn quarantined_pdus_of(
-        &self,
-        _: &ContextId,
-        _: Vec<ServerName>,
-        _: (u64, u64),
-        _: u32,
-    ) -> Task<Result<Vec<QuarantinedPduRow>, ArchiveError>> {
-        broken()
-    }
-
     fn stage(&self, _: &ContextId, _: &ServerName, _: Vec<PduRef>) -> Task<Result<(u64, Vec<PduRef>), ArchiveError>> {
         broken()
     }
@@ -163,7 +166,9 @@ impl StoreReader for Broken {
     ) -> Task<Result<Vec<StagedPdu>, ArchiveError>> {
         broken()
     }
+}
 
+impl SubmissionReader for Broken {
     fn submission(&self, _: &SubmissionId) -> Task<Result<Option<SubmissionRecord>, ArchiveError>> {
         broken()
     }
@@ -175,7 +180,9 @@ impl StoreReader for Broken {
     fn submissions_before(&self, _: Millis, _: Option<SubmissionId>) -> Task<Result<SubmissionsPage, ArchiveError>> {
         broken()
     }
+}
 
+impl FeedReader for Broken {
     fn feed_after(&self, _: Position, _: u32, _: u64) -> Task<Result<FeedPage, ArchiveError>> {
         broken()
     }
@@ -266,7 +273,7 @@ impl Clock for Broken {
 fn api() -> MessengerApi {
     let ports = Ports {
         journal: Arc::new(Broken),
-        archive: Arc::new(Broken),
+        archive: StoreReaders::of(&Arc::new(Broken)),
         transport: Arc::new(Broken),
         roster: Arc::new(Broken),
         ownership: Arc::new(Broken),

@@ -25,8 +25,9 @@ use actors::model::{
     SubmissionId, SubmissionRecord,
 };
 use actors::ports::{
-    ArchiveError, ContextSnapshot, DeadLetter, FeedBounds, FeedPage, OutboxRow, PduStatus, PeerSnapshot,
-    QuarantinedPduRow, SentPage, ServedPdu, StagedPdu, StatePage, StoreReader, SubmissionsPage, Task,
+    ArchiveError, ContextReader, ContextSnapshot, DeadLetter, FeedBounds, FeedPage, FeedReader, OutboxRow, PduStatus,
+    PeerReader, PeerSnapshot, QuarantinedPduRow, SentPage, ServedPdu, StagedPdu, StatePage, SubmissionReader,
+    SubmissionsPage, Task,
 };
 use bytes::Bytes;
 use redb::{ReadTransaction, ReadableDatabase};
@@ -101,7 +102,7 @@ fn guarded<T>(read: impl FnOnce() -> Read<T>) -> Read<T> {
     caught(read).unwrap_or_else(|panic| Err(ReadError::Panic(panic)))
 }
 
-impl StoreReader for Store {
+impl PeerReader for Store {
     fn peer(&self, server: &ServerName) -> Task<Result<PeerSnapshot, ArchiveError>> {
         let server = server.clone();
         self.page(move |shared, rows| peers::peer(shared, rows, server))
@@ -157,6 +158,25 @@ impl StoreReader for Store {
         self.page(move |shared, rows| peers::peers_behind(shared, rows, listed))
     }
 
+    fn is_quarantined(&self, context: &ContextId, reference: &PduRef, from: &ServerName) -> Result<bool, ArchiveError> {
+        Ok(guarded(|| non_participants::is_kept(&self.shared, context, reference, from))?)
+    }
+
+    fn quarantined_pdus_of(
+        &self,
+        context: &ContextId,
+        participants: Vec<ServerName>,
+        after: (u64, u64),
+        limit: u32,
+    ) -> Task<Result<Vec<QuarantinedPduRow>, ArchiveError>> {
+        let context = context.clone();
+        self.page(move |shared, rows| {
+            non_participants::page(shared, rows, &context, &participants, after, limit as usize)
+        })
+    }
+}
+
+impl ContextReader for Store {
     fn context(&self, context: &ContextId) -> Task<Result<Option<ContextSnapshot>, ArchiveError>> {
         let context = context.clone();
         self.page(move |shared, rows| pdus::context(shared, rows, &context))
@@ -233,23 +253,6 @@ impl StoreReader for Store {
         self.page(move |shared, rows| state::current(shared, rows, &context, after.as_ref(), limit as usize, bytes))
     }
 
-    fn is_quarantined(&self, context: &ContextId, reference: &PduRef, from: &ServerName) -> Result<bool, ArchiveError> {
-        Ok(guarded(|| non_participants::is_kept(&self.shared, context, reference, from))?)
-    }
-
-    fn quarantined_pdus_of(
-        &self,
-        context: &ContextId,
-        participants: Vec<ServerName>,
-        after: (u64, u64),
-        limit: u32,
-    ) -> Task<Result<Vec<QuarantinedPduRow>, ArchiveError>> {
-        let context = context.clone();
-        self.page(move |shared, rows| {
-            non_participants::page(shared, rows, &context, &participants, after, limit as usize)
-        })
-    }
-
     fn stage(
         &self,
         context: &ContextId,
@@ -270,7 +273,9 @@ impl StoreReader for Store {
         let (context, after) = (context.clone(), after.cloned());
         self.page(move |shared, rows| stage::page(shared, rows, &context, after.as_ref(), limit as usize, bytes))
     }
+}
 
+impl SubmissionReader for Store {
     fn submission(&self, id: &SubmissionId) -> Task<Result<Option<SubmissionRecord>, ArchiveError>> {
         let id = id.clone();
         self.point(move |shared, rows| submissions::submission(shared, rows, &id))
@@ -288,7 +293,9 @@ impl StoreReader for Store {
     ) -> Task<Result<SubmissionsPage, ArchiveError>> {
         self.page(move |shared, rows| submissions::submissions_before(shared, rows, before.0, after.as_ref()))
     }
+}
 
+impl FeedReader for Store {
     fn feed_after(&self, after: Position, limit: u32, bytes: u64) -> Task<Result<FeedPage, ArchiveError>> {
         self.page(move |shared, rows| feed::feed_after(shared, rows, after.0, limit as usize, bytes))
     }

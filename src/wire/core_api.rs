@@ -90,7 +90,7 @@ impl FederationCore for Gateway {
     }
 
     fn pdu(&self, reference: &PduRef) -> Result<Option<ServedPdu>, ArchiveError> {
-        self.ports().archive.pdu(reference)
+        self.ports().archive.contexts.pdu(reference)
     }
 
     fn backfill<'a>(
@@ -101,7 +101,7 @@ impl FederationCore for Gateway {
         limit: u32,
         bytes: u64,
     ) -> Soon<'a, Result<Vec<ServedPdu>, ArchiveError>> {
-        self.ports().archive.backfill(context, asker, from, limit, bytes)
+        self.ports().archive.contexts.backfill(context, asker, from, limit, bytes)
     }
 
     fn state<'a>(&'a self, context: &'a ContextId, bytes: u64) -> Soon<'a, Result<Vec<ServedPdu>, ArchiveError>> {
@@ -109,7 +109,8 @@ impl FederationCore for Gateway {
             let (mut state, mut size, mut after) = (Vec::new(), 0, None);
             loop {
                 let archive = &self.ports().archive;
-                let page = archive.current_state(context, after, STATE_PAGE, bytes.saturating_sub(size)).await?;
+                let page =
+                    archive.contexts.current_state(context, after, STATE_PAGE, bytes.saturating_sub(size)).await?;
                 after = page.state.last().map(|last| last.key.clone());
                 for current in page.state {
                     size += current.bytes.len() as u64;

@@ -32,7 +32,7 @@ fn said(id: &str, prev: &str) -> Change {
 
 /// The kinds of all events, and the ids of the messages among them.
 async fn feed(rig: &Rig) -> Vec<String> {
-    let page = rig.ports.archive.feed_after(Position(0), 100, u64::MAX).await.expect("a sound store");
+    let page = rig.ports.archive.feed.feed_after(Position(0), 100, u64::MAX).await.expect("a sound store");
     let FeedPage::Entries(entries) = page else { panic!("nothing is forgotten") };
     entries
         .into_iter()

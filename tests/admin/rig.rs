@@ -14,7 +14,7 @@ use actors::model::{
     Ack, BadPdu, BatchId, Delivery, Digest, FetchRequest, Millis, OutboundBatch, Pdu, PduRef, PduState, PushFailure,
     PushResponse, RequestDeadlines, ServerName, StoredPdu, Submission, SubmittedContent,
 };
-use actors::ports::{Clock, CommitPriority, PeerConfig, Ports, Task, Transport};
+use actors::ports::{Clock, CommitPriority, PeerConfig, Ports, StoreReaders, Task, Transport};
 use actors::router::{ActorRegistry, Router};
 use bytes::Bytes;
 use fernpost::admin::{AdminApi, configure};
@@ -119,7 +119,7 @@ impl Rig {
         let store = Arc::new(store.expect("a new store opens"));
         let ports = Ports {
             journal: store.clone(),
-            archive: store.clone(),
+            archive: StoreReaders::of(&store),
             transport: Arc::new(wire.clone()),
             roster: Arc::new(Two),
             ownership: store.clone(),

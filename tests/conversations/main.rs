@@ -14,6 +14,8 @@ mod network;
 #[path = "../support/node.rs"]
 #[expect(dead_code, reason = "the simulation changes disks")]
 mod node;
+#[path = "../support/read_hooks.rs"]
+mod read_hooks;
 #[path = "../support/surroundings.rs"]
 mod surroundings;
 

@@ -14,7 +14,7 @@ use actors::model::{
     BadPdu, Digest, FetchRequest, Index, Millis, OutboundBatch, Pdu, PeerState, PushFailure, PushResponse,
     RequestDeadlines, ServerName, Submission, SubmittedContent, SuspendReason,
 };
-use actors::ports::{Journal, Ports, StoreReader, Task, Transport};
+use actors::ports::{Journal, PeerReader, Ports, StoreReaders, Task, Transport};
 use actors::router::{ActorRegistry, Router};
 use actors::testkit::{PlainText, TestClock, TestDisk};
 use bytes::Bytes;
@@ -91,7 +91,7 @@ fn held(peers: usize) -> [i64; 2] {
         let shared = Arc::new(store.clone());
         let ports = Ports {
             journal: shared.clone(),
-            archive: shared.clone(),
+            archive: StoreReaders::of(&shared),
             transport: Arc::new(Dead),
             roster,
             ownership: shared,

@@ -188,7 +188,7 @@ async fn deliveries_expire_with_submissions() {
     let round = feed_and_submissions::run(rig.ports.clone(), Duration::from_secs(2), Duration::from_secs(2));
     tokio::time::timeout(Duration::from_secs(60), round).await.expect_err("it goes on");
     for (server, left) in [("blue", 2_501), ("green", 2)] {
-        let found = rig.ports.archive.attempts(&name(server), Index(1), Index(9_999)).await.expect("read");
+        let found = rig.ports.archive.peers.attempts(&name(server), Index(1), Index(9_999)).await.expect("read");
         assert_eq!(found.iter().map(|attempt| attempt.first.0).collect::<Vec<_>>(), [left], "{server}");
     }
 }
@@ -258,8 +258,8 @@ async fn acknowledged_old_events_are_pruned() {
     let (status, page) = rig.call(Method::GET, "/v1/events?after=2500", "").await;
     assert!(status == 200 && page.contains("blue#2501"), "acknowledged and young: {page}");
     assert_eq!(rig.call(Method::GET, "/v1/messages/m-1", "").await.0, 404, "a submission nobody will repeat");
-    assert_eq!(rig.ports.archive.feed_bounds().borrow().tail, Position(2_502));
-    assert_eq!(rig.ports.archive.outbox_from(&name("blue"), Index(1), 9, 99).await.expect("read").len(), 2);
+    assert_eq!(rig.ports.archive.feed.feed_bounds().borrow().tail, Position(2_502));
+    assert_eq!(rig.ports.archive.peers.outbox_from(&name("blue"), Index(1), 9, 99).await.expect("read").len(), 2);
 }
 
 #[actix_web::test]

@@ -12,7 +12,7 @@ use actors::limits::{ContextLimits, DialectKind, PeerLimits};
 use actors::model::{
     BadPdu, FetchRequest, Index, Millis, OutboundBatch, Pdu, PushFailure, PushResponse, RequestDeadlines, ServerName,
 };
-use actors::ports::{Clock, CommitPriority, PeerConfig, Ports, Task, Transport};
+use actors::ports::{Clock, CommitPriority, PeerConfig, Ports, StoreReaders, Task, Transport};
 use actors::router::{ActorRegistry, Router};
 use actors::testkit::TestDisk;
 use bytes::Bytes;
@@ -113,7 +113,7 @@ impl Rig {
         let store = Arc::new(store.expect("a new store opens"));
         let ports = Ports {
             journal: store.clone(),
-            archive: store.clone(),
+            archive: StoreReaders::of(&store),
             transport: Arc::new(wire.clone()),
             roster: Arc::new(Two),
             ownership: store,
@@ -157,7 +157,8 @@ impl Rig {
     /// The items in a peer's outbox.
     pub(crate) async fn queued(&self, server: &str) -> Vec<String> {
         self.ports.journal.barrier().committed().await.expect("a sound store");
-        let rows = self.ports.archive.outbox_from(&name(server), Index(1), 100, u64::MAX).await.expect("a sound store");
+        let rows =
+            self.ports.archive.peers.outbox_from(&name(server), Index(1), 100, u64::MAX).await.expect("a sound store");
         rows.iter().map(|row| String::from_utf8(row.item.bytes().to_vec()).expect("text")).collect()
     }
 }

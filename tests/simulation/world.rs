@@ -146,7 +146,7 @@ impl World {
             let prepares: Change = Rc::new({
                 let (touchy, tail_found) = (touchy.clone(), tail_found.clone());
                 move |ports, _| {
-                    tail_found.set(ports.archive.feed_bounds().borrow().tail.0);
+                    tail_found.set(ports.archive.feed.feed_bounds().borrow().tail.0);
                     touchy.wrap(ports);
                 }
             });

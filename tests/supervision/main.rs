@@ -5,6 +5,8 @@
 #[path = "../support/disk.rs"]
 #[expect(dead_code, reason = "the store's own tests lose power in more ways")]
 mod disk;
+#[path = "../support/read_hooks.rs"]
+mod read_hooks;
 
 mod actors;
 mod delivery;

@@ -7,7 +7,7 @@ use actors::change::Change;
 use actors::model::{
     ContextId, Digest, FeedEntry, FeedItem, FeedPdu, ParkedWhat, PduDraft, PduRef, Position, Refusal, ServerName,
 };
-use actors::ports::{CommitPriority, FeedPage, Journal, Ownership, StoreReader};
+use actors::ports::{CommitPriority, FeedPage, FeedReader, Journal, Ownership};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 

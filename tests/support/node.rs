@@ -17,7 +17,7 @@ use actix_web::web::Data;
 use actix_web::{App, Error, HttpMessage};
 use actors::gateway::Gateway;
 use actors::model::{FeedEntry, Position, ServerName};
-use actors::ports::Ports;
+use actors::ports::{Ports, StoreReaders};
 use actors::router::{ActorRegistry, Router};
 use actors::testkit::{TestClock, TestDisk};
 use fernpost::egress::EgressMethod;
@@ -250,10 +250,10 @@ impl Build {
         let store = Store::open(options, stamps, Arc::new(move |woken| wakes.notify_outbox_grown(woken))).unwrap();
         let shared = Arc::new(store.clone());
         let past = shared.clone();
-        let knowledge = StoreReferenceContext { us: us.clone(), archive: shared.clone(), roster: self.book.clone() };
+        let knowledge = StoreReferenceContext { us: us.clone(), contexts: shared.clone(), roster: self.book.clone() };
         let mut ports = Ports {
             journal: shared.clone(),
-            archive: shared.clone(),
+            archive: StoreReaders::of(&shared),
             transport: Arc::new(Wire { network: self.network.clone(), knowledge }),
             roster: self.book.clone(),
             ownership: shared,

@@ -109,7 +109,7 @@ impl ContextActor {
         let Some(machine) = self.machine.as_mut() else { return };
         let brought = brought(&event);
         let clock = &self.ports.clock;
-        let reads = StoreStateReader::new(&*self.ports.archive, &self.context);
+        let reads = StoreStateReader::new(&self.ports.archive, &self.context);
         let done = guard(|| machine.step(clock.now(), event, &reads));
         if let (Ok(_), Some(error)) = (&done, reads.failed()) {
             tracing::error!(context = %self.context, %error, "the state cannot be read; the context restarts");
@@ -168,7 +168,7 @@ impl ContextActor {
                     }
                 });
             }
-            ContextEffect::Release(references) => self.ports.archive.release(&self.context, &references),
+            ContextEffect::Release(references) => self.ports.archive.contexts.release(&self.context, &references),
             ContextEffect::Fetch { of, want, cause } => {
                 let (routes, context) = (self.routes.clone(), self.context.clone());
                 spawn_detached(async move {
@@ -227,8 +227,8 @@ impl ContextActor {
             if ports.journal.barrier().committed().await.is_err() {
                 return Err(ArchiveError("the journal has stopped".to_owned()));
             }
-            ports.archive.release_all(&context);
-            ports.archive.context(&context).await
+            ports.archive.contexts.release_all(&context);
+            ports.archive.contexts.context(&context).await
         };
         let began = move |loaded, actor: &mut Self, ctx: &mut Context<Self>| actor.begin(ctx, verdict, loaded);
         load.into_actor(self).map(began).wait(ctx);
@@ -284,7 +284,7 @@ impl ContextActor {
     pub(crate) fn look_up(&mut self, ctx: &mut Context<Self>, pdus: &[Pdu]) -> Option<HashMap<PduRef, PduStatus>> {
         let machine = self.machine.as_ref()?;
         let (arriving, parents) = machine.refs_to_look_up(pdus);
-        match self.ports.archive.look_up(&self.context, &arriving, &parents) {
+        match self.ports.archive.contexts.look_up(&self.context, &arriving, &parents) {
             Ok(known) => Some(known),
             Err(error) => {
                 tracing::error!(context = %self.context, %error, "the context cannot look up what it was given; it restarts");

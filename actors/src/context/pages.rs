@@ -27,7 +27,7 @@ impl ContextActor {
         let (archive, context) = (self.ports.archive.clone(), self.context.clone());
         let (address, life) = (ctx.address(), self.life);
         spawn_detached(async move {
-            let read = || archive.quarantined_pdus_of(&context, participants.clone(), after, limit);
+            let read = || archive.peers.quarantined_pdus_of(&context, participants.clone(), after, limit);
             let page = until_read("quarantine of servers that take part now", read).await;
             send_unbounded(&address, QuarantinePage { life, is_full: page.len() == limit as usize, page });
         });
@@ -40,7 +40,7 @@ impl ContextActor {
         spawn_detached(async move {
             // On a lost journal the process is about to end.
             if settled.committed().await.is_ok() {
-                let read = || archive.staged(&context, after.as_ref(), limit, STAGE_BYTES);
+                let read = || archive.contexts.staged(&context, after.as_ref(), limit, STAGE_BYTES);
                 let page = until_read("the stage", read).await;
                 send_unbounded(&address, StageRead { life, page });
             }

@@ -4,17 +4,17 @@ use std::cell::RefCell;
 
 use crate::context::state::set_cache::StateReader;
 use crate::model::{ContextId, PduRef, PduStatus, ServerName, StateEntry, StateKey};
-use crate::ports::{ArchiveError, StoreReader};
+use crate::ports::{ArchiveError, StoreReaders};
 
 /// The reads of one step. If one of them fails, the result of the step is discarded.
 pub(crate) struct StoreStateReader<'a> {
-    archive: &'a dyn StoreReader,
+    archive: &'a StoreReaders,
     context: &'a ContextId,
     failed: RefCell<Option<ArchiveError>>,
 }
 
 impl<'a> StoreStateReader<'a> {
-    pub(crate) fn new(archive: &'a dyn StoreReader, context: &'a ContextId) -> Self {
+    pub(crate) fn new(archive: &'a StoreReaders, context: &'a ContextId) -> Self {
         Self { archive, context, failed: RefCell::new(None) }
     }
 
@@ -33,18 +33,18 @@ impl<'a> StoreStateReader<'a> {
 
 impl StateReader for StoreStateReader<'_> {
     fn current(&self, key: &StateKey) -> Option<StateEntry> {
-        self.read(self.archive.state_holder(self.context, key))
+        self.read(self.archive.contexts.state_holder(self.context, key))
     }
 
     fn set(&self, key: &StateKey) -> Vec<StateEntry> {
-        self.read(self.archive.state_set(self.context, key))
+        self.read(self.archive.contexts.state_set(self.context, key))
     }
 
     fn known(&self, reference: &PduRef) -> Option<PduStatus> {
-        self.read(self.archive.look_up(self.context, &[], std::slice::from_ref(reference))).remove(reference)
+        self.read(self.archive.contexts.look_up(self.context, &[], std::slice::from_ref(reference))).remove(reference)
     }
 
     fn is_kept(&self, reference: &PduRef, from: &ServerName) -> bool {
-        self.read(self.archive.is_quarantined(self.context, reference, from))
+        self.read(self.archive.peers.is_quarantined(self.context, reference, from))
     }
 }

@@ -30,14 +30,14 @@ impl Gateway {
         }
         let mut count = 0;
         for (server, first, last) in legs {
-            for letter in self.read(self.ports.archive.dead_letters(&server, first, last).await)? {
+            for letter in self.read(self.ports.archive.peers.dead_letters(&server, first, last).await)? {
                 self.requeue(&server, letter.index).await?;
                 count += 1;
             }
         }
         // A pruned PDU cannot be sent.
         let kept = match record.pdu.as_ref().filter(|_| !left_out.is_empty()) {
-            Some(pdu) => self.read(self.ports.archive.pdu(pdu))?,
+            Some(pdu) => self.read(self.ports.archive.contexts.pdu(pdu))?,
             None => None,
         };
         if let Some(pdu) = kept {
@@ -61,11 +61,11 @@ impl Gateway {
         let open = self.peer(server).await?.open;
         // Wait for the disk, because transactions that the actor has completed may not be committed yet.
         self.ports.journal.barrier().committed().await.map_err(|_| Refusal::OutcomeUnknown)?;
-        self.read(self.ports.archive.sent_after(server, after, open, items, bytes).await)
+        self.read(self.ports.archive.peers.sent_after(server, after, open, items, bytes).await)
     }
 
     async fn submission(&self, message: &SubmissionId) -> Result<SubmissionRecord, Refusal> {
-        let record = self.read(self.ports.archive.submission(message).await)?;
+        let record = self.read(self.ports.archive.submissions.submission(message).await)?;
         record.ok_or_else(|| Refusal::UnknownSubmission(message.clone()))
     }
 

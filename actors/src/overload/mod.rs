@@ -54,7 +54,7 @@ impl OverloadMonitor {
             told: Mutex::default(),
             state: watch::Sender::default(),
         };
-        overload.feed(*ports.archive.feed_bounds().borrow());
+        overload.feed(*ports.archive.feed.feed_bounds().borrow());
         overload.measure();
         overload
     }

@@ -20,7 +20,7 @@ use crate::peer::messages::{PeerMessage, Reply, Report, TaskFinished};
 use crate::peer::outbound::StepInput;
 use crate::peer::shared::PeerShared;
 use crate::peer::state_log::StateLogger;
-use crate::ports::{ArchiveError, Fence, OutboxGrown, PeerSnapshot, Ports, StoreReader};
+use crate::ports::{ArchiveError, ContextReader, Fence, OutboxGrown, PeerSnapshot, Ports};
 use crate::router::registry::{ActorRegistry, LookupPurpose};
 use crate::supervise::admission::{AdmissionLimit, AdmissionPermit};
 use crate::supervise::alarm::TimerSlot;
@@ -232,7 +232,7 @@ impl PeerActor {
                     });
                     drop(permit);
                     let pdus = pulled.iter().flat_map(|pulled| pulled.pdus.iter().flatten());
-                    let contexts = unknown_contexts(&*archive, pdus.map(|pdu| &pdu.context));
+                    let contexts = unknown_contexts(&*archive.contexts, pdus.map(|pdu| &pdu.context));
                     let strange = UnknownContexts { contexts, most };
                     finish(PeerEvent::Pulled(pull, pulled, strange));
                 });
@@ -245,7 +245,7 @@ impl PeerActor {
             PeerEffect::Load(from) => {
                 let Some((items, bytes)) = self.machine.as_ref().map(|machine| machine.page()) else { return };
                 let (archive, server) = (self.ports.archive.clone(), self.server.clone());
-                let read = async move { archive.outbox_from(&server, from, items, bytes).await };
+                let read = async move { archive.peers.outbox_from(&server, from, items, bytes).await };
                 let finish = self.completion_sender(ctx);
                 self.reading = Some(spawn_abortable(read, move |ended| {
                     let rows = ended
@@ -341,7 +341,7 @@ impl PeerActor {
             if ports.journal.barrier().committed().await.is_err() {
                 return Err(ArchiveError("the journal has stopped".to_owned()));
             }
-            ports.archive.peer(&server).await
+            ports.archive.peers.peer(&server).await
         };
         let began = move |loaded, actor: &mut Self, ctx: &mut Context<Self>| actor.begin(ctx, verdict, loaded);
         load.into_actor(self).map(began).wait(ctx);
@@ -383,7 +383,7 @@ impl PeerActor {
 
 /// Returns the contexts without a record, each once. If the store cannot be read they count as known, because a limit
 /// on new contexts is no reason to refuse PDUs of existing ones.
-fn unknown_contexts<'a>(archive: &dyn StoreReader, contexts: impl Iterator<Item = &'a ContextId>) -> Vec<ContextId> {
+fn unknown_contexts<'a>(archive: &dyn ContextReader, contexts: impl Iterator<Item = &'a ContextId>) -> Vec<ContextId> {
     let mut seen = HashSet::new();
     let is_strange = |context: &&ContextId| archive.context_record(context).is_ok_and(|record| record.is_none());
     contexts.filter(|context| seen.insert(*context)).filter(is_strange).cloned().collect()
@@ -419,7 +419,7 @@ impl Handler<PeerMessage> for PeerActor {
             PeerMessage::Accept { frame, reply, permit } => {
                 let token = self.new_token();
                 self.replies.insert(token, (reply, permit));
-                let contexts = unknown_contexts(&*self.ports.archive, frame.contexts());
+                let contexts = unknown_contexts(&*self.ports.archive.contexts, frame.contexts());
                 let strange = UnknownContexts { contexts, most: self.ports.roster.contexts().adopt_max };
                 PeerEvent::Accept(token, frame, strange)
             }

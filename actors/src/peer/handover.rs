@@ -75,7 +75,7 @@ impl Handover {
         // What was handed over before is staged, too.
         self.ports.journal.barrier().committed().await.map_err(|_| DispatchError::Late)?;
         let max = self.ports.roster.contexts().stage_max;
-        let read = self.ports.archive.stage(context, &self.from, references.to_vec()).await;
+        let read = self.ports.archive.contexts.stage(context, &self.from, references.to_vec()).await;
         let (count, staged) = read.map_err(|error| {
             tracing::error!(peer = %self.from, %context, %error, "the stage cannot be read; the peer comes again");
             DispatchError::Late

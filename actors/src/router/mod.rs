@@ -129,7 +129,7 @@ impl Router {
     fn watch(&mut self, ctx: &Context<Self>) {
         const LOOK_EVERY: Duration = Duration::from_secs(1);
         let (overload, address) = (self.overload.clone(), ctx.address());
-        let mut bounds = self.ports.archive.feed_bounds();
+        let mut bounds = self.ports.archive.feed.feed_bounds();
         let watch = async move {
             let mut state = overload.subscribe();
             send_unbounded(&address, OverloadChanged(*state.borrow_and_update()));
@@ -189,8 +189,8 @@ impl Actor for Router {
         let (archive, address) = (self.ports.archive.clone(), ctx.address());
         let listed = self.ports.roster.listed();
         let boot = async move {
-            let behind = until_read("peers with work", || archive.peers_with_backlog(listed.clone())).await;
-            let holding = until_read("contexts with work", || archive.contexts_with_held_pdus()).await;
+            let behind = until_read("peers with work", || archive.peers.peers_with_backlog(listed.clone())).await;
+            let holding = until_read("contexts with work", || archive.contexts.contexts_with_held_pdus()).await;
             let count = u32::try_from(behind.len() + holding.len()).unwrap_or(u32::MAX).max(1);
             let step = BOOT_STEP.min(BOOT_SPREAD / count);
             // Dates, not pauses: a timer rounds up to its millisecond, and thousands of pauses would add that up.

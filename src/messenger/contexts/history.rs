@@ -48,7 +48,7 @@ pub(crate) async fn get(
     };
     api.gateway.record(&context)?;
     let archive = &api.gateway.ports().archive;
-    let mut page = archive.timeline(&context, before, limit, PAGE_BYTES).await?;
+    let mut page = archive.contexts.timeline(&context, before, limit, PAGE_BYTES).await?;
     let lacking = limit.saturating_sub(u32::try_from(page.len()).unwrap_or(u32::MAX));
     let bytes: u64 = page.iter().map(|(_, pdu)| pdu.bytes.len() as u64).sum();
     let mut more = lacking == 0 || bytes > PAGE_BYTES / 2;
@@ -60,7 +60,7 @@ pub(crate) async fn get(
         }
         more = !matches!(asked, Ok(Ok(0)));
         if matches!(asked, Ok(Ok(1..))) {
-            page = archive.timeline(&context, before, limit, PAGE_BYTES).await?;
+            page = archive.contexts.timeline(&context, before, limit, PAGE_BYTES).await?;
         }
     }
     let next = page.last().map(|(position, _)| *position).or(before).filter(|_| more);
@@ -83,7 +83,7 @@ fn render(
             list.push(b',');
         }
         if let Some(key) = PduEvent::new(&fed)?.sets() {
-            let holder = api.gateway.ports().archive.state_holder(context, &key)?;
+            let holder = api.gateway.ports().archive.contexts.state_holder(context, &key)?;
             fed.shown.current = holder.is_some_and(|holder| holder.reference == fed.reference);
         }
         let event = PduEvent::new(&fed)?;

@@ -55,7 +55,7 @@ pub(crate) async fn get(
         limit => limit.min(LIMIT_MAX),
     };
     api.gateway.record(&context)?;
-    let page = api.gateway.ports().archive.current_state(&context, after, limit, PAGE_BYTES).await?;
+    let page = api.gateway.ports().archive.contexts.current_state(&context, after, limit, PAGE_BYTES).await?;
     Ok(HttpResponse::Ok().content_type(ContentType::json()).body(render(&context, page)?))
 }
 

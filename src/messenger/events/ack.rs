@@ -22,7 +22,7 @@ struct AckBody {
 pub(crate) async fn post(api: web::Data<MessengerApi>, body: Result<Bytes, Error>) -> Result<HttpResponse, ApiError> {
     let body = body.map_err(|error| unreadable_body(&error, api.limits.body_max))?;
     let ports = api.gateway.ports();
-    let bounds = *ports.archive.feed_bounds().borrow();
+    let bounds = *ports.archive.feed.feed_bounds().borrow();
     if let Some(upto) = parse_ack(&body, bounds)? {
         let fence = ports.ownership.claim_feed().ok_or_else(not_ours)?;
         ports.journal.submit(fence, vec![Change::FeedAcked { upto }], CommitPriority::Now).committed().await?;

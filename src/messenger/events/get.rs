@@ -6,7 +6,7 @@ use actix_web::http::StatusCode;
 use actix_web::http::header::ContentType;
 use actix_web::{HttpRequest, HttpResponse, web};
 use actors::model::Position;
-use actors::ports::{ArchiveError, FeedBounds, FeedPage, StoreReader};
+use actors::ports::{ArchiveError, FeedBounds, FeedPage, FeedReader};
 use serde::Deserialize;
 use tokio::sync::watch;
 
@@ -28,8 +28,8 @@ const WAIT_MAX: u64 = 60;
 /// Returns a page of events.
 pub(crate) async fn get(api: web::Data<MessengerApi>, request: HttpRequest) -> Result<HttpResponse, ApiError> {
     let ask = EventsRequest::parse(request.query_string())?;
-    let archive = &*api.gateway.ports().archive;
-    let bounds = *archive.feed_bounds().borrow();
+    let feed = &*api.gateway.ports().archive.feed;
+    let bounds = *feed.feed_bounds().borrow();
     let after = ask.after.unwrap_or(bounds.acked);
     if after > bounds.tail {
         // A reader that is ahead of us was given a feed that this store does not know, such as that of a store that somebody
@@ -41,7 +41,7 @@ pub(crate) async fn get(api: web::Data<MessengerApi>, request: HttpRequest) -> R
         true => None,
         false => Some(api.reads.try_acquire().map_err(|_| too_many(api.limits.reads_max))?),
     };
-    let body = match page(archive, after, ask, api.stopping.clone()).await? {
+    let body = match page(feed, after, ask, api.stopping.clone()).await? {
         FeedPage::Gone { oldest } => return Err(ApiError::gone(oldest)),
         FeedPage::Entries(entries) => render(after, &entries)?,
     };
@@ -94,13 +94,13 @@ impl EventsRequest {
 
 /// Returns the next page. It is empty if no event arrived in time or the gateway stops.
 async fn page(
-    archive: &dyn StoreReader,
+    feed: &dyn FeedReader,
     after: Position,
     ask: EventsRequest,
     stopping: watch::Receiver<bool>,
 ) -> Result<FeedPage, ArchiveError> {
-    if something_follows(after, archive.feed_bounds(), ask.wait, stopping).await {
-        archive.feed_after(after, ask.limit, PAGE_BYTES).await
+    if something_follows(after, feed.feed_bounds(), ask.wait, stopping).await {
+        feed.feed_after(after, ask.limit, PAGE_BYTES).await
     } else {
         Ok(FeedPage::Entries(Vec::new()))
     }

@@ -77,7 +77,7 @@ async fn in_context(api: &MessengerApi, context: &ContextId, messages: Indexed<S
     let mut fresh = Vec::new();
     for (place, message) in messages {
         // This precedes all checks against the configuration: a repeat is recognized even after a peer was removed.
-        match api.gateway.ports().archive.submission(&message.id).await {
+        match api.gateway.ports().archive.submissions.submission(&message.id).await {
             Ok(None) => fresh.push((place, message)),
             Ok(Some(record)) => outcomes.push((place, repeat(&message, record))),
             Err(error) => outcomes.push((place, Err(error.into()))),

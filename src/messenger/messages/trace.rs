@@ -7,7 +7,7 @@ use actors::gateway::Gateway;
 use actors::model::{
     Attempt, DeadLetter, DeadLetterReason, Index, PeerStatus, Refusal, ServerName, SubmissionId, SubmissionRecord,
 };
-use actors::ports::{ArchiveError, StoreReader};
+use actors::ports::{ArchiveError, PeerReader};
 use serde::Serialize;
 
 use crate::http::error::ApiError;
@@ -65,15 +65,17 @@ pub(crate) async fn answer(gateway: &Gateway, id: &str) -> Result<HttpResponse, 
     let unknown = || ApiError::not_found("UNKNOWN_ID", format!("nothing is known of {id:?}"));
     let id: SubmissionId = id.parse().map_err(|_| unknown())?;
     let ports = gateway.ports();
-    let archive = &*ports.archive;
-    let record = archive.submission(&id).await?.ok_or_else(unknown)?;
+    let archive = &ports.archive;
+    let record = archive.submissions.submission(&id).await?.ok_or_else(unknown)?;
     let mut seen = Vec::with_capacity(record.queued.len());
     let servers = record.queued.iter().map(|(server, _)| server.clone()).collect();
     for (server, status) in statuses(gateway, servers, false).await {
         seen.push(match status {
             Ok(status) => RecipientProgress::from(status),
-            Err(Refusal::Faulty(_)) => RecipientProgress::without_actor(archive, &server, "faulty").await?,
-            Err(Refusal::UnknownPeer(_)) => RecipientProgress::without_actor(archive, &server, "not_a_peer").await?,
+            Err(Refusal::Faulty(_)) => RecipientProgress::without_actor(&*archive.peers, &server, "faulty").await?,
+            Err(Refusal::UnknownPeer(_)) => {
+                RecipientProgress::without_actor(&*archive.peers, &server, "not_a_peer").await?
+            }
             Err(refusal) => return Err(refusal.into()),
         });
     }
@@ -81,8 +83,8 @@ pub(crate) async fn answer(gateway: &Gateway, id: &str) -> Result<HttpResponse, 
     ports.journal.barrier().committed().await.map_err(|_| Refusal::OutcomeUnknown)?;
     for ((server, _), seen) in record.queued.iter().zip(&mut seen) {
         for (first, last) in record.runs(server) {
-            seen.letters.extend(archive.dead_letters(server, first, last).await?);
-            seen.attempts.extend(archive.attempts(server, first, last).await?);
+            seen.letters.extend(archive.peers.dead_letters(server, first, last).await?);
+            seen.attempts.extend(archive.peers.attempts(server, first, last).await?);
         }
         // One that carried items of several runs was found with each.
         seen.attempts.sort_by_key(|attempt| (attempt.time, attempt.first));
@@ -121,11 +123,11 @@ impl From<PeerStatus> for RecipientProgress {
 impl RecipientProgress {
     /// Reads the facts from the store for a peer without an actor.
     async fn without_actor(
-        archive: &dyn StoreReader,
+        peers: &dyn PeerReader,
         server: &ServerName,
         reason: &'static str,
     ) -> Result<Self, ArchiveError> {
-        let row = archive.peer(server).await?.record;
+        let row = peers.peer(server).await?.record;
         let acked = row.map_or(Index(0), |row| row.outbound.acked);
         let (attempts, letters) = (Vec::new(), Vec::new());
         Ok(Self { acked, attempts, next: None, reason: Some(reason), letters, dropped: false })

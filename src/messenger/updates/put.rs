@@ -2,7 +2,7 @@
 
 use actix_web::{Error, HttpResponse, web};
 use actors::model::{Digest, Refusal, Submission, SubmissionId, SubmissionRecord, SubmittedContent};
-use actors::ports::StoreReader;
+use actors::ports::SubmissionReader;
 use bytes::Bytes;
 
 use crate::http::error::ApiError;
@@ -37,8 +37,8 @@ async fn take(
     let ports = api.gateway.ports();
     let _turn = submission::turns(api, vec![id.clone()]).await?;
     // This precedes all checks against the configuration: a repeat is recognized even after a peer was removed.
-    if let Some(record) = ports.archive.submission(id).await? {
-        return repeat(&*ports.archive, id, &record, digest, &body).await;
+    if let Some(record) = ports.archive.submissions.submission(id).await? {
+        return repeat(&*ports.archive.submissions, id, &record, digest, &body).await;
     }
     body.check(&*ports.roster, &api.us)?;
     let servers = body.to.clone();
@@ -52,7 +52,7 @@ async fn take(
 /// Returns the response for an id that is in use: that of the first submission, or an error if it is another
 /// submission's.
 async fn repeat(
-    archive: &dyn StoreReader,
+    submissions: &dyn SubmissionReader,
     id: &SubmissionId,
     record: &SubmissionRecord,
     digest: Digest,
@@ -64,7 +64,7 @@ async fn repeat(
         || (record.pdu.is_none()
             && servers().eq(&body.to)
             && body.strong.len() == record.items as usize
-            && archive.submitted_updates(id).await?.is_some_and(|kept| same_updates(&kept, &body.strong)));
+            && submissions.submitted_updates(id).await?.is_some_and(|kept| same_updates(&kept, &body.strong)));
     if same { Ok(accepted(id, None, servers())) } else { Err(id_in_use_error(id)) }
 }
 

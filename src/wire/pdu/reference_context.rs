@@ -6,7 +6,7 @@ use std::sync::Arc;
 use actors::gateway::Gateway;
 use actors::limits::InteropQuirks;
 use actors::model::{ContextId, PduRef, ServerName};
-use actors::ports::{ArchiveError, PeerConfig, Ports, StoreReader};
+use actors::ports::{ArchiveError, ContextReader, PeerConfig, Ports};
 
 use crate::wire::pdu::ReferenceContext;
 
@@ -16,7 +16,7 @@ pub struct StoreReferenceContext {
     /// Name of this server.
     pub us: ServerName,
     /// Reader of stored and uncommitted PDUs.
-    pub archive: Arc<dyn StoreReader>,
+    pub contexts: Arc<dyn ContextReader>,
     /// The configured peers, by which servers are told from ids.
     pub roster: Arc<dyn PeerConfig>,
 }
@@ -31,11 +31,11 @@ impl ReferenceContext for StoreReferenceContext {
     }
 
     fn known(&self, context: &ContextId, pdus: &[PduRef]) -> Result<Vec<PduRef>, ArchiveError> {
-        known(&*self.archive, context, pdus)
+        known(&*self.contexts, context, pdus)
     }
 
     fn takes_part(&self, context: &ContextId, server: &ServerName) -> Result<bool, ArchiveError> {
-        takes_part(&*self.archive, context, server)
+        takes_part(&*self.contexts, context, server)
     }
 }
 
@@ -50,11 +50,11 @@ impl ReferenceContext for Gateway {
     }
 
     fn known(&self, context: &ContextId, pdus: &[PduRef]) -> Result<Vec<PduRef>, ArchiveError> {
-        known(&*self.ports().archive, context, pdus)
+        known(&*self.ports().archive.contexts, context, pdus)
     }
 
     fn takes_part(&self, context: &ContextId, server: &ServerName) -> Result<bool, ArchiveError> {
-        takes_part(&*self.ports().archive, context, server)
+        takes_part(&*self.ports().archive.contexts, context, server)
     }
 }
 
@@ -67,11 +67,11 @@ fn habits(roster: &dyn PeerConfig, server: &ServerName) -> InteropQuirks {
 }
 
 /// Returns the PDUs that are known. The lookup passes no arriving PDUs, so it claims nothing.
-fn known(archive: &dyn StoreReader, context: &ContextId, pdus: &[PduRef]) -> Result<Vec<PduRef>, ArchiveError> {
-    Ok(archive.look_up(context, &[], pdus)?.into_keys().collect())
+fn known(contexts: &dyn ContextReader, context: &ContextId, pdus: &[PduRef]) -> Result<Vec<PduRef>, ArchiveError> {
+    Ok(contexts.look_up(context, &[], pdus)?.into_keys().collect())
 }
 
-fn takes_part(archive: &dyn StoreReader, context: &ContextId, server: &ServerName) -> Result<bool, ArchiveError> {
-    let record = archive.context_record(context)?;
+fn takes_part(contexts: &dyn ContextReader, context: &ContextId, server: &ServerName) -> Result<bool, ArchiveError> {
+    let record = contexts.context_record(context)?;
     Ok(record.is_some_and(|record| record.participants.contains(server)))
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use actors::ports::StoreReader;
+use actors::ports::ContextReader;
 
 use crate::disk::Survives;
 use crate::messenger::{at, context};

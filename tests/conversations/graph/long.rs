@@ -7,7 +7,7 @@ use std::time::Duration;
 use actors::change::Change;
 use actors::limits::PeerLimits;
 use actors::model::{ContextRecord, Delivery, FeedFlags, Head, Millis, Pdu, PduRef, PduState, StoredPdu};
-use actors::ports::{CommitPriority, Journal, Ownership, StoreReader};
+use actors::ports::{CommitPriority, ContextReader, Journal, Ownership};
 use fernpost::egress::{EgressAnswer as Wanted, EgressRequest};
 use fernpost::store::{BlockingExecutor, RowCounts};
 

@@ -4,7 +4,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use actors::model::{PduDraft, Refusal};
-use actors::ports::{PduStatus, StoreReader};
+use actors::ports::{ContextReader, PduStatus};
 use fernpost::egress::{EgressAnswer as Wanted, EgressRequest};
 
 use crate::disk::{Disk, Survives};

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use actors::model::{FeedItem, PduDraft, PduRef, Refusal};
-use actors::ports::{Ports, StoreReader};
+use actors::ports::{Ports, SubmissionReader};
 use actors::testkit::TestClock;
 use tokio::task::spawn_local;
 use tokio::time::Instant;
@@ -21,6 +21,7 @@ use crate::messenger::{Text, context, draft, named, others};
 use crate::network::{CALM, LinkFaults, Network, short};
 use crate::node::{Change, Node, millis, seconds, world};
 use crate::ports::{LookUp, Watched};
+use crate::read_hooks::ReadHooks;
 use crate::surroundings::{TestConfig, server};
 
 const NAMES: [&str; 3] = ["red", "green", "blue"];
@@ -67,7 +68,7 @@ fn dying(breaks: &Arc<AtomicBool>) -> Change {
                 clock.break_once();
             }
         };
-        ports.archive = Arc::new(Watched::new(ports.archive.clone(), seen));
+        Watched::new(seen).install(ports);
     })
 }
 

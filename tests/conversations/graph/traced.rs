@@ -1,7 +1,7 @@
 //! A sender's knowledge of a message that its peer has accepted: the time, and that the message is in the peer's quarantine.
 
 use actors::model::{DeadLetterReason, Index};
-use actors::ports::{Journal, StoreReader};
+use actors::ports::{Journal, PeerReader};
 
 use crate::disk::Survives;
 use crate::messenger::others;

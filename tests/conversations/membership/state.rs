@@ -4,7 +4,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use actors::model::{PduDraft, Refusal};
-use actors::ports::StoreReader;
+use actors::ports::ContextReader;
 
 use crate::messenger::{at, context, draft, others};
 use crate::missing::asking::{pdu, send, send_to, verdicts};

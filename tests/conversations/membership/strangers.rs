@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use actors::model::FeedItem;
-use actors::ports::{ParkedFilter, StoreInspector, StoreReader};
+use actors::ports::{ContextReader, ParkedFilter, StoreInspector};
 use bytes::Bytes;
 use fernpost::egress::{EgressAnswer as Wanted, EgressRequest};
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use actors::gateway::Gateway;
 use actors::model::{FeedItem, JoinStage, PduDraft};
-use actors::ports::StoreReader;
+use actors::ports::ContextReader;
 use tokio::task::spawn_local;
 use tokio::time::timeout;
 

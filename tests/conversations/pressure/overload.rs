@@ -37,7 +37,7 @@ fn refused(answer: &Answer) -> (u16, Option<u64>, String) {
 
 /// Unread events of blue.
 fn unread(blue: &Node) -> u64 {
-    let bounds = *blue.gateway().ports().archive.feed_bounds().borrow();
+    let bounds = *blue.gateway().ports().archive.feed.feed_bounds().borrow();
     bounds.unread()
 }
 

@@ -12,6 +12,7 @@ use crate::missing::asking::{pdu, send, verdicts};
 use crate::network::{CALM, Network};
 use crate::node::{Change, Node, millis, seconds, world};
 use crate::ports::{LookUp, Watched};
+use crate::read_hooks::ReadHooks;
 use crate::surroundings::TestConfig;
 
 const NAMES: [&str; 3] = ["red", "green", "blue"];
@@ -27,7 +28,7 @@ fn dies_of(ids: &[&str]) -> Change {
                 clock.break_once();
             }
         };
-        ports.archive = Arc::new(Watched::new(ports.archive.clone(), breaks));
+        Watched::new(breaks).install(ports);
     })
 }
 
@@ -177,7 +178,7 @@ async fn crash_releases_claimed_identity() {
                     clock.break_once();
                 }
             };
-            ports.archive = Arc::new(Watched::new(ports.archive.clone(), breaks));
+            Watched::new(breaks).install(ports);
         });
         let blue = Node::changed(&network, "blue", TestConfig::usual("blue"), change).await;
         for room in ["garden", "kitchen"] {
@@ -185,8 +186,13 @@ async fn crash_releases_claimed_identity() {
         }
         assert_eq!(send(&network, "red", "1", &[pdu("red", "x", "garden", &[])]).await.status, 503);
         millis(10).await;
-        let known: HashMap<_, PduStatus> =
-            blue.gateway().ports().archive.look_up(&context("garden"), &[], &[crate::messenger::at("red/x")]).unwrap();
+        let known: HashMap<_, PduStatus> = blue
+            .gateway()
+            .ports()
+            .archive
+            .contexts
+            .look_up(&context("garden"), &[], &[crate::messenger::at("red/x")])
+            .unwrap();
         assert!(known.is_empty(), "{known:?}");
         let elsewhere = send(&network, "green", "2", &[pdu("red", "x", "kitchen", &[])]).await;
         assert_eq!(verdicts(&elsewhere), ["x accepted"]);

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
-use actors::ports::{Ports, StoreReader};
+use actors::ports::{ContextReader, Ports};
 use actors::testkit::TestClock;
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -14,6 +14,7 @@ use crate::missing::asking::{pdu, send, verdicts};
 use crate::network::{CALM, Network};
 use crate::node::{Change, Node, millis, seconds, world};
 use crate::ports::{LookUp, Slow, Watched};
+use crate::read_hooks::ReadHooks;
 use crate::surroundings::TestConfig;
 
 /// Blue, in a garden that is slow to load at each start for as long as that is said, and in a kitchen that is not. Machines die
@@ -28,7 +29,7 @@ async fn slow_blue(network: &Arc<Network>, book: TestConfig) -> (Rc<Node>, watch
             }
         };
         let slow = Slow { context: context("garden"), is_slow: seen.clone() };
-        ports.archive = Arc::new(Watched::new(ports.archive.clone(), breaks).with_slow(slow));
+        Watched::new(breaks).with_slow(slow).install(ports);
     });
     let blue = Node::changed(network, "blue", book, change).await;
     for room in ["garden", "kitchen"] {
@@ -131,7 +132,7 @@ async fn new_context_begins_from_its_stage() {
         let (is_slow, seen) = watch::channel(true);
         let change: Change = Rc::new(move |ports: &mut Ports, _: &Arc<TestClock>| {
             let slow = Slow { context: context("attic"), is_slow: seen.clone() };
-            ports.archive = Arc::new(Watched::new(ports.archive.clone(), |_| {}).with_slow(slow));
+            Watched::new(|_| {}).with_slow(slow).install(ports);
         });
         let blue = Node::changed(&network, "blue", TestConfig::usual("blue"), change).await;
         let batch = [pdu("red", "a2", "attic", &["red/a1"]), pdu("red", "a1", "attic", &[])];

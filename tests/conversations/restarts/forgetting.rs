@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use actors::change::Change;
 use actors::model::{JoinStage, Millis, PduDraft};
-use actors::ports::{CommitPriority, Journal, Ownership, PduStatus, StoreReader};
+use actors::ports::{CommitPriority, ContextReader, Journal, Ownership, PduStatus};
 use fernpost::egress::{EgressAnswer as Wanted, EgressRequest};
 
 use crate::disk::{Disk, Survives};

@@ -14,6 +14,7 @@ use crate::missing::asking::{pdu, send, verdicts};
 use crate::network::{CALM, Network};
 use crate::node::{Change, Node, millis, seconds, world};
 use crate::ports::Watched;
+use crate::read_hooks::ReadHooks;
 use crate::surroundings::TestConfig;
 
 const IDLE: Duration = Duration::from_secs(5);
@@ -25,7 +26,7 @@ async fn blue(network: &Arc<Network>) -> (Rc<Node>, Loads) {
     let loads = Loads::default();
     let seen = loads.clone();
     let change: Change = Rc::new(move |ports: &mut Ports, _: &Arc<TestClock>| {
-        ports.archive = Arc::new(Watched::new(ports.archive.clone(), |_| {}).noting(seen.clone()));
+        Watched::new(|_| {}).noting(seen.clone()).install(ports);
     });
     let book = TestConfig::usual("blue").with_contexts(|contexts| contexts.idle = IDLE);
     let blue = Node::changed(network, "blue", book, change).await;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use actors::model::Refusal;
-use actors::ports::{Ports, StoreReader};
+use actors::ports::{ContextReader, Ports};
 use actors::testkit::TestClock;
 
 use crate::disk::{Disk, Survives};
@@ -14,6 +14,7 @@ use crate::missing::asking::{pdu, send, verdicts};
 use crate::network::{CALM, Network, short};
 use crate::node::{Node, millis, seconds, world};
 use crate::ports::Watched;
+use crate::read_hooks::ReadHooks;
 use crate::surroundings::TestConfig;
 
 const NAMES: [&str; 3] = ["red", "green", "blue"];
@@ -182,8 +183,7 @@ async fn take_back_survives_restart() {
         let held = Arc::new(AtomicBool::new(true));
         let is_held = held.clone();
         let change = move |ports: &mut Ports, _: &Arc<TestClock>| {
-            let watched = Watched::new(ports.archive.clone(), |_| {}).holding_strangers(is_held.clone());
-            ports.archive = Arc::new(watched);
+            Watched::new(|_| {}).holding_strangers(is_held.clone()).install(ports);
         };
         let blue = Node::changed(&network, "blue", TestConfig::usual("blue"), Rc::new(change)).await;
         blue.with("garden", &["red"]).await;

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use actors::model::{Digest, FeedItem, Position, ServerName, Submission, SubmittedContent};
-use actors::ports::StoreReader;
+use actors::ports::FeedReader;
 use bytes::Bytes;
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
 

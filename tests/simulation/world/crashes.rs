@@ -4,7 +4,7 @@
 use std::rc::Rc;
 
 use actors::model::{Millis, Position};
-use actors::ports::{FeedPage, StoreReader};
+use actors::ports::{FeedPage, FeedReader};
 use redb::TableDefinition;
 use tokio::task::spawn_local;
 

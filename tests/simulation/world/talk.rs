@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use actors::model::{Digest, Edu, Millis, PduDraft, PduRef, Refusal, Submission, SubmittedContent};
 use actors::peer::outbound::ephemeral_buffer::EphemeralItem;
-use actors::ports::{Journal, StoreReader};
+use actors::ports::{ContextReader, Journal, SubmissionReader};
 use bytes::Bytes;
 use tokio::task::spawn_local;
 

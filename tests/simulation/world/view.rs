@@ -2,7 +2,6 @@
 
 use std::rc::Rc;
 
-use actors::ports::StoreReader;
 use serde::Deserialize;
 
 use crate::history::View;
@@ -37,11 +36,11 @@ impl World {
 
 async fn view(member: &Rc<Member>, room: &str) -> View {
     let gateway = member.node.gateway();
-    let archive: &dyn StoreReader = &*gateway.ports().archive;
+    let archive = &gateway.ports().archive;
     let mut view = View { server: member.name, room: room.to_owned(), ..View::default() };
     let mut before = None;
     loop {
-        let page = archive.timeline(&context(room), before, PAGE, u64::MAX).await.expect("a store that reads");
+        let page = archive.contexts.timeline(&context(room), before, PAGE, u64::MAX).await.expect("a store that reads");
         let Some((last, _)) = page.last() else { break };
         before = Some(*last);
         for (_, pdu) in &page {
@@ -62,7 +61,8 @@ async fn view(member: &Rc<Member>, room: &str) -> View {
     }
     let mut after = None;
     loop {
-        let page = archive.current_state(&context(room), after, PAGE, u64::MAX).await.expect("a store that reads");
+        let page =
+            archive.contexts.current_state(&context(room), after, PAGE, u64::MAX).await.expect("a store that reads");
         view.holds.extend(page.state.iter().map(|state| (state.key.1.clone(), named(&state.reference))));
         after = page.state.last().map(|last| last.key.clone());
         if !page.more {

@@ -5,7 +5,7 @@ use std::sync::Barrier;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use actors::model::{ContextId, FeedFlags, PduRef};
-use actors::ports::{CommitPriority, Fence, Journal, JournalStopped, PduStatus, StoreReader};
+use actors::ports::{CommitPriority, ContextReader, Fence, Journal, JournalStopped, PduStatus};
 use fernpost::store::Store;
 
 use crate::disk::Disk;

@@ -6,7 +6,7 @@ use actors::change::Change;
 use actors::model::{
     ContextId, FeedFlags, FeedItem, Index, Item, Millis, PduRef, PduState, PendingParents, Position, StateSlot,
 };
-use actors::ports::{FeedPage, ServedPdu, StoreReader};
+use actors::ports::{ContextReader, FeedPage, FeedReader, PeerReader, ServedPdu, SubmissionReader};
 use redb::{Database, ReadableDatabase, TableDefinition};
 
 use crate::disk::{Disk, Survives};

@@ -2,7 +2,9 @@
 
 use actors::change::Change;
 use actors::model::{ContextId, Head, Index, Millis, PduRef, Position};
-use actors::ports::{OldPage, PduStatus, RetentionCursor, RetentionScan, RetentionStep, StoreReader};
+use actors::ports::{
+    ContextReader, FeedReader, OldPage, PduStatus, PeerReader, RetentionCursor, RetentionScan, RetentionStep,
+};
 use fernpost::store;
 
 use crate::disk::{Disk, Survives};

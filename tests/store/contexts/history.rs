@@ -1,7 +1,7 @@
 //! Walks back through a conversation, as peers ask for them.
 
 use actors::model::PduRef;
-use actors::ports::StoreReader;
+use actors::ports::ContextReader;
 
 use crate::fixtures::talk::{heard, ours, room, theirs, waits};
 use crate::fixtures::world::{World, red};

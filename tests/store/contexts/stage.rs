@@ -2,7 +2,7 @@
 
 use actors::change::Change;
 use actors::model::{ContextId, PduRef, ServerName};
-use actors::ports::StoreReader;
+use actors::ports::ContextReader;
 use fernpost::store::verify_backend;
 use redb::TableDefinition;
 

@@ -2,7 +2,7 @@
 
 use actors::change::Change;
 use actors::model::{ContextId, FeedFlags, MissingPrevState, PduRef, PduState, PrevStateLink, StateEntry};
-use actors::ports::StoreReader;
+use actors::ports::ContextReader;
 
 use crate::disk::{Disk, Survives};
 use crate::fixtures::talk::{at, context_moved, piece, room, state_kept, state_moved, stored, theirs, topic};

@@ -2,7 +2,7 @@
 
 use actors::change::Change;
 use actors::model::{ContextId, Head, ParkedCode, ParkedItem, ParkedWhat, PduRef, ServerName};
-use actors::ports::StoreReader;
+use actors::ports::{ContextReader, PeerReader};
 
 use crate::disk::{Disk, Survives};
 use crate::fixtures::talk::{context_moved, room, text, theirs};

@@ -1,7 +1,7 @@
 //! Stores whose bytes change on their disk while they are open: a read that the engine panics on ends in words.
 
 use actors::model::{Index, Millis};
-use actors::ports::StoreReader;
+use actors::ports::{FeedReader, PeerReader, SubmissionReader};
 use fastrand::Rng;
 
 use crate::disk::{Disk, Survives};

@@ -1,7 +1,7 @@
 //! The owner of a store, and the programs that may open it.
 
 use actors::model::Position;
-use actors::ports::{CommitPriority, Journal, JournalStopped, StoreReader};
+use actors::ports::{CommitPriority, FeedReader, Journal, JournalStopped};
 use fernpost::store::{OpenError, SCHEMA, StoreLocation};
 use redb::{Database, TableDefinition};
 

@@ -2,7 +2,7 @@
 
 use actors::change::Change;
 use actors::model::{FeedItem, Millis, Position};
-use actors::ports::{FeedPage, StoreReader};
+use actors::ports::{FeedPage, FeedReader};
 use fernpost::store::{self, StoreLocation};
 
 use crate::disk::{Disk, Survives};

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use actors::model::{FeedItem, Index, Seq};
-use actors::ports::StoreReader;
+use actors::ports::PeerReader;
 use fernpost::store::{self, BackupError, OpenError, RestoreError, StoreLocation, VerifyResult};
 use redb::{Database, TableDefinition, WriteTransaction};
 

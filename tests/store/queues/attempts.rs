@@ -4,7 +4,7 @@ use actors::change::Change;
 use actors::model::{
     Attempt, DELIVERED_SPANS_IN_ROW, DeadLetterReason, DeliveredSpan, Index, Millis, PeerRecord, ServerName,
 };
-use actors::ports::StoreReader;
+use actors::ports::PeerReader;
 use fernpost::store::verify_backend;
 
 use crate::disk::{Disk, Survives};

@@ -2,7 +2,7 @@
 
 use actors::change::Change;
 use actors::model::{Attempt, DELIVERED_SPANS_IN_ROW, DeliveredSpan, Index, Millis, Position};
-use actors::ports::{FeedPage, StoreReader};
+use actors::ports::{ContextReader, FeedPage, FeedReader};
 use fernpost::store::RowCounts;
 
 use crate::disk::Disk;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use actors::model::{FeedItem, Index, Position};
-use actors::ports::{CommitPriority, FeedBounds, Fence, Journal, JournalStopped, StoreReader};
+use actors::ports::{CommitPriority, FeedBounds, FeedReader, Fence, Journal, JournalStopped, PeerReader};
 use tokio::time::Instant;
 
 use crate::disk::Disk;

@@ -2,7 +2,7 @@
 
 use actors::change::Change;
 use actors::model::{DeadLetterReason, Index, Millis, PeerRecord, SentPage};
-use actors::ports::StoreReader;
+use actors::ports::{PeerReader, SubmissionReader};
 
 use crate::disk::{Disk, Survives};
 use crate::fixtures::talk::{ours, room, said, text};

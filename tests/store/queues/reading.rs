@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use actors::change::Change;
 use actors::model::{Index, Millis, Position};
-use actors::ports::{FeedPage, StoreReader};
+use actors::ports::{FeedPage, FeedReader, PeerReader, SubmissionReader};
 use fernpost::store::BlockingExecutor;
 use tokio::task::JoinSet;
 use tokio::time::Instant;

@@ -2,7 +2,7 @@
 
 use actors::change::Change;
 use actors::model::{FeedItem, Index, Millis, Position, ServerName};
-use actors::ports::{FeedPage, StoreReader};
+use actors::ports::{FeedPage, FeedReader, PeerReader, SubmissionReader};
 
 use crate::disk::{Disk, Survives};
 use crate::fixtures::world::{

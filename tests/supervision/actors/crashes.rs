@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use actors::model::{Ack, PeerState, Refusal, Seq, SuspendReason};
-use actors::ports::StoreReader;
+use actors::ports::PeerReader;
 use tokio::time::Instant;
 
 use crate::disk::{Disk, Survives};
 use crate::fixtures::ports::{Observed, Prepared};
 use crate::fixtures::rig::{Rig, all_has_run, at_rest, green, life, red};
+use crate::read_hooks::ReadHooks;
 
 fn ok(seq: u64) -> Result<Ack, Refusal> {
     Ok(Ack::Ok(Seq(seq)))
@@ -19,7 +20,7 @@ fn observed(disk: &Disk, change: impl FnOnce(Observed) -> Observed) -> (Rig, Arc
     let mut archive = None;
     let transport = Prepared::new([]);
     let rig = Rig::start(disk, |ports| {
-        ports.archive = archive.insert(Arc::new(change(Observed::new(ports.archive.clone())))).clone();
+        archive = Some(change(Observed::new()).install(ports));
         ports.transport = transport.clone();
     });
     (rig, archive.unwrap(), transport)

@@ -14,6 +14,7 @@ use actors::testkit::AllowAllPeers;
 use crate::disk::Disk;
 use crate::fixtures::ports::{Brittle, Observed, Prepared};
 use crate::fixtures::rig::{Rig, at_rest, green, life, limits, red};
+use crate::read_hooks::ReadHooks;
 
 /// A rig whose journal breaks when told, whose loads are noted, and whose peers take everything.
 fn brittle() -> (Rig, Arc<Brittle>, Arc<Observed>, Arc<Prepared>) {
@@ -21,7 +22,7 @@ fn brittle() -> (Rig, Arc<Brittle>, Arc<Observed>, Arc<Prepared>) {
     let transport = Prepared::new([]);
     let rig = Rig::start(&Disk::new(), |ports| {
         ports.journal = journal.insert(Arc::new(Brittle::new(ports.journal.clone()))).clone();
-        ports.archive = archive.insert(Arc::new(Observed::new(ports.archive.clone()))).clone();
+        archive = Some(Observed::new().install(ports));
         ports.transport = transport.clone();
     });
     (rig, journal.unwrap(), archive.unwrap(), transport)
@@ -137,7 +138,7 @@ async fn early_transport_panic_fails_only_attempt() {
         let mut archive = None;
         let rig = Rig::start(&Disk::new(), |ports| {
             ports.transport = Arc::new(PanickingTransport { calm: transport.clone(), panics: AtomicBool::new(true) });
-            ports.archive = archive.insert(Arc::new(Observed::new(ports.archive.clone()))).clone();
+            archive = Some(Observed::new().install(ports));
             ports.roster = Arc::new(AllowAllPeers(Arc::new(PeerLimits { intake_max: 1, ..limits() })));
         });
         rig.submit("s1", &[red()], 1).await.unwrap();

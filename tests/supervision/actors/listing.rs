@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use actors::limits::{ContextLimits, PeerLimits};
 use actors::model::{FeedItem, Index, PeerCommand, PeerState, Position, Refusal, ServerName, SuspendReason};
-use actors::ports::{FeedPage, PeerConfig, StoreReader};
+use actors::ports::{FeedPage, FeedReader, PeerConfig, PeerReader};
 
 use crate::disk::Disk;
 use crate::fixtures::ports::Prepared;

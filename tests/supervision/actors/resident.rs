@@ -20,6 +20,7 @@ use tokio::task::spawn_local;
 use crate::disk::Disk;
 use crate::fixtures::ports::{Observed, Prepared};
 use crate::fixtures::rig::{Rig, at_rest, green, life, limits, pushed, red, seconds, server, taken};
+use crate::read_hooks::ReadHooks;
 
 /// Everybody is a peer, and so many are in memory.
 struct SmallRoster(u32, Arc<PeerLimits>);
@@ -47,7 +48,7 @@ fn with_room_for(max: u32, limits: PeerLimits, change: impl FnOnce(&mut Ports)) 
     let mut archive = None;
     let rig = Rig::start(&Disk::new(), |ports| {
         ports.roster = Arc::new(SmallRoster(max, Arc::new(limits)));
-        ports.archive = archive.insert(Arc::new(Observed::new(ports.archive.clone()))).clone();
+        archive = Some(Observed::new().install(ports));
         change(ports);
     });
     (rig, archive.unwrap())

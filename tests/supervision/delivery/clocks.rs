@@ -14,6 +14,7 @@ use crate::fixtures::ports::{Observed, Prepared};
 use crate::fixtures::rig::{
     BASE, Rig, at_rest, life, limits, red, seconds, server, submission, taken, unreachable, wait,
 };
+use crate::read_hooks::ReadHooks;
 
 fn names(count: usize) -> Vec<ServerName> {
     (0..count).map(|n| server(&format!("peer-{n:05}.example"))).collect()
@@ -52,8 +53,7 @@ async fn all_backlogs_wake_within_two_minutes() {
         life(async {
             let mut archive = None;
             let _rig = Rig::start(&Disk::new(), |ports| {
-                let observed = Observed::new(ports.archive.clone()).with_behind(names(peers));
-                ports.archive = archive.insert(Arc::new(observed)).clone();
+                archive = Some(Observed::new().with_behind(names(peers)).install(ports));
             });
             seconds(300).await;
             let loads = archive.unwrap().loads();
@@ -73,8 +73,7 @@ async fn failed_read_of_work_is_repeated() {
     life(async {
         let mut archive = None;
         let _rig = Rig::start(&Disk::new(), |ports| {
-            let observed = Observed::new(ports.archive.clone()).with_behind(names(1)).with_failures(3);
-            ports.archive = archive.insert(Arc::new(observed)).clone();
+            archive = Some(Observed::new().with_behind(names(1)).with_failures(3).install(ports));
         });
         seconds(60).await;
         assert_eq!(archive.unwrap().loads(), [7_000], "after pauses of 1, 2 and 4 seconds");

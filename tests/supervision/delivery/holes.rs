@@ -9,7 +9,7 @@ use actors::model::{
     Ack, BadPdu, FeedItem, FetchRequest, OutboundBatch, Pdu, PeerState, Position, PushFailure, PushResponse,
     RequestDeadlines, Seq, ServerName,
 };
-use actors::ports::{CommitPriority, CommitTicket, FeedPage, Fence, Journal, QueueDepth, StoreReader, Task, Transport};
+use actors::ports::{CommitPriority, CommitTicket, FeedPage, FeedReader, Fence, Journal, QueueDepth, Task, Transport};
 use bytes::Bytes;
 use tokio::time::Instant;
 

@@ -9,7 +9,7 @@ use actors::model::{
     Ack, BatchId, DeadLetter, DeadLetterReason, FeedItem, Index, OutboundBatch, PeerState, Position, PushFailure,
     PushResponse, Seq,
 };
-use actors::ports::{CommitPriority, FeedPage, Journal, Ownership, StoreReader};
+use actors::ports::{CommitPriority, FeedPage, FeedReader, Journal, Ownership, PeerReader};
 use actors::testkit::{AllowAllPeers, ScriptedTransport};
 use bytes::Bytes;
 

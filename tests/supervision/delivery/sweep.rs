@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use actors::change::Change;
 use actors::model::{Ack, BatchId, Item, OutboundBatch, Position, Refusal, Seq, ServerName};
-use actors::ports::{CommitPriority, Journal, Ownership, StoreReader};
+use actors::ports::{CommitPriority, FeedReader, Journal, Ownership, PeerReader, SubmissionReader};
 use bytes::Bytes;
 
 use crate::disk::{Disk, Survives};

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use actors::limits::PeerLimits;
 use actors::model::{PeerState, ServerName, SubmittedContent};
-use actors::ports::StoreReader;
+use actors::ports::FeedReader;
 use actors::testkit::AllowAllPeers;
 use bytes::Bytes;
 

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use actors::model::{Ack, Refusal, Seq};
-use actors::ports::StoreReader;
+use actors::ports::SubmissionReader;
 use tokio::task::{JoinHandle, spawn_local};
 
 use crate::disk::{Disk, Survives};
