@@ -22,8 +22,8 @@ use actors::ports::Clock;
 use redb::{ReadableTable, Table, WriteTransaction};
 
 use crate::store::schema::codec;
+use crate::store::schema::codec::columns::OutboxValue;
 use crate::store::schema::tables;
-use crate::store::schema::tables::OutboxValue;
 use crate::store::write::apply::WriterCache;
 
 /// Key in a backup: the time at which it was taken.
@@ -128,7 +128,7 @@ fn divided(
     outbox: &Table<'_, (&'static str, u64), OutboxValue>,
 ) -> Result<Option<PeerRecord>, redb::Error> {
     let newest = outbox.range(tables::all_of(record.server.as_str()))?.next_back().transpose()?;
-    let newest = Index(newest.map_or(0, |(key, _)| key.value().1));
+    let newest = Index(newest.map_or(0, |(key, _)| tables::number_of(key.value())));
     let tail = newest.max(record.outbound.acked).max(record.outbound.highest_index_assigned);
     let first = tail.next();
     let segments = &mut record.outbound.segments;

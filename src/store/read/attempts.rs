@@ -6,6 +6,7 @@ use actors::model::{Attempt, DeliveredSpan, Index, Millis, PeerRecord, ServerNam
 use redb::ReadTransaction;
 
 use crate::store::read::Read;
+use crate::store::schema::codec::columns::AttemptValue;
 use crate::store::schema::{codec, tables};
 use crate::store::shared::StoreShared;
 
@@ -32,7 +33,7 @@ pub(super) fn attempts(
     for row in read.open_table(tables::ATTEMPTS)?.range(tables::all_of(server.as_str()))? {
         let (_, row) = row?;
         shared.counters.looked_up(1);
-        let (time, from, to, result) = row.value();
+        let AttemptValue { time, first: from, last: to, result } = row.value();
         if carried(from, to) {
             let (time, first, last) = (Millis(time), Index(from), Index(to));
             attempts.push(Attempt { time, first, last, result: result.to_owned() });
@@ -74,7 +75,7 @@ fn delivered(
 pub(super) fn newest_error(shared: &StoreShared, read: &ReadTransaction, server: &str) -> Read<Option<String>> {
     let newest = read.open_table(tables::ATTEMPTS)?.range(tables::all_of(server))?.next_back().transpose()?;
     shared.counters.looked_up(u64::from(newest.is_some()));
-    Ok(newest.map(|(_, row)| row.value().3.to_owned()))
+    Ok(newest.map(|(_, row)| row.value().result.to_owned()))
 }
 
 /// The first server after `after` whose oldest row of deliveries is older than `before`, and the key of that row. One look-up a

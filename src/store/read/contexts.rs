@@ -34,10 +34,11 @@ pub(super) fn page(
         let name = context.as_str();
         let record = codec::context_from_row(context.clone(), row.value())?;
         let further = count(&heads, name, &mut walked, |_| true)?;
-        let (held, gaps) = (count(&held, name, &mut walked, |_| true)?, count(&gaps, name, &mut walked, |gap| !gap.0)?);
+        let (held, gaps) =
+            (count(&held, name, &mut walked, |_| true)?, count(&gaps, name, &mut walked, |gap| !gap.edge)?);
         let last = match timeline.range((name, i64::MIN)..=(name, i64::MAX))?.next_back().transpose()? {
             // Delivery times may be slightly ahead of the clock.
-            Some((_, reference)) => pdus.get(reference.value())?.map(|pdu| Millis(pdu.value().5.min(now))),
+            Some((_, reference)) => pdus.get(reference.value())?.map(|pdu| Millis(pdu.value().since.min(now))),
             None => None,
         };
         walked += 3;

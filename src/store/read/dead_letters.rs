@@ -9,6 +9,7 @@ use redb::ReadTransaction;
 
 use crate::store::read::Read;
 use crate::store::read::peers::ItemBodies;
+use crate::store::schema::codec::columns::DeadLetterValue;
 use crate::store::schema::{codec, tables};
 use crate::store::shared::StoreShared;
 
@@ -25,8 +26,8 @@ pub(super) fn letters(
     }
     for row in read.open_table(tables::DEAD_LETTERS)?.range((server.as_str(), first)..=(server.as_str(), last))? {
         let (key, value) = row?;
-        let (kind, _, reason, ..) = value.value();
-        letters.push(DeadLetter { index: Index(key.value().1), fate: codec::fate(kind)?, reason: reason.to_owned() });
+        let (index, DeadLetterValue { kind, reason, .. }) = (tables::number_of(key.value()), value.value());
+        letters.push(DeadLetter { index: Index(index), fate: codec::fate(kind)?, reason: reason.to_owned() });
     }
     shared.counters.looked_up(letters.len() as u64);
     Ok(letters)
@@ -44,8 +45,8 @@ pub(super) fn bodies(
     let range = (server.as_str(), places.start)..(server.as_str(), places.end);
     for row in read.open_table(tables::DEAD_LETTERS)?.range(range)? {
         let (key, value) = row?;
-        let (.., number, origin, id, _) = value.value();
-        found.insert(key.value().1, bodies.item(number, origin, id)?.bytes().clone());
+        let DeadLetterValue { item: number, origin, id, .. } = value.value();
+        found.insert(tables::number_of(key.value()), bodies.item(number, origin, id)?.bytes().clone());
         shared.counters.looked_up(2);
     }
     Ok(found)

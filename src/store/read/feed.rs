@@ -40,7 +40,7 @@ pub(super) fn feed_after(
         }
         let row = value.value();
         let (item, bytes) = match codec::feed_from_row(row)? {
-            DecodedFeedRow::Whole(item) => (item, row.7.len()),
+            DecodedFeedRow::Whole(item) => (item, row.body.len()),
             DecodedFeedRow::Pdu(reference, shown) => {
                 let key = (reference.origin.as_str(), reference.id.as_str());
                 let stored = pdus.get(key)?.ok_or_else(|| BadRow::new("feed", &format!("{reference} is missing")))?;
@@ -54,7 +54,7 @@ pub(super) fn feed_after(
         if page.len() == limit || size > bytes_max && !page.is_empty() {
             break;
         }
-        page.push(FeedEntry { position: Position(position), time: Millis(row.1), item });
+        page.push(FeedEntry { position: Position(position), time: Millis(row.time), item });
     }
     if page.is_empty() && limit > 0 {
         return gone_or_end(shared, read, after);

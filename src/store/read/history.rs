@@ -68,7 +68,7 @@ pub(super) fn timeline(
     let (mut page, mut size) = (Vec::new(), 0);
     for row in read.open_table(tables::TIMELINE)?.range((of, i64::MIN)..(of, end))?.rev().take(limit) {
         let (place, named) = row?;
-        let (position, (origin, id)) = (place.value().1, named.value());
+        let ((_, position), (origin, id)) = (place.value(), named.value());
         let reference = codec::reference("timeline", origin, id)?;
         let missing = || BadRow::new("timeline", &format!("{origin}/{id} is missing"));
         let stored = pdus.get((origin, id))?.ok_or_else(missing)?;
@@ -77,7 +77,7 @@ pub(super) fn timeline(
         for parent in codec::parents(stored.value())? {
             let found = pdus.get((parent.origin.as_str(), parent.id.as_str()))?;
             shared.counters.looked_up(u64::from(found.is_some()));
-            if !found.is_some_and(|row| row.value().1 && !codec::is_forgotten(row.value())) {
+            if !found.is_some_and(|row| row.value().delivered && !codec::is_forgotten(row.value())) {
                 gap.push(parent);
             }
         }

@@ -14,7 +14,7 @@ use crate::store::Store;
 use crate::store::read::peers::ItemBodies;
 use crate::store::read::{Read, WALK_MAX, contexts};
 use crate::store::schema::codec::BadRow;
-use crate::store::schema::tables::{DeadLetterValue, QuarantineValue};
+use crate::store::schema::codec::columns::{DeadLetterValue, OutboxValue, PduValue, QuarantineValue};
 use crate::store::schema::{codec, tables};
 use crate::store::shared::StoreShared;
 
@@ -68,9 +68,9 @@ fn queued(
     let range = (Bound::Excluded((server.as_str(), after)), Bound::Included((server.as_str(), u64::MAX)));
     for row in read.open_table(tables::OUTBOX)?.range::<(&str, u64)>(range)?.take(limit) {
         let (key, value) = row?;
-        let (queued, _, _, number, origin, id, submission) = value.value();
-        let (size, pdu) = bodies.size(number, origin, id)?;
-        let (index, queued) = (Index(key.value().1), Millis(queued));
+        let OutboxValue { queued, item, origin, id, submission, .. } = value.value();
+        let (size, pdu) = bodies.size(item, origin, id)?;
+        let (index, queued) = (Index(tables::number_of(key.value())), Millis(queued));
         let submission = codec::submission_id("outbox", submission)?;
         page.push(QueuedItem { index, queued, pdu, submission, size });
     }
@@ -90,12 +90,12 @@ fn ages(
     let mut walked = 0;
     for row in read.open_table(tables::OUTBOX)?.range::<(&str, u64)>(range)? {
         let (key, value) = row?;
-        let queued = Millis(value.value().0);
+        let queued = Millis(value.value().queued);
         counts[edges.iter().position(|edge| queued >= *edge).unwrap_or(edges.len())] += 1;
         walked += 1;
         if walked == WALK_MAX {
             shared.counters.looked_up(walked as u64);
-            return Ok(InspectPage { rows: counts, next: Some(Index(key.value().1)) });
+            return Ok(InspectPage { rows: counts, next: Some(Index(tables::number_of(key.value()))) });
         }
     }
     shared.counters.looked_up(walked as u64);
@@ -104,8 +104,8 @@ fn ages(
 
 /// The tables of quarantine and dead letters. A walk goes server by server, quarantine first.
 struct ParkedTables {
-    quarantine: ReadOnlyTable<(&'static str, u64), QuarantineValue>,
-    dead_letters: ReadOnlyTable<(&'static str, u64), DeadLetterValue>,
+    quarantine: ReadOnlyTable<(&'static str, u64), QuarantineValue<'static>>,
+    dead_letters: ReadOnlyTable<(&'static str, u64), DeadLetterValue<'static>>,
     bodies: ItemBodies,
 }
 
@@ -125,13 +125,8 @@ impl ParkedTables {
         Ok(first.map(|server| codec::name("quarantine", &server)).transpose()?)
     }
 
-    fn inbound(
-        &self,
-        place: QuarantineKey,
-        row: <QuarantineValue as Value>::SelfType<'_>,
-        whole: bool,
-    ) -> Read<ParkedRow> {
-        let (time, seq, what, code, reason, body) = row;
+    fn inbound(&self, place: QuarantineKey, row: QuarantineValue<'_>, whole: bool) -> Read<ParkedRow> {
+        let QuarantineValue { time, seq, what, code, reason, bytes } = row;
         Ok(ParkedRow {
             place,
             what: codec::what_from_row("quarantine", seq, what)?.into(),
@@ -139,28 +134,23 @@ impl ParkedTables {
             reason: reason.to_owned(),
             time: Millis(time),
             submission: None,
-            size: body.len() as u64,
-            bytes: whole.then(|| Bytes::copy_from_slice(body)),
+            size: bytes.len() as u64,
+            bytes: whole.then(|| Bytes::copy_from_slice(bytes)),
         })
     }
 
-    fn outbound(
-        &self,
-        place: QuarantineKey,
-        row: <DeadLetterValue as Value>::SelfType<'_>,
-        whole: bool,
-    ) -> Read<ParkedRow> {
-        let (fate, time, reason, number, origin, id, submission) = row;
-        let (size, pdu) = self.bodies.size(number, origin, id)?;
-        let bytes = whole.then(|| self.bodies.item(number, origin, id)).transpose()?;
+    fn outbound(&self, place: QuarantineKey, row: DeadLetterValue<'_>, whole: bool) -> Read<ParkedRow> {
+        let DeadLetterValue { kind, removed, reason, item, origin, id, submission } = row;
+        let (size, pdu) = self.bodies.size(item, origin, id)?;
+        let bytes = whole.then(|| self.bodies.item(item, origin, id)).transpose()?;
         Ok(ParkedRow {
             place,
             what: pdu.map_or(QuarantineItemKind::UpdateOut, |(reference, context)| {
                 QuarantineItemKind::PduOut(reference, context)
             }),
-            code: QuarantineReason::Outbound(codec::fate(fate)?),
+            code: QuarantineReason::Outbound(codec::fate(kind)?),
             reason: reason.to_owned(),
-            time: Millis(time),
+            time: Millis(removed),
             submission: Some(codec::submission_id("dead_letters", submission)?),
             size,
             bytes: bytes.map(|item| item.bytes().clone()),
@@ -175,7 +165,10 @@ fn first_server<V: Value>(table: &ReadOnlyTable<(&'static str, u64), V>, from: B
         Bound::Unbounded => Bound::Unbounded,
     };
     let first = table.range::<(&str, u64)>((from, Bound::Unbounded))?.next().transpose()?;
-    Ok(first.map(|(key, _)| key.value().0.to_owned()))
+    Ok(first.map(|(key, _)| {
+        let (server, _) = key.value();
+        server.to_owned()
+    }))
 }
 
 fn parked(
@@ -238,7 +231,7 @@ impl InspectWalk<'_> {
             Direction::In => {
                 for row in tables.quarantine.range::<(&str, u64)>(range)? {
                     let (key, value) = row?;
-                    let place = place(key.value().1);
+                    let place = place(tables::number_of(key.value()));
                     if self.is_full(tables.inbound(place.clone(), value.value(), false)?) {
                         return Ok(Some(place));
                     }
@@ -247,7 +240,7 @@ impl InspectWalk<'_> {
             Direction::Out => {
                 for row in tables.dead_letters.range::<(&str, u64)>(range)? {
                     let (key, value) = row?;
-                    let place = place(key.value().1);
+                    let place = place(tables::number_of(key.value()));
                     if self.is_full(tables.outbound(place.clone(), value.value(), false)?) {
                         return Ok(Some(place));
                     }
@@ -289,11 +282,11 @@ impl ItemBodies {
         let missing = |what: &str| BadRow::new("outbox", &format!("{what} is missing"));
         if number > 0 {
             let row = self.items.get(number)?.ok_or_else(|| missing(&format!("item {number}")))?;
-            return Ok((row.value().1.len() as u64, None));
+            return Ok((row.value().bytes.len() as u64, None));
         }
         let reference = codec::reference("outbox", origin, id)?;
         let row = self.pdus.get((origin, id))?.ok_or_else(|| missing(&reference.to_string()))?;
-        let (context, .., bytes) = row.value();
+        let PduValue { context, bytes, .. } = row.value();
         Ok((bytes.len() as u64, Some((reference, codec::context_id("pdus", context)?))))
     }
 }

@@ -9,6 +9,7 @@ use redb::{ReadTransaction, ReadableDatabase};
 
 use crate::store::pending::uncommitted_state::SubmissionPlace;
 use crate::store::read::Read;
+use crate::store::schema::codec::columns::QuarantinePlace;
 use crate::store::schema::tables::after;
 use crate::store::schema::{codec, tables};
 use crate::store::shared::StoreShared;
@@ -21,7 +22,7 @@ pub(super) fn is_kept(shared: &StoreShared, context: &ContextId, reference: &Pdu
     }
     let read = shared.database.begin_read()?;
     let place = (context.as_str(), reference.origin.as_str(), reference.id.as_str(), from.as_str());
-    let number = read.open_table(tables::QUARANTINE_BY_CONTEXT)?.get(place)?.map(|row| row.value().0);
+    let number = read.open_table(tables::QUARANTINE_BY_CONTEXT)?.get(place)?.map(|row| row.value().number);
     shared.counters.looked_up(u64::from(number.is_some()));
     let Some(number) = number else { return Ok(false) };
     Ok(read.open_table(tables::QUARANTINE)?.get((from.as_str(), number))?.is_some())
@@ -43,8 +44,9 @@ pub(super) fn page(
     let mut first: BTreeMap<(u64, u64), (PduRef, String, u64)> = BTreeMap::new();
     for row in strangers.range((from, "", "", "")..(to.as_str(), "", "", ""))? {
         let (key, value) = row?;
-        let ((_, origin, id, server), (number, epoch, n)) = (key.value(), value.value());
-        let place = (epoch, n);
+        let (_, origin, id, server) = key.value();
+        let QuarantinePlace { number, epoch, arrival } = value.value();
+        let place = (epoch, arrival);
         let is_late = first.len() == limit && first.last_key_value().is_some_and(|(last, _)| *last < place);
         if place <= after_place || is_late || !takes_part(origin) || !takes_part(server) {
             continue;
@@ -60,7 +62,7 @@ pub(super) fn page(
     for (place, (reference, server, number)) in first {
         // An item that an operator has handled since has no bytes any more; only its index row is left to be removed.
         let row = quarantine.get((server.as_str(), number))?;
-        let bytes = row.map_or_else(Bytes::new, |row| Bytes::copy_from_slice(row.value().5));
+        let bytes = row.map_or_else(Bytes::new, |row| Bytes::copy_from_slice(row.value().bytes));
         let (origin, id) = (reference.origin.as_str(), reference.id.as_str());
         let superseded = server != origin && strangers.get((context.as_str(), origin, id, origin))?.is_some();
         let from = codec::name("strangers", &server)?;

@@ -9,6 +9,7 @@ use redb::{ReadTransaction, ReadableDatabase, ReadableTable};
 
 use crate::store::read::{Read, stage, state};
 use crate::store::schema::codec::BadRow;
+use crate::store::schema::codec::columns::GapValue;
 use crate::store::schema::tables::after;
 use crate::store::schema::{codec, tables};
 use crate::store::shared::StoreShared;
@@ -39,7 +40,7 @@ fn held(shared: &StoreShared, read: &ReadTransaction, context: &ContextId) -> Re
         let reference = codec::reference("held", origin, id)?;
         let pdu = pdus.get((origin, id))?.ok_or_else(|| BadRow::new("held", &format!("{reference} is missing")))?;
         shared.counters.looked_up(2);
-        let order = (hold.0, hold.1);
+        let order = (hold.epoch, hold.arrival);
         let mut waiting = codec::held(reference, context.as_str(), hold, pdu.value())?;
         if waiting.hold.for_state {
             for PduRef { origin, id } in &waiting.prev {
@@ -61,7 +62,7 @@ fn heads(shared: &StoreShared, read: &ReadTransaction, context: &str) -> Read<Ve
     for row in read.open_table(tables::HEADS)?.range((context, "", "")..(to.as_str(), "", ""))? {
         let (key, depth) = row?;
         let (_, origin, id) = key.value();
-        let stated = pdus.get((origin, id))?.and_then(|row| codec::stated_depth(row.value().7));
+        let stated = pdus.get((origin, id))?.and_then(|row| codec::stated_depth(row.value().bytes));
         heads.push(Head::of(codec::reference("heads", origin, id)?, depth.value(), stated));
     }
     shared.counters.looked_up(2 * heads.len() as u64);
@@ -73,7 +74,7 @@ fn gaps(shared: &StoreShared, read: &ReadTransaction, context: &str) -> Read<Vec
     let mut gaps = Vec::new();
     for row in read.open_table(tables::GAPS)?.range((context, "", "")..(to.as_str(), "", ""))? {
         let (key, gap) = row?;
-        let ((_, origin, id), (edge, children)) = (key.value(), gap.value());
+        let ((_, origin, id), GapValue { edge, children }) = (key.value(), gap.value());
         let children = codec::refs_from_row("gaps", children)?;
         gaps.push(Gap { missing: codec::reference("gaps", origin, id)?, children, edge });
     }
@@ -91,7 +92,7 @@ pub(super) fn contexts_holding(shared: &StoreShared, read: &ReadTransaction) -> 
         let rest = (Bound::Included((from.as_str(), "", "")), Bound::Unbounded);
         let Some((key, _)) = held.range::<(&str, &str, &str)>(rest)?.next().transpose()? else { break };
         shared.counters.looked_up(1);
-        let context = key.value().0;
+        let (context, ..) = key.value();
         from = after(context);
         contexts.extend(codec::readable_context("held", context));
     }

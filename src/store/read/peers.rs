@@ -12,7 +12,8 @@ use redb::{ReadOnlyTable, ReadTransaction, ReadableTable};
 
 use crate::store::read::{Read, attempts};
 use crate::store::schema::codec::BadRow;
-use crate::store::schema::tables::{PduValue, RefValue};
+use crate::store::schema::codec::columns::{ItemValue, OutboxValue, PduValue};
+use crate::store::schema::tables::RefValue;
 use crate::store::schema::{codec, tables};
 use crate::store::shared::StoreShared;
 use crate::store::write::submissions::ends;
@@ -68,7 +69,7 @@ fn seen(shared: &StoreShared, read: &ReadTransaction, server: &str) -> Read<Vec<
 fn newest_row(shared: &StoreShared, read: &ReadTransaction, server: &str) -> Read<(u64, u64)> {
     let newest = read.open_table(tables::OUTBOX)?.range(tables::all_of(server))?.next_back().transpose()?;
     shared.counters.looked_up(u64::from(newest.is_some()));
-    Ok(newest.map_or((0, 0), |(key, row)| (key.value().1, row.value().1)))
+    Ok(newest.map_or((0, 0), |(key, row)| (tables::number_of(key.value()), row.value().queued_bytes)))
 }
 
 /// Returns the last digests below `expected`, ascending and without a gap; the last one belongs to `expected - 1`. Rows
@@ -80,7 +81,7 @@ fn digests_below(shared: &StoreShared, read: &ReadTransaction, server: &str, exp
     for row in read.open_table(tables::INBOUND_DIGESTS)?.range((server, 0)..(server, expected.0))?.rev() {
         let (key, row) = row?;
         found += 1;
-        let first = key.value().1;
+        let first = tables::number_of(key.value());
         if first + codec::digests_len(row.value()) < below {
             break;
         }
@@ -112,9 +113,9 @@ pub(super) fn outbox_from(
     let range = (server.as_str(), from)..=(server.as_str(), u64::MAX);
     for row in read.open_table(tables::OUTBOX)?.range(range)?.take(rows_max) {
         let (key, value) = row?;
-        let (index, value) = (key.value().1, value.value());
-        let (queued, queued_bytes, again, number, origin, id, submission) = value;
-        let (item, context) = bodies.item_within(number, origin, id)?;
+        let (index, value) = (tables::number_of(key.value()), value.value());
+        let OutboxValue { queued, queued_bytes, again, origin, id, submission, .. } = value;
+        let (item, context) = bodies.item_within(value.item, origin, id)?;
         shared.counters.looked_up(2);
         size += item.bytes().len() as u64;
         if size > bytes_max && !page.is_empty() {
@@ -129,8 +130,8 @@ pub(super) fn outbox_from(
 
 /// The tables with the bytes of items. They are stored once, however many outboxes name them.
 pub(super) struct ItemBodies {
-    pub(super) items: ReadOnlyTable<u64, (u32, &'static [u8])>,
-    pub(super) pdus: ReadOnlyTable<RefValue, PduValue>,
+    pub(super) items: ReadOnlyTable<u64, ItemValue<'static>>,
+    pub(super) pdus: ReadOnlyTable<RefValue, PduValue<'static>>,
 }
 
 impl ItemBodies {
@@ -147,12 +148,12 @@ impl ItemBodies {
         let missing = |what: &str| BadRow::new("outbox", &format!("{what} is missing"));
         if number > 0 {
             let row = self.items.get(number)?.ok_or_else(|| missing(&format!("item {number}")))?;
-            return Ok((Item::Update(Bytes::copy_from_slice(row.value().1)), None));
+            return Ok((Item::Update(Bytes::copy_from_slice(row.value().bytes)), None));
         }
         let reference = codec::reference("outbox", origin, id)?;
         let row = self.pdus.get((origin, id))?.ok_or_else(|| missing(&reference.to_string()))?;
-        let context = codec::context_id("pdus", row.value().0)?;
-        Ok((Item::Pdu(reference, Bytes::copy_from_slice(row.value().7)), Some(context)))
+        let PduValue { context, bytes, .. } = row.value();
+        Ok((Item::Pdu(reference, Bytes::copy_from_slice(bytes)), Some(codec::context_id("pdus", context)?)))
     }
 }
 
@@ -175,9 +176,9 @@ pub(super) fn sent_after(
         let mut pdus = Vec::new();
         for row in outbox.range((name, first)..=(name, last))? {
             let (_, row) = row?;
-            let (.., number, origin, id_of_pdu, _) = row.value();
+            let OutboxValue { item, origin, id: id_of_pdu, .. } = row.value();
             shared.counters.looked_up(2);
-            if let Item::Pdu(reference, bytes) = bodies.item(number, origin, id_of_pdu)? {
+            if let Item::Pdu(reference, bytes) = bodies.item(item, origin, id_of_pdu)? {
                 pdus.push((id, reference, bytes));
             }
         }
@@ -253,7 +254,8 @@ fn unsent(shared: &StoreShared, read: &ReadTransaction) -> Read<Vec<ServerName>>
             return Ok(behind);
         };
         shared.counters.looked_up(1);
-        let server = codec::name("outbox", head.value().0)?;
+        let (server, _) = head.value();
+        let server = codec::name("outbox", server)?;
         let (tail, _) = newest_row(shared, read, server.as_str())?;
         let row = peers.get(server.as_str())?;
         shared.counters.looked_up(u64::from(row.is_some()));

@@ -13,7 +13,8 @@ use redb::{AccessGuard, ReadOnlyTable, ReadTransaction, ReadableTable, StorageEr
 use crate::store::Store;
 use crate::store::read::Read;
 use crate::store::schema::codec::BadRow;
-use crate::store::schema::tables::{ContextPduKey, PduValue, RefValue};
+use crate::store::schema::codec::columns::{DeadLetterValue, OutboxValue, PduValue};
+use crate::store::schema::tables::{ContextPduKey, RefValue};
 use crate::store::schema::{codec, tables};
 use crate::store::shared::StoreShared;
 
@@ -45,13 +46,13 @@ impl RetentionScan for Store {
 }
 
 fn pinned(shared: &StoreShared, read: &ReadTransaction, before: u64) -> Read<RetentionPins> {
-    let oldest = read.open_table(tables::FEED)?.first()?.map(|(_, row)| row.value().1);
+    let oldest = read.open_table(tables::FEED)?.first()?.map(|(_, row)| row.value().time);
     let before = before.min(oldest.unwrap_or(u64::MAX));
     let (mut named, mut ours_before) = (HashSet::new(), before);
     let mut looked = 1;
     for row in read.open_table(tables::DEAD_LETTERS)?.iter()? {
         let (_, row) = row?;
-        let (.., item, origin, id, _) = row.value();
+        let DeadLetterValue { item, origin, id, .. } = row.value();
         looked += 1;
         if item == 0 {
             named.insert(codec::reference("dead_letters", origin, id)?);
@@ -66,7 +67,7 @@ fn pinned(shared: &StoreShared, read: &ReadTransaction, before: u64) -> Read<Ret
     for server in tables::servers(&outbox)? {
         for (walked, row) in outbox.range(tables::all_of(&server))?.enumerate() {
             let (_, row) = row?;
-            let (queued, _, _, item, origin, id, _) = row.value();
+            let OutboxValue { queued, item, origin, id, .. } = row.value();
             looked += 1;
             if queued >= ours_before {
                 break;
@@ -90,7 +91,7 @@ type PlaceOf = (&'static str, i64);
 /// A walk that collects one page.
 struct RetentionWalk<'a> {
     shared: &'a StoreShared,
-    pdus: ReadOnlyTable<RefValue, PduValue>,
+    pdus: ReadOnlyTable<RefValue, PduValue<'static>>,
     timeline: ReadOnlyTable<PlaceOf, RefValue>,
     heads: ReadOnlyTable<ContextPduKey, u64>,
     before: u64,
@@ -163,7 +164,7 @@ impl<'a> RetentionWalk<'a> {
     ) -> Read<Option<RetentionStep>> {
         for row in rows {
             let (place, named) = row?;
-            let position = place.value().1;
+            let (_, position) = place.value();
             if !self.looks_at(heads, position, named.value())? {
                 break;
             }
@@ -181,7 +182,7 @@ impl<'a> RetentionWalk<'a> {
         let row = self.pdus.get((origin, id))?.ok_or_else(missing)?;
         self.walked += 1;
         self.shared.counters.looked_up(1);
-        let (.., delivered, _, bytes) = row.value();
+        let PduValue { since: delivered, bytes, .. } = row.value();
         if delivered >= self.before {
             return Ok(false);
         }

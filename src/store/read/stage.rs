@@ -7,6 +7,7 @@ use bytes::Bytes;
 use redb::ReadTransaction;
 
 use crate::store::read::Read;
+use crate::store::schema::codec::columns::StageValue;
 use crate::store::schema::tables::after;
 use crate::store::schema::{codec, tables};
 use crate::store::shared::StoreShared;
@@ -53,7 +54,8 @@ pub(super) fn page(
     let (mut page, mut bytes_left) = (Vec::new(), bytes_max);
     for row in later.chain(earlier).take(limit) {
         let (key, row) = row?;
-        let ((_, server, number), (origin, id, verified, _, bytes)) = (key.value(), row.value());
+        let (_, server, number) = key.value();
+        let StageValue { origin, id, verified, bytes, .. } = row.value();
         let size = bytes.len() as u64;
         if size > bytes_left && !page.is_empty() {
             break;
@@ -80,7 +82,7 @@ pub(super) fn contexts(shared: &StoreShared, read: &ReadTransaction) -> Read<Vec
         let rest = (Bound::Included((from.as_str(), "", 0)), Bound::Unbounded);
         let Some((key, _)) = stage.range::<(&str, &str, u64)>(rest)?.next().transpose()? else { return Ok(contexts) };
         shared.counters.looked_up(1);
-        let context = key.value().0;
+        let (context, ..) = key.value();
         from = after(context);
         contexts.extend(codec::readable_context("stage", context));
     }

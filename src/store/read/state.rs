@@ -11,6 +11,7 @@ use redb::{ReadTransaction, ReadableDatabase};
 use crate::store::pending::uncommitted_state::{SubmissionPlace, UncommittedChange};
 use crate::store::read::Read;
 use crate::store::schema::codec::BadRow;
+use crate::store::schema::codec::columns::{HolderValue, PduValue};
 use crate::store::schema::tables::after;
 use crate::store::schema::{codec, tables};
 use crate::store::shared::StoreShared;
@@ -80,11 +81,11 @@ pub(super) fn current(
         if page.len() == limit {
             return Ok(StatePage { state: page, more: true });
         }
-        let (origin, id, ..) = holder.value();
+        let HolderValue { origin, id, .. } = holder.value();
         let reference = codec::reference("state", origin, id)?;
         let stored = pdus.get((origin, id))?.ok_or_else(|| BadRow::new("state", &format!("{reference} is missing")))?;
         shared.counters.looked_up(2);
-        let (_, _, depth, sender, verified, .., bytes) = stored.value();
+        let PduValue { depth, sender, verified, bytes, .. } = stored.value();
         size += bytes.len() as u64;
         if size > bytes_max && !page.is_empty() {
             return Ok(StatePage { state: page, more: true });

@@ -63,7 +63,7 @@ pub(super) fn submissions_before(
     for (walked, row) in (1..).zip(table.range::<&str>((from, Bound::Unbounded))?) {
         let (key, row) = row?;
         shared.counters.looked_up(1);
-        let is_old = row.value().0 < before;
+        let is_old = row.value().accepted < before;
         let full = old.len() + usize::from(is_old) >= FORGET_MAX || walked >= FORGET_WALK_MAX;
         if !is_old && !full {
             continue;

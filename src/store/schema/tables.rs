@@ -9,58 +9,19 @@ use std::ops::Bound;
 
 use redb::{Key, ReadableTable, TableDefinition, Value};
 
-/// (kind, time, n, seq, server, word, note, body): one layout for all kinds; columns that a kind does not use are 0 or
-/// empty.
-pub(crate) type FeedValue = (u8, u64, u64, u64, &'static str, &'static str, &'static str, &'static [u8]);
-
-/// (time of acceptance, digest, number of items per server, JSON of the indexes in the outboxes, origin and id of the
-/// PDU that was composed). Origin and id are empty if it became no PDU.
-pub(crate) type SubmissionValue = (u64, &'static [u8; 16], u32, &'static [u8], &'static str, &'static str);
-
-/// (time, sequence number of an update, JSON that identifies a PDU and is empty for an update, code, reason, body).
-pub(crate) type QuarantineValue = (u64, u64, &'static [u8], &'static str, &'static str, &'static [u8]);
+use crate::store::schema::codec::columns::{
+    AttemptValue, DeadLetterValue, FeedValue, GapValue, HeldValue, HolderValue, ItemValue, OutboxValue, PduValue,
+    PieceValue, QuarantinePlace, QuarantineValue, SeenValue, StageValue, SubmissionValue,
+};
 
 /// The identity of a PDU: (origin, id).
 pub(crate) type RefValue = (&'static str, &'static str);
 
-/// (queue time, bytes ever queued for the server up to and including this row, whether it was requeued, item number,
-/// origin, id, submission). An update has an item number; a PDU has 0, an origin and an id. The running sum gives the
-/// size of the backlog with two lookups, however long the queue is.
-pub(crate) type OutboxValue = (u64, u64, bool, u64, &'static str, &'static str, &'static str);
-
-/// (kind, time of removal, reason, item number, origin, id, submission); the last four are those of the outbox row.
-pub(crate) type DeadLetterValue = (&'static str, u64, &'static str, u64, &'static str, &'static str, &'static str);
-
-/// (time, first index, last index, result).
-pub(crate) type AttemptValue = (u64, u64, u64, &'static str);
-
 /// (server, newest index, time of the last delivery).
 pub(crate) type DeliveredKey = (&'static str, u64, u64);
 
-/// (context, is delivered, depth computed here with a highest bit where it came as history, who handed it over, how it was proved,
-/// when it came, or once it is delivered when that was, parents, bytes). Without bytes it is forgotten: see `forget`.
-pub(crate) type PduValue = (&'static str, bool, u64, &'static str, &'static str, u64, &'static [u8], &'static [u8]);
-
-/// (epoch, number since that opening, lies at the edge, depth over the delivered parents with a highest bit where only state rests
-/// on it, piece of state, parents that are missing). The first two are the order of arrival: an opening's epoch is above all earlier ones, so nothing has to be read to
-/// go on counting.
-pub(crate) type HeldValue = (u64, u64, bool, u64, &'static [u8], &'static [u8]);
-
-/// (whether it lies beyond the edge of history, children delivered without it).
-pub(crate) type GapValue = (bool, &'static [u8]);
-
-/// (power level, origin and id of the PDU that it replaces, status of that `prev_state` link, server of the member
-/// whose membership it sets, whether that membership is a join). Texts are empty if they do not apply.
-pub(crate) type PieceValue = (i64, &'static str, &'static str, u8, &'static str, bool);
-
-/// (origin, id) of the current state PDU, followed by the columns of a state PDU.
-pub(crate) type HolderValue = (&'static str, &'static str, i64, &'static str, &'static str, u8, &'static str, bool);
-
 /// A row of a state key about one PDU: (context, type, key, origin, id).
 pub(crate) type StateEntryKey = (&'static str, &'static str, &'static str, &'static str, &'static str);
-
-/// (transaction id, digest, JSON of the verdicts).
-pub(crate) type SeenValue = (&'static str, &'static [u8; 16], &'static [u8]);
 
 /// A row of a context about one PDU: (context, origin, id).
 pub(crate) type ContextPduKey = (&'static str, &'static str, &'static str);
@@ -70,9 +31,6 @@ pub(crate) type CopyKey = (&'static str, &'static str, &'static str, &'static st
 
 /// A row about a PDU that a server sent to a conversation: (context, server, origin, id).
 pub(crate) type StageIdKey = (&'static str, &'static str, &'static str, &'static str);
-
-/// (origin, id, how its sender was proved, when it came, bytes).
-pub(crate) type StageValue = (&'static str, &'static str, &'static str, u64, &'static [u8]);
 
 /// Schema version, own name, epoch; a time that is ahead of all deliveries; in a backup when it was taken; after a restore what
 /// updates are counted from, and which positions of the feed were skipped. Owner: opening the store, and of that time the writer. Bound: a row for each of these. Trimmed: what marks a backup, by the opening that makes a store of it.
@@ -88,7 +46,7 @@ pub(crate) const OUTBOX: TableDefinition<(&str, u64), OutboxValue> = TableDefini
 
 /// Item number -> (number of rows of `outbox` and `dead_letters` that refer to it, bytes). Owner: the writer. Bound:
 /// the rows of these two. Trimmed: by the writer, with the last row that refers to it.
-pub(crate) const ITEMS: TableDefinition<u64, (u32, &[u8])> = TableDefinition::new("items");
+pub(crate) const ITEMS: TableDefinition<u64, ItemValue> = TableDefinition::new("items");
 
 /// (server, number of the first update) -> 16-byte digests in sequence, one row per push. Owner: that peer's actor.
 /// Bound: what the actor remembers and one more push. Trimmed: by that actor, whole rows only.
@@ -168,7 +126,7 @@ pub(crate) const STATE_LINKS: TableDefinition<(&str, u8, &str, &str), &[u8]> = T
 /// (context, origin, id, sender) -> number in the sender's `quarantine` of a PDU from a server that does not
 /// participate, and its order of arrival (epoch, number within the epoch). Owner: that context's actor. Bound: the rows
 /// that it refers to. Trimmed: by the writer, together with these.
-pub(crate) const QUARANTINE_BY_CONTEXT: TableDefinition<CopyKey, (u64, u64, u64)> =
+pub(crate) const QUARANTINE_BY_CONTEXT: TableDefinition<CopyKey, QuarantinePlace> =
     TableDefinition::new("strangers_by_sender");
 
 /// (context, origin, id) -> depth of a head beyond the hundred that the context's own row holds. They have rows of
@@ -193,6 +151,11 @@ pub(crate) const STAGE_IDS: TableDefinition<StageIdKey, u64> = TableDefinition::
 /// The only consumer of the feed.
 pub(crate) const MESSENGER: &str = "messenger";
 
+/// Returns the number in a key of a table keyed by (server, number).
+pub(crate) fn number_of((_, number): (&str, u64)) -> u64 {
+    number
+}
+
 /// Returns the key range of all rows of a server in a table keyed by (server, number).
 pub(crate) fn all_of(server: &str) -> std::ops::RangeInclusive<(&str, u64)> {
     (server, 0)..=(server, u64::MAX)
@@ -214,7 +177,8 @@ pub(crate) fn servers<V: Value + 'static>(
         let Some((key, _)) = table.range::<(&str, u64)>((from, Bound::Unbounded))?.next().transpose()? else {
             return Ok(servers);
         };
-        servers.push(key.value().0.to_owned());
+        let (server, _) = key.value();
+        servers.push(server.to_owned());
     }
 }
 

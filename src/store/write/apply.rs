@@ -11,11 +11,11 @@ use crate::store::counters::RowCounts;
 use crate::store::delivery_clock::DeliveryClock;
 use crate::store::position_jumps::PositionJumps;
 use crate::store::schema::codec::FeedRow;
-use crate::store::schema::tables::{
-    AttemptValue, ContextPduKey, CopyKey, DeadLetterValue, DeliveredKey, FeedValue, GapValue, HeldValue, HolderValue,
-    OutboxValue, PduValue, PieceValue, QuarantineValue, RefValue, SeenValue, StageIdKey, StageValue, StateEntryKey,
-    SubmissionValue,
+use crate::store::schema::codec::columns::{
+    AttemptValue, DeadLetterValue, FeedValue, GapValue, HeldValue, HolderValue, ItemValue, OutboxValue, PduValue,
+    PieceValue, QuarantinePlace, QuarantineValue, SeenValue, StageValue, SubmissionValue,
 };
+use crate::store::schema::tables::{ContextPduKey, CopyKey, DeliveredKey, RefValue, StageIdKey, StateEntryKey};
 use crate::store::schema::{codec, tables};
 
 /// The writer's cache between groups; it lets rows be appended without reading. It is correct only as long as every
@@ -109,30 +109,30 @@ pub(crate) struct AppliedGroup {
 /// end.
 pub(crate) struct WriteBatch<'t> {
     pub(crate) peers: LazyTable<'t, &'static str, &'static [u8]>,
-    pub(crate) outbox: LazyTable<'t, (&'static str, u64), OutboxValue>,
-    pub(crate) items: LazyTable<'t, u64, (u32, &'static [u8])>,
+    pub(crate) outbox: LazyTable<'t, (&'static str, u64), OutboxValue<'static>>,
+    pub(crate) items: LazyTable<'t, u64, ItemValue<'static>>,
     pub(crate) taken: LazyTable<'t, (&'static str, u64), &'static [u8]>,
-    pub(crate) submissions: LazyTable<'t, &'static str, SubmissionValue>,
-    pub(crate) feed: LazyTable<'t, u64, FeedValue>,
+    pub(crate) submissions: LazyTable<'t, &'static str, SubmissionValue<'static>>,
+    pub(crate) feed: LazyTable<'t, u64, FeedValue<'static>>,
     pub(crate) feed_cursor: LazyTable<'t, &'static str, u64>,
-    pub(crate) quarantine: LazyTable<'t, (&'static str, u64), QuarantineValue>,
-    pub(crate) dead_letters: LazyTable<'t, (&'static str, u64), DeadLetterValue>,
-    pub(crate) attempts: LazyTable<'t, (&'static str, u64), AttemptValue>,
+    pub(crate) quarantine: LazyTable<'t, (&'static str, u64), QuarantineValue<'static>>,
+    pub(crate) dead_letters: LazyTable<'t, (&'static str, u64), DeadLetterValue<'static>>,
+    pub(crate) attempts: LazyTable<'t, (&'static str, u64), AttemptValue<'static>>,
     pub(crate) delivered: LazyTable<'t, DeliveredKey, &'static [u8]>,
     pub(crate) sent: LazyTable<'t, (&'static str, u64), (u64, u64)>,
-    pub(crate) seen: LazyTable<'t, (&'static str, u64), SeenValue>,
-    pub(crate) pdus: LazyTable<'t, RefValue, PduValue>,
+    pub(crate) seen: LazyTable<'t, (&'static str, u64), SeenValue<'static>>,
+    pub(crate) pdus: LazyTable<'t, RefValue, PduValue<'static>>,
     pub(crate) timeline: LazyTable<'t, (&'static str, i64), RefValue>,
     contexts: LazyTable<'t, &'static str, &'static [u8]>,
-    pub(crate) held: LazyTable<'t, ContextPduKey, HeldValue>,
-    pub(crate) gaps: LazyTable<'t, ContextPduKey, GapValue>,
-    pub(crate) state: LazyTable<'t, ContextPduKey, HolderValue>,
-    pub(crate) state_pdus: LazyTable<'t, StateEntryKey, PieceValue>,
+    pub(crate) held: LazyTable<'t, ContextPduKey, HeldValue<'static>>,
+    pub(crate) gaps: LazyTable<'t, ContextPduKey, GapValue<'static>>,
+    pub(crate) state: LazyTable<'t, ContextPduKey, HolderValue<'static>>,
+    pub(crate) state_pdus: LazyTable<'t, StateEntryKey, PieceValue<'static>>,
     pub(crate) state_links: LazyTable<'t, (&'static str, u8, &'static str, &'static str), &'static [u8]>,
-    pub(crate) strangers: LazyTable<'t, CopyKey, (u64, u64, u64)>,
+    pub(crate) strangers: LazyTable<'t, CopyKey, QuarantinePlace>,
     pub(crate) heads: LazyTable<'t, ContextPduKey, u64>,
     context_work: LazyTable<'t, &'static str, ()>,
-    pub(crate) stage: LazyTable<'t, (&'static str, &'static str, u64), StageValue>,
+    pub(crate) stage: LazyTable<'t, (&'static str, &'static str, u64), StageValue<'static>>,
     pub(crate) stage_ids: LazyTable<'t, StageIdKey, u64>,
     pub(crate) meta: LazyTable<'t, &'static str, &'static str>,
     pub(crate) memory: &'t mut WriterCache,

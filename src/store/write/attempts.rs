@@ -6,6 +6,7 @@ use redb::ReadableTable;
 use super::apply::WriteBatch;
 use super::trim::trim_oldest;
 use crate::store::schema::codec;
+use crate::store::schema::codec::columns::AttemptValue;
 use crate::store::schema::tables;
 
 impl WriteBatch<'_> {
@@ -21,11 +22,12 @@ impl WriteBatch<'_> {
             None => {
                 self.counts.lookups += 1;
                 let newest = self.attempts.open()?.range(tables::all_of(name))?.next_back().transpose()?;
-                newest.map_or(0, |(key, _)| key.value().1)
+                newest.map_or(0, |(key, _)| tables::number_of(key.value()))
             }
         };
         let number = newest + 1;
-        let row = (attempt.time.0, attempt.first.0, attempt.last.0, attempt.result.as_str());
+        let (time, first, last) = (attempt.time.0, attempt.first.0, attempt.last.0);
+        let row = AttemptValue { time, first, last, result: attempt.result.as_str() };
         self.attempts.open()?.insert((name, number), row)?;
         self.counts.rows_written += 1;
         trim_oldest(self.attempts.open()?, &mut self.counts, name, number.saturating_sub(keep.into()))?;

@@ -6,6 +6,7 @@ use actors::model::{DeadLetterReason, ServerName};
 use redb::ReadableTable;
 
 use super::apply::WriteBatch;
+use crate::store::schema::codec::columns::{DeadLetterValue, ItemValue, OutboxValue};
 use crate::store::schema::tables;
 
 /// Maximum number of dead letters removed at once: a lower limit in the settings is reached over several commits.
@@ -36,7 +37,8 @@ impl WriteBatch<'_> {
         let mut gone = Vec::new();
         for row in self.outbox.open()?.range((name, *places.start())..=(name, *places.end()))? {
             let (key, row) = row?;
-            let (index, (_, _, _, item, origin, id, submission)) = (key.value().1, row.value());
+            let OutboxValue { item, origin, id, submission, .. } = row.value();
+            let index = tables::number_of(key.value());
             let (origin, id, submission) = (origin.to_owned(), id.to_owned(), submission.to_owned());
             gone.push(OwnedDeadLetter { index, item, origin, id, submission });
         }
@@ -48,15 +50,15 @@ impl WriteBatch<'_> {
                 true => self.named_once_more(row.item)?,
                 false => drop(self.outbox.open()?.remove((name, row.index))?),
             }
-            let letter = (
-                fate.as_str(),
-                self.now.0,
+            let letter = DeadLetterValue {
+                kind: fate.as_str(),
+                removed: self.now.0,
                 reason,
-                row.item,
-                row.origin.as_str(),
-                row.id.as_str(),
-                row.submission.as_str(),
-            );
+                item: row.item,
+                origin: &row.origin,
+                id: &row.id,
+                submission: &row.submission,
+            };
             self.dead_letters.open()?.insert((name, row.index), letter)?;
             self.counts.rows_written += 1;
         }
@@ -70,10 +72,10 @@ impl WriteBatch<'_> {
             return Ok(());
         }
         let items = self.items.open()?;
-        let Some((names, bytes)) = items.get(item)?.map(|row| (row.value().0, row.value().1.to_vec())) else {
+        let Some((names, bytes)) = items.get(item)?.map(|row| (row.value().names, row.value().bytes.to_vec())) else {
             return Ok(());
         };
-        items.insert(item, (names + 1, bytes.as_slice()))?;
+        items.insert(item, ItemValue { names: names + 1, bytes: &bytes })?;
         self.counts.rows_read += 1;
         self.counts.rows_written += 1;
         Ok(())
@@ -102,7 +104,7 @@ impl WriteBatch<'_> {
         }
         let letters = self.dead_letters.open()?;
         let oldest = letters.range(tables::all_of(server.as_str()))?.take(too_many.min(TRIM_ROWS_MAX));
-        let oldest = oldest.map(|row| row.map(|(key, value)| (key.value().1, value.value().3)));
+        let oldest = oldest.map(|row| row.map(|(key, value)| (tables::number_of(key.value()), value.value().item)));
         let oldest = oldest.collect::<Result<Vec<_>, _>>()?;
         for &(index, item) in &oldest {
             letters.remove((server.as_str(), index))?;

@@ -5,8 +5,9 @@ use redb::{ReadableTable, TableDefinition, TableHandle, WriteTransaction};
 
 use super::apply::WriteBatch;
 use crate::store::schema::codec;
+use crate::store::schema::codec::columns::{QuarantinePlace, QuarantineValue};
 use crate::store::schema::tables;
-use crate::store::schema::tables::{ContextPduKey, QuarantineValue};
+use crate::store::schema::tables::ContextPduKey;
 
 /// The index of earlier versions, with one row per PDU whatever its sender: (context, origin, id) -> (server, number,
 /// epoch, arrival).
@@ -26,8 +27,8 @@ pub(crate) fn stranger(parked: &ParkedItem) -> Option<(ContextId, PduRef)> {
 }
 
 /// Returns the same from a row: context, origin, id.
-pub(crate) fn stranger_in(row: <QuarantineValue as redb::Value>::SelfType<'_>) -> Option<(ContextId, String, String)> {
-    let (_, seq, what, code, ..) = row;
+pub(crate) fn stranger_in(row: QuarantineValue<'_>) -> Option<(ContextId, String, String)> {
+    let QuarantineValue { seq, what, code, .. } = row;
     let waits = code == ParkedCode::NotAParticipant.as_str();
     match waits.then(|| codec::what_from_row("quarantine", seq, what))?.ok()? {
         ParkedWhat::Pdu { origin: Some(origin), id: Some(id), context: Some(context) } => Some((context, origin, id)),
@@ -45,7 +46,7 @@ pub(crate) fn take_over(transaction: &WriteTransaction) -> Result<(), redb::Erro
     for row in old.iter()? {
         let (place, row) = row?;
         let ((context, origin, id), (server, number, epoch, arrival)) = (place.value(), row.value());
-        strangers.insert((context, origin, id, server), (number, epoch, arrival))?;
+        strangers.insert((context, origin, id, server), QuarantinePlace { number, epoch, arrival })?;
     }
     drop((old, strangers));
     transaction.delete_table(ONE_A_PDU)?;
@@ -57,7 +58,7 @@ impl WriteBatch<'_> {
     pub(crate) fn stranger_kept(&mut self, parked: &ParkedItem, number: u64) -> Result<(), redb::Error> {
         let Some((context, reference)) = stranger(parked) else { return Ok(()) };
         self.memory.arrivals += 1;
-        let row = (number, self.memory.epoch, self.memory.arrivals);
+        let row = QuarantinePlace { number, epoch: self.memory.epoch, arrival: self.memory.arrivals };
         let place = (context.as_str(), reference.origin.as_str(), reference.id.as_str(), parked.from.as_str());
         self.strangers.open()?.insert(place, row)?;
         self.counts.rows_written += 1;
@@ -74,7 +75,7 @@ impl WriteBatch<'_> {
         let strangers = self.strangers.open()?;
         self.counts.trim_reads += 1;
         let place = (context, origin, id, server);
-        let is_this = strangers.get(place)?.is_some_and(|row| row.value().0 == number);
+        let is_this = strangers.get(place)?.is_some_and(|row| row.value().number == number);
         if is_this {
             strangers.remove(place)?;
             self.counts.rows_trimmed += 1;
@@ -92,7 +93,7 @@ impl WriteBatch<'_> {
         let mut gone = Vec::new();
         for row in quarantine.range((server, 0)..=(server, upto))?.take(ROWS_MAX) {
             let (key, value) = row?;
-            gone.push((key.value().1, stranger_in(value.value())));
+            gone.push((tables::number_of(key.value()), stranger_in(value.value())));
         }
         for (number, what) in gone {
             self.quarantine.open()?.remove((server, number))?;
@@ -124,7 +125,10 @@ mod tests {
         let read = database.begin_read().expect("a transaction");
         let strangers = read.open_table(tables::QUARANTINE_BY_CONTEXT).expect("a table");
         let row = strangers.get(("c", "red", "1", "green")).expect("readable").expect("a row");
-        assert_eq!((row.value(), strangers.len().expect("readable")), ((7, 2, 3), 1));
+        assert_eq!(
+            (row.value(), strangers.len().expect("readable")),
+            (QuarantinePlace { number: 7, epoch: 2, arrival: 3 }, 1)
+        );
         assert!(read.open_table(ONE_A_PDU).is_err(), "it is gone");
     }
 }

@@ -9,6 +9,7 @@ use redb::ReadableTable;
 use crate::store::error::RedbResult;
 use crate::store::schema::codec;
 use crate::store::schema::codec::OwnedPdu;
+use crate::store::schema::codec::columns::{GapValue, HeldValue};
 use crate::store::write::apply::WriteBatch;
 
 fn key(reference: &PduRef) -> (&str, &str) {
@@ -42,9 +43,10 @@ impl WriteBatch<'_> {
             PduState::Named { .. } => Ok(()),
             PduState::Held(hold) => {
                 self.memory.arrivals += 1;
-                let (epoch, n) = (self.memory.epoch, self.memory.arrivals);
+                let (epoch, arrival) = (self.memory.epoch, self.memory.arrivals);
                 let (missing, slot) = (codec::refs_to_row(&hold.missing), codec::slot_to_row(&stored.pdu));
-                let row = (epoch, n, hold.edge, codec::hold_depth(hold), &slot[..], &missing[..]);
+                let (edge, depth) = (hold.edge, codec::hold_depth(hold));
+                let row = HeldValue { epoch, arrival, edge, depth, slot: &slot, missing: &missing };
                 self.held.open()?.insert(place(context, reference), row)?;
                 self.counts.rows_written += 1;
                 Ok(())
@@ -83,14 +85,15 @@ impl WriteBatch<'_> {
         let held = self.held.open()?;
         self.counts.lookups += 1;
         let before = held.get(place(context, reference))?.map(|row| {
-            let (epoch, n, _, _, slot, _) = row.value();
-            (epoch, n, slot.to_vec())
+            let HeldValue { epoch, arrival, slot, .. } = row.value();
+            (epoch, arrival, slot.to_vec())
         });
-        let Some((epoch, n, slot)) = before else {
+        let Some((epoch, arrival, slot)) = before else {
             return skip_inconsistent(context, reference, "a PDU waits anew that did not wait");
         };
         let missing = codec::refs_to_row(&hold.missing);
-        let row = (epoch, n, hold.edge, codec::hold_depth(hold), &slot[..], &missing[..]);
+        let (edge, depth) = (hold.edge, codec::hold_depth(hold));
+        let row = HeldValue { epoch, arrival, edge, depth, slot: &slot, missing: &missing };
         held.insert(place(context, reference), row)?;
         self.counts.rows_read += 1;
         self.counts.rows_written += 1;
@@ -100,7 +103,7 @@ impl WriteBatch<'_> {
     /// Overwrites the row of a gap, because a change names all children each time.
     pub(crate) fn gap_opened(&mut self, context: &ContextId, gap: &Gap) -> RedbResult {
         let children = codec::refs_to_row(&gap.children);
-        self.gaps.open()?.insert(place(context, &gap.missing), (gap.edge, &children[..]))?;
+        self.gaps.open()?.insert(place(context, &gap.missing), GapValue { edge: gap.edge, children: &children })?;
         self.counts.rows_written += 1;
         Ok(())
     }

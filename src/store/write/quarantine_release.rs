@@ -7,7 +7,7 @@ use redb::ReadableTable;
 
 use crate::store::error::RedbResult;
 use crate::store::schema::codec;
-use crate::store::schema::tables::PduValue;
+use crate::store::schema::codec::columns::{DeadLetterValue, PduValue, SubmissionValue};
 use crate::store::write::apply::WriteBatch;
 use crate::store::write::non_participants::stranger_in;
 use crate::store::write::submissions::AppendedItem;
@@ -89,7 +89,7 @@ impl WriteBatch<'_> {
         self.counts.lookups += 1;
         let letters = self.dead_letters.open()?;
         let letter = letters.remove((server.as_str(), index))?.map(|row| {
-            let (.., number, origin, id, submission) = row.value();
+            let DeadLetterValue { item: number, origin, id, submission, .. } = row.value();
             let [origin, id, submission] = [origin, id, submission].map(str::to_owned);
             RemovedDeadLetter { number, origin, id, submission }
         });
@@ -108,7 +108,7 @@ impl WriteBatch<'_> {
         self.counts.rows_read += 1;
         if letter.number > 0 {
             let row = self.items.open()?.get(letter.number)?;
-            return Ok(row.map(|row| (Item::Update(Bytes::copy_from_slice(row.value().1)), None)));
+            return Ok(row.map(|row| (Item::Update(Bytes::copy_from_slice(row.value().bytes)), None)));
         }
         let reference = codec::reference("dead_letters", &letter.origin, &letter.id);
         let reference = reference.map_err(|error| redb::Error::Corrupted(error.to_string()))?;
@@ -129,14 +129,14 @@ impl WriteBatch<'_> {
         self.counts.lookups += 1;
         let submissions = self.submissions.open()?;
         let Some((accepted, digest, items, places, origin, id)) = submissions.get(submission.as_str())?.map(|row| {
-            let (accepted, digest, items, places, origin, id) = row.value();
+            let SubmissionValue { accepted, digest, items, places, origin, id } = row.value();
             (accepted, *digest, items, places.to_vec(), origin.to_owned(), id.to_owned())
         }) else {
             return Ok(());
         };
         let places = codec::place_moved(&places, items, server.as_str(), from, to);
         let places = places.map_err(|error| redb::Error::Corrupted(error.to_string()))?;
-        let row = (accepted, &digest, items, places.as_slice(), origin.as_str(), id.as_str());
+        let row = SubmissionValue { accepted, digest: &digest, items, places: &places, origin: &origin, id: &id };
         submissions.insert(submission.as_str(), row)?;
         self.counts.rows_read += 1;
         self.counts.rows_written += 1;
@@ -145,7 +145,7 @@ impl WriteBatch<'_> {
 }
 
 /// The conversation and the text of a stored PDU.
-fn pdu_of(row: <PduValue as redb::Value>::SelfType<'_>) -> Result<(ContextId, Bytes), redb::Error> {
-    let context = codec::context_id("pdus", row.0).map_err(|error| redb::Error::Corrupted(error.to_string()))?;
-    Ok((context, Bytes::copy_from_slice(row.7)))
+fn pdu_of(row: PduValue<'_>) -> Result<(ContextId, Bytes), redb::Error> {
+    let context = codec::context_id("pdus", row.context).map_err(|error| redb::Error::Corrupted(error.to_string()))?;
+    Ok((context, Bytes::copy_from_slice(row.bytes)))
 }

@@ -5,6 +5,7 @@ use bytes::Bytes;
 use redb::ReadableTable;
 
 use crate::store::error::RedbResult;
+use crate::store::schema::codec::columns::StageValue;
 use crate::store::write::apply::WriteBatch;
 
 impl WriteBatch<'_> {
@@ -19,7 +20,10 @@ impl WriteBatch<'_> {
         let (context, from) = (context.as_str(), from.as_str());
         let (stage, ids) = (self.stage.open()?, self.stage_ids.open()?);
         let last = stage.range((context, from, 0)..=(context, from, u64::MAX))?.next_back().transpose()?;
-        let mut number = last.map_or(0, |(key, _)| key.value().2);
+        let mut number = last.map_or(0, |(key, _)| {
+            let (_, _, number) = key.value();
+            number
+        });
         self.counts.lookups += 1;
         for (PduRef { origin, id }, bytes) in pdus {
             let key = (context, from, origin.as_str(), id.as_str());
@@ -29,7 +33,8 @@ impl WriteBatch<'_> {
             }
             number += 1;
             ids.insert(key, number)?;
-            stage.insert((context, from, number), (origin.as_str(), id.as_str(), verified, self.now.0, &**bytes))?;
+            let (origin, id, time) = (origin.as_str(), id.as_str(), self.now.0);
+            stage.insert((context, from, number), StageValue { origin, id, verified, time, bytes })?;
             self.counts.rows_written += 2;
         }
         Ok(())

@@ -6,6 +6,7 @@ use redb::ReadableTable;
 
 use super::apply::{OutboxGrowth, WriteBatch};
 use crate::store::schema::codec;
+use crate::store::schema::codec::columns::{ItemValue, OutboxValue, SubmissionValue};
 use crate::store::schema::tables;
 
 /// An item that goes to the end of an outbox.
@@ -41,7 +42,7 @@ impl WriteBatch<'_> {
         let accepted = submission.accepted.0;
         let items = u32::try_from(queued.len()).unwrap_or(u32::MAX);
         let places = codec::places_to_row(&places);
-        let row = (accepted, &submission.digest.0, items, places.as_slice(), origin, id);
+        let row = SubmissionValue { accepted, digest: &submission.digest.0, items, places: &places, origin, id };
         self.submissions.open()?.insert(submission.id.as_str(), row)?;
         self.counts.rows_written += 1;
         Ok(())
@@ -60,7 +61,7 @@ impl WriteBatch<'_> {
         if let Ok(names @ 1..) = u32::try_from(submission.servers.len()) {
             let items = self.items.open()?;
             for (number, bytes) in (first..).zip(updates) {
-                items.insert(number, (names, &bytes[..]))?;
+                items.insert(number, ItemValue { names, bytes })?;
             }
             self.memory.next_item += updates.len() as u64;
             self.counts.rows_written += updates.len() as u64;
@@ -89,7 +90,8 @@ impl WriteBatch<'_> {
                 Item::Update(_) => ("", ""),
             };
             queued_bytes += item.bytes().len() as u64;
-            let row = (self.now.0, queued_bytes, again, number, origin, id, submission.as_str());
+            let (queued, submission_id) = (self.now.0, submission.as_str());
+            let row = OutboxValue { queued, queued_bytes, again, item: number, origin, id, submission: submission_id };
             outbox.insert((server.as_str(), index), row)?;
             self.counts.rows_written += 1;
             (grown.tail, grown.queued_bytes) = (Index(index), queued_bytes);
@@ -107,7 +109,7 @@ impl WriteBatch<'_> {
             return Ok(tail);
         }
         let newest = self.outbox.open()?.range(tables::all_of(server.as_str()))?.next_back().transpose()?;
-        let newest = newest.map_or((0, 0), |(key, row)| (key.value().1, row.value().1));
+        let newest = newest.map_or((0, 0), |(key, row)| (tables::number_of(key.value()), row.value().queued_bytes));
         self.counts.lookups += 1;
         self.counts.rows_read += u64::from(newest.0 > 0);
         let (given, bytes) = match self.moved.get(server) {

@@ -6,6 +6,7 @@ use redb::{ReadableTable, Table, Value};
 use super::apply::{TableTails, TakenEnds, WriteBatch};
 use crate::store::counters::RowCounts;
 use crate::store::schema::codec;
+use crate::store::schema::codec::columns::{ItemValue, OutboxValue, QuarantineValue, SeenValue};
 use crate::store::schema::tables;
 
 impl WriteBatch<'_> {
@@ -23,7 +24,7 @@ impl WriteBatch<'_> {
         // outbox.
         for row in outbox.range((server.as_str(), 0)..(server.as_str(), upto))?.take(rows_max as usize) {
             let (key, value) = row?;
-            let (index, (queued, _, _, item, ..)) = (key.value().1, value.value());
+            let (index, OutboxValue { queued, item, .. }) = (tables::number_of(key.value()), value.value());
             self.counts.trim_reads += 1;
             if upto - index <= keep_items && queued >= queued_before {
                 break;
@@ -49,10 +50,11 @@ impl WriteBatch<'_> {
         for row in sent.range(tables::all_of(server.as_str()))?.take(rows_max as usize) {
             let (key, places) = row?;
             self.counts.trim_reads += 1;
-            if places.value().1 > newest {
+            let (_, last) = places.value();
+            if last > newest {
                 break;
             }
-            gone.push(key.value().1);
+            gone.push(tables::number_of(key.value()));
         }
         for id in gone {
             sent.remove((server.as_str(), id))?;
@@ -68,13 +70,13 @@ impl WriteBatch<'_> {
             let items = self.items.open()?;
             let left = match items.get(number)? {
                 Some(row) => {
-                    let (names, bytes) = row.value();
+                    let ItemValue { names, bytes } = row.value();
                     (names > fewer).then(|| (names - fewer, bytes.to_vec()))
                 }
                 None => continue,
             };
             match left {
-                Some((names, bytes)) => items.insert(number, (names, bytes.as_slice()))?,
+                Some((names, bytes)) => items.insert(number, ItemValue { names, bytes: &bytes })?,
                 None => items.remove(number)?,
             };
             self.counts.trim_reads += 1;
@@ -121,7 +123,7 @@ impl WriteBatch<'_> {
     fn read_taken_ends(&mut self, server: &str) -> Result<Option<TakenEnds>, redb::Error> {
         let mut range = self.taken.open()?.range(tables::all_of(server))?;
         let end = |(key, row): (redb::AccessGuard<'_, (&str, u64)>, redb::AccessGuard<'_, &[u8]>)| {
-            key.value().1 + codec::digests_len(row.value())
+            tables::number_of(key.value()) + codec::digests_len(row.value())
         };
         let oldest = range.next().transpose()?.map(end);
         let newest = range.next_back().transpose()?.map(end);
@@ -136,7 +138,7 @@ impl WriteBatch<'_> {
         let mut gone = Vec::new();
         for row in taken.range(tables::all_of(server))? {
             let (key, digests) = row?;
-            let first = key.value().1;
+            let first = tables::number_of(key.value());
             self.counts.trim_reads += 1;
             if goes(first, first + codec::digests_len(digests.value())) {
                 gone.push(first);
@@ -160,12 +162,19 @@ impl WriteBatch<'_> {
             None => {
                 self.counts.lookups += 1;
                 let newest = quarantine.range(tables::all_of(server))?.next_back().transpose()?;
-                newest.map_or(0, |(key, _)| key.value().1)
+                newest.map_or(0, |(key, _)| tables::number_of(key.value()))
             }
         };
         let number = newest + 1;
         let (seq, what) = codec::what_to_row(&parked.what);
-        let row = (self.now.0, seq, &what[..], parked.code.as_str(), parked.reason.as_str(), &parked.bytes[..]);
+        let row = QuarantineValue {
+            time: self.now.0,
+            seq,
+            what: &what,
+            code: parked.code.as_str(),
+            reason: &parked.reason,
+            bytes: &parked.bytes,
+        };
         self.quarantine.open()?.insert((server, number), row)?;
         self.counts.rows_written += 1;
         self.stranger_kept(&parked, number)?;
@@ -187,12 +196,12 @@ impl WriteBatch<'_> {
                 self.counts.lookups += 1;
                 let newest = self.seen.open()?.range(tables::all_of(server))?.next_back().transpose()?;
                 self.counts.rows_read += u64::from(newest.is_some());
-                newest.map_or(0, |(key, _)| key.value().1)
+                newest.map_or(0, |(key, _)| tables::number_of(key.value()))
             }
         };
         let number = newest + 1;
         let verdicts = codec::verdicts_to_row(&seen.verdicts);
-        let row = (seen.id.as_str(), &seen.digest.0, verdicts.as_slice());
+        let row = SeenValue { id: &seen.id, digest: &seen.digest.0, verdicts: &verdicts };
         self.seen.open()?.insert((server, number), row)?;
         self.counts.rows_written += 1;
         let counts = &mut self.counts;
@@ -207,7 +216,7 @@ impl WriteBatch<'_> {
         for row in feed.range(..=self.memory.feed_acked)?.take(rows_max as usize) {
             let (position, value) = row?;
             self.counts.trim_reads += 1;
-            if value.value().1 >= before {
+            if value.value().time >= before {
                 break;
             }
             gone.push(position.value());
@@ -246,7 +255,7 @@ pub(crate) fn trim_oldest<V: Value>(
         return Ok(());
     }
     let oldest = table.range((server, 0)..=(server, upto))?.take(ROWS_MAX);
-    let oldest = oldest.map(|row| Ok(row?.0.value().1)).collect::<Result<Vec<_>, redb::Error>>()?;
+    let oldest = oldest.map(|row| Ok(tables::number_of(row?.0.value()))).collect::<Result<Vec<_>, redb::Error>>()?;
     for number in oldest {
         table.remove((server, number))?;
         counts.trim_reads += 1;

@@ -5,10 +5,11 @@ use redb::{ReadOnlyTable, ReadTransaction, ReadableTable, ReadableTableMetadata}
 
 use crate::store::error::RedbResult;
 use crate::store::offline::verify::VerifyFindings;
-use crate::store::schema::tables::{PduValue, RefValue};
+use crate::store::schema::codec::columns::{HolderValue, PduValue, StageValue};
+use crate::store::schema::tables::RefValue;
 use crate::store::schema::{codec, tables};
 
-type Pdus = ReadOnlyTable<RefValue, PduValue>;
+type Pdus = ReadOnlyTable<RefValue, PduValue<'static>>;
 
 pub(super) fn examine(read: &ReadTransaction, findings: &mut VerifyFindings) -> RedbResult {
     let pdus = read.open_table(tables::PDUS)?;
@@ -57,8 +58,8 @@ fn stored(read: &ReadTransaction, findings: &mut VerifyFindings, pdus: &Pdus) ->
     let mut stored = StoredReference::default();
     for row in pdus.iter()? {
         let (key, value) = row?;
-        let ((origin, id), (context, is_delivered, ..)) = (key.value(), value.value());
-        if is_delivered {
+        let ((origin, id), PduValue { context, delivered, .. }) = (key.value(), value.value());
+        if delivered {
             stored.delivered += u64::from(!codec::is_forgotten(value.value()));
             continue;
         }
@@ -121,8 +122,8 @@ impl StoredStanding {
     fn of(pdus: &Pdus, context: &str, key: (&str, &str)) -> Result<Self, redb::Error> {
         let Some(row) = pdus.get(key)? else { return Ok(Self::Missing) };
         Ok(match row.value() {
-            (of, ..) if of != context => Self::Elsewhere,
-            (_, false, ..) => Self::Held,
+            row if row.context != context => Self::Elsewhere,
+            row if !row.delivered => Self::Held,
             row if codec::is_forgotten(row) => Self::Forgotten,
             _ => Self::Delivered,
         })
@@ -148,7 +149,7 @@ fn waiting(read: &ReadTransaction, findings: &mut VerifyFindings, pdus: &Pdus, w
         findings.unless(standing == StoredStanding::Held, "held", || {
             format!("{origin}/{id} waits in {context} and is {}", standing.words())
         });
-        if let Err(error) = codec::refs_from_row("held", value.value().5) {
+        if let Err(error) = codec::refs_from_row("held", value.value().missing) {
             findings.add("held", error);
         }
     }
@@ -172,7 +173,8 @@ fn staged(read: &ReadTransaction, findings: &mut VerifyFindings) -> RedbResult {
     let (stage, ids) = (read.open_table(tables::STAGE)?, read.open_table(tables::STAGE_IDS)?);
     for row in stage.iter()? {
         let (key, value) = row?;
-        let ((context, server, number), (origin, id, ..)) = (key.value(), value.value());
+        let (context, server, number) = key.value();
+        let StageValue { origin, id, .. } = value.value();
         let names = codec::context_id("stage", context).and(codec::name("stage", server)).map(drop);
         if let Err(error) = names.and(codec::reference("stage", origin, id)) {
             findings.add("stage", error);
@@ -192,7 +194,7 @@ fn others(read: &ReadTransaction, findings: &mut VerifyFindings, pdus: &Pdus) ->
     for row in read.open_table(tables::GAPS)?.iter()? {
         let (key, value) = row?;
         let (context, origin, id) = key.value();
-        match codec::refs_from_row("gaps", value.value().1) {
+        match codec::refs_from_row("gaps", value.value().children) {
             Err(error) => findings.add("gaps", error),
             Ok(children) => {
                 for child in children {
@@ -211,7 +213,7 @@ fn others(read: &ReadTransaction, findings: &mut VerifyFindings, pdus: &Pdus) ->
     }
     for row in read.open_table(tables::STATE)?.iter()? {
         let (key, value) = row?;
-        let ((context, kind, name), (origin, id, ..)) = (key.value(), value.value());
+        let ((context, kind, name), HolderValue { origin, id, .. }) = (key.value(), value.value());
         let standing = StoredStanding::of(pdus, context, (origin, id))?;
         findings.unless(standing == StoredStanding::Delivered, "state", || {
             format!("{kind}/{name} of {context} is {origin}/{id}, which is {}", standing.words())

@@ -8,7 +8,8 @@ use redb::{ReadOnlyTable, ReadTransaction, ReadableTable};
 use crate::store::error::RedbResult;
 use crate::store::offline::verify::VerifyFindings;
 use crate::store::position_jumps::PositionJumps;
-use crate::store::schema::tables::{FeedValue, OutboxValue, PduValue, RefValue};
+use crate::store::schema::codec::columns::{AttemptValue, DeadLetterValue, FeedValue, OutboxValue, PduValue};
+use crate::store::schema::tables::RefValue;
 use crate::store::schema::{codec, tables};
 
 /// Number of items counted in one pass over the queues; it bounds the memory.
@@ -35,7 +36,7 @@ fn tails(read: &ReadTransaction, findings: &mut VerifyFindings) -> Result<Tails,
     let outbox = read.open_table(tables::OUTBOX)?;
     let newest = |server: &str| -> Result<u64, redb::Error> {
         let newest = outbox.range(tables::all_of(server))?.next_back().transpose()?;
-        Ok(newest.map_or(0, |(key, _)| key.value().1))
+        Ok(newest.map_or(0, |(key, _)| tables::number_of(key.value())))
     };
     let mut tails = HashMap::new();
     for server in tables::servers(&outbox)? {
@@ -72,7 +73,8 @@ fn queued(read: &ReadTransaction, findings: &mut VerifyFindings, tails: &Tails) 
     let outbox = read.open_table(tables::OUTBOX)?;
     for row in outbox.iter()? {
         let (key, value) = row?;
-        let ((server, index), (_, _, _, item, origin, id, submission)) = (key.value(), value.value());
+        let (server, index) = key.value();
+        let OutboxValue { item, origin, id, submission, .. } = value.value();
         named(&pdus, findings, "outbox", (server, index), (item, origin, id))?;
         findings.unless(index > 0, "outbox", || format!("{server} has a row 0"));
         let sound = codec::submission_id("outbox", submission).is_ok();
@@ -80,7 +82,8 @@ fn queued(read: &ReadTransaction, findings: &mut VerifyFindings, tails: &Tails) 
     }
     for row in read.open_table(tables::DEAD_LETTERS)?.iter()? {
         let (key, value) = row?;
-        let ((server, index), (kind, _, _, item, origin, id, _)) = (key.value(), value.value());
+        let (server, index) = key.value();
+        let DeadLetterValue { kind, item, origin, id, .. } = value.value();
         named(&pdus, findings, "dead_letters", (server, index), (item, origin, id))?;
         // One that the peer took stays among what was sent.
         let was_taken = codec::fate(kind).is_ok_and(DeadLetterReason::was_taken);
@@ -93,7 +96,7 @@ fn queued(read: &ReadTransaction, findings: &mut VerifyFindings, tails: &Tails) 
 }
 
 fn named(
-    pdus: &ReadOnlyTable<RefValue, PduValue>,
+    pdus: &ReadOnlyTable<RefValue, PduValue<'static>>,
     findings: &mut VerifyFindings,
     table: &'static str,
     (server, index): (&str, u64),
@@ -133,7 +136,7 @@ fn items(read: &ReadTransaction, findings: &mut VerifyFindings) -> RedbResult {
         })?;
         for row in items.range(span.clone())? {
             let (number, value) = row?;
-            let (number, said) = (number.value(), value.value().0);
+            let (number, said) = (number.value(), value.value().names);
             let counted = names.remove(&number).unwrap_or(0);
             findings.unless(said == counted, "items", || {
                 let names = if said == 1 { "names" } else { "name" };
@@ -151,16 +154,12 @@ fn items(read: &ReadTransaction, findings: &mut VerifyFindings) -> RedbResult {
 
 fn each_number(read: &ReadTransaction, note: &mut impl FnMut(u64)) -> RedbResult {
     for row in read.open_table(tables::OUTBOX)?.iter()? {
-        note(outbox_item(row?.1.value()));
+        note(row?.1.value().item);
     }
     for row in read.open_table(tables::DEAD_LETTERS)?.iter()? {
-        note(row?.1.value().3);
+        note(row?.1.value().item);
     }
     Ok(())
-}
-
-fn outbox_item(row: <OutboxValue as redb::Value>::SelfType<'_>) -> u64 {
-    row.3
 }
 
 /// Checks that digests are whole.
@@ -178,7 +177,7 @@ fn taken(read: &ReadTransaction, findings: &mut VerifyFindings) -> RedbResult {
 fn attempts(read: &ReadTransaction, findings: &mut VerifyFindings) -> RedbResult {
     for row in read.open_table(tables::ATTEMPTS)?.iter()? {
         let (key, value) = row?;
-        let ((server, number), (_, first, last, _)) = (key.value(), value.value());
+        let ((server, number), AttemptValue { first, last, .. }) = (key.value(), value.value());
         findings.unless(first <= last, "attempts", || {
             format!("row {number} of {server} is of the items from {first} to {last}")
         });
@@ -252,10 +251,10 @@ fn feed(read: &ReadTransaction, findings: &mut VerifyFindings) -> RedbResult {
 }
 
 fn shown(
-    pdus: &ReadOnlyTable<RefValue, PduValue>,
+    pdus: &ReadOnlyTable<RefValue, PduValue<'static>>,
     findings: &mut VerifyFindings,
     position: u64,
-    row: <FeedValue as redb::Value>::SelfType<'_>,
+    row: FeedValue<'_>,
 ) -> RedbResult {
     match codec::feed_from_row(row) {
         Err(error) => findings.add("feed", format!("at {position}: {error}")),
@@ -265,7 +264,7 @@ fn shown(
             let amiss = match row.as_ref().map(|row| row.value()) {
                 None => Some("missing"),
                 Some(row) if codec::is_forgotten(row) => Some("forgotten"),
-                Some((_, is_delivered, ..)) => (!is_delivered).then_some("held"),
+                Some(row) => (!row.delivered).then_some("held"),
             };
             if let Some(amiss) = amiss {
                 findings.add("feed", format!("at {position} stands {reference}, which is {amiss}"));

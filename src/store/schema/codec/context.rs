@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::state::{members_from_row, members_to_row};
 use super::value::reference;
 use super::value::{BadRow, interned, name};
-use crate::store::schema::tables::SeenValue;
+use crate::store::schema::codec::columns::SeenValue;
 
 #[derive(Serialize, Deserialize)]
 struct ContextRow {
@@ -112,8 +112,8 @@ pub(crate) fn verdicts_to_row(verdicts: &[PduVerdict]) -> Vec<u8> {
     serde_json::to_vec(&verdicts.iter().map(row).collect::<Vec<_>>()).expect("texts always serialize")
 }
 
-pub(crate) fn seen_from_row(row: <SeenValue as redb::Value>::SelfType<'_>) -> Result<SeenTransaction, BadRow> {
-    let (id, digest, verdicts) = row;
+pub(crate) fn seen_from_row(row: SeenValue<'_>) -> Result<SeenTransaction, BadRow> {
+    let SeenValue { id, digest, verdicts } = row;
     let verdicts: Vec<VerdictRow> = serde_json::from_slice(verdicts).map_err(|error| BadRow::new("seen", &error))?;
     let verdict = |row| match row {
         VerdictRow::Accepted => PduVerdict::Accepted,
@@ -170,7 +170,7 @@ mod tests {
         ];
         let seen = SeenTransaction { id: "7".to_owned(), digest: Digest([3; 16]), verdicts };
         let row = verdicts_to_row(&seen.verdicts);
-        assert_eq!(seen_from_row(("7", &[3; 16], &row)).expect("readable"), seen);
-        assert!(seen_from_row(("7", &[3; 16], b"[\"maybe\"]")).is_err());
+        assert_eq!(seen_from_row(SeenValue { id: "7", digest: &[3; 16], verdicts: &row }).expect("readable"), seen);
+        assert!(seen_from_row(SeenValue { id: "7", digest: &[3; 16], verdicts: b"[\"maybe\"]" }).is_err());
     }
 }

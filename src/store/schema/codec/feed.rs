@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use super::pdu::{what_from_row, what_to_row};
 use super::value::{BadRow, context_id, interned, name, reference, refs_from_row, refs_to_row};
-use crate::store::schema::tables::FeedValue;
+use crate::store::schema::codec::columns::FeedValue;
 
 const UPDATE: u8 = 1;
 const PARKED: u8 = 2;
@@ -38,8 +38,9 @@ pub(crate) struct FeedRow<'a> {
 }
 
 impl FeedRow<'_> {
-    pub(crate) fn row(&self, time: u64) -> <FeedValue as redb::Value>::SelfType<'_> {
-        (self.kind, time, self.n, self.seq, self.server, self.word, self.note, &self.body)
+    pub(crate) fn row(&self, time: u64) -> FeedValue<'_> {
+        let Self { kind, n, seq, server, word, note, ref body } = *self;
+        FeedValue { kind, time, n, seq, server, word, note, body }
     }
 }
 
@@ -101,8 +102,8 @@ fn gap<'a>(kind: u8, context: &'a str, missing: &[PduRef], children: &[PduRef]) 
     FeedRow { kind, n: missing.len() as u64, seq: 0, server: "", word: "", note: context, body }
 }
 
-pub(crate) fn feed_from_row(row: <FeedValue as redb::Value>::SelfType<'_>) -> Result<DecodedFeedRow, BadRow> {
-    let (kind, _, n, seq, server, word, note, body) = row;
+pub(crate) fn feed_from_row(row: FeedValue<'_>) -> Result<DecodedFeedRow, BadRow> {
+    let FeedValue { kind, n, seq, server, word, note, body, .. } = row;
     let server_name = || name("feed", server);
     let optional = |text: &str| (!text.is_empty()).then(|| interned(text));
     Ok(DecodedFeedRow::Whole(match kind {
@@ -237,8 +238,19 @@ mod tests {
 
     #[test]
     fn future_feed_row_is_error() {
-        assert!(feed_from_row((99, 0, 0, 0, "", "", "", &[])).is_err());
-        assert!(feed_from_row((PARKED, 0, 9, 0, "red.example", "POISON", "", b"{}")).is_err());
-        assert!(feed_from_row((PDU, 0, 0, 0, "red.example", "", "p", &[4])).is_err());
+        let empty = FeedValue { kind: 0, time: 0, n: 0, seq: 0, server: "", word: "", note: "", body: &[] };
+        assert!(feed_from_row(FeedValue { kind: 99, ..empty }).is_err());
+        assert!(
+            feed_from_row(FeedValue {
+                kind: PARKED,
+                n: 9,
+                server: "red.example",
+                word: "POISON",
+                body: b"{}",
+                ..empty
+            })
+            .is_err()
+        );
+        assert!(feed_from_row(FeedValue { kind: PDU, server: "red.example", note: "p", body: &[4], ..empty }).is_err());
     }
 }

@@ -1,5 +1,6 @@
 //! Encodes and decodes rows. serde is used only here: rich, rare rows are JSON, frequent ones are plain columns.
 
+pub(crate) mod columns;
 mod context;
 mod delivered;
 mod feed;

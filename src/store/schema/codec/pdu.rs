@@ -11,10 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::state::slot_from_row;
 use super::text::{narrowed_to, stated_depth};
 use super::value::{BadRow, context_id, name, refs_from_row};
-use crate::store::schema::tables::{HeldValue, PduValue};
-
-/// A borrowed row of `pdus`.
-pub(crate) type PduRow<'a> = <PduValue as redb::Value>::SelfType<'a>;
+use crate::store::schema::codec::columns::{HeldValue, PduValue};
 
 /// An owned copy of a row of `pdus`: a row cannot be changed while it is borrowed from the table.
 pub(crate) struct OwnedPdu {
@@ -23,29 +20,30 @@ pub(crate) struct OwnedPdu {
     depth: u64,
     sender: String,
     verified: String,
-    received: u64,
+    since: u64,
     prev: Vec<u8>,
     bytes: Vec<u8>,
 }
 
 impl OwnedPdu {
-    pub(crate) fn from_row(row: PduRow<'_>) -> Self {
-        let (context, delivered, depth, sender, verified, received, prev, bytes) = row;
+    pub(crate) fn from_row(row: PduValue<'_>) -> Self {
+        let PduValue { context, delivered, depth, sender, verified, since, prev, bytes } = row;
         Self {
             context: context.to_owned(),
             delivered,
             depth,
             sender: sender.to_owned(),
             verified: verified.to_owned(),
-            received,
+            since,
             prev: prev.to_vec(),
             bytes: bytes.to_vec(),
         }
     }
 
-    pub(crate) fn row(&self) -> PduRow<'_> {
-        let Self { context, delivered, depth, sender, verified, received, prev, bytes } = self;
-        (context, *delivered, *depth, sender, verified, *received, prev, bytes)
+    pub(crate) fn row(&self) -> PduValue<'_> {
+        let Self { context, delivered, depth, sender, verified, since, prev, bytes } = self;
+        let (delivered, depth, since) = (*delivered, *depth, *since);
+        PduValue { context, delivered, depth, sender, verified, since, prev, bytes }
     }
 
     /// Returns whether the PDU is held in this context.
@@ -55,22 +53,22 @@ impl OwnedPdu {
 
     /// Marks the PDU as delivered at this time.
     pub(crate) fn deliver(&mut self, delivery: &Delivery, at: u64) {
-        (self.delivered, self.depth, self.received) = (true, delivery_depth(delivery), at);
+        (self.delivered, self.depth, self.since) = (true, delivery_depth(delivery), at);
     }
 
     /// Returns whether the PDU was delivered in this context before that time and still has its text.
     pub(crate) fn may_be_forgotten(&self, context: &str, before: u64) -> bool {
-        self.delivered && self.context == context && self.received < before && !self.bytes.is_empty()
+        self.delivered && self.context == context && self.since < before && !self.bytes.is_empty()
     }
 
     /// Sets the delivery time to this time, because the PDU is queued once more.
     pub(crate) fn again(&mut self, at: u64) {
-        self.received = at;
+        self.since = at;
     }
 }
 
 /// Encodes a PDU. `prev` is [`refs_to_row`] of its parents; `at` is the delivery time, used if it is delivered.
-pub(crate) fn pdu_to_row<'a>(stored: &'a StoredPdu, prev: &'a [u8], at: u64) -> PduRow<'a> {
+pub(crate) fn pdu_to_row<'a>(stored: &'a StoredPdu, prev: &'a [u8], at: u64) -> PduValue<'a> {
     let (delivered, depth, since) = match &stored.standing {
         PduState::Delivered(delivery) => (true, delivery_depth(delivery), at),
         PduState::Held(_) => (false, 0, stored.received.0),
@@ -78,23 +76,22 @@ pub(crate) fn pdu_to_row<'a>(stored: &'a StoredPdu, prev: &'a [u8], at: u64) -> 
         PduState::Named { depth } => (true, *depth, at),
     };
     let sender = stored.sender.as_ref().map_or("", ServerName::as_str);
-    let pdu = &stored.pdu;
-    (pdu.context.as_str(), delivered, depth, sender, stored.verified, since, prev, &pdu.bytes)
+    let (pdu, verified) = (&stored.pdu, stored.verified);
+    PduValue { context: pdu.context.as_str(), delivered, depth, sender, verified, since, prev, bytes: &pdu.bytes }
 }
 
 /// Returns the row of a pruned PDU: only context, status, depth and time remain.
-pub(crate) fn forgotten(row: PduRow<'_>) -> PduRow<'_> {
-    let (context, delivered, depth, _, _, since, ..) = row;
-    (context, delivered, depth, "", "", since, &[], &[])
+pub(crate) fn forgotten(row: PduValue<'_>) -> PduValue<'_> {
+    PduValue { sender: "", verified: "", prev: &[], bytes: &[], ..row }
 }
 
 /// Returns whether a PDU has been pruned: all others have a text.
-pub(crate) fn is_forgotten(row: PduRow<'_>) -> bool {
-    row.7.is_empty()
+pub(crate) fn is_forgotten(row: PduValue<'_>) -> bool {
+    row.bytes.is_empty()
 }
 
-pub(crate) fn known(row: PduRow<'_>) -> Result<PduStatus, BadRow> {
-    let (context, delivered, depth, ..) = row;
+pub(crate) fn known(row: PduValue<'_>) -> Result<PduStatus, BadRow> {
+    let PduValue { context, delivered, depth, .. } = row;
     let context = context_id("pdus", context)?;
     let history = depth & MARK != 0;
     Ok(if delivered {
@@ -105,23 +102,23 @@ pub(crate) fn known(row: PduRow<'_>) -> Result<PduStatus, BadRow> {
 }
 
 /// Decodes a PDU for a peer; `None` if it is pruned.
-pub(crate) fn served(row: PduRow<'_>) -> Result<Option<ServedPdu>, BadRow> {
+pub(crate) fn served(row: PduValue<'_>) -> Result<Option<ServedPdu>, BadRow> {
     if is_forgotten(row) {
         return Ok(None);
     }
-    let (context, delivered, depth, .., bytes) = row;
+    let PduValue { context, delivered, depth, bytes, .. } = row;
     let context = context_id("pdus", context)?;
     let (to, bytes) = (narrowed_to(bytes), Bytes::copy_from_slice(bytes));
     Ok(Some(ServedPdu { context, depth: unmarked(depth), delivered, to, bytes }))
 }
 
 /// Decodes the parents of a PDU, in its order.
-pub(crate) fn parents(row: PduRow<'_>) -> Result<Vec<PduRef>, BadRow> {
-    refs_from_row("pdus", row.6)
+pub(crate) fn parents(row: PduValue<'_>) -> Result<Vec<PduRef>, BadRow> {
+    refs_from_row("pdus", row.prev)
 }
 
-pub(crate) fn fed(reference: PduRef, shown: FeedFlags, row: PduRow<'_>) -> Result<FeedPdu, BadRow> {
-    let (context, _, depth, sender, verified, .., bytes) = row;
+pub(crate) fn fed(reference: PduRef, shown: FeedFlags, row: PduValue<'_>) -> Result<FeedPdu, BadRow> {
+    let PduValue { context, depth, sender, verified, bytes, .. } = row;
     Ok(FeedPdu {
         reference,
         context: context_id("pdus", context)?,
@@ -156,21 +153,21 @@ pub(crate) fn hold_depth(hold: &PendingParents) -> u64 {
 }
 
 /// Returns whether the PDU of a row was delivered, and not as history.
-pub(crate) const fn is_news(row: PduRow<'_>) -> bool {
-    row.1 && row.2 & MARK == 0
+pub(crate) const fn is_news(row: PduValue<'_>) -> bool {
+    row.delivered && row.depth & MARK == 0
 }
 
 pub(crate) fn held(
     reference: PduRef,
     context: &str,
-    hold: <HeldValue as redb::Value>::SelfType<'_>,
-    row: PduRow<'_>,
+    hold: HeldValue<'_>,
+    row: PduValue<'_>,
 ) -> Result<HeldPdu, BadRow> {
-    let (of, delivered, _, sender, _, received, prev, bytes) = row;
-    if of != context || delivered {
+    let PduValue { sender, since, prev, bytes, .. } = row;
+    if row.context != context || row.delivered {
         return Err(BadRow::new("held", &format!("{reference} does not wait in {context}")));
     }
-    let (_, _, edge, depth, slot, missing) = hold;
+    let HeldValue { edge, depth, slot, missing, .. } = hold;
     Ok(HeldPdu {
         prev: refs_from_row("pdus", prev)?,
         hold: PendingParents {
@@ -180,7 +177,7 @@ pub(crate) fn held(
             for_state: depth & MARK != 0,
         },
         state: slot_from_row(&reference, slot)?,
-        received: Millis(received),
+        received: Millis(since),
         sender: server(sender)?,
         narrowed: narrowed_to(bytes).is_some(),
         stated: stated_depth(bytes),

@@ -7,7 +7,7 @@ use actors::model::{
 use serde::{Deserialize, Serialize};
 
 use super::value::{BadRow, interned, name, reference};
-use crate::store::schema::tables::SubmissionValue;
+use crate::store::schema::codec::columns::SubmissionValue;
 
 #[derive(Serialize, Deserialize)]
 struct PeerRow {
@@ -245,10 +245,8 @@ fn read_places(row: &[u8]) -> Result<Vec<(String, u64)>, BadRow> {
     serde_json::from_slice(row).map_err(|error| BadRow::new("submissions", &error))
 }
 
-pub(crate) fn submission_from_row(
-    row: <SubmissionValue as redb::Value>::SelfType<'_>,
-) -> Result<SubmissionRecord, BadRow> {
-    let (accepted, digest, items, places, origin, id) = row;
+pub(crate) fn submission_from_row(row: SubmissionValue<'_>) -> Result<SubmissionRecord, BadRow> {
+    let SubmissionValue { accepted, digest, items, places, origin, id } = row;
     let (mut queued, mut again): (Vec<(ServerName, Index)>, _) = (Vec::new(), Vec::new());
     let (mut dropped, mut left_out) = (Vec::new(), Vec::new());
     for (server, first) in read_places(places)? {
@@ -288,6 +286,10 @@ mod tests {
 
     fn red() -> ServerName {
         "red.example".parse().expect("valid")
+    }
+
+    fn submission(items: u32, places: &[u8]) -> SubmissionValue<'_> {
+        SubmissionValue { accepted: 0, digest: &[0; 16], items, places, origin: "", id: "" }
     }
 
     #[test]
@@ -334,7 +336,7 @@ mod tests {
 
     #[test]
     fn submission_row_keeps_requeues_and_drops() {
-        let read = |row: &[u8], items| submission_from_row((0, &[0; 16], items, row, "", "")).expect("readable");
+        let read = |row: &[u8], items| submission_from_row(submission(items, row)).expect("readable");
         let row = places_to_row(&[("red", 5), ("blue", 1)]);
         let place = |server: &str, index| (server.parse().expect("valid"), Index(index));
         let moved = place_moved(&row, 1, "red", 5, 9).expect("readable");
@@ -351,7 +353,7 @@ mod tests {
 
     #[test]
     fn skipped_recipient_stays_until_queued() {
-        let read = |row: &[u8]| submission_from_row((0, &[0; 16], 1, row, "", "")).expect("readable");
+        let read = |row: &[u8]| submission_from_row(submission(1, row)).expect("readable");
         let row = places_to_row(&[("red", 5), ("blue", LEFT_OUT)]);
         let (red, blue) = ("red".parse().expect("valid"), "blue".parse().expect("valid"));
         assert_eq!((read(&row).queued, read(&row).left_out), (vec![(red, Index(5))], vec![blue]));
@@ -362,6 +364,6 @@ mod tests {
     #[test]
     fn future_record_row_is_error() {
         assert!(peer_from_row(red(), b"{}").is_err());
-        assert!(submission_from_row((0, &[0; 16], 1, b"[[\"..\",1]]", "", "")).is_err());
+        assert!(submission_from_row(submission(1, b"[[\"..\",1]]")).is_err());
     }
 }

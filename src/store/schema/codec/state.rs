@@ -5,14 +5,14 @@ use serde::{Deserialize, Serialize};
 
 use super::value::reference;
 use super::value::{BadRow, name};
-use crate::store::schema::tables::{HolderValue, PieceValue};
+use crate::store::schema::codec::columns::{HolderValue, PieceValue};
 
 const SOUND: u8 = 0;
 const GIVEN_UP: u8 = 1;
 const FOREIGN: u8 = 2;
 
 /// Encodes the columns of a candidate.
-pub(crate) fn piece_to_row(piece: &StateEntry) -> <PieceValue as redb::Value>::SelfType<'_> {
+pub(crate) fn piece_to_row(piece: &StateEntry) -> PieceValue<'_> {
     let (origin, id) = piece.prev.as_ref().map_or(("", ""), |prev| (prev.origin.as_str(), prev.id.as_str()));
     let bond = match piece.bond {
         PrevStateLink::Sound => SOUND,
@@ -20,18 +20,15 @@ pub(crate) fn piece_to_row(piece: &StateEntry) -> <PieceValue as redb::Value>::S
         PrevStateLink::Foreign => FOREIGN,
     };
     let (server, joins) = piece.member.as_ref().map_or(("", false), |member| (member.server.as_str(), member.joins));
-    (piece.power, origin, id, bond, server, joins)
+    PieceValue { power: piece.power, prev_origin: origin, prev_id: id, link: bond, server, joins }
 }
 
-pub(crate) fn piece_from_row(
-    reference: PduRef,
-    row: <PieceValue as redb::Value>::SelfType<'_>,
-) -> Result<StateEntry, BadRow> {
-    let (power, origin, id, bond, server, joins) = row;
-    let prev = (!id.is_empty()).then(|| self::reference("state_pdus", origin, id)).transpose()?;
+pub(crate) fn piece_from_row(reference: PduRef, row: PieceValue<'_>) -> Result<StateEntry, BadRow> {
+    let PieceValue { power, prev_origin, prev_id, link, server, joins } = row;
+    let prev = (!prev_id.is_empty()).then(|| self::reference("state_pdus", prev_origin, prev_id)).transpose()?;
     let server = (!server.is_empty()).then(|| name("state_pdus", server)).transpose()?;
     let member = server.map(|server| Membership { server, joins });
-    let bond = match bond {
+    let bond = match link {
         SOUND => PrevStateLink::Sound,
         GIVEN_UP => PrevStateLink::GivenUp,
         FOREIGN => PrevStateLink::Foreign,
@@ -41,15 +38,15 @@ pub(crate) fn piece_from_row(
 }
 
 /// Encodes the current state PDU of a key: its identity and the columns of a candidate.
-pub(crate) fn holder_to_row(piece: &StateEntry) -> <HolderValue as redb::Value>::SelfType<'_> {
-    let (power, prev_origin, prev_id, bond, server, joins) = piece_to_row(piece);
+pub(crate) fn holder_to_row(piece: &StateEntry) -> HolderValue<'_> {
+    let PieceValue { power, prev_origin, prev_id, link, server, joins } = piece_to_row(piece);
     let (origin, id) = (piece.reference.origin.as_str(), piece.reference.id.as_str());
-    (origin, id, power, prev_origin, prev_id, bond, server, joins)
+    HolderValue { origin, id, power, prev_origin, prev_id, link, server, joins }
 }
 
-pub(crate) fn holder_from_row(row: <HolderValue as redb::Value>::SelfType<'_>) -> Result<StateEntry, BadRow> {
-    let (origin, id, power, prev_origin, prev_id, bond, server, joins) = row;
-    piece_from_row(reference("state", origin, id)?, (power, prev_origin, prev_id, bond, server, joins))
+pub(crate) fn holder_from_row(row: HolderValue<'_>) -> Result<StateEntry, BadRow> {
+    let HolderValue { origin, id, power, prev_origin, prev_id, link, server, joins } = row;
+    piece_from_row(reference("state", origin, id)?, PieceValue { power, prev_origin, prev_id, link, server, joins })
 }
 
 /// The state that a held PDU sets.
@@ -130,6 +127,7 @@ mod tests {
             assert_eq!(piece_from_row(pdu("1"), piece_to_row(&piece)).expect("readable"), piece);
             assert_eq!(holder_from_row(holder_to_row(&piece)).expect("readable"), piece);
         }
-        assert!(piece_from_row(pdu("1"), (0, "", "", 9, "", false)).is_err());
+        let unknown = PieceValue { power: 0, prev_origin: "", prev_id: "", link: 9, server: "", joins: false };
+        assert!(piece_from_row(pdu("1"), unknown).is_err());
     }
 }
