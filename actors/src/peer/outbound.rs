@@ -23,22 +23,23 @@
 //! peer may have accepted the item before, it is asked first.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use crate::change::{Change, CommitPriority};
 use crate::limits::PeerLimits;
 use crate::model::{
-    ContextId, DeliveryState, FeedItem, FetchRequest, Index, Millis, OutboundRecord, OutboxRow, PeerState, Seq,
-    ServerName, SuspendReason,
+    ContextId, FeedItem, FetchRequest, Index, Millis, OutboundRecord, OutboxRow, PeerState, ServerName, SuspendReason,
 };
 use crate::peer::effect::{EffectCollector, PeerEffect};
 use crate::peer::outbound::attempt_log::AttemptLog;
 use crate::peer::outbound::batch_numbering::BatchNumbering;
-use crate::peer::outbound::bisect::Bisection;
 use crate::peer::outbound::ephemeral_buffer::{EphemeralBuffer, EphemeralItem, RingLimits};
+use crate::peer::outbound::expiry_sweep::ExpirySweep;
+use crate::peer::outbound::outbox_window::trim_schedule::TrimSchedule;
 use crate::peer::outbound::outbox_window::{Outbox, WindowRoom};
-use crate::peer::outbound::repeated_holes::RepeatedHoles;
-use crate::peer::outbound::state::OutboundState;
+use crate::peer::outbound::progress::DeliveryProgress;
+use crate::peer::outbound::progress::state::OutboundState;
+use crate::peer::outbound::rejected_batch::RejectedBatch;
+use crate::peer::outbound::renumbering::Renumbering;
 use crate::peer::outbound::unconfirmed::UnconfirmedItems;
 
 /// The inputs of a step that come from outside: the time and a random value.
@@ -50,65 +51,27 @@ pub struct StepInput {
     pub jitter_roll: f64,
 }
 
-/// Number of items rejected in a row after which the peer is suspended and the rest of its queue is kept.
-const PARKED_IN_A_ROW_MAX: u32 = 100;
-
-/// Number of newly acknowledged rows after which the outbox is trimmed.
-const TRIM_EVERY: u64 = 256;
-
-/// The outbound half of a peer's machine.
+/// The outbound half of a peer's machine. Each part owns its fields; the steps in this folder let them work together.
 #[derive(Debug, Clone)]
 pub struct Outbound {
     us: ServerName,
     server: ServerName,
     limits: Arc<PeerLimits>,
     outbox: Outbox,
-    state: OutboundState,
-    since: Millis,
-    failures: u32,
+    /// The state, the failures, and the time of the next attempt.
+    progress: DeliveryProgress,
     labels: BatchNumbering,
-    /// Ephemeral items to send with the next push.
-    ring: EphemeralBuffer,
-    /// Ephemeral items of the request in flight that no newer item replaces: they are sent with the next one if the peer
-    /// accepts nothing.
-    riding: Vec<EphemeralItem>,
-    /// Number of the newest attempt within this incarnation.
-    attempt: u64,
-    /// Adaptive batch size: maximum number of strong updates per push. It shrinks when the peer could not take a batch,
-    /// and grows back slowly.
-    batch_cap: u32,
-    /// Bisection of a batch that was refused.
-    search: Bisection,
-    /// True if the peer was suspended and has accepted nothing since: the next push carries one item only.
-    probing: bool,
+    /// Ephemeral items to send with the next push, and those in flight.
+    ephemeral: EphemeralBuffer,
+    /// What a refusal for content changes.
+    rejected: RejectedBatch,
     /// Items that the peer may have accepted although no response came.
     unconfirmed: UnconfirmedItems,
-    /// Time that the timer is set to.
-    armed: Option<Millis>,
-    /// Time at which the oldest unacknowledged item was queued, as far as it is known while no rows are in memory.
-    oldest: Option<Millis>,
-    /// First index of the page that is being read to find expired items.
-    sweeping: Option<Index>,
+    renumbering: Renumbering,
+    expiry: ExpirySweep,
+    trim: TrimSchedule,
     /// Index up to which no index is assigned again.
     newest: Index,
-    /// True if the next push must not carry ephemeral items, to find out whether an item is refused for its own
-    /// content.
-    bare: bool,
-    /// Holes that the peer answered since it last took something new: more than one are failures.
-    holes: RepeatedHoles,
-    /// True if the next push carries numbers that are not committed yet.
-    renumbered: bool,
-    /// Number that a rewind looks for below what may still be kept; the read shows whether it exists.
-    rewind_target: Option<Seq>,
-    acked_since_trim: u64,
-    forwarded: Option<Millis>,
-    /// Number of items rejected since the peer last accepted one.
-    parked_in_a_row: u32,
-    /// Cause of the suspension that was last announced to the messenger, so that failed probes do not announce it
-    /// again.
-    announced_suspension: Option<SuspendReason>,
-    /// The messenger was told that the configuration no longer names the peer.
-    told_not_listed: bool,
     attempts: AttemptLog,
 }
 
@@ -123,48 +86,20 @@ impl Outbound {
         last_error: Option<String>,
     ) -> Self {
         let room = WindowRoom { rows: 2 * limits.batch_items as usize, bytes: 2 * limits.batch_bytes };
-        let state = match record.rest {
-            beneath if !limits.listed => OutboundState::by_configuration(SuspendReason::NotListed, beneath),
-            beneath if limits.paused => OutboundState::by_configuration(SuspendReason::Admin, beneath),
-            DeliveryState::Ready => OutboundState::Idle,
-            DeliveryState::Waiting { until } => OutboundState::Waiting { until },
-            DeliveryState::BackingOff { until } => OutboundState::BackingOff { until, contacted: false },
-            DeliveryState::Suspended { cause, probe_at } => {
-                OutboundState::Suspended { cause, probe_at, contacted: false, underlying: None }
-            }
-        };
         Self {
             us,
             outbox: Outbox::new(record.acked, tail, record.segments.clone(), room)
                 .weighing(record.acked_bytes, queued_bytes)
                 .spreading(limits.one_a_context),
-            state,
-            since: record.since,
-            failures: record.failures,
+            progress: DeliveryProgress::new(&limits, record),
             labels: BatchNumbering::new(limits.speech, record),
-            ring: EphemeralBuffer::default(),
-            riding: vec![],
-            attempt: 0,
-            batch_cap: limits.batch_items,
-            search: Bisection::default(),
-            probing: false,
+            ephemeral: EphemeralBuffer::default(),
+            rejected: RejectedBatch::new(&limits),
             unconfirmed: UnconfirmedItems::at_start(limits.speech, tail),
-            armed: None,
-            oldest: record.oldest_queued_at,
-            sweeping: None,
+            renumbering: Renumbering::default(),
+            expiry: ExpirySweep::new(record.oldest_queued_at),
+            trim: TrimSchedule::new(),
             newest: record.highest_index_assigned,
-            told_not_listed: record.told_not_listed,
-            bare: false,
-            holes: RepeatedHoles::default(),
-            renumbered: false,
-            rewind_target: None,
-            acked_since_trim: TRIM_EVERY,
-            forwarded: None,
-            parked_in_a_row: 0,
-            announced_suspension: match record.rest {
-                DeliveryState::Suspended { cause, .. } => Some(cause),
-                _ => None,
-            },
             attempts: AttemptLog::new(limits.attempts_keep, record, last_error),
             server,
             limits,
@@ -176,55 +111,30 @@ impl Outbound {
         let mut record = OutboundRecord {
             acked: self.outbox.acked(),
             segments: self.outbox.segments().to_vec(),
-            rest: self.durable_rest(),
-            failures: self.failures,
-            since: self.since,
             acked_bytes: self.outbox.acked_bytes(),
-            oldest_queued_at: self.oldest.filter(|_| self.is_paused()),
+            oldest_queued_at: self.expiry.oldest_queued_at().filter(|_| self.is_paused()),
             highest_index_assigned: self.newest,
-            told_not_listed: self.told_not_listed,
             ..OutboundRecord::default()
         };
+        self.progress.keep(&mut record);
         self.labels.keep(&mut record);
         self.attempts.keep(&mut record);
         record
     }
 
-    const fn durable_rest(&self) -> DeliveryState {
-        match self.state {
-            OutboundState::Idle | OutboundState::Loading | OutboundState::Sending { .. } => DeliveryState::Ready,
-            OutboundState::Waiting { until } => DeliveryState::Waiting { until },
-            OutboundState::BackingOff { until, .. } => DeliveryState::BackingOff { until },
-            OutboundState::Suspended { underlying: Some(beneath), .. } => beneath,
-            OutboundState::Suspended { cause, probe_at, underlying: None, .. } => {
-                DeliveryState::Suspended { cause, probe_at }
-            }
-        }
-    }
-
     /// Returns the state of the peer.
     pub const fn state(&self) -> PeerState {
-        match self.state {
-            OutboundState::Idle => PeerState::Idle,
-            OutboundState::Loading | OutboundState::Sending { .. } => PeerState::Sending,
-            OutboundState::Waiting { .. } => PeerState::Waiting,
-            OutboundState::BackingOff { .. } => PeerState::BackingOff,
-            OutboundState::Suspended { cause, .. } => PeerState::Suspended(cause),
-        }
+        self.progress.state().reported()
     }
 
     /// Returns the time of the last state change.
     pub const fn since(&self) -> Millis {
-        self.since
+        self.progress.since()
     }
 
     /// Returns the time of the next attempt, if a timer decides it.
     pub const fn next_attempt(&self) -> Option<Millis> {
-        match self.state {
-            OutboundState::Waiting { until } | OutboundState::BackingOff { until, .. } => Some(until),
-            OutboundState::Suspended { probe_at, .. } => probe_at,
-            OutboundState::Idle | OutboundState::Loading | OutboundState::Sending { .. } => None,
-        }
+        self.progress.state().next_attempt()
     }
 
     /// Returns the outbox of the peer.
@@ -234,7 +144,7 @@ impl Outbound {
 
     /// Returns the number of failed attempts in a row.
     pub const fn failures(&self) -> u32 {
-        self.failures
+        self.progress.failures()
     }
 
     /// Returns the log of attempts.
@@ -250,19 +160,35 @@ impl Outbound {
     /// Returns the time at which the oldest unacknowledged item was queued, if it is known without reading the store.
     pub fn oldest(&self) -> Option<Millis> {
         match self.is_paused() {
-            true => self.oldest.filter(|_| self.outbox.backlog() > 0),
+            true => self.expiry.oldest_queued_at().filter(|_| self.outbox.backlog() > 0),
             false => self.outbox.oldest().map(|row| row.queued),
         }
     }
 
     /// Returns whether sending is paused; then no rows are kept in memory.
     const fn is_paused(&self) -> bool {
-        !matches!(self.state, OutboundState::Idle | OutboundState::Loading | OutboundState::Sending { .. })
+        self.progress.state().is_paused()
+    }
+
+    /// Returns the time from which the outbound state can be evicted; `None`: there is something to send, or a time
+    /// that only memory keeps.
+    ///
+    /// A peer with a scheduled attempt or probe is not evicted, because nothing else would start it at that time. A
+    /// faulty peer is not evicted either, because a new actor would run into the same fault.
+    pub fn free_from(&self) -> Option<Millis> {
+        let is_quiet = match self.progress.state() {
+            OutboundState::Idle => true,
+            OutboundState::Suspended { cause, probe_at: None, .. } => *cause != SuspendReason::Faulty,
+            _ => false,
+        };
+        let is_done = self.outbox.backlog() == 0 && !self.expiry.is_running();
+        // Ephemeral items wait here only while they are too large to be sent along; eviction loses them.
+        (is_quiet && is_done).then(|| self.ephemeral.latest_expiry().unwrap_or_default())
     }
 
     /// Handles the start of the actor: continues from the stored state.
     pub fn started(&mut self, at: StepInput, out: &mut EffectCollector) {
-        self.clamp_deadlines(at.now);
+        self.progress.clamp_deadlines(at.now, &self.limits);
         match self.next_attempt() {
             // A time that passed while the process was down is due now; of a later one only the remainder is waited
             // for.
@@ -273,31 +199,9 @@ impl Outbound {
         self.tell_listing(out);
     }
 
-    /// Limits the time of the next attempt to the longest delay of its kind. A later time was written before the clock
-    /// was set back, and would pause the peer for as long as that.
-    fn clamp_deadlines(&mut self, now: Millis) {
-        let limits = self.limits.clone();
-        let (date, longest) = match &mut self.state {
-            OutboundState::Waiting { until } => (until, limits.wait_max.max(Duration::from_secs(1))),
-            OutboundState::BackingOff { until, .. } => (until, limits.backoff.max),
-            OutboundState::Suspended { probe_at: Some(probe_at), .. } => (probe_at, limits.probe_every),
-            _ => return,
-        };
-        *date = (*date).min(now.after(longest));
-    }
-
     /// Suspends the peer as faulty, until an operator resumes it or the process restarts.
     pub fn give_up(&mut self, at: StepInput) {
-        let beneath = Some(self.durable_rest());
-        self.set_state(
-            at,
-            OutboundState::Suspended {
-                cause: SuspendReason::Faulty,
-                probe_at: None,
-                contacted: true,
-                underlying: beneath,
-            },
-        );
+        self.progress.give_up(at.now);
     }
 
     /// Handles new items in the outbox.
@@ -311,11 +215,11 @@ impl Outbound {
     ) {
         let first = self.outbox.backlog() == 0 && tail > self.outbox.tail();
         self.outbox.grew(tail, bytes, if self.is_paused() { vec![] } else { rows });
-        if matches!(self.state, OutboundState::Idle) {
+        if matches!(self.progress.state(), OutboundState::Idle) {
             self.proceed(at, out);
         } else if self.is_paused() && first {
             // This is the only item that waits: set the timer to its expiry.
-            self.oldest = Some(at.now);
+            self.expiry.first_queued(at.now);
             self.arm(out);
         }
     }
@@ -335,25 +239,24 @@ impl Outbound {
             Ok(rows) => {
                 let oldest = rows.first().map(|row| row.index);
                 let gone = self.outbox.loaded(from, rows);
-                if let (true, Some(number), Some(oldest)) = (gone, self.rewind_target.take(), oldest) {
+                if let (true, Some(number), Some(oldest)) = (gone, self.renumbering.take_rewind_target(), oldest) {
                     self.give_less(number, oldest, out);
                 }
-                if matches!(self.state, OutboundState::Loading) {
+                if matches!(self.progress.state(), OutboundState::Loading) {
                     self.proceed(at, out);
                 }
             }
-            Err(reason) if matches!(self.state, OutboundState::Loading) => self.fail(at, reason, out),
+            Err(reason) if matches!(self.progress.state(), OutboundState::Loading) => self.fail(at, reason, out),
             Err(_) => {}
         }
     }
 
     /// Handles the firing of the timer.
     pub fn on_timer(&mut self, at: StepInput, out: &mut EffectCollector) {
-        // The time that the timer was set to has been reached, even if the wall clock was set back meanwhile.
-        let now = at.now.max(self.armed.take().unwrap_or(at.now));
+        let now = self.progress.fire_timer(at.now);
         if self.next_attempt().is_some_and(|due| due <= now) {
             self.resume_sending(at, out);
-        } else if self.expiry().is_some_and(|due| due <= now) {
+        } else if self.next_expiry().is_some_and(|due| due <= now) {
             self.sweep(out);
         } else if self.is_paused() {
             self.arm(out);
@@ -362,26 +265,19 @@ impl Outbound {
 
     /// Resumes sending to a paused peer. One that was suspended as unreachable or refused is only probed.
     fn resume_sending(&mut self, at: StepInput, out: &mut EffectCollector) {
-        self.probing |= matches!(
-            self.state,
-            OutboundState::Suspended { cause: SuspendReason::Unreachable | SuspendReason::Refused, .. }
-        );
-        if matches!(self.state, OutboundState::BackingOff { .. }) && self.outbox.cursor() > self.outbox.tail() {
+        self.progress.resume();
+        if matches!(self.progress.state(), OutboundState::BackingOff { .. })
+            && self.outbox.cursor() > self.outbox.tail()
+        {
             // Nothing durable is to be sent: what is ephemeral alone causes no attempt at a peer that failed.
-            self.ring.clear();
+            self.ephemeral.clear();
         }
         self.proceed(at, out);
     }
 
     /// Handles a request from the peer, which shows that it runs: brings the next attempt forward, once per period.
     pub fn on_inbound_contact(&mut self, at: StepInput, out: &mut EffectCollector) {
-        let date = match self.state {
-            OutboundState::BackingOff { until, contacted: false } => Some(until),
-            OutboundState::Suspended { cause: SuspendReason::Unreachable, probe_at, contacted: false, .. } => probe_at,
-            _ => None,
-        };
-        if let Some(date) = date {
-            self.forwarded = Some(date);
+        if self.progress.contact() {
             out.effect(PeerEffect::Disarm);
             self.resume_sending(at, out);
         }
@@ -389,47 +285,34 @@ impl Outbound {
 
     /// Pauses sending until a timer, contact from the peer or an operator resumes it.
     fn pause(&mut self, at: StepInput, state: OutboundState, urgency: CommitPriority, out: &mut EffectCollector) {
-        self.forwarded = None;
-        self.sweeping = None;
-        self.oldest = self.outbox.oldest().map(|row| row.queued).or(self.oldest.filter(|_| self.is_paused()));
+        self.expiry.pause(self.outbox.oldest().map(|row| row.queued), self.is_paused());
         self.unconfirmed.cancel_probe();
         self.outbox.unload();
-        self.riding = vec![];
-        match state {
-            OutboundState::Waiting { until } | OutboundState::BackingOff { until, .. } => self.ring.keep_beyond(until),
-            _ => self.ring.clear(),
-        }
-        self.set_state(at, state);
+        self.ephemeral.keep(|expiry| state.keeps_ephemeral(expiry));
+        let announced = self.progress.pause(at.now, state);
         out.moved(urgency);
-        if let PeerState::Suspended(cause) = self.state()
-            && self.announced_suspension.replace(cause) != Some(cause)
-        {
-            let (state, reason) = (self.state().as_str(), Some(cause.as_str()));
-            out.change(Change::FeedAppended(FeedItem::Peer { server: self.server.clone(), state, reason }));
+        if announced.is_some() {
+            self.announce_state(self.state(), announced, out);
         }
         self.arm_or_sweep(out);
+    }
+
+    /// Tells the messenger of the peer's state.
+    fn announce_state(&self, state: PeerState, reason: Option<SuspendReason>, out: &mut EffectCollector) {
+        let (server, state, reason) = (self.server.clone(), state.as_str(), reason.map(SuspendReason::as_str));
+        out.change(Change::FeedAppended(FeedItem::Peer { server, state, reason }));
     }
 
     /// Our messenger has something ephemeral. It never wakes a peer that is being left alone, and rides on the next attempt where
     /// it is still worth sending then.
     pub fn weak(&mut self, at: StepInput, fleeting: EphemeralItem, out: &mut EffectCollector) {
-        if fleeting.key.is_some() {
-            // If the peer does not accept the older item that is in flight, it is not sent again, even if the newer one
-            // has been dropped for want of room by then.
-            self.riding.retain(|older| older.key != fleeting.key);
-        }
-        let stays = match self.state {
-            OutboundState::Idle | OutboundState::Loading | OutboundState::Sending { .. } => true,
-            OutboundState::Waiting { until } | OutboundState::BackingOff { until, .. } => fleeting.until > until,
-            OutboundState::Suspended { .. } => false,
-        };
-        if stays {
-            self.ring.push(fleeting, self.ring_limits());
+        if self.progress.state().keeps_ephemeral(fleeting.until) {
+            self.ephemeral.push(fleeting, self.ring_limits());
         } else {
             // It would have expired by then, and the item that it replaces is out of date.
-            self.ring.forget(fleeting.key.as_deref());
+            self.ephemeral.forget(fleeting.key.as_deref());
         }
-        if matches!(self.state, OutboundState::Idle) {
+        if matches!(self.progress.state(), OutboundState::Idle) {
             self.proceed(at, out);
         }
     }
@@ -440,9 +323,7 @@ impl Outbound {
 
     /// Returns whether the peer may be asked for PDUs now.
     pub fn may_ask(&self) -> bool {
-        let reachable =
-            matches!(self.state, OutboundState::Idle | OutboundState::Loading | OutboundState::Sending { .. });
-        reachable && self.limits.fetches
+        !self.is_paused() && self.limits.fetches
     }
 
     /// Asks the peer for PDUs on behalf of a context. A paused peer is not asked, because no request goes out to it.
@@ -456,40 +337,26 @@ impl Outbound {
     /// Returns the size of the next page to read, in items and bytes. Rows that are read for a probe may stay in memory
     /// for long, so the page of a peer that is probed is the one item that the probe carries.
     pub fn page(&self) -> (u32, u64) {
-        let items = if self.probing && self.sweeping.is_none() { 1 } else { 2 * self.limits.batch_items };
+        let items =
+            if self.progress.is_probing() && !self.expiry.is_running() { 1 } else { 2 * self.limits.batch_items };
         (items, 2 * self.limits.batch_bytes)
-    }
-
-    /// Sets the state; no other function does. An attempt during an outage keeps `since`, because the outage goes on.
-    fn set_state(&mut self, at: StepInput, state: OutboundState) {
-        let before = self.state();
-        self.state = state;
-        let goes_on = match self.state() {
-            PeerState::Sending => self.failures > 0,
-            PeerState::BackingOff => self.failures > 1,
-            PeerState::Suspended(cause) => self.announced_suspension == Some(cause),
-            PeerState::Idle | PeerState::Waiting => false,
-        };
-        if self.state() != before && !goes_on {
-            self.since = at.now;
-        }
     }
 }
 
 pub(crate) mod attempt_log;
 pub mod batch_numbering;
-mod bisect;
 mod commands;
 mod dead_lettering;
 pub mod ephemeral_buffer;
-mod free;
+mod expiry_sweep;
 mod listing;
 mod numbering;
 mod on_reply;
 pub mod outbox_window;
-mod repeated_holes;
+mod progress;
+mod rejected_batch;
+mod renumbering;
 mod send;
-mod state;
 #[cfg(test)]
 mod tests;
 mod unconfirmed;

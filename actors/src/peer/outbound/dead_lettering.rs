@@ -6,11 +6,9 @@
 use crate::change::{Change, CommitPriority};
 use crate::model::{BatchId, DeadLetterReason, FeedItem, Index, Millis, OutboxRow, SubmissionId};
 use crate::peer::effect::{EffectCollector, PeerEffect};
-use crate::peer::outbound::state::OutboundState;
+use crate::peer::outbound::expiry_sweep::has_expired;
+use crate::peer::outbound::progress::state::OutboundState;
 use crate::peer::outbound::{Outbound, StepInput};
-
-/// Delay before a failed read is repeated, in milliseconds.
-const SWEEP_AGAIN_MS: u64 = 60_000;
 
 impl Outbound {
     /// Closes over missing rows at the cursor. If the peer may have accepted them, a confirmation probe is sent first.
@@ -23,7 +21,7 @@ impl Outbound {
         }
         let acked = self.outbox.acked();
         if self.outbox.mend() {
-            self.renumbered = true;
+            self.renumbering.assign();
             out.moved(CommitPriority::Now);
         } else if self.outbox.acked() > acked {
             out.moved(CommitPriority::Deferred);
@@ -31,21 +29,21 @@ impl Outbound {
     }
 
     /// Returns the time at which the oldest item expires, while sending is paused.
-    pub(super) fn expiry(&self) -> Option<Millis> {
-        let oldest = self.oldest.filter(|_| self.is_paused() && self.outbox.backlog() > 0);
-        oldest.map(|queued| queued.after(self.limits.keep))
+    pub(super) fn next_expiry(&self) -> Option<Millis> {
+        let waits = self.is_paused() && self.outbox.backlog() > 0;
+        self.expiry.expires_at(self.limits.keep).filter(|_| waits)
     }
 
     /// Sets the timer to the next attempt or the next expiry, whichever comes first.
     pub(super) fn arm(&mut self, out: &mut EffectCollector) {
-        self.armed = self.next_attempt().into_iter().chain(self.expiry()).min();
-        out.effect(self.armed.map_or(PeerEffect::Disarm, PeerEffect::Arm));
+        let due = self.progress.set_timer(self.next_expiry());
+        out.effect(due.map_or(PeerEffect::Disarm, PeerEffect::Arm));
     }
 
     /// Sets the timer. If the age of the oldest item is unknown, it is read first, unless a scheduled attempt will read
     /// it anyway.
     pub(super) fn arm_or_sweep(&mut self, out: &mut EffectCollector) {
-        match self.oldest {
+        match self.expiry.oldest_queued_at() {
             None if self.outbox.backlog() > 0 && self.next_attempt().is_none() => self.sweep(out),
             _ => self.arm(out),
         }
@@ -54,7 +52,7 @@ impl Outbound {
     /// Reads the oldest items, to find those that have expired.
     pub(super) fn sweep(&mut self, out: &mut EffectCollector) {
         let from = self.outbox.acked().next();
-        self.sweeping = Some(from);
+        self.expiry.begin(from);
         // An attempt that is due meanwhile is not lost, because the timer is set again when the page arrives.
         out.effect(PeerEffect::Load(from));
     }
@@ -68,18 +66,16 @@ impl Outbound {
         rows: Result<Vec<OutboxRow>, String>,
         out: &mut EffectCollector,
     ) {
-        if self.sweeping.take() != Some(from) {
+        if !self.expiry.end_read(from) {
             return;
         }
         let Ok(mut rows) = rows else {
-            let soon = at.now.0 + SWEEP_AGAIN_MS;
-            self.oldest = Some(Millis(soon.saturating_sub(millis(self.limits.keep))));
+            self.expiry.retry_later(at.now, self.limits.keep);
             return self.arm(out);
         };
         rows.retain(|row| row.index > self.outbox.acked() && !self.outbox.has_left(row.index));
-        let count = rows.iter().take_while(|row| self.is_over(at, row)).count();
+        let count = self.expiry.sort_out(&rows, at.now, self.limits.keep);
         let all = count == rows.len() && count > 0;
-        self.oldest = rows.get(count).map(|row| row.queued);
         self.expire(&rows[..count], out);
         match all && self.outbox.backlog() > 0 {
             true => self.sweep(out),
@@ -90,16 +86,12 @@ impl Outbound {
     /// Expires the oldest items in memory instead of sending them.
     pub(super) fn expire_loaded(&mut self, at: StepInput, out: &mut EffectCollector) {
         let next = self.outbox.unacknowledged(Index(u64::MAX));
-        let over: Vec<OutboxRow> = next.take_while(|row| self.is_over(at, row)).cloned().collect();
+        let over: Vec<OutboxRow> = next.take_while(|row| has_expired(row, at.now, self.limits.keep)).cloned().collect();
         if !over.is_empty() {
             self.expire(&over, out);
             self.labels.reserve(at.now);
             self.close_gap_at_cursor(out);
         }
-    }
-
-    fn is_over(&self, at: StepInput, row: &OutboxRow) -> bool {
-        row.queued.after(self.limits.keep) <= at.now
     }
 
     /// Dead-letters these items, which are the oldest unacknowledged ones, at most a page of them.
@@ -119,7 +111,7 @@ impl Outbound {
             }
         }
         self.outbox.leave(last.index);
-        self.renumbered = true;
+        self.renumbering.assign();
         out.moved(CommitPriority::Now);
     }
 
@@ -137,18 +129,17 @@ impl Outbound {
         if first > last {
             return;
         }
-        let stops = match self.state {
-            OutboundState::Loading => true,
-            OutboundState::Sending { span: Some(span), .. } => span.first <= last && first <= span.last,
-            _ => false,
+        let in_flight = match self.progress.state() {
+            OutboundState::Sending { label, mode, .. } => mode.span().map(|span| (*label, span)),
+            _ => None,
         };
+        let carried = in_flight.filter(|(_, span)| span.first <= last && first <= span.last);
+        let stops = carried.is_some() || matches!(self.progress.state(), OutboundState::Loading);
         if stops {
             out.effect(PeerEffect::Abort);
             self.labels.discard_open_transaction();
         }
-        if let OutboundState::Sending { label: BatchId::SeqRange { .. }, span: Some(span), .. } = self.state
-            && stops
-        {
+        if let Some((BatchId::SeqRange { .. }, span)) = carried {
             self.unconfirmed.unanswered(span.last);
         }
         let in_doubt = self.unconfirmed.take_out(first, last);
@@ -162,7 +153,7 @@ impl Outbound {
         }
         // Record the highest index, because the rows that show it may be among these.
         self.newest = self.outbox.tail();
-        self.renumbered = true;
+        self.renumbering.assign();
         out.moved(CommitPriority::Now);
         if stops {
             self.proceed(at, out);
@@ -193,8 +184,4 @@ impl Outbound {
         let server = self.server.clone();
         out.change(Change::FeedAppended(FeedItem::Delivery { message, server, state, reason }));
     }
-}
-
-pub(super) fn millis(duration: std::time::Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

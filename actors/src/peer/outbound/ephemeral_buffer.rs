@@ -19,6 +19,9 @@ pub struct EphemeralItem {
 #[derive(Debug, Clone, Default)]
 pub struct EphemeralBuffer {
     items: VecDeque<EphemeralItem>,
+    /// Items of the request in flight that no newer item replaces: they are sent with the next one if the peer accepts
+    /// nothing.
+    in_flight: Vec<EphemeralItem>,
 }
 
 /// Limits of the buffer; beyond them the oldest item is dropped.
@@ -38,20 +41,28 @@ impl EphemeralBuffer {
         self.trim(limits);
     }
 
-    /// Removes the item of a key that a newer item replaces which is not buffered itself.
+    /// Removes the item of a key that a newer item replaces which is not buffered itself. If the peer does not accept the
+    /// older item that is in flight, it is not sent again, even if the newer one has been dropped for want of room by
+    /// then.
     pub fn forget(&mut self, key: Option<&str>) {
         if key.is_some() {
             self.items.retain(|other| other.key.as_deref() != key);
+            self.in_flight.retain(|other| other.key.as_deref() != key);
         }
     }
 
-    /// Items come back that were taken and did not arrive: they are older than all that is here, and are dropped first. No
-    /// newer item of their keys came meanwhile.
-    pub fn put_back(&mut self, taken: Vec<EphemeralItem>, limits: RingLimits) {
-        for fleeting in taken.into_iter().rev() {
+    /// The peer accepted nothing of the request in flight: its items come back. They are older than all that is here, and
+    /// are dropped first. No newer item of their keys came meanwhile.
+    pub fn put_back(&mut self, limits: RingLimits) {
+        for fleeting in std::mem::take(&mut self.in_flight).into_iter().rev() {
             self.items.push_front(fleeting);
         }
         self.trim(limits);
+    }
+
+    /// The items of the request in flight are not sent again, be it that the peer accepted them or that nobody knows.
+    pub fn let_go(&mut self) {
+        self.in_flight = vec![];
     }
 
     fn trim(&mut self, limits: RingLimits) {
@@ -63,16 +74,17 @@ impl EphemeralBuffer {
         }
     }
 
-    /// Keep only those that are still worth sending after `date`.
-    pub fn keep_beyond(&mut self, date: Millis) {
-        self.items.retain(|fleeting| fleeting.until > date);
+    /// Keeps only items that expire at a time which `is_kept` finds late enough, and none in flight.
+    pub fn keep(&mut self, is_kept: impl Fn(Millis) -> bool) {
+        self.let_go();
+        self.items.retain(|fleeting| is_kept(fleeting.until));
         if self.items.is_empty() {
             self.clear();
         }
     }
 
-    /// Removes and returns up to `max` items that have not expired, and no more than fit into `bytes`.
-    pub fn take(&mut self, now: Millis, max: u32, bytes: u64) -> Vec<EphemeralItem> {
+    /// Puts up to `max` items that have not expired in flight, and no more than fit into `bytes`; returns their content.
+    pub fn take(&mut self, now: Millis, max: u32, bytes: u64) -> Vec<Edu> {
         self.items.retain(|fleeting| fleeting.until > now);
         let mut size = 0;
         let fits = |fleeting: &&EphemeralItem| {
@@ -80,7 +92,8 @@ impl EphemeralBuffer {
             size <= bytes
         };
         let count = self.items.iter().take(max as usize).take_while(fits).count();
-        self.items.drain(..count).collect()
+        self.in_flight = self.items.drain(..count).collect();
+        self.in_flight.iter().map(|fleeting| fleeting.edu.clone()).collect()
     }
 
     /// Returns the latest expiry of all items.
@@ -105,8 +118,8 @@ mod tests {
         EphemeralItem { key: key.map(str::to_owned), until: Millis(n * 10), edu }
     }
 
-    fn texts(taken: Vec<EphemeralItem>) -> Vec<String> {
-        let text = |fleeting: EphemeralItem| String::from_utf8(fleeting.edu.content.to_vec()).expect("digits");
+    fn texts(taken: Vec<Edu>) -> Vec<String> {
+        let text = |edu: Edu| String::from_utf8(edu.content.to_vec()).expect("digits");
         taken.into_iter().map(text).collect()
     }
 
@@ -160,20 +173,34 @@ mod tests {
         for fleeting in [typing(Some("a"), 1), typing(None, 2), typing(Some("b"), 3)] {
             ring.push(fleeting, room_for(10));
         }
-        let taken = ring.take(Millis(0), 10, 99);
+        ring.take(Millis(0), 10, 99);
         ring.push(typing(Some("c"), 4), room_for(10));
-        ring.put_back(taken.clone(), room_for(10));
-        assert_eq!(texts(ring.take(Millis(0), 10, 99)), ["1", "2", "3", "4"]);
-        ring.push(typing(None, 4), room_for(10));
-        ring.put_back(taken, room_for(2));
+        ring.put_back(room_for(10));
+        assert_eq!(texts(ring.take(Millis(0), 3, 99)), ["1", "2", "3"]);
+        ring.put_back(room_for(2));
         assert_eq!(texts(ring.take(Millis(0), 10, 99)), ["3", "4"], "the oldest goes");
+        ring.let_go();
+        ring.put_back(room_for(2));
+        assert_eq!(texts(ring.take(Millis(0), 10, 99)), [""; 0], "what was let go does not return");
+    }
+
+    #[test]
+    fn newer_item_replaces_one_in_flight() {
+        let mut ring = EphemeralBuffer::default();
+        ring.push(typing(Some("a"), 1), room_for(10));
+        ring.push(typing(Some("b"), 2), room_for(10));
+        ring.take(Millis(0), 10, 99);
+        ring.push(typing(Some("a"), 3), room_for(10));
+        ring.forget(Some("b"));
+        ring.put_back(room_for(10));
+        assert_eq!(texts(ring.take(Millis(0), 10, 99)), ["3"]);
     }
 
     #[test]
     fn what_ends_before_date_is_dropped() {
         let mut ring = EphemeralBuffer::default();
         (1..=4).for_each(|n| ring.push(typing(None, n), room_for(10)));
-        ring.keep_beyond(Millis(20));
+        ring.keep(|until| until > Millis(20));
         assert_eq!(texts(ring.take(Millis(0), 10, 99)), ["3", "4"]);
     }
 }

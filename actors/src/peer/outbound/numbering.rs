@@ -14,7 +14,7 @@ use crate::limits::DialectKind;
 use crate::model::{BatchId, FeedItem, Index, Refusal, Seq, SuspendReason};
 use crate::peer::effect::{EffectCollector, PeerEffect};
 use crate::peer::outbound::outbox_window::HoleAt;
-use crate::peer::outbound::state::OutboundState;
+use crate::peer::outbound::progress::state::OutboundState;
 use crate::peer::outbound::{Outbound, StepInput};
 
 impl Outbound {
@@ -29,7 +29,7 @@ impl Outbound {
         // A hole that answers our own question is no confusion.
         let holes = match self.unconfirmed.question() {
             Some(_) => 1,
-            None => self.holes.note(self.outbox.acked()),
+            None => self.renumbering.note_hole(self.outbox.acked()),
         };
         if let Err(reason) = self.follow(expected, conflict, out) {
             return self.stop_ahead_of_us(at, reason, out);
@@ -38,9 +38,7 @@ impl Outbound {
             return self.proceed(at, out);
         }
         // Items that were sent again and taken clear the failures in between; they are no progress.
-        if self.forwarded.is_none() {
-            self.failures = self.failures.max(holes - 2);
-        }
+        self.progress.fail_at_least(holes - 2);
         self.fail(
             at,
             format!("the peer asks for number {expected}, and has taken nothing new since it asked last"),
@@ -64,7 +62,7 @@ impl Outbound {
                 let is_news =
                     self.unconfirmed.question().is_none_or(|last| index < self.outbox.cursor() || last < index);
                 self.unconfirmed.expects(index);
-                self.rewind_target = is_news.then_some(expected);
+                self.renumbering.rewind_to(is_news.then_some(expected));
                 self.outbox.rewind(index);
             }
             HoleAt::Below(oldest) => {
@@ -157,7 +155,7 @@ impl Outbound {
 
     fn number_anew(&mut self, first: Index, number: Seq, out: &mut EffectCollector) {
         self.outbox.renumber(first, number);
-        self.renumbered = true;
+        self.renumbering.assign();
         out.moved(CommitPriority::Now);
     }
 
@@ -180,7 +178,7 @@ impl Outbound {
             return Err(Refusal::NumberFarAbove { server: self.server.clone(), number, above, max });
         }
         let before = self.outbox.number(first);
-        let goes_on = match self.state {
+        let goes_on = match self.progress.state() {
             OutboundState::Loading | OutboundState::Sending { .. } => {
                 out.effect(PeerEffect::Abort);
                 true
@@ -192,7 +190,7 @@ impl Outbound {
             _ => false,
         };
         self.unconfirmed.reset();
-        self.holes.forget();
+        self.renumbering.forget_holes();
         self.number_anew(first, number, out);
         let text = format!("{}: what we number {before} and on is numbered from {number} on, as ordered", self.server);
         out.change(Change::FeedAppended(FeedItem::Notice { text, server: Some(self.server.clone()) }));

@@ -2,18 +2,17 @@
 
 use std::time::Duration;
 
-use crate::backoff;
 use crate::change::{Change, CommitPriority};
 use crate::limits::DialectKind;
 use crate::model::{
     Ack, BatchId, DeadLetterReason, FeedItem, Index, ItemObjection, Millis, PeerState, PushFailure, PushResponse,
-    SubmissionId, SuspendReason,
+    SubmissionId,
 };
 use crate::peer::effect::EffectCollector;
-use crate::peer::outbound::dead_lettering::millis;
 use crate::peer::outbound::outbox_window::IndexSpan;
-use crate::peer::outbound::state::OutboundState;
-use crate::peer::outbound::{Outbound, PARKED_IN_A_ROW_MAX, StepInput, TRIM_EVERY};
+use crate::peer::outbound::progress::state::{OutboundState, SendMode};
+use crate::peer::outbound::rejected_batch::ContentRefusal;
+use crate::peer::outbound::{Outbound, StepInput};
 
 /// Returns whether the peer certainly accepted nothing of the request, not even ephemeral items.
 const fn has_taken_nothing(outcome: &Result<PushResponse, PushFailure>) -> bool {
@@ -27,9 +26,6 @@ const fn has_taken_nothing(outcome: &Result<PushResponse, PushFailure>) -> bool 
 /// Pause after a 429 without `Retry-After`.
 const WAIT_UNSAID: Duration = Duration::from_secs(60);
 
-/// Number of steps in which a reduced batch size grows back.
-const GROWTH_STEPS: u32 = 20;
-
 impl Outbound {
     /// Handles the outcome of an attempt.
     pub fn replied(
@@ -39,23 +35,11 @@ impl Outbound {
         outcome: Result<PushResponse, PushFailure>,
         out: &mut EffectCollector,
     ) {
-        let OutboundState::Sending {
-            attempt: current,
-            label,
-            span,
-            without_ephemeral: bare,
-            original_retry_at: forwarded,
-        } = self.state
-        else {
-            return;
-        };
-        if attempt != current {
-            return;
-        }
-        self.forwarded = forwarded;
-        let riding = std::mem::take(&mut self.riding);
-        if has_taken_nothing(&outcome) {
-            self.ring.put_back(riding, self.ring_limits());
+        let Some((label, mode)) = self.progress.end_attempt(attempt) else { return };
+        let span = mode.span();
+        match has_taken_nothing(&outcome) {
+            true => self.ephemeral.put_back(self.ring_limits()),
+            false => self.ephemeral.let_go(),
         }
         if let Some(span) = span {
             if matches!(&outcome, Ok(PushResponse { ack: Ack::AcceptedUnparsedBody, .. }))
@@ -90,7 +74,7 @@ impl Outbound {
                     (ack, label) => self.fail(at, format!("{ack} is no answer to {label}"), out),
                 }
             }
-            Err(failure) => self.on_failure(at, label, span, bare, &failure, out),
+            Err(failure) => self.on_failure(at, label, mode, &failure, out),
         }
     }
 
@@ -107,14 +91,8 @@ impl Outbound {
 
     /// Clears the record of trouble, because the peer has processed what it was sent.
     fn clear_trouble(&mut self, at: StepInput, out: &mut EffectCollector) {
-        self.forwarded = None;
-        self.probing = false;
-        if std::mem::take(&mut self.failures) > 0 {
-            self.since = at.now;
-        }
-        if self.announced_suspension.take().is_some() {
-            let state = PeerState::Sending.as_str();
-            out.change(Change::FeedAppended(FeedItem::Peer { server: self.server.clone(), state, reason: None }));
+        if self.progress.clear_trouble(at.now) {
+            self.announce_state(PeerState::Sending, None, out);
         }
     }
 
@@ -127,40 +105,36 @@ impl Outbound {
         refused: &[ItemObjection],
         out: &mut EffectCollector,
     ) {
-        self.parked_in_a_row = 0;
+        self.rejected.forget_rejected();
         self.attempts.succeeded(at.now);
         self.clear_trouble(at, out);
         self.confirmed(at, out);
         if let Some(span) = span {
             self.unconfirmed.taken(span.last);
-            // Grow by one step, and only if the cap limited this batch: a size that the peer could not take is not
-            // tried again and again.
-            if span.count() >= u64::from(self.batch_cap) {
-                self.batch_cap =
-                    (self.batch_cap + (self.limits.batch_items / GROWTH_STEPS).max(1)).min(self.limits.batch_items);
-            }
+            self.rejected.accepted(span);
             self.emit_delivery_events(at, span, refused, out);
             if let Some(id) = transaction {
                 let server = self.server.clone();
                 out.change(Change::TransactionSent { server, id, first: span.first, last: span.last });
             }
-            self.acked_since_trim += self.outbox.ack(span.last);
+            self.trim.acked(self.outbox.ack(span.last));
             self.labels.reserve(at.now);
             out.moved(CommitPriority::Deferred);
-        }
-        if span.is_some() && self.acked_since_trim >= TRIM_EVERY {
-            let rows_max = u32::try_from(2 * self.acked_since_trim).unwrap_or(u32::MAX);
-            self.acked_since_trim = 0;
-            let retain = millis(self.limits.retain);
-            out.change(Change::OutboxTrimmed {
-                server: self.server.clone(),
-                upto: self.outbox.acked(),
-                keep_items: self.limits.retain_items,
-                queued_before: Millis(at.now.0.saturating_sub(retain)),
-                rows_max,
-            });
+            self.trim_acknowledged(at, out);
         }
         self.proceed(at, out);
+    }
+
+    fn trim_acknowledged(&mut self, at: StepInput, out: &mut EffectCollector) {
+        let Some(rows_max) = self.trim.take_due() else { return };
+        let retain = u64::try_from(self.limits.retain.as_millis()).unwrap_or(u64::MAX);
+        out.change(Change::OutboxTrimmed {
+            server: self.server.clone(),
+            upto: self.outbox.acked(),
+            keep_items: self.limits.retain_items,
+            queued_before: Millis(at.now.0.saturating_sub(retain)),
+            rows_max,
+        });
     }
 
     /// Handles the answer to a confirmation probe that the peer has something under the item's number.
@@ -175,7 +149,7 @@ impl Outbound {
             let reason = format!("{reason}; it may have been taken before, when no answer came");
             self.emit_delivery_event(message, DeadLetterReason::Refused.state(), Some(reason), out);
         }
-        self.acked_since_trim += self.outbox.ack(last);
+        self.trim.acked(self.outbox.ack(last));
         out.moved(CommitPriority::Deferred);
     }
 
@@ -210,23 +184,21 @@ impl Outbound {
         &mut self,
         at: StepInput,
         label: BatchId,
-        span: Option<IndexSpan>,
-        bare: bool,
+        mode: SendMode,
         failure: &PushFailure,
         out: &mut EffectCollector,
     ) {
-        let count = span.map_or(1, |span| u32::try_from(span.count()).unwrap_or(u32::MAX));
-        let half = (count / 2).max(1);
+        let span = mode.span();
         let is_answer = matches!(failure, PushFailure::Refused { .. } | PushFailure::Troubled { status: 429, .. });
         if let (BatchId::SeqRange { .. }, Some(span), false) = (label, span, is_answer) {
             self.unconfirmed.unanswered(span.last);
         }
         if matches!(failure, PushFailure::TimedOut) {
-            self.batch_cap = self.batch_cap.min(half);
+            self.rejected.timed_out(span);
         }
         match (failure, label) {
             (PushFailure::Refused { status: 400 | 413 | 422, .. }, _) => {
-                self.on_refused_content(at, span, bare, failure, out);
+                self.on_refused_content(at, mode, failure, out);
             }
             (PushFailure::Refused { .. }, _) => self.refused(at, out),
             (PushFailure::Troubled { retry_after, status: 429, reason }, _) => {
@@ -235,9 +207,9 @@ impl Outbound {
                 self.pause(at, OutboundState::Waiting { until }, CommitPriority::Now, out);
             }
             (PushFailure::Troubled { .. }, BatchId::Transaction { id, .. })
-                if self.limits.drops_batch_on_error_status && self.search.counts_as_content_error(id) =>
+                if self.limits.drops_batch_on_error_status && self.rejected.counts_as_content_error(id) =>
             {
-                self.on_refused_content(at, span, bare, failure, out);
+                self.on_refused_content(at, mode, failure, out);
             }
             (PushFailure::Troubled { retry_after: Some(time), .. }, _) => {
                 let not_before = at.now.after(self.clamp_wait(*time));
@@ -249,49 +221,31 @@ impl Outbound {
 
     /// Handles a request that was refused for its content: sends smaller ones, until a single item is found to be
     /// refused.
-    fn on_refused_content(
-        &mut self,
-        at: StepInput,
-        span: Option<IndexSpan>,
-        bare: bool,
-        failure: &PushFailure,
-        out: &mut EffectCollector,
-    ) {
-        if self.parked_in_a_row >= PARKED_IN_A_ROW_MAX {
-            // A peer that refuses everything refuses us and not the items; most likely a proxy in between does.
+    fn on_refused_content(&mut self, at: StepInput, mode: SendMode, failure: &PushFailure, out: &mut EffectCollector) {
+        if self.rejected.refuses_everything() {
             return self.refused(at, out);
         }
         self.labels.discard_open_transaction();
-        self.bare = true;
+        let too_large = matches!(failure, PushFailure::Refused { status: 413, .. });
+        let halves = self.limits.speech == DialectKind::Transactions;
+        let refusal = self.rejected.refused(mode, too_large, halves);
         if self.unconfirmed.give_up() {
             // The peer refuses the confirmation probe.
             return self.proceed(at, out);
         }
-        let too_large = matches!(failure, PushFailure::Refused { status: 413, .. });
-        match span {
-            Some(span) if span.count() == 1 && bare => return self.reject_item(at, span, failure.to_string(), out),
-            Some(span) if span.count() > 1 => {
-                if too_large {
-                    self.batch_cap = self.batch_cap.min(u32::try_from(span.count() / 2).unwrap_or(u32::MAX).max(1));
-                }
-                match too_large || self.limits.speech == DialectKind::Transactions {
-                    true => self.search.halve(span),
-                    false => self.search.one_by_one(span),
-                }
-            }
-            // The ephemeral items were the whole request, or may have been the reason; they are dropped.
-            Some(_) | None => {}
+        if let ContentRefusal::RejectItem(span) = refusal {
+            return self.reject_item(at, span, failure.to_string(), out);
         }
-        // If the refused request carried no items there is nothing left to probe with: leave probing mode.
-        self.probing &= span.is_some();
+        if mode.span().is_none() {
+            self.progress.end_probing();
+        }
         self.proceed(at, out);
     }
 
     /// Handles a refusal that concerns us and not an item: suspends the peer, which is then probed slowly.
     fn refused(&mut self, at: StepInput, out: &mut EffectCollector) {
-        let probe_at = Some(at.now.after(self.limits.probe_every));
-        self.failures += 1;
-        self.pause(at, OutboundState::suspended(SuspendReason::Refused, probe_at), CommitPriority::Now, out);
+        let state = self.progress.refuse(at.now, &self.limits);
+        self.pause(at, state, CommitPriority::Now, out);
     }
 
     /// Handles the refusal of a single item: dead-letters it, or sends a confirmation probe first if the peer may have
@@ -310,12 +264,12 @@ impl Outbound {
     /// under that number before the commit; a crash before it leads to the same refusal again.
     pub(super) fn park(&mut self, at: StepInput, index: Index, reason: String, out: &mut EffectCollector) {
         let Some(row) = self.outbox.skip(index) else { return self.fail(at, reason, out) };
-        self.parked_in_a_row += 1;
+        self.rejected.rejected();
         self.dead_letter(index, index, DeadLetterReason::Parked, &reason, out);
         self.emit_delivery_event(row.submission, DeadLetterReason::Parked.state(), Some(reason), out);
         self.clear_trouble(at, out);
         self.labels.reserve(at.now);
-        self.renumbered = true;
+        self.renumbering.assign();
         out.moved(CommitPriority::Now);
         self.proceed(at, out);
     }
@@ -333,23 +287,7 @@ impl Outbound {
 
     fn fail_until(&mut self, at: StepInput, reason: String, not_before: Option<Millis>, out: &mut EffectCollector) {
         self.attempts.failed(reason);
-        // Failures are counted once per period: an attempt that contact brought forward is not counted.
-        let forwarded = self.forwarded.take();
-        self.failures += u32::from(forwarded.is_none());
-        let contacted = forwarded.is_some();
-        let state = if self.failures >= self.limits.failures_to_suspend {
-            let probe_at = forwarded.unwrap_or(at.now.after(self.limits.probe_every)).max(not_before.unwrap_or(at.now));
-            OutboundState::Suspended {
-                cause: SuspendReason::Unreachable,
-                probe_at: Some(probe_at),
-                contacted,
-                underlying: None,
-            }
-        } else {
-            let delay = at.now.after(backoff::delay(&self.limits.backoff, self.failures.max(1), at.jitter_roll));
-            let until = delay.max(forwarded.unwrap_or(delay)).max(not_before.unwrap_or(delay));
-            OutboundState::BackingOff { until, contacted }
-        };
+        let state = self.progress.fail(at.now, at.jitter_roll, not_before, &self.limits);
         self.pause(at, state, CommitPriority::Deferred, out);
     }
 }

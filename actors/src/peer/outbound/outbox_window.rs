@@ -409,3 +409,4 @@ impl Outbox {
 
 #[cfg(test)]
 mod tests;
+pub(super) mod trim_schedule;

@@ -1,17 +1,16 @@
 //! Selection and sending of the next request.
 
 use crate::change::CommitPriority;
-use crate::model::{BatchId, Index, OutboundBatch, OutboxRow};
+use crate::model::{BatchId, Edu, Index, OutboundBatch, OutboxRow};
 use crate::peer::effect::{EffectCollector, PeerEffect};
-use crate::peer::outbound::ephemeral_buffer::EphemeralItem;
 use crate::peer::outbound::outbox_window::{IndexSpan, NextSpan};
-use crate::peer::outbound::state::OutboundState;
+use crate::peer::outbound::progress::state::SendMode;
 use crate::peer::outbound::{Outbound, StepInput};
 
 impl Outbound {
     /// Sends the next request, reads the rows for it, or becomes idle.
     pub(super) fn proceed(&mut self, at: StepInput, out: &mut EffectCollector) {
-        self.sweeping = None;
+        self.expiry.stop();
         self.close_gap_at_cursor(out);
         if let Some((index, reason)) = self.outbox.front().and_then(|front| self.unconfirmed.leaves(front)) {
             return self.park(at, index, reason, out);
@@ -22,12 +21,13 @@ impl Outbound {
         if let Some(last) = self.unconfirmed.question() {
             return self.ask_for(at, last, out);
         }
-        let room = self.labels.room(self.batch_cap, &self.limits);
-        let (items, end) = self.search.portion(self.outbox.cursor(), if self.probing { 1 } else { room.items });
+        let room = self.labels.room(self.rejected.batch_cap(), &self.limits);
+        let items = if self.progress.is_probing() { 1 } else { room.items };
+        let (items, end) = self.rejected.portion(self.outbox.cursor(), items);
         match self.outbox.next(items, end, room.bytes) {
             NextSpan::Send(span, rows) => self.send(at, Some(span), rows, out),
             NextSpan::Load(from) => {
-                self.set_state(at, OutboundState::Loading);
+                self.progress.load(at.now);
                 out.effect(PeerEffect::Load(from));
             }
             NextSpan::Nothing => self.send(at, None, vec![], out),
@@ -39,58 +39,56 @@ impl Outbound {
     /// for a numbered push.
     fn ask_for(&mut self, at: StepInput, last: Index, out: &mut EffectCollector) {
         let (label, _) = self.labels.label(at.now, None, self.outbox.number(last).next().next());
-        self.push(at, label, None, vec![], vec![], out);
+        self.ephemeral.let_go();
+        self.push(at, label, SendMode::Confirm, vec![], vec![], out);
     }
 
     fn send(&mut self, at: StepInput, span: Option<IndexSpan>, rows: Vec<OutboxRow>, out: &mut EffectCollector) {
-        let bare = std::mem::take(&mut self.bare) && span.is_some();
-        let weak = if bare { vec![] } else { self.ring.take(at.now, self.limits.batch_items, self.limits.batch_bytes) };
+        let weak = match self.rejected.take_without_ephemeral(span.is_some()) {
+            true => {
+                self.ephemeral.let_go();
+                vec![]
+            }
+            false => self.ephemeral.take(at.now, self.limits.batch_items, self.limits.batch_bytes),
+        };
         // An empty request is a probe, which a healthy peer does not need.
-        if span.is_none() && weak.is_empty() && !self.probing {
-            return self.set_state(at, OutboundState::Idle);
+        if span.is_none() && weak.is_empty() && !self.progress.is_probing() {
+            return self.progress.rest(at.now);
         }
+        let mode = match span {
+            Some(span) if weak.is_empty() => SendMode::WithoutEphemeral(span),
+            Some(span) => SendMode::Normal(span),
+            None => SendMode::WithoutItems,
+        };
         let (label, beyond) = self.labels.label(at.now, span, self.outbox.tail_number());
         if beyond {
             out.moved(CommitPriority::Now);
+            self.renumbering.assign();
         }
-        self.renumbered |= beyond;
-        self.push(at, label, span, rows, weak, out);
+        self.push(at, label, mode, rows, weak, out);
     }
 
     fn push(
         &mut self,
         at: StepInput,
         label: BatchId,
-        span: Option<IndexSpan>,
+        mode: SendMode,
         rows: Vec<OutboxRow>,
-        weak: Vec<EphemeralItem>,
+        weak: Vec<Edu>,
         out: &mut EffectCollector,
     ) {
         if self.refuses_label(at, label, out) {
             return;
         }
-        self.attempt += 1;
-        let attempt = self.attempt;
-        let forwarded = self.forwarded.take();
-        self.set_state(
-            at,
-            OutboundState::Sending {
-                attempt,
-                label,
-                span,
-                without_ephemeral: weak.is_empty(),
-                original_retry_at: forwarded,
-            },
-        );
+        let attempt = self.progress.begin_attempt(at.now, label, mode);
         let frame = OutboundBatch {
             to: self.server.clone(),
             label,
             items: rows.into_iter().map(|row| row.item).collect(),
-            weak: weak.iter().map(|fleeting| fleeting.edu.clone()).collect(),
+            weak,
             deadlines: self.limits.deadlines,
         };
-        self.riding = weak;
-        let settled = std::mem::take(&mut self.renumbered);
+        let settled = self.renumbering.take_uncommitted();
         out.effect(PeerEffect::Push { attempt, frame, settled });
     }
 }

@@ -6,8 +6,8 @@ use bytes::Bytes;
 
 use crate::limits::DialectKind;
 use crate::model::{
-    Ack, BatchId, DeadLetterReason, Edu, Item, ItemObjection, NumberSegment, PeerCommand, PeerRecord, PeerSnapshot,
-    PushFailure, PushResponse, Seq,
+    Ack, BatchId, DeadLetterReason, DeliveryState, Edu, Item, ItemObjection, NumberSegment, PeerCommand, PeerRecord,
+    PeerSnapshot, PushFailure, PushResponse, Seq,
 };
 use crate::peer::effect::ReplyToken;
 use crate::peer::inbound::InboundBatch;

@@ -24,7 +24,7 @@ const fn name_of(state: &OutboundState) -> &'static str {
 }
 
 fn state_of(machine: &PeerMachine) -> &'static str {
-    name_of(&machine.outbound().state)
+    name_of(machine.outbound().progress.state())
 }
 
 fn fresh() -> Bench {
@@ -147,7 +147,7 @@ fn events(bench: &Bench) -> Vec<(String, PeerEvent, u64)> {
     add("none", PeerEvent::Loaded { from, rows: Ok(vec![]) }, now);
     add("error", PeerEvent::Loaded { from, rows: Err("disk".into()) }, now);
     add("expired", PeerEvent::Loaded { from, rows: Ok(bench.rows(first, tail)) }, BEFORE_EXPIRY + 2 * 86_400);
-    let last = match bench.machine.outbound().state {
+    let last = match *bench.machine.outbound().progress.state() {
         OutboundState::Sending { label: BatchId::SeqRange { last, .. }, .. } => last,
         _ => Seq(tail),
     };

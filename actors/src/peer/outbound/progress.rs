@@ -1,0 +1,268 @@
+//! The progress of delivery to one peer: its state, the attempts and their failures, and the time of the next one.
+//!
+//! This is the only place that changes the state, and each change goes through [`DeliveryProgress::enter`].
+
+use std::time::Duration;
+
+use crate::backoff;
+use crate::limits::PeerLimits;
+use crate::model::{BatchId, DeliveryState, Millis, OutboundRecord, PeerState, SuspendReason};
+use crate::peer::outbound::progress::announced_state::AnnouncedState;
+use crate::peer::outbound::progress::attempt_timer::AttemptTimer;
+use crate::peer::outbound::progress::state::{OutboundState, SendMode};
+
+/// The state of delivery and what it depends on.
+#[derive(Debug, Clone)]
+pub(super) struct DeliveryProgress {
+    state: OutboundState,
+    /// Time of the last change of the reported state.
+    since: Millis,
+    /// Failed attempts in a row; an attempt that was brought forward is not counted.
+    failures: u32,
+    /// Number of the newest attempt within this incarnation.
+    attempt: u64,
+    /// True if the peer was suspended and has accepted nothing since: the next push carries one item only.
+    probing: bool,
+    timer: AttemptTimer,
+    announced: AnnouncedState,
+}
+
+impl DeliveryProgress {
+    /// Returns the progress that was loaded from the store.
+    pub(super) fn new(limits: &PeerLimits, record: &OutboundRecord) -> Self {
+        let state = match record.rest {
+            beneath if !limits.listed => OutboundState::of_this_process(SuspendReason::NotListed, beneath),
+            beneath if limits.paused => OutboundState::of_this_process(SuspendReason::Admin, beneath),
+            DeliveryState::Ready => OutboundState::Idle,
+            DeliveryState::Waiting { until } => OutboundState::Waiting { until },
+            DeliveryState::BackingOff { until } => OutboundState::BackingOff { until, contacted: false },
+            DeliveryState::Suspended { cause, probe_at } => {
+                OutboundState::Suspended { cause, probe_at, contacted: false, underlying: None }
+            }
+        };
+        Self {
+            state,
+            since: record.since,
+            failures: record.failures,
+            attempt: 0,
+            probing: false,
+            timer: AttemptTimer::default(),
+            announced: AnnouncedState::new(record),
+        }
+    }
+
+    /// Writes the durable part into the record.
+    pub(super) const fn keep(&self, record: &mut OutboundRecord) {
+        record.rest = self.state.durable();
+        record.failures = self.failures;
+        record.since = self.since;
+        record.told_not_listed = self.announced.is_told_not_listed();
+    }
+
+    pub(super) const fn state(&self) -> &OutboundState {
+        &self.state
+    }
+
+    pub(super) const fn since(&self) -> Millis {
+        self.since
+    }
+
+    pub(super) const fn failures(&self) -> u32 {
+        self.failures
+    }
+
+    /// Returns whether the peer is probed after a suspension.
+    pub(super) const fn is_probing(&self) -> bool {
+        self.probing
+    }
+
+    /// Limits the time of the next attempt to the longest delay of its kind. A later time was written before the clock
+    /// was set back, and would pause the peer for as long as that.
+    pub(super) fn clamp_deadlines(&mut self, now: Millis, limits: &PeerLimits) {
+        let mut state = self.state;
+        let (date, longest) = match &mut state {
+            OutboundState::Waiting { until } => (until, limits.wait_max.max(Duration::from_secs(1))),
+            OutboundState::BackingOff { until, .. } => (until, limits.backoff.max),
+            OutboundState::Suspended { probe_at: Some(probe_at), .. } => (probe_at, limits.probe_every),
+            _ => return,
+        };
+        *date = (*date).min(now.after(longest));
+        self.enter(now, state);
+    }
+
+    /// Nothing is left to send.
+    pub(super) fn rest(&mut self, now: Millis) {
+        self.enter(now, OutboundState::Idle);
+    }
+
+    /// Rows are being read for the next request.
+    pub(super) fn load(&mut self, now: Millis) {
+        self.enter(now, OutboundState::Loading);
+    }
+
+    /// Starts an attempt; returns its number.
+    pub(super) fn begin_attempt(&mut self, now: Millis, label: BatchId, mode: SendMode) -> u64 {
+        self.attempt += 1;
+        let (attempt, original_retry_at) = (self.attempt, self.timer.take_original());
+        self.enter(now, OutboundState::Sending { attempt, label, mode, original_retry_at });
+        attempt
+    }
+
+    /// Handles the end of an attempt; returns what it carried, or `None` if it is not the one in flight.
+    pub(super) fn end_attempt(&mut self, attempt: u64) -> Option<(BatchId, SendMode)> {
+        match self.state {
+            OutboundState::Sending { attempt: current, label, mode, original_retry_at } if attempt == current => {
+                self.timer.bring_forward(original_retry_at);
+                Some((label, mode))
+            }
+            _ => None,
+        }
+    }
+
+    /// Resumes sending. A peer that was suspended as unreachable or refused is only probed.
+    pub(super) fn resume(&mut self) {
+        self.probing |= matches!(
+            self.state,
+            OutboundState::Suspended { cause: SuspendReason::Unreachable | SuspendReason::Refused, .. }
+        );
+    }
+
+    /// Handles contact from the peer; returns whether it brings the next attempt forward, which it does once per period.
+    pub(super) const fn contact(&mut self) -> bool {
+        let date = match self.state {
+            OutboundState::BackingOff { until, contacted: false } => Some(until),
+            OutboundState::Suspended { cause: SuspendReason::Unreachable, probe_at, contacted: false, .. } => probe_at,
+            _ => None,
+        };
+        if date.is_some() {
+            self.timer.bring_forward(date);
+        }
+        date.is_some()
+    }
+
+    /// Handles an operator's `retry`; returns whether an attempt is to be made now. If it fails, its original time stays,
+    /// even one that the peer asked for.
+    pub(super) const fn retry(&mut self) -> bool {
+        let date = match self.state {
+            OutboundState::Waiting { until } | OutboundState::BackingOff { until, .. } => Some(until),
+            OutboundState::Suspended {
+                cause: SuspendReason::Unreachable | SuspendReason::Refused | SuspendReason::AheadOfUs,
+                probe_at,
+                ..
+            } => probe_at,
+            OutboundState::Idle
+            | OutboundState::Loading
+            | OutboundState::Sending { .. }
+            | OutboundState::Suspended { .. } => return false,
+        };
+        self.timer.bring_forward(date);
+        true
+    }
+
+    /// Counts a failed attempt, once per period: one that was brought forward is not counted. Returns the pause that
+    /// follows, which ends at `not_before` at the earliest.
+    pub(super) fn fail(
+        &mut self,
+        now: Millis,
+        jitter_roll: f64,
+        not_before: Option<Millis>,
+        limits: &PeerLimits,
+    ) -> OutboundState {
+        let original = self.timer.take_original();
+        self.failures += u32::from(original.is_none());
+        let contacted = original.is_some();
+        if self.failures >= limits.failures_to_suspend {
+            let probe_at = original.unwrap_or(now.after(limits.probe_every)).max(not_before.unwrap_or(now));
+            let (cause, probe_at) = (SuspendReason::Unreachable, Some(probe_at));
+            return OutboundState::Suspended { cause, probe_at, contacted, underlying: None };
+        }
+        let delay = now.after(backoff::delay(&limits.backoff, self.failures.max(1), jitter_roll));
+        let until = delay.max(original.unwrap_or(delay)).max(not_before.unwrap_or(delay));
+        OutboundState::BackingOff { until, contacted }
+    }
+
+    /// Counts failures that were no failed attempts, so that the next one is at least this many plus one.
+    pub(super) const fn fail_at_least(&mut self, failures: u32) {
+        if !self.timer.is_brought_forward() && self.failures < failures {
+            self.failures = failures;
+        }
+    }
+
+    /// Counts a refusal that concerns us and not an item; returns the suspension that follows.
+    pub(super) fn refuse(&mut self, now: Millis, limits: &PeerLimits) -> OutboundState {
+        self.failures += 1;
+        OutboundState::suspended(SuspendReason::Refused, Some(now.after(limits.probe_every)))
+    }
+
+    /// Clears the record of trouble, because the peer has processed what it was sent. Returns whether the messenger is to
+    /// be told that a suspension is over.
+    pub(super) fn clear_trouble(&mut self, now: Millis) -> bool {
+        self.timer.bring_forward(None);
+        self.probing = false;
+        if std::mem::take(&mut self.failures) > 0 {
+            self.since = now;
+        }
+        self.announced.end_suspension()
+    }
+
+    /// The refused request carried no items, so there is nothing left to probe with.
+    pub(super) const fn end_probing(&mut self) {
+        self.probing = false;
+    }
+
+    /// Pauses sending. Returns the cause of a suspension that the messenger is to be told of.
+    pub(super) fn pause(&mut self, now: Millis, state: OutboundState) -> Option<SuspendReason> {
+        self.timer.bring_forward(None);
+        self.enter(now, state);
+        match self.state.reported() {
+            PeerState::Suspended(cause) => self.announced.suspend(cause).then_some(cause),
+            PeerState::Idle | PeerState::Sending | PeerState::Waiting | PeerState::BackingOff => None,
+        }
+    }
+
+    /// Suspends the peer as faulty, until an operator resumes it or the process restarts.
+    pub(super) fn give_up(&mut self, now: Millis) {
+        self.enter(now, OutboundState::of_this_process(SuspendReason::Faulty, self.state.durable()));
+    }
+
+    /// An operator has ended a suspension; returns whether the messenger is to be told.
+    pub(super) const fn end_suspension(&mut self) -> bool {
+        self.announced.end_suspension()
+    }
+
+    /// Returns whether the messenger is to be told that the configuration names the peer no more, or again.
+    pub(super) const fn note_listing(&mut self, is_listed: bool, has_backlog: bool) -> bool {
+        self.announced.note_listing(is_listed, has_backlog)
+    }
+
+    /// Sets the timer to the next attempt or to the next expiry, whichever comes first; returns the time.
+    pub(super) fn set_timer(&mut self, expiry: Option<Millis>) -> Option<Millis> {
+        self.timer.set([self.state.next_attempt(), expiry])
+    }
+
+    /// Handles the firing of the timer; returns the time that has been reached.
+    pub(super) fn fire_timer(&mut self, now: Millis) -> Millis {
+        self.timer.fired(now)
+    }
+
+    /// Enters a state; no other function does. An attempt during an outage keeps `since`, because the outage goes on.
+    fn enter(&mut self, now: Millis, state: OutboundState) {
+        let before = self.state.reported();
+        self.state = state;
+        let goes_on = match self.state.reported() {
+            PeerState::Sending => self.failures > 0,
+            PeerState::BackingOff => self.failures > 1,
+            PeerState::Suspended(cause) => self.announced.has_suspension(cause),
+            PeerState::Idle | PeerState::Waiting => false,
+        };
+        if self.state.reported() != before && !goes_on {
+            self.since = now;
+        }
+    }
+}
+
+mod announced_state;
+mod attempt_timer;
+pub(crate) mod state;
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,117 @@
+//! The state of the outbound half of a peer's machine.
+
+use crate::model::{BatchId, DeliveryState, Millis, PeerState, SuspendReason};
+use crate::peer::outbound::outbox_window::IndexSpan;
+
+/// Whether something is sent to the peer, and what its pause depends on.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum OutboundState {
+    Idle,
+    /// The next rows are being read; nothing is in flight.
+    Loading,
+    /// A request is in flight.
+    Sending {
+        attempt: u64,
+        label: BatchId,
+        mode: SendMode,
+        /// The original time of the attempt, if contact or an operator brought it forward.
+        original_retry_at: Option<Millis>,
+    },
+    Waiting {
+        until: Millis,
+    },
+    BackingOff {
+        until: Millis,
+        /// The peer has contacted us in this period; only the first contact brings the attempt forward.
+        contacted: bool,
+    },
+    Suspended {
+        cause: SuspendReason,
+        probe_at: Option<Millis>,
+        contacted: bool,
+        /// The state that the store keeps meanwhile, if the cause lies in this process or its configuration.
+        underlying: Option<DeliveryState>,
+    },
+}
+
+/// What a request carries, which decides what its refusal says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum SendMode {
+    /// Items with ephemeral ones: a refusal may be about the latter.
+    Normal(IndexSpan),
+    /// Items alone: a single one that is refused is refused for its own content.
+    WithoutEphemeral(IndexSpan),
+    /// Ephemeral items alone, or nothing, which probes a peer that was suspended.
+    WithoutItems,
+    /// The question whether the peer has an unconfirmed item.
+    Confirm,
+}
+
+impl SendMode {
+    /// Returns the items of the request.
+    pub(crate) const fn span(self) -> Option<IndexSpan> {
+        match self {
+            Self::Normal(span) | Self::WithoutEphemeral(span) => Some(span),
+            Self::WithoutItems | Self::Confirm => None,
+        }
+    }
+}
+
+impl OutboundState {
+    /// Returns a suspension that contact from the peer does not end.
+    pub(crate) const fn suspended(cause: SuspendReason, probe_at: Option<Millis>) -> Self {
+        Self::Suspended { cause, probe_at, contacted: true, underlying: None }
+    }
+
+    /// Returns a suspension that lasts as long as this process or its configuration says so; the store keeps `beneath`.
+    pub(crate) const fn of_this_process(cause: SuspendReason, beneath: DeliveryState) -> Self {
+        Self::Suspended { cause, probe_at: None, contacted: true, underlying: Some(beneath) }
+    }
+
+    /// Returns the state as it is reported.
+    pub(crate) const fn reported(&self) -> PeerState {
+        match self {
+            Self::Idle => PeerState::Idle,
+            Self::Loading | Self::Sending { .. } => PeerState::Sending,
+            Self::Waiting { .. } => PeerState::Waiting,
+            Self::BackingOff { .. } => PeerState::BackingOff,
+            Self::Suspended { cause, .. } => PeerState::Suspended(*cause),
+        }
+    }
+
+    /// Returns whether sending is paused; then no rows are kept in memory.
+    pub(crate) const fn is_paused(&self) -> bool {
+        !matches!(self, Self::Idle | Self::Loading | Self::Sending { .. })
+    }
+
+    /// Returns the time of the next attempt, if a timer decides it.
+    pub(crate) const fn next_attempt(&self) -> Option<Millis> {
+        match self {
+            Self::Waiting { until } | Self::BackingOff { until, .. } => Some(*until),
+            Self::Suspended { probe_at, .. } => *probe_at,
+            Self::Idle | Self::Loading | Self::Sending { .. } => None,
+        }
+    }
+
+    /// Returns the part of the state that outlives this process.
+    pub(crate) const fn durable(&self) -> DeliveryState {
+        match self {
+            Self::Idle | Self::Loading | Self::Sending { .. } => DeliveryState::Ready,
+            Self::Waiting { until } => DeliveryState::Waiting { until: *until },
+            Self::BackingOff { until, .. } => DeliveryState::BackingOff { until: *until },
+            Self::Suspended { underlying: Some(beneath), .. } => *beneath,
+            Self::Suspended { cause, probe_at, underlying: None, .. } => {
+                DeliveryState::Suspended { cause: *cause, probe_at: *probe_at }
+            }
+        }
+    }
+
+    /// Returns whether an ephemeral item that expires then is kept to be sent with the next attempt.
+    pub(crate) fn keeps_ephemeral(&self, expiry: Millis) -> bool {
+        match self {
+            Self::Idle | Self::Loading | Self::Sending { .. } => true,
+            Self::Waiting { until } | Self::BackingOff { until, .. } => expiry > *until,
+            Self::Suspended { .. } => false,
+        }
+    }
+}

@@ -1,0 +1,77 @@
+//! The dialogue about our numbers with a peer: the holes that it answers, the number that a rewind looks for, and whether
+//! the numbers in use are on disk.
+
+use crate::model::{Index, Seq};
+
+/// The state of the dialogue.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Renumbering {
+    /// Holes that the peer answered since it last took something new: more than one are failures.
+    holes: u32,
+    /// The acknowledged index at the last of them.
+    acked: Index,
+    /// True if the next push carries numbers that are not committed yet.
+    uncommitted: bool,
+    /// Number that a rewind looks for below what may still be kept; the read shows whether it exists.
+    rewind_target: Option<Seq>,
+}
+
+impl Renumbering {
+    /// Counts a hole, while everything up to `acked` is acknowledged. Returns how many there are since that index moved,
+    /// this one included.
+    pub(super) fn note_hole(&mut self, acked: Index) -> u32 {
+        if acked > self.acked {
+            self.holes = 0;
+        }
+        self.acked = acked;
+        self.holes = self.holes.saturating_add(1);
+        self.holes
+    }
+
+    /// An operator begins anew: the next hole is the first one.
+    pub(super) fn forget_holes(&mut self) {
+        (self.holes, self.acked) = (0, Index::default());
+    }
+
+    /// Numbers were assigned that have to be on disk before they are sent.
+    pub(super) const fn assign(&mut self) {
+        self.uncommitted = true;
+    }
+
+    /// Returns whether the push that is sent now has to wait for the commit of its numbers.
+    pub(super) const fn take_uncommitted(&mut self) -> bool {
+        std::mem::replace(&mut self.uncommitted, false)
+    }
+
+    /// The rewind that begins looks for this number; `None`: what it does not find was reported before.
+    pub(super) const fn rewind_to(&mut self, target: Option<Seq>) {
+        self.rewind_target = target;
+    }
+
+    /// Ends the search of a rewind; returns what it looked for.
+    pub(super) const fn take_rewind_target(&mut self) -> Option<Seq> {
+        self.rewind_target.take()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn holes_count_until_peer_advances() {
+        let mut dialogue = Renumbering::default();
+        let counted = [5, 5, 5, 6, 6, 4].map(|acked| dialogue.note_hole(Index(acked)));
+        assert_eq!(counted, [1, 2, 3, 1, 2, 3], "an index that went back is no progress");
+        dialogue.forget_holes();
+        assert_eq!(dialogue.note_hole(Index(4)), 1);
+    }
+
+    #[test]
+    fn new_numbers_delay_one_push() {
+        let mut dialogue = Renumbering::default();
+        assert!(!dialogue.take_uncommitted());
+        dialogue.assign();
+        assert!(dialogue.take_uncommitted() && !dialogue.take_uncommitted());
+    }
+}
