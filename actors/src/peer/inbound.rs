@@ -2,7 +2,6 @@
 //! each transaction once, by its id. PDUs are dispatched to their contexts first; the peer's own batch is submitted
 //! last, so that one commit covers everything.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -10,72 +9,43 @@ use bytes::Bytes;
 use crate::change::{Change, CommitPriority};
 use crate::limits::PeerLimits;
 use crate::model::{
-    BadPdu, BatchOutcome, ContextId, Digest, FeedItem, InboundPush, InboundRecord, InboundTransaction, ParkedCode,
-    ParkedItem, ParkedWhat, Pdu, PduVerdict, Refusal, SeenTransaction, Seq, ServerName, StrongBody, StrongUpdate,
+    BadPdu, BatchOutcome, ContextId, Digest, FeedItem, InboundRecord, ParkedCode, ParkedItem, ParkedWhat, Pdu,
+    PduVerdict, Refusal, SeenTransaction, ServerName, StrongUpdate,
 };
-use crate::peer::effect::{EffectCollector, PeerEffect, Pull, ReplyToken};
-use crate::peer::inbound::catch_up_questions::CatchUpQuestions;
-use crate::peer::inbound::dispatch::{ContextGroup, Dispatch, DispatchError, PoisonCandidates, UnknownContexts};
-use crate::peer::inbound::newest::RecentSet;
+use crate::peer::effect::{EffectCollector, PeerEffect, ReplyToken};
+use crate::peer::inbound::announced_once::AnnouncedOnce;
+pub use crate::peer::inbound::batch::InboundBatch;
+use crate::peer::inbound::batch_queue::{BatchInProgress, BatchQueue};
+use crate::peer::inbound::catch_up::catch_up_questions::CatchUpQuestions;
+use crate::peer::inbound::dispatch::{ContextGroup, DispatchError, PoisonCandidates, UnknownContexts};
+use crate::peer::inbound::expect::pending_expectations::PendingExpectations;
+use crate::peer::inbound::new_contexts::NewContexts;
 use crate::peer::inbound::parked::{ParkedNumbers, what, words};
+use crate::peer::inbound::received_sequence::ReceivedSequence;
 use crate::peer::inbound::slow_contexts::SlowContexts;
+use crate::peer::inbound::transactions::seen_transactions::SeenTransactions;
 
 /// Maximum number of pages of missed transactions that are pulled in a row; what is missing after that shows as gaps in
 /// its context.
 pub(crate) const PULL_PAGES_MAX: u32 = 10;
 
-/// Maximum number of recently created contexts that are remembered by name.
-const LATELY_MAX: usize = 1024;
-
-/// An inbound batch: what the peer sends in one request, or returns to one.
-#[derive(Debug, Clone)]
-pub enum InboundBatch {
-    /// A push of the updates dialect.
-    Push(InboundPush),
-    /// A transaction of the transactions dialect.
-    Transaction(InboundTransaction),
-    /// PDUs of a `pull` response, the request, and the transaction id after which the peer has more.
-    Pulled(Vec<Result<Pdu, BadPdu>>, Pull, Option<u64>),
-}
-
-/// The inbound half of a peer's machine.
+/// The inbound half of a peer's machine. Each part owns its fields; the steps in this folder let them work together.
 #[derive(Debug, Clone)]
 pub struct Inbound {
     server: ServerName,
     limits: Arc<PeerLimits>,
-    expected: Seq,
+    sequence: ReceivedSequence,
+    /// Number of plain updates that the feed got.
     taken: u64,
-    /// Digests of the newest updates, ascending; the last one belongs to the number before `expected`.
-    digests: VecDeque<Digest>,
-    /// True if the sender was found to number its pushes.
-    pushes: bool,
-    /// True if the sender has stated ranges (`from_seq`).
-    ranges: bool,
-    /// Number of a push without strong updates that equalled `expected` and was answered with a hole.
-    holed: Option<Seq>,
-    /// True if a push that is too old to compare was announced; it is announced once.
-    told_too_old: bool,
-    /// That it hands over what it may not was announced; once in a life of the actor is enough.
-    told_relayed: bool,
-    /// Expected number in the conflict that was announced last; the sender repeats its push until it renumbers.
-    announced_conflict: Option<Seq>,
-    seen: VecDeque<SeenTransaction>,
-    /// Batch whose PDUs are being processed by their contexts. Boxed, because most peers have none most of the time.
-    busy: Option<Box<BatchInProgress>>,
-    /// Batches that wait until it is finished, under their permits.
-    waiting: VecDeque<(Option<ReplyToken>, InboundBatch, UnknownContexts)>,
-    /// Number of contexts that the peer has created here.
-    begun: u64,
-    /// Recently created contexts; batches that arrived before their records were committed still list them as unknown.
-    lately: RecentSet<ContextId>,
-    /// Ids of transactions that the peer was asked for; each is asked for once, whatever the result.
-    asked: RecentSet<String>,
+    announced: AnnouncedOnce,
+    transactions: SeenTransactions,
+    batches: BatchQueue,
+    contexts: NewContexts,
+    /// PDUs on which a context's actor crashed.
     suspects: PoisonCandidates,
     /// Conversations whose stage may hold PDUs of this peer.
     slow: SlowContexts,
-    /// Numbers that an operator has set while a batch is in progress.
-    expecting: Vec<(ReplyToken, Seq)>,
-    expect_applied: Option<Seq>,
+    expectations: PendingExpectations,
     questions: CatchUpQuestions,
     parked: ParkedNumbers,
 }
@@ -85,20 +55,6 @@ struct NewItems {
     places: Vec<usize>,
     pushes: bool,
     strange: UnknownContexts,
-}
-
-#[derive(Debug, Clone)]
-struct BatchInProgress {
-    /// Token of the reply; `None` for a pull, for which nobody waits.
-    token: Option<ReplyToken>,
-    frame: InboundBatch,
-    /// Positions of the new entries in the batch.
-    fresh: Vec<usize>,
-    /// True if `seq` is the number of the push and not that of its last update.
-    pushes: bool,
-    dispatch: Dispatch,
-    /// Unknown contexts that the PDUs of the batch would create.
-    strange: Vec<ContextId>,
 }
 
 impl Inbound {
@@ -113,25 +69,15 @@ impl Inbound {
         Self {
             server,
             limits,
-            expected: record.expected,
+            sequence: ReceivedSequence::new(record, digests),
             taken: record.taken,
-            digests: digests.into(),
-            pushes: record.numbers_pushes,
-            ranges: record.sends_from_seq,
-            holed: None,
-            told_too_old: false,
-            told_relayed: false,
-            announced_conflict: None,
-            seen: seen.into(),
-            busy: None,
-            waiting: VecDeque::new(),
-            asked: RecentSet::default(),
-            begun: record.contexts_created,
-            lately: RecentSet::default(),
+            announced: AnnouncedOnce::default(),
+            transactions: SeenTransactions::new(seen),
+            batches: BatchQueue::default(),
+            contexts: NewContexts::new(record.contexts_created),
             suspects: PoisonCandidates::default(),
             slow: SlowContexts::default(),
-            expecting: Vec::new(),
-            expect_applied: record.expect_applied,
+            expectations: PendingExpectations::new(record.expect_applied),
             questions: CatchUpQuestions::new(record),
             parked: ParkedNumbers::new(&record.parked),
         }
@@ -139,16 +85,26 @@ impl Inbound {
 
     /// Returns the durable state.
     pub fn record(&self) -> InboundRecord {
-        InboundRecord {
-            expected: self.expected,
+        let mut record = InboundRecord {
             taken: self.taken,
-            numbers_pushes: self.pushes,
-            sends_from_seq: self.ranges,
-            contexts_created: self.begun,
-            expect_applied: self.expect_applied,
+            contexts_created: self.contexts.created(),
+            expect_applied: self.expectations.applied(),
             parked: self.parked.kept(),
-            ..self.questions.record()
-        }
+            ..InboundRecord::default()
+        };
+        self.sequence.keep(&mut record);
+        self.questions.keep(&mut record);
+        record
+    }
+
+    /// Returns whether the inbound state can be evicted.
+    ///
+    /// It cannot while it has state that only memory holds and that the peer's next request needs: a number that was
+    /// answered with a hole or a conflict, and PDUs on which a context's actor crashed.
+    pub fn is_free(&self) -> bool {
+        let expected = self.sequence.expected();
+        let in_question = self.sequence.has_answered_probe(expected) || self.announced.is_in_conflict(expected);
+        self.batches.is_empty() && self.expectations.is_empty() && !in_question && self.suspects.is_empty()
     }
 
     /// Accepts a batch; `token` is owed a reply. Batches are processed one at a time: the next waits until this one is
@@ -170,8 +126,8 @@ impl Inbound {
         strange: UnknownContexts,
         out: &mut EffectCollector,
     ) {
-        if self.busy.is_some() {
-            return self.waiting.push_back((token, frame, strange));
+        if self.batches.is_busy() {
+            return self.batches.wait((token, frame, strange));
         }
         let answer = match frame {
             InboundBatch::Push(push) => self.take_push(token, push, strange, out),
@@ -193,35 +149,22 @@ impl Inbound {
         outcome: Result<Vec<PduVerdict>, DispatchError>,
         out: &mut EffectCollector,
     ) {
-        let Some(busy) = self.busy.as_mut() else { return };
-        let reference = |place| busy.frame.pdu(place).map(|pdu| &pdu.reference).expect("only PDUs are dispatched");
-        let is_taken = |verdict: &PduVerdict| matches!(verdict, PduVerdict::Accepted | PduVerdict::Held);
-        let begins = match &outcome {
-            Ok(verdicts) => verdicts.iter().any(is_taken),
-            Err(undone) => matches!(undone, DispatchError::Slow(_)),
-        };
-        let place = busy.strange.iter().position(|context| *context == group.context);
-        if let Some(place) = place.filter(|_| begins) {
-            busy.strange.remove(place);
-            self.begun += 1;
-            self.lately.push(group.context.clone(), LATELY_MAX);
+        let Some(busy) = self.batches.current() else { return };
+        if busy.creates(&group.context, &outcome) {
+            self.contexts.create(group.context.clone());
             out.moved(CommitPriority::Deferred);
         }
         self.slow.note(&group.context, &outcome);
-        if let Some(next) = busy.dispatch.back(group, outcome, reference, &mut self.suspects) {
-            out.effect(dispatch(&busy.frame, next, &self.slow));
+        if let Some(next) = busy.back(group, outcome, &mut self.suspects) {
+            out.effect(dispatch(busy.batch(), next, &self.slow));
         }
-        if busy.dispatch.is_done()
-            && let Some(busy) = self.busy.take()
-        {
+        if let Some(busy) = self.batches.take_done() {
             let answer = self.finish(&busy, out);
-            if let Some(token) = busy.token {
+            if let Some(token) = busy.token() {
                 out.effect(PeerEffect::Answer(token, answer));
             }
             self.apply_pending_expectations(out);
-            while self.busy.is_none()
-                && let Some((token, frame, strange)) = self.waiting.pop_front()
-            {
+            while let Some((token, frame, strange)) = self.batches.next() {
                 self.take(token, frame, strange, out);
             }
         }
@@ -235,51 +178,45 @@ impl Inbound {
         fresh: NewItems,
         out: &mut EffectCollector,
     ) -> Option<Result<BatchOutcome, Refusal>> {
-        let NewItems { places: fresh, pushes, mut strange } = fresh;
-        strange.contexts.retain(|context| !self.lately.contains(context));
-        // The peer may create contexts up to its limit, including those of this batch; contexts that it has created it
-        // may use.
-        let room = usize::try_from(strange.most.saturating_sub(self.begun)).unwrap_or(usize::MAX);
-        let (may, may_not) = strange.contexts.split_at(room.min(strange.contexts.len()));
-        let pdus = fresh.iter().filter_map(|&place| Some((place, frame.pdu(place)?)));
-        let (beyond, pdus): (Vec<_>, Vec<_>) = pdus.partition(|(_, pdu)| may_not.contains(&pdu.context));
-        let mut dispatch_state = Dispatch::new(frame.len(), pdus.into_iter(), &self.suspects);
-        for (place, pdu) in beyond {
+        let NewItems { places, pushes, strange } = fresh;
+        let most = strange.most;
+        let refusal = |context: &ContextId| {
             let reason = format!(
-                "contexts.adopt_max is reached ({}): {} may begin no other context; create {} here, or raise the limit",
-                strange.most, self.server, pdu.context
+                "contexts.adopt_max is reached ({most}): {} may begin no other context; create {context} here, or raise the limit",
+                self.server
             );
-            dispatch_state.settle(place, PduVerdict::Refused { code: "ADOPT_MAX", reason });
-        }
-        let groups = dispatch_state.begin();
-        let busy = BatchInProgress { token, frame, fresh, pushes, dispatch: dispatch_state, strange: may.to_vec() };
+            PduVerdict::Refused { code: "ADOPT_MAX", reason }
+        };
+        let allowance = self.contexts.allow(strange);
+        let (busy, groups) =
+            BatchInProgress::begin((token, frame), (places, pushes), allowance, refusal, &self.suspects);
         if groups.is_empty() {
             return Some(self.finish(&busy, out));
         }
         for group in groups {
-            out.effect(dispatch(&busy.frame, group, &self.slow));
+            out.effect(dispatch(busy.batch(), group, &self.slow));
         }
-        self.busy = Some(Box::new(busy));
+        self.batches.begin(busy);
         None
     }
 
     fn finish(&mut self, busy: &BatchInProgress, out: &mut EffectCollector) -> Result<BatchOutcome, Refusal> {
-        if let Some(refusal) = busy.dispatch.rejection() {
-            if let InboundBatch::Pulled(_, asked, _) = busy.frame {
+        if let Some(refusal) = busy.rejection() {
+            if let InboundBatch::Pulled(_, asked, _) = *busy.batch() {
                 self.ask_again(asked);
             }
             return Err(refusal.clone());
         }
         self.stage(busy, out);
-        match &busy.frame {
+        match busy.batch() {
             InboundBatch::Push(push) => {
-                self.store_digests(push, busy.pushes, out);
+                self.store_digests(push, busy.numbers_pushes(), out);
                 self.feed(push, busy, out);
                 out.moved(CommitPriority::Now);
-                Ok(self.receipt(push, busy.pushes))
+                Ok(self.receipt(push, busy.numbers_pushes()))
             }
             InboundBatch::Transaction(transaction) => {
-                let missed = self.missed(transaction);
+                let missed = self.limits.fetches.then(|| self.transactions.missed(transaction)).flatten();
                 let verdicts = self.close(transaction, busy, out);
                 if let Some(after) = missed {
                     self.miss(after, out);
@@ -297,7 +234,7 @@ impl Inbound {
     /// Quarantines the PDUs that are poison or belong to a faulty context.
     fn park(&self, pdus: &[Result<Pdu, BadPdu>], busy: &BatchInProgress, out: &mut EffectCollector) {
         for (place, pdu) in pdus.iter().enumerate() {
-            if let (Ok(pdu), (_, Some(code))) = (pdu, busy.dispatch.verdict(place)) {
+            if let (Ok(pdu), (_, Some(code))) = (pdu, busy.verdict(place)) {
                 self.quarantine_bytes(what(pdu), code, words(code), &pdu.bytes, out);
             }
         }
@@ -332,59 +269,24 @@ impl Inbound {
     }
 }
 
-impl InboundBatch {
-    fn len(&self) -> usize {
-        match self {
-            Self::Push(push) => push.strong.len(),
-            Self::Transaction(transaction) => transaction.pdus.len(),
-            Self::Pulled(pdus, ..) => pdus.len(),
-        }
-    }
-
-    /// Returns the PDU at this position, if it is a valid one.
-    fn pdu(&self, place: usize) -> Option<&Pdu> {
-        match self {
-            Self::Push(push) => match &push.strong[place].body {
-                StrongBody::Pdu(pdu) => Some(pdu),
-                StrongBody::Plain | StrongBody::BadPdu(_) | StrongBody::NotAnObject(_) => None,
-            },
-            Self::Transaction(transaction) => transaction.pdus[place].as_ref().ok(),
-            Self::Pulled(pdus, ..) => pdus[place].as_ref().ok(),
-        }
-    }
-
-    /// Returns the contexts of its PDUs.
-    pub fn contexts(&self) -> impl Iterator<Item = &ContextId> {
-        (0..self.len()).filter_map(|place| Some(&self.pdu(place)?.context))
-    }
-
-    const fn verified(&self) -> &'static str {
-        match self {
-            Self::Push(push) => push.verified,
-            Self::Transaction(transaction) => transaction.verified,
-            // The response came from the peer's own address.
-            Self::Pulled(..) => "network",
-        }
-    }
-}
-
 fn dispatch(frame: &InboundBatch, group: ContextGroup, slow: &SlowContexts) -> PeerEffect {
     let pdus = group.places.iter().filter_map(|&place| frame.pdu(place).cloned()).collect();
     let behind = slow.contains(&group.context);
     PeerEffect::Dispatch { group, verified: frame.verified(), pdus, behind }
 }
 
+mod announced_once;
+mod batch;
+mod batch_queue;
 mod catch_up;
-mod catch_up_questions;
 pub mod classify_push;
 pub mod dispatch;
 mod expect;
-mod free;
+mod new_contexts;
 mod newest;
 mod parked;
 mod pushes;
-mod question;
-mod relayed;
+pub mod received_sequence;
 mod slow_contexts;
 mod staging;
 #[cfg(test)]

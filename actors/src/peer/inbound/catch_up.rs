@@ -8,8 +8,8 @@
 use crate::change::{Change, CommitPriority};
 use crate::model::{FeedItem, Millis, PullResponse, PushFailure, ShortDuration};
 use crate::peer::effect::{EffectCollector, PeerEffect, Pull};
+use crate::peer::inbound::catch_up::question::{PullQuestion, is_for_now};
 use crate::peer::inbound::dispatch::UnknownContexts;
-use crate::peer::inbound::question::{PullQuestion, is_for_now};
 use crate::peer::inbound::{Inbound, InboundBatch};
 use crate::peer::outbound::StepInput;
 
@@ -200,3 +200,6 @@ impl Inbound {
         out.change(Change::FeedAppended(FeedItem::Notice { text, server: Some(self.server.clone()) }));
     }
 }
+
+pub(super) mod catch_up_questions;
+mod question;

@@ -3,10 +3,8 @@
 use std::cmp::Ordering;
 
 use crate::limits::Numbering;
-use crate::model::{Digest, InboundPush, Seq};
-
-/// Number of digests that are kept; an older repeat cannot be distinguished from another update.
-pub const DIGESTS_MAX: usize = 1024;
+use crate::model::{InboundPush, Seq};
+use crate::peer::inbound::received_sequence::{NOTHING, ReceivedSequence, digest_of};
 
 /// The class of a push, and how its numbers were read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,53 +41,6 @@ pub enum PushClass {
     Misnumbered,
 }
 
-/// The received sequence of one sender, and what is known of its numbering.
-#[derive(Debug, Clone, Copy)]
-pub struct ReceivedState<'a> {
-    /// The number the next new strong update must carry.
-    pub expected: Seq,
-    /// Digests of the newest updates, ascending, one per number; the last one belongs to the number before `expected`.
-    pub digests: &'a [Digest],
-    /// Numbering that the operator has configured.
-    pub numbering: Numbering,
-    /// True if the sender was found to number its pushes.
-    pub pushes: bool,
-    /// True if the sender has stated ranges, and so can be asked to renumber.
-    pub ranges: bool,
-    /// Number of a push without strong updates that equalled `expected` and was answered with a hole.
-    pub probe_answered_with_hole: Option<Seq>,
-}
-
-impl ReceivedState<'_> {
-    fn digest(&self, number: u64) -> Option<Digest> {
-        let back = usize::try_from(self.expected.0.checked_sub(number)?).ok()?;
-        self.digests.len().checked_sub(back).and_then(|at| self.digests.get(at)).copied()
-    }
-
-    fn is_too_old(&self, number: u64) -> bool {
-        number + (self.digests.len() as u64) < self.expected.0
-    }
-}
-
-/// Digest of a push without strong updates, for a sender that numbers pushes.
-const NOTHING: Digest = Digest([0; 16]);
-
-/// Returns the digest of a whole push, for a sender that numbers pushes. A single update keeps its own digest, so that
-/// the stored digests stay valid when the numbering is learned. A sender that forges it harms only itself.
-pub fn digest_of(push: &InboundPush) -> Digest {
-    match &*push.strong {
-        [] => NOTHING,
-        [one] => one.digest,
-        strong => {
-            const ODD: u128 = 0x0000_0100_0000_01b3_9e37_79b9_7f4a_7c15;
-            let mix = |sum: u128, digest: Digest| {
-                (sum.rotate_left(43) ^ u128::from_le_bytes(digest.0)).wrapping_mul(ODD).wrapping_add(1)
-            };
-            Digest(strong.iter().map(|strong| strong.digest).fold(0, mix).to_le_bytes())
-        }
-    }
-}
-
 /// Classifies a push.
 ///
 /// Strong updates are numbered 1, 2, 3 ... per sender and receiver, and `seq` is the number of the last one in the
@@ -97,13 +48,13 @@ pub fn digest_of(push: &InboundPush) -> Digest {
 /// `from_seq` understands a request to renumber. One that does not may read the protocol in another way: some number
 /// their pushes, including those without strong updates. This is learned from a push that fits no other reading, and
 /// unlearned in the same way.
-pub fn classify(push: &InboundPush, held: ReceivedState<'_>) -> Classified {
+pub fn classify(push: &InboundPush, held: &ReceivedSequence, numbering: Numbering) -> Classified {
     let by_updates = |what| Classified { what, pushes: false };
-    match held.numbering {
+    match numbering {
         Numbering::Updates => by_updates(by_update(push, held)),
         Numbering::Pushes => Classified { what: by_push(push, held), pushes: true },
         Numbering::Auto if push.from_seq.is_some() => by_updates(by_update(push, held)),
-        Numbering::Auto if held.pushes => match fits_updates_only(push, held) {
+        Numbering::Auto if held.numbers_pushes() => match fits_updates_only(push, held) {
             true => by_updates(by_update(push, held)),
             false => Classified { what: by_push(push, held), pushes: true },
         },
@@ -115,11 +66,11 @@ pub fn classify(push: &InboundPush, held: ReceivedState<'_>) -> Classified {
 }
 
 /// Returns whether the push can only be read as numbered by pushes, for a sender that is assumed to number updates.
-fn fits_pushes_only(push: &InboundPush, held: ReceivedState<'_>) -> bool {
-    let (count, seq, expected) = (push.strong.len() as u64, push.seq, held.expected);
+fn fits_pushes_only(push: &InboundPush, held: &ReceivedSequence) -> bool {
+    let (count, seq, expected) = (push.strong.len() as u64, push.seq, held.expected());
     match count {
         // After the hole, a sender that numbers updates would have sent the missing ones.
-        0 => seq == expected && held.probe_answered_with_hole == Some(seq),
+        0 => seq == expected && held.has_answered_probe(seq),
         // Read by updates, it would begin below 1.
         _ if count > seq.0 => seq >= expected,
         1 => false,
@@ -129,8 +80,8 @@ fn fits_pushes_only(push: &InboundPush, held: ReceivedState<'_>) -> bool {
 }
 
 /// Returns whether the push can only be read as numbered by updates, for a sender that is assumed to number pushes.
-fn fits_updates_only(push: &InboundPush, held: ReceivedState<'_>) -> bool {
-    let (count, seq, expected) = (push.strong.len() as u64, push.seq.0, held.expected.0);
+fn fits_updates_only(push: &InboundPush, held: &ReceivedSequence) -> bool {
+    let (count, seq, expected) = (push.strong.len() as u64, push.seq.0, held.expected().0);
     match count {
         // The push repeats the last number, and the push that we hold under that number had strong updates.
         0 => seq + 1 == expected && held.digest(seq).is_some_and(|digest| digest != NOTHING),
@@ -138,8 +89,8 @@ fn fits_updates_only(push: &InboundPush, held: ReceivedState<'_>) -> bool {
     }
 }
 
-fn by_push(push: &InboundPush, held: ReceivedState<'_>) -> PushClass {
-    let (seq, expected) = (push.seq, held.expected);
+fn by_push(push: &InboundPush, held: &ReceivedSequence) -> PushClass {
+    let (seq, expected) = (push.seq, held.expected());
     let all = || (0..push.strong.len()).collect();
     match seq.cmp(&expected) {
         _ if seq.0 == 0 && !push.strong.is_empty() => PushClass::Misnumbered,
@@ -152,8 +103,8 @@ fn by_push(push: &InboundPush, held: ReceivedState<'_>) -> PushClass {
     }
 }
 
-fn by_update(push: &InboundPush, held: ReceivedState<'_>) -> PushClass {
-    let expected = held.expected.0;
+fn by_update(push: &InboundPush, held: &ReceivedSequence) -> PushClass {
+    let expected = held.expected().0;
     let count = push.strong.len() as u64;
     let seq = push.seq.0;
     if count == 0 {
@@ -190,7 +141,7 @@ fn by_update(push: &InboundPush, held: ReceivedState<'_>) -> PushClass {
     // The sender has stated ranges since, so this push may be a late copy from before, under a number that was
     // reassigned. Moving `expected` back for it would accept all later updates again. If the sender was restored from a
     // backup instead, the conflict makes it renumber.
-    if held.ranges && seq + 1 < expected {
+    if held.states_ranges() && seq + 1 < expected {
         return PushClass::Conflict;
     }
     let fresh = differing.into_iter().chain(new).collect();
@@ -198,7 +149,7 @@ fn by_update(push: &InboundPush, held: ReceivedState<'_>) -> PushClass {
 }
 
 /// Returns whether the update at this position differs from the one that we hold under its number.
-fn differs(push: &InboundPush, held: ReceivedState<'_>, first: u64, at: u64) -> bool {
+fn differs(push: &InboundPush, held: &ReceivedSequence, first: u64, at: u64) -> bool {
     let given = usize::try_from(at).ok().and_then(|at| push.strong.get(at));
     held.digest(first + at) != given.map(|strong| strong.digest)
 }
@@ -208,7 +159,7 @@ mod tests {
     use bytes::Bytes;
 
     use super::*;
-    use crate::model::{StrongBody, StrongUpdate};
+    use crate::model::{Digest, InboundRecord, StrongBody, StrongUpdate};
 
     fn digest(letter: char) -> Digest {
         Digest([letter as u8; 16])
@@ -227,16 +178,8 @@ mod tests {
 
     /// We hold a, b, c, d, e under 1 to 5.
     fn verdict(numbering: Numbering, pushes: bool, from_seq: Option<u64>, seq: u64, letters: &str) -> String {
-        let digests: Vec<Digest> = "abcde".chars().map(digest).collect();
-        let held = ReceivedState {
-            expected: Seq(6),
-            digests: &digests,
-            numbering,
-            pushes,
-            ranges: false,
-            probe_answered_with_hole: None,
-        };
-        let placed = classify(&push(from_seq, seq, letters), held);
+        let held = ReceivedSequence::new(&InboundRecord { numbers_pushes: pushes, ..expecting(6) }, digests("abcde"));
+        let placed = classify(&push(from_seq, seq, letters), &held, numbering);
         let what = match placed.what {
             PushClass::Take { fresh, next, sender_rewound: went_back } => {
                 let taken: String = fresh.iter().filter_map(|&at| letters.chars().nth(at)).collect();
@@ -247,15 +190,16 @@ mod tests {
         if placed.pushes { format!("{what}; pushes") } else { what }
     }
 
-    fn at(expected: u64) -> ReceivedState<'static> {
-        ReceivedState {
-            expected: Seq(expected),
-            digests: &[],
-            numbering: Numbering::Auto,
-            pushes: false,
-            ranges: false,
-            probe_answered_with_hole: None,
-        }
+    fn digests(letters: &str) -> Vec<Digest> {
+        letters.chars().map(digest).collect()
+    }
+
+    fn expecting(expected: u64) -> InboundRecord {
+        InboundRecord { expected: Seq(expected), ..InboundRecord::default() }
+    }
+
+    fn read(push: &InboundPush, held: &ReceivedSequence) -> Classified {
+        classify(push, held, Numbering::Auto)
     }
 
     #[test]
@@ -342,58 +286,52 @@ mod tests {
 
     #[test]
     fn repeated_empty_push_takes_number() {
-        let held = |holed| ReceivedState { probe_answered_with_hole: holed, ..at(6) };
+        let held = |holed: Option<u64>| {
+            let mut held = ReceivedSequence::new(&expecting(6), vec![]);
+            holed.into_iter().for_each(|number| held.answer_hole(Seq(number)));
+            held
+        };
         let (hole, taken) = (
             Classified { what: PushClass::Hole, pushes: false },
             Classified { what: PushClass::Take { fresh: vec![], next: Seq(7), sender_rewound: false }, pushes: true },
         );
-        assert_eq!(classify(&push(None, 6, ""), held(None)), hole);
-        assert_eq!(classify(&push(None, 6, ""), held(Some(Seq(6)))), taken);
-        assert_eq!(classify(&push(None, 7, ""), held(Some(Seq(6)))), hole);
-        assert_eq!(classify(&push(Some(7), 6, ""), held(Some(Seq(6)))), hole, "one that states ranges numbers updates");
-    }
-
-    #[test]
-    fn push_digest_covers_every_update() {
-        let whole = |letters| digest_of(&push(None, 9, letters));
-        assert_eq!(whole("a"), digest('a'));
-        assert_eq!(whole("ab"), whole("ab"));
-        let others = ["", "a", "ba", "abb", "bb", "aab"];
-        assert!(others.iter().all(|other| whole(other) != whole("ab")));
+        assert_eq!(read(&push(None, 6, ""), &held(None)), hole);
+        assert_eq!(read(&push(None, 6, ""), &held(Some(6))), taken);
+        assert_eq!(read(&push(None, 7, ""), &held(Some(6))), hole);
+        assert_eq!(read(&push(Some(7), 6, ""), &held(Some(6))), hole, "one that states ranges numbers updates");
     }
 
     #[test]
     fn push_beyond_digests_is_too_old() {
-        let digests = [digest('d'), digest('e')];
-        let held = ReceivedState { digests: &digests, ..at(6) };
-        assert_eq!(classify(&push(None, 3, "c"), held).what, PushClass::TooOld);
-        assert_eq!(classify(&push(Some(3), 3, "c"), held).what, PushClass::Conflict);
-        assert_eq!(classify(&push(None, 4, "d"), held).what, PushClass::Known);
-        let numbered = ReceivedState { pushes: true, ..held };
-        assert_eq!(classify(&push(None, 3, "c"), numbered).what, PushClass::TooOld);
+        let held = ReceivedSequence::new(&expecting(6), digests("de"));
+        assert_eq!(read(&push(None, 3, "c"), &held).what, PushClass::TooOld);
+        assert_eq!(read(&push(Some(3), 3, "c"), &held).what, PushClass::Conflict);
+        assert_eq!(read(&push(None, 4, "d"), &held).what, PushClass::Known);
+        let numbered = ReceivedSequence::new(&InboundRecord { numbers_pushes: true, ..expecting(6) }, digests("de"));
+        assert_eq!(read(&push(None, 3, "c"), &numbered).what, PushClass::TooOld);
     }
 
     /// An operator takes out an update on its way; its number goes to the next; a copy of it arrives after all, late.
     #[test]
     fn late_unranged_copy_never_rewinds() {
-        let digests: Vec<Digest> = "abcde".chars().map(digest).collect();
-        let held = ReceivedState { digests: &digests, ranges: true, ..at(6) };
-        assert_eq!(classify(&push(None, 3, "x"), held).what, PushClass::Conflict);
-        assert_eq!(classify(&push(None, 3, "c"), held).what, PushClass::Known);
+        let held = ReceivedSequence::new(&InboundRecord { sends_from_seq: true, ..expecting(6) }, digests("abcde"));
+        assert_eq!(read(&push(None, 3, "x"), &held).what, PushClass::Conflict);
+        assert_eq!(read(&push(None, 3, "c"), &held).what, PushClass::Known);
         // Nothing is gone back for: what follows is not taken again.
         let newest = PushClass::Take { fresh: vec![0], next: Seq(6), sender_rewound: true };
-        assert_eq!(classify(&push(None, 5, "x"), held).what, newest);
+        assert_eq!(read(&push(None, 5, "x"), &held).what, newest);
         assert_eq!(
-            classify(&push(None, 6, "f"), held).what,
+            read(&push(None, 6, "f"), &held).what,
             PushClass::Take { fresh: vec![0], next: Seq(7), sender_rewound: false }
         );
     }
 
     #[test]
     fn first_push_above_one_is_hole() {
-        assert_eq!(classify(&push(None, 234_234, "a"), at(1)).what, PushClass::Hole);
+        let first = ReceivedSequence::new(&expecting(1), vec![]);
+        assert_eq!(read(&push(None, 234_234, "a"), &first).what, PushClass::Hole);
         assert_eq!(
-            classify(&push(None, 1, "a"), at(1)).what,
+            read(&push(None, 1, "a"), &first).what,
             PushClass::Take { fresh: vec![0], next: Seq(2), sender_rewound: false }
         );
     }
@@ -401,9 +339,9 @@ mod tests {
     proptest::proptest! {
         #[test]
         fn accepted_push_never_skips_hole(from in 0u64..12, seq in 0u64..12, ranged: bool, pushes: bool, letters in "[a-h]{0,6}") {
-            let digests: Vec<Digest> = "abcde".chars().map(digest).collect();
-            let held = ReceivedState { digests: &digests, pushes, ..at(6) };
-            let placed = classify(&push(ranged.then_some(from), seq, &letters), held);
+            let record = InboundRecord { numbers_pushes: pushes, ..expecting(6) };
+            let held = ReceivedSequence::new(&record, digests("abcde"));
+            let placed = read(&push(ranged.then_some(from), seq, &letters), &held);
             if let PushClass::Take { fresh, next, .. } = placed.what {
                 let first = if placed.pushes { seq } else { seq + 1 - letters.len() as u64 };
                 proptest::prop_assert!(first <= 6 && next == Seq(seq + 1) && (placed.pushes || !fresh.is_empty()));

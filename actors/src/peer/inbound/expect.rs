@@ -15,14 +15,11 @@ impl Inbound {
         if !self.limits.fetches && self.questions.drop_all() {
             out.moved(CommitPriority::Deferred);
         }
-        if let Some(number) = self.limits.expect_seq
-            && self.expect_applied != Some(number)
-        {
-            self.expect_applied = Some(number);
+        if let Some(number) = self.expectations.take_configured(self.limits.expect_seq) {
             self.set_expected(number, out);
         }
-        if self.expected >= Seq::LIMIT {
-            let (server, expected, limit) = (&self.server, self.expected, Seq::LIMIT);
+        if self.sequence.expected() >= Seq::LIMIT {
+            let (server, expected, limit) = (&self.server, self.sequence.expected(), Seq::LIMIT);
             let text = format!(
                 "{server}: its next update is expected under number {expected}, and numbers stay below {limit}; set the right one with \
                  `fernpost peer expect {server} NUMBER`"
@@ -39,19 +36,20 @@ impl Inbound {
         if number == Seq(0) || number >= Seq::LIMIT {
             return out.effect(PeerEffect::Decline(token, Refusal::NumberOutOfRange { number, count: 1 }));
         }
-        let (server, above, max) = (self.server.clone(), number.since(self.expected), self.limits.renumber_max);
+        let above = number.since(self.sequence.expected());
+        let (server, max) = (self.server.clone(), self.limits.renumber_max);
         if above > max && !yes {
             return out.effect(PeerEffect::Decline(token, Refusal::NumberFarAbove { server, number, above, max }));
         }
-        self.expecting.push((token, number));
-        if self.busy.is_none() {
+        self.expectations.add(token, number);
+        if !self.batches.is_busy() {
             self.apply_pending_expectations(out);
         }
     }
 
     /// Applies the numbers that were set while a batch was in progress.
     pub(super) fn apply_pending_expectations(&mut self, out: &mut EffectCollector) {
-        for (token, number) in std::mem::take(&mut self.expecting) {
+        for (token, number) in self.expectations.take_pending() {
             self.set_expected(number, out);
             out.effect(PeerEffect::Report(token));
         }
@@ -59,16 +57,13 @@ impl Inbound {
 
     fn set_expected(&mut self, number: Seq, out: &mut EffectCollector) {
         let number = number.clamp(Seq(1), Seq(Seq::LIMIT.0 - 1));
-        let before = std::mem::replace(&mut self.expected, number);
-        self.digests.clear();
-        self.told_too_old = false;
-        self.holed = None;
-        self.announced_conflict = None;
-        // The sender may be another program now, so whether it states ranges is learned anew.
-        self.ranges = false;
+        let before = self.sequence.go_on_from(number);
+        self.announced.forget_numbers();
         let (from, digests) = (self.server.clone(), vec![]);
         out.change(Change::InboundDigestsStored { from, first: Seq(1), digests, forget_below: number });
         self.notice(&format!("is expected to go on from number {number}, as ordered; it was {before}"), out);
         out.moved(CommitPriority::Now);
     }
 }
+
+pub(super) mod pending_expectations;

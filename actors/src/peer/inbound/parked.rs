@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 
 use crate::model::{ParkedCode, ParkedWhat, Pdu, PduRef, PduVerdict, Seq, StrongBody};
-use crate::peer::inbound::classify_push::DIGESTS_MAX;
+use crate::peer::inbound::received_sequence::DIGESTS_MAX;
 
 /// Numbers remembered in memory: as many as there may be digests that tell a repeat.
 const PARKED_MAX: usize = DIGESTS_MAX;

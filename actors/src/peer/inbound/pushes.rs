@@ -7,10 +7,12 @@ use crate::model::{
     StrongBody,
 };
 use crate::peer::effect::{EffectCollector, ReplyToken};
-use crate::peer::inbound::classify_push::{Classified, DIGESTS_MAX, PushClass, ReceivedState, classify, digest_of};
+use crate::peer::inbound::batch_queue::BatchInProgress;
+use crate::peer::inbound::classify_push::{Classified, PushClass, classify};
 use crate::peer::inbound::dispatch::UnknownContexts;
 use crate::peer::inbound::parked::{parked_as, what, words};
-use crate::peer::inbound::{BatchInProgress, Inbound, InboundBatch, NewItems};
+use crate::peer::inbound::received_sequence::NewDigests;
+use crate::peer::inbound::{Inbound, InboundBatch, NewItems};
 
 impl Inbound {
     /// Returns the reply, or `None` if the batch is still in progress.
@@ -25,25 +27,16 @@ impl Inbound {
         if count > self.limits.intake_items as usize {
             return Some(Err(Refusal::PushTooLong { count, max: self.limits.intake_items }));
         }
-        let held = ReceivedState {
-            expected: self.expected,
-            digests: self.digests.make_contiguous(),
-            numbering: self.limits.numbering,
-            pushes: self.pushes,
-            ranges: self.ranges,
-            probe_answered_with_hole: self.holed,
-        };
-        let Classified { what, pushes } = classify(&push, held);
-        if self.limits.numbering == Numbering::Auto && pushes != self.pushes {
-            self.pushes = pushes;
+        let expected = self.sequence.expected();
+        let Classified { what, pushes } = classify(&push, &self.sequence, self.limits.numbering);
+        if self.limits.numbering == Numbering::Auto && self.sequence.learn_numbering(pushes) {
             out.moved(CommitPriority::Deferred);
         }
         let ack = match what {
             PushClass::Take { fresh, next: _, sender_rewound: went_back } => {
                 if went_back {
                     let words = "sent something new under number";
-                    let text =
-                        format!("{} {words} {seq}, below {}: restored from a backup?", self.server, self.expected);
+                    let text = format!("{} {words} {seq}, below {expected}: restored from a backup?", self.server);
                     out.numbering_notice(&self.server, text);
                 }
                 return self.dispatch_batch(
@@ -55,37 +48,35 @@ impl Inbound {
             }
             PushClass::Known => return Some(Ok(self.receipt(&push, pushes))),
             PushClass::TooOld => {
-                if !std::mem::replace(&mut self.told_too_old, true) {
+                if self.announced.note_too_old() {
                     let text = format!(
-                        "sent updates up to number {seq} again, too far below {} to compare: dropped. If it was restored from a \
-                         backup, tell which number it goes on from",
-                        self.expected
+                        "sent updates up to number {seq} again, too far below {expected} to compare: dropped. If it was restored \
+                         from a backup, tell which number it goes on from"
                     );
                     self.notice(&text, out);
                 }
                 Ack::Ok(seq)
             }
             PushClass::Hole => {
-                if count == 0 && seq == self.expected {
-                    self.holed = Some(seq);
+                if count == 0 {
+                    self.sequence.answer_hole(seq);
                 }
-                Ack::Hole { expected: self.expected, conflict: false }
+                Ack::Hole { expected, conflict: false }
             }
             PushClass::Conflict => {
-                if self.announced_conflict.replace(self.expected) != Some(self.expected) {
+                if self.announced.note_conflict(expected) {
                     let first = seq.0 + 1 - count as u64;
-                    let kept_from = self.expected.0 - self.digests.len() as u64;
+                    let kept_from = self.sequence.kept_from();
                     let what = if count == 1 { "a different update" } else { "different updates" };
                     let text = format!(
-                        "{} reused {} for {what}; it is asked to continue with number {}. Updates before {kept_from} \
-                         cannot be compared",
+                        "{} reused {} for {what}; it is asked to continue with number {expected}. Updates before \
+                         {kept_from} cannot be compared",
                         self.server,
                         NumberRange(Seq(first), seq),
-                        self.expected
                     );
                     out.numbering_notice(&self.server, text);
                 }
-                Ack::Hole { expected: self.expected, conflict: true }
+                Ack::Hole { expected, conflict: true }
             }
             PushClass::Misnumbered => {
                 return Some(Err(Refusal::Misnumbered { from_seq: push.from_seq, seq, count }));
@@ -96,37 +87,22 @@ impl Inbound {
 
     /// Stores the digests of the updates under their numbers, or one digest of the push under its number.
     pub(super) fn store_digests(&mut self, push: &InboundPush, pushes: bool, out: &mut EffectCollector) {
-        let (first, digests) = match pushes {
-            true => (push.seq, vec![digest_of(push)]),
-            false => {
-                let first = Seq(push.seq.0 + 1 - push.strong.len() as u64);
-                (first, push.strong.iter().map(|strong| strong.digest).collect())
-            }
-        };
-        let kept_from = Seq(self.expected.0 - self.digests.len() as u64);
-        self.digests.truncate(usize::try_from(first.since(kept_from)).unwrap_or(usize::MAX));
-        self.digests.extend(digests.iter().copied());
-        while self.digests.len() > DIGESTS_MAX {
-            self.digests.pop_front();
-        }
-        self.expected = push.seq.next();
-        self.ranges |= push.from_seq.is_some();
-        let forget_below = Seq(self.expected.0 - self.digests.len() as u64);
+        let NewDigests { first, digests, forget_below } = self.sequence.accept(push, pushes);
         out.change(Change::InboundDigestsStored { from: self.server.clone(), first, digests, forget_below });
     }
 
     pub(super) fn feed(&mut self, push: &InboundPush, busy: &BatchInProgress, out: &mut EffectCollector) {
-        let number = |place: &usize| match busy.pushes {
+        let number = |place: &usize| match busy.numbers_pushes() {
             true => push.seq,
             false => Seq(push.seq.0 + 1 + *place as u64 - push.strong.len() as u64),
         };
-        if let Some(first) = busy.fresh.first().map(number) {
+        if let Some(first) = busy.fresh().first().map(number) {
             self.parked.renumbered(first);
         }
-        for &place in &busy.fresh {
+        for &place in busy.fresh() {
             let strong = &push.strong[place];
             let seq = number(&place);
-            if let Some(code) = parked_as(&strong.body, busy.dispatch.verdict(place)) {
+            if let Some(code) = parked_as(&strong.body, busy.verdict(place)) {
                 self.parked.note(seq, code);
             }
             match &strong.body {
@@ -146,7 +122,7 @@ impl Inbound {
                     let what = ParkedWhat::Pdu { origin: bad.origin.clone(), id: bad.id.clone(), context: None };
                     self.quarantine(what, ParkedCode::BadPdu, bad.reason.clone(), strong, out);
                 }
-                StrongBody::Pdu(pdu) => match busy.dispatch.verdict(place) {
+                StrongBody::Pdu(pdu) => match busy.verdict(place) {
                     (_, Some(code)) => self.quarantine(what(pdu), code, words(code), strong, out),
                     (Some(PduVerdict::Refused { code: PduVerdict::SENDER_NOT_A_PARTICIPANT, reason }), None) => {
                         self.refuse_relayed(reason, out);
@@ -160,9 +136,17 @@ impl Inbound {
             }
         }
     }
-}
 
-impl Inbound {
+    /// Refuses a PDU that the peer hands over without having made it and without taking part in its context. It takes its
+    /// number in the push, and is not kept: a copy that lies here would stand in the way of the one that its origin sends.
+    /// The answer to a push names no PDU, so our messenger is told; once, for a peer may send any number of them.
+    fn refuse_relayed(&mut self, reason: &str, out: &mut EffectCollector) {
+        if self.announced.note_relayed() {
+            let text = format!("handed over a PDU that is refused and not kept, and so is every further one: {reason}");
+            self.notice(&text, out);
+        }
+    }
+
     /// The push is taken, or was before: what of it is in quarantine. `pushes`: its number is its own.
     pub(crate) fn receipt(&self, push: &InboundPush, pushes: bool) -> BatchOutcome {
         let count = if pushes { 1 } else { push.strong.len() as u64 };

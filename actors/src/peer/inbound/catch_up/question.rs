@@ -9,13 +9,13 @@ use crate::peer::outbound::StepInput;
 
 /// A pull of transactions and its progress.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct PullQuestion {
+pub(crate) struct PullQuestion {
     /// After which of the peer's transactions.
-    pub(super) after: u64,
+    pub(crate) after: u64,
     /// Time of the first request; 0: none yet, or by a version that did not record it.
-    pub(super) since: Millis,
+    pub(crate) since: Millis,
     /// Answers in a row that say no, or nothing that can be read.
-    pub(super) refusals: u32,
+    pub(crate) refusals: u32,
     /// Failures in a row that say "not now".
     failures: u32,
     state: QuestionState,
@@ -42,17 +42,17 @@ enum QuestionState {
 
 impl PullQuestion {
     /// A question that may be asked.
-    pub(super) const fn new(after: u64, since: Millis) -> Self {
+    pub(crate) const fn new(after: u64, since: Millis) -> Self {
         Self { after, since, refusals: 0, failures: 0, state: QuestionState::Ready }
     }
 
     /// A request for it is under way.
-    pub(super) const fn is_asked(&self) -> bool {
+    pub(crate) const fn is_asked(&self) -> bool {
         matches!(self.state, QuestionState::Asked { .. })
     }
 
     /// The peer is heard of, or the time has come. Whether it is to be asked now, which the caller does.
-    pub(super) fn ask(&mut self, now: Millis) -> bool {
+    pub(crate) fn ask(&mut self, now: Millis) -> bool {
         let forwarded = match &mut self.state {
             QuestionState::Ready => None,
             QuestionState::Later { again, .. } if *again <= now => None,
@@ -71,23 +71,23 @@ impl PullQuestion {
     }
 
     /// It was not asked after all.
-    pub(super) const fn put_off(&mut self) {
+    pub(crate) const fn put_off(&mut self) {
         self.state = QuestionState::Ready;
     }
 
     /// It is asked again after this time.
-    pub(super) fn wait(&mut self, now: Millis, time: Duration) {
+    pub(crate) fn wait(&mut self, now: Millis, time: Duration) {
         self.state = QuestionState::Later { again: now.after(time), by_contact: false };
     }
 
     /// A page was answered; the next one begins after this transaction.
-    pub(super) const fn goes_on(&mut self, after: u64) {
+    pub(crate) const fn goes_on(&mut self, after: u64) {
         (self.after, self.failures, self.refusals) = (after, 0, 0);
         self.state = QuestionState::Asked { heard: false, forwarded: None };
     }
 
     /// The peer says "not now", or nothing. Whether it is asked once more at once, as it was heard of meanwhile.
-    pub(super) fn failed(&mut self, at: StepInput, limits: &PeerLimits, failure: &PushFailure) -> bool {
+    pub(crate) fn failed(&mut self, at: StepInput, limits: &PeerLimits, failure: &PushFailure) -> bool {
         let QuestionState::Asked { heard, forwarded } = self.state else { return false };
         let is_distance = is_distance(failure);
         // The counter moves once a period: a request that contact brought forward is not one more.
@@ -107,7 +107,7 @@ impl PullQuestion {
     }
 
     /// Returns the time at which the pull is repeated, if a timer decides that.
-    pub(super) const fn again(&self) -> Option<Millis> {
+    pub(crate) const fn again(&self) -> Option<Millis> {
         match self.state {
             QuestionState::Later { again, .. } => Some(again),
             QuestionState::Ready | QuestionState::Asked { .. } => None,
@@ -115,17 +115,17 @@ impl PullQuestion {
     }
 
     /// Returns the time at which the pull expires; `None`: it was never sent.
-    pub(super) fn ends(&self, keep: Duration) -> Option<Millis> {
+    pub(crate) fn ends(&self, keep: Duration) -> Option<Millis> {
         (self.since > Millis(0)).then(|| self.since.after(keep))
     }
 }
 
 /// The peer was not reached, or no answer came back.
-pub(super) const fn is_distance(failure: &PushFailure) -> bool {
+pub(crate) const fn is_distance(failure: &PushFailure) -> bool {
     matches!(failure, PushFailure::Unreachable(_) | PushFailure::Broken(_) | PushFailure::TimedOut)
 }
 
 /// Returns whether a failure may pass by itself: the peer was unreachable, or answered that it is busy.
-pub(super) const fn is_for_now(failure: &PushFailure) -> bool {
+pub(crate) const fn is_for_now(failure: &PushFailure) -> bool {
     is_distance(failure) || matches!(failure, PushFailure::Troubled { .. })
 }

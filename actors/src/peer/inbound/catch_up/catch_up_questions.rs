@@ -2,7 +2,7 @@
 
 use crate::model::{InboundRecord, Millis};
 use crate::peer::effect::Pull;
-use crate::peer::inbound::question::PullQuestion;
+use crate::peer::inbound::catch_up::question::PullQuestion;
 use crate::peer::outbound::StepInput;
 
 /// The pull that follows a restore of our store.
@@ -29,19 +29,16 @@ impl CatchUpQuestions {
         }
     }
 
-    /// Their part of the record.
-    pub(crate) fn record(&self) -> InboundRecord {
+    /// Writes their part of the record.
+    pub(crate) fn keep(&self, record: &mut InboundRecord) {
         let since =
             |question: &Option<Box<PullQuestion>>| question.as_ref().map_or(Millis(0), |question| question.since);
         let after = |question: &Option<Box<PullQuestion>>| question.as_ref().map(|question| question.after);
-        InboundRecord {
-            missed: after(&self.missed),
-            missed_since: since(&self.missed),
-            catch_up: after(&self.catch_up),
-            catch_up_since: since(&self.catch_up),
-            restored: self.restored,
-            ..InboundRecord::default()
-        }
+        record.missed = after(&self.missed);
+        record.missed_since = since(&self.missed);
+        record.catch_up = after(&self.catch_up);
+        record.catch_up_since = since(&self.catch_up);
+        record.restored = self.restored;
     }
 
     /// Returns whether the pull after a restore is open.
