@@ -28,7 +28,7 @@ pub(crate) const RUNNING: &str = "running";
 
 impl BackupJobs {
     pub(crate) fn job(&self) -> MutexGuard<'_, Option<BackupJob>> {
-        // A poisoned lock is safe to use: each change is one assignment, so a panic elsewhere cannot have left it half
+        // The lock does not poison, which is safe: each change is one assignment, so a panic elsewhere cannot have left it half
         // done.
         self.0.lock()
     }

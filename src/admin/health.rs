@@ -33,7 +33,7 @@ impl ReadinessReport {
     }
 
     fn conditions(&self) -> MutexGuard<'_, BTreeMap<&'static str, String>> {
-        // A poisoned lock is safe to use: each change is one call on the map, so a panic elsewhere cannot have left it
+        // The lock does not poison, which is safe: each change is one call on the map, so a panic elsewhere cannot have left it
         // half done.
         self.0.lock()
     }

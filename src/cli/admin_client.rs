@@ -13,6 +13,7 @@ use serde::de::DeserializeOwned;
 use crate::admin::server_header::SERVER;
 use crate::cli::ConfigSource;
 use crate::http::json_error;
+use crate::settings::SecretValue;
 use crate::terminal::exit_code::FINE;
 
 pub(super) use super::failure::CommandFailure;
@@ -49,7 +50,7 @@ pub(super) struct AdminArgs {
 pub(super) struct AdminClient {
     client: Client,
     base: String,
-    token: Option<String>,
+    token: Option<SecretValue>,
     /// Expected gateway, if a configuration names it.
     meant: Option<ExpectedServer>,
 }
@@ -85,7 +86,7 @@ impl AdminArgs {
         let token = self.token_file.map(|file| {
             let read = std::fs::read_to_string(&file);
             let unreadable = |error| CommandFailure::Misused(format!("--token-file {}: {error}", file.display()));
-            read.map(|text| text.trim().to_owned()).map_err(unreadable)
+            read.map(|text| SecretValue::from(text.trim())).map_err(unreadable)
         });
         let token = token.transpose()?;
         let (base, token, meant) = match self.admin {
@@ -97,7 +98,7 @@ impl AdminArgs {
                         "{problems}\nthe gateway is found by its configuration, {file}; name another one by --config, or the gateway by --admin URL"
                     ))
                 })?;
-                let configured = || settings.admin.token.as_ref().map(|token| token.expose().to_owned());
+                let configured = || settings.admin.token.clone();
                 let meant = ExpectedServer { server: settings.server.name.to_string(), file };
                 (format!("http://{}", settings.admin.listen), token.or_else(configured), Some(meant))
             }
@@ -136,7 +137,7 @@ impl AdminClient {
         let Self { client, base, token, meant } = self;
         let mut request = client.request(method, format!("{base}/admin/v1{path}")).body(body).timeout(within);
         if let Some(token) = token {
-            request = request.bearer_auth(token);
+            request = request.bearer_auth(token.expose());
         }
         if let Some(ExpectedServer { server, .. }) = meant {
             // Another gateway at this address must refuse the call.

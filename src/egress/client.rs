@@ -265,7 +265,7 @@ fn url(address: &str, path: &str) -> Result<Url, PushFailure> {
     }
 }
 
-/// Locks a mutex. A poisoned lock is safe to use, because the guarded value is consistent at every moment.
+/// Locks a mutex. It does not poison, which is safe because the guarded value is consistent at every moment.
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock()
 }

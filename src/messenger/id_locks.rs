@@ -80,7 +80,7 @@ impl SubmissionLocks {
     }
 
     fn at_work(&self) -> MutexGuard<'_, HashMap<SubmissionId, watch::Receiver<()>>> {
-        // A poisoned lock is safe to use: each change is one call on the map, so a panic elsewhere cannot have left it
+        // The lock does not poison, which is safe: each change is one call on the map, so a panic elsewhere cannot have left it
         // half done.
         self.turns.lock()
     }

@@ -1,45 +1,41 @@
 //! A progress bar for work that takes longer than a second; it is shown on a terminal only, and removed at the end.
 
-use std::io::{IsTerminal, Write, stderr};
 use std::sync::mpsc;
 use std::time::Duration;
 
+use indicatif::{ProgressBar, ProgressStyle};
 use tokio::time::Instant;
 
 /// Time before the bar is shown.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// Width of the bar in characters.
-const WIDTH: u64 = 30;
-
 /// Work in progress.
 pub(crate) struct ProgressLine {
     what: String,
     began: Instant,
-    shown: bool,
+    shown: Option<ProgressBar>,
 }
 
 impl ProgressLine {
     /// Starts now.
     pub(crate) fn new(what: &str) -> Self {
-        Self { what: what.to_owned(), began: Instant::now(), shown: false }
+        Self { what: what.to_owned(), began: Instant::now(), shown: None }
     }
 
     /// Shows that `done` of `of` is done.
     pub(crate) fn at(&mut self, done: u64, of: u64) {
-        if self.began.elapsed() < PATIENCE || !stderr().is_terminal() {
+        if self.began.elapsed() < PATIENCE {
             return;
         }
-        self.shown = true;
-        // A failed progress output must not end the work.
-        let _ = write!(stderr(), "\r{}", line(&self.what, done, of));
-        let _ = stderr().flush();
+        let bar = self.shown.get_or_insert_with(|| bar(&self.what, "{msg}  [{bar:30}] {percent:>3}%"));
+        bar.set_length(of.max(1));
+        bar.set_position(done.min(of));
     }
 
     /// Removes the bar, because the work is done.
     pub(crate) fn end(self) {
-        if self.shown {
-            clear();
+        if let Some(bar) = self.shown {
+            bar.finish_and_clear();
         }
     }
 }
@@ -54,39 +50,44 @@ pub(crate) fn during<T: Send>(what: &str, work: impl FnOnce() -> T + Send) -> T 
             let _ = done.send(());
             result
         });
-        let mut seconds = 0;
-        while stderr().is_terminal() && finished.recv_timeout(PATIENCE) == Err(mpsc::RecvTimeoutError::Timeout) {
-            seconds += 1;
-            let _ = write!(stderr(), "\r{what}  {seconds} s");
-            let _ = stderr().flush();
+        let takes_long = finished.recv_timeout(PATIENCE) == Err(mpsc::RecvTimeoutError::Timeout);
+        let shown = takes_long.then(|| {
+            let bar = bar(what, "{msg}  {elapsed}").with_elapsed(PATIENCE);
+            bar.enable_steady_tick(PATIENCE);
+            bar
+        });
+        let result = worker.join();
+        if let Some(bar) = shown {
+            bar.finish_and_clear();
         }
-        if seconds > 0 {
-            clear();
-        }
-        worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        result.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
     })
 }
 
-fn clear() {
-    let _ = write!(stderr(), "\r\x1b[K");
-    let _ = stderr().flush();
-}
-
-fn line(what: &str, done: u64, of: u64) -> String {
-    let (done, of) = (done.min(of), of.max(1));
-    let full = usize::try_from(done * WIDTH / of).unwrap_or(0);
-    let empty = usize::try_from(WIDTH).unwrap_or(0) - full;
-    format!("{what}  [{}{}] {:>3}%", "=".repeat(full), " ".repeat(empty), done * 100 / of)
+/// A bar on stderr, which draws nothing if that is no terminal.
+fn bar(what: &str, template: &str) -> ProgressBar {
+    let style = ProgressStyle::with_template(template).expect("a fixed template");
+    ProgressBar::no_length().with_style(style.progress_chars("= ")).with_message(what.to_owned())
 }
 
 #[cfg(test)]
 mod tests {
-    use super::line;
+    use super::*;
 
     #[test]
     fn progress_bar_stays_within_bounds() {
-        assert_eq!(line("drop", 0, 0), format!("drop  [{}]   0%", " ".repeat(30)));
-        assert_eq!(line("drop", 5, 10), format!("drop  [{}{}]  50%", "=".repeat(15), " ".repeat(15)));
-        assert_eq!(line("drop", 12, 10), format!("drop  [{}] 100%", "=".repeat(30)));
+        let mut line = ProgressLine::new("drop");
+        line.at(1, 10);
+        assert!(line.shown.is_none(), "not within the first second");
+        line.began -= PATIENCE;
+        let mut shown = |done, of| {
+            line.at(done, of);
+            line.shown.as_ref().map(|bar| (bar.position(), bar.length()))
+        };
+        assert_eq!(
+            [shown(0, 0), shown(5, 10), shown(12, 10)],
+            [Some((0, Some(1))), Some((5, Some(10))), Some((10, Some(10)))]
+        );
+        line.end();
     }
 }

@@ -1,4 +1,7 @@
-//! Tables for people: aligned columns without lines.
+//! Tables for people: aligned columns without lines. They are as wide as their content, on a terminal and in a file.
+
+use comfy_table::presets::NOTHING;
+use comfy_table::{CellAlignment, ColumnConstraint, ContentArrangement, Table};
 
 use crate::terminal::format::printable;
 
@@ -11,55 +14,45 @@ pub(crate) enum ColumnAlign {
     Right,
 }
 
+/// Distance between columns.
+const GAP: u16 = 2;
+
 /// A table that is being built.
-pub(crate) struct TextTable {
-    columns: Vec<(String, ColumnAlign)>,
-    rows: Vec<Vec<String>>,
-}
+pub(crate) struct TextTable(Table);
 
 impl TextTable {
     /// Returns a table with these headings.
     pub(crate) fn new<'a>(columns: impl IntoIterator<Item = (&'a str, ColumnAlign)>) -> Self {
-        let columns = columns.into_iter().map(|(head, align)| (head.to_owned(), align)).collect();
-        Self { columns, rows: vec![] }
+        let (heads, aligns): (Vec<_>, Vec<_>) = columns.into_iter().unzip();
+        let mut table = Table::new();
+        table.load_style(NOTHING).set_content_arrangement(ContentArrangement::Disabled).set_header(heads);
+        for (column, align) in table.column_iter_mut().zip(aligns) {
+            column.set_padding((0, GAP)).set_cell_alignment(match align {
+                ColumnAlign::Left => CellAlignment::Left,
+                ColumnAlign::Right => CellAlignment::Right,
+            });
+        }
+        Self(table)
     }
 
     /// Adds a row with one text per column.
-    pub(crate) fn row(&mut self, mut row: Vec<String>) {
-        debug_assert_eq!(row.len(), self.columns.len(), "a text a column");
+    pub(crate) fn row(&mut self, row: Vec<String>) {
+        debug_assert_eq!(row.len(), self.0.column_count(), "a text a column");
         // Escaped before widths are counted: columns stand under their heads whatever a peer has written.
-        for cell in &mut row {
-            *cell = printable(cell).into_owned();
-        }
-        self.rows.push(row);
+        self.0.add_row(row.into_iter().map(|cell| printable(&cell).into_owned()));
     }
 
     /// Returns the printed form. Columns without any text are omitted.
-    pub(crate) fn text(&self) -> String {
-        let heads: Vec<String> = self.columns.iter().map(|(head, _)| head.clone()).collect();
-        let lines: Vec<&Vec<String>> = std::iter::once(&heads).chain(&self.rows).collect();
-        let width = |column: usize| {
-            let says = self.rows.iter().any(|row| !row[column].is_empty());
-            says.then(|| lines.iter().map(|line| line[column].chars().count()).max().unwrap_or(0))
-        };
-        let widths: Vec<Option<usize>> = (0..self.columns.len()).map(width).collect();
-        let mut text = String::new();
-        for line in lines {
-            let mut printed = String::new();
-            for (column, cell) in line.iter().enumerate() {
-                let Some(width) = widths[column] else { continue };
-                if !printed.is_empty() {
-                    printed.push_str("  ");
-                }
-                printed.push_str(&match self.columns[column].1 {
-                    ColumnAlign::Left => format!("{cell:<width$}"),
-                    ColumnAlign::Right => format!("{cell:>width$}"),
-                });
+    pub(crate) fn text(mut self) -> String {
+        let rows = &self.0;
+        let is_empty = |column: usize| rows.column_cells_iter(column).flatten().all(|cell| cell.content().is_empty());
+        let empty: Vec<usize> = (0..rows.column_iter().count()).filter(|&column| is_empty(column)).collect();
+        for column in empty {
+            if let Some(column) = self.0.column_mut(column) {
+                column.set_constraint(ColumnConstraint::Hidden);
             }
-            text.push_str(printed.trim_end());
-            text.push('\n');
         }
-        text
+        format!("{}\n", self.0.trim_fmt())
     }
 }
 
@@ -77,5 +70,21 @@ mod tests {
         let expected =
             "PEER          BACKLOG  LAST ERROR\nblue.example    1,204  no route\ngr\u{fc}n                7\n";
         assert_eq!(table.text(), expected);
+    }
+
+    #[test]
+    fn table_counts_columns_by_width() {
+        let mut table = TextTable::new([("CONTEXT", Left), ("HEADS", Right)]);
+        table.row(vec!["\u{6771}\u{4eac}".to_owned(), "1".to_owned()]);
+        table.row(vec!["a\u{1b}b".to_owned(), "20".to_owned()]);
+        assert_eq!(table.text(), "CONTEXT    HEADS\n\u{6771}\u{4eac}           1\na\\u001bb      20\n");
+    }
+
+    #[test]
+    fn table_is_never_cut() {
+        let mut table = TextTable::new([("REASON", Left)]);
+        let long = "why ".repeat(1000);
+        table.row(vec![long.clone()]);
+        assert_eq!(table.text(), format!("REASON\n{}\n", long.trim_end()));
     }
 }

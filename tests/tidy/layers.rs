@@ -13,7 +13,6 @@ const CORE: &[(&str, u8)] = &[
     ("limits", 1),
     ("backoff", MACHINES),
     ("context/admit", MACHINES),
-    ("context/bounded_map", MACHINES),
     ("context/compose", MACHINES),
     ("context/event", MACHINES),
     ("context/machine", MACHINES),

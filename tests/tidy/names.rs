@@ -40,7 +40,6 @@ const ONE_WORD_TYPES: &[&str] = &[
     "Refusal",
     "Router",
     "Settings",
-    "Size",
     "Soon",
     "Sources",
     "Store",

@@ -108,7 +108,7 @@ impl ContextMachine {
     ) -> Result<(), PduVerdict> {
         let reference = &pdu.reference;
         let is_elsewhere = pdu.context != self.record.context;
-        if !is_elsewhere && (self.recent.get(reference).is_some() || self.order.holds(reference)) {
+        if !is_elsewhere && (self.recent.peek(reference).is_some() || self.order.holds(reference)) {
             return Err(PduVerdict::Duplicate);
         }
         match known.get(reference) {
@@ -145,7 +145,7 @@ impl ContextMachine {
     ) -> Result<(), PduVerdict> {
         let reference = &pdu.reference;
         let is_elsewhere = pdu.context != self.record.context;
-        let is_here = self.recent.get(reference).is_some() || self.order.holds(reference);
+        let is_here = self.recent.peek(reference).is_some() || self.order.holds(reference);
         if is_elsewhere || is_here || known.contains_key(reference) {
             return Err(PduVerdict::Duplicate);
         }
@@ -205,7 +205,7 @@ impl ContextMachine {
     }
 
     fn parent(&self, parent: &PduRef, known: &HashMap<PduRef, PduStatus>) -> ParentLookup {
-        if let Some((depth, history)) = self.recent.get(parent).copied() {
+        if let Some((depth, history)) = self.recent.peek(parent).copied() {
             return ParentLookup::Delivered { depth, history };
         }
         match known.get(parent).filter(|_| !self.order.holds(parent)) {
@@ -391,7 +391,7 @@ impl ContextMachine {
         if let Some(link) = self.links.close(&reference) {
             self.link_came(step, link, None);
         }
-        self.recent.insert(reference.clone(), (depth, false));
+        self.recent.put(reference.clone(), (depth, false));
         self.order.delivered(&reference, depth, false);
     }
 

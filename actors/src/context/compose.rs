@@ -130,7 +130,7 @@ impl ContextMachine {
         let pdu = Pdu { reference: own, context, prev, depth: stated, kind, state, to, bytes: bytes.clone() };
         let stored = StoredPdu { pdu, sender: None, verified: "own", received, standing };
         step.changes.push(Change::PduStored(Box::new(stored)));
-        self.recent.insert(reference.clone(), (depth, false));
+        self.recent.put(reference.clone(), (depth, false));
         if let Some((key, piece)) = counts {
             let counted = self.resolve_with(step, key, piece, None);
             self.apply_resolution(step, counted);

@@ -6,10 +6,13 @@
 //! children are delivered with a gap. No PDU is ever skipped or reordered silently.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
+use std::hash::Hash;
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 
+use lru::LruCache;
+
 use crate::change::{Change, CommitPriority};
-use crate::context::bounded_map::BoundedMap;
 use crate::context::missing::gaps::Gaps;
 use crate::context::missing::history_request::HistoryFetch;
 use crate::context::missing::missing_parent::FetchCandidates;
@@ -38,10 +41,18 @@ const KEPT_PAGE: u32 = 100;
 const HEADS_IN_RECORD: usize = 100;
 
 /// Number of delivered PDUs that are remembered, so that parents are normally found without a lookup.
-const REFERENCES_KEPT: usize = 1024;
+const REFERENCES_KEPT: NonZeroUsize = NonZeroUsize::new(1024).expect("not zero");
 
 /// Number of state keys whose current PDU is remembered, so that a plain replacement reads nothing.
-const KEYS_KEPT: usize = 1024;
+const KEYS_KEPT: NonZeroUsize = NonZeroUsize::new(1024).expect("not zero");
+
+/// Returns an empty map of the entries written last, for reading by `peek`: a read makes no entry newer. It grows with its
+/// entries, because many contexts have few.
+fn newest<K: Hash + Eq, V>(max: NonZeroUsize) -> LruCache<K, V> {
+    let mut entries = LruCache::unbounded();
+    entries.resize(max);
+    entries
+}
 
 /// The state machine of one context.
 pub struct ContextMachine {
@@ -55,11 +66,11 @@ pub struct ContextMachine {
     pub(crate) wanted: MissingParents,
     pub(crate) gaps: Gaps,
     /// Delivered lately, with their depths, and whether they came as history.
-    pub(crate) recent: BoundedMap<PduRef, (u64, bool)>,
+    pub(crate) recent: LruCache<PduRef, (u64, bool)>,
     /// PDUs that are named as `prev_state` and are not delivered.
     pub(crate) links: Links,
     /// Current state of recently used keys.
-    pub(crate) holders: BoundedMap<StateKey, Option<StateEntry>>,
+    pub(crate) holders: LruCache<StateKey, Option<StateEntry>>,
     /// Heads that have rows of their own.
     spilled: BTreeSet<PduRef>,
     /// Number of heads that were forgotten and not reported yet.
@@ -96,8 +107,10 @@ impl ContextMachine {
             links: vec![],
             unfinished: false,
         });
-        let mut recent = BoundedMap::new(REFERENCES_KEPT);
-        load.record.heads.iter().for_each(|head| recent.insert(head.reference.clone(), (head.depth, false)));
+        let mut recent = newest(REFERENCES_KEPT);
+        for head in &load.record.heads {
+            recent.put(head.reference.clone(), (head.depth, false));
+        }
         let mut order = CausalOrder::default();
         for held in load.held {
             let (prev, sender, state) = (held.prev, held.sender, held.state);
@@ -123,7 +136,7 @@ impl ContextMachine {
             order.insert(held.reference, waiting);
         }
         let (wanted, gaps, links) = (MissingParents::new(limits.gap), Gaps::load(load.gaps), Links::load(load.links));
-        let (record, holders) = (load.record, BoundedMap::new(KEYS_KEPT));
+        let (record, holders) = (load.record, newest(KEYS_KEPT));
         let spilled = record.heads.iter().skip(HEADS_IN_RECORD).map(|head| head.reference.clone()).collect();
         let past = HistoryFetch::default();
         Self {
@@ -151,7 +164,7 @@ impl ContextMachine {
 
     /// Returns those of these PDUs, and those of their parents, whose status is not in memory.
     pub fn refs_to_look_up(&self, pdus: &[Pdu]) -> (Vec<PduRef>, Vec<PduRef>) {
-        let is_known = |reference: &PduRef| self.recent.get(reference).is_some() || self.order.holds(reference);
+        let is_known = |reference: &PduRef| self.recent.peek(reference).is_some() || self.order.holds(reference);
         let ours = || pdus.iter().filter(|pdu| pdu.context == self.record.context);
         let mut seen = HashSet::new();
         let mut ask =

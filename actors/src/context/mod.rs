@@ -17,7 +17,6 @@
 
 pub(crate) mod actor;
 mod admit;
-mod bounded_map;
 mod compose;
 mod event;
 pub mod machine;

@@ -4,11 +4,12 @@ use std::fmt;
 use std::time::Duration;
 
 use bytes::Bytes;
+use bytesize::ByteSize;
 
 use crate::model::digest::Digest;
 use crate::model::{
     BadPdu, ContextId, CountedNoun, DeadLetterReason, Millis, Pdu, PduRef, PduVerdict, Seq, ServerName, ShortDuration,
-    Size, SubmissionId,
+    SubmissionId,
 };
 
 /// A strong update as it was received.
@@ -331,7 +332,7 @@ pub enum Refusal {
     /// The disk is nearly full and nothing was accepted; the caller should retry after `wait`.
     #[error(
         "the disk has {} left ({free} bytes), and store.min_free is {}: nothing is taken until there is room",
-        Size(*.free), Size(*.min_free)
+        ByteSize(*.free), ByteSize(*.min_free)
     )]
     DiskLow {
         /// Free bytes on the disk.

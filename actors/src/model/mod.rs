@@ -12,7 +12,6 @@ mod numbers;
 mod pdu;
 mod peer_command;
 mod record;
-mod size;
 mod state;
 mod stored;
 mod wording;
@@ -41,6 +40,5 @@ pub use record::{
     DeadLetterReason, DeliveryState, InboundRecord, NumberSegment, OutboundRecord, PeerRecord, PeerState, PeerStatus,
     SeenTransaction, Submission, SubmissionRecord, SubmittedContent, SuspendReason,
 };
-pub use size::Size;
 pub use state::{Membership, MissingPrevState, PrevStateLink, StateEntry, StateKey};
 pub use wording::{CountedNoun, NumberRange, ShortDuration};

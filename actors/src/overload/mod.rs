@@ -10,12 +10,13 @@ pub mod watermarks;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytesize::ByteSize;
 use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::limits::OverloadLimits;
-use crate::model::{CountedNoun, Refusal, Size};
+use crate::model::{CountedNoun, Refusal};
 pub use crate::overload::watermarks::Congestion;
 use crate::overload::watermarks::Watermarks;
 use crate::ports::{Disk, FeedBounds, Ports};
@@ -86,7 +87,7 @@ impl OverloadMonitor {
     }
 
     fn note(&self, note: impl FnOnce(&mut LoadSample)) {
-        // A poisoned lock is safe to use: a panic leaves at most one level out of date, and the next measurement
+        // The lock does not poison, which is safe: a panic leaves at most one level out of date, and the next measurement
         // corrects it.
         let mut measured = self.measured.lock();
         note(&mut measured);
@@ -125,7 +126,7 @@ impl OverloadMonitor {
         let was = std::mem::replace(&mut *told, now);
         let OverloadLimits { feed_low, min_free, .. } = self.limits;
         if was.free.is_some() && now.free.is_none() {
-            tracing::info!(min_free = %Size(min_free), "the disk has room again (store.min_free); all is taken as before");
+            tracing::info!(min_free = %ByteSize(min_free), "the disk has room again (store.min_free); all is taken as before");
         }
         if was.unread.is_some() && now.unread.is_none() {
             tracing::info!(feed_low, "the messenger has caught up (feed.low_water); peers are served as before");
@@ -153,8 +154,8 @@ impl OverloadMonitor {
             let words = format!(
                 "{} ({free} bytes) are free on the disk of server.data_dir, and store.min_free is {} ({min_free} bytes): nothing is \
                  taken until there is an eighth more than that; make room",
-                Size(free),
-                Size(min_free)
+                ByteSize(free),
+                ByteSize(min_free)
             );
             ("disk", words)
         });

@@ -61,7 +61,7 @@ impl LogThrottle {
 
 impl ThrottleState {
     fn silent(&self) -> MutexGuard<'_, HashMap<String, SuppressedCount>> {
-        // A poisoned lock is safe to use: each change is complete before anything can panic.
+        // The lock does not poison, which is safe: each change is complete before anything can panic.
         self.silent.lock()
     }
 

@@ -2,28 +2,21 @@
 
 use std::future::Future;
 
-use tokio::task::JoinHandle;
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::supervise::catch_panic::{StepPanicked, panic_message};
 
 /// A running future; dropping the handle aborts it.
-#[derive(Debug)]
-pub struct IsolatedTask(JoinHandle<()>);
-
-impl Drop for IsolatedTask {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
-}
+pub type IsolatedTask = AbortOnDropHandle<()>;
 
 /// Runs `future` on its own task of this thread, and passes its result or its panic to `done`.
 pub fn spawn_abortable<T: 'static>(
     future: impl Future<Output = T> + 'static,
     done: impl FnOnce(Result<T, StepPanicked>) + 'static,
 ) -> IsolatedTask {
-    IsolatedTask(tokio::task::spawn_local(async move {
-        let mut inner = CatchPanic(tokio::task::spawn_local(future));
-        match (&mut inner.0).await {
+    AbortOnDropHandle::new(tokio::task::spawn_local(async move {
+        // The inner task isolates the panic, and ends with the outer one.
+        match AbortOnDropHandle::new(tokio::task::spawn_local(future)).await {
             Ok(value) => done(Ok(value)),
             Err(error) => {
                 if let Ok(payload) = error.try_into_panic() {
@@ -32,15 +25,6 @@ pub fn spawn_abortable<T: 'static>(
             }
         }
     }))
-}
-
-/// A task handle that aborts the task when it is dropped, so that the inner task ends with the outer one.
-struct CatchPanic<T>(JoinHandle<T>);
-
-impl<T> Drop for CatchPanic<T> {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
 }
 
 /// Runs `future` to its end even if the actor that started it exits: for replies that are owed to others.

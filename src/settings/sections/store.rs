@@ -1,6 +1,6 @@
 //! `[store]`: the store on disk and its memory.
 
-use actors::model::Size as Bytes;
+use bytesize::ByteSize;
 use serde::Deserialize;
 
 use crate::settings::check::SettingsCheck;
@@ -84,8 +84,10 @@ impl StoreSection {
         ];
         check.at_least_one(&["store"], &numbers);
         if (1..CACHE_SMALL).contains(&self.cache.0) {
-            let why =
-                format!("a page cache of {} makes each read go to the disk; the default is 32MiB", Bytes(self.cache.0));
+            let why = format!(
+                "a page cache of {} makes each read go to the disk; the default is 32MiB",
+                ByteSize(self.cache.0)
+            );
             check.note(&["store", "cache"], why);
         }
         StoreSettings {

@@ -1,23 +1,32 @@
 //! Secrets: read from a key or from the file that its `_file` key names, never printed.
 
-use std::fmt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use secrecy::zeroize::Zeroizing;
+use secrecy::{ExposeSecret, SecretString};
 use serde::de::{self, Deserialize, Deserializer};
 
 use crate::settings::check::SettingsCheck;
 
-/// A bearer token. Its `Debug` shows none of it.
-#[derive(Clone, PartialEq, Eq)]
-pub struct SecretValue(String);
+/// A bearer token. Its `Debug` shows none of it, and its memory is overwritten when it is dropped.
+#[derive(Debug, Clone)]
+pub struct SecretValue(SecretString);
 
 impl SecretValue {
     /// Returns the secret, for the code that sends it.
     pub fn expose(&self) -> &str {
-        &self.0
+        self.0.expose_secret()
     }
 }
+
+impl PartialEq for SecretValue {
+    fn eq(&self, other: &Self) -> bool {
+        self.expose() == other.expose()
+    }
+}
+
+impl Eq for SecretValue {}
 
 impl From<&str> for SecretValue {
     fn from(secret: &str) -> Self {
@@ -25,16 +34,12 @@ impl From<&str> for SecretValue {
     }
 }
 
-impl fmt::Debug for SecretValue {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Secret(..)")
-    }
-}
-
 impl<'de> Deserialize<'de> for SecretValue {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         // serde's own message would print the value that it found.
-        String::deserialize(deserializer).map(Self).map_err(|_| de::Error::custom("a token is a text"))
+        String::deserialize(deserializer)
+            .map(|token| Self(token.into()))
+            .map_err(|_| de::Error::custom("a token is a text"))
     }
 }
 
@@ -51,10 +56,10 @@ pub(crate) fn token(
             check.invalid(&[section, "token_file"], format!("`{section}.token` is set too; keep one of them"));
             return None;
         }
-        (Some(token), None) => (token.0, "token"),
+        (Some(token), None) => (token, "token"),
         (None, Some(file)) => {
             let path = check.path(&file);
-            match std::fs::read_to_string(&path) {
+            match std::fs::read_to_string(&path).map(Zeroizing::new) {
                 Ok(text) if text.trim().is_empty() => {
                     let why = format!("{} is empty; write the token into it, or remove the key", path.display());
                     check.invalid(&[section, "token_file"], why);
@@ -67,7 +72,7 @@ pub(crate) fn token(
                             path.display()
                         ));
                     }
-                    (text, "token_file")
+                    (text.as_str().into(), "token_file")
                 }
                 Err(why) => {
                     check.invalid(&[section, "token_file"], format!("{} cannot be read: {why}", path.display()));
@@ -76,7 +81,7 @@ pub(crate) fn token(
             }
         }
     };
-    let secret = secret.trim();
+    let secret = secret.expose().trim();
     if secret.is_empty() {
         check.invalid(&[section, key], "the token is empty; remove the key or give a token");
     } else if !secret.bytes().all(|b| b.is_ascii_graphic()) {
@@ -97,7 +102,7 @@ mod tests {
     #[test]
     fn secret_is_not_printed() {
         let secret = SecretValue::from("sesame");
-        assert_eq!(format!("{secret:?}"), "Secret(..)");
+        assert_eq!(format!("{secret:?}"), "SecretValue(SecretBox<str>([REDACTED]))");
         assert_eq!(secret.expose(), "sesame");
     }
 }

@@ -3,6 +3,8 @@
 use std::io::{IsTerminal, Write};
 
 use crate::terminal::output::say;
+use crate::terminal::table::ColumnAlign::{Left, Right};
+use crate::terminal::table::TextTable;
 
 /// The row of one side.
 pub(super) struct ComparisonRow {
@@ -26,12 +28,15 @@ impl ComparisonRow {
 
 /// Prints the table, and returns whether all rows are correct.
 pub(super) fn print(rows: &[ComparisonRow]) -> bool {
-    say!("\nside   expected  received  missing  twice  too early");
+    let numbers = ["expected", "received", "missing", "twice", "too early"].map(|head| (head, Right));
+    let mut table = TextTable::new(std::iter::once(("side", Left)).chain(numbers));
     for row in rows {
         let ComparisonRow { name, expected, received, twice, too_early } = row;
         let missing = expected.saturating_sub(*received);
-        say!("{name:<6} {expected:>8}  {received:>8}  {missing:>7}  {twice:>5}  {too_early:>9}");
+        let numbers = [*expected, *received, missing, *twice, *too_early].map(|number| number.to_string());
+        table.row(std::iter::once((*name).to_owned()).chain(numbers).collect());
     }
+    say!("\n{}", table.text().trim_end());
     let fine = rows.iter().all(ComparisonRow::is_fine);
     say!("{}\n", if fine { "All there, once, in order." } else { "SOMETHING IS WRONG." });
     fine

@@ -310,7 +310,7 @@ impl ContextMachine {
             return;
         }
         let head = |(reference, stated): (PduRef, Option<u64>)| {
-            let depth = self.recent.get(&reference).map_or(0, |(depth, _)| *depth);
+            let depth = self.recent.peek(&reference).map_or(0, |(depth, _)| *depth);
             Head::of(reference, depth, stated)
         };
         let newest = came.into_iter().map(head).max_by_key(|head| (head.emitted, head.depth));
@@ -334,7 +334,7 @@ impl ContextMachine {
         for parent in behind {
             // A parent that a held child waits for is reported when it is given up.
             let is_awaited = self.wanted.contains(&parent) && !self.wanted.is_for_state(&parent);
-            let is_here = self.recent.get(&parent).is_some() || self.order.holds(&parent);
+            let is_here = self.recent.peek(&parent).is_some() || self.order.holds(&parent);
             if !is_here && !is_awaited && self.gaps.get(&parent).is_none() {
                 self.gaps.give_up(parent, true);
             }

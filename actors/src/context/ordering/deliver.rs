@@ -99,7 +99,7 @@ impl ContextMachine {
             let head = (!late).then(|| Head::of(reference.clone(), depth, stated));
             self.advance_heads(&prev, head);
         }
-        self.recent.insert(reference.clone(), (depth, history));
+        self.recent.put(reference.clone(), (depth, history));
         if let Some(counted) = counted {
             self.apply_resolution(step, counted);
         }

@@ -27,11 +27,11 @@ impl ResolvedEntry {
 impl ContextMachine {
     /// Returns the current state PDU of a key.
     pub(crate) fn holder(&mut self, step: &ContextStep<'_>, key: &StateKey) -> Option<StateEntry> {
-        if let Some(holder) = self.holders.get(key) {
+        if let Some(holder) = self.holders.peek(key) {
             return holder.clone();
         }
         let holder = step.reads.current(key);
-        self.holders.insert(key.clone(), holder.clone());
+        self.holders.put(key.clone(), holder.clone());
         holder
     }
 
@@ -72,7 +72,7 @@ impl ContextMachine {
         }
         let ours = &self.record.context;
         let is_other = |known: &PduStatus| matches!(known, PduStatus::Delivered { .. }) || known.context() != ours;
-        if self.recent.get(prev).is_some() || step.reads.known(prev).is_some_and(|known| is_other(&known)) {
+        if self.recent.peek(prev).is_some() || step.reads.known(prev).is_some_and(|known| is_other(&known)) {
             return PrevStateLink::Foreign;
         }
         self.links.open(prev, key)
@@ -143,7 +143,7 @@ impl ContextMachine {
         step.changes.push(Change::CurrentStateChanged { context, key: key.clone(), current });
         step.changes.extend(again.map(|reference| Change::StateReemitted { reference }));
         self.member_moved(step, before.as_ref(), holder.as_ref());
-        self.holders.insert(key, holder);
+        self.holders.put(key, holder);
     }
 }
 
