@@ -60,7 +60,7 @@ pub enum StartError {
         source: std::io::Error,
     },
     /// The data folder cannot be created.
-    #[error("server.data_dir = {}: {source}; it has to be a folder that this user may make and write", .path.display())]
+    #[error("server.data_dir = {}: {source}; it must be a folder that this user may create and write", .path.display())]
     DataDir {
         /// Path of the folder.
         path: PathBuf,
@@ -68,7 +68,7 @@ pub enum StartError {
         source: std::io::Error,
     },
     /// The threads of the store cannot be started.
-    #[error("no threads for the store: {0}")]
+    #[error("the threads of the store cannot start: {0}")]
     Threads(std::io::Error),
     /// The store cannot be opened.
     #[error(transparent)]
@@ -166,7 +166,7 @@ impl App {
         }
         let closing = DrainSignal::default();
         let servers = start_servers(settings, listeners, &gateway, &store, &readiness, (stops, &closing))?;
-        settings.notes.iter().for_each(|note| tracing::warn!(%note, "the configuration could be better"));
+        settings.notes.iter().for_each(|note| tracing::warn!(%note, "configuration warning"));
         let drain = settings.server.drain;
         Ok(Self { core, gateway, store, egress, servers, readiness, stopping, closing, drain, router_gone })
     }
@@ -189,7 +189,7 @@ impl App {
     /// Returns the number of items that stay on disk, and of their peers.
     pub async fn stop(self) -> UnsentAtShutdown {
         self.egress.close();
-        self.readiness.fail("stopping", "told to by a signal");
+        self.readiness.fail("stopping", "a signal was received");
         self.stopping.send_replace(true);
         self.closing.close();
         // The listeners run meanwhile and tell callers to retry. After the drain time no request is waited for.
@@ -232,7 +232,7 @@ impl App {
     /// Peers with something unsent, and how many items that is.
     pub async fn backlog(&self) -> Vec<(ServerName, u64)> {
         let behind = self.gateway.ports().archive.peers.peers_with_backlog(Vec::new()).await.unwrap_or_else(|error| {
-            tracing::error!(%error, "what waits for peers cannot be told");
+            tracing::error!(%error, "the number of pending items cannot be read");
             Vec::new()
         });
         let mut backlog = Vec::new();
@@ -377,7 +377,8 @@ fn start_servers(
         .describing(settings.peers.clone());
     let token = BearerToken::new("messenger.token", settings.messenger.token.as_ref().map(SecretValue::expose));
     if token.is_open() {
-        tracing::warn!(listen = %settings.messenger.listen, "the messenger API asks for no token; set messenger.token_file");
+        tracing::warn!(listen = %settings.messenger.listen, "the messenger API requires no token; set \
+            messenger.token_file");
     }
     let door = closing.door(|_| Some(ApiError::from(Refusal::Stopping).error_response()));
     let messenger = serve(listeners.messenger, serving, move |config| {
@@ -392,7 +393,7 @@ fn start_servers(
     let api = AdminApi::new(gateway.clone(), store.clone()).describing(settings.peers.clone());
     let token = BearerToken::new("admin.token", settings.admin.token.as_ref().map(SecretValue::expose));
     if token.is_open() {
-        tracing::warn!(listen = %settings.admin.listen, "the operator's API asks for no token; set admin.token_file");
+        tracing::warn!(listen = %settings.admin.listen, "the admin API requires no token; set admin.token_file");
     }
     let admin = serve(listeners.admin, one, move |config| {
         health::configure(config, readiness.clone());

@@ -41,7 +41,7 @@ const LAST_WORDS: Duration = Duration::from_millis(100);
 pub fn start(default: &str) -> io::Result<()> {
     let asked = std::env::var(LOG_VARIABLE).unwrap_or_default();
     let filter = EnvFilter::try_new(quietly(if asked.is_empty() { default } else { &asked })).unwrap_or_else(|error| {
-        say(&format!("{LOG_VARIABLE} = {asked:?} is not a filter ({error}); {default:?} holds"));
+        say(&format!("{LOG_VARIABLE} = {asked:?} is not a filter ({error}); {default:?} is used"));
         EnvFilter::new(quietly(default))
     });
     // A descriptor of its own: a write that blocks must not hold the lock of the process's stderr.

@@ -88,7 +88,7 @@ impl Gateway {
             );
         });
         let limited = LogThrottle::new(|peer, count, last| {
-            tracing::warn!(peer, count, last, "a limit is reached; the peer is told to come again");
+            tracing::warn!(peer, count, last, "a limit is reached; the peer is asked to retry");
         });
         let began = ports.clock.now();
         Self { routes, ports, began, full, limited }

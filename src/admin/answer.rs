@@ -58,7 +58,7 @@ fn unknown_peer(text: &str, listed: &[ServerName]) -> ApiError {
     let nearest = listed.iter().max_by(|one, other| likeness(one).total_cmp(&likeness(other)));
     let words = match nearest.filter(|name| likeness(name) >= NEAR) {
         Some(near) => format!("{text} is not a peer of this gateway; did you mean {near}?"),
-        None => format!("{text} is not a peer of this gateway; `fernpost peer list` names those it has"),
+        None => format!("{text} is not a peer of this gateway; see `fernpost peer list`"),
     };
     ApiError::not_found("UNKNOWN_PEER", words)
 }
@@ -77,11 +77,11 @@ impl FromRequest for OperatorCall {
 
 impl OperatorCall {
     /// Logs that this was requested, and its result.
-    pub(super) fn log_action(&self, action: &'static str, to: &dyn fmt::Display, outcome: Result<(), &ApiError>) {
+    pub(super) fn log_action(&self, action: &'static str, target: &dyn fmt::Display, outcome: Result<(), &ApiError>) {
         let from = self.0.map_or_else(|| "this process".to_owned(), |address| address.to_string());
         match outcome {
-            Ok(()) => tracing::info!(from, action, %to, "admin request"),
-            Err(problem) => tracing::warn!(from, action, %to, %problem, "admin request refused"),
+            Ok(()) => tracing::info!(from, action, %target, "admin request"),
+            Err(problem) => tracing::warn!(from, action, %target, %problem, "admin request rejected"),
         }
     }
 }
@@ -96,7 +96,7 @@ mod tests {
             ["blue.example", "green.example"].map(|name| name.parse().expect("a name")).into();
         let said = |text: &str| unknown_peer(text, &listed).to_string();
         assert_eq!(said("bleu.example"), "bleu.example is not a peer of this gateway; did you mean blue.example?");
-        assert!(said("x").ends_with("`fernpost peer list` names those it has"));
+        assert!(said("x").ends_with("see `fernpost peer list`"));
         assert!(unknown_peer("x", &[]).to_string().contains("peer list"));
     }
 

@@ -87,7 +87,7 @@ pub(super) async fn merge(
         Ok(context) => merged(&api, &context).await.map_err(ApiError::from),
         Err(problem) => Err(problem),
     };
-    operator.log_action("merge the open ends of a context", &*path, merged.as_ref().map(|_| ()));
+    operator.log_action("context.merge", &*path, merged.as_ref().map(|_| ()));
     Ok(HttpResponse::Ok().json(merged?))
 }
 

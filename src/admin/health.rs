@@ -118,14 +118,14 @@ mod tests {
         let readiness = ReadinessReport::default();
         assert_eq!(ask(&readiness, "/health/ready").await, (StatusCode::OK, r#"{"status":"ok"}"#.into()));
         readiness.fail("store", "being checked");
-        readiness.fail("stopping", "told to by a signal");
+        readiness.fail("stopping", "a signal was received");
         readiness.fail("store", "the disk is full");
         assert_eq!(
             ask(&readiness, "/health/ready").await,
             (
                 StatusCode::SERVICE_UNAVAILABLE,
                 concat!(
-                    r#"{"status":"unready","failing":[{"what":"stopping","why":"told to by a signal"},"#,
+                    r#"{"status":"unready","failing":[{"what":"stopping","why":"a signal was received"},"#,
                     r#"{"what":"store","why":"the disk is full"}]}"#
                 )
                 .into()

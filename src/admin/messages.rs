@@ -72,7 +72,7 @@ pub(super) async fn retry(
         Ok(RecipientResult { server: server.to_string(), parked: away, queued, taken_out: None, stays: None })
     });
     let done = done.await;
-    operator.log_action("retry a message", &*path, done.as_ref().map(|_| ()));
+    operator.log_action("message.retry", &*path, done.as_ref().map(|_| ()));
     Ok(HttpResponse::Ok().json(MessageCommandResult { id: path.into_inner(), dry_run: None, peers: done? }))
 }
 
@@ -109,7 +109,7 @@ pub(super) async fn drop(
     });
     let done = done.await;
     if !dry_run {
-        operator.log_action("drop a message", &*path, done.as_ref().map(|_| ()));
+        operator.log_action("message.drop", &*path, done.as_ref().map(|_| ()));
     }
     Ok(HttpResponse::Ok().json(MessageCommandResult { id: path.into_inner(), dry_run: Some(dry_run), peers: done? }))
 }
@@ -137,7 +137,7 @@ const fn is_refused(letter: &DeadLetter) -> bool {
 }
 
 fn unknown(id: &str) -> ApiError {
-    ApiError::not_found("UNKNOWN_ID", format!("nothing is known of {id:?}"))
+    ApiError::not_found("UNKNOWN_ID", format!("there is no submission {id:?}"))
 }
 
 async fn record(api: &AdminApi, id: &SubmissionId) -> Result<SubmissionRecord, ApiError> {
@@ -194,7 +194,7 @@ async fn each(
         });
     }
     match (&legs.server, peers.is_empty()) {
-        (Some(name), true) => Err(ApiError::not_found("UNKNOWN_LEG", format!("{id} does not go to {name}"))),
+        (Some(name), true) => Err(ApiError::not_found("UNKNOWN_LEG", format!("{name} is not a recipient of {id}"))),
         _ => Ok(peers),
     }
 }

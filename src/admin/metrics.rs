@@ -41,22 +41,16 @@ impl MetricsRecorder {
 }
 
 fn describe() {
-    describe_gauge!("fernpost_context_open_heads", "Open heads of the context in memory that has the most of them.");
-    describe_gauge!("fernpost_context_open_heads_max", "Open heads that a context may have: contexts.heads_max.");
+    describe_gauge!("fernpost_context_open_heads", "Most heads of any context in memory.");
+    describe_gauge!("fernpost_context_open_heads_max", "Maximum heads of a context: contexts.heads_max.");
     describe_counter!(
         "fernpost_context_heads_forgotten_total",
-        "Open heads forgotten since the start, in contexts that had contexts.heads_max of them."
+        "Heads forgotten since the start, because a context reached contexts.heads_max."
     );
-    describe_gauge!(
-        "fernpost_peers",
-        "Peers in memory, by what they are doing; those not in memory have nothing to do."
-    );
-    describe_gauge!("fernpost_peers_max", "Peers in memory at once, unless more have work: peers.resident_max.");
-    describe_gauge!("fernpost_outbox_items", "Items that wait for peers.");
-    describe_counter!(
-        "fernpost_log_lines_lost_total",
-        "Lines of the process's log that were lost, because it could not be written."
-    );
+    describe_gauge!("fernpost_peers", "Peers in memory, by state; a peer without work is not in memory.");
+    describe_gauge!("fernpost_peers_max", "Maximum peers in memory, unless more have work: peers.resident_max.");
+    describe_gauge!("fernpost_outbox_items", "Items pending for peers.");
+    describe_counter!("fernpost_log_lines_lost_total", "Log lines lost, because the log could not be written.");
     describe_gauge!("fernpost_feed_unread_events", "Events that the messenger has not acknowledged.");
 }
 

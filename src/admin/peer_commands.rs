@@ -16,7 +16,7 @@ pub(super) async fn suspend(
     operator: OperatorCall,
     path: web::Path<String>,
 ) -> Result<HttpResponse, ApiError> {
-    run_command(&api, &operator, &path, PeerCommand::Suspend, "suspend").await
+    run_command(&api, &operator, &path, PeerCommand::Suspend, "peer.suspend").await
 }
 
 /// Ends the suspension of the peer.
@@ -25,7 +25,7 @@ pub(super) async fn resume(
     operator: OperatorCall,
     path: web::Path<String>,
 ) -> Result<HttpResponse, ApiError> {
-    run_command(&api, &operator, &path, PeerCommand::Resume, "resume").await
+    run_command(&api, &operator, &path, PeerCommand::Resume, "peer.resume").await
 }
 
 /// Starts an attempt at once.
@@ -34,7 +34,7 @@ pub(super) async fn retry(
     operator: OperatorCall,
     path: web::Path<String>,
 ) -> Result<HttpResponse, ApiError> {
-    run_command(&api, &operator, &path, PeerCommand::Retry, "retry").await
+    run_command(&api, &operator, &path, PeerCommand::Retry, "peer.retry").await
 }
 
 /// A number, and whether one far above the number in use is meant.
@@ -54,9 +54,9 @@ pub(super) async fn expect(
 ) -> Result<HttpResponse, ApiError> {
     let server = peer(&api.gateway, &path)?;
     let before = api.gateway.peer(&server).await?.expected_seq;
-    tracing::info!(peer = %server, %before, after = number.seq, "an operator orders the number that comes next");
+    tracing::info!(peer = %server, %before, after = number.seq, "admin request sets the number expected from the peer");
     let order = PeerCommand::Expect { number: Seq(number.seq), yes: number.yes };
-    run_command(&api, &operator, &path, order, "expect").await
+    run_command(&api, &operator, &path, order, "peer.expect").await
 }
 
 /// Our first item that it has not acknowledged carries this number.
@@ -68,12 +68,12 @@ pub(super) async fn renumber(
 ) -> Result<HttpResponse, ApiError> {
     let server = peer(&api.gateway, &path)?;
     let Some(before) = api.gateway.peer(&server).await?.next_seq else {
-        let words = format!("{server} is written to in transactions, which have no numbers");
+        let words = format!("{server} uses the transactions dialect, which has no sequence numbers");
         return Err(ApiError::unprocessable("DIALECT", words));
     };
-    tracing::info!(peer = %server, %before, after = number.seq, "an operator orders the number of our next item");
+    tracing::info!(peer = %server, %before, after = number.seq, "admin request sets the number of our next item");
     let order = PeerCommand::Renumber { number: Seq(number.seq), yes: number.yes };
-    run_command(&api, &operator, &path, order, "renumber").await
+    run_command(&api, &operator, &path, order, "peer.renumber").await
 }
 
 async fn run_command(

@@ -151,8 +151,7 @@ impl FromStr for QuarantineId {
 
     fn from_str(text: &str) -> Result<Self, ApiError> {
         let bad = || {
-            let words =
-                format!("{text:?} names no parked item; an id is in:NUMBER or out:NUMBER, as the list shows it");
+            let words = format!("{text:?} is not the id of an item; use in:NUMBER or out:NUMBER, as listed");
             ApiError::bad_request("BAD_ID", words)
         };
         let (way, number) = match text.split_once(':') {
@@ -178,7 +177,7 @@ pub(super) fn filter(
     kind: Option<&str>,
 ) -> Result<ParkedFilter, ApiError> {
     let bad = |what: &str, value: &str, known: &str| {
-        ApiError::bad_request("BAD_FILTER", format!("{what} is {known}, not {value:?}"))
+        ApiError::bad_request("BAD_FILTER", format!("{what} must be {known}, not {value:?}"))
     };
     let pdus = kind.map(|kind| match kind {
         "pdu" => Ok(true),
@@ -200,7 +199,7 @@ pub(super) fn place(text: &str) -> Result<QuarantineKey, ApiError> {
         let (server, id) = (server.parse::<ServerName>().ok()?, id.parse::<QuarantineId>().ok()?);
         Some(QuarantineKey { server, direction: id.direction?, number: id.number })
     });
-    place.ok_or_else(|| ApiError::bad_request("BAD_AFTER", format!("{text:?} is no `next` of an earlier page")))
+    place.ok_or_else(|| ApiError::bad_request("BAD_AFTER", format!("{text:?} is not the `next` of an earlier page")))
 }
 
 /// Returns a page of items, ordered by server, inbound before outbound.
@@ -238,11 +237,11 @@ pub(super) async fn find(api: &AdminApi, (name, id): &(String, String)) -> Resul
     match (found.pop(), found.pop()) {
         (Some(row), None) => Ok(row),
         (None, _) => {
-            let words = format!("nothing of {server} is parked as {id}; `fernpost quarantine list` shows what is");
+            let words = format!("{server} has no quarantined item {id}; see `fernpost quarantine list`");
             Err(ApiError::not_found("UNKNOWN_ITEM", words))
         }
         (Some(_), Some(_)) => {
-            let words = format!("{server} has two of them; say in:{0} or out:{0}", id.number);
+            let words = format!("{server} has two items with this number; use in:{0} or out:{0}", id.number);
             Err(ApiError::unprocessable("AMBIGUOUS_ID", words))
         }
     }

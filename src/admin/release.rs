@@ -27,8 +27,8 @@ enum QuarantineAction {
 impl QuarantineAction {
     const fn word(self) -> &'static str {
         match self {
-            Self::Release => "release from quarantine",
-            Self::Drop => "drop from quarantine",
+            Self::Release => "quarantine.release",
+            Self::Drop => "quarantine.drop",
         }
     }
 }
@@ -174,14 +174,14 @@ async fn taken(api: &AdminApi, row: &ParkedRow) -> Result<&'static str, ApiError
     }
     let bytes = row.bytes.as_deref().unwrap_or_default();
     let raw: &RawValue = serde_json::from_slice(bytes)
-        .map_err(|error| stays(format!("it is no JSON: {}", json_error::words(&error))))?;
+        .map_err(|error| stays(format!("it is not JSON: {}", json_error::words(&error))))?;
     let reader = PduReader::new(&row.place.server, &api.gateway);
     let pdu = reader.read(carried(raw).unwrap_or(raw)).map_err(|bad| stays(bad.reason))?;
     match api.gateway.admit_parked(&row.place.server, pdu).await? {
         PduVerdict::Accepted => Ok("delivered"),
         PduVerdict::Held => Ok("held"),
         PduVerdict::Duplicate => Ok("known"),
-        PduVerdict::Parked { code } => Err(stays(format!("{code} still: {}", row.reason))),
+        PduVerdict::Parked { code } => Err(stays(format!("still {code}: {}", row.reason))),
         PduVerdict::Refused { code, reason } => Err(stays(format!("{code}: {reason}"))),
     }
 }

@@ -24,7 +24,7 @@ pub(super) async fn server_header_middleware(
     let mut answer = match meant {
         Some(meant) => {
             let words =
-                format!("this gateway is {us}, and the call is for {}", String::from_utf8_lossy(meant.as_bytes()));
+                format!("this gateway is {us}, but the request is for {}", String::from_utf8_lossy(meant.as_bytes()));
             request
                 .into_response(ApiError::new(StatusCode::MISDIRECTED_REQUEST, "OTHER_SERVER", words).error_response())
         }

@@ -80,11 +80,10 @@ pub(super) async fn backup(
 ) -> Result<HttpResponse, ApiError> {
     let path = wanted.into_inner().path;
     // An existing file is not overwritten, so the log must not say that the backup was made.
-    let taken =
-        path.symlink_metadata().ok().map(|_| ApiError::unprocessable("FILE_EXISTS", "there is such a file already"));
+    let taken = path.symlink_metadata().ok().map(|_| ApiError::unprocessable("FILE_EXISTS", "the file exists already"));
     let begun = begin(&api, path.clone());
     let outcome = begun.as_ref().map(|_| ()).and(taken.as_ref().map_or(Ok(()), Err));
-    operator.log_action("back up the store", &path.display(), outcome);
+    operator.log_action("store.backup", &path.display(), outcome);
     Ok(HttpResponse::Accepted().json(begun?))
 }
 
@@ -94,12 +93,12 @@ const PATH_SHOWN: usize = 200;
 fn begin(api: &AdminApi, path: PathBuf) -> Result<BackupJob, ApiError> {
     if !path.is_absolute() {
         let shown: String = path.display().to_string().chars().take(PATH_SHOWN).collect();
-        let words = format!("{shown} is no absolute path; where this gateway runs is not where you are");
+        let words = format!("{shown} is not an absolute path; the gateway may run in another folder than you");
         return Err(ApiError::unprocessable("BAD_PATH", words));
     }
     let mut current = api.backups.job();
     if let Some(running) = current.as_ref().filter(|job| job.state == RUNNING) {
-        let words = format!("a backup to {} is under way; wait for it", running.path.display());
+        let words = format!("a backup to {} is running; wait for it", running.path.display());
         return Err(ApiError::new(StatusCode::CONFLICT, "BACKUP_RUNNING", words));
     }
     let began = rfc3339(api.gateway.ports().clock.now());
@@ -124,14 +123,14 @@ fn begin(api: &AdminApi, path: PathBuf) -> Result<BackupJob, ApiError> {
         });
         match done.await {
             Ok(backup) => {
-                tracing::info!(path = %path.display(), rows = backup.rows, "the backup is done");
+                tracing::info!(path = %path.display(), rows = backup.rows, "backup finished");
                 backups.change(|job| {
                     (job.rows, job.rows_total, job.bytes) = (backup.rows, backup.rows, backup.bytes);
                     (job.state, job.taken) = ("done", Some(rfc3339(backup.taken)));
                 });
             }
             Err(error) => {
-                tracing::warn!(path = %path.display(), %error, "the backup has failed");
+                tracing::warn!(path = %path.display(), %error, "backup failed");
                 backups.change(|job| (job.state, job.error) = ("failed", Some(error.to_string())));
             }
         }

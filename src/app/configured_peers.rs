@@ -21,7 +21,13 @@ impl ConfiguredAdmission {
     /// Over these settings.
     pub(super) fn new(peers: Arc<PeerTable>) -> Self {
         let unproved = LogThrottle::new(|listener, count, last| {
-            tracing::warn!(listener, count, last, "calls are refused whose sender is not proved (UNAUTHENTICATED)");
+            tracing::warn!(
+                listener,
+                count,
+                last,
+                "requests rejected, because their sender is not authenticated \
+                (UNAUTHENTICATED)"
+            );
         });
         Self { peers, unproved }
     }

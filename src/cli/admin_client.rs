@@ -76,7 +76,7 @@ impl AdminArgs {
             (Ok(gateway), Ok(runtime)) => runtime.block_on(work(&gateway, json)),
             (Err(failure), _) => Err(failure),
             (_, Err(error)) => {
-                Err(CommandFailure::Broken { code: "RUNTIME", words: format!("no runtime can be had: {error}") })
+                Err(CommandFailure::Broken { code: "RUNTIME", words: format!("the runtime cannot start: {error}") })
             }
         };
         done.unwrap_or_else(|failure| failure.tell(json))
@@ -95,7 +95,8 @@ impl AdminArgs {
                 let file = self.source.config.display().to_string();
                 let settings = self.source.load().map_err(|problems| {
                     CommandFailure::Settings(format!(
-                        "{problems}\nthe gateway is found by its configuration, {file}; name another one by --config, or the gateway by --admin URL"
+                        "{problems}\nthis command reads the gateway's address from {file}; use --config FILE or \
+                         --admin URL to name another one"
                     ))
                 })?;
                 let configured = || settings.admin.token.clone();
@@ -106,7 +107,7 @@ impl AdminArgs {
         let client = Client::builder().no_proxy().connect_timeout(CONNECT).redirect(reqwest::redirect::Policy::none());
         let client = client.build().map_err(|error| CommandFailure::Broken {
             code: "CLIENT",
-            words: format!("no client can be built: {error}"),
+            words: format!("the HTTP client cannot be built: {error}"),
         })?;
         Ok(AdminClient { client, base, token, meant })
     }
@@ -117,8 +118,8 @@ fn checked(url: &str) -> Result<String, CommandFailure> {
     let parsed = url::Url::parse(url).ok().filter(url::Url::has_host);
     match parsed.as_ref().map(url::Url::scheme) {
         Some("http") => Ok(url.trim_end_matches('/').to_owned()),
-        Some(other) => Err(bad(&format!("{other} is not spoken by this build; it is http://HOST:PORT"))),
-        None => Err(bad(&"it is no URL; it is http://HOST:PORT, such as http://127.0.0.1:9882")),
+        Some(other) => Err(bad(&format!("{other} is not supported by this build; use http://HOST:PORT"))),
+        None => Err(bad(&"it is not a URL; use http://HOST:PORT, such as http://127.0.0.1:9882")),
     }
 }
 
@@ -152,12 +153,12 @@ impl AdminClient {
             401 => Err(CommandFailure::Refused {
                 code: "UNAUTHENTICATED".to_owned(),
                 words: format!(
-                    "the gateway at {base} wants another token; see admin.token_file, or give --token-file FILE"
+                    "the gateway at {base} rejected the token; see admin.token_file, or use --token-file FILE"
                 ),
             }),
             _ => Err(match serde_json::from_str::<ErrorResponse>(&text) {
                 Ok(ErrorResponse { error, code }) => CommandFailure::Refused { code, words: error },
-                Err(_) => self.odd(&format!("status {status}")),
+                Err(_) => self.odd(&format!("it answered with status {status}")),
             }),
         }
     }
@@ -173,7 +174,7 @@ impl AdminClient {
             return Ok(());
         }
         Err(CommandFailure::Another(format!(
-            "the gateway at {} is {}, and {file} is for {server}; see admin.listen there, or name the gateway by --admin URL",
+            "the gateway at {} is {}, but {file} is for {server}; check admin.listen in that file, or use --admin URL",
             self.base,
             String::from_utf8_lossy(name.as_bytes())
         )))
@@ -183,24 +184,24 @@ impl AdminClient {
         let mut body = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(|error| self.silent(&error))? {
             if body.len() + chunk.len() > ANSWER_MAX {
-                return Err(self.odd(&format!("an answer of more than {ANSWER_MAX} bytes")));
+                return Err(self.odd(&format!("its answer has more than {ANSWER_MAX} bytes")));
             }
             body.extend_from_slice(&chunk);
         }
-        String::from_utf8(body).map_err(|_| self.odd("an answer that is no text"))
+        String::from_utf8(body).map_err(|_| self.odd("its answer is not UTF-8"))
     }
 
     fn silent(&self, error: &reqwest::Error) -> CommandFailure {
         let base = &self.base;
         CommandFailure::Silent(if error.is_timeout() {
-            format!("the gateway at {base} does not answer in time; look at its log, and at {base}/health/ready")
+            format!("the gateway at {base} did not answer in time; see its log and {base}/health/ready")
         } else {
-            format!("no gateway answers at {base}; start it (`fernpost serve`), or name another one by --admin URL")
+            format!("no gateway answers at {base}; start it (`fernpost serve`), or use --admin URL to name another one")
         })
     }
 
     fn odd(&self, what: &str) -> CommandFailure {
-        CommandFailure::Odd(format!("what answers at {} is no gateway of this version: {what}", self.base))
+        CommandFailure::Odd(format!("the service at {} is not a gateway of this version: {what}", self.base))
     }
 
     /// Parses the JSON of a response.

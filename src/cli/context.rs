@@ -124,7 +124,7 @@ async fn list(gateway: &AdminClient, json: bool, after: Option<String>, limit: u
     }
     let ContextPage { contexts, next } = gateway.read(&answer)?;
     if contexts.is_empty() {
-        return Ok(print("there are no contexts; the messenger makes one by PUT /v1/contexts/NAME\n", FINE));
+        return Ok(print("there are no contexts; the messenger creates one with PUT /v1/contexts/NAME\n", FINE));
     }
     let mut table = TextTable::new([
         ("CONTEXT", Left),
@@ -146,7 +146,7 @@ async fn list(gateway: &AdminClient, json: bool, after: Option<String>, limit: u
             truncate(&row.participants.join(" "), SERVERS_LENGTH),
         ]);
     }
-    let more = next.map(|next| format!("there is more: --after '{next}'\n")).unwrap_or_default();
+    let more = next.map(|next| format!("more contexts follow: use --after '{next}'\n")).unwrap_or_default();
     Ok(print(&format!("{}{more}", table.text()), FINE))
 }
 
@@ -165,7 +165,7 @@ async fn show(gateway: &AdminClient, json: bool, name: &str) -> Result<u8, Comma
         lines.push(("held", format!("{}, waiting for parents", items(status.held))));
     }
     if !status.wanted.is_empty() {
-        lines.push(("looked for", named(&status.wanted)));
+        lines.push(("fetching", named(&status.wanted)));
     }
     for MissingPdu { missing, children } in status.gaps.iter().take(room(NAMED_MAX)) {
         lines.push(("gap", format!("{} before {}", named(std::slice::from_ref(missing)), named(children))));
@@ -177,8 +177,8 @@ async fn show(gateway: &AdminClient, json: bool, name: &str) -> Result<u8, Comma
         lines.push(("edge", named(&status.edge)));
     }
     if let Some(JoinDetails { via, stage, came, left, reason }) = &status.join {
-        let left = if *left > 0 { format!(", {} still wanted", count(*left)) } else { String::new() };
-        lines.push(("join", format!("{stage}, by {via}: {} came{left}", items(*came))));
+        let left = if *left > 0 { format!(", {} still to fetch", count(*left)) } else { String::new() };
+        lines.push(("join", format!("{stage}, from {via}: {} received{left}", items(*came))));
         lines.extend(reason.clone().map(|reason| ("reason", reason)));
     }
     let mut text = format!("{}\n", status.context);
@@ -204,7 +204,7 @@ async fn merge(gateway: &AdminClient, json: bool, name: &str) -> Result<u8, Comm
         return Ok(print_json(&answer));
     }
     let MergeOutcome { context, heads, left, said } = gateway.read(&answer)?;
-    let ends = |count: u64| if count == 1 { "1 open end".to_owned() } else { format!("{count} open ends") };
+    let ends = |count: u64| if count == 1 { "1 head".to_owned() } else { format!("{count} heads") };
     let text = match said {
         0 => format!("{context}: {}, nothing to merge\n", ends(heads)),
         _ => format!("{context}: {} merged into {left} by {}\n", ends(heads), counted(said, "message")),

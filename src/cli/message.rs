@@ -18,14 +18,14 @@ use crate::terminal::table::TextTable;
 pub(super) enum MessageCommand {
     /// Show the delivery peer by peer; exits with 1 if the delivery to a peer has failed.
     Trace {
-        /// Id that the messenger gave to it.
+        /// Id of the submission, as the messenger chose it.
         id: String,
         #[command(flatten)]
         operator: AdminArgs,
     },
-    /// Queue refused items again, queue the message for peers whose outbox had no room, and try waiting peers now.
+    /// Queue refused items again, queue the message for peers whose outbox was full, and send to waiting peers now.
     Retry {
-        /// Id that the messenger gave to it.
+        /// Id of the submission, as the messenger chose it.
         id: String,
         /// Act on this peer only.
         #[arg(long, value_name = "NAME")]
@@ -33,14 +33,14 @@ pub(super) enum MessageCommand {
         #[command(flatten)]
         operator: AdminArgs,
     },
-    /// Take it out of the queues, into quarantine, where it can be given back; delete for good what peers refused of it before.
+    /// Move pending items from the queues to quarantine, which can release them; delete items that peers refused before.
     Drop {
-        /// Id that the messenger gave to it.
+        /// Id of the submission, as the messenger chose it.
         id: String,
-        /// On the way to this peer alone.
+        /// Act on this peer only.
         #[arg(long, value_name = "NAME")]
         server: Option<String>,
-        /// Do it; without --yes it is only said what would be done.
+        /// Confirm; without --yes the command prints what it would do.
         #[arg(long)]
         yes: bool,
         #[command(flatten)]
@@ -81,10 +81,10 @@ impl DoneLeg {
     fn dropped(&self) -> Vec<String> {
         let mut said = Vec::new();
         if self.queued > 0 {
-            said.push(format!("{} taken out of the queue, into quarantine", items(self.queued)));
+            said.push(format!("{} moved from the queue to quarantine", items(self.queued)));
         }
         if self.parked > 0 {
-            said.push(format!("{} that it refused deleted for good", items(self.parked)));
+            said.push(format!("{} refused before, deleted permanently", items(self.parked)));
         }
         said
     }
@@ -177,7 +177,8 @@ async fn drop(
                 None => "nothing to do".to_owned(),
             },
             (_, before) => format!(
-                "nothing to do: {} taken out before; `fernpost quarantine release` gives back, `quarantine drop` deletes",
+                "nothing to do: {} moved to quarantine before; use `fernpost quarantine release` to queue or `fernpost \
+                 quarantine drop` to delete",
                 items(before)
             ),
         };
@@ -187,7 +188,7 @@ async fn drop(
     if code == FINE {
         return Ok(print(&lines, FINE));
     }
-    remark!("{lines}nothing is done yet; to do this to {id}, add --yes");
+    remark!("{lines}nothing was changed; add --yes to do this to {id}");
     Ok(code)
 }
 

@@ -39,7 +39,7 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum CliCommand {
-    /// Run the gateway until it is told to stop (TERM or INT).
+    /// Run the gateway until it receives TERM or INT.
     Serve(serve::Serve),
     /// Check for problems.
     #[command(subcommand)]
@@ -56,7 +56,7 @@ enum CliCommand {
     /// Contexts: participants, status and heads.
     #[command(subcommand)]
     Context(context::ContextCommand),
-    /// Items that wait for peers, by age.
+    /// Pending items of peers, by age.
     #[command(subcommand)]
     Queue(queue::QueueCommand),
     /// Quarantined items and dead letters.
@@ -134,8 +134,8 @@ impl ConfigSource {
 /// A complaint about an argument without the words that only programmers know; `None`: it has none of them.
 fn in_words(complaint: &str) -> Option<String> {
     let known = [
-        ("invalid digit found in string", "it has to be a whole number"),
-        ("cannot parse integer from empty string", "it has to be a whole number"),
+        ("invalid digit found in string", "it must be a whole number"),
+        ("cannot parse integer from empty string", "it must be a whole number"),
         ("number too large to fit in target type", "the number is too large"),
     ];
     let (said, words) = known.into_iter().find(|(said, _)| complaint.contains(said))?;

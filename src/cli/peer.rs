@@ -29,14 +29,14 @@ pub(super) enum PeerCommandLine {
         #[command(flatten)]
         operator: AdminArgs,
     },
-    /// Send nothing to the peer, also after a restart, until it is resumed; what it sends is still accepted.
+    /// Stop sending to the peer until it is resumed, also across restarts; what the peer sends is still accepted.
     Suspend {
         /// Name of the peer.
         name: String,
         #[command(flatten)]
         operator: AdminArgs,
     },
-    /// End the suspension, whatever its cause, and send at once.
+    /// End the suspension, whatever its reason, and send at once.
     Resume {
         /// Name of the peer.
         name: String,
@@ -50,29 +50,29 @@ pub(super) enum PeerCommandLine {
         #[command(flatten)]
         operator: AdminArgs,
     },
-    /// Set the number of the peer's next update, after it was restored from a backup or cannot resend as far back as
-    /// required.
+    /// Set the expected number of the peer's next update, if the peer was restored from a backup or cannot resend from
+    /// the number that we expect.
     Expect {
         /// Name of the peer.
         name: String,
         /// Number of the peer's next update.
         #[arg(value_parser = clap::value_parser!(u64).range(1..))]
         number: u64,
-        /// Also where it is more than `renumber_max` above the number expected until now.
+        /// Confirm a number that is more than `renumber_max` above the expected one.
         #[arg(long)]
         yes: bool,
         #[command(flatten)]
         operator: AdminArgs,
     },
-    /// Say which number our next update to it carries, and write to it again if it was suspended as ahead of us: it expects another
-    /// one than we sent.
+    /// Set the number of our next update to the peer, and resume the peer if it was suspended as ahead of us because it
+    /// expects another number than we sent.
     Renumber {
-        /// Its name.
+        /// Name of the peer.
         name: String,
-        /// The number that it expects.
+        /// Number that the peer expects.
         #[arg(value_parser = clap::value_parser!(u64).range(1..))]
         number: u64,
-        /// Also where it is more than `renumber_max` above our newest number.
+        /// Confirm a number that is more than `renumber_max` above our newest one.
         #[arg(long)]
         yes: bool,
         #[command(flatten)]
@@ -126,7 +126,9 @@ impl PeerLine {
 pub(super) fn run(command: PeerCommandLine) -> u8 {
     match command {
         PeerCommandLine::List { operator } => operator.run(list),
-        PeerCommandLine::Show { name, operator } => operator.run(async |gateway, json| show(gateway, json, &name).await),
+        PeerCommandLine::Show { name, operator } => {
+            operator.run(async |gateway, json| show(gateway, json, &name).await)
+        }
         PeerCommandLine::Suspend { name, operator } => order(operator, &name, "suspend", String::new()),
         PeerCommandLine::Resume { name, operator } => order(operator, &name, "resume", String::new()),
         PeerCommandLine::Retry { name, operator } => order(operator, &name, "retry", String::new()),
@@ -134,14 +136,16 @@ pub(super) fn run(command: PeerCommandLine) -> u8 {
             let before: PeerLine = gateway.read(&gateway.get(&format!("/peers/{}", segment(&name))).await?)?;
             if let Some(before) = before.expected_seq.filter(|before| !json && number < *before) {
                 remark!(
-                    "note: {name} was expected to go on with {before}; where it still keeps {}, and was not restored that far back, what it keeps \
-                     comes a second time",
+                    "note: {name} was expected to continue with {before}; if it still keeps {} and was not restored to \
+                     before them, it sends them a second time",
                     NumberRange(Seq(number), Seq(before - 1))
                 );
             }
             run_command(gateway, json, &name, "expect", numbered(number, yes)).await
         }),
-        PeerCommandLine::Renumber { name, number, yes, operator } => order(operator, &name, "renumber", numbered(number, yes)),
+        PeerCommandLine::Renumber { name, number, yes, operator } => {
+            order(operator, &name, "renumber", numbered(number, yes))
+        }
     }
 }
 
@@ -235,14 +239,14 @@ fn print_peer(gateway: &AdminClient, json: bool, answer: &str) -> Result<u8, Com
         lines.push(("last success", format!("{} ago", ago(success))));
     }
     if let Some(number) = peer.expected_seq {
-        lines.push(("expects", format!("update {} from it next", count(number))));
+        lines.push(("expects", format!("update {} next from it", count(number))));
     }
     if let (Some(dialect), Some(profile)) = (&peer.dialect, &peer.profile) {
         lines.push(("dialect", format!("{dialect} (profile {profile})")));
     }
     lines.extend(peer.addresses.iter().map(|address| ("address", address.clone())));
     if let Some(number) = peer.next_seq {
-        lines.push(("sends", format!("update {} to it next", count(number))));
+        lines.push(("sends", format!("update {} next to it", count(number))));
     }
     let mut text = format!("{}\n", peer.server);
     for (what, words) in lines {

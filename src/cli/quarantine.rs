@@ -16,7 +16,7 @@ use crate::terminal::table::TextTable;
 /// Commands for quarantined items and dead letters.
 #[derive(Debug, Subcommand)]
 pub(super) enum QuarantineCommand {
-    /// List what peers sent that could not be delivered to the messenger, and what peers refused.
+    /// List inbound items that could not be delivered to the messenger, and outbound items that peers refused.
     List {
         #[command(flatten)]
         filter: QuarantineFilter,
@@ -36,14 +36,14 @@ pub(super) enum QuarantineCommand {
         #[command(flatten)]
         operator: AdminArgs,
     },
-    /// Release items: inbound ones to their context, outbound ones to their queue. What is still refused stays.
+    /// Release items: inbound ones to their context, outbound ones to their queue. Items that are still refused stay.
     Release {
         #[command(flatten)]
         target: QuarantineTarget,
         #[command(flatten)]
         operator: AdminArgs,
     },
-    /// Delete items for ever.
+    /// Delete items permanently.
     Drop {
         #[command(flatten)]
         target: QuarantineTarget,
@@ -188,7 +188,7 @@ async fn list(
         return Ok(print_json(&answer));
     }
     let QuarantineListing { items, next } = gateway.read(&answer)?;
-    let more = next.map(|next| format!("there is more: --after {next}\n")).unwrap_or_default();
+    let more = next.map(|next| format!("more items follow: use --after {next}\n")).unwrap_or_default();
     if items.is_empty() && more.is_empty() {
         return Ok(print("nothing is parked\n", FINE));
     }

@@ -1,4 +1,4 @@
-//! `fernpost queue`: items that wait for peers, by age.
+//! `fernpost queue`: items that are pending for peers, by age.
 
 use clap::Subcommand;
 use serde::{Deserialize, Serialize};
@@ -13,12 +13,12 @@ use crate::terminal::table::TextTable;
 /// Commands for queues.
 #[derive(Debug, Subcommand)]
 pub(super) enum QueueCommand {
-    /// Show the number of waiting items per peer and age: an outage shows as a bulge that moves to the right.
+    /// Show the number of pending items per peer and age; during an outage high numbers move to the right.
     Shape {
         #[command(flatten)]
         operator: AdminArgs,
     },
-    /// List the items that wait for one peer, oldest first.
+    /// List the pending items of one peer, oldest first.
     Show {
         /// Name of the peer.
         name: String,
@@ -123,7 +123,7 @@ async fn show(
     }
     let QueueItemsView { items, next } = gateway.read(&answer)?;
     if items.is_empty() {
-        return Ok(print(&format!("nothing waits for {name}\n"), FINE));
+        return Ok(print(&format!("nothing is pending for {name}\n"), FINE));
     }
     let mut table = TextTable::new([
         ("INDEX", Right),
@@ -144,6 +144,6 @@ async fn show(
             item.submission,
         ]);
     }
-    let more = next.map(|next| format!("there is more: --after {next}\n")).unwrap_or_default();
+    let more = next.map(|next| format!("more items follow: use --after {next}\n")).unwrap_or_default();
     Ok(print(&format!("{}{more}", table.text()), FINE))
 }

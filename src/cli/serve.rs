@@ -18,8 +18,8 @@ use crate::terminal::exit_code::{COULD_NOT_RUN, FINE, WRONG};
 pub(super) struct Serve {
     #[command(flatten)]
     source: ConfigSource,
-    /// Start on whatever lies in server.data_dir, once: a new store where the old one is missing or empty, or a store that was
-    /// not made there.
+    /// Start with whatever server.data_dir contains, once: create a new store if the old one is missing or empty, or accept
+    /// a store that was created elsewhere.
     #[arg(long)]
     accept_data_dir: bool,
 }
@@ -30,7 +30,7 @@ const ONE_ORDER: Duration = Duration::from_secs(1);
 pub(super) fn run(options: Serve) -> u8 {
     // The HTTP server's own log lines name threads, which mean nothing to an operator.
     if let Err(error) = telemetry::start("info,actix_server=warn") {
-        last_words(&format!("fernpost cannot start: no thread for the log: {error}"));
+        last_words(&format!("fernpost cannot start: the thread of the log cannot start: {error}"));
         return COULD_NOT_RUN;
     }
     let files = options.source.files();
@@ -87,15 +87,16 @@ async fn serve(settings: &Settings, found: DataDir, started: StartSummary) -> u8
     };
     match end {
         ServeEnd::Told => {
-            tracing::info!("stopping: finishing what is under way; another signal after a second ends it at once");
+            tracing::info!("stopping: requests in progress are finished; another signal after a second stops at once");
             tokio::select! {
                 left = app.stop() => {
                     let UnsentAtShutdown { peers, items } = left;
-                    tracing::info!(peers, items, "stopped; what is unsent stays on disk and goes on at the next start");
+                    tracing::info!(peers, items, "stopped; unsent items stay on disk and are sent after the next start");
                     FINE
                 }
                 () = signals.stop_again() => {
-                    tracing::warn!("ended at once by a second signal; what was answered is on disk, what was under way is unknown");
+                    tracing::warn!("stopped at once by a second signal; answered requests are on disk, the outcome of \
+                        requests in progress is unknown");
                     telemetry::flush();
                     // Nothing is waited for, not even threads: for the store this is a crash, which it is designed to
                     // survive.
@@ -136,7 +137,7 @@ impl StopSignals {
                 _ = self.term.recv() => return,
                 _ = self.int.recv() => return,
                 _ = self.hup.recv() => tracing::warn!(
-                    "SIGHUP: the configuration is not read again, which a later release will do; restart to change it"
+                    "SIGHUP ignored, because this version does not reload the configuration; restart to apply changes"
                 ),
             }
         }

@@ -44,7 +44,7 @@ pub(super) enum StoreCommand {
         #[command(flatten)]
         source: ConfigSource,
     },
-    /// Turn a backup into the store of a gateway that has lost its own.
+    /// Install a backup as the store of a gateway that has lost its own.
     Restore {
         /// Backup file.
         backup: PathBuf,
@@ -116,12 +116,11 @@ async fn stats(gateway: &AdminClient, json: bool) -> Result<u8, CommandFailure> 
     let mut text = tables(stats.tables.into_iter().map(|table| (table.name, table.rows, table.bytes)));
     text.push('\n');
     if let (Some(file), Some(dead)) = (stats.file_bytes, stats.dead_bytes) {
-        text.push_str(&format!("file     {}, of which {} hold no row\n", size(file), size(dead)));
+        text.push_str(&format!("file     {}, of which {} are unused\n", size(file), size(dead)));
     }
     if stats.pdus_forgotten > 0 {
-        let (texts, is) = if stats.pdus_forgotten == 1 { ("text", "is") } else { ("texts", "are") };
         let pdus = counted(stats.pdus_forgotten, "PDU");
-        text.push_str(&format!("forgot   the {texts} of {pdus}, which {is} still known\n"));
+        text.push_str(&format!("removed  the content of {pdus}, of which the ids are kept\n"));
     }
     text.push_str(&format!("opened   {}, schema {}\n", format_times(stats.epoch), stats.schema));
     let StoreCountsView { commits, rows_written } = stats.counts;
@@ -162,5 +161,5 @@ async fn backup(gateway: &AdminClient, json: bool, file: &Path) -> Result<u8, Co
         return Ok(print_json(&answer));
     }
     let (path, rows, bytes) = (job.path.display(), counted(job.rows, "row"), size(job.bytes));
-    Ok(print(&format!("{path}: {rows}, {bytes}; `fernpost store verify` examines it\n"), FINE))
+    Ok(print(&format!("{path}: {rows}, {bytes}; check it with `fernpost store verify`\n"), FINE))
 }

@@ -261,7 +261,7 @@ fn url(address: &str, path: &str) -> Result<Url, PushFailure> {
     let url = Url::parse(&text).map_err(|error| unusable(error.to_string()))?;
     match url.scheme() {
         "http" => Ok(url),
-        scheme => Err(unusable(format!("{scheme} is not spoken by this build, http is"))),
+        scheme => Err(unusable(format!("{scheme} is not supported by this build; use http"))),
     }
 }
 

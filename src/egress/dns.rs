@@ -28,7 +28,7 @@ fn threads() -> io::Result<&'static BlockingPool> {
         // Another caller may have set them first; this pool has no threads yet then.
         let _ = THREADS.set(BlockingPool::new("lookup", LOOKUPS_MAX, IDLE_FOR)?);
     }
-    THREADS.get().ok_or_else(|| io::Error::other("no threads for look-ups"))
+    THREADS.get().ok_or_else(|| io::Error::other("the threads for name look-ups cannot start"))
 }
 
 /// Returns the addresses of a name.

@@ -86,18 +86,27 @@ pub fn identify(
 
 fn known_by(address: Option<IpAddr>) -> Result<IpAddr, ApiError> {
     let address = address.map(|address| address.to_canonical());
-    address.ok_or_else(|| ApiError::unauthenticated("the connection has no address to know its caller by"))
+    address.ok_or_else(|| {
+        ApiError::unauthenticated(
+            "the caller cannot be identified, because the connection has no \
+        address",
+        )
+    })
 }
 
 fn missing_origin(address: IpAddr) -> ApiError {
-    ApiError::unauthenticated(format!("no {ORIGIN_HEADER} header, and no one peer is known by {address}"))
+    ApiError::unauthenticated(format!(
+        "the request has no {ORIGIN_HEADER} header, and {address} does not identify one \
+        peer"
+    ))
 }
 
 /// Returns the caller of this name if the address proves it.
 fn authenticate(admission: &dyn PeerAuthPolicy, name: ServerName, address: IpAddr) -> Result<VerifiedCaller, ApiError> {
     if !admission.allows_address(&name, address) {
         return Err(ApiError::unauthenticated(format!(
-            "no proof that {address} is {name}: no peer of that name is listed here with an allow_from that holds this address"
+            "{address} is not authenticated as {name}, because no peer of that name has an allow_from that contains \
+             this address"
         )));
     }
     authorize(admission, name)
@@ -156,7 +165,7 @@ impl CallerClaim {
                 .inspect_err(|problem| turned_away(admission, Some(address), problem)),
             Self::Proved(caller) if caller.server == *origin => Ok(caller),
             Self::Proved(caller) => {
-                Err(ApiError::forbidden(format!("the sender is {}, the body says {origin}", caller.server)))
+                Err(ApiError::forbidden(format!("the sender is {}, but the body names {origin}", caller.server)))
             }
         }
     }

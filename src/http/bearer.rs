@@ -23,7 +23,7 @@ impl BearerToken {
     /// Returns the check for a listener whose token is set under this key; `None` leaves the listener open.
     pub fn new(key: &'static str, token: Option<&str>) -> Self {
         let refused = LogThrottle::new(|key, count, last| {
-            tracing::warn!(key, count, last, "calls without the right token are refused");
+            tracing::warn!(key, count, last, "requests rejected, because their token is missing or wrong");
         });
         Self { digest: token.map(|token| Sha256::digest(token.as_bytes()).into()), key, refused }
     }
@@ -45,14 +45,14 @@ impl BearerToken {
     pub fn check(&self, headers: &HeaderMap) -> Result<(), ApiError> {
         let Some(expected) = self.digest else { return Ok(()) };
         let Some(given) = headers.get(AUTHORIZATION) else {
-            return Err(ApiError::unauthenticated("a bearer token is needed"));
+            return Err(ApiError::unauthenticated("a bearer token is required"));
         };
         let (scheme, token) = given.as_bytes().split_at(given.as_bytes().len().min(SCHEME.len()));
         let digest: [u8; 32] = Sha256::digest(token).into();
         if scheme.eq_ignore_ascii_case(SCHEME) && digest == expected {
             Ok(())
         } else {
-            Err(ApiError::unauthenticated("the bearer token is not the right one"))
+            Err(ApiError::unauthenticated("the bearer token is wrong"))
         }
     }
 }

@@ -5,12 +5,12 @@ use std::io::{Error, ErrorKind};
 /// Returns the advice for an address that the system refuses.
 pub fn remedy(refused: &Error) -> &'static str {
     match refused.kind() {
-        ErrorKind::AddrInUse => "another process listens there: stop that one, or choose another port",
+        ErrorKind::AddrInUse => "another process listens there; stop it, or choose another port",
         ErrorKind::PermissionDenied => {
-            "this user may not listen there: ports below 1024 are privileged; choose a port from 1024 on, or give the process \
-             CAP_NET_BIND_SERVICE (systemd: AmbientCapabilities=CAP_NET_BIND_SERVICE)"
+            "this user may not listen there, because ports below 1024 are privileged; choose a port from 1024 on, or \
+             give the process CAP_NET_BIND_SERVICE (systemd: AmbientCapabilities=CAP_NET_BIND_SERVICE)"
         }
-        ErrorKind::AddrNotAvailable => "this machine has no such address: `ip address` lists those it has",
+        ErrorKind::AddrNotAvailable => "this machine does not have this address; `ip address` lists its addresses",
         _ => "check the address and the port",
     }
 }
@@ -29,7 +29,7 @@ mod tests {
         assert!(remedy(&in_use).starts_with("another process listens there"));
         // 203.0.113.0/24 is for documentation: no machine has it.
         let elsewhere = TcpListener::bind("203.0.113.1:0").expect_err("no address of this machine");
-        assert!(remedy(&elsewhere).starts_with("this machine has no such address"));
+        assert!(remedy(&elsewhere).starts_with("this machine does not have this address"));
         // What the system says of port 80 to a user without privileges; the tests may run as root.
         let privileged = remedy(&Error::from(ErrorKind::PermissionDenied));
         assert!(privileged.contains("CAP_NET_BIND_SERVICE") && !privileged.contains("another process"), "{privileged}");

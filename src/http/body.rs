@@ -33,7 +33,7 @@ impl Default for BodyLimit {
 
 impl BodyLimit {
     fn too_large(&self) -> ApiError {
-        let words = format!("the body is larger than {} allows ({})", self.key, CountedNoun(self.bytes as u64, "byte"));
+        let words = format!("the body exceeds {} ({})", self.key, CountedNoun(self.bytes as u64, "byte"));
         ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "BODY_TOO_LARGE", words)
     }
 
@@ -54,7 +54,7 @@ impl FromRequest for BodyLimit {
 }
 
 fn broken_off(error: &actix_web::Error) -> ApiError {
-    ApiError::bad_request("BODY_BROKEN", format!("the body broke off: {error}"))
+    ApiError::bad_request("BODY_BROKEN", format!("the connection ended within the body: {error}"))
 }
 
 /// The whole body of a request, within its [`BodyLimit`].

@@ -31,7 +31,7 @@ pub async fn error_middleware(
         Ok(answer) => Ok(into_json_error(answer?.map_into_boxed_body())),
         Err(panic) => {
             tracing::error!(path, panic, "a request handler panicked");
-            let words = "the gateway failed on this request; its log says why";
+            let words = "internal error; see the log of the gateway";
             Err(ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "INTERNAL", words).into())
         }
     }
@@ -61,13 +61,13 @@ fn into_json_error(answer: ServiceResponse<BoxBody>) -> ServiceResponse<BoxBody>
         return answer;
     }
     let (code, usual) = match status {
-        StatusCode::NOT_FOUND => ("NOT_FOUND", "there is nothing at this path"),
-        StatusCode::METHOD_NOT_ALLOWED => ("METHOD_NOT_ALLOWED", "this path does not take this method"),
+        StatusCode::NOT_FOUND => ("NOT_FOUND", "no such endpoint"),
+        StatusCode::METHOD_NOT_ALLOWED => ("METHOD_NOT_ALLOWED", "method not allowed"),
         StatusCode::PAYLOAD_TOO_LARGE => ("BODY_TOO_LARGE", "the body is too large"),
-        StatusCode::UNSUPPORTED_MEDIA_TYPE => ("UNSUPPORTED_MEDIA_TYPE", "this content type is not taken here"),
+        StatusCode::UNSUPPORTED_MEDIA_TYPE => ("UNSUPPORTED_MEDIA_TYPE", "this content type is not accepted"),
         StatusCode::BAD_REQUEST => ("BAD_REQUEST", "the request cannot be read"),
-        other if other.is_client_error() => ("REFUSED", "the request is refused"),
-        _ => ("INTERNAL", "the gateway failed on this request; its log says why"),
+        other if other.is_client_error() => ("REFUSED", "the request is rejected"),
+        _ => ("INTERNAL", "internal error; see the log of the gateway"),
     };
     // A client gets the reason why its request is wrong; internal errors are only logged.
     let said = answer.response().error().filter(|_| status.is_client_error()).map(ToString::to_string);

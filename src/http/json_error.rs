@@ -33,27 +33,27 @@ pub fn words(error: &Error) -> String {
 fn syntax(said: &str, at: &str, column: usize) -> String {
     match said {
         "EOF while parsing a value" if column == 0 => "it is empty".to_owned(),
-        "EOF while parsing a value" => format!("it ends at {at}, where a value has to stand"),
+        "EOF while parsing a value" => format!("it ends at {at}, where a value is expected"),
         "EOF while parsing a list" => format!("it ends at {at}, inside a list"),
         "EOF while parsing an object" => format!("it ends at {at}, inside an object"),
         "EOF while parsing a string" => format!("it ends at {at}, inside a string"),
-        "expected `:`" => format!("a colon has to stand at {at}"),
-        "expected `,` or `]`" => format!("a comma or ] has to stand at {at}"),
-        "expected `,` or `}`" => format!("a comma or }} has to stand at {at}"),
+        "expected `:`" => format!("a colon is expected at {at}"),
+        "expected `,` or `]`" => format!("a comma or ] is expected at {at}"),
+        "expected `,` or `}`" => format!("a comma or }} is expected at {at}"),
         "expected ident" => format!("the word at {at} is none of true, false and null"),
-        "expected value" => format!("no value begins at {at}"),
-        "expected `\"`" | "key must be a string" => format!("a key in quotes has to stand at {at}"),
-        "invalid escape" => format!("there is no such escape as that at {at}"),
-        "unexpected end of hex escape" => format!("the escape at {at} has not four digits"),
-        "lone leading surrogate in hex escape" => format!("the escape at {at} is half a character"),
-        "invalid number" => format!("the number at {at} is not written as JSON has it"),
+        "expected value" => format!("a value is expected at {at}"),
+        "expected `\"`" | "key must be a string" => format!("a key in quotes is expected at {at}"),
+        "invalid escape" => format!("the escape at {at} is unknown"),
+        "unexpected end of hex escape" => format!("the escape at {at} needs four hex digits"),
+        "lone leading surrogate in hex escape" => format!("the escape at {at} is half of a surrogate pair"),
+        "invalid number" => format!("the number at {at} is not valid JSON"),
         "number out of range" => format!("the number at {at} is too large"),
         "invalid unicode code point" => format!("the text at {at} is not UTF-8"),
-        "trailing comma" => format!("nothing follows the comma before {at}"),
-        "trailing characters" => format!("something follows its end, at {at}"),
-        "recursion limit exceeded" => format!("it nests too deep at {at}"),
+        "trailing comma" => format!("a comma is followed by nothing, before {at}"),
+        "trailing characters" => format!("text follows its end, at {at}"),
+        "recursion limit exceeded" => format!("it nests too deeply at {at}"),
         control if control.starts_with("control character") => {
-            format!("a control character stands in a string at {at}; it has to be escaped")
+            format!("a control character in a string is not escaped, at {at}")
         }
         other => format!("{other} at {at}"),
     }
@@ -73,7 +73,7 @@ pub fn body(error: &JsonPayloadError) -> ApiError {
         }
         other => return ApiError::bad_request("BAD_BODY", format!("the body cannot be read: {other}")),
     };
-    let words = format!("the body is larger than it may be here ({limit} bytes)");
+    let words = format!("the body exceeds the limit of {limit} bytes");
     ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "BODY_TOO_LARGE", words)
 }
 
@@ -81,7 +81,7 @@ pub fn body(error: &JsonPayloadError) -> ApiError {
 pub fn object<'a, T: Deserialize<'a>>(text: &'a [u8]) -> Result<T, String> {
     // What is derived takes a list of the values, too, which no reader of ours means.
     if text.trim_ascii_start().starts_with(b"[") {
-        return Err("it is a list, and has to be an object".to_owned());
+        return Err("it is a list; an object is expected".to_owned());
     }
     serde_json::from_slice(text).map_err(|error| {
         // A second reading, which only failures pay for, notes the key that the first one was at.
@@ -118,25 +118,25 @@ mod tests {
     fn parser_errors_are_said_in_words() {
         for (text, said) in [
             ("", "it is empty"),
-            (" ", "it ends at byte 1, where a value has to stand"),
+            (" ", "it ends at byte 1, where a value is expected"),
             ("[1", "it ends at byte 2, inside a list"),
             ("{\"a\":1", "it ends at byte 6, inside an object"),
             ("\"abc", "it ends at byte 4, inside a string"),
-            ("{\"a\" 1}", "a colon has to stand at byte 6"),
-            ("[1 2]", "a comma or ] has to stand at byte 4"),
-            ("{\"a\":1 \"b\":2}", "a comma or } has to stand at byte 8"),
-            ("nul", "it ends at byte 3, where a value has to stand"),
+            ("{\"a\" 1}", "a colon is expected at byte 6"),
+            ("[1 2]", "a comma or ] is expected at byte 4"),
+            ("{\"a\":1 \"b\":2}", "a comma or } is expected at byte 8"),
+            ("nul", "it ends at byte 3, where a value is expected"),
             ("nuII", "the word at byte 3 is none of true, false and null"),
-            ("NaN", "no value begins at byte 1"),
-            ("{a:1}", "a key in quotes has to stand at byte 2"),
-            ("\"\\x\"", "there is no such escape as that at byte 3"),
-            ("\"\\ud800\"", "the escape at byte 8 has not four digits"),
-            ("01", "the number at byte 2 is not written as JSON has it"),
+            ("NaN", "a value is expected at byte 1"),
+            ("{a:1}", "a key in quotes is expected at byte 2"),
+            ("\"\\x\"", "the escape at byte 3 is unknown"),
+            ("\"\\ud800\"", "the escape at byte 8 needs four hex digits"),
+            ("01", "the number at byte 2 is not valid JSON"),
             ("1e999", "the number at byte 5 is too large"),
-            ("[1,]", "nothing follows the comma before byte 4"),
-            ("{} x", "something follows its end, at byte 4"),
-            ("\"a\nb\"", "a control character stands in a string at line 2, byte 0; it has to be escaped"),
-            ("{\n\"a\": x}", "no value begins at line 2, byte 6"),
+            ("[1,]", "a comma is followed by nothing, before byte 4"),
+            ("{} x", "text follows its end, at byte 4"),
+            ("\"a\nb\"", "a control character in a string is not escaped, at line 2, byte 0"),
+            ("{\n\"a\": x}", "a value is expected at line 2, byte 6"),
         ] {
             let error = serde_json::from_str::<Value>(text).expect_err(text);
             assert_eq!(words(&error), said, "{text:?} gave {error}");
@@ -144,7 +144,7 @@ mod tests {
         let error = serde_json::from_slice::<Value>(b"\"\xff\"").expect_err("no UTF-8");
         assert_eq!(words(&error), "the text at byte 2 is not UTF-8");
         let error = serde_json::from_str::<Value>(&"[".repeat(200)).expect_err("too deep");
-        assert_eq!(words(&error), "it nests too deep at byte 128");
+        assert_eq!(words(&error), "it nests too deeply at byte 128");
         assert_eq!(
             utf8(&std::str::from_utf8(&[b"ab".as_slice(), b"\xff"].concat()).expect_err("no UTF-8")),
             "it is not UTF-8 at byte 3"
@@ -155,17 +155,14 @@ mod tests {
     fn unfit_value_names_its_key() {
         for (text, said) in [
             ("{}", "the key \"upto\" is missing (at byte 2)"),
-            ("[5]", "it is a list, and has to be an object"),
-            ("7", "it is 7, and has to be an object (at byte 1)"),
+            ("[5]", "it is a list; an object is expected"),
+            ("7", "it is 7, but must be an object (at byte 1)"),
             (
                 "{\"upto\":\"7\"}",
-                "\"upto\": it is \"7\", and has to be a whole number from 0 on, without quotes (at byte 11)",
+                "\"upto\": it is \"7\", but must be a whole number from 0 on, without quotes (at byte 11)",
             ),
-            (
-                "{\"upto\":-1}",
-                "\"upto\": it is -1, and has to be a whole number from 0 on, without quotes (at byte 10)",
-            ),
-            ("{\"upto\":1,\"names\":[\"a\",7]}", "\"names[1]\": it is 7, and has to be a text in quotes (at byte 24)"),
+            ("{\"upto\":-1}", "\"upto\": it is -1, but must be a whole number from 0 on, without quotes (at byte 10)"),
+            ("{\"upto\":1,\"names\":[\"a\",7]}", "\"names[1]\": it is 7, but must be a text in quotes (at byte 24)"),
             ("{\"upto\":1,\"to\":2}", "unknown key \"to\"; expected \"upto\" or \"names\" (at byte 14)"),
             ("{\"upto\":nul}", "the word at byte 12 is none of true, false and null"),
         ] {

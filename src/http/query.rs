@@ -47,11 +47,11 @@ fn in_part(part: &str, why: &str) -> String {
     let key: String = part.split('=').next().unwrap_or(part).chars().take(KEY_SHOWN).collect();
     match why {
         "invalid digit found in string" | "cannot parse integer from empty string" => {
-            format!("{key} has to be a whole number")
+            format!("{key} must be a whole number")
         }
         "number too large to fit in target type" => format!("the number of {key} is too large"),
         "number too small to fit in target type" => format!("the number of {key} is too small"),
-        "provided string was not `true` or `false`" => format!("{key} has to be true or false"),
+        "provided string was not `true` or `false`" => format!("{key} must be true or false"),
         other => in_words(other, SourceFormat::Json),
     }
 }
@@ -100,9 +100,9 @@ mod tests {
     #[test]
     fn query_error_names_key_and_value() {
         for (query, why) in [
-            ("before=zzz", "before has to be a whole number"),
-            ("before=1&limit=", "limit has to be a whole number"),
-            ("limit=-1", "limit has to be a whole number"),
+            ("before=zzz", "before must be a whole number"),
+            ("before=1&limit=", "limit must be a whole number"),
+            ("limit=-1", "limit must be a whole number"),
             ("limit=99999999999", "the number of limit is too large"),
             ("after=1", "unknown key \"after\"; expected \"before\" or \"limit\""),
             ("limit=1&limit=2", "the key \"limit\" is there twice"),

@@ -49,7 +49,7 @@ impl<T> RefusedHeads<T> {
                 ApiError::new(StatusCode::REQUEST_TIMEOUT, "HEAD_TIMEOUT", words)
             }
             StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => {
-                let words = "the head of the request is too large: it has at most 96 header lines and 128 KiB";
+                let words = "the head of the request is too large; the limits are 96 header lines and 128 KiB";
                 ApiError::new(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "HEAD_TOO_LARGE", words)
             }
             _ => {

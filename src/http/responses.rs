@@ -21,7 +21,7 @@ impl From<JournalStopped> for ApiError {
 
 impl From<ArchiveError> for ApiError {
     fn from(error: ArchiveError) -> Self {
-        tracing::error!(%error, "a call was refused");
+        tracing::error!(%error, "request rejected");
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "STORE_UNREADABLE", error.to_string())
             .retry_after(RETRY_AFTER_DEFAULT)
     }

@@ -18,10 +18,10 @@ pub(crate) fn in_words(message: &str, form: SourceFormat) -> String {
     let split = |start: &str| message.strip_prefix(start)?.split_once(", expected ");
     let found = split("invalid type: ").or_else(|| split("invalid value: ")).or_else(|| split("invalid length "));
     if let Some((found, wanted)) = found {
-        return format!("it is {}, and has to be {}", found_in_words(found, form), wanted_in_words(wanted, form));
+        return format!("it is {}, but must be {}", found_in_words(found, form), wanted_in_words(wanted, form));
     }
     if let Some((found, wanted)) = split("unknown variant ") {
-        return format!("it is {}, and has to be {}", quoted(found), quoted(wanted.trim_start_matches("one of ")));
+        return format!("it is {}, but must be {}", quoted(found), quoted(wanted.trim_start_matches("one of ")));
     }
     if let Some((found, known)) = split("unknown field ") {
         let known = known.trim_start_matches("one of ");
@@ -99,15 +99,15 @@ mod tests {
         for (message, words) in [
             (
                 "invalid type: string \"256\", expected u64",
-                "it is \"256\", and has to be a whole number from 0 on, without quotes",
+                "it is \"256\", but must be a whole number from 0 on, without quotes",
             ),
             (
                 "invalid value: integer `-1`, expected u16",
-                "it is -1, and has to be a whole number from 0 to 65535, without quotes",
+                "it is -1, but must be a whole number from 0 to 65535, without quotes",
             ),
-            ("invalid type: integer `5`, expected a boolean", "it is 5, and has to be true or false, without quotes"),
-            ("invalid type: sequence, expected a string", "it is a list, and has to be a text in quotes"),
-            ("unknown variant `x`, expected `a` or `b`", "it is \"x\", and has to be \"a\" or \"b\""),
+            ("invalid type: integer `5`, expected a boolean", "it is 5, but must be true or false, without quotes"),
+            ("invalid type: sequence, expected a string", "it is a list, but must be a text in quotes"),
+            ("unknown variant `x`, expected `a` or `b`", "it is \"x\", but must be \"a\" or \"b\""),
             ("5 has no unit; write \"5s\"", "5 has no unit; write \"5s\""),
         ] {
             assert_eq!(in_words(message, SourceFormat::Toml), words);
@@ -123,8 +123,8 @@ mod tests {
             ("unknown field `x`, expected one of `a`, `b`, `c`", "unknown key \"x\"; expected \"a\", \"b\", \"c\""),
             ("unknown field `x`, expected `a`", "unknown key \"x\"; expected \"a\""),
             ("unknown field `x`, there are no fields", "unknown key \"x\"; expected no keys"),
-            ("invalid type: map, expected a string", "it is an object, and has to be a text in quotes"),
-            ("invalid type: null, expected struct Body", "it is null, and has to be an object"),
+            ("invalid type: map, expected a string", "it is an object, but must be a text in quotes"),
+            ("invalid type: null, expected struct Body", "it is null, but must be an object"),
         ] {
             assert_eq!(in_words(message, SourceFormat::Json), words);
         }

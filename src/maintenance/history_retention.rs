@@ -32,7 +32,7 @@ pub async fn run(ports: Ports, past: Arc<dyn RetentionScan>, keep: Duration) {
     let round = async || {
         let count = round(&ports, &*past, keep, &mut at).await?;
         if count > 0 {
-            tracing::info!(count, "PDUs that are old were forgotten");
+            tracing::info!(count, "history retention removed old PDUs");
         }
         Ok(())
     };

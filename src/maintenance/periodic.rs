@@ -25,7 +25,7 @@ pub async fn run(what: &'static str, every: Duration, mut round: impl AsyncFnMut
         rounds.tick().await;
         match round().await {
             Ok(()) => {}
-            Err(RoundError::Archive(error)) => tracing::warn!(what, %error, "the rest is left for the next round"),
+            Err(RoundError::Archive(error)) => tracing::warn!(what, %error, "the rest is left for the next run"),
             Err(RoundError::Journal(_)) => return,
         }
     }

@@ -20,7 +20,7 @@ pub(super) fn unreadable_body(error: &Error, body_max: usize) -> ApiError {
         Some(PayloadError::Overflow) => ApiError::new(
             StatusCode::PAYLOAD_TOO_LARGE,
             "TOO_LARGE",
-            format!("the body is larger than messenger.body_max allows ({})", CountedNoun(body_max as u64, "byte")),
+            format!("the body exceeds messenger.body_max ({})", CountedNoun(body_max as u64, "byte")),
         ),
         _ => ApiError::bad_request("BAD_BODY", format!("the body cannot be read: {error}")),
     }

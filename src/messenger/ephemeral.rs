@@ -122,7 +122,7 @@ impl EphemeralBody {
     fn check(&self, server: &ServerName, limits: &PeerLimits) -> Result<(), ApiError> {
         let (size, max) = (self.update_json.len(), limits.batch_bytes);
         if size as u64 > max {
-            let words = format!("the update has {size} bytes, batch_bytes of {server} is {max}");
+            let words = format!("the update has {size} bytes; the limit batch_bytes of {server} is {max}");
             return Err(ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "TOO_LARGE", words));
         }
         Ok(())
@@ -159,17 +159,20 @@ fn address(to: Option<&RawValue>, context: Option<&RawValue>) -> Result<Ephemera
             let context = text.parse().map_err(|error| bad("BAD_CONTEXT", format!("\"context\": {error}")))?;
             Ok(EphemeralTarget::Context(context))
         }
-        _ => Err(bad("BAD_TO", "exactly one of \"to\" and \"context\" says whom it is for")),
+        _ => Err(bad("BAD_TO", "give either \"to\" or \"context\", not both")),
     }
 }
 
 fn kind(members: &[(String, &RawValue)]) -> Result<String, ApiError> {
     let mut kinds = members.iter().filter(|(name, _)| name == "update");
     let (Some((_, kind)), None) = (kinds.next(), kinds.next()) else {
-        return Err(bad("BAD_UPDATE", "\"update\" in the update, its type, is missing or given twice"));
+        return Err(bad("BAD_UPDATE", "the type of the update (\"update\" in it) is missing or given twice"));
     };
     serde_json::from_str(kind.get()).map_err(|error| {
-        bad("BAD_UPDATE", format!("\"update\" in the update, its type, is not a string: {}", json_error::words(&error)))
+        bad(
+            "BAD_UPDATE",
+            format!("the type of the update (\"update\" in it) is not a string: {}", json_error::words(&error)),
+        )
     })
 }
 

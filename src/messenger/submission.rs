@@ -26,7 +26,7 @@ pub(super) async fn turns(api: &MessengerApi, ids: Vec<SubmissionId>) -> Result<
 
 /// Returns the error for an id of another submission.
 pub(super) fn id_in_use_error(id: &SubmissionId) -> ApiError {
-    ApiError::new(StatusCode::CONFLICT, "ID_IN_USE", format!("{id} is the id of another submission"))
+    ApiError::new(StatusCode::CONFLICT, "ID_IN_USE", format!("{id} was used for another submission"))
 }
 
 /// Returns the digest that identifies a submission.

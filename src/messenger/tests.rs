@@ -328,7 +328,7 @@ async fn trailing_slash_is_ignored() {
 #[actix_web::test]
 async fn oversized_body_or_id_is_refused() {
     let long = r#"{"to":["blue"],"strong":[{"a":"....................................."}]}"#;
-    let expected = r#"{"error":"the body is larger than messenger.body_max allows (64 bytes)","code":"TOO_LARGE"}"#;
+    let expected = r#"{"error":"the body exceeds messenger.body_max (64 bytes)","code":"TOO_LARGE"}"#;
     assert_eq!(call(Method::PUT, "/v1/updates/a", long).await, (413, expected.into()));
     let (status, body) = call(Method::PUT, "/v1/updates/a%20b", "{}").await;
     assert!(status == 422 && body.contains("BAD_ID"), "{body}");

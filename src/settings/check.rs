@@ -106,7 +106,7 @@ impl SettingsCheck<'_> {
     /// Checks that each of these numbers of a section is 1 or more.
     pub(super) fn at_least_one(&mut self, section: &[&str], numbers: &[(&str, u64)]) {
         for (name, _) in numbers.iter().filter(|(_, number)| *number == 0) {
-            self.invalid(&[section, &[*name]].concat(), "nothing would get through; it has to be more than 0");
+            self.invalid(&[section, &[*name]].concat(), "it must be more than 0, because 0 lets nothing through");
         }
     }
 

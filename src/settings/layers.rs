@@ -139,7 +139,7 @@ impl FileText<'_> {
             if let Some(fault) = refused {
                 refuse(path, place, fault, found);
             } else if values.contains_key(&name) {
-                refuse(path, place, ProblemKind::Invalid("the same name stands twice in this file".into()), found);
+                refuse(path, place, ProblemKind::Invalid("this file has the same key twice".into()), found);
             } else if let Some(value) = self.value(path, value, place, found) {
                 values.insert(name, value);
             }

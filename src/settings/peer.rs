@@ -62,7 +62,7 @@ pub(super) fn peer(
     let limits = shared(&mut alike.limits, resolved.limits(check));
     let name = resolved.server.clone()?;
     if Some(&name) == own {
-        check.invalid(&["peers", "server", name.as_str()], "this is our own name; a server is no peer of itself");
+        check.invalid(&["peers", "server", name.as_str()], "this is our own name; a server cannot be its own peer");
     }
     let auth = auth(&resolved, check);
     let addresses = addresses(&resolved, &name, check);
@@ -104,8 +104,8 @@ fn auth(resolved: &ResolvedPeer, check: &mut SettingsCheck<'_>) -> Option<PeerAu
     let section = &resolved.section;
     let Some(crate::settings::sections::peer::AuthKind::Network) = section.auth else {
         // A weaker authentication is never assumed.
-        let why = "it has to be set to how the peer proves who it is; in this version that is auth = \"network\", for private \
-                   links, with the ranges it calls from in allow_from";
+        let why = "it must be set; this version has auth = \"network\", for private links, with the address ranges of \
+            the peer in allow_from";
         check.invalid(&resolved.key("auth"), why);
         return None;
     };
@@ -113,13 +113,19 @@ fn auth(resolved: &ResolvedPeer, check: &mut SettingsCheck<'_>) -> Option<PeerAu
     for AddressRange(net) in &section.allow_from {
         match net {
             IpNet::V6(v6) if v6.network().to_ipv4_mapped().is_some() => {
-                check.invalid(&resolved.key("allow_from"), format!("{net} is an IPv4 range; write it as one"));
+                check.invalid(
+                    &resolved.key("allow_from"),
+                    format!(
+                        "{net} is an IPv4 range in IPv6 form; write it as \
+                    IPv4"
+                    ),
+                );
             }
             net => allow_from.push(net.trunc()),
         }
     }
     if section.allow_from.is_empty() {
-        let why = "auth = \"network\" believes nobody without it; list the ranges the peer calls from";
+        let why = "auth = \"network\" requires it; list the address ranges of the peer";
         check.invalid(&resolved.key("allow_from"), why);
     }
     allow_from.shrink_to_fit();
@@ -135,7 +141,7 @@ fn addresses(resolved: &ResolvedPeer, name: &ServerName, check: &mut SettingsChe
             Ok(address) if address.is_loopback() || section.insecure => addresses.push(address),
             Ok(_) => check.invalid(
                 &key,
-                format!("\"{text}\" leaves the machine in plain text; set insecure = true if the link is private"),
+                format!("\"{text}\" is plain HTTP beyond this machine; set insecure = true if the link is private"),
             ),
             Err(BadAddress::Tls) => {
                 let instead = "on a private link use http:// with insecure = true";
@@ -148,7 +154,7 @@ fn addresses(resolved: &ResolvedPeer, name: &ServerName, check: &mut SettingsChe
         let by_name = format!("http://{name}").parse::<PeerAddress>().ok();
         match by_name.filter(|address| address.ip().is_some() && address.is_loopback()) {
             Some(address) => addresses.push(address),
-            None => check.invalid(&key, "a peer needs an address; names are not looked up in this version"),
+            None => check.invalid(&key, "a peer needs an address, because this version does not look up names"),
         }
     }
     addresses.shrink_to_fit();

@@ -58,7 +58,10 @@ impl PeerTable {
         let mut shared = SharedRanges::default();
         for name in tables.listed() {
             if let Some(pattern) = peers.denied_by(name) {
-                let why = format!("federation.deny holds \"{pattern}\": it is no peer; take it out of one of the two");
+                let why = format!(
+                    "federation.deny contains \"{pattern}\", which denies this peer; remove it from one \
+                    of the two"
+                );
                 check.note(&["peers", "server", name.as_str()], why);
             }
             if let Some(peer) = peer::peer(tables.resolve(Some(name)), own, &mut alike, check) {
@@ -73,11 +76,12 @@ impl PeerTable {
         }
         shared.check(check);
         for pattern in tables.idle_patterns() {
-            let why = "no listed peer has a name like this, so that it changes nothing";
+            let why = "no listed peer matches it, so it has no effect";
             check.note(&["peers", "pattern", pattern.as_str()], why);
         }
         if peers.order.is_empty() {
-            let why = "there is no peer: nothing is sent to anybody and nobody is let in; list each under [peers.server.\"NAME\"]";
+            let why = "there is no peer, so nothing is sent and every request is rejected; list each peer under \
+                [peers.server.\"NAME\"]";
             check.note(&["peers", "server"], why);
         }
         peers

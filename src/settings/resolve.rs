@@ -189,7 +189,7 @@ impl ResolvedPeer {
             ("failures_to_suspend", limits.failures_to_suspend.into()),
         ];
         for (key, _) in none_gets_through.iter().filter(|(_, number)| *number == 0) {
-            check.invalid(&self.key(key), "nothing would get through; it has to be more than 0");
+            check.invalid(&self.key(key), "it must be more than 0, because 0 lets nothing through");
         }
         let never_waits = [
             ("wait_max", limits.wait_max),
@@ -201,7 +201,7 @@ impl ResolvedPeer {
             ("restarts_period", limits.restarts.period),
         ];
         for (key, _) in never_waits.iter().filter(|(_, duration)| duration.is_zero()) {
-            check.invalid(&self.key(key), "it has to be longer than 0s");
+            check.invalid(&self.key(key), "it must be longer than 0s");
         }
         if !(0.0..=1.0).contains(&limits.backoff.jitter) {
             check.invalid(&self.key("jitter"), format!("{} is not between 0 and 1", limits.backoff.jitter));
@@ -210,7 +210,7 @@ impl ResolvedPeer {
             check.invalid(&self.key("expect_seq"), "numbers begin at 1");
         }
         if limits.expect_seq.is_some_and(|seq| seq >= Seq::LIMIT) {
-            check.invalid(&self.key("expect_seq"), format!("numbers stay below {}", Seq::LIMIT));
+            check.invalid(&self.key("expect_seq"), format!("numbers must be below {}", Seq::LIMIT));
         }
         self.in_order(check, ("backoff_min", limits.backoff.min), ("backoff_max", limits.backoff.max));
         let deadlines = limits.deadlines;

@@ -48,15 +48,17 @@ impl SharedRanges {
                     PeerProfile::Actor2016 => check.invalid(
                         &key,
                         format!(
-                            "{net} is also that of {other}, and a server of profile \"actor-2016\" does not say its name: it could not \
-                             be told from {other}, and nothing it sends would be taken; give each of them a range of its own"
+                            "{net} is also a range of {other}: everything that this peer sends would be rejected, \
+                             because servers of profile \"actor-2016\" do not send their name; give each of the two \
+                             a range of its own"
                         ),
                     ),
                     PeerProfile::Synapse2014 => check.note(
                         &key,
                         format!(
-                            "{net} is also that of {other}, and a server of profile \"synapse-2014\" says its name in transactions \
-                             alone: what it asks for by GET would be refused; give each of them a range of its own"
+                            "{net} is also a range of {other}: GET requests of this peer would be rejected, because \
+                             servers of profile \"synapse-2014\" send their name in transactions only; give each of \
+                             the two a range of its own"
                         ),
                     ),
                 }

@@ -77,7 +77,7 @@ mod tests {
         let mut table = TextTable::new([("CONTEXT", Left), ("HEADS", Right)]);
         table.row(vec!["\u{6771}\u{4eac}".to_owned(), "1".to_owned()]);
         table.row(vec!["a\u{1b}b".to_owned(), "20".to_owned()]);
-        assert_eq!(table.text(), "CONTEXT    HEADS\n\u{6771}\u{4eac}           1\na\\u001bb      20\n");
+        assert_eq!(table.text(), "CONTEXT   HEADS\n\u{6771}\u{4eac}          1\na\\u001bb     20\n");
     }
 
     #[test]

@@ -107,10 +107,10 @@ fn resource(paths: Vec<String>) -> Resource {
 
 /// Answers unknown paths. The caller must be authenticated here too, because strangers must not learn which paths exist.
 async fn unknown_path(_: VerifiedCaller) -> Result<HttpResponse, ApiError> {
-    Err(ApiError::not_found("NOT_FOUND", "there is nothing at this path"))
+    Err(ApiError::not_found("NOT_FOUND", "no such endpoint"))
 }
 
 async fn unknown_method(_: VerifiedCaller) -> Result<HttpResponse, ApiError> {
-    let words = "this path does not take this method";
+    let words = "method not allowed";
     Err(ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "METHOD_NOT_ALLOWED", words))
 }

@@ -29,7 +29,7 @@ async fn repeated_update_submission_answers_alike() {
     let anew = r#"{"strong":[ {"n":1e2}, {"m": 1208925819614629174706177} ], "to":["blue","green"]}"#;
     assert_eq!(rig.call(Method::PUT, "/v1/updates/m-1", anew).await, accepted, "written anew");
     let other = r#"{"to":["blue","green"],"strong":[{"n":1e2},{"m":1208925819614629174706176}]}"#;
-    let in_use = (409, r#"{"error":"m-1 is the id of another submission","code":"ID_IN_USE"}"#.to_owned());
+    let in_use = (409, r#"{"error":"m-1 was used for another submission","code":"ID_IN_USE"}"#.to_owned());
     assert_eq!(rig.call(Method::PUT, "/v1/updates/m-1", other).await, in_use, "another digit");
     let fewer = r#"{"to":["blue"],"strong":[{"n":1e2},{"m":1208925819614629174706177}]}"#;
     assert_eq!(rig.call(Method::PUT, "/v1/updates/m-1", fewer).await, in_use, "other recipients");

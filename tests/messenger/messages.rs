@@ -35,7 +35,7 @@ async fn repeated_message_answers_alike() {
     let batch = format!(r#"{{"messages":[{{"id":"m-1",{}]}}"#, &HELLO[1..]);
     let again = format!(r#"{{"messages":[{{"id":"m-1","status":202,{}]}}"#, &accepted.1[12..]);
     assert_eq!(rig.call(Method::POST, "/v1/messages", batch).await, (200, again), "in a batch");
-    let in_use = (409, r#"{"error":"m-1 is the id of another submission","code":"ID_IN_USE"}"#.to_owned());
+    let in_use = (409, r#"{"error":"m-1 was used for another submission","code":"ID_IN_USE"}"#.to_owned());
     for other in [HELLO.replace("176", "177"), HELLO.replace("\"c\"", "\"d\""), HELLO.replace("m.text", "m.image")] {
         assert_eq!(rig.call(Method::PUT, "/v1/messages/m-1", other).await, in_use);
     }

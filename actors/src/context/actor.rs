@@ -256,7 +256,7 @@ impl ContextActor {
                 }
             }
             Err(error) => {
-                tracing::error!(context = %self.context, %error, "the context cannot be loaded; it is tried again");
+                tracing::error!(context = %self.context, %error, "the context cannot be loaded; retrying");
                 self.crash(ctx);
             }
         }
@@ -287,7 +287,8 @@ impl ContextActor {
         match self.ports.archive.contexts.look_up(&self.context, &arriving, &parents) {
             Ok(known) => Some(known),
             Err(error) => {
-                tracing::error!(context = %self.context, %error, "the context cannot look up what it was given; it restarts");
+                tracing::error!(context = %self.context, %error, "the context cannot read what its step needs; it \
+                    restarts");
                 self.crash(ctx);
                 None
             }

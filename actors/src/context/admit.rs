@@ -121,7 +121,7 @@ impl ContextMachine {
         // The name alone of such a PDU would stand in the way of its origin's copy, so only its origin may state it.
         if !pdu.is_for(&self.us) && (self.is_new() || *way.from != reference.origin) {
             step.released.push(reference.clone());
-            let words = format!("{reference} is for other servers only; only its origin may name it to this one");
+            let words = format!("{reference} is for other servers only; only its origin may send it here");
             return Err(refused(PduVerdict::NOT_FOR_US, words));
         }
         let for_state = way.verified.is_none() && self.wanted.is_for_state(reference);
@@ -164,7 +164,13 @@ impl ContextMachine {
     fn check_structure(&self, pdu: &Pdu, known: &HashMap<PduRef, PduStatus>) -> Result<(), PduVerdict> {
         let reference = &pdu.reference;
         if reference.origin == self.us {
-            return Err(refused("OWN_ORIGIN_UNKNOWN", format!("{reference} bears our name, and we do not know it")));
+            return Err(refused(
+                "OWN_ORIGIN_UNKNOWN",
+                format!(
+                    "{reference} names us as its origin, but we did not send \
+                it"
+                ),
+            ));
         }
         if pdu.prev.contains(reference) {
             return Err(refused("SELF_PARENT", format!("{reference} names itself as a parent")));
@@ -189,7 +195,7 @@ impl ContextMachine {
         let Some(slot) = &pdu.state else { return Ok(()) };
         let Some(prev) = &slot.prev else { return Ok(()) };
         if *prev == pdu.reference {
-            return Err(refused("SELF_STATE", format!("{prev} says that it replaces itself")));
+            return Err(refused("SELF_STATE", format!("{prev} names itself as its prev_state")));
         }
         let key = (pdu.kind.clone(), slot.key.clone());
         let is_sound = match self.parent(prev, known) {
@@ -200,7 +206,7 @@ impl ContextMachine {
                 None => true,
             },
         };
-        let words = || format!("it says that it replaces {prev}, which is of another key or context");
+        let words = || format!("its prev_state {prev} belongs to another key or context");
         if is_sound { Ok(()) } else { Err(refused("FOREIGN_STATE", words())) }
     }
 
@@ -244,7 +250,8 @@ impl ContextMachine {
         let participants = &self.record.participants;
         if !(asked_for || self.limits.open || way.from == origin || participants.contains(way.from)) {
             let (from, context) = (way.from, &pdu.context);
-            let words = format!("{from} does not take part in {context}, and so may not hand over what {origin} said");
+            let words =
+                format!("{from} is not a participant of {context}, so PDUs of {origin} are not accepted from it");
             return Err(refused(PduVerdict::SENDER_NOT_A_PARTICIPANT, words));
         }
         if self.limits.open && !participants.contains(origin) && participants.len() < max {
@@ -286,8 +293,8 @@ impl ContextMachine {
             let context = &pdu.context;
             let max = self.limits.participants_max;
             let reason = format!(
-                "{origin} does not take part in {context}; add it to the context's servers \
-                 (at most {max}, contexts.participants_max), or leave {origin}/{id} in quarantine"
+                "{origin} is not a participant of {context}; add it to the context's servers (at most {max}, \
+                 contexts.participants_max), or leave {origin}/{id} in quarantine"
             );
             let (origin, id) = (Some(origin.to_string()), Some(id.to_string()));
             let what = ParkedWhat::Pdu { origin, id, context: Some(context.clone()) };

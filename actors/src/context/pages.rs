@@ -78,7 +78,8 @@ impl Handler<QuarantinePage> for ContextActor {
         self.enter(ctx, ContextEvent::TakenBack);
         let messages = std::mem::take(&mut self.taken_back);
         if messages > 0 {
-            tracing::info!(context = %self.context, messages, "what lay in quarantine is judged anew: its senders take part now");
+            tracing::info!(context = %self.context, messages, "quarantined PDUs are checked again, because their \
+                senders are participants now");
         }
     }
 }

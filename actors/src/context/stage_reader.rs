@@ -54,7 +54,7 @@ impl ContextMachine {
     fn tell_refused(&mut self, step: &mut ContextStep<'_>, from: &ServerName, reason: &str) {
         let told = &mut self.stage.told_servers;
         if told.len() < TOLD_SERVERS_MAX && told.insert(from.clone()) {
-            let text = format!("{from} handed over PDUs that are refused and not kept; the first one: {reason}");
+            let text = format!("PDUs from {from} were refused and not kept; the first one: {reason}");
             step.changes.push(Change::FeedAppended(FeedItem::Notice { text, server: Some(from.clone()) }));
         }
     }

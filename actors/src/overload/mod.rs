@@ -126,10 +126,11 @@ impl OverloadMonitor {
         let was = std::mem::replace(&mut *told, now);
         let OverloadLimits { feed_low, min_free, .. } = self.limits;
         if was.free.is_some() && now.free.is_none() {
-            tracing::info!(min_free = %ByteSize(min_free), "the disk has room again (store.min_free); all is taken as before");
+            tracing::info!(min_free = %ByteSize(min_free), "free space exceeds store.min_free again; requests are \
+                accepted");
         }
         if was.unread.is_some() && now.unread.is_none() {
-            tracing::info!(feed_low, "the messenger has caught up (feed.low_water); peers are served as before");
+            tracing::info!(feed_low, "the messenger has caught up (feed.low_water); items of peers are accepted");
         }
         let news = Congestion {
             unread: now.unread.filter(|_| was.unread.is_none()),
@@ -144,7 +145,7 @@ impl OverloadMonitor {
         let feed = now.unread.map(|unread| {
             let words = format!(
                 "{} {} not acknowledged, and {HIGH_WATER} is {feed_high}: peers are told to wait until fewer than \
-                 feed.low_water ({feed_low}) are left; read and acknowledge them",
+                 feed.low_water ({feed_low}) are left; read and acknowledge the events",
                 CountedNoun(unread, "event"),
                 if unread == 1 { "is" } else { "are" }
             );
@@ -152,8 +153,8 @@ impl OverloadMonitor {
         });
         let disk = now.free.map(|free| {
             let words = format!(
-                "{} ({free} bytes) are free on the disk of server.data_dir, and store.min_free is {} ({min_free} bytes): nothing is \
-                 taken until there is an eighth more than that; make room",
+                "the disk of server.data_dir has {} ({free} bytes) free, and store.min_free is {} ({min_free} bytes): \
+                 requests are rejected until free space exceeds store.min_free by 12.5 %; free some space",
                 ByteSize(free),
                 ByteSize(min_free)
             );

@@ -228,7 +228,7 @@ impl PeerActor {
                 let (archive, most) = (self.ports.archive.clone(), self.ports.roster.contexts().adopt_max);
                 spawn_detached(async move {
                     let pulled = asked.await.inspect_err(|failure| {
-                        tracing::debug!(peer = %server, after = pull.after, %failure, "the peer was asked in vain");
+                        tracing::debug!(peer = %server, after = pull.after, %failure, "a fetch from the peer failed");
                     });
                     drop(permit);
                     let pdus = pulled.iter().flat_map(|pulled| pulled.pdus.iter().flatten());
@@ -302,7 +302,7 @@ impl PeerActor {
             let asked = transport.fetch(&server, want.clone(), deadlines).await;
             drop(permit);
             let pdus = asked.inspect_err(|failure| {
-                tracing::debug!(peer = %server, %context, %failure, "the peer was asked in vain");
+                tracing::debug!(peer = %server, %context, %failure, "a fetch from the peer failed");
             });
             let pdus = pdus.map_err(|failure| failure.to_string());
             if let Ok(cause) = routes.peer(&cause, LookupPurpose::Deliver).await {
@@ -351,7 +351,7 @@ impl PeerActor {
         let load = match (loaded, verdict) {
             (Ok(load), _) => load,
             (Err(error), RestartDecision::Load(_)) => {
-                tracing::error!(peer = %self.server, %error, "the peer cannot be loaded; it is tried again");
+                tracing::error!(peer = %self.server, %error, "the peer cannot be loaded; retrying");
                 self.crashes.note(self.ports.clock.now(), self.limits.restarts);
                 return self.restart(ctx);
             }

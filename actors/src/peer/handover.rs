@@ -77,7 +77,7 @@ impl Handover {
         let max = self.ports.roster.contexts().stage_max;
         let read = self.ports.archive.contexts.stage(context, &self.from, references.to_vec()).await;
         let (count, staged) = read.map_err(|error| {
-            tracing::error!(peer = %self.from, %context, %error, "the stage cannot be read; the peer comes again");
+            tracing::error!(peer = %self.from, %context, %error, "the stage cannot be read; the peer is asked to retry");
             DispatchError::Late
         })?;
         Ok(PeerStage { count, max, staged })

@@ -70,8 +70,8 @@ impl Router {
         if !limits.listed {
             tracing::warn!(
                 peer = %server,
-                "the configuration does not list this server: what waits for it stays until peers.default.keep has passed, or until it \
-                 is listed again"
+                "the server is not a listed peer: its pending items stay until peers.default.keep has passed or it is \
+                 listed again"
             );
         }
         self.spawn_peer(ctx, server, &limits)
@@ -91,7 +91,7 @@ impl Router {
         }
         if need != LookupPurpose::Inspect {
             for (server, handle) in self.routes.evict_idle(self.ports.clock.now(), excess + most / SPARE) {
-                tracing::debug!(peer = %server, "the peer has nothing to do and leaves memory");
+                tracing::debug!(peer = %server, "the peer is idle and leaves memory");
                 self.peers_leaving.insert(server, StoppingActor::new(handle.downgrade()));
             }
         }
@@ -168,7 +168,7 @@ impl Handler<StartPeer> for Router {
             }
             PeerLookup::Nowhere => {
                 if let Err(refusal) = self.begin_work(ctx, &server) {
-                    tracing::warn!(peer = %server, %refusal, "there is work for a peer that cannot be started");
+                    tracing::warn!(peer = %server, %refusal, "a peer with pending work cannot be started");
                 }
             }
             PeerLookup::Leaving => {

@@ -56,7 +56,7 @@ pub(super) async fn act(
                 items(found)
             )))
         }
-        _ => Err(CommandFailure::Misused("a server and an id are needed, or --all-of NAME".to_owned())),
+        _ => Err(CommandFailure::Misused("give a server and an id, or --all-of NAME".to_owned())),
     }
 }
 
@@ -80,8 +80,8 @@ async fn one(gateway: &AdminClient, json: bool, name: &str, id: &str, verb: &str
 fn told(outcome: &str) -> &str {
     match outcome {
         "delivered" => "delivered to the messenger",
-        "held" => "taken; it waits for the messages it answers",
-        "known" => "it was here already; gone from quarantine",
+        "held" => "accepted; pending until its parents arrive",
+        "known" => "delivered before; removed from quarantine",
         "queued" => "queued again",
         other => other,
     }

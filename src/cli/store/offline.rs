@@ -66,9 +66,9 @@ impl<'a> VerifyReport<'a> {
     /// Returns a description of the file in one line.
     fn words(&self) -> String {
         if self.server.is_empty() {
-            return "it does not say whose it is".to_owned();
+            return "its server name is missing".to_owned();
         }
-        let taken = self.taken.as_ref().map(|taken| format!(", a backup of {taken}")).unwrap_or_default();
+        let taken = self.taken.as_ref().map(|taken| format!(", backup taken at {taken}")).unwrap_or_default();
         format!("{}, opened {}{taken}", self.server, format_times(self.epoch))
     }
 }
@@ -146,5 +146,5 @@ pub(super) fn restore(backup: &Path, to: Option<PathBuf>, json: bool, source: Co
         return report.json(FINE);
     }
     let (path, words) = (restored.path.display(), report.words());
-    print(&format!("{path} is restored: {words}\nstart the gateway; it tells its messenger and its peers\n"), FINE)
+    print(&format!("{path} is restored: {words}\nstart the gateway; it notifies its messenger and its peers\n"), FINE)
 }

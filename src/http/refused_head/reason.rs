@@ -19,7 +19,7 @@ pub(super) fn reason(mut heard: &[u8]) -> String {
             heard = rest;
         }
         if heard.starts_with(&[0x16, 0x03]) {
-            return "it is TLS, and this listener speaks plain HTTP".to_owned();
+            return "it is TLS, but this listener accepts plain HTTP".to_owned();
         }
         let mut headers = [EMPTY_HEADER; HEADERS_MAX];
         let mut request = Request::new(&mut headers);
@@ -45,10 +45,10 @@ fn broken(heard: &[u8], error: Error) -> String {
         }
         Error::TooManyHeaders => format!("it has more than {HEADERS_MAX} header lines"),
         Error::Version if first.split(|byte| *byte == b' ').count() == 3 => {
-            format!("its first line is {}, and HTTP/1.1 is spoken here", shown(first))
+            format!("its first line is {}; only HTTP/1.1 is accepted", shown(first))
         }
         Error::Version | Error::Token | Error::NewLine | Error::Status => {
-            format!("its first line is {}, and has to be METHOD TARGET HTTP/1.1", shown(first))
+            format!("its first line is {}; METHOD TARGET HTTP/1.1 is expected", shown(first))
         }
     }
 }
@@ -69,7 +69,7 @@ fn shown(line: &[u8]) -> String {
 fn body(request: &Request<'_, '_>) -> Result<usize, String> {
     let target = request.path.unwrap_or_default();
     if let Err(why) = target.parse::<Uri>() {
-        return Err(format!("its target {} is no path: {why}", shown(target.as_bytes())));
+        return Err(format!("its target {} is not a path: {why}", shown(target.as_bytes())));
     }
     let is_new = request.version == Some(1);
     let hosts = named(request.headers, "host").count();
@@ -89,15 +89,15 @@ fn body(request: &Request<'_, '_>) -> Result<usize, String> {
     }
     match (length, coding) {
         (Some(_), Some(_)) => Err("it has a Content-Length and a Transfer-Encoding".to_owned()),
-        (None, Some(_)) if !is_new => Err("it has a Transfer-Encoding, which HTTP/1.0 does not know".to_owned()),
+        (None, Some(_)) if !is_new => Err("it has a Transfer-Encoding, which HTTP/1.0 does not have".to_owned()),
         (None, Some(coding)) if !coding.trim_ascii().eq_ignore_ascii_case(b"chunked") => {
-            Err(format!("its Transfer-Encoding is {}; chunked is the only one here", shown(coding)))
+            Err(format!("its Transfer-Encoding is {}; only chunked is accepted", shown(coding)))
         }
         (None, None) if !is_new && request.method == Some("POST") => Err("it has no Content-Length header".to_owned()),
         (Some(length), None) => {
             let number = std::str::from_utf8(length).ok().map(str::trim).filter(|text| !text.starts_with('+'));
             let number = number.and_then(|text| text.parse().ok());
-            number.ok_or_else(|| format!("its Content-Length is {}, which is no number", shown(length)))
+            number.ok_or_else(|| format!("its Content-Length is {}, which is not a number", shown(length)))
         }
         // Where a body in chunks ends is not looked for: what follows it is told in general words.
         (None, Some(_)) => Ok(usize::MAX),
@@ -116,21 +116,18 @@ mod tests {
     #[test]
     fn each_refused_head_has_its_reason() {
         for (heard, why) in [
-            ("GARBAGE\r\n\r\n", "its first line is \"GARBAGE\", and has to be METHOD TARGET HTTP/1.1"),
-            (
-                "GET / x HTTP/1.1\r\n\r\n",
-                "its first line is \"GET / x HTTP/1.1\", and has to be METHOD TARGET HTTP/1.1",
-            ),
-            ("PRI * HTTP/2.0\r\n\r\n", "its first line is \"PRI * HTTP/2.0\", and HTTP/1.1 is spoken here"),
-            ("\u{16}\u{3}\u{1}", "it is TLS, and this listener speaks plain HTTP"),
+            ("GARBAGE\r\n\r\n", "its first line is \"GARBAGE\"; METHOD TARGET HTTP/1.1 is expected"),
+            ("GET / x HTTP/1.1\r\n\r\n", "its first line is \"GET / x HTTP/1.1\"; METHOD TARGET HTTP/1.1 is expected"),
+            ("PRI * HTTP/2.0\r\n\r\n", "its first line is \"PRI * HTTP/2.0\"; only HTTP/1.1 is accepted"),
+            ("\u{16}\u{3}\u{1}", "it is TLS, but this listener accepts plain HTTP"),
             ("GET / HTTP/1.1\r\n\r\n", "it has no Host header"),
             ("GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", "it has several Host headers"),
             ("GET / HTTP/1.1\r\nBad Header: x\r\n\r\n", "its header line \"Bad Header: x\" is not NAME: VALUE"),
             ("GET / HTTP/1.1\r\nHost: a\r\nx\r\n\r\n", "its header line \"x\" is not NAME: VALUE"),
-            ("GET http:// HTTP/1.1\r\nHost: a\r\n\r\n", "its target \"http://\" is no path: invalid format"),
+            ("GET http:// HTTP/1.1\r\nHost: a\r\n\r\n", "its target \"http://\" is not a path: invalid format"),
             (
                 "PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: x\r\n\r\n",
-                "its Content-Length is \"x\", which is no number",
+                "its Content-Length is \"x\", which is not a number",
             ),
             (
                 "PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 1\r\n\r\n",
@@ -142,12 +139,12 @@ mod tests {
             ),
             (
                 "PUT / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: frob\r\n\r\n",
-                "its Transfer-Encoding is \"frob\"; chunked is the only one here",
+                "its Transfer-Encoding is \"frob\"; only chunked is accepted",
             ),
             ("POST / HTTP/1.0\r\n\r\n", "it has no Content-Length header"),
             (
                 "GET / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n",
-                "it has a Transfer-Encoding, which HTTP/1.0 does not know",
+                "it has a Transfer-Encoding, which HTTP/1.0 does not have",
             ),
             // Sound ones before it are passed over, with their bodies.
             (

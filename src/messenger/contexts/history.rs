@@ -43,7 +43,7 @@ pub(crate) async fn get(
     let bad = |words: String| ApiError::bad_request("BAD_QUERY", words);
     let HistoryQuery { before, limit } = query::read(request.query_string())?;
     let limit = match limit.unwrap_or(LIMIT_DEFAULT) {
-        0 => return Err(bad("limit is at least 1".to_owned())),
+        0 => return Err(bad("limit must be at least 1".to_owned())),
         limit => limit.min(LIMIT_MAX),
     };
     api.gateway.record(&context)?;

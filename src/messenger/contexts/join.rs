@@ -42,13 +42,11 @@ pub(crate) async fn post(
     })?;
     let via: ServerName = via.parse().map_err(|why| ApiError::unprocessable("BAD_SERVER", format!("via: {why}")))?;
     if via == api.us {
-        return Err(ApiError::unprocessable(
-            "BAD_SERVER",
-            "a conversation is fetched from another server than this one",
-        ));
+        return Err(ApiError::unprocessable("BAD_SERVER", "\"via\" must be another server than this one"));
     }
     if backfill > BACKFILL_MAX {
-        let words = format!("backfill is at most {BACKFILL_MAX}; read further back by .../history, page by page");
+        let words =
+            format!("backfill is at most {BACKFILL_MAX}; read older history with GET .../history, page by page");
         return Err(ApiError::unprocessable("BAD_BACKFILL", words));
     }
     api.gateway.join(&context, via.clone(), backfill).await?;

@@ -48,10 +48,10 @@ pub(crate) async fn get(
     let after: Option<StateKey> = match (after_type, after_key) {
         (Some(kind), Some(key)) => Some((kind.into(), key)),
         (None, None) => None,
-        _ => return Err(bad("after_type and after_key come together or not at all".to_owned())),
+        _ => return Err(bad("after_type and after_key must be given together".to_owned())),
     };
     let limit = match limit.unwrap_or(LIMIT_DEFAULT) {
-        0 => return Err(bad("limit is at least 1".to_owned())),
+        0 => return Err(bad("limit must be at least 1".to_owned())),
         limit => limit.min(LIMIT_MAX),
     };
     api.gateway.record(&context)?;

@@ -50,7 +50,7 @@ pub(crate) async fn get(api: web::Data<MessengerApi>, request: HttpRequest) -> R
 
 fn too_many(max: usize) -> ApiError {
     let words =
-        format!("messenger.reads_max is reached ({max}): so many reads wait for an event; read without wait, or again");
+        format!("messenger.reads_max is reached ({max}): so many reads wait for an event; retry, or read without wait");
     ApiError::new(StatusCode::TOO_MANY_REQUESTS, "TOO_MANY_READS", words).retry_after(RETRY_AFTER_DEFAULT)
 }
 
@@ -85,7 +85,7 @@ impl EventsRequest {
         let after = query.after.map(|text| number("after", &text)).transpose()?.map(Position);
         let limit = query.limit.map_or(Ok(LIMIT_DEFAULT), |text| number("limit", &text))?.min(LIMIT_MAX);
         if limit == 0 {
-            return Err(bad("limit is at least 1".into()));
+            return Err(bad("limit must be at least 1".into()));
         }
         let wait = query.wait.map_or(Ok(0), |text| number("wait", &text))?.min(WAIT_MAX);
         Ok(Self { after, limit: limit as u32, wait: Duration::from_secs(wait) })

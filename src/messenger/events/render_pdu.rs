@@ -64,7 +64,7 @@ impl<'a> PduEvent<'a> {
     /// Splits the text of a PDU.
     pub(crate) fn new(fed: &'a FeedPdu) -> Result<Self, ArchiveError> {
         let parts = PduParts::read(&fed.bytes).map_err(|error| {
-            ArchiveError(format!("the text of {} is no PDU: {}", fed.reference, json_error::words(&error)))
+            ArchiveError(format!("the stored text of {} is not a PDU: {}", fed.reference, json_error::words(&error)))
         })?;
         Ok(Self { fed, parts })
     }
@@ -246,6 +246,6 @@ mod tests {
     #[test]
     fn non_pdu_text_is_reported() {
         let broken = written(&fed("[]", FeedFlags::default())).expect_err("no object");
-        assert!(broken.0.starts_with("the text of blue/p1 is no PDU"), "{broken}");
+        assert!(broken.0.starts_with("the stored text of blue/p1 is not a PDU"), "{broken}");
     }
 }

@@ -115,7 +115,7 @@ impl MessageBody {
         let content = given.content.ok_or_else(|| bad("BAD_CONTENT", "\"content\" is missing"))?;
         check_nesting("content", content)?;
         if content.get() == "null" {
-            return Err(bad("BAD_CONTENT", "\"content\" is null, which in a PDU means that there is none"));
+            return Err(bad("BAD_CONTENT", "\"content\" is null, which a PDU treats as missing"));
         }
         let content = slice(content);
         let extra = given.extra.map_or(Ok(vec![]), |extra| extra_keys(extra, slice))?;
@@ -143,7 +143,7 @@ impl MessageBody {
             Some(to) => {
                 let others: Vec<_> = to.iter().filter(|server| *server != us).collect();
                 if others.is_empty() {
-                    return Err(bad("BAD_TO", "\"to\" names nobody but this server itself"));
+                    return Err(bad("BAD_TO", "\"to\" names only this server"));
                 }
                 for server in &others {
                     self.check_named(server, participants, roster)?;
@@ -154,7 +154,7 @@ impl MessageBody {
         match smallest {
             Some((max, server)) if self.size + ENVELOPE_BYTES > max => {
                 let words = format!(
-                    "the message has {} bytes, and with {ENVELOPE_BYTES} for its envelope it exceeds batch_bytes of \
+                    "the message has {} bytes; with {ENVELOPE_BYTES} bytes for its envelope it exceeds batch_bytes of \
                      {server} ({max})",
                     self.size
                 );
@@ -250,7 +250,7 @@ fn state(key: Option<&RawValue>, power_level: Option<&RawValue>) -> Result<Optio
             Ok(Some((key, power.unwrap_or(0))))
         }
         (None, None) => Ok(None),
-        (None, Some(_)) => Err(bad("BAD_POWER_LEVEL", "\"power_level\" is of state, and there is no \"state_key\"")),
+        (None, Some(_)) => Err(bad("BAD_POWER_LEVEL", "\"power_level\" requires \"state_key\"")),
     }
 }
 
@@ -271,13 +271,10 @@ fn extra_keys(given: &RawValue, slice: impl Fn(&RawValue) -> Bytes) -> Result<Ve
     for (name, value) in &members {
         check_nesting(name, value)?;
         if value.get() == "null" {
-            return Err(bad(
-                "BAD_EXTRA",
-                format!("{name:?} in \"extra\" is null, which in a PDU means that there is none"),
-            ));
+            return Err(bad("BAD_EXTRA", format!("{name:?} in \"extra\" is null, which a PDU treats as missing")));
         }
         if RESERVED.contains(&name.as_str()) {
-            return Err(bad("BAD_EXTRA", format!("{name:?} in \"extra\" is one of a PDU's own keys")));
+            return Err(bad("BAD_EXTRA", format!("{name:?} in \"extra\" is reserved, because every PDU has this key")));
         }
         if !seen.insert(name.as_str()) {
             return Err(bad("BAD_EXTRA", format!("{name:?} is given twice in \"extra\"")));
@@ -452,8 +449,7 @@ mod tests {
         assert_eq!(checked(&["blue", "green"], &body("")), Ok(()), "as large as may be");
         assert_eq!(
             checked(&["blue", "green", "grey"], &body(extra)),
-            Err("413 TOO_LARGE the message has 28 bytes, and with 1024 for its envelope it exceeds batch_bytes of green \
-                 (1050)"
+            Err("413 TOO_LARGE the message has 28 bytes; with 1024 bytes for its envelope it exceeds batch_bytes of green (1050)"
                 .into())
         );
         assert_eq!(checked(&["blue", "grey"], &body(extra)), Ok(()), "one that is no peer gets nothing");
@@ -466,7 +462,7 @@ mod tests {
         let to = |to| checked(&["blue", "grey"], &format!(r#"{{"context":"c","type":"t","content":1,"to":[{to}]}}"#));
         assert_eq!(to(r#""blue""#), Ok(()));
         assert_eq!(to(r#""blue","red""#), Ok(()), "we always take part");
-        assert_eq!(to(r#""red""#), Err("422 BAD_TO \"to\" names nobody but this server itself".into()));
+        assert_eq!(to(r#""red""#), Err("422 BAD_TO \"to\" names only this server".into()));
         assert_eq!(to(r#""blue","green""#), Err("422 NOT_A_PARTICIPANT green does not take part in c".into()));
         assert_eq!(to(r#""grey""#), Err("422 NOT_A_PEER grey is not a peer of this server".into()));
     }

@@ -62,7 +62,7 @@ pub(crate) async fn get(api: web::Data<MessengerApi>, path: web::Path<String>) -
 
 /// Returns the trace of the submission with this id.
 pub(crate) async fn answer(gateway: &Gateway, id: &str) -> Result<HttpResponse, ApiError> {
-    let unknown = || ApiError::not_found("UNKNOWN_ID", format!("nothing is known of {id:?}"));
+    let unknown = || ApiError::not_found("UNKNOWN_ID", format!("there is no submission {id:?}"));
     let id: SubmissionId = id.parse().map_err(|_| unknown())?;
     let ports = gateway.ports();
     let archive = &ports.archive;

@@ -65,13 +65,12 @@ impl UpdatesBody {
                 ApiError::unprocessable("NOT_A_PEER", format!("{server} is not a peer of this server"))
             })?;
             if limits.speech == DialectKind::Transactions {
-                let words =
-                    format!("{server} is spoken to in the transactions dialect, which has no updates: use messages");
+                let words = format!("{server} uses the transactions dialect, which has no updates; use /v1/messages");
                 return Err(ApiError::unprocessable("DIALECT", words));
             }
             if size > limits.batch_bytes {
                 let max = limits.batch_bytes;
-                let words = format!("update {place} has {size} bytes, batch_bytes of {server} is {max}");
+                let words = format!("update {place} has {size} bytes; the limit batch_bytes of {server} is {max}");
                 return Err(ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "TOO_LARGE", words));
             }
         }
@@ -117,7 +116,7 @@ fn updates(body: &Bytes, given: Option<&RawValue>) -> Result<Vec<Bytes>, ApiErro
         return Err(ApiError::unprocessable("NESTS_TOO_DEEP", words));
     }
     if let Some(place) = first.iter().position(|text| is_pdu(text)) {
-        let words = format!("update {place} is \"pdu\", the form in which gateways carry messages; use /v1/messages");
+        let words = format!("update {place} has the type \"pdu\", which is reserved for messages; use /v1/messages");
         return Err(ApiError::unprocessable("RESERVED", words));
     }
     Ok(first.iter().map(|text| body.slice_ref(text.get().as_bytes())).collect())
@@ -255,7 +254,8 @@ mod tests {
         assert_eq!(check(r#"{"to":["blue","green"],"strong":[{"a":12}]}"#), Ok(()), "as large as may be");
         assert_eq!(
             check(r#"{"to":["blue","green"],"strong":[{},{"a":123}]}"#),
-            Err(r#"413 {"error":"update 1 has 9 bytes, batch_bytes of green is 8","code":"TOO_LARGE"}"#.into())
+            Err(r#"413 {"error":"update 1 has 9 bytes; the limit batch_bytes of green is 8","code":"TOO_LARGE"}"#
+                .into())
         );
         assert_eq!(
             check(r#"{"to":["blue","grey"],"strong":[{}]}"#),
@@ -264,7 +264,7 @@ mod tests {
         assert_eq!(
             check(r#"{"to":["blue","old"],"strong":[{}]}"#),
             Err(concat!(
-                r#"422 {"error":"old is spoken to in the transactions dialect, which has no updates: use messages","#,
+                r#"422 {"error":"old uses the transactions dialect, which has no updates; use /v1/messages","#,
                 r#""code":"DIALECT"}"#
             )
             .into())

@@ -73,7 +73,7 @@ impl MessengerSection {
         if self.submissions_keep.0.is_zero() {
             check.invalid(
                 &["messenger", "submissions_keep"],
-                "a repeat would not be recognised; it has to be more than 0s",
+                "it must be more than 0s, because repeats are recognized within this time",
             );
         }
         MessengerSettings {

@@ -48,7 +48,7 @@ impl ServerSection {
         let name = match self.name.parse::<ServerName>() {
             Ok(name) => name,
             Err(_) if self.name.is_empty() => {
-                check.invalid(&["server", "name"], "it has to be set: the name by which peers know this server");
+                check.invalid(&["server", "name"], "it must be set to the name by which peers know this server");
                 return None;
             }
             Err(why) => {
@@ -71,12 +71,12 @@ fn usable(folder: &Path) -> Result<(), String> {
     let shown = folder.display();
     let there = folder.ancestors().map(|at| if at.as_os_str().is_empty() { Path::new(".") } else { at });
     let Some((nearest, state)) = there.filter_map(|at| Some((at, std::fs::metadata(at).ok()?))).next() else {
-        return Err(format!("{shown} is not there, and nothing above it is"));
+        return Err(format!("{shown} does not exist, and none of its parent folders does"));
     };
     let is_missing = nearest != folder;
     match (state.is_dir(), is_missing) {
-        (false, false) => return Err(format!("{shown} is a file; it has to be a folder")),
-        (false, true) => return Err(format!("{shown} cannot be made: {} is a file", nearest.display())),
+        (false, false) => return Err(format!("{shown} is a file; it must be a folder")),
+        (false, true) => return Err(format!("{shown} cannot be created: {} is a file", nearest.display())),
         (true, _) => {}
     }
     let Err(why) = tempfile::tempfile_in(nearest) else { return Ok(()) };
@@ -87,7 +87,7 @@ fn usable(folder: &Path) -> Result<(), String> {
     };
     Err(match is_missing {
         false => format!("{shown} cannot be written: {why}"),
-        true => format!("{shown} cannot be made in {}: {why}", nearest.display()),
+        true => format!("{shown} cannot be created in {}: {why}", nearest.display()),
     })
 }
 
@@ -103,11 +103,13 @@ mod tests {
         assert_eq!(usable(place.path()), Ok(()));
         assert_eq!(usable(&place.path().join("a").join("b")), Ok(()));
         assert!(!place.path().join("a").exists(), "nothing is made");
-        assert!(usable(&file).is_err_and(|why| why.ends_with("is a file; it has to be a folder")));
-        assert!(usable(&file.join("data")).is_err_and(|why| why.contains("cannot be made: ")));
+        assert!(usable(&file).is_err_and(|why| why.ends_with("is a file; it must be a folder")));
+        assert!(usable(&file.join("data")).is_err_and(|why| why.contains("cannot be created: ")));
         // Nobody writes there, whatever the user.
         assert!(usable(Path::new("/proc/self")).is_err_and(|why| why.starts_with("/proc/self cannot be written: ")));
-        assert!(usable(Path::new("/proc/self/data")).is_err_and(|why| why.contains("cannot be made in /proc/self: ")));
+        assert!(
+            usable(Path::new("/proc/self/data")).is_err_and(|why| why.contains("cannot be created in /proc/self: "))
+        );
         assert_eq!(std::fs::read_dir(place.path()).expect("a folder").count(), 1, "nothing stays");
     }
 }

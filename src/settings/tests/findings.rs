@@ -12,25 +12,21 @@ fn warnings_name_key_and_place() {
     let blue = peer("blue.example", "10.0.0.2/32", "");
     assert_eq!(noted(&blue), [""; 0], "a sound configuration");
     let alone = noted("");
-    assert!(alone.len() == 1 && alone[0].starts_with("`peers.server`: there is no peer: "), "{alone:?}");
+    assert!(alone.len() == 1 && alone[0].starts_with("`peers.server`: there is no peer, so "), "{alone:?}");
     assert_eq!(
         noted(&format!("federation.deny = [\"*.example\"]\n{blue}{}", peer("red.test", "10.0.0.3", ""))),
         [
-            "`peers.server.\"blue.example\"` in configuration, line 3: federation.deny holds \"*.example\": it is no peer; take it \
-          out of one of the two"
+            "`peers.server.\"blue.example\"` in configuration, line 3: federation.deny contains \"*.example\", which denies this peer; remove it from one of the two"
         ]
     );
     assert_eq!(
         noted(&format!(
             "{blue}[peers.pattern.\"*.gov.example\"]\npaused = true\n[peers.pattern.\"blue*\"]\nrate = 1\n"
         )),
-        [
-            "`peers.pattern.\"*.gov.example\"` in configuration, line 7: no listed peer has a name like this, so that it changes \
-          nothing"
-        ]
+        ["`peers.pattern.\"*.gov.example\"` in configuration, line 7: no listed peer matches it, so it has no effect"]
     );
     let small = noted(&format!("store.cache = \"32B\"\n{blue}"));
-    assert!(small.len() == 1 && small[0].contains("a page cache of 32B"), "{small:?}");
+    assert!(small.len() == 1 && small[0].contains("a page cache of 32 B"), "{small:?}");
     assert!(
         wrong("store.cache = \"32\"")[0]
             .ends_with("32 has no unit; write \"32MiB\" or \"32KiB\", or \"32B\" for bytes")
@@ -50,10 +46,10 @@ fn peers_of_one_range_must_authenticate() {
         nameless.len() == 1 && nameless[0].starts_with("`peers.server.\"one.example\".allow_from` in"),
         "{nameless:?}"
     );
-    assert!(nameless[0].contains("10.0.0.0/8 is also that of two.example"), "{nameless:?}");
+    assert!(nameless[0].contains("10.0.0.0/8 is also a range of two.example"), "{nameless:?}");
     assert_eq!(wrong(&two("10.0.0.0/8", "actor-2016", "actor-2016")).len(), 2, "each of them");
     let in_part = noted(&two("10.0.0.0/8", "fernpost", "synapse-2014"));
-    assert!(in_part.len() == 1 && in_part[0].contains("what it asks for by GET would be refused"), "{in_part:?}");
+    assert!(in_part.len() == 1 && in_part[0].contains("GET requests of this peer would be rejected"), "{in_part:?}");
     let denied = format!("federation.deny = [\"one.example\"]\n{}", two("10.0.0.0/8", "actor-2016", "fernpost"));
     assert!(
         noted(&denied).iter().all(|note| note.contains("federation.deny")),

@@ -200,13 +200,13 @@ fn all_problems_are_reported_together() {
     let expected = [
         "`server.drain` in configuration, line 3: 5 has no unit; write \"5s\"",
         "`store.cache` in configuration, line 4: \"many\" is not a size such as \"8MiB\": ",
-        "`store.group_max` in configuration, line 5: it is \"256\", and has to be a whole number from 0",
-        "`store.backend` in configuration, line 6: it is \"sqlite\", and has to be \"redb\"",
+        "`store.group_max` in configuration, line 5: it is \"256\", but must be a whole number from 0",
+        "`store.backend` in configuration, line 6: it is \"sqlite\", but must be \"redb\"",
         "`feed.retain` in configuration, line 7: \"-1s\" is not a duration such as \"30s\": ",
         "`network.allow[1]` in configuration, line 8: ",
         "`admin` in configuration, line 10: this is a table, not a value",
-        "`server.workers` in configuration, line 2: nothing would get through; it has to be more than 0",
-        "`store.group_rows` in configuration, line 9: nothing would get through; it has to be more than 0",
+        "`server.workers` in configuration, line 2: it must be more than 0, because 0 lets nothing through",
+        "`store.group_rows` in configuration, line 9: it must be more than 0, because 0 lets nothing through",
     ];
     assert_eq!(problems.len(), expected.len(), "{problems:#?}");
     for start in expected {
@@ -309,7 +309,7 @@ fn resident_peers_limit_is_global() {
     assert_eq!(good(&text).peers.peers_resident_max(), 2);
     assert_eq!(
         wrong("peers.resident_max = 0\n"),
-        ["`peers.resident_max` in configuration, line 2: nothing would get through; it has to be more than 0"]
+        ["`peers.resident_max` in configuration, line 2: it must be more than 0, because 0 lets nothing through"]
     );
 }
 
@@ -344,7 +344,7 @@ fn invalid_limits_name_their_origin() {
         [
             "`peers.default.jitter` in configuration, line 3: 1.5 is not between 0 and 1",
             "`peers.default.backoff_min` in configuration, line 4: `backoff_min` is 2h and longer than `backoff_max`, which is 1h",
-            "`peers.pattern.\"*\".intake_max` in configuration, line 6: nothing would get through; it has to be more than 0",
+            "`peers.pattern.\"*\".intake_max` in configuration, line 6: it must be more than 0, because 0 lets nothing through",
             "`peers.server.\"blue.example\".request_timeout` in configuration, line 11: \
              `connect_timeout` is 10s and longer than `request_timeout`, which is 5s",
         ]
@@ -356,14 +356,14 @@ fn listed_peer_needs_auth() {
     assert_eq!(
         wrong("[peers.server.\"blue.example\"]\naddresses = [\"http://127.0.0.1:1\"]\n"),
         [
-            "`peers.server.\"blue.example\".auth` in configuration, line 2: it has to be set to how the peer proves who it is; \
-          in this version that is auth = \"network\", for private links, with the ranges it calls from in allow_from"
+            "`peers.server.\"blue.example\".auth` in configuration, line 2: it must be set; this version has auth = \"network\", for private links, with the address ranges of the peer in allow_from"
         ]
     );
     assert_eq!(
         wrong("[peers.server.\"blue.example\"]\naddresses = [\"http://127.0.0.1:1\"]\nauth = \"network\"\n"),
-        ["`peers.server.\"blue.example\".allow_from` in configuration, line 2: \
-          auth = \"network\" believes nobody without it; list the ranges the peer calls from"]
+        [
+            "`peers.server.\"blue.example\".allow_from` in configuration, line 2: auth = \"network\" requires it; list the address ranges of the peer"
+        ]
     );
 }
 
@@ -377,7 +377,7 @@ fn plain_http_needs_insecure_flag() {
     assert!(at("http://localhost:9880", "").is_ok());
     assert!(at("http://10.0.0.2:9880", "insecure = true").is_ok());
     assert!(lines(at("http://10.0.0.2:9880", ""))[0].contains("set insecure = true if the link is private"));
-    assert!(lines(at("http://blue.example", ""))[0].contains("leaves the machine in plain text"));
+    assert!(lines(at("http://blue.example", ""))[0].contains("is plain HTTP beyond this machine"));
     assert_eq!(
         lines(at("https://10.0.0.2:9880", "")),
         ["`peers.server.\"blue.example\".addresses` = \"https://10.0.0.2:9880\" is not available in this version \
@@ -393,7 +393,9 @@ fn remote_peer_needs_address() {
     let peer = good(&listed("127.0.0.1:9890")).peers.peer(&name("127.0.0.1:9890")).expect("listed");
     assert_eq!(peer.link.addresses[0].as_str(), "http://127.0.0.1:9890");
     for far in ["blue.example", "10.0.0.2:9880"] {
-        assert!(wrong(&listed(far))[0].ends_with("a peer needs an address; names are not looked up in this version"));
+        assert!(
+            wrong(&listed(far))[0].ends_with("a peer needs an address, because this version does not look up names")
+        );
     }
     let misspelt = listed("blue.example") + "adresses = [\"http://127.0.0.1:1\"]\n";
     assert_eq!(
@@ -405,7 +407,7 @@ fn remote_peer_needs_address() {
 
 #[test]
 fn server_names_are_validated() {
-    assert!(lines(Settings::load(&Sources::default()))[0].starts_with("`server.name`: it has to be set"));
+    assert!(lines(Settings::load(&Sources::default()))[0].starts_with("`server.name`: it must be set"));
     assert!(wrong(&peer("red.example", "127.0.0.0/8", ""))[0].contains("this is our own name"));
     assert!(
         wrong(&peer("no name", "127.0.0.0/8", ""))[0]
@@ -414,7 +416,7 @@ fn server_names_are_validated() {
     let twice = peer("blue.example", "127.0.0.0/8", "") + "[peers.server.\"BLUE.example\"]\n";
     assert_eq!(
         wrong(&twice),
-        ["`peers.server.\"blue.example\"` in configuration, line 7: the same name stands twice in this file"]
+        ["`peers.server.\"blue.example\"` in configuration, line 7: this file has the same key twice"]
     );
 }
 

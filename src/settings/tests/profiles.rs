@@ -53,7 +53,7 @@ fn profile_sets_only_unset_keys() {
 
     let plain = "[peers.server.green]\naddresses = [\"http://10.0.0.2:8080\"]\nallow_from = [\"10.0.0.2/32\"]\n\
                  profile = \"synapse-2014\"\ninsecure = false\n";
-    assert!(wrong(plain)[0].contains("leaves the machine in plain text"));
+    assert!(wrong(plain)[0].contains("is plain HTTP beyond this machine"));
 }
 
 #[test]

@@ -24,7 +24,7 @@ pub enum BadAddress {
     #[error("an address ends with the port: no user, path, query or fragment")]
     TooMuch,
     /// The scheme is `https://`, which needs the identity work.
-    #[error("https is not built")]
+    #[error("https is not supported by this build")]
     Tls,
 }
 

@@ -68,7 +68,7 @@ pub(crate) fn token(
                 Ok(text) => {
                     if is_open(&path) {
                         check.found.notes.push(format!(
-                            "{section}.token_file: every user of this machine may read {0}; chmod o= {0}",
+                            "{section}.token_file: every user of this machine can read {0}; run chmod o= {0}",
                             path.display()
                         ));
                     }
@@ -85,7 +85,7 @@ pub(crate) fn token(
     if secret.is_empty() {
         check.invalid(&[section, key], "the token is empty; remove the key or give a token");
     } else if !secret.bytes().all(|b| b.is_ascii_graphic()) {
-        check.invalid(&[section, key], "a token is one word of printable ASCII, else no header can carry it");
+        check.invalid(&[section, key], "a token must be one word of printable ASCII, because a header carries it");
     }
     Some(secret.into())
 }

@@ -128,7 +128,7 @@ fn all_of(read: &ReadTransaction) -> Result<VerifyInput, redb::Error> {
     let mut findings = VerifyFindings::default();
     let server = text("server")?.unwrap_or_default();
     if server.is_empty() {
-        findings.add("meta", "it does not say whose it is");
+        findings.add("meta", "its server name is missing");
     }
     let epoch = text("epoch")?.and_then(|epoch| epoch.parse().ok()).unwrap_or_else(|| {
         findings.add("meta", "its epoch is no number");

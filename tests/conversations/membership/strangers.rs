@@ -58,7 +58,7 @@ async fn relayed_copy_of_stranger_is_refused() {
         assert!(!feed.iter().any(|event| event.starts_with("parked")), "{feed:?}");
         let notices = notices(&blue);
         assert!(
-            matches!(&notices[..], [one] if one.contains("grey.example does not take part in garden")),
+            matches!(&notices[..], [one] if one.contains("grey.example is not a participant of garden")),
             "{notices:?}"
         );
         assert!(Text::of(&blue.pdus()[0]).content.get().contains("\"a\""), "its origin's own copy");

@@ -137,7 +137,7 @@ async fn full_disk_rejects_writes_serves_reads() {
         disk.leave(999);
         seconds(2).await;
         let words =
-            "the disk has 999B left (999 bytes), and store.min_free is 1000B: nothing is taken until there is room";
+            "the disk has 999 B left (999 bytes), and store.min_free is 1000 B: nothing is taken until there is room";
         let low = blue.try_say("garden", "own").await.unwrap_err();
         assert!(matches!(low, Refusal::DiskLow { free: 999, min_free: 1000, .. }));
         assert_eq!(low.to_string(), words);

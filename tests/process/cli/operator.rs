@@ -143,13 +143,13 @@ async fn message_is_dropped_only_with_yes() {
         red.api().say(&format!("m-{n}"), "blue", "text").await;
     }
     let (code, printed, asked) = operate(&red, &["message", "drop", "m-1"]).await;
-    let would = "blue: 1 item taken out of the queue, into quarantine\n";
-    let asks = "nothing is done yet; to do this to m-1, add --yes\n";
+    let would = "blue: 1 item moved from the queue to quarantine\n";
+    let asks = "nothing was changed; add --yes to do this to m-1\n";
     assert_eq!((code, printed.as_str(), asked), (Some(2), "", format!("{would}{asks}")));
     assert_eq!(json(&red, &["queue", "show", "blue"]).await["items"].as_array().map(Vec::len), Some(2));
     assert_eq!(works(&red, &["message", "drop", "m-1", "--yes"]).await, would);
     let again = works(&red, &["message", "drop", "m-1", "--yes"]).await;
-    assert!(again.starts_with("blue: nothing to do: 1 item taken out before; "), "{again}");
+    assert!(again.starts_with("blue: nothing to do: 1 item moved to quarantine before; "), "{again}");
     assert_eq!(again, works(&red, &["message", "drop", "m-1"]).await, "there is nothing to ask for");
     let (code, trace, _) = operate(&red, &["message", "trace", "m-1"]).await;
     assert!(code == Some(1) && trace.contains("taken out by an operator"), "{trace}");

@@ -154,7 +154,7 @@ async fn hup_does_not_end_it() {
     red.start().await;
     red.process().signal("HUP");
     let line = red.process().says("SIGHUP").await;
-    assert!(line.contains("later release") && line.contains("restart"), "{line}");
+    assert!(line.contains("does not reload") && line.contains("restart"), "{line}");
     red.api().get("/v1/peers").await;
     red.process().term();
     assert_eq!(red.process().ended().await.code(), Some(0), "{}", red.process().log());
@@ -171,7 +171,7 @@ async fn second_sigterm_ends_immediately() {
     red.api().get("/v1/peers").await;
 
     red.process().term();
-    red.process().says("another signal after a second ends it at once").await;
+    red.process().says("another signal after a second stops at once").await;
     let process = red.process();
     let ends = async {
         while !process.is_gone() {
@@ -183,7 +183,7 @@ async fn second_sigterm_ends_immediately() {
     let exit = red.process().ended().await;
     let log = red.process().log();
     assert_eq!(exit.code(), Some(1), "nobody may take it for a clean stop\n{log}");
-    assert!(log.contains("ended at once by a second signal"), "{log}");
+    assert!(log.contains("stopped at once by a second signal"), "{log}");
 
     red.start().await;
     assert_eq!(red.api().get("/v1/peers/blue").await["backlog"], 1);

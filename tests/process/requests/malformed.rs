@@ -219,7 +219,7 @@ const NO_HTTP: &[(&str, &str)] = &[
     ),
     ("POST /http/v1/updates HTTP/1.1\r\nHost: red\r\nTransfer-Encoding: frob\r\n\r\n", "Transfer-Encoding is \"frob\""),
     ("POST /http/v1/updates HTTP/1.1\r\nBad Header: x\r\n\r\n", "\"Bad Header: x\" is not NAME: VALUE"),
-    ("POST http:// HTTP/1.1\r\n\r\n", "target \"http://\" is no path"),
+    ("POST http:// HTTP/1.1\r\n\r\n", "target \"http://\" is not a path"),
     ("GET / HTTP/1.1\r\n\r\n", "no Host header"),
     ("\u{16}\u{3}\u{1}\u{2}\u{0}\u{1}\r\n\r\n", "it is TLS"),
     ("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "\"PRI * HTTP/2.0\""),

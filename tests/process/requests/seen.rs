@@ -24,11 +24,11 @@ async fn unauthenticated_calls_log_once_per_minute() {
     let push = b"POST /http/v1/updates HTTP/1.1\r\nHost: red\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
     assert_eq!(stranger.exchange(push).await.0, 401);
     let process = red.process();
-    process.says("calls are refused whose sender is not proved").await;
+    process.says("requests rejected, because their sender is not authenticated").await;
     let log = process.log();
     let lines = |words: &str| log.lines().filter(|line| line.contains(words)).collect::<Vec<_>>();
     for key in ["admin.token", "messenger.token"] {
-        let told = lines(&format!("calls without the right token are refused key=\"{key}\""));
+        let told = lines(&format!("requests rejected, because their token is missing or wrong key=\"{key}\""));
         assert!(told.len() == 1 && told[0].contains("WARN") && told[0].contains("count=1"), "{log}");
     }
     assert!(lines("ERROR").is_empty(), "{log}");
@@ -125,7 +125,7 @@ async fn command_rejects_wrong_gateway() {
         .expect("the binary starts");
     let why = String::from_utf8(output.stderr).expect("text");
     assert_eq!(output.status.code(), Some(2), "{why}");
-    assert!(why.contains("is red, and ") && why.contains("is for blue") && why.lines().count() == 1, "{why}");
+    assert!(why.contains("is red, but ") && why.contains("is for blue") && why.lines().count() == 1, "{why}");
     let peers = Api::at(red.admin).get("/admin/v1/peers").await;
     assert_eq!(peers["peers"][0]["state"], "idle", "{peers}");
 }
@@ -153,7 +153,7 @@ fn startup_error_explains_remedy() {
         (output.status.code(), String::from_utf8(output.stdout).expect("text"))
     };
     let (code, said) = verify(&red);
-    assert!(code == Some(1) && said.contains("is damaged: it does not say whose it is\n"), "{said}");
+    assert!(code == Some(1) && said.contains("is damaged: its server name is missing\n"), "{said}");
 
     let output = fernpost().args(["serve", "--config", "nowhere.toml"]).output().expect("the binary starts");
     let why = String::from_utf8(output.stderr).expect("text");

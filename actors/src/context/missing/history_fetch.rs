@@ -214,8 +214,8 @@ impl ContextMachine {
         if tries >= self.limits.gap.tries_max {
             if let Some(JoinProgress { via, came, .. }) = &self.record.join {
                 let text = format!(
-                    "joining {} by {via} has failed after {} (contexts.gap.tries_max), when {} had come: {why}; \
-                     see that {via} counts us among the participants and can be reached, then join again",
+                    "joining {} from {via} failed after {} (contexts.gap.tries_max), with {} received: {why}; check \
+                     that {via} lists us as a participant and can be reached, then join again",
                     self.record.context,
                     CountedNoun(tries.into(), "attempt"),
                     CountedNoun(*came, "PDU")

@@ -57,8 +57,8 @@ impl ContextMachine {
         if !self.record.participants.contains(&server) {
             let (context, max) = (&self.record.context, self.limits.participants_max);
             let text = format!(
-                "{server} is named as a member of {context}, which has {} already, the most it may \
-                 (contexts.participants_max); it is not counted in: raise the limit, then name it as a participant",
+                "{server} joined {context} by state but is not a participant, because the context has {} already \
+                 (contexts.participants_max); raise the limit, then add it as a participant",
                 CountedNoun(max.into(), "participant")
             );
             return step.changes.push(Change::FeedAppended(FeedItem::Notice { text, server: Some(server) }));
