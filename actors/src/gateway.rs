@@ -150,7 +150,7 @@ impl Gateway {
         self.check_overload()?;
         let bytes = drafts.iter().map(|draft| draft.content.len()).sum();
         let mut shut = vec![];
-        let mut servers = self.record(context)?.participants;
+        let mut servers = self.record(context).await?.participants;
         for server in self.joining(&drafts) {
             if !servers.contains(&server) {
                 servers.push(server);
@@ -239,13 +239,13 @@ impl Gateway {
     /// Fetches history from the participants: PDUs that precede what is known here. Returns the number of PDUs
     /// received.
     pub async fn fetch_older(&self, context: &ContextId, limit: u32) -> Result<u64, Refusal> {
-        self.record(context)?;
+        self.record(context).await?;
         self.routes.context(context).await?.older(limit).await
     }
 
     /// Returns the committed record of a context.
-    pub fn record(&self, context: &ContextId) -> Result<ContextRecord, Refusal> {
-        let record = self.ports.archive.contexts.context_record(context).map_err(|error| {
+    pub async fn record(&self, context: &ContextId) -> Result<ContextRecord, Refusal> {
+        let record = self.ports.archive.contexts.context_record(context).await.map_err(|error| {
             tracing::error!(%context, %error, "the context's row cannot be read");
             Refusal::OutcomeUnknown
         })?;
@@ -254,7 +254,7 @@ impl Gateway {
 
     /// Returns the status of an existing context.
     pub async fn context(&self, context: &ContextId) -> Result<ContextStatus, Refusal> {
-        self.record(context)?;
+        self.record(context).await?;
         self.routes.context(context).await?.status().await
     }
 

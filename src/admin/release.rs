@@ -176,7 +176,7 @@ async fn taken(api: &AdminApi, row: &ParkedRow) -> Result<&'static str, ApiError
     let raw: &RawValue = serde_json::from_slice(bytes)
         .map_err(|error| stays(format!("it is not JSON: {}", json_error::words(&error))))?;
     let reader = PduReader::new(&row.place.server, &api.gateway);
-    let pdu = reader.read(carried(raw).unwrap_or(raw)).map_err(|bad| stays(bad.reason))?;
+    let pdu = reader.read(carried(raw).unwrap_or(raw)).await.map_err(|bad| stays(bad.reason))?;
     match api.gateway.admit_parked(&row.place.server, pdu).await? {
         PduVerdict::Accepted => Ok("delivered"),
         PduVerdict::Held => Ok("held"),

@@ -31,7 +31,7 @@ pub(super) async fn put(api: web::Data<MessengerApi>, body: Result<Bytes, Error>
     let ephemeral = EphemeralBody::decode(&body)?;
     let ports = api.gateway.ports();
     let mut legs = Vec::new();
-    for server in ephemeral.recipients(&api)? {
+    for server in ephemeral.recipients(&api).await? {
         if let Some(limits) = ports.roster.limits(&server) {
             ephemeral.check(&server, &limits)?;
             legs.push((server, limits));
@@ -112,10 +112,10 @@ impl EphemeralBody {
     }
 
     /// Returns the recipient servers; for a context, its participants.
-    fn recipients(&self, api: &MessengerApi) -> Result<Vec<ServerName>, Refusal> {
+    async fn recipients(&self, api: &MessengerApi) -> Result<Vec<ServerName>, Refusal> {
         match &self.address {
             EphemeralTarget::Servers(servers) => Ok(servers.clone()),
-            EphemeralTarget::Context(context) => Ok(api.gateway.record(context)?.participants),
+            EphemeralTarget::Context(context) => Ok(api.gateway.record(context).await?.participants),
         }
     }
 

@@ -74,8 +74,8 @@ impl PeerReader for Broken {
         broken()
     }
 
-    fn is_quarantined(&self, _: &ContextId, _: &PduRef, _: &ServerName) -> Result<bool, ArchiveError> {
-        Err(ArchiveError("no disk".into()))
+    fn is_quarantined(&self, _: &ContextId, _: &PduRef, _: &ServerName) -> Task<Result<bool, ArchiveError>> {
+        broken()
     }
 
     fn quarantined_pdus_of(
@@ -98,16 +98,21 @@ impl ContextReader for Broken {
         broken()
     }
 
-    fn look_up(&self, _: &ContextId, _: &[PduRef], _: &[PduRef]) -> Result<HashMap<PduRef, PduStatus>, ArchiveError> {
-        Err(ArchiveError("no disk".into()))
+    fn look_up(
+        &self,
+        _: &ContextId,
+        _: Vec<PduRef>,
+        _: Vec<PduRef>,
+    ) -> Task<Result<HashMap<PduRef, PduStatus>, ArchiveError>> {
+        broken()
     }
 
     fn release(&self, _: &ContextId, _: &[PduRef]) {}
 
     fn release_all(&self, _: &ContextId) {}
 
-    fn pdu(&self, _: &PduRef) -> Result<Option<ServedPdu>, ArchiveError> {
-        Err(ArchiveError("no disk".into()))
+    fn pdu(&self, _: &PduRef) -> Task<Result<Option<ServedPdu>, ArchiveError>> {
+        broken()
     }
 
     fn backfill(
@@ -131,16 +136,16 @@ impl ContextReader for Broken {
         Box::pin(async { Err(ArchiveError("no disk".into())) })
     }
 
-    fn context_record(&self, _: &ContextId) -> Result<Option<ContextRecord>, ArchiveError> {
-        Err(ArchiveError("no disk".into()))
+    fn context_record(&self, _: &ContextId) -> Task<Result<Option<ContextRecord>, ArchiveError>> {
+        broken()
     }
 
-    fn state_holder(&self, _: &ContextId, _: &StateKey) -> Result<Option<StateEntry>, ArchiveError> {
-        Err(ArchiveError("no disk".into()))
+    fn state_holder(&self, _: &ContextId, _: &StateKey) -> Task<Result<Option<StateEntry>, ArchiveError>> {
+        broken()
     }
 
-    fn state_set(&self, _: &ContextId, _: &StateKey) -> Result<Vec<StateEntry>, ArchiveError> {
-        Err(ArchiveError("no disk".into()))
+    fn state_set(&self, _: &ContextId, _: &StateKey) -> Task<Result<Vec<StateEntry>, ArchiveError>> {
+        broken()
     }
 
     fn current_state(

@@ -1,6 +1,6 @@
 //! Typed reads of committed rows.
 //!
-//! Point reads run on the caller's thread: they take microseconds and never wait for a sync, and a hop to another
+//! Point reads run on the thread that polls them, and are ready at the first poll: they take microseconds and never wait for a sync, and a hop to another
 //! thread would cost more than it saves. Range reads run on a blocking thread. No read transaction is held across an
 //! await.
 
@@ -76,6 +76,16 @@ impl Store {
     ) -> Task<Result<T, ArchiveError>> {
         let shared = self.shared.clone();
         Box::pin(async move { Ok(run(&shared, read)?) })
+    }
+
+    /// Runs a read of single rows and of what is submitted and not committed yet, on the caller's thread. It begins its own
+    /// transaction, under the lock of what is not committed.
+    fn uncommitted<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&StoreShared) -> Read<T> + Send + 'static,
+    ) -> Task<Result<T, ArchiveError>> {
+        let shared = self.shared.clone();
+        Box::pin(async move { Ok(guarded(|| read(&shared))?) })
     }
 
     /// Runs a range read on a blocking thread. Only a few run at a time, because the disk does not serve more.
@@ -158,8 +168,14 @@ impl PeerReader for Store {
         self.page(move |shared, rows| peers::peers_behind(shared, rows, listed))
     }
 
-    fn is_quarantined(&self, context: &ContextId, reference: &PduRef, from: &ServerName) -> Result<bool, ArchiveError> {
-        Ok(guarded(|| non_participants::is_kept(&self.shared, context, reference, from))?)
+    fn is_quarantined(
+        &self,
+        context: &ContextId,
+        reference: &PduRef,
+        from: &ServerName,
+    ) -> Task<Result<bool, ArchiveError>> {
+        let (context, reference, from) = (context.clone(), reference.clone(), from.clone());
+        self.uncommitted(move |shared| non_participants::is_kept(shared, &context, &reference, &from))
     }
 
     fn quarantined_pdus_of(
@@ -189,10 +205,11 @@ impl ContextReader for Store {
     fn look_up(
         &self,
         context: &ContextId,
-        arriving: &[PduRef],
-        parents: &[PduRef],
-    ) -> Result<HashMap<PduRef, PduStatus>, ArchiveError> {
-        Ok(guarded(|| pdus::look_up(&self.shared, context, arriving, parents))?)
+        arriving: Vec<PduRef>,
+        parents: Vec<PduRef>,
+    ) -> Task<Result<HashMap<PduRef, PduStatus>, ArchiveError>> {
+        let context = context.clone();
+        self.uncommitted(move |shared| pdus::look_up(shared, &context, &arriving, &parents))
     }
 
     fn release(&self, context: &ContextId, references: &[PduRef]) {
@@ -203,8 +220,9 @@ impl ContextReader for Store {
         self.shared.claims.release_all(context);
     }
 
-    fn pdu(&self, reference: &PduRef) -> Result<Option<ServedPdu>, ArchiveError> {
-        Ok(run(&self.shared, |shared, rows| pdus::pdu(shared, rows, reference))?)
+    fn pdu(&self, reference: &PduRef) -> Task<Result<Option<ServedPdu>, ArchiveError>> {
+        let reference = reference.clone();
+        self.point(move |shared, rows| pdus::pdu(shared, rows, &reference))
     }
 
     fn backfill(
@@ -230,16 +248,19 @@ impl ContextReader for Store {
         self.page(move |shared, rows| history::timeline(shared, rows, &context, before, limit as usize, bytes))
     }
 
-    fn context_record(&self, context: &ContextId) -> Result<Option<ContextRecord>, ArchiveError> {
-        Ok(run(&self.shared, |shared, rows| pdus::context_record(shared, rows, context))?)
+    fn context_record(&self, context: &ContextId) -> Task<Result<Option<ContextRecord>, ArchiveError>> {
+        let context = context.clone();
+        self.point(move |shared, rows| pdus::context_record(shared, rows, &context))
     }
 
-    fn state_holder(&self, context: &ContextId, key: &StateKey) -> Result<Option<StateEntry>, ArchiveError> {
-        Ok(guarded(|| state::holder(&self.shared, context, key))?)
+    fn state_holder(&self, context: &ContextId, key: &StateKey) -> Task<Result<Option<StateEntry>, ArchiveError>> {
+        let (context, key) = (context.clone(), key.clone());
+        self.uncommitted(move |shared| state::holder(shared, &context, &key))
     }
 
-    fn state_set(&self, context: &ContextId, key: &StateKey) -> Result<Vec<StateEntry>, ArchiveError> {
-        Ok(guarded(|| state::set(&self.shared, context, key))?)
+    fn state_set(&self, context: &ContextId, key: &StateKey) -> Task<Result<Vec<StateEntry>, ArchiveError>> {
+        let (context, key) = (context.clone(), key.clone());
+        self.uncommitted(move |shared| state::set(shared, &context, &key))
     }
 
     fn current_state(

@@ -8,7 +8,7 @@ use actors::limits::HistoryLimits;
 use actors::model::{
     ContextId, InboundPush, InboundTransaction, Millis, PduRef, PduVerdict, Receipt, Refusal, SentPage, ServerName,
 };
-use actors::ports::{ArchiveError, ServedPdu};
+use actors::ports::{ArchiveError, ServedPdu, Task};
 
 use super::pdu::ReferenceContext;
 
@@ -34,7 +34,7 @@ pub trait FederationCore: ReferenceContext {
     fn window(&self, from: &ServerName) -> u32;
 
     /// Returns a stored PDU, without a check of who may see it.
-    fn pdu(&self, reference: &PduRef) -> Result<Option<ServedPdu>, ArchiveError>;
+    fn pdu(&self, reference: &PduRef) -> Task<Result<Option<ServedPdu>, ArchiveError>>;
 
     /// Delivered PDUs of a conversation that may be given to this server, those of `from` first and then what lies before them: at
     /// most `limit`, and not more once they exceed `bytes`.
@@ -89,7 +89,7 @@ impl FederationCore for Gateway {
         self.ports().roster.limits(from).map_or(1, |limits| limits.intake_items)
     }
 
-    fn pdu(&self, reference: &PduRef) -> Result<Option<ServedPdu>, ArchiveError> {
+    fn pdu(&self, reference: &PduRef) -> Task<Result<Option<ServedPdu>, ArchiveError>> {
         self.ports().archive.contexts.pdu(reference)
     }
 

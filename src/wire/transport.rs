@@ -48,7 +48,7 @@ impl Transport for PeerTransport {
         Box::pin(async move {
             let request = fetch::encode(&want, acquaintance.habits(&from));
             match egress.send(&from, request, deadlines).await {
-                Ok(body) => fetch::decode(&want, &body, &PduReader::new(&from, &*acquaintance)),
+                Ok(body) => fetch::decode(&want, &body, &PduReader::new(&from, &*acquaintance)).await,
                 Err(PushFailure::Refused { status, .. }) if fetch::means_not_found(&want, status) => Ok(Vec::new()),
                 Err(failure) => Err(failure),
             }
@@ -66,7 +66,7 @@ impl Transport for PeerTransport {
         let request = fetch::encode_pull(&self.us, after);
         Box::pin(async move {
             let body = egress.send(&from, request, deadlines).await?;
-            fetch::decode_pull(&body, &PduReader::new(&from, &*acquaintance))
+            fetch::decode_pull(&body, &PduReader::new(&from, &*acquaintance)).await
         })
     }
 }

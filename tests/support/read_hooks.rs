@@ -117,7 +117,12 @@ impl<H: ReadHooks> PeerReader for HookedReader<dyn PeerReader, H> {
         self.hooks.peers_with_backlog(&*self.store, listed)
     }
 
-    fn is_quarantined(&self, context: &ContextId, reference: &PduRef, from: &ServerName) -> Result<bool, ArchiveError> {
+    fn is_quarantined(
+        &self,
+        context: &ContextId,
+        reference: &PduRef,
+        from: &ServerName,
+    ) -> Task<Result<bool, ArchiveError>> {
         self.store.is_quarantined(context, reference, from)
     }
 
@@ -144,10 +149,10 @@ impl<H: ReadHooks> ContextReader for HookedReader<dyn ContextReader, H> {
     fn look_up(
         &self,
         context: &ContextId,
-        arriving: &[PduRef],
-        parents: &[PduRef],
-    ) -> Result<HashMap<PduRef, PduStatus>, ArchiveError> {
-        self.hooks.before_look_up(arriving);
+        arriving: Vec<PduRef>,
+        parents: Vec<PduRef>,
+    ) -> Task<Result<HashMap<PduRef, PduStatus>, ArchiveError>> {
+        self.hooks.before_look_up(&arriving);
         self.store.look_up(context, arriving, parents)
     }
 
@@ -159,7 +164,7 @@ impl<H: ReadHooks> ContextReader for HookedReader<dyn ContextReader, H> {
         self.store.release_all(context);
     }
 
-    fn pdu(&self, reference: &PduRef) -> Result<Option<ServedPdu>, ArchiveError> {
+    fn pdu(&self, reference: &PduRef) -> Task<Result<Option<ServedPdu>, ArchiveError>> {
         self.store.pdu(reference)
     }
 
@@ -184,15 +189,15 @@ impl<H: ReadHooks> ContextReader for HookedReader<dyn ContextReader, H> {
         self.store.timeline(context, before, limit, bytes)
     }
 
-    fn context_record(&self, context: &ContextId) -> Result<Option<ContextRecord>, ArchiveError> {
+    fn context_record(&self, context: &ContextId) -> Task<Result<Option<ContextRecord>, ArchiveError>> {
         self.store.context_record(context)
     }
 
-    fn state_holder(&self, context: &ContextId, key: &StateKey) -> Result<Option<StateEntry>, ArchiveError> {
+    fn state_holder(&self, context: &ContextId, key: &StateKey) -> Task<Result<Option<StateEntry>, ArchiveError>> {
         self.store.state_holder(context, key)
     }
 
-    fn state_set(&self, context: &ContextId, key: &StateKey) -> Result<Vec<StateEntry>, ArchiveError> {
+    fn state_set(&self, context: &ContextId, key: &StateKey) -> Task<Result<Vec<StateEntry>, ArchiveError>> {
         self.store.state_set(context, key)
     }
 

@@ -143,7 +143,7 @@ impl Transport for Wire {
         Box::pin(async move {
             let way = (knowledge.us.clone(), from.clone());
             match network.send(way, fetch::encode(&want, knowledge.habits(&from)), deadlines).await {
-                Ok(body) => fetch::decode(&want, &body, &PduReader::new(&from, &knowledge)),
+                Ok(body) => fetch::decode(&want, &body, &PduReader::new(&from, &knowledge)).await,
                 Err(PushFailure::Refused { status, .. }) if fetch::means_not_found(&want, status) => Ok(vec![]),
                 Err(failure) => Err(failure),
             }
@@ -160,7 +160,7 @@ impl Transport for Wire {
         Box::pin(async move {
             let way = (knowledge.us.clone(), from.clone());
             let body = network.send(way, fetch::encode_pull(&knowledge.us, after), deadlines).await?;
-            fetch::decode_pull(&body, &PduReader::new(&from, &knowledge))
+            fetch::decode_pull(&body, &PduReader::new(&from, &knowledge)).await
         })
     }
 }

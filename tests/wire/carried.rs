@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use actors::model::{BatchId, Edu, InboundPush, Item, OutboundBatch, RequestDeadlines, Seq, StrongBody};
+use actors::testkit::at_once;
 use bytes::Bytes;
 use fernpost::json::reader::digest;
 use fernpost::wire::pdu::{PDU_NESTING_MAX, PduReader};
@@ -15,7 +16,7 @@ const PDU: &str = r#"{"pdu_id":"i","origin":"blue","context":"c","ts":1,"pdu_typ
 
 fn read(body: &Bytes) -> InboundPush {
     let circle = Circle::default();
-    decode(body, 9, &PduReader::new(&name("blue"), &circle), "network").expect("a push")
+    at_once(decode(body, 9, &PduReader::new(&name("blue"), &circle), "network")).expect("a push")
 }
 
 /// One strong update between two plain ones.

@@ -1,10 +1,12 @@
 //! A small world to read PDUs in: who is a server, which PDUs are known, who takes part.
 
+use std::future::ready;
 use std::sync::Mutex;
 
 use actors::limits::InteropQuirks;
 use actors::model::{BadPdu, ContextId, Pdu, PduRef, ServerName};
-use actors::ports::ArchiveError;
+use actors::ports::{ArchiveError, Task};
+use actors::testkit::at_once;
 use bytes::Bytes;
 use fernpost::wire::pdu::{PairOrder, PduReader, ReferenceContext};
 use serde_json::value::RawValue;
@@ -38,7 +40,7 @@ impl Circle {
     /// The result of reading a PDU that blue sent.
     pub(crate) fn read(&self, text: &str, usual: PairOrder) -> Result<Pdu, BadPdu> {
         let raw: &RawValue = serde_json::from_str(text).expect("JSON");
-        PduReader { usual, ..PduReader::new(&name("blue"), self) }.read(raw)
+        at_once(PduReader { usual, ..PduReader::new(&name("blue"), self) }.read(raw))
     }
 }
 
@@ -51,14 +53,13 @@ impl ReferenceContext for Circle {
         self.habits
     }
 
-    fn known(&self, _: &ContextId, pdus: &[PduRef]) -> Result<Vec<PduRef>, ArchiveError> {
-        self.ask("known")?;
-        Ok(self.held.iter().filter(|held| pdus.contains(held)).cloned().collect())
+    fn known(&self, _: &ContextId, pdus: Vec<PduRef>) -> Task<Result<Vec<PduRef>, ArchiveError>> {
+        let known = self.held.iter().filter(|held| pdus.contains(held)).cloned().collect();
+        Box::pin(ready(self.ask("known").map(|()| known)))
     }
 
-    fn takes_part(&self, _: &ContextId, server: &ServerName) -> Result<bool, ArchiveError> {
-        self.ask("takes_part")?;
-        Ok(self.participants.contains(server))
+    fn takes_part(&self, _: &ContextId, server: &ServerName) -> Task<Result<bool, ArchiveError>> {
+        Box::pin(ready(self.ask("takes_part").map(|()| self.participants.contains(server))))
     }
 }
 

@@ -10,6 +10,7 @@ use actors::model::{
     PduVerdict, PushFailure, PushResponse, RequestDeadlines, Seq,
 };
 use actors::ports::{ServedPdu, Transport};
+use actors::testkit::at_once;
 use bytes::Bytes;
 use fernpost::egress::EgressClient;
 use fernpost::wire::pdu::PduReader;
@@ -136,7 +137,7 @@ fn stretch(pdus: &[(&str, &[&str])]) -> Vec<String> {
     let circle = Circle::default();
     let want =
         FetchRequest::Backfill { context: "c".parse().expect("an id"), from: vec![reference("green", "e")], limit: 4 };
-    let read = decode(&want, &Bytes::from(body), &PduReader::new(&name("blue"), &circle)).expect("an answer");
+    let read = at_once(decode(&want, &Bytes::from(body), &PduReader::new(&name("blue"), &circle))).expect("an answer");
     read.into_iter().map(|pdu| pdu.expect("sound").reference.id.to_string()).collect()
 }
 
@@ -159,8 +160,9 @@ fn pull_query_names_last_transaction() {
 #[test]
 fn pull_response_reports_progress() {
     let circle = Circle::default();
-    let read =
-        |body: &str| decode_pull(&Bytes::copy_from_slice(body.as_bytes()), &PduReader::new(&name("blue"), &circle));
+    let read = |body: &str| {
+        at_once(decode_pull(&Bytes::copy_from_slice(body.as_bytes()), &PduReader::new(&name("blue"), &circle)))
+    };
     let said = |body: &str| read(body).map(|pulled| (pulled.pdus.len(), pulled.upto, pulled.more));
     let page = format!(r#"{{"origin":"blue","ts":1,"transaction_id":"17","more":true,"pdus":[{PDU},{{}}]}}"#);
     assert_eq!(said(&page), Ok((2, Some(17), true)));
@@ -176,7 +178,7 @@ fn pull_response_reports_progress() {
 fn fetched(body: &str) -> Result<Vec<Result<Pdu, BadPdu>>, PushFailure> {
     let circle = Circle::default();
     let want = FetchRequest::Pdu(reference("green", "#a/b"));
-    decode(&want, &Bytes::copy_from_slice(body.as_bytes()), &PduReader::new(&name("blue"), &circle))
+    at_once(decode(&want, &Bytes::copy_from_slice(body.as_bytes()), &PduReader::new(&name("blue"), &circle)))
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! The listener for peers: who gets in, and what each of the core's answers becomes.
 
+use std::future::ready;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -14,7 +15,7 @@ use actors::model::{
     Ack, ContextId, InboundPush, InboundTransaction, Millis, PduRef, PduVerdict, Receipt, Refusal, SentPage, Seq,
     ServerName, StrongBody,
 };
-use actors::ports::{ArchiveError, ServedPdu};
+use actors::ports::{ArchiveError, ServedPdu, Task};
 use bytes::Bytes;
 use fernpost::http::authentication::PeerAuthPolicy;
 use fernpost::http::body::BodyLimit;
@@ -86,12 +87,13 @@ impl ReferenceContext for Scripted {
         self.habits
     }
 
-    fn known(&self, _: &ContextId, _: &[PduRef]) -> Result<Vec<PduRef>, ArchiveError> {
-        self.ask().map(|()| vec![])
+    fn known(&self, _: &ContextId, _: Vec<PduRef>) -> Task<Result<Vec<PduRef>, ArchiveError>> {
+        Box::pin(ready(self.ask().map(|()| vec![])))
     }
     /// Red alone takes part, in the contexts listed.
-    fn takes_part(&self, context: &ContextId, server: &ServerName) -> Result<bool, ArchiveError> {
-        self.ask().map(|()| self.contexts.contains(&context.as_str()) && server.as_str() == "red.example")
+    fn takes_part(&self, context: &ContextId, server: &ServerName) -> Task<Result<bool, ArchiveError>> {
+        let takes_part = self.contexts.contains(&context.as_str()) && server.as_str() == "red.example";
+        Box::pin(ready(self.ask().map(|()| takes_part)))
     }
 }
 
@@ -115,9 +117,9 @@ impl FederationCore for Scripted {
     fn window(&self, _: &ServerName) -> u32 {
         2
     }
-    fn pdu(&self, reference: &PduRef) -> Result<Option<ServedPdu>, ArchiveError> {
-        self.ask()?;
-        Ok(self.stored.iter().find(|(stored, _)| stored == reference).map(|(_, pdu)| pdu.clone()))
+    fn pdu(&self, reference: &PduRef) -> Task<Result<Option<ServedPdu>, ArchiveError>> {
+        let stored = self.stored.iter().find(|(stored, _)| stored == reference).map(|(_, pdu)| pdu.clone());
+        Box::pin(ready(self.ask().map(|()| stored)))
     }
     /// The stored ones among the PDUs named, without their ancestors.
     fn backfill<'a>(

@@ -2,6 +2,7 @@
 
 use actors::limits::InteropQuirks;
 use actors::model::PduRef;
+use actors::testkit::at_once;
 use fernpost::wire::pdu::PairOrder::{IdFirst, OriginFirst};
 use fernpost::wire::pdu::PduReader;
 use serde_json::value::RawValue;
@@ -42,7 +43,7 @@ fn sender_profile_decides_ambiguous_pairs() {
     for (circle, expected) in
         [(old, reference("hs1", "JVlSCkGcSH")), (Circle::default(), reference("jvlsckgcsh", "hs1"))]
     {
-        let read = PduReader::new(&name("blue"), &circle).read(pdu).expect("sound");
+        let read = at_once(PduReader::new(&name("blue"), &circle).read(pdu)).expect("sound");
         assert_eq!(read.prev, [expected]);
     }
 }

@@ -1,6 +1,7 @@
 //! Pushes as bytes: read, refused, written.
 
 use actors::model::{BatchId, InboundPush, Item, OutboundBatch, RequestDeadlines, Seq, StrongBody};
+use actors::testkit::at_once;
 use bytes::Bytes;
 use fernpost::json::nesting::NESTING_MAX;
 use fernpost::json::reader::digest;
@@ -23,7 +24,7 @@ fn frame(strong: Vec<Bytes>, first: Option<u64>, last: u64) -> OutboundBatch {
 
 fn decode(body: &Bytes, max: u32, verified: &'static str) -> Result<InboundPush, BadPush> {
     let circle = Circle::default();
-    fernpost::wire::updates::envelope::decode(body, max, &PduReader::new(&name("blue"), &circle), verified)
+    at_once(fernpost::wire::updates::envelope::decode(body, max, &PduReader::new(&name("blue"), &circle), verified))
 }
 
 #[test]

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use actors::limits::InteropQuirks;
 use actors::model::{BatchId, Edu, InboundTransaction, Item, Millis, OutboundBatch, PushFailure, RequestDeadlines};
+use actors::testkit::at_once;
 use bytes::Bytes;
 use fernpost::json::reader::digest;
 use fernpost::wire::dialect_of;
@@ -17,7 +18,7 @@ use crate::pdus::bad_pdus;
 fn read(body: &[u8], max: u32) -> Result<InboundTransaction, BadTransaction> {
     let envelope = TransactionEnvelope::read(body)?;
     let (origin, circle) = (envelope.origin()?, Circle::default());
-    envelope.transaction("7".to_owned(), max, &PduReader::new(&origin, &circle), "network")
+    at_once(envelope.transaction("7".to_owned(), max, &PduReader::new(&origin, &circle), "network"))
 }
 
 /// The outcome of each PDU: its id, or the code of its refusal.

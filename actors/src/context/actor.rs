@@ -1,7 +1,7 @@
 //! The actix actor of a context: it turns messages into events and effects into calls of the ports. It takes no
 //! decisions.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use actix::{
@@ -11,15 +11,15 @@ use actix::{
 use crate::context::machine::{ContextEffect, ContextEvent, ContextMachine, ContextReply, ContextReplyToken};
 use crate::context::messages::{Answer, ContextMessage, ContextOutcome, HistoryReply, IdleTimerFired, TimerFired};
 use crate::context::metrics::ContextMetricsGuard;
-use crate::context::state_reader::StoreStateReader;
+use crate::context::state_reader::{KnownPdus, PendingEvent, StepFailure, StepOutcome, take_step};
 use crate::limits::ContextLimits;
 use crate::model::{BadPdu, ContextId, FetchRequest, Pdu, PduRef, Refusal, ServerName};
-use crate::ports::{ArchiveError, ContextSnapshot, Fence, PduStatus, Ports};
+use crate::ports::{ArchiveError, ContextSnapshot, Fence, Ports};
 use crate::router::registry::{ActorRegistry, LookupPurpose};
 use crate::supervise::admission::AdmissionPermit;
-use crate::supervise::catch_panic::guard;
 use crate::supervise::mailbox::send_unbounded;
 use crate::supervise::monitor::ExitMonitor;
+use crate::supervise::poll_now::poll_now;
 use crate::supervise::restart_intensity::{CrashHistory, RestartDecision};
 use crate::supervise::task::spawn_detached;
 use crate::supervise::timer::Timer;
@@ -45,7 +45,7 @@ pub(crate) struct ContextActor {
     /// Staged PDUs are given to the machine one by one: of several it is not known which killed it.
     pub(crate) one_by_one: bool,
     /// `None` while loading, and after the actor was given up as faulty.
-    machine: Option<ContextMachine>,
+    machine: Option<Box<ContextMachine>>,
     faulty: bool,
     /// Counts loads: a page that an earlier life asked for is not this one's.
     pub(crate) life: u64,
@@ -106,28 +106,70 @@ impl ContextActor {
     /// Handles one event; every message, timer and completion comes through here. A panic of the machine ends this
     /// incarnation, and the next one loads from the store.
     pub(crate) fn enter(&mut self, ctx: &mut Context<Self>, event: ContextEvent) {
-        let Some(machine) = self.machine.as_mut() else { return };
-        let brought = brought(&event);
-        let clock = &self.ports.clock;
-        let reads = StoreStateReader::new(&self.ports.archive, &self.context);
-        let done = guard(|| machine.step(clock.now(), event, &reads));
-        if let (Ok(_), Some(error)) = (&done, reads.failed()) {
-            tracing::error!(context = %self.context, %error, "the state cannot be read; the context restarts");
-            return self.crash(ctx);
+        self.enter_all(ctx, [PendingEvent::plain(event)].into());
+    }
+
+    /// Handles an event for which PDUs are looked up first.
+    fn enter_with(
+        &mut self,
+        ctx: &mut Context<Self>,
+        pdus: Vec<Pdu>,
+        event: impl FnOnce(Vec<Pdu>, KnownPdus) -> ContextEvent + 'static,
+    ) {
+        self.enter_all(ctx, [PendingEvent::of_pdus(pdus, event)].into());
+    }
+
+    /// Handles events one after the other. Where a read of a step waits, the actor handles nothing else meanwhile.
+    pub(crate) fn enter_all(&mut self, ctx: &mut Context<Self>, mut events: VecDeque<PendingEvent>) {
+        while let Some(next) = events.pop_front() {
+            let Some(mut machine) = self.machine.take() else { return };
+            let (ports, context) = (self.ports.clone(), self.context.clone());
+            let mut step = Box::pin(async move {
+                let outcome = take_step(&mut machine, next, &ports, &context).await;
+                (machine, outcome)
+            });
+            let Some((machine, outcome)) = poll_now(step.as_mut()) else {
+                let ended = move |(machine, outcome), actor: &mut Self, ctx: &mut Context<Self>| {
+                    if actor.stepped(ctx, machine, outcome) {
+                        actor.enter_all(ctx, events);
+                    }
+                };
+                return ctx.wait(step.into_actor(self).map(ended));
+            };
+            if !self.stepped(ctx, machine, outcome) {
+                return;
+            }
         }
-        match done {
+    }
+
+    /// Performs the effects of a step; returns false if it failed, which ends this incarnation.
+    fn stepped(&mut self, ctx: &mut Context<Self>, mut machine: Box<ContextMachine>, outcome: StepOutcome) -> bool {
+        match outcome {
             Ok(effects) => {
                 let (ends, forgotten) = machine.take_head_stats();
+                self.machine = Some(machine);
                 self.share.set_head_count(ends, forgotten);
                 effects.into_iter().for_each(|effect| self.perform(ctx, effect));
+                self.arm_idle_timer(ctx);
+                true
             }
-            Err(panicked) => {
+            Err(StepFailure::Unreadable(error)) => {
+                tracing::error!(context = %self.context, %error, "the state cannot be read; the context restarts");
+                self.crash(ctx);
+                false
+            }
+            Err(StepFailure::LookUp(error)) => {
+                tracing::error!(context = %self.context, %error, "the context cannot read what its step needs; it restarts");
+                self.crash(ctx);
+                false
+            }
+            Err(StepFailure::Panicked(panicked, brought)) => {
                 tracing::error!(context = %self.context, %panicked, "the context's machine failed; it restarts from the store");
                 self.blame(brought);
                 self.crash(ctx);
+                false
             }
         }
-        self.arm_idle_timer(ctx);
     }
 
     /// The machine died on these. Of several each is suspected once, and the next time they come one by one.
@@ -248,12 +290,11 @@ impl ContextActor {
         match loaded {
             Ok(load) => {
                 let (limits, text) = (self.limits.clone(), self.ports.text.clone());
-                self.machine =
-                    Some(ContextMachine::new(self.context.clone(), self.ports.us.clone(), limits, text, load));
-                self.enter(ctx, ContextEvent::Started);
-                if !self.routes.is_open() {
-                    self.enter(ctx, ContextEvent::Intake { open: false });
-                }
+                let machine = ContextMachine::new(self.context.clone(), self.ports.us.clone(), limits, text, load);
+                self.machine = Some(Box::new(machine));
+                let closed = (!self.routes.is_open()).then_some(ContextEvent::Intake { open: false });
+                let events = [ContextEvent::Started].into_iter().chain(closed);
+                self.enter_all(ctx, events.map(PendingEvent::plain).collect());
             }
             Err(error) => {
                 tracing::error!(context = %self.context, %error, "the context cannot be loaded; retrying");
@@ -280,21 +321,6 @@ impl ContextActor {
         Some(token)
     }
 
-    /// Looks up these PDUs and their parents in the store. Unknown PDUs are claimed for this context.
-    pub(crate) fn look_up(&mut self, ctx: &mut Context<Self>, pdus: &[Pdu]) -> Option<HashMap<PduRef, PduStatus>> {
-        let machine = self.machine.as_ref()?;
-        let (arriving, parents) = machine.refs_to_look_up(pdus);
-        match self.ports.archive.contexts.look_up(&self.context, &arriving, &parents) {
-            Ok(known) => Some(known),
-            Err(error) => {
-                tracing::error!(context = %self.context, %error, "the context cannot read what its step needs; it \
-                    restarts");
-                self.crash(ctx);
-                None
-            }
-        }
-    }
-
     fn fetch_finished(
         &mut self,
         ctx: &mut Context<Self>,
@@ -308,22 +334,7 @@ impl ContextActor {
         };
         let is_sound = |pdu: &Pdu| self.is_not_poison(&pdu.reference);
         let pdus: Vec<Pdu> = pdus.into_iter().flatten().filter(is_sound).collect();
-        if let Some(known) = self.look_up(ctx, &pdus) {
-            self.enter(ctx, ContextEvent::Fetched { want, from, pdus, failed, known });
-        }
-    }
-}
-
-/// The PDUs an event brings, where it would be tried again with them. Of several that a peer hands over or that were fetched it
-/// is not known which kills, and the peer's actor gives them one by one.
-fn brought(event: &ContextEvent) -> Vec<PduRef> {
-    match event {
-        ContextEvent::Kept { kept: Some(kept), .. } => kept.pdu.iter().map(|pdu| pdu.reference.clone()).collect(),
-        ContextEvent::Arrive { pdus, .. } | ContextEvent::Fetched { pdus, .. } if pdus.len() == 1 => {
-            vec![pdus[0].reference.clone()]
-        }
-        ContextEvent::Staged { page, .. } => page.pdus.iter().map(|(staged, _)| staged.reference.clone()).collect(),
-        _ => vec![],
+        self.enter_with(ctx, pdus, move |pdus, known| ContextEvent::Fetched { want, from, pdus, failed, known });
     }
 }
 
@@ -355,15 +366,13 @@ impl Handler<ContextMessage> for ContextActor {
         match message {
             ContextMessage::PdusArrived { from, verified, pdus, answer, permit } => {
                 let Some(token) = self.token(answer, permit) else { return };
-                if let Some(known) = self.look_up(ctx, &pdus) {
-                    self.enter(ctx, ContextEvent::Arrive { token, from, verified, pdus, known });
-                }
+                let arrive = move |pdus, known| ContextEvent::Arrive { token, from, verified, pdus, known };
+                self.enter_with(ctx, pdus, arrive);
             }
             ContextMessage::Readmit { from, pdu, answer, permit } => {
                 let Some(token) = self.token(answer, permit) else { return };
-                if let Some(known) = self.look_up(ctx, std::slice::from_ref(&pdu)) {
-                    self.enter(ctx, ContextEvent::Readmit { token, from, pdu, known });
-                }
+                let looked_up = vec![pdu.clone()];
+                self.enter_with(ctx, looked_up, move |_, known| ContextEvent::Readmit { token, from, pdu, known });
             }
             ContextMessage::Compose { drafts, reach, answer, permit } => {
                 let Some(token) = self.token(answer, permit) else { return };
@@ -395,7 +404,7 @@ impl Handler<ContextMessage> for ContextActor {
             ContextMessage::StageFilled => self.enter(ctx, ContextEvent::StageFilled),
             ContextMessage::SetIntakeOpen { open } => self.enter(ctx, ContextEvent::Intake { open }),
             ContextMessage::GetStatus(reply) => {
-                if let Some(status) = self.machine.as_ref().map(ContextMachine::status) {
+                if let Some(status) = self.machine.as_ref().map(|machine| machine.status()) {
                     // The caller may have disconnected.
                     let _ = reply.send(status);
                 }

@@ -23,7 +23,7 @@ enum ParentLookup {
 
 impl ContextMachine {
     /// Accepts the valid PDUs, and delivers those that are ready.
-    pub(crate) fn admit(
+    pub(crate) async fn admit(
         &mut self,
         step: &mut ContextStep<'_>,
         way: Provenance<'_>,
@@ -40,9 +40,9 @@ impl ContextMachine {
             let fate = match told.get(&reference) {
                 Some(PduOutcome::Taken(_)) => PduOutcome::Told(PduVerdict::Duplicate),
                 Some(told) => told.clone(),
-                None => match self.validate(step, way, &pdu, known) {
+                None => match self.validate(step, way, &pdu, known).await {
                     Ok(()) if !pdu.is_for(&self.us) => {
-                        self.know_by_name(step, pdu, known);
+                        self.know_by_name(step, pdu, known).await;
                         PduOutcome::Taken(reference.clone())
                     }
                     Ok(()) => {
@@ -65,12 +65,12 @@ impl ContextMachine {
         for (reference, walked) in &taken {
             self.link(step, reference, *walked);
         }
-        self.deliver(step);
+        self.deliver(step).await;
         fates
     }
 
     /// Validates a PDU from quarantine again.
-    pub(crate) fn readmit(
+    pub(crate) async fn readmit(
         &mut self,
         step: &mut ContextStep<'_>,
         from: &ServerName,
@@ -80,26 +80,29 @@ impl ContextMachine {
         step.parks = false;
         // Quarantine rows do not record how the sender was authenticated, so assume the weakest proof, `network`.
         let way = Provenance { from, verified: Some("network"), walked: 0, past: false };
-        self.admit(step, way, vec![pdu], known)
+        self.admit(step, way, vec![pdu], known).await
     }
 
     /// Judge one anew that the context itself reads from quarantine. One that is taken, or that is known by now, leaves
     /// quarantine. One that is refused stays: its sender was told that it is kept, and the messenger was told where.
-    pub(crate) fn retry_quarantined(
+    pub(crate) async fn retry_quarantined(
         &mut self,
         step: &mut ContextStep<'_>,
         kept: QuarantinedPdu,
         known: &HashMap<PduRef, PduStatus>,
     ) {
         let QuarantinedPdu { from, number, pdu } = kept;
-        let fate = pdu.and_then(|pdu| self.readmit(step, &from, pdu, known).pop());
+        let fate = match pdu {
+            Some(pdu) => self.readmit(step, &from, pdu, known).await.pop(),
+            None => None,
+        };
         if !matches!(fate, Some(PduOutcome::Told(PduVerdict::Parked { .. } | PduVerdict::Refused { .. }))) {
             step.changes.push(Change::QuarantineRemoved { server: from, number });
         }
     }
 
     /// Validates a PDU. It has been claimed since the lookup; the claim of a refused PDU is dropped.
-    fn validate(
+    async fn validate(
         &mut self,
         step: &mut ContextStep<'_>,
         way: Provenance<'_>,
@@ -125,18 +128,28 @@ impl ContextMachine {
             return Err(refused(PduVerdict::NOT_FOR_US, words));
         }
         let for_state = way.verified.is_none() && self.wanted.is_for_state(reference);
-        let verdict = self
-            .check_structure(pdu, known)
-            .and_then(|()| self.check_prev_state(step, pdu, known))
-            .and_then(|()| if for_state { self.may_bear_state(pdu) } else { self.check_participation(step, way, pdu) });
+        let verdict = self.check(step, way, pdu, known, for_state).await;
         if verdict.is_err() {
             step.released.push(reference.clone());
         }
         verdict
     }
 
+    async fn check(
+        &mut self,
+        step: &mut ContextStep<'_>,
+        way: Provenance<'_>,
+        pdu: &Pdu,
+        known: &HashMap<PduRef, PduStatus>,
+        for_state: bool,
+    ) -> Result<(), PduVerdict> {
+        self.check_structure(pdu, known)?;
+        self.check_prev_state(step, pdu, known).await?;
+        if for_state { self.may_bear_state(pdu) } else { self.check_participation(step, way, pdu).await }
+    }
+
     /// Validates a PDU of history. Participation is not checked, because the server that was asked vouches for the PDU.
-    pub(crate) fn judge_past(
+    pub(crate) async fn judge_past(
         &mut self,
         step: &mut ContextStep<'_>,
         from: &ServerName,
@@ -153,7 +166,10 @@ impl ContextMachine {
             step.released.push(reference.clone());
             return Err(refused(PduVerdict::NOT_FOR_US, format!("{reference} is for other servers only")));
         }
-        let verdict = self.check_structure(pdu, known).and_then(|()| self.check_prev_state(step, pdu, known));
+        let verdict = match self.check_structure(pdu, known) {
+            Ok(()) => self.check_prev_state(step, pdu, known).await,
+            Err(verdict) => Err(verdict),
+        };
         if verdict.is_err() {
             step.released.push(reference.clone());
         }
@@ -186,7 +202,7 @@ impl ContextMachine {
     }
 
     /// Checks that the PDU which it replaces, if known, has the same key and context.
-    fn check_prev_state(
+    async fn check_prev_state(
         &mut self,
         step: &mut ContextStep<'_>,
         pdu: &Pdu,
@@ -200,7 +216,7 @@ impl ContextMachine {
         let key = (pdu.kind.clone(), slot.key.clone());
         let is_sound = match self.parent(prev, known) {
             ParentLookup::Foreign => false,
-            ParentLookup::Delivered { .. } => self.is_of_key(step, &key, prev),
+            ParentLookup::Delivered { .. } => self.is_of_key(step, &key, prev).await,
             ParentLookup::Undelivered => match self.order.get(prev) {
                 Some(held) => held.state.as_ref().is_some_and(|(other, _)| *other == key),
                 None => true,
@@ -227,7 +243,7 @@ impl ContextMachine {
     /// Checks that origin and sender are participants. A PDU whose origin is none goes to quarantine, where our messenger can see
     /// it. A PDU whose sender is none, and not its origin, is refused, because a stored copy would block the copy that its
     /// origin sends.
-    fn check_participation(
+    async fn check_participation(
         &mut self,
         step: &mut ContextStep<'_>,
         way: Provenance<'_>,
@@ -241,7 +257,7 @@ impl ContextMachine {
             servers.extend(Some(way.from).filter(|from| *from != origin).cloned());
             servers.retain(|server| *server != self.us);
             if servers.len() > max {
-                return Err(self.park(step, way, pdu));
+                return Err(self.park(step, way, pdu).await);
             }
             self.record.participants = servers;
             step.record_dirty = true;
@@ -261,7 +277,7 @@ impl ContextMachine {
         // A parent that the first batch names is waited for, whoever said it; its origin is not let in by that.
         match self.record.participants.contains(origin) || self.order.is_awaited_at_edge(&pdu.reference) {
             true => Ok(()),
-            false => Err(self.park(step, way, pdu)),
+            false => Err(self.park(step, way, pdu).await),
         }
     }
 
@@ -280,7 +296,7 @@ impl ContextMachine {
     }
 
     /// Its origin takes no part. One row a PDU and sender: what its origin sends itself is kept beside what others handed over.
-    fn park(&mut self, step: &mut ContextStep<'_>, way: Provenance<'_>, pdu: &Pdu) -> PduVerdict {
+    async fn park(&mut self, step: &mut ContextStep<'_>, way: Provenance<'_>, pdu: &Pdu) -> PduVerdict {
         let code = ParkedCode::NotAParticipant;
         let PduRef { origin, id } = &pdu.reference;
         // A fetched PDU comes again from every server that has it: it is reported once, and not at all if it comes too
@@ -289,7 +305,7 @@ impl ContextMachine {
             Some(want) if way.verified.is_none() => !std::mem::replace(&mut want.parked, true),
             _ => way.verified.is_some(),
         };
-        if is_told && step.parks && !step.reads.is_kept(&pdu.reference, way.from) {
+        if is_told && step.parks && !step.reads.is_kept(&pdu.reference, way.from).await {
             let context = &pdu.context;
             let max = self.limits.participants_max;
             let reason = format!(
@@ -380,7 +396,12 @@ impl ContextMachine {
 
 impl ContextMachine {
     /// It is for other servers only. Its name is kept and nothing else: whoever names it as a parent waits for it no longer.
-    pub(crate) fn know_by_name(&mut self, step: &mut ContextStep<'_>, pdu: Pdu, known: &HashMap<PduRef, PduStatus>) {
+    pub(crate) async fn know_by_name(
+        &mut self,
+        step: &mut ContextStep<'_>,
+        pdu: Pdu,
+        known: &HashMap<PduRef, PduStatus>,
+    ) {
         let reference = pdu.reference.clone();
         let above = |parent: &PduRef| match self.parent(parent, known) {
             ParentLookup::Delivered { depth, .. } => depth + 1,
@@ -396,7 +417,7 @@ impl ContextMachine {
             step.changes.push(Change::GapClosed { context: context(), missing: reference.clone() });
         }
         if let Some(link) = self.links.close(&reference) {
-            self.link_came(step, link, None);
+            self.link_came(step, link, None).await;
         }
         self.recent.put(reference.clone(), (depth, false));
         self.order.delivered(&reference, depth, false);

@@ -13,16 +13,20 @@ use crate::model::{
 };
 
 impl ContextMachine {
-    pub(crate) fn compose(
+    pub(crate) async fn compose(
         &mut self,
         step: &mut ContextStep<'_>,
         drafts: Vec<PduDraft>,
         reach: &RecipientReach,
     ) -> Vec<Result<ComposedPdu, Refusal>> {
-        drafts.into_iter().map(|draft| self.compose_one(step, draft, reach)).collect()
+        let mut composed = Vec::with_capacity(drafts.len());
+        for draft in drafts {
+            composed.push(self.compose_one(step, draft, reach).await);
+        }
+        composed
     }
 
-    fn compose_one(
+    async fn compose_one(
         &mut self,
         step: &mut ContextStep<'_>,
         draft: PduDraft,
@@ -30,7 +34,10 @@ impl ContextMachine {
     ) -> Result<ComposedPdu, Refusal> {
         let to = self.narrowed(&draft, &reach.deaf)?;
         let mut audience = to.clone().unwrap_or_else(|| self.record.participants.clone());
-        let setting = draft.state.as_ref().map(|(key, power)| self.replace(step, &draft, key, *power)).transpose()?;
+        let setting = match &draft.state {
+            Some((key, power)) => Some(self.replace(step, &draft, key, *power).await?),
+            None => None,
+        };
         if let Some(Membership { server, joins: true }) = setting.as_ref().and_then(|setting| setting.member.as_ref())
             && self.would_join(server)
         {
@@ -39,7 +46,7 @@ impl ContextMachine {
         }
         let why = |server: &ServerName| reach.shut.iter().find(|(other, _)| other == server).map(|(_, reason)| *reason);
         let (left_out, peers): (Vec<_>, Vec<_>) = audience.into_iter().partition(|server| why(server).is_some());
-        let (reference, bytes) = self.assign_position(step, &draft, setting, to);
+        let (reference, bytes) = self.assign_position(step, &draft, setting, to).await;
         for server in left_out.iter().cloned() {
             let (message, state, reason) = (draft.submission.clone(), "parked", why(&server).map(str::to_owned));
             step.changes.push(Change::FeedAppended(FeedItem::Delivery { message, server, state, reason }));
@@ -77,14 +84,14 @@ impl ContextMachine {
     }
 
     /// Returns the state fields of a draft. It replaces the current state directly, so it becomes the current state.
-    fn replace(
+    async fn replace(
         &mut self,
         step: &ContextStep<'_>,
         draft: &PduDraft,
         key: &str,
         power_level: i64,
     ) -> Result<StateSlot, Refusal> {
-        let holder = self.holder(step, &(draft.kind.clone(), key.to_owned()));
+        let holder = self.holder(step, &(draft.kind.clone(), key.to_owned())).await;
         if let Some(holder) = holder.as_ref().filter(|holder| holder.power > power_level)
             && self.limits.state.enforce_power
         {
@@ -96,7 +103,7 @@ impl ContextMachine {
     }
 
     /// Give it its place, and write it. `to` are the others it is for, where it is narrowed.
-    fn assign_position(
+    async fn assign_position(
         &mut self,
         step: &mut ContextStep<'_>,
         draft: &PduDraft,
@@ -132,8 +139,8 @@ impl ContextMachine {
         step.changes.push(Change::PduStored(Box::new(stored)));
         self.recent.put(reference.clone(), (depth, false));
         if let Some((key, piece)) = counts {
-            let counted = self.resolve_with(step, key, piece, None);
-            self.apply_resolution(step, counted);
+            let counted = self.resolve_with(step, key, piece, None).await;
+            self.apply_resolution(step, counted).await;
         }
         (reference, bytes)
     }

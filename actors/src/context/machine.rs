@@ -176,8 +176,8 @@ impl ContextMachine {
         (arriving, parents)
     }
 
-    /// Handles one event and returns its effects.
-    pub fn step(&mut self, now: Millis, event: ContextEvent, reads: &dyn StateReader) -> Vec<ContextEffect> {
+    /// Handles one event and returns its effects. It awaits its reads, and nothing else.
+    pub async fn step(&mut self, now: Millis, event: ContextEvent, reads: &dyn StateReader) -> Vec<ContextEffect> {
         let mut step = ContextStep::new(now, reads);
         // A peer's actor commits right after an arrival, and that commit holds both; nobody waits for the end of a walk.
         let urgency = match event {
@@ -186,25 +186,27 @@ impl ContextMachine {
         };
         let answer = match event {
             ContextEvent::Started => {
-                self.resume(&mut step);
+                self.resume(&mut step).await;
                 self.read_stage(&mut step);
                 None
             }
             ContextEvent::Arrive { token, from, verified, pdus, known } => {
-                let fates = self.admit(
-                    &mut step,
-                    Provenance { from: &from, verified: Some(verified), walked: 0, past: false },
-                    pdus,
-                    &known,
-                );
+                let fates = self
+                    .admit(
+                        &mut step,
+                        Provenance { from: &from, verified: Some(verified), walked: 0, past: false },
+                        pdus,
+                        &known,
+                    )
+                    .await;
                 Some(PendingReply::Verdicts(token, fates))
             }
             ContextEvent::Readmit { token, from, pdu, known } => {
-                let fates = self.readmit(&mut step, &from, pdu, &known);
+                let fates = self.readmit(&mut step, &from, pdu, &known).await;
                 Some(PendingReply::Verdicts(token, fates))
             }
             ContextEvent::Compose { token, drafts, reach } => {
-                let composed = self.compose(&mut step, drafts, &reach);
+                let composed = self.compose(&mut step, drafts, &reach).await;
                 Some(PendingReply::Reply(token, ContextReply::Composed(composed)))
             }
             ContextEvent::Participants { token, servers } => {
@@ -224,7 +226,7 @@ impl ContextMachine {
                 failed,
                 known,
             } => {
-                self.on_history_response(&mut step, &want, &from, failed.map_or(Ok(pdus), Err), &known);
+                self.on_history_response(&mut step, &want, &from, failed.map_or(Ok(pdus), Err), &known).await;
                 None
             }
             ContextEvent::Fetched { want, from, pdus, failed: _, known } => {
@@ -239,7 +241,8 @@ impl ContextMachine {
                         fetch_candidates(&self.us, &self.record, &self.limits),
                     );
                 }
-                self.admit(&mut step, Provenance { from: &from, verified: None, walked, past: false }, pdus, &known);
+                self.admit(&mut step, Provenance { from: &from, verified: None, walked, past: false }, pdus, &known)
+                    .await;
                 None
             }
             ContextEvent::PutOff {
@@ -252,7 +255,7 @@ impl ContextMachine {
                 from,
                 why,
             } => {
-                self.on_history_response(&mut step, &want, &from, Err(why), &HashMap::new());
+                self.on_history_response(&mut step, &want, &from, Err(why), &HashMap::new()).await;
                 None
             }
             ContextEvent::PutOff { want, from, why: _ } => {
@@ -272,7 +275,7 @@ impl ContextMachine {
             }
             ContextEvent::Kept { kept, known, next } => {
                 if let Some(kept) = kept {
-                    self.retry_quarantined(&mut step, kept, &known);
+                    self.retry_quarantined(&mut step, kept, &known).await;
                 }
                 step.take_back = next;
                 None
@@ -282,7 +285,7 @@ impl ContextMachine {
                 None
             }
             ContextEvent::Staged { page, known } => {
-                self.take_staged(&mut step, page, &known);
+                self.take_staged(&mut step, page, &known).await;
                 None
             }
             ContextEvent::TakenBack => {
@@ -295,9 +298,9 @@ impl ContextMachine {
                 None
             }
         };
-        self.release_over_limit(&mut step);
-        self.give_up_due(&mut step);
-        self.drive_history_fetch(&mut step);
+        self.release_over_limit(&mut step).await;
+        self.give_up_due(&mut step).await;
+        self.drive_history_fetch(&mut step).await;
         for missing in self.gaps.forget(self.limits.gap.kept_max as usize) {
             step.changes.push(Change::GapClosed { context: self.record.context.clone(), missing });
         }
@@ -341,7 +344,7 @@ impl ContextMachine {
     }
 
     /// Resumes the waiting of the previous incarnation.
-    fn resume(&mut self, step: &mut ContextStep<'_>) {
+    async fn resume(&mut self, step: &mut ContextStep<'_>) {
         for reference in self.order.list() {
             let prev = self.order.get(&reference).map(|waiting| waiting.prev.clone()).unwrap_or_default();
             for parent in prev.iter().filter(|parent| self.gaps.get(parent).is_some()) {
@@ -356,7 +359,7 @@ impl ContextMachine {
                 self.wanted.want_link(step.now, &missing, None, 1);
             }
         }
-        self.deliver(step);
+        self.deliver(step).await;
     }
 
     fn set_participants(&mut self, step: &mut ContextStep<'_>, servers: Vec<ServerName>) -> Result<(), Refusal> {

@@ -1,5 +1,7 @@
 //! Pages that a conversation's actor reads for its machine: what lies in quarantine of servers that take part now, and its stage.
 
+use std::collections::VecDeque;
+
 use actix::{AsyncContext, Context, Handler};
 
 use crate::context::actor::ContextActor;
@@ -7,6 +9,7 @@ use crate::context::machine::ContextEvent;
 use crate::context::messages::{QuarantinePage, StageRead};
 use crate::context::provenance::QuarantinedPdu;
 use crate::context::stage_page::StagePage;
+use crate::context::state_reader::PendingEvent;
 use crate::model::{ParkedCode, Pdu, QuarantinedPduRow, ServerName, StagedPdu};
 use crate::supervise::again::until_read;
 use crate::supervise::mailbox::send_unbounded;
@@ -65,17 +68,22 @@ impl Handler<QuarantinePage> for ContextActor {
         }
         let last = page.last().filter(|_| is_full).map(|last| last.place);
         self.taken_back += page.len();
+        let mut events = VecDeque::with_capacity(page.len() + 1);
         for QuarantinedPduRow { place, reference, from, number, bytes, superseded } in page {
             // A poison PDU stays in quarantine, where the operator can see it.
             let pdu = self.ports.text.read(&from, &bytes).filter(|_| !superseded && self.is_not_poison(&reference));
-            let Some(known) = self.look_up(ctx, pdu.as_slice()) else { return };
-            let kept = (superseded || pdu.is_some()).then_some(QuarantinedPdu { from, number, pdu });
-            self.enter(ctx, ContextEvent::Kept { kept, known, next: last.filter(|last| *last == place) });
+            let next = last.filter(|last| *last == place);
+            events.push_back(PendingEvent::of_pdus(pdu.into_iter().collect(), move |mut pdus, known| {
+                let pdu = pdus.pop();
+                let kept = (superseded || pdu.is_some()).then_some(QuarantinedPdu { from, number, pdu });
+                ContextEvent::Kept { kept, known, next }
+            }));
         }
         if last.is_some() {
-            return;
+            return self.enter_all(ctx, events);
         }
-        self.enter(ctx, ContextEvent::TakenBack);
+        events.push_back(PendingEvent::plain(ContextEvent::TakenBack));
+        self.enter_all(ctx, events);
         let messages = std::mem::take(&mut self.taken_back);
         if messages > 0 {
             tracing::info!(context = %self.context, messages, "quarantined PDUs are checked again, because their \
@@ -100,7 +108,7 @@ impl Handler<StageRead> for ContextActor {
             })
             .collect();
         let sound: Vec<_> = pdus.iter().filter_map(|(_, pdu)| pdu.as_ref().ok().cloned()).collect();
-        let Some(known) = self.look_up(ctx, &sound) else { return };
-        self.enter(ctx, ContextEvent::Staged { page: StagePage { pdus }, known });
+        let page = StagePage { pdus };
+        self.enter_all(ctx, [PendingEvent::of_pdus(sound, |_, known| ContextEvent::Staged { page, known })].into());
     }
 }

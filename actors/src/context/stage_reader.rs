@@ -26,7 +26,7 @@ impl ContextMachine {
     }
 
     /// Take a page of staged PDUs. An empty one is the last.
-    pub(crate) fn take_staged(
+    pub(crate) async fn take_staged(
         &mut self,
         step: &mut ContextStep<'_>,
         page: StagePage,
@@ -43,7 +43,7 @@ impl ContextMachine {
                 |(staged, _): &(StagedPdu, _)| staged.from == batch[0].0.from && staged.verified == batch[0].0.verified;
             let like: Vec<_> = std::iter::from_fn(|| rest.next_if(is_like)).collect();
             batch.extend(like);
-            self.take_batch(step, batch, known);
+            self.take_batch(step, batch, known).await;
         }
         if has_more {
             self.read_stage(step);
@@ -59,7 +59,7 @@ impl ContextMachine {
         }
     }
 
-    fn take_batch(
+    async fn take_batch(
         &mut self,
         step: &mut ContextStep<'_>,
         batch: Vec<(StagedPdu, Result<Pdu, ParkedCode>)>,
@@ -68,7 +68,7 @@ impl ContextMachine {
         let (from, verified) = (batch[0].0.from.clone(), batch[0].0.verified);
         let way = Provenance { from: &from, verified: Some(verified), walked: 0, past: false };
         let pdus: Vec<Pdu> = batch.iter().filter_map(|(_, pdu)| pdu.as_ref().ok().cloned()).collect();
-        let mut fates = self.admit(step, way, pdus, known).into_iter();
+        let mut fates = self.admit(step, way, pdus, known).await.into_iter();
         for (staged, pdu) in batch {
             let context = self.record.context.clone();
             let refused = match pdu.map(|_| fates.next()) {

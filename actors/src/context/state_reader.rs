@@ -1,20 +1,97 @@
-//! The store reader that a context's state machine gets for one step.
+//! One step of a context's machine with its reads of the store: the look-up of what arrives, and the reads of the step itself.
 
 use std::cell::RefCell;
+use std::collections::HashMap;
 
-use crate::context::state::set_cache::StateReader;
-use crate::model::{ContextId, PduRef, PduStatus, ServerName, StateEntry, StateKey};
-use crate::ports::{ArchiveError, StoreReaders};
+use crate::context::machine::{ContextEffect, ContextEvent, ContextMachine};
+use crate::context::state::set_cache::{StateRead, StateReader};
+use crate::model::{ContextId, Pdu, PduRef, PduStatus, ServerName, StateEntry, StateKey};
+use crate::ports::{ArchiveError, Ports, StoreReaders, Task};
+use crate::supervise::catch_panic::{StepPanicked, guard_future};
+
+/// The status of PDUs that were looked up.
+pub(crate) type KnownPdus = HashMap<PduRef, PduStatus>;
+
+/// An event for the machine, with the PDUs that are looked up for it first.
+pub(crate) struct PendingEvent {
+    /// `None`: nothing is looked up.
+    arriving: Option<Vec<Pdu>>,
+    event: Box<dyn FnOnce(Vec<Pdu>, KnownPdus) -> ContextEvent>,
+}
+
+impl PendingEvent {
+    /// Returns an event that needs no look-up.
+    pub(crate) fn plain(event: ContextEvent) -> Self {
+        Self { arriving: None, event: Box::new(|_, _| event) }
+    }
+
+    /// Returns an event that is made of these PDUs and of what is known of them and of their parents. Unknown ones are claimed.
+    pub(crate) fn of_pdus(pdus: Vec<Pdu>, event: impl FnOnce(Vec<Pdu>, KnownPdus) -> ContextEvent + 'static) -> Self {
+        Self { arriving: Some(pdus), event: Box::new(event) }
+    }
+}
+
+/// Why a step has no effects: the machine is dropped, and loaded again from the store.
+pub(crate) enum StepFailure {
+    /// What arrives could not be looked up.
+    LookUp(ArchiveError),
+    /// A read of the step failed.
+    Unreadable(ArchiveError),
+    /// The machine panicked, on these PDUs.
+    Panicked(StepPanicked, Vec<PduRef>),
+}
+
+/// The effects of a step.
+pub(crate) type StepOutcome = Result<Vec<ContextEffect>, StepFailure>;
+
+/// Looks up what the event brings, and lets the machine take its step under the guard.
+pub(crate) async fn take_step(
+    machine: &mut ContextMachine,
+    pending: PendingEvent,
+    ports: &Ports,
+    context: &ContextId,
+) -> StepOutcome {
+    let PendingEvent { arriving, event } = pending;
+    let known = match &arriving {
+        Some(pdus) => {
+            let (arriving, parents) = machine.refs_to_look_up(pdus);
+            ports.archive.contexts.look_up(context, arriving, parents).await.map_err(StepFailure::LookUp)?
+        }
+        None => KnownPdus::new(),
+    };
+    let event = event(arriving.unwrap_or_default(), known);
+    let brought = brought(&event);
+    let reads = StoreStateReader::new(ports.archive.clone(), context.clone());
+    let step = guard_future(async { machine.step(ports.clock.now(), event, &reads).await }).await;
+    let effects = step.map_err(|panicked| StepFailure::Panicked(panicked, brought))?;
+    match reads.failed() {
+        Some(error) => Err(StepFailure::Unreadable(error)),
+        None => Ok(effects),
+    }
+}
+
+/// The PDUs an event brings, where it would be tried again with them. Of several that a peer hands over or that were fetched it
+/// is not known which kills, and the peer's actor gives them one by one.
+fn brought(event: &ContextEvent) -> Vec<PduRef> {
+    match event {
+        ContextEvent::Kept { kept: Some(kept), .. } => kept.pdu.iter().map(|pdu| pdu.reference.clone()).collect(),
+        ContextEvent::Arrive { pdus, .. } | ContextEvent::Fetched { pdus, .. } if pdus.len() == 1 => {
+            vec![pdus[0].reference.clone()]
+        }
+        ContextEvent::Staged { page, .. } => page.pdus.iter().map(|(staged, _)| staged.reference.clone()).collect(),
+        _ => vec![],
+    }
+}
 
 /// The reads of one step. If one of them fails, the result of the step is discarded.
-pub(crate) struct StoreStateReader<'a> {
-    archive: &'a StoreReaders,
-    context: &'a ContextId,
+pub(crate) struct StoreStateReader {
+    archive: StoreReaders,
+    context: ContextId,
     failed: RefCell<Option<ArchiveError>>,
 }
 
-impl<'a> StoreStateReader<'a> {
-    pub(crate) fn new(archive: &'a StoreReaders, context: &'a ContextId) -> Self {
+impl StoreStateReader {
+    pub(crate) fn new(archive: StoreReaders, context: ContextId) -> Self {
         Self { archive, context, failed: RefCell::new(None) }
     }
 
@@ -23,28 +100,29 @@ impl<'a> StoreStateReader<'a> {
         self.failed.into_inner()
     }
 
-    fn read<T: Default>(&self, read: Result<T, ArchiveError>) -> T {
-        read.unwrap_or_else(|error| {
+    async fn read<T: Default>(&self, read: Task<Result<T, ArchiveError>>) -> T {
+        read.await.unwrap_or_else(|error| {
             self.failed.replace(Some(error));
             T::default()
         })
     }
 }
 
-impl StateReader for StoreStateReader<'_> {
-    fn current(&self, key: &StateKey) -> Option<StateEntry> {
-        self.read(self.archive.contexts.state_holder(self.context, key))
+impl StateReader for StoreStateReader {
+    fn current<'a>(&'a self, key: &'a StateKey) -> StateRead<'a, Option<StateEntry>> {
+        Box::pin(self.read(self.archive.contexts.state_holder(&self.context, key)))
     }
 
-    fn set(&self, key: &StateKey) -> Vec<StateEntry> {
-        self.read(self.archive.contexts.state_set(self.context, key))
+    fn set<'a>(&'a self, key: &'a StateKey) -> StateRead<'a, Vec<StateEntry>> {
+        Box::pin(self.read(self.archive.contexts.state_set(&self.context, key)))
     }
 
-    fn known(&self, reference: &PduRef) -> Option<PduStatus> {
-        self.read(self.archive.contexts.look_up(self.context, &[], std::slice::from_ref(reference))).remove(reference)
+    fn known<'a>(&'a self, reference: &'a PduRef) -> StateRead<'a, Option<PduStatus>> {
+        let known = self.archive.contexts.look_up(&self.context, vec![], vec![reference.clone()]);
+        Box::pin(async move { self.read(known).await.remove(reference) })
     }
 
-    fn is_kept(&self, reference: &PduRef, from: &ServerName) -> bool {
-        self.read(self.archive.peers.is_quarantined(self.context, reference, from))
+    fn is_kept<'a>(&'a self, reference: &'a PduRef, from: &'a ServerName) -> StateRead<'a, bool> {
+        Box::pin(self.read(self.archive.peers.is_quarantined(&self.context, reference, from)))
     }
 }

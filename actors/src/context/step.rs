@@ -72,8 +72,8 @@ impl<'a> ContextStep<'a> {
     }
 
     /// Returns all delivered state PDUs of a key, including those of this step.
-    pub(crate) fn set(&mut self, key: &StateKey) -> &mut BTreeMap<PduRef, StateEntry> {
-        self.sets.of(self.reads, key)
+    pub(crate) async fn set(&mut self, key: &StateKey) -> &mut BTreeMap<PduRef, StateEntry> {
+        self.sets.of(self.reads, key).await
     }
 
     pub(crate) fn take(&mut self, fresh: NewPdu) {

@@ -37,7 +37,7 @@ impl Gateway {
         }
         // A pruned PDU cannot be sent.
         let kept = match record.pdu.as_ref().filter(|_| !left_out.is_empty()) {
-            Some(pdu) => self.read(self.ports.archive.contexts.pdu(pdu))?,
+            Some(pdu) => self.read(self.ports.archive.contexts.pdu(pdu).await)?,
             None => None,
         };
         if let Some(pdu) = kept {

@@ -1,6 +1,6 @@
 //! The actix actor of a peer: it turns messages into events and effects into calls of the ports. It takes no decisions.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use actix::{
@@ -13,20 +13,22 @@ use crate::limits::PeerLimits;
 use crate::model::{ContextId, FetchRequest, Index, PeerStatus, PushFailure, PushResponse, ServerName};
 use crate::peer::effect::{PeerEffect, ReplyToken};
 use crate::peer::fetch_budget::FetchCost;
-use crate::peer::handover::Handover;
+use crate::peer::handover::{Handover, unknown_contexts};
+use crate::peer::inbound::InboundBatch;
 use crate::peer::inbound::dispatch::UnknownContexts;
 use crate::peer::machine::{PeerEvent, PeerMachine};
 use crate::peer::messages::{PeerMessage, Reply, Report, TaskFinished};
 use crate::peer::outbound::StepInput;
 use crate::peer::shared::PeerShared;
 use crate::peer::state_log::StateLogger;
-use crate::ports::{ArchiveError, ContextReader, Fence, OutboxGrown, PeerSnapshot, Ports};
+use crate::ports::{ArchiveError, Fence, OutboxGrown, PeerSnapshot, Ports};
 use crate::router::registry::{ActorRegistry, LookupPurpose};
 use crate::supervise::admission::{AdmissionLimit, AdmissionPermit};
 use crate::supervise::alarm::TimerSlot;
 use crate::supervise::catch_panic::guard;
 use crate::supervise::mailbox::send_unbounded;
 use crate::supervise::monitor::ExitMonitor;
+use crate::supervise::poll_now::poll_now;
 use crate::supervise::restart_intensity::{CrashHistory, RestartDecision};
 use crate::supervise::task::{IsolatedTask, spawn_abortable, spawn_detached};
 
@@ -232,7 +234,7 @@ impl PeerActor {
                     });
                     drop(permit);
                     let pdus = pulled.iter().flat_map(|pulled| pulled.pdus.iter().flatten());
-                    let contexts = unknown_contexts(&*archive.contexts, pdus.map(|pdu| &pdu.context));
+                    let contexts = unknown_contexts(archive.contexts, pdus.map(|pdu| &pdu.context)).await;
                     let strange = UnknownContexts { contexts, most };
                     finish(PeerEvent::Pulled(pull, pulled, strange));
                 });
@@ -314,6 +316,19 @@ impl PeerActor {
         });
     }
 
+    fn accept(&mut self, ctx: &mut Context<Self>, token: ReplyToken, frame: InboundBatch) {
+        let mut unknown = Box::pin(unknown_contexts(self.ports.archive.contexts.clone(), frame.contexts()));
+        let accept = move |contexts, actor: &mut Self, ctx: &mut Context<Self>| {
+            let strange = UnknownContexts { contexts, most: actor.ports.roster.contexts().adopt_max };
+            actor.handle_event(ctx, PeerEvent::Accept(token, frame, strange));
+        };
+        match poll_now(unknown.as_mut()) {
+            Some(contexts) => accept(contexts, self, ctx),
+            // The actor handles nothing else meanwhile.
+            None => ctx.wait(unknown.into_actor(self).map(accept)),
+        }
+    }
+
     fn report(&self, reply: Report, status: PeerStatus) {
         let settled = self.ports.journal.barrier();
         spawn_detached(async move {
@@ -381,14 +396,6 @@ impl PeerActor {
     }
 }
 
-/// Returns the contexts without a record, each once. If the store cannot be read they count as known, because a limit
-/// on new contexts is no reason to refuse PDUs of existing ones.
-fn unknown_contexts<'a>(archive: &dyn ContextReader, contexts: impl Iterator<Item = &'a ContextId>) -> Vec<ContextId> {
-    let mut seen = HashSet::new();
-    let is_strange = |context: &&ContextId| archive.context_record(context).is_ok_and(|record| record.is_none());
-    contexts.filter(|context| seen.insert(*context)).filter(is_strange).cloned().collect()
-}
-
 impl Actor for PeerActor {
     type Context = Context<Self>;
 
@@ -419,9 +426,7 @@ impl Handler<PeerMessage> for PeerActor {
             PeerMessage::Accept { frame, reply, permit } => {
                 let token = self.new_token();
                 self.replies.insert(token, (reply, permit));
-                let contexts = unknown_contexts(&*self.ports.archive.contexts, frame.contexts());
-                let strange = UnknownContexts { contexts, most: self.ports.roster.contexts().adopt_max };
-                PeerEvent::Accept(token, frame, strange)
+                return self.accept(ctx, token, frame);
             }
             PeerMessage::OutboxGrown(OutboxGrown { tail, queued_bytes, rows, .. }) => {
                 PeerEvent::Woken { tail, queued_bytes, rows }

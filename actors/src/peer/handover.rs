@@ -1,5 +1,7 @@
 //! PDUs of a peer's batch on their way to one conversation, or to its stage where it cannot take them in time.
 
+use std::collections::HashSet;
+use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,7 +10,7 @@ use tokio::time::{Instant, sleep};
 use crate::limits::PeerLimits;
 use crate::model::{ContextId, Pdu, PduRef, PduVerdict, ServerName};
 use crate::peer::inbound::dispatch::{DispatchError, PeerStage};
-use crate::ports::Ports;
+use crate::ports::{ContextReader, Ports};
 use crate::router::registry::ActorRegistry;
 
 /// Interval at which a held request checks whether the stage has room.
@@ -81,5 +83,24 @@ impl Handover {
             DispatchError::Late
         })?;
         Ok(PeerStage { count, max, staged })
+    }
+}
+
+/// Returns the contexts without a record, each once. If the store cannot be read they count as known, because a limit
+/// on new contexts is no reason to refuse PDUs of existing ones.
+pub(crate) fn unknown_contexts<'a>(
+    reader: Arc<dyn ContextReader>,
+    contexts: impl Iterator<Item = &'a ContextId>,
+) -> impl Future<Output = Vec<ContextId>> + 'static {
+    let mut seen = HashSet::new();
+    let contexts: Vec<ContextId> = contexts.filter(|context| seen.insert(*context)).cloned().collect();
+    async move {
+        let mut unknown = vec![];
+        for context in contexts {
+            if reader.context_record(&context).await.is_ok_and(|record| record.is_none()) {
+                unknown.push(context);
+            }
+        }
+        unknown
     }
 }

@@ -70,6 +70,8 @@ impl FeedBounds {
 /// The readers of committed rows. Every read is bounded in items and bytes.
 ///
 /// There is one reader for each family of rows, so that an engine, or a test, can replace one of them and pass the others on.
+/// No read blocks its caller: an engine that waits for another process waits in the future that it returns. One that has the
+/// row in memory returns a future that is ready, and the actor goes on in the same turn.
 #[derive(Clone)]
 pub struct StoreReaders {
     /// Reader of the rows of peers.
@@ -141,8 +143,13 @@ pub trait PeerReader: Send + Sync + 'static {
     /// asked what they sent to the lost disk: those to start when the process starts.
     fn peers_with_backlog(&self, listed: Vec<ServerName>) -> Task<Result<Vec<ServerName>, ArchiveError>>;
 
-    /// Returns at once whether quarantine holds a non-participant's PDU as this server sent it; sees uncommitted writes.
-    fn is_quarantined(&self, context: &ContextId, reference: &PduRef, from: &ServerName) -> Result<bool, ArchiveError>;
+    /// Returns whether quarantine holds a non-participant's PDU as this server sent it; sees uncommitted writes.
+    fn is_quarantined(
+        &self,
+        context: &ContextId,
+        reference: &PduRef,
+        from: &ServerName,
+    ) -> Task<Result<bool, ArchiveError>>;
 
     /// The PDUs of a conversation that lie in quarantine because a server took no part, and whose origin and sender are among
     /// `participants`: the first `limit` after this place in the order of their arrival. Copies of one PDU come one by one.
@@ -164,24 +171,23 @@ pub trait ContextReader: Send + Sync + 'static {
     /// other unfinished work ([`Change::ContextWork`]): those to start when the process starts.
     fn contexts_with_held_pdus(&self) -> Task<Result<Vec<ContextId>, ArchiveError>>;
 
-    /// Returns the status of PDUs synchronously, read-your-writes, in one read transaction. The same call claims for
-    /// `context` those of `arriving` that are unknown, until a commit stores them or [`release`](Self::release) drops
-    /// the claim.
+    /// Returns the status of PDUs, read-your-writes, in one read transaction. The same call claims for `context` those of
+    /// `arriving` that are unknown, until a commit stores them or [`release`](Self::release) drops the claim.
     fn look_up(
         &self,
         context: &ContextId,
-        arriving: &[PduRef],
-        parents: &[PduRef],
-    ) -> Result<HashMap<PduRef, PduStatus>, ArchiveError>;
+        arriving: Vec<PduRef>,
+        parents: Vec<PduRef>,
+    ) -> Task<Result<HashMap<PduRef, PduStatus>, ArchiveError>>;
 
-    /// Drops the claims on PDUs that were refused.
+    /// Drops the claims on PDUs that were refused. Claims are kept in memory: this waits for nothing.
     fn release(&self, context: &ContextId, references: &[PduRef]);
 
-    /// Drops all claims of a context that were never submitted: its actor restarts, behind a barrier.
+    /// Drops all claims of a context that were never submitted: its actor restarts, behind a barrier. It waits for nothing.
     fn release_all(&self, context: &ContextId);
 
-    /// Returns a committed PDU synchronously.
-    fn pdu(&self, reference: &PduRef) -> Result<Option<ServedPdu>, ArchiveError>;
+    /// Returns a committed PDU.
+    fn pdu(&self, reference: &PduRef) -> Task<Result<Option<ServedPdu>, ArchiveError>>;
 
     /// Delivered PDUs of a conversation that may be given to this server: those of `from` that are there, then their ancestors, level by level, within a level in
     /// the order in which they are named, each once: at most `limit`, and not more once they exceed `bytes` (one always fits).
@@ -205,15 +211,15 @@ pub trait ContextReader: Send + Sync + 'static {
         bytes: u64,
     ) -> Task<Result<Vec<(i64, FeedPdu)>, ArchiveError>>;
 
-    /// Returns the committed record of a context synchronously.
-    fn context_record(&self, context: &ContextId) -> Result<Option<ContextRecord>, ArchiveError>;
+    /// Returns the committed record of a context.
+    fn context_record(&self, context: &ContextId) -> Task<Result<Option<ContextRecord>, ArchiveError>>;
 
-    /// Returns the current state PDU of a key synchronously, read-your-writes.
-    fn state_holder(&self, context: &ContextId, key: &StateKey) -> Result<Option<StateEntry>, ArchiveError>;
+    /// Returns the current state PDU of a key, read-your-writes.
+    fn state_holder(&self, context: &ContextId, key: &StateKey) -> Task<Result<Option<StateEntry>, ArchiveError>>;
 
-    /// Returns all delivered state PDUs of a key synchronously, read-your-writes. The range is as long as the history
+    /// Returns all delivered state PDUs of a key, read-your-writes. The range is as long as the history
     /// of the key, so it is for forks and late links only; a plain replacement does not need it.
-    fn state_set(&self, context: &ContextId, key: &StateKey) -> Result<Vec<StateEntry>, ArchiveError>;
+    fn state_set(&self, context: &ContextId, key: &StateKey) -> Task<Result<Vec<StateEntry>, ArchiveError>>;
 
     /// Returns the committed current state, ordered by type and key, after `after`: at most `limit`, and no more once
     /// the PDUs exceed `bytes` (at least one is returned).

@@ -1,7 +1,10 @@
 //! `catch_unwind` around one step of a machine.
 
 use std::any::Any;
+use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
+use std::task::Poll;
 
 /// The message of a step that panicked.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -14,6 +17,17 @@ pub struct StepPanicked(pub String);
 /// have left half done, and reloads it from the store.
 pub fn guard<T>(step: impl FnOnce() -> T) -> Result<T, StepPanicked> {
     catch_unwind(AssertUnwindSafe(step)).map_err(|payload| StepPanicked(panic_message(payload.as_ref())))
+}
+
+/// The same for a step that awaits its reads.
+pub async fn guard_future<T>(step: impl Future<Output = T>) -> Result<T, StepPanicked> {
+    let mut step = pin!(step);
+    poll_fn(|context| match guard(|| step.as_mut().poll(context)) {
+        Ok(Poll::Ready(value)) => Poll::Ready(Ok(value)),
+        Ok(Poll::Pending) => Poll::Pending,
+        Err(panicked) => Poll::Ready(Err(panicked)),
+    })
+    .await
 }
 
 /// Returns the message of a panic, if it has one.

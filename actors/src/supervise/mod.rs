@@ -25,6 +25,7 @@ pub mod catch_panic;
 pub mod log_throttle;
 pub mod mailbox;
 pub mod monitor;
+pub(crate) mod poll_now;
 pub mod restart_intensity;
 pub mod task;
 pub mod timer;

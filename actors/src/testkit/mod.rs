@@ -1,6 +1,8 @@
 //! Fixtures that the tests of both crates share: a clock that moves with tokio's, a scripted transport, and a
 //! configuration in which every server is a peer. The store is never faked: tests run the real one in memory.
 
+use std::future::Future;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 
@@ -13,6 +15,12 @@ use crate::model::{
     PushFailure, PushResponse, RequestDeadlines, ServerName,
 };
 use crate::ports::{Clock, Disk, PduText, PeerConfig, Task, Transport};
+use crate::supervise::poll_now::poll_now;
+
+/// Returns the value of a future that is ready at its first poll, as a read of rows in memory is.
+pub fn at_once<T>(future: impl Future<Output = T>) -> T {
+    poll_now(pin!(future)).expect("it waits for nothing")
+}
 
 /// Wall time that moves with tokio's clock, so that both stand still and jump together under a paused runtime.
 #[derive(Debug)]

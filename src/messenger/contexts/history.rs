@@ -46,7 +46,7 @@ pub(crate) async fn get(
         0 => return Err(bad("limit must be at least 1".to_owned())),
         limit => limit.min(LIMIT_MAX),
     };
-    api.gateway.record(&context)?;
+    api.gateway.record(&context).await?;
     let archive = &api.gateway.ports().archive;
     let mut page = archive.contexts.timeline(&context, before, limit, PAGE_BYTES).await?;
     let lacking = limit.saturating_sub(u32::try_from(page.len()).unwrap_or(u32::MAX));
@@ -64,10 +64,10 @@ pub(crate) async fn get(
         }
     }
     let next = page.last().map(|(position, _)| *position).or(before).filter(|_| more);
-    Ok(HttpResponse::Ok().content_type(ContentType::json()).body(render(&api, &context, page, next)?))
+    Ok(HttpResponse::Ok().content_type(ContentType::json()).body(render(&api, &context, page, next).await?))
 }
 
-fn render(
+async fn render(
     api: &MessengerApi,
     context: &ContextId,
     page: Vec<(i64, FeedPdu)>,
@@ -83,7 +83,7 @@ fn render(
             list.push(b',');
         }
         if let Some(key) = PduEvent::new(&fed)?.sets() {
-            let holder = api.gateway.ports().archive.contexts.state_holder(context, &key)?;
+            let holder = api.gateway.ports().archive.contexts.state_holder(context, &key).await?;
             fed.shown.current = holder.is_some_and(|holder| holder.reference == fed.reference);
         }
         let event = PduEvent::new(&fed)?;

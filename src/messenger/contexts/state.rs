@@ -54,7 +54,7 @@ pub(crate) async fn get(
         0 => return Err(bad("limit must be at least 1".to_owned())),
         limit => limit.min(LIMIT_MAX),
     };
-    api.gateway.record(&context)?;
+    api.gateway.record(&context).await?;
     let page = api.gateway.ports().archive.contexts.current_state(&context, after, limit, PAGE_BYTES).await?;
     Ok(HttpResponse::Ok().content_type(ContentType::json()).body(render(&context, page)?))
 }

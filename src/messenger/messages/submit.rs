@@ -102,7 +102,7 @@ fn repeat(message: &SubmittedMessage, record: SubmissionRecord) -> Outcome {
 
 async fn compose(api: &MessengerApi, context: &ContextId, messages: Indexed<SubmittedMessage>) -> Indexed<Outcome> {
     let ports = api.gateway.ports();
-    let record = match api.gateway.record(context) {
+    let record = match api.gateway.record(context).await {
         Ok(record) => record,
         Err(refusal) => return messages.into_iter().map(|(place, _)| (place, Err((&refusal).into()))).collect(),
     };

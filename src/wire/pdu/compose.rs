@@ -1,34 +1,13 @@
 //! Composes PDUs from the messenger's messages.
 
-use actors::model::{ContextId, GraphPosition, Membership, MembershipSource, Pdu, PduDraft, PduRef, ServerName};
-use actors::ports::{ArchiveError, PduText};
+use actors::model::{GraphPosition, Membership, MembershipSource, Pdu, PduDraft, PduRef, ServerName};
+use actors::ports::PduText;
 use bytes::Bytes;
 
-use super::read::is_taken;
+use super::membership;
+use super::read::{is_taken, read_normalized};
 use super::write::{WrittenPdu, WrittenState};
-use super::{InteropQuirks, PduReader, ReferenceContext, membership};
 use crate::json::reader::put;
-
-/// Reference facts that know no server and no PDU: they are not needed for text in normal form.
-struct NoReferences;
-
-impl ReferenceContext for NoReferences {
-    fn habits(&self, _: &ServerName) -> InteropQuirks {
-        InteropQuirks::default()
-    }
-
-    fn is_server(&self, _: &ServerName) -> bool {
-        false
-    }
-
-    fn known(&self, _: &ContextId, _: &[PduRef]) -> Result<Vec<PduRef>, ArchiveError> {
-        Ok(vec![])
-    }
-
-    fn takes_part(&self, _: &ContextId, _: &ServerName) -> Result<bool, ArchiveError> {
-        Ok(false)
-    }
-}
 
 /// Composes PDUs in the form in which they are stored and sent.
 pub struct ContentText;
@@ -68,10 +47,8 @@ impl PduText for ContentText {
         membership::read(key, text)
     }
 
-    fn read(&self, from: &ServerName, bytes: &Bytes) -> Option<Pdu> {
-        PduReader { in_order: true, ..PduReader::new(from, &NoReferences) }
-            .read(serde_json::from_slice(bytes).ok()?)
-            .ok()
+    fn read(&self, _: &ServerName, bytes: &Bytes) -> Option<Pdu> {
+        read_normalized(serde_json::from_slice(bytes).ok()?).ok()
     }
 }
 

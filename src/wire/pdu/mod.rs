@@ -20,7 +20,7 @@ pub use write::shown;
 
 use actors::limits::InteropQuirks;
 use actors::model::{ContextId, Digest, Pdu, PduRef, ServerName};
-use actors::ports::ArchiveError;
+use actors::ports::{ArchiveError, Task};
 
 use crate::json::nesting::NESTING_MAX;
 use crate::json::reader::digest;
@@ -46,10 +46,10 @@ pub trait ReferenceContext: Send + Sync + 'static {
     fn habits(&self, server: &ServerName) -> InteropQuirks;
 
     /// Returns those of the PDUs that are known here, with one lookup for all.
-    fn known(&self, context: &ContextId, pdus: &[PduRef]) -> Result<Vec<PduRef>, ArchiveError>;
+    fn known(&self, context: &ContextId, pdus: Vec<PduRef>) -> Task<Result<Vec<PduRef>, ArchiveError>>;
 
     /// Returns whether the server participates in the context.
-    fn takes_part(&self, context: &ContextId, server: &ServerName) -> Result<bool, ArchiveError>;
+    fn takes_part(&self, context: &ContextId, server: &ServerName) -> Task<Result<bool, ArchiveError>>;
 }
 
 /// Reads the PDUs of one sender.
@@ -61,15 +61,12 @@ pub struct PduReader<'a> {
     pub acquaintance: &'a dyn ReferenceContext,
     /// Order of the pairs in `prev_pdus` that the sender usually writes, for pairs that give no indication.
     pub usual: PairOrder,
-    /// True if the bytes are normalized, as we store them: then each pair is an origin and an id, whatever it looks
-    /// like.
-    pub in_order: bool,
 }
 
 impl<'a> PduReader<'a> {
     /// Returns a reader for the PDUs that this server sends.
     pub fn new(sender: &'a ServerName, acquaintance: &'a dyn ReferenceContext) -> Self {
-        Self { sender, acquaintance, usual: acquaintance.habits(sender).pairs, in_order: false }
+        Self { sender, acquaintance, usual: acquaintance.habits(sender).pairs }
     }
 }
 

@@ -7,6 +7,7 @@
 //! our peers.
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 
 use actors::limits::PairOrder;
 use actors::model::{ContextId, PduRef, ServerName};
@@ -25,10 +26,10 @@ pub(super) struct PairContext<'a> {
     pub(super) origin: &'a ServerName,
 }
 
-type StringPair<'a> = (Cow<'a, str>, Cow<'a, str>);
+pub(super) type StringPair<'a> = (Cow<'a, str>, Cow<'a, str>);
 
-/// Reads the parents, each once, in the order of their first occurrence.
-pub(super) fn read(value: Option<&RawValue>, around: &PairContext<'_>) -> Result<Vec<PduRef>, FieldError> {
+/// Returns the pairs of texts.
+pub(super) fn pairs(value: Option<&RawValue>) -> Result<Vec<StringPair<'_>>, FieldError> {
     let Some(value) = value else { return Ok(Vec::new()) };
     let bad = || flaw("BAD_PREV_PDUS", "prev_pdus is not an array of pairs of texts");
     let (raw, count) = reader::items(value, PARENTS_MAX).ok_or_else(bad)?;
@@ -36,13 +37,13 @@ pub(super) fn read(value: Option<&RawValue>, around: &PairContext<'_>) -> Result
         let words = format!("a PDU names at most {PARENTS_MAX} parents, this one names {count}");
         return Err(flaw("TOO_MANY_PARENTS", words));
     }
-    let pairs: Vec<StringPair<'_>> = raw.into_iter().map(pair).collect::<Option<_>>().ok_or_else(bad)?;
-    if pairs.is_empty() {
-        return Ok(Vec::new());
-    }
-    let order = order(&pairs, around);
+    raw.into_iter().map(pair).collect::<Option<_>>().ok_or_else(bad)
+}
+
+/// Returns the parents in pairs of this order, each once, in the order of their first occurrence.
+pub(super) fn parents(pairs: &[StringPair<'_>], order: PairOrder) -> Result<Vec<PduRef>, FieldError> {
     let mut parents = Vec::with_capacity(pairs.len());
-    for pair in &pairs {
+    for pair in pairs {
         let parent = named(pair, order).ok_or_else(|| {
             flaw("BAD_PREV_PDUS", "a pair in prev_pdus does not hold the name of a server and the id of a PDU")
         })?;
@@ -71,24 +72,30 @@ fn named((first, second): &StringPair<'_>, order: PairOrder) -> Option<PduRef> {
     Some(PduRef { origin: origin.parse().ok()?, id: id.parse().ok()? })
 }
 
-fn order(pairs: &[StringPair<'_>], around: &PairContext<'_>) -> PairOrder {
+/// Returns the order of the pairs; without a pair there is none to find.
+pub(super) async fn order(pairs: &[StringPair<'_>], around: &PairContext<'_>) -> PairOrder {
     let PairContext { reader, context, origin } = around;
-    if reader.in_order {
-        return PairOrder::OriginFirst;
-    }
     let server = |name: &str| -> Option<ServerName> { name.parse().ok() };
     let is_known = |name: &str| {
         name.eq_ignore_ascii_case(origin.as_str())
             || name.eq_ignore_ascii_case(reader.sender.as_str())
             || server(name).is_some_and(|name| reader.acquaintance.is_server(&name))
     };
-    let takes_part = |name: &str| {
-        server(name).is_some_and(|name| answered(reader.acquaintance.takes_part(context, &name)).unwrap_or(false))
-    };
+    if let Some(order) = by_names(pairs, is_known) {
+        return order;
+    }
+    if let Some(order) = by_known_pdus(pairs, around).await {
+        return order;
+    }
+    let mut participants = HashSet::new();
+    for name in pairs.iter().flat_map(|(first, second)| [first, second]) {
+        let Some(server) = server(name) else { continue };
+        if answered(reader.acquaintance.takes_part(context, &server).await).unwrap_or(false) {
+            participants.insert(&**name);
+        }
+    }
     let looks_like_one = |name: &str| server(name).is_some() && (name.contains(['.', ':']) || name == "localhost");
-    by_names(pairs, is_known)
-        .or_else(|| by_known_pdus(pairs, around))
-        .or_else(|| by_names(pairs, takes_part))
+    by_names(pairs, |name| participants.contains(name))
         .or_else(|| by_names(pairs, looks_like_one))
         .or_else(|| by_names(pairs, |name| server(name).is_some()))
         .unwrap_or(reader.usual)
@@ -100,11 +107,11 @@ fn by_names(pairs: &[StringPair<'_>], is_server: impl Fn(&str) -> bool) -> Optio
 }
 
 /// Returns the majority over all pairs: a pair votes if it names a known PDU in one order and not in the other.
-fn by_known_pdus(pairs: &[StringPair<'_>], around: &PairContext<'_>) -> Option<PairOrder> {
+async fn by_known_pdus(pairs: &[StringPair<'_>], around: &PairContext<'_>) -> Option<PairOrder> {
     let readings: Vec<_> =
         pairs.iter().map(|pair| (named(pair, PairOrder::OriginFirst), named(pair, PairOrder::IdFirst))).collect();
     let candidates: Vec<PduRef> = readings.iter().flat_map(|(one, other)| [one, other]).flatten().cloned().collect();
-    let known = answered(around.reader.acquaintance.known(around.context, &candidates)).unwrap_or_default();
+    let known = answered(around.reader.acquaintance.known(around.context, candidates).await).unwrap_or_default();
     let is_known = |reading: &Option<PduRef>| reading.as_ref().is_some_and(|reading| known.contains(reading));
     majority(readings.iter().map(|(one, other)| i32::from(is_known(one)) - i32::from(is_known(other))))
 }

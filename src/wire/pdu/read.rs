@@ -6,10 +6,10 @@ use actors::model::{BadPdu, ContextId, Pdu, PduId, PduRef, ServerName};
 use serde_json::value::RawValue;
 
 use super::fields::{FieldError, PduFields, flaw};
-use super::pairs::{self, PairContext};
-use super::state::{self, STATE_KEYS};
+use super::pairs::{self, PairContext, StringPair};
+use super::state::{self, STATE_KEYS, StateFields};
 use super::write::{WrittenPdu, WrittenState};
-use super::{FOR_ONE_SERVER, PDU_NESTING_MAX, PduReader};
+use super::{FOR_ONE_SERVER, PDU_NESTING_MAX, PairOrder, PduReader};
 use crate::http::json_error;
 use crate::json::nesting::nests_deeper_than;
 use crate::json::reader;
@@ -34,23 +34,69 @@ pub(super) fn is_taken(key: &str) -> bool {
 
 impl PduReader<'_> {
     /// Reads a PDU from text that is known to be valid JSON.
-    pub fn read(&self, text: &RawValue) -> Result<Pdu, BadPdu> {
-        let text = text.get();
-        let bad = |FieldError { code, reason }| BadPdu { id: None, origin: None, code, reason };
-        if !text.starts_with('{') {
-            return Err(bad(flaw("NOT_AN_OBJECT", "a PDU is a JSON object, this is not one")));
-        }
-        let members = reader::members(text).map_err(|error| bad(flaw("BAD_KEYS", json_error::words(&error))))?;
-        let fields = PduFields(members);
-        self.sound(text, &fields).map_err(|FieldError { code, reason }| BadPdu {
-            id: fields.told("pdu_id"),
-            origin: fields.told("origin"),
-            code,
-            reason,
-        })
+    pub async fn read(&self, text: &RawValue) -> Result<Pdu, BadPdu> {
+        let fields = fields(text)?;
+        let sound = async {
+            let checked = CheckedPdu::of(text.get(), &fields)?;
+            let around = PairContext { reader: self, context: &checked.context, origin: &checked.origin };
+            let order = match checked.pairs[..] {
+                [] => PairOrder::OriginFirst,
+                _ => pairs::order(&checked.pairs, &around).await,
+            };
+            checked.into_pdu(text.get(), &fields, order)
+        };
+        sound.await.map_err(|error| about(&fields, error))
     }
 
-    fn sound(&self, text: &str, fields: &PduFields<'_>) -> Result<Pdu, FieldError> {
+    /// Reads PDUs, each on its own.
+    pub async fn read_all(&self, texts: Vec<&RawValue>) -> Vec<Result<Pdu, BadPdu>> {
+        let mut pdus = Vec::with_capacity(texts.len());
+        for text in texts {
+            pdus.push(self.read(text).await);
+        }
+        pdus
+    }
+}
+
+/// Reads a PDU from normalized text, as we store it: each pair is an origin and an id, whatever it looks like.
+pub(super) fn read_normalized(text: &RawValue) -> Result<Pdu, BadPdu> {
+    let fields = fields(text)?;
+    let sound = CheckedPdu::of(text.get(), &fields)
+        .and_then(|checked| checked.into_pdu(text.get(), &fields, PairOrder::OriginFirst));
+    sound.map_err(|error| about(&fields, error))
+}
+
+fn fields(text: &RawValue) -> Result<PduFields<'_>, BadPdu> {
+    let text = text.get();
+    let bad = |FieldError { code, reason }| BadPdu { id: None, origin: None, code, reason };
+    if !text.starts_with('{') {
+        return Err(bad(flaw("NOT_AN_OBJECT", "a PDU is a JSON object, this is not one")));
+    }
+    let members = reader::members(text).map_err(|error| bad(flaw("BAD_KEYS", json_error::words(&error))))?;
+    Ok(PduFields(members))
+}
+
+fn about(fields: &PduFields<'_>, FieldError { code, reason }: FieldError) -> BadPdu {
+    BadPdu { id: fields.told("pdu_id"), origin: fields.told("origin"), code, reason }
+}
+
+/// A PDU of which everything is checked but its parents: the order of their pairs may have to be looked up.
+struct CheckedPdu<'a> {
+    id: PduId,
+    origin: ServerName,
+    context: ContextId,
+    ts: &'a str,
+    kind: Arc<str>,
+    content: &'a RawValue,
+    state: Option<StateFields>,
+    depth: Option<u64>,
+    narrowed: Option<&'a RawValue>,
+    to: Option<Vec<ServerName>>,
+    pairs: Vec<StringPair<'a>>,
+}
+
+impl<'a> CheckedPdu<'a> {
+    fn of(text: &str, fields: &PduFields<'a>) -> Result<Self, FieldError> {
         if nests_deeper_than(PDU_NESTING_MAX, text.as_bytes()) {
             return Err(flaw("TOO_DEEP", format!("a PDU nests at most {PDU_NESTING_MAX} levels deep")));
         }
@@ -67,8 +113,13 @@ impl PduReader<'_> {
         let depth = fields.get("depth").and_then(depth);
         let narrowed = fields.get(TO).filter(|to| to.get().starts_with('['));
         let to = narrowed.map(|to| recipients(to, &origin, state.is_some())).transpose()?;
-        let around = PairContext { reader: self, context: &context, origin: &origin };
-        let prev = pairs::read(fields.get("prev_pdus"), &around)?;
+        let pairs = pairs::pairs(fields.get("prev_pdus"))?;
+        Ok(Self { id, origin, context, ts, kind, content, state, depth, narrowed, to, pairs })
+    }
+
+    fn into_pdu(self, text: &str, fields: &PduFields<'_>, order: PairOrder) -> Result<Pdu, FieldError> {
+        let Self { id, origin, context, ts, kind, content, state, depth, narrowed, to, pairs } = self;
+        let prev = pairs::parents(&pairs, order)?;
         let reference = PduRef { origin, id };
         let bytes = WrittenPdu {
             reference: &reference,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use actors::gateway::Gateway;
 use actors::limits::InteropQuirks;
 use actors::model::{ContextId, PduRef, ServerName};
-use actors::ports::{ArchiveError, ContextReader, PeerConfig, Ports};
+use actors::ports::{ArchiveError, ContextReader, PeerConfig, Ports, Task};
 
 use crate::wire::pdu::ReferenceContext;
 
@@ -30,11 +30,11 @@ impl ReferenceContext for StoreReferenceContext {
         habits(&*self.roster, server)
     }
 
-    fn known(&self, context: &ContextId, pdus: &[PduRef]) -> Result<Vec<PduRef>, ArchiveError> {
+    fn known(&self, context: &ContextId, pdus: Vec<PduRef>) -> Task<Result<Vec<PduRef>, ArchiveError>> {
         known(&*self.contexts, context, pdus)
     }
 
-    fn takes_part(&self, context: &ContextId, server: &ServerName) -> Result<bool, ArchiveError> {
+    fn takes_part(&self, context: &ContextId, server: &ServerName) -> Task<Result<bool, ArchiveError>> {
         takes_part(&*self.contexts, context, server)
     }
 }
@@ -49,11 +49,11 @@ impl ReferenceContext for Gateway {
         habits(&*self.ports().roster, server)
     }
 
-    fn known(&self, context: &ContextId, pdus: &[PduRef]) -> Result<Vec<PduRef>, ArchiveError> {
+    fn known(&self, context: &ContextId, pdus: Vec<PduRef>) -> Task<Result<Vec<PduRef>, ArchiveError>> {
         known(&*self.ports().archive.contexts, context, pdus)
     }
 
-    fn takes_part(&self, context: &ContextId, server: &ServerName) -> Result<bool, ArchiveError> {
+    fn takes_part(&self, context: &ContextId, server: &ServerName) -> Task<Result<bool, ArchiveError>> {
         takes_part(&*self.ports().archive.contexts, context, server)
     }
 }
@@ -67,11 +67,20 @@ fn habits(roster: &dyn PeerConfig, server: &ServerName) -> InteropQuirks {
 }
 
 /// Returns the PDUs that are known. The lookup passes no arriving PDUs, so it claims nothing.
-fn known(contexts: &dyn ContextReader, context: &ContextId, pdus: &[PduRef]) -> Result<Vec<PduRef>, ArchiveError> {
-    Ok(contexts.look_up(context, &[], pdus)?.into_keys().collect())
+fn known(
+    contexts: &dyn ContextReader,
+    context: &ContextId,
+    pdus: Vec<PduRef>,
+) -> Task<Result<Vec<PduRef>, ArchiveError>> {
+    let found = contexts.look_up(context, vec![], pdus);
+    Box::pin(async move { Ok(found.await?.into_keys().collect()) })
 }
 
-fn takes_part(contexts: &dyn ContextReader, context: &ContextId, server: &ServerName) -> Result<bool, ArchiveError> {
-    let record = contexts.context_record(context)?;
-    Ok(record.is_some_and(|record| record.participants.contains(server)))
+fn takes_part(
+    contexts: &dyn ContextReader,
+    context: &ContextId,
+    server: &ServerName,
+) -> Task<Result<bool, ArchiveError>> {
+    let (record, server) = (contexts.context_record(context), server.clone());
+    Box::pin(async move { Ok(record.await?.is_some_and(|record| record.participants.contains(&server))) })
 }

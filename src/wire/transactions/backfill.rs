@@ -21,7 +21,7 @@ pub(super) async fn backfill(
     intake: web::Data<dyn FederationCore>,
 ) -> Result<HttpResponse, ApiError> {
     let BackfillQuery { from, limit } = BackfillQuery::read(request.query_string())?;
-    let context = read::context(&caller, &request, &path, &**intake)?;
+    let context = read::context(&caller, &request, &path, &**intake).await?;
     let limit = limit.min(intake.history().backfill_max);
     let pdus = intake.backfill(&context, &caller.server, from, limit, BYTES_MAX).await;
     let pdus = pdus.map_err(|error| unreadable(&error))?;

@@ -105,14 +105,14 @@ impl<'a> TransactionEnvelope<'a> {
     }
 
     /// Returns the transaction for the core: each PDU checked on its own, and the ephemeral items that are valid.
-    pub fn transaction(
+    pub async fn transaction(
         &self,
         id: String,
         max: u32,
         reader: &PduReader<'_>,
         verified: &'static str,
     ) -> Result<InboundTransaction, BadTransaction> {
-        let pdus = self.pdus(max)?.into_iter().map(|pdu| reader.read(pdu)).collect();
+        let pdus = reader.read_all(self.pdus(max)?).await;
         Ok(InboundTransaction {
             id,
             digest: self.digest(),

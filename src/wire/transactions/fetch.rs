@@ -67,16 +67,14 @@ pub fn encode_pull(us: &ServerName, after: u64) -> EgressRequest {
 
 /// Reads the response to a pull. Old servers answer `null` if they have nothing, and give neither the last transaction
 /// nor `more`.
-pub fn decode_pull(body: &Bytes, reader: &PduReader<'_>) -> Result<PullResponse, PushFailure> {
+pub async fn decode_pull(body: &Bytes, reader: &PduReader<'_>) -> Result<PullResponse, PushFailure> {
     if body.trim_ascii() == b"null" {
         return Ok(PullResponse::default());
     }
-    let read = || {
-        let envelope = TransactionEnvelope::read(body)?;
-        let pdus = envelope.pdus(PULLED_MAX)?.into_iter().map(|pdu| reader.read(pdu)).collect();
-        Ok(PullResponse { pdus, upto: envelope.number(), more: envelope.has_more() })
-    };
-    read().map_err(|error: super::envelope::BadTransaction| PushFailure::Unreadable(error.to_string()))
+    let unreadable = |error: super::envelope::BadTransaction| PushFailure::Unreadable(error.to_string());
+    let envelope = TransactionEnvelope::read(body).map_err(unreadable)?;
+    let pdus = reader.read_all(envelope.pdus(PULLED_MAX).map_err(unreadable)?).await;
+    Ok(PullResponse { pdus, upto: envelope.number(), more: envelope.has_more() })
 }
 
 /// Returns whether this status means that the peer has nothing: no such PDU, or none that we may see; or no such path,
@@ -88,7 +86,7 @@ pub const fn means_not_found(want: &FetchRequest, status: u16) -> bool {
 
 /// Reads the body of a 200. PDUs that were not requested are dropped, because a response must not bypass the checks on
 /// what the peer sends by itself.
-pub fn decode(
+pub async fn decode(
     want: &FetchRequest,
     body: &Bytes,
     reader: &PduReader<'_>,
@@ -97,21 +95,26 @@ pub fn decode(
     let envelope = TransactionEnvelope::read(body).map_err(unreadable)?;
     match want {
         FetchRequest::Pdu(wanted) => {
-            let pdus = envelope.first_pdus(BESIDE_MAX).map_err(unreadable)?.into_iter().map(|pdu| reader.read(pdu));
-            Ok(pdus.filter(|pdu| is_about(pdu, wanted)).take(1).collect())
+            for text in envelope.first_pdus(BESIDE_MAX).map_err(unreadable)? {
+                let pdu = reader.read(text).await;
+                if is_about(&pdu, wanted) {
+                    return Ok(vec![pdu]);
+                }
+            }
+            Ok(vec![])
         }
         FetchRequest::State(context) => {
-            let pdus = envelope.first_pdus(STATE_PDUS_MAX).map_err(unreadable)?.into_iter().map(|pdu| reader.read(pdu));
+            let pdus = reader.read_all(envelope.first_pdus(STATE_PDUS_MAX).map_err(unreadable)?).await;
             let is_state = |pdu: &Result<Pdu, BadPdu>| {
                 pdu.as_ref().map_or(true, |pdu| pdu.context == *context && pdu.state.is_some())
             };
-            Ok(pdus.filter(is_state).collect())
+            Ok(pdus.into_iter().filter(is_state).collect())
         }
         FetchRequest::Backfill { context, from, limit } | FetchRequest::History { context, from, limit } => {
             // Servers of 2014 return more than the limit, and some PDUs twice.
             let most = limit.saturating_mul(2).saturating_add(NAMED_ON_TOP);
             let pdus = envelope.first_pdus(most).map_err(unreadable)?;
-            Ok(stretch(context, from, *limit as usize, pdus.into_iter().map(|pdu| reader.read(pdu))))
+            Ok(stretch(context, from, *limit as usize, reader.read_all(pdus).await.into_iter()))
         }
     }
 }

@@ -32,9 +32,9 @@ pub(super) async fn pull(
     let page = intake.sent_after(&caller.server, after, items, BYTES_MAX).await?;
     let mut pdus: Vec<(Bytes, u64)> = Vec::with_capacity(page.pdus.len());
     for (_, reference, _) in &page.pdus {
-        let stored = intake.pdu(reference).map_err(|error| unreadable(&error))?;
+        let stored = intake.pdu(reference).await.map_err(|error| unreadable(&error))?;
         let Some(pdu) = stored.filter(|pdu| pdu.is_for(&caller.server)) else { continue };
-        if intake.takes_part(&pdu.context, &caller.server).map_err(|error| unreadable(&error))? {
+        if intake.takes_part(&pdu.context, &caller.server).await.map_err(|error| unreadable(&error))? {
             pdus.push((pdu.bytes, pdu.depth));
         }
     }

@@ -25,7 +25,7 @@ pub(super) async fn pdu(
         for (origin, id) in [(&first, &second), (&second, &first)] {
             let (Ok(origin), Ok(id)) = (origin.parse(), id.parse()) else { continue };
             if let Some(pdu) =
-                seen_by(&caller.server, &PduRef { origin, id }, &**intake).map_err(|error| unreadable(&error))?
+                seen_by(&caller.server, &PduRef { origin, id }, &**intake).await.map_err(|error| unreadable(&error))?
             {
                 return Ok(reply(&**intake, &caller.server, vec![pdu]));
             }
@@ -35,7 +35,7 @@ pub(super) async fn pdu(
 }
 
 /// The conversation that the path names, where the asker takes part in it. What may not be seen is not there.
-pub(super) fn context(
+pub(super) async fn context(
     caller: &VerifiedCaller,
     request: &HttpRequest,
     decoded: &str,
@@ -43,7 +43,7 @@ pub(super) fn context(
 ) -> Result<ContextId, ApiError> {
     for [name] in readings(request, [decoded], intake.habits(&caller.server)) {
         let Ok(context) = name.parse() else { continue };
-        if intake.takes_part(&context, &caller.server).map_err(|error| unreadable(&error))? {
+        if intake.takes_part(&context, &caller.server).await.map_err(|error| unreadable(&error))? {
             return Ok(context);
         }
     }
@@ -62,13 +62,13 @@ pub(super) fn nothing_there() -> ApiError {
     ApiError::not_found("NOT_FOUND", "there is no such thing in a context you take part in")
 }
 
-fn seen_by(
+async fn seen_by(
     asker: &ServerName,
     reference: &PduRef,
     intake: &dyn FederationCore,
 ) -> Result<Option<ServedPdu>, ArchiveError> {
-    let Some(pdu) = intake.pdu(reference)?.filter(|pdu| pdu.is_for(asker)) else { return Ok(None) };
-    Ok(intake.takes_part(&pdu.context, asker)?.then_some(pdu))
+    let Some(pdu) = intake.pdu(reference).await?.filter(|pdu| pdu.is_for(asker)) else { return Ok(None) };
+    Ok(intake.takes_part(&pdu.context, asker).await?.then_some(pdu))
 }
 
 /// Returns the error for a failed read. It is not a 404, because the caller would take that as final.

@@ -18,7 +18,7 @@ pub(super) async fn state(
     path: web::Path<String>,
     intake: web::Data<dyn FederationCore>,
 ) -> Result<HttpResponse, ApiError> {
-    let context = read::context(&caller, &request, &path, &**intake)?;
+    let context = read::context(&caller, &request, &path, &**intake).await?;
     let pdus = intake.state(&context, BYTES_MAX).await.map_err(|error| unreadable(&error))?;
     Ok(reply(&**intake, &caller.server, pdus))
 }

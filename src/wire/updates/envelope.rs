@@ -39,7 +39,12 @@ pub enum BadPush {
 }
 
 /// Reads a push. At most `max` strong updates are kept; memory does not grow with further ones.
-pub fn decode(body: &Bytes, max: u32, pdus: &PduReader<'_>, verified: &'static str) -> Result<InboundPush, BadPush> {
+pub async fn decode(
+    body: &Bytes,
+    max: u32,
+    pdus: &PduReader<'_>,
+    verified: &'static str,
+) -> Result<InboundPush, BadPush> {
     let text = std::str::from_utf8(body).map_err(|bad| BadPush::NotJson(json_error::utf8(&bad)))?;
     if nests_deeper_than(NESTING_MAX, body) {
         return Err(BadPush::NotJson(format!("it nests deeper than {NESTING_MAX} levels")));
@@ -55,7 +60,10 @@ pub fn decode(body: &Bytes, max: u32, pdus: &PduReader<'_>, verified: &'static s
     if envelope.strong_count > envelope.strong.len() {
         return Err(BadPush::TooLong { count: envelope.strong_count, max });
     }
-    let strong = envelope.strong.iter().map(|raw| strong::read(body, raw, pdus)).collect();
+    let mut strong = Vec::with_capacity(envelope.strong.len());
+    for raw in envelope.strong {
+        strong.push(strong::read(body, raw, pdus).await);
+    }
     let PushEnvelope { from_seq, seq, weak_count: weak, .. } = envelope;
     Ok(InboundPush { from_seq, seq, strong, weak, verified })
 }

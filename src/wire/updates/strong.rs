@@ -11,7 +11,7 @@ use crate::wire::pdu::{PduReader, identity};
 
 /// Reads a strong update. A repeat is recognized by the digest of its bytes; if it carries a PDU, by the identity of
 /// the PDU, because servers on the way may rewrite it.
-pub(super) fn read(body: &Bytes, raw: &RawValue, pdus: &PduReader<'_>) -> StrongUpdate {
+pub(super) async fn read(body: &Bytes, raw: &RawValue, pdus: &PduReader<'_>) -> StrongUpdate {
     let bytes = body.slice_ref(raw.get().as_bytes());
     if !bytes.starts_with(b"{") {
         let unsound = StrongBody::NotAnObject("a strong update is a JSON object, this one is not");
@@ -20,14 +20,14 @@ pub(super) fn read(body: &Bytes, raw: &RawValue, pdus: &PduReader<'_>) -> Strong
     if !reader::has_string_member(raw.get(), "update", "pdu") {
         return StrongUpdate { digest: digest(&bytes), bytes, body: StrongBody::Plain };
     }
-    match pdu(raw.get(), pdus) {
+    match pdu(raw.get(), pdus).await {
         Ok(pdu) => StrongUpdate { digest: identity(&pdu), bytes, body: StrongBody::Pdu(Box::new(pdu)) },
         Err(bad) => StrongUpdate { digest: digest(&bytes), bytes, body: StrongBody::BadPdu(bad) },
     }
 }
 
 /// Reads the PDU of an update that carries one.
-fn pdu(update: &str, pdus: &PduReader<'_>) -> Result<Pdu, BadPdu> {
+async fn pdu(update: &str, pdus: &PduReader<'_>) -> Result<Pdu, BadPdu> {
     let bad = |code, reason: String| BadPdu { id: None, origin: None, code, reason };
     let members = reader::members(update).map_err(|error| bad("BAD_KEYS", json_error::words(&error)))?;
     if let Some(key) = reader::first_duplicate_key(&members) {
@@ -35,5 +35,5 @@ fn pdu(update: &str, pdus: &PduReader<'_>) -> Result<Pdu, BadPdu> {
         return Err(bad("DUPLICATE_KEY", format!("the key {shown:?} of the update is there twice")));
     }
     let text = reader::get(&members, "pdu").ok_or_else(|| bad("MISSING_KEY", "pdu is missing".to_owned()))?;
-    pdus.read(text)
+    pdus.read(text).await
 }

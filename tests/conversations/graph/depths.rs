@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use actors::ports::ContextReader;
+use actors::testkit::at_once;
 
 use crate::disk::Survives;
 use crate::messenger::{at, context};
@@ -16,7 +17,7 @@ fn stated(pdu: &str, depth: &str) -> String {
 
 /// The depth that a stored PDU states, and the one that was computed.
 fn depths(node: &Node, which: &str) -> (u64, u64) {
-    let pdu = node.store().pdu(&at(which)).unwrap().expect("stored");
+    let pdu = at_once(node.store().pdu(&at(which))).unwrap().expect("stored");
     let text: serde_json::Value = serde_json::from_slice(&pdu.bytes).unwrap();
     (text["depth"].as_u64().unwrap_or(u64::MAX), pdu.depth)
 }
@@ -57,7 +58,7 @@ async fn head_depth_survives_restart() {
         for n in 0..12 {
             blue.say("garden", &format!("merge{n}")).await;
         }
-        let record = blue.store().context_record(&context("garden")).unwrap().unwrap();
+        let record = blue.store().context_record(&context("garden")).await.unwrap().unwrap();
         let last = (depths(&blue, "blue/merge0"), depths(&blue, "blue/merge11"));
         assert_eq!((record.heads.len(), last), (12, ((1010, 1), (1060, 1))), "{record:?}");
     })

@@ -22,7 +22,7 @@ async fn two_rooms() -> (Arc<Network>, Rc<Node>) {
 }
 
 async fn is_whole_in(blue: &Node, room: &str, other: &str) {
-    let stored = blue.store().pdu(&at("red/x")).unwrap().expect("stored once");
+    let stored = blue.store().pdu(&at("red/x")).await.unwrap().expect("stored once");
     assert_eq!(stored.context, context(room));
     let winner = blue.gateway().context(&context(room)).await.unwrap();
     assert_eq!((winner.record.heads.len(), winner.record.next, winner.held), (1, 2, 0), "{room}");

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use actors::model::{PduDraft, Refusal};
 use actors::ports::{ContextReader, PduStatus};
+use actors::testkit::at_once;
 use fernpost::egress::{EgressAnswer as Wanted, EgressRequest};
 
 use crate::disk::{Disk, Survives};
@@ -92,8 +93,8 @@ async fn narrowed_pdu_known_by_name_alone() {
         }
         assert_eq!(verdicts(&send(&network, "red", "3", std::slice::from_ref(&secret)).await), ["w duplicate"]);
         assert_eq!(blue.feed().await, ["green/x", "red/b"], "it fills the gap in silence");
-        assert_eq!(blue.store().pdu(&at("red/w")).unwrap(), None);
-        let known = blue.store().look_up(&context("garden"), &[], &[at("red/w")]).unwrap();
+        assert_eq!(blue.store().pdu(&at("red/w")).await.unwrap(), None);
+        let known = blue.store().look_up(&context("garden"), vec![], vec![at("red/w")]).await.unwrap();
         assert!(matches!(known[&at("red/w")], PduStatus::Delivered { depth: 1, .. }), "{known:?}");
         let history = blue.store().timeline(&context("garden"), None, 9, u64::MAX).await.unwrap();
         assert_eq!(history.iter().map(|(_, pdu)| named(&pdu.reference)).collect::<Vec<_>>(), ["red/b", "green/x"]);
@@ -128,7 +129,7 @@ async fn narrowing_requires_fernpost_profile() {
         red.say_draft("garden", whisper("b", &["blue"])).await.unwrap();
         red.say_draft("garden", whisper("c", &["green", "blue"])).await.unwrap();
         let text = |id: &str| {
-            let pdu = red.store().pdu(&at(&format!("red/{id}"))).unwrap().expect("stored");
+            let pdu = at_once(red.store().pdu(&at(&format!("red/{id}")))).unwrap().expect("stored");
             (pdu.to, Text::read(&pdu.bytes).prev().len())
         };
         assert_eq!(text("b"), (Some(vec![server("blue"), server("red")]), 0));

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use actors::model::{PduDraft, Refusal};
 use actors::ports::ContextReader;
+use actors::testkit::at_once;
 
 use crate::messenger::{at, context, draft, others};
 use crate::missing::asking::{pdu, send, send_to, verdicts};
@@ -24,7 +25,7 @@ fn topic(origin: &str, id: &str, power: i64, prev: Option<&str>) -> String {
 
 /// The PDU that holds the topic.
 fn held_by(node: &Node) -> Option<String> {
-    let holder = node.store().state_holder(&context("garden"), &("topic".into(), String::new())).unwrap();
+    let holder = at_once(node.store().state_holder(&context("garden"), &("topic".into(), String::new()))).unwrap();
     holder.map(|holder| crate::messenger::named(&holder.reference))
 }
 
@@ -165,7 +166,7 @@ async fn membership_adds_server_and_invites_it() {
         assert!(said.iter().any(|line| line.starts_with("red/invited")), "{feed:?}");
         assert!(said.iter().any(|line| line.starts_with("red/banned")), "{feed:?}");
         assert!(!said.iter().any(|line| line.starts_with("red/gossip")), "{feed:?}");
-        let record = red.gateway().record(&context("garden")).unwrap();
+        let record = red.gateway().record(&context("garden")).await.unwrap();
         assert!(record.participants.is_empty() && record.members.is_empty(), "{record:?}");
     })
     .await;
@@ -184,7 +185,7 @@ async fn only_local_low_power_is_refused() {
         assert_eq!(held_by(&nodes[0]).as_deref(), Some("blue/strong"));
         send(&network, "red", "2", &[topic("red", "2", 0, Some("blue/strong"))]).await;
         assert_eq!(held_by(&nodes[0]).as_deref(), Some("red/2"));
-        assert!(nodes[0].store().pdu(&at("blue/weak")).unwrap().is_none(), "nothing of it was taken");
+        assert!(nodes[0].store().pdu(&at("blue/weak")).await.unwrap().is_none(), "nothing of it was taken");
     })
     .await;
 }

@@ -111,12 +111,12 @@ async fn named_server_hears_and_reads_nothing() {
             verdicts(&send(&network, "red", "2", &[pdu("red", "c", "garden", &[])]).await),
             ["c parkedNOT_A_PARTICIPANT"]
         );
-        let record = blue.store().context_record(&context("garden")).unwrap().unwrap();
+        let record = blue.store().context_record(&context("garden")).await.unwrap().unwrap();
         assert_eq!(record.participants, [server("green")]);
         assert_eq!(verdicts(&send(&network, "green", "3", &[pdu("red", "a", "garden", &[])]).await), ["a accepted"]);
         let order: Vec<_> = blue.feed().await.into_iter().filter(|event| !event.starts_with("parked")).collect();
         assert_eq!(order, ["red/a", "green/b"]);
-        assert!(blue.store().pdu(&at("red/a")).unwrap().is_some());
+        assert!(blue.store().pdu(&at("red/a")).await.unwrap().is_some());
     })
     .await;
 }

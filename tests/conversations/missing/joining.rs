@@ -287,7 +287,7 @@ async fn join_survives_gateway_restart() {
         network.mend(&blue.name, &red.name);
         // Nobody asks about it meanwhile: that would start it.
         seconds(30).await;
-        let record = blue.gateway().record(&context("garden")).unwrap();
+        let record = blue.gateway().record(&context("garden")).await.unwrap();
         assert_eq!(record.join.map(|join| join.stage), Some(JoinStage::Done));
     })
     .await;

@@ -191,7 +191,8 @@ async fn crash_releases_claimed_identity() {
             .ports()
             .archive
             .contexts
-            .look_up(&context("garden"), &[], &[crate::messenger::at("red/x")])
+            .look_up(&context("garden"), vec![], vec![crate::messenger::at("red/x")])
+            .await
             .unwrap();
         assert!(known.is_empty(), "{known:?}");
         let elsewhere = send(&network, "green", "2", &[pdu("red", "x", "kitchen", &[])]).await;

@@ -140,7 +140,7 @@ async fn new_context_begins_from_its_stage() {
         is_slow.send_replace(false);
         millis(100).await;
         assert_eq!(blue.feed().await, ["red/a1", "red/a2"]);
-        let record = blue.gateway().record(&context("attic")).unwrap();
+        let record = blue.gateway().record(&context("attic")).await.unwrap();
         assert_eq!(record.participants, [crate::surroundings::server("red")]);
     })
     .await;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use actors::change::Change;
 use actors::model::{JoinStage, Millis, PduDraft};
 use actors::ports::{CommitPriority, ContextReader, Journal, Ownership, PduStatus};
+use actors::testkit::at_once;
 use fernpost::egress::{EgressAnswer as Wanted, EgressRequest};
 
 use crate::disk::{Disk, Survives};
@@ -45,7 +46,7 @@ impl Node {
     }
 
     fn knows(&self, text: &str) -> Option<PduStatus> {
-        self.store().look_up(&context("garden"), &[], &[at(text)]).unwrap().remove(&at(text))
+        at_once(self.store().look_up(&context("garden"), vec![], vec![at(text)])).unwrap().remove(&at(text))
     }
 
     async fn forgotten(&self) -> u64 {
@@ -180,7 +181,10 @@ async fn pruning_keeps_state_for_joiners() {
         assert_eq!(blue.forgotten().await, 4);
         let state = blue.store().current_state(&context("garden"), None, 9, u64::MAX).await.unwrap().state;
         assert_eq!(state.iter().map(|one| named(&one.reference)).collect::<Vec<_>>(), ["red/t2"]);
-        assert_eq!(blue.store().state_set(&context("garden"), &("topic".into(), String::new())).unwrap().len(), 2);
+        assert_eq!(
+            blue.store().state_set(&context("garden"), &("topic".into(), String::new())).await.unwrap().len(),
+            2
+        );
 
         for node in [&red, &blue] {
             node.with("garden", &others(&node.name, &names)).await;
@@ -189,14 +193,14 @@ async fn pruning_keeps_state_for_joiners() {
         seconds(60).await;
         let status = green.gateway().context(&context("garden")).await.unwrap();
         assert_eq!(status.record.join.map(|join| join.stage), Some(JoinStage::Done));
-        let holder = green.store().state_holder(&context("garden"), &("topic".into(), String::new())).unwrap();
+        let holder = green.store().state_holder(&context("garden"), &("topic".into(), String::new())).await.unwrap();
         assert_eq!(holder.map(|holder| named(&holder.reference)), Some("red/t2".to_owned()));
         assert!(!green.shows().await.iter().any(|line| line.starts_with("red/r4")), "blue has it no more");
         // State that follows finds what it replaces, and red decides as blue does.
         blue.say_draft("garden", topic("t3")).await.unwrap();
         seconds(5).await;
         for node in [&red, &blue] {
-            let holder = node.store().state_holder(&context("garden"), &("topic".into(), String::new())).unwrap();
+            let holder = node.store().state_holder(&context("garden"), &("topic".into(), String::new())).await.unwrap();
             assert_eq!(holder.map(|holder| named(&holder.reference)), Some("blue/t3".to_owned()));
         }
         blue.is_sound();

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use actors::model::{JoinStage, Refusal};
+use actors::testkit::at_once;
 use fastrand::Rng;
 use tokio::task::spawn_local;
 
@@ -157,7 +158,7 @@ impl World {
 
     /// True if a gateway has heard of a room.
     fn knows(&self, member: &Member, room: &str) -> bool {
-        member.node.alive().is_some_and(|gateway| gateway.record(&context(room)).is_ok())
+        member.node.alive().is_some_and(|gateway| at_once(gateway.record(&context(room))).is_ok())
     }
 
     /// True if a gateway has heard of a room. One that is down is waited for, because a last crash may come late: taken for one
@@ -263,7 +264,7 @@ impl World {
         for late in &self.plan.late {
             let member = self.member(late.name);
             let Some(gateway) = member.node.alive() else { continue };
-            let joined = gateway.record(&context(late.room)).ok().and_then(|record| record.join);
+            let joined = gateway.record(&context(late.room)).await.ok().and_then(|record| record.join);
             if joined.is_some_and(|join| join.stage == JoinStage::Failed) {
                 self.join(&member, late.room, late.backfill).await;
             }

@@ -6,6 +6,7 @@ use std::rc::Rc;
 use actors::model::{Digest, Edu, Millis, PduDraft, PduRef, Refusal, Submission, SubmittedContent};
 use actors::peer::outbound::ephemeral_buffer::EphemeralItem;
 use actors::ports::{ContextReader, Journal, SubmissionReader};
+use actors::testkit::at_once;
 use bytes::Bytes;
 use tokio::task::spawn_local;
 
@@ -180,7 +181,7 @@ impl World {
 
     /// A messenger is told that its message is taken as this PDU.
     pub(crate) fn heard_of(&self, member: &Member, id: &str, pdu: &PduRef) {
-        let stored = member.node.store().pdu(pdu).unwrap().expect("it was acknowledged");
+        let stored = at_once(member.node.store().pdu(pdu)).unwrap().expect("it was acknowledged");
         let prev = Text::read(&stored.bytes).prev().iter().map(named).collect();
         self.history.borrow_mut().parents.insert(named(pdu), prev);
         self.taken(id, Some(&named(pdu)));

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use actors::model::{ContextId, FeedFlags, PduRef};
 use actors::ports::{CommitPriority, ContextReader, Fence, Journal, JournalStopped, PduStatus};
+use actors::testkit::at_once;
 use fernpost::store::Store;
 
 use crate::disk::Disk;
@@ -14,12 +15,12 @@ use crate::fixtures::world::World;
 
 /// The status of one PDU, read without claiming it.
 fn known(store: &Store, reference: &PduRef) -> Option<PduStatus> {
-    store.look_up(&room("asker"), &[], from_ref(reference)).unwrap().remove(reference)
+    at_once(store.look_up(&room("asker"), vec![], vec![reference.clone()])).unwrap().remove(reference)
 }
 
 /// Claim it: `None` where nothing was known of it, and it is ours now.
 fn claim(store: &Store, context: &ContextId, reference: &PduRef) -> Option<PduStatus> {
-    store.look_up(context, from_ref(reference), &[]).unwrap().remove(reference)
+    at_once(store.look_up(context, vec![reference.clone()], vec![])).unwrap().remove(reference)
 }
 
 fn claimed(context: &str) -> Option<PduStatus> {
@@ -55,7 +56,7 @@ async fn concurrent_claims_have_one_winner() {
 async fn only_owner_releases_its_claim() {
     let world = World::new();
     let (a, b) = (theirs("a"), theirs("b"));
-    let found = world.store.look_up(&room("c"), &[a.clone(), b.clone()], from_ref(&a)).unwrap();
+    let found = world.store.look_up(&room("c"), vec![a.clone(), b.clone()], vec![a.clone()]).await.unwrap();
     assert_eq!(found.len(), 0, "a batch is not told of its own claims");
     world.store.release(&room("d"), &[a.clone(), theirs("never")]);
     assert_eq!(claim(&world.store, &room("d"), &a), claimed("c"));
@@ -85,7 +86,7 @@ async fn submitted_pdu_is_known_before_commit() {
     store.release_all(&c);
     assert_eq!(known(store, &theirs("a")), delivered("c", 2));
     assert_eq!(claim(store, &room("d"), &theirs("a")), delivered("c", 2));
-    assert_eq!(store.pdu(&ours("m")).unwrap(), None, "what is served comes from committed rows only");
+    assert_eq!(store.pdu(&ours("m")).await.unwrap(), None, "what is served comes from committed rows only");
     let read = store.counters().rows_read;
     drop(hold);
     first.committed().await.unwrap();

@@ -64,10 +64,10 @@ async fn acknowledged_pdu_leaves_only_outbox() {
     world.commit(vec![moved(red(), 2, 1), trimmed]).await;
     assert_eq!(world.store.counters().rows_trimmed, 1);
     assert_eq!(world.outbox(&red()).await, [(2, text(&ours("m2")))]);
-    let served = world.store.pdu(&ours("m1")).unwrap().unwrap();
+    let served = world.store.pdu(&ours("m1")).await.unwrap().unwrap();
     let delivered = ServedPdu { context: room("c"), depth: 101, delivered: true, to: None, bytes: text(&ours("m1")) };
     assert_eq!(served, delivered);
-    assert_eq!(world.store.pdu(&ours("m3")).unwrap(), None);
+    assert_eq!(world.store.pdu(&ours("m3")).await.unwrap(), None);
 }
 
 #[tokio::test(start_paused = true)]
@@ -91,8 +91,8 @@ async fn held_pdus_reload_in_arrival_order() {
     assert_eq!(load.held.iter().map(|pdu| pdu.reference.clone()).collect::<Vec<_>>(), ["b", "y", "a"].map(theirs));
     let b = &load.held[0];
     assert_eq!((&b.prev, &b.hold, b.received, &b.sender), (&vec![missing], &hold, Millis(77), &Some(red())));
-    assert!(world.store.pdu(&theirs("z")).unwrap().unwrap().delivered);
-    assert!(!world.store.pdu(&theirs("b")).unwrap().unwrap().delivered);
+    assert!(world.store.pdu(&theirs("z")).await.unwrap().unwrap().delivered);
+    assert!(!world.store.pdu(&theirs("b")).await.unwrap().unwrap().delivered);
 }
 
 #[tokio::test(start_paused = true)]
@@ -146,16 +146,16 @@ async fn contexts_with_common_prefix_stay_separate() {
         assert_eq!(load.held.iter().map(|pdu| pdu.reference.clone()).collect::<Vec<_>>(), from_ref(&reference));
         assert_eq!(load.gaps.iter().map(|gap| gap.children.clone()).collect::<Vec<_>>(), [[reference.clone()]]);
         assert_eq!(
-            world.store.state_holder(context, &topic("")).unwrap().map(|holder| holder.reference),
+            world.store.state_holder(context, &topic("")).await.unwrap().map(|holder| holder.reference),
             Some(reference)
         );
-        assert_eq!(world.store.context_record(context).unwrap(), Some(load.record));
+        assert_eq!(world.store.context_record(context).await.unwrap(), Some(load.record));
     }
     world.commit(vec![came(&rooms[1], &theirs("p2"), at(1, None))]).await;
     assert_eq!(world.store.contexts_with_held_pdus().await.unwrap().len(), 3);
     assert_eq!(world.store.context(&room("nowhere")).await.unwrap(), None);
-    assert_eq!(world.store.context_record(&room("nowhere")).unwrap(), None);
-    assert_eq!(world.store.state_holder(&rooms[0], &topic("k")).unwrap(), None);
+    assert_eq!(world.store.context_record(&room("nowhere")).await.unwrap(), None);
+    assert_eq!(world.store.state_holder(&rooms[0], &topic("k")).await.unwrap(), None);
 }
 
 #[tokio::test(start_paused = true)]
@@ -245,7 +245,7 @@ async fn contradicting_change_is_skipped() {
             notice("after"),
         ])
         .await;
-    assert_eq!(world.store.pdu(&theirs("a")).unwrap().unwrap().context, c);
+    assert_eq!(world.store.pdu(&theirs("a")).await.unwrap().unwrap().context, c);
     assert_eq!(held(&world, &c).await, [theirs("b")]);
     assert_eq!(held(&world, &d).await, []);
     let feed = world.feed().await;

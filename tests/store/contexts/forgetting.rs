@@ -5,6 +5,7 @@ use actors::model::{ContextId, Head, Index, Millis, PduRef, Position};
 use actors::ports::{
     ContextReader, FeedReader, OldPage, PduStatus, PeerReader, RetentionCursor, RetentionScan, RetentionStep,
 };
+use actors::testkit::at_once;
 use fernpost::store;
 
 use crate::disk::{Disk, Survives};
@@ -30,7 +31,7 @@ fn read(upto: u64) -> [Change; 2] {
 }
 
 fn known(world: &World, reference: &PduRef) -> Option<PduStatus> {
-    world.store.look_up(&room("c"), &[], std::slice::from_ref(reference)).unwrap().remove(reference)
+    at_once(world.store.look_up(&room("c"), vec![], vec![reference.clone()])).unwrap().remove(reference)
 }
 
 /// The PDUs that a walk finds, page by page.
@@ -65,7 +66,7 @@ async fn pruned_pdu_keeps_name_and_depth() {
 
     let check = async |world: &World| {
         assert_eq!(known(world, &b), Some(PduStatus::Delivered { context: c.clone(), depth: 102, history: false }));
-        assert_eq!((world.store.pdu(&a).unwrap(), world.store.pdu(&b).unwrap()), (None, None));
+        assert_eq!((world.store.pdu(&a).await.unwrap(), world.store.pdu(&b).await.unwrap()), (None, None));
         let found = world.store.backfill(&c, &red(), vec![b.clone(), d.clone()], 9, u64::MAX).await.unwrap();
         assert_eq!(found.len(), 1, "what is forgotten is not given, and the walk ends there");
         let page = world.store.timeline(&c, None, 9, u64::MAX).await.unwrap();
@@ -102,10 +103,13 @@ async fn mismatched_prune_change_is_skipped() {
         forgotten(&c, &[(1, theirs("w")), (2, theirs("w")), (3, theirs("never"))], 9),
     ];
     world.commit(changes).await;
-    assert!(world.store.pdu(&theirs("a")).unwrap().is_some() && world.store.pdu(&theirs("w")).unwrap().is_some());
+    assert!(
+        world.store.pdu(&theirs("a")).await.unwrap().is_some()
+            && world.store.pdu(&theirs("w")).await.unwrap().is_some()
+    );
     assert_eq!(world.store.counters().rows_trimmed, 0);
     world.commit(vec![forgotten(&c, &a(1), 6), context_moved(&c, 2)]).await;
-    assert!(world.store.pdu(&theirs("a")).unwrap().is_none());
+    assert!(world.store.pdu(&theirs("a")).await.unwrap().is_none());
 }
 
 #[tokio::test(start_paused = true)]
@@ -200,7 +204,7 @@ async fn pruned_pdu_is_not_requeued() {
     world.clock.set(10);
     world.commit(said(&c, &ours("m2"), &[], 2)).await;
     world.commit(vec![context_moved(&c, 3), forgotten(&c, &[(1, ours("m1"))], 10)]).await;
-    assert!(world.store.pdu(&ours("m1")).unwrap().is_none());
+    assert!(world.store.pdu(&ours("m1")).await.unwrap().is_none());
     world.commit(vec![Change::SkippedRecipientQueued { server: red(), submission: id("m1") }]).await;
     assert_eq!(world.outbox(&red()).await, []);
     world.store.close().await;
@@ -328,7 +332,7 @@ pub(crate) async fn surviving(world: &World, context: &str) -> u64 {
             let is_known = known(world, &reference);
             let wanted = PduStatus::Delivered { context: here.clone(), depth: 100 + position, history: false };
             assert_eq!(is_known, (n <= count).then_some(wanted), "{context}: {reference} after {count}");
-            let has_text = world.store.pdu(&reference).unwrap().is_some();
+            let has_text = world.store.pdu(&reference).await.unwrap().is_some();
             assert_eq!(has_text, n <= count && n + 2 > count, "{context}: {reference} after {count}");
         }
     }

@@ -3,17 +3,18 @@
 use actors::change::Change;
 use actors::model::{ContextId, FeedFlags, MissingPrevState, PduRef, PduState, PrevStateLink, StateEntry};
 use actors::ports::ContextReader;
+use actors::testkit::at_once;
 
 use crate::disk::{Disk, Survives};
 use crate::fixtures::talk::{at, context_moved, piece, room, state_kept, state_moved, stored, theirs, topic};
 use crate::fixtures::world::World;
 
 fn set(world: &World, context: &ContextId, key: &str) -> Vec<StateEntry> {
-    world.store.state_set(context, &topic(key)).unwrap()
+    at_once(world.store.state_set(context, &topic(key))).unwrap()
 }
 
 fn holder(world: &World, key: &str) -> Option<PduRef> {
-    world.store.state_holder(&room("c"), &topic(key)).unwrap().map(|holder| holder.reference)
+    at_once(world.store.state_holder(&room("c"), &topic(key))).unwrap().map(|holder| holder.reference)
 }
 
 #[tokio::test(start_paused = true)]

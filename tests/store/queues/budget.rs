@@ -151,7 +151,7 @@ async fn hear(batch: u64) -> (f64, f64, u64) {
         let positions = push * batch + 1..(push + 1) * batch + 1;
         let arriving: Vec<_> = positions.clone().map(name).collect();
         let parents: Vec<_> = positions.clone().map(|position| name(position - batch)).collect();
-        let known = world.store.look_up(&room("c"), &arriving, &parents).unwrap();
+        let known = world.store.look_up(&room("c"), arriving.clone(), parents.clone()).await.unwrap();
         assert_eq!(known.len() as u64, batch);
         let pdus = arriving.iter().zip(&parents).zip(positions.clone());
         let pdus =

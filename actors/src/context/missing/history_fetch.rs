@@ -109,10 +109,10 @@ impl ContextMachine {
     }
 
     /// Continues the history fetches; it is called at the end of each step.
-    pub(crate) fn drive_history_fetch(&mut self, step: &mut ContextStep<'_>) {
+    pub(crate) async fn drive_history_fetch(&mut self, step: &mut ContextStep<'_>) {
         if let Some(silent) = self.past.asking.take_if(|asking| asking.until <= step.now) {
             let why = "it has not answered within contexts.gap.give_up".to_owned();
-            self.question_ended(step, silent, Err(why), &HashMap::new());
+            self.question_ended(step, silent, Err(why), &HashMap::new()).await;
         }
         if self.past.asking.is_some() || self.past.again.is_some_and(|again| again > step.now) {
             return;
@@ -139,7 +139,7 @@ impl ContextMachine {
     }
 
     /// Handles the response to a history request, or its failure.
-    pub(crate) fn on_history_response(
+    pub(crate) async fn on_history_response(
         &mut self,
         step: &mut ContextStep<'_>,
         want: &FetchRequest,
@@ -149,16 +149,16 @@ impl ContextMachine {
     ) {
         let is_awaited = |asking: &mut HistoryRequest| asking.of == *from && asking.want == *want;
         match self.past.asking.take_if(is_awaited) {
-            Some(asking) => self.question_ended(step, asking, pdus, known),
+            Some(asking) => self.question_ended(step, asking, pdus, known).await,
             // The response is late; its PDUs are accepted all the same.
             None => {
-                self.admit_past(step, from, pdus.unwrap_or_default(), known);
+                self.admit_past(step, from, pdus.unwrap_or_default(), known).await;
             }
         }
     }
 
     /// The question under way has its answer, or will have none.
-    fn question_ended(
+    async fn question_ended(
         &mut self,
         step: &mut ContextStep<'_>,
         asking: HistoryRequest,
@@ -170,7 +170,7 @@ impl ContextMachine {
             Ok(pdus) => (pdus, None),
             Err(why) => (vec![], Some(why)),
         };
-        let came = self.admit_past(step, &of, pdus, known);
+        let came = self.admit_past(step, &of, pdus, known).await;
         match purpose {
             FetchPurpose::Read { .. } if came > 0 => self.answer_reads(step, came),
             FetchPurpose::Read { then, limit } => self.ask_next(step, then, limit),
@@ -230,7 +230,7 @@ impl ContextMachine {
     }
 
     /// Accepts PDUs as history, and returns their number.
-    fn admit_past(
+    async fn admit_past(
         &mut self,
         step: &mut ContextStep<'_>,
         from: &ServerName,
@@ -241,11 +241,11 @@ impl ContextMachine {
         let (mut taken, mut ends): (Vec<PduRef>, Vec<(PduRef, Option<u64>)>) = (vec![], vec![]);
         for pdu in pdus {
             let (reference, claimed) = (pdu.reference.clone(), pdu.depth.unwrap_or(0));
-            if taken.contains(&reference) || self.judge_past(step, from, &pdu, known).is_err() {
+            if taken.contains(&reference) || self.judge_past(step, from, &pdu, known).await.is_err() {
                 continue;
             }
             if !pdu.is_for(&self.us) {
-                self.know_by_name(step, pdu, known);
+                self.know_by_name(step, pdu, known).await;
                 continue;
             }
             if pdu.to.is_none() {
@@ -265,7 +265,7 @@ impl ContextMachine {
         let lowest = 1 - i64::try_from(self.record.history_count).unwrap_or(i64::MAX) - count;
         self.past.places = lowest..lowest + count;
         self.record.history_count += taken.len() as u64;
-        self.deliver(step);
+        self.deliver(step).await;
         let ranks = std::mem::take(&mut self.past.edge_depths);
         self.past.edge_depths = ranks.into_iter().filter(|(edge, _)| self.gaps.is_edge(edge)).collect();
         self.begin_heads(step, ends);

@@ -23,12 +23,12 @@ struct AnnouncedGaps {
 
 impl ContextMachine {
     /// Delivers the ready PDUs, and those that become ready by that, ordered by depth, origin and id.
-    pub(crate) fn deliver(&mut self, step: &mut ContextStep<'_>) {
+    pub(crate) async fn deliver(&mut self, step: &mut ContextStep<'_>) {
         let begin = step.changes.len();
         let mut announced = AnnouncedGaps::default();
         while let Some((reference, waiting)) = self.order.pop() {
             let gap = self.missing_parents_of(&reference, &waiting, &mut announced);
-            self.deliver_one(step, &reference, waiting, gap);
+            self.deliver_one(step, &reference, waiting, gap).await;
         }
         let AnnouncedGaps { missing, children, .. } = announced;
         if !missing.is_empty() {
@@ -67,7 +67,13 @@ impl ContextMachine {
         gap
     }
 
-    fn deliver_one(&mut self, step: &mut ContextStep<'_>, reference: &PduRef, waiting: PendingPdu, gap: Vec<PduRef>) {
+    async fn deliver_one(
+        &mut self,
+        step: &mut ContextStep<'_>,
+        reference: &PduRef,
+        waiting: PendingPdu,
+        gap: Vec<PduRef>,
+    ) {
         let PendingPdu {
             prev,
             depth,
@@ -88,7 +94,10 @@ impl ContextMachine {
         let given_up = self.gaps.close(reference);
         let late = !history && given_up.as_ref().is_some_and(|gap| !gap.children.is_empty());
         let own = state.as_ref().map(|(key, _)| key.clone());
-        let counted = state.map(|(key, piece)| self.resolve_with(step, key, piece, link.as_ref()));
+        let counted = match state {
+            Some((key, piece)) => Some(self.resolve_with(step, key, piece, link.as_ref()).await),
+            None => None,
+        };
         let current = counted.as_ref().is_some_and(ResolvedEntry::is_current);
         let shown = Some(FeedFlags { gap, late, history, current, again: false });
         let position = if history { self.past_position(step) } else { self.next_position(step, depth) };
@@ -101,10 +110,10 @@ impl ContextMachine {
         }
         self.recent.put(reference.clone(), (depth, history));
         if let Some(counted) = counted {
-            self.apply_resolution(step, counted);
+            self.apply_resolution(step, counted).await;
         }
         if let Some(link) = link {
-            self.link_came(step, link, own.as_ref());
+            self.link_came(step, link, own.as_ref()).await;
         }
         if let Some(gap) = given_up {
             let (context, missing) = (self.record.context.clone(), reference.clone());
@@ -189,13 +198,13 @@ impl ContextMachine {
     }
 
     /// Gives up the parents whose time has passed.
-    pub(crate) fn give_up_due(&mut self, step: &mut ContextStep<'_>) {
+    pub(crate) async fn give_up_due(&mut self, step: &mut ContextStep<'_>) {
         let given_up = self.wanted.give_up(step.now, fetch_candidates(&self.us, &self.record, &self.limits));
         if given_up.is_empty() {
             return;
         }
         for (missing, want) in given_up {
-            self.link_given_up(step, &missing);
+            self.link_given_up(step, &missing).await;
             self.lost_for_state(step, &missing);
             if !want.for_state {
                 self.order.give_up(&missing);
@@ -204,12 +213,12 @@ impl ContextMachine {
                 self.end_past(missing);
             }
         }
-        self.deliver(step);
+        self.deliver(step).await;
     }
 
     /// Releases the oldest held PDU above the limit, as if its missing ancestors had been given up. Refusing new PDUs
     /// instead would be a livelock, because the missing parent may stand behind the children.
-    pub(crate) fn release_over_limit(&mut self, step: &mut ContextStep<'_>) {
+    pub(crate) async fn release_over_limit(&mut self, step: &mut ContextStep<'_>) {
         while self.order.len() > self.limits.held_max as usize {
             let roots = self.order.missing_ancestors_of_oldest();
             debug_assert!(!roots.is_empty(), "what is held waits, in the end, for something unknown");
@@ -219,7 +228,7 @@ impl ContextMachine {
             for missing in roots {
                 let want = self.wanted.remove(&missing);
                 let (edge, past) = want.map_or((false, false), |want| (want.edge, want.past));
-                self.link_given_up(step, &missing);
+                self.link_given_up(step, &missing).await;
                 self.lost_for_state(step, &missing);
                 if self.order.is_awaited(&missing) {
                     self.order.give_up(&missing);
@@ -228,7 +237,7 @@ impl ContextMachine {
                     self.end_past(missing);
                 }
             }
-            self.deliver(step);
+            self.deliver(step).await;
         }
     }
 }

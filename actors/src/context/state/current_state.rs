@@ -26,64 +26,64 @@ impl ResolvedEntry {
 
 impl ContextMachine {
     /// Returns the current state PDU of a key.
-    pub(crate) fn holder(&mut self, step: &ContextStep<'_>, key: &StateKey) -> Option<StateEntry> {
+    pub(crate) async fn holder(&mut self, step: &ContextStep<'_>, key: &StateKey) -> Option<StateEntry> {
         if let Some(holder) = self.holders.peek(key) {
             return holder.clone();
         }
-        let holder = step.reads.current(key);
+        let holder = step.reads.current(key).await;
         self.holders.put(key.clone(), holder.clone());
         holder
     }
 
     /// Returns whether this delivered PDU is a state PDU of the key.
-    pub(crate) fn is_of_key(&mut self, step: &mut ContextStep<'_>, key: &StateKey, reference: &PduRef) -> bool {
-        let is_holder = self.holder(step, key).is_some_and(|holder| holder.reference == *reference);
-        is_holder || step.set(key).contains_key(reference)
+    pub(crate) async fn is_of_key(&mut self, step: &mut ContextStep<'_>, key: &StateKey, reference: &PduRef) -> bool {
+        let is_holder = self.holder(step, key).await.is_some_and(|holder| holder.reference == *reference);
+        is_holder || step.set(key).await.contains_key(reference)
     }
 
     /// Resolves the key of a state PDU that is about to be delivered. `link`: other state PDUs name it as `prev_state`.
-    pub(crate) fn resolve_with(
+    pub(crate) async fn resolve_with(
         &mut self,
         step: &mut ContextStep<'_>,
         key: StateKey,
         mut piece: StateEntry,
         link: Option<&MissingPrevState>,
     ) -> ResolvedEntry {
-        let holder = self.holder(step, &key);
+        let holder = self.holder(step, &key).await;
         let replaced = holder.as_ref().map(|holder| &holder.reference);
         let is_direct = replaced.is_some() && piece.prev.as_ref() == replaced;
         if let Some(prev) = piece.prev.clone().filter(|_| !is_direct) {
-            piece.bond = self.bond(step, &key, &prev);
+            piece.bond = self.bond(step, &key, &prev).await;
         }
         step.sets.keep(&key, piece.clone());
         let is_named = link.is_some_and(|link| link.keys.contains(&key));
         let is_plain = !is_named && piece.bond != PrevStateLink::Foreign && (is_direct || holder.is_none());
         let winner = match is_plain {
             true => Some(piece.clone()),
-            false => winner(step.set(&key).values()).cloned(),
+            false => winner(step.set(&key).await.values()).cloned(),
         };
         ResolvedEntry { key, piece, winner }
     }
 
     /// Returns the status of a state PDU's link at its delivery.
-    fn bond(&mut self, step: &mut ContextStep<'_>, key: &StateKey, prev: &PduRef) -> PrevStateLink {
-        if step.set(key).contains_key(prev) {
+    async fn bond(&mut self, step: &mut ContextStep<'_>, key: &StateKey, prev: &PduRef) -> PrevStateLink {
+        if step.set(key).await.contains_key(prev) {
             return PrevStateLink::Sound;
         }
         let ours = &self.record.context;
         let is_other = |known: &PduStatus| matches!(known, PduStatus::Delivered { .. }) || known.context() != ours;
-        if self.recent.peek(prev).is_some() || step.reads.known(prev).is_some_and(|known| is_other(&known)) {
+        if self.recent.peek(prev).is_some() || step.reads.known(prev).await.is_some_and(|known| is_other(&known)) {
             return PrevStateLink::Foreign;
         }
         self.links.open(prev, key)
     }
 
     /// Records a delivered state PDU as a candidate of its key, and updates the current state.
-    pub(crate) fn apply_resolution(&mut self, step: &mut ContextStep<'_>, counted: ResolvedEntry) {
+    pub(crate) async fn apply_resolution(&mut self, step: &mut ContextStep<'_>, counted: ResolvedEntry) {
         let ResolvedEntry { key, piece, winner } = counted;
         let reference = piece.reference.clone();
         self.keep(step, &key, piece);
-        self.set_current(step, key, winner, Some(&reference));
+        self.set_current(step, key, winner, Some(&reference)).await;
     }
 
     fn keep(&self, step: &mut ContextStep<'_>, key: &StateKey, piece: StateEntry) {
@@ -93,27 +93,38 @@ impl ContextMachine {
 
     /// Handles the delivery of a PDU that was missing as `prev_state`. State PDUs of other keys that name it are
     /// excluded.
-    pub(crate) fn link_came(&mut self, step: &mut ContextStep<'_>, link: MissingPrevState, own: Option<&StateKey>) {
+    pub(crate) async fn link_came(
+        &mut self,
+        step: &mut ContextStep<'_>,
+        link: MissingPrevState,
+        own: Option<&StateKey>,
+    ) {
         let MissingPrevState { missing, keys, .. } = link;
         step.changes
             .push(Change::MissingPrevStateResolved { context: self.record.context.clone(), missing: missing.clone() });
         for key in keys.into_iter().filter(|key| Some(key) != own) {
-            self.reclassify_links(step, key, &missing, PrevStateLink::Foreign);
+            self.reclassify_links(step, key, &missing, PrevStateLink::Foreign).await;
         }
     }
 
     /// Gives up a missing `prev_state`: the state PDUs that name it count as roots.
-    pub(crate) fn link_given_up(&mut self, step: &mut ContextStep<'_>, missing: &PduRef) {
+    pub(crate) async fn link_given_up(&mut self, step: &mut ContextStep<'_>, missing: &PduRef) {
         for key in self.links.give_up(missing) {
-            self.reclassify_links(step, key, missing, PrevStateLink::GivenUp);
+            self.reclassify_links(step, key, missing, PrevStateLink::GivenUp).await;
         }
     }
 
     /// Sets the link status of the state PDUs of a key that name this one, and resolves the key again.
-    fn reclassify_links(&mut self, step: &mut ContextStep<'_>, key: StateKey, prev: &PduRef, bond: PrevStateLink) {
+    async fn reclassify_links(
+        &mut self,
+        step: &mut ContextStep<'_>,
+        key: StateKey,
+        prev: &PduRef,
+        bond: PrevStateLink,
+    ) {
         let rests = |piece: &&mut StateEntry| piece.prev.as_ref() == Some(prev) && piece.bond != PrevStateLink::Foreign;
         let mut moved = vec![];
-        for piece in step.set(&key).values_mut().filter(rests) {
+        for piece in step.set(&key).await.values_mut().filter(rests) {
             piece.bond = bond;
             moved.push(piece.clone());
         }
@@ -121,19 +132,19 @@ impl ContextMachine {
             return;
         }
         moved.into_iter().for_each(|piece| self.keep(step, &key, piece));
-        let winner = winner(step.set(&key).values()).cloned();
-        self.set_current(step, key, winner, None);
+        let winner = winner(step.set(&key).await.values()).cloned();
+        self.set_current(step, key, winner, None).await;
     }
 
     /// Sets the current state PDU of a key. One that is in the feed already is emitted again.
-    fn set_current(
+    async fn set_current(
         &mut self,
         step: &mut ContextStep<'_>,
         key: StateKey,
         holder: Option<StateEntry>,
         news: Option<&PduRef>,
     ) {
-        let before = self.holder(step, &key);
+        let before = self.holder(step, &key).await;
         let reference = holder.as_ref().map(|holder| &holder.reference);
         if before.as_ref().map(|before| &before.reference) == reference {
             return;

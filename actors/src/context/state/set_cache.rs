@@ -1,20 +1,26 @@
 //! Reads of state: the reader that a step is given, and the cache of the sets that the step has read.
 
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
+use std::future::Future;
+use std::pin::Pin;
 
 use crate::model::{PduRef, PduStatus, ServerName, StateEntry, StateKey};
+
+/// A read of a step.
+pub(crate) type StateRead<'a, T> = Pin<Box<dyn Future<Output = T> + 'a>>;
 
 /// The reads that a step may make; like time, they are an argument. They see everything that was submitted before the
 /// step. A read that fails returns nothing, and the caller then discards the result of the step.
 pub trait StateReader {
     /// Returns the current state PDU of a key.
-    fn current(&self, key: &StateKey) -> Option<StateEntry>;
+    fn current<'a>(&'a self, key: &'a StateKey) -> StateRead<'a, Option<StateEntry>>;
     /// Returns all delivered state PDUs of a key.
-    fn set(&self, key: &StateKey) -> Vec<StateEntry>;
+    fn set<'a>(&'a self, key: &'a StateKey) -> StateRead<'a, Vec<StateEntry>>;
     /// Returns the status of a PDU.
-    fn known(&self, reference: &PduRef) -> Option<PduStatus>;
+    fn known<'a>(&'a self, reference: &'a PduRef) -> StateRead<'a, Option<PduStatus>>;
     /// Returns whether the PDU is in quarantine, as sent by this server, because its origin is not a participant.
-    fn is_kept(&self, reference: &PduRef, from: &ServerName) -> bool;
+    fn is_kept<'a>(&'a self, reference: &'a PduRef, from: &'a ServerName) -> StateRead<'a, bool>;
 }
 
 /// The state PDUs of the keys that a step uses: as stored, with the changes of the step.
@@ -26,12 +32,15 @@ pub(crate) struct StateSetCache {
 }
 
 impl StateSetCache {
-    pub(crate) fn of(&mut self, reads: &dyn StateReader, key: &StateKey) -> &mut BTreeMap<PduRef, StateEntry> {
-        let kept = &mut self.kept;
-        self.read.entry(key.clone()).or_insert_with(|| {
-            let kept = kept.remove(key).unwrap_or_default();
-            reads.set(key).into_iter().chain(kept).map(|piece| (piece.reference.clone(), piece)).collect()
-        })
+    pub(crate) async fn of(&mut self, reads: &dyn StateReader, key: &StateKey) -> &mut BTreeMap<PduRef, StateEntry> {
+        match self.read.entry(key.clone()) {
+            Entry::Occupied(read) => read.into_mut(),
+            Entry::Vacant(unread) => {
+                let kept = self.kept.remove(key).unwrap_or_default();
+                let set = reads.set(key).await.into_iter().chain(kept);
+                unread.insert(set.map(|piece| (piece.reference.clone(), piece)).collect())
+            }
+        }
     }
 
     pub(crate) fn keep(&mut self, key: &StateKey, piece: StateEntry) {

@@ -17,6 +17,7 @@ use crate::model::{
     PduRef, PduStatus, PduVerdict, PendingParents, PrevStateLink, ServerName, StagedPdu, StateEntry, StateKey,
     StateSlot,
 };
+use crate::supervise::poll_now::poll_now;
 
 pub(crate) use crate::context::tests::shorthand::{at, context, draft, pdu, pdus, server};
 
@@ -379,7 +380,8 @@ impl MachineHarness {
             weighed: &self.weighed,
             kept: &self.kept,
         };
-        self.machine.step(self.now, event, &reads)
+        let step = self.machine.step(self.now, event, &reads);
+        poll_now(std::pin::pin!(step)).expect("the rows are in memory")
     }
 
     pub(crate) fn step(&mut self, event: ContextEvent) {

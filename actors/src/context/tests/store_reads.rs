@@ -2,8 +2,9 @@
 
 use std::cell::Cell;
 use std::collections::{BTreeMap, HashMap};
+use std::future::ready;
 
-use crate::context::state::set_cache::StateReader;
+use crate::context::state::set_cache::{StateRead, StateReader};
 use crate::context::tests::harness::StoredRow;
 use crate::context::tests::shorthand::context;
 use crate::model::{Pdu, PduRef, PduStatus, ServerName, StateEntry, StateKey};
@@ -18,24 +19,25 @@ pub(crate) struct BelowEdge<'a> {
 }
 
 impl StateReader for BelowEdge<'_> {
-    fn current(&self, key: &StateKey) -> Option<StateEntry> {
-        self.held_by.get(key).cloned()
+    fn current<'a>(&'a self, key: &'a StateKey) -> StateRead<'a, Option<StateEntry>> {
+        Box::pin(ready(self.held_by.get(key).cloned()))
     }
 
-    fn set(&self, key: &StateKey) -> Vec<StateEntry> {
+    fn set<'a>(&'a self, key: &'a StateKey) -> StateRead<'a, Vec<StateEntry>> {
         self.weighed.set(self.weighed.get() + 1);
-        self.pieces.get(key).map(|set| set.values().cloned().collect()).unwrap_or_default()
+        Box::pin(ready(self.pieces.get(key).map(|set| set.values().cloned().collect()).unwrap_or_default()))
     }
 
-    fn is_kept(&self, reference: &PduRef, from: &ServerName) -> bool {
-        self.kept.values().any(|(sender, kept)| sender == from && kept.reference == *reference)
+    fn is_kept<'a>(&'a self, reference: &'a PduRef, from: &'a ServerName) -> StateRead<'a, bool> {
+        let is_this = |(sender, kept): &(ServerName, Pdu)| sender == from && kept.reference == *reference;
+        Box::pin(ready(self.kept.values().any(is_this)))
     }
 
-    fn known(&self, reference: &PduRef) -> Option<PduStatus> {
+    fn known<'a>(&'a self, reference: &'a PduRef) -> StateRead<'a, Option<PduStatus>> {
         let context = context("room");
-        Some(match self.rows.get(reference)? {
+        Box::pin(ready(self.rows.get(reference).map(|row| match row {
             StoredRow::Delivered(depth, history) => PduStatus::Delivered { context, depth: *depth, history: *history },
             StoredRow::Held(_) => PduStatus::Held { context },
-        })
+        })))
     }
 }
