@@ -14,7 +14,25 @@ impl History {
         let from = said.origin;
         let is_retried = self.retried.get(&(said.submission.clone(), server)).is_some_and(|retried| retried.orders > 0);
         let is_told = noticed.contains(from) || self.goes_back_behind(server, from) && self.was_restored(from);
-        is_retried || (is_told && self.is_in_doubt(said, server, at)) || self.was_lied_about(said, server, at)
+        is_retried
+            || (is_told && self.is_in_doubt(said, server, at))
+            || self.was_lied_about(said, server, at)
+            || self.came_late_under_old_number(said, server, at)
+    }
+
+    /// True if a copy of a push with this update reached the server before this moment, after the sender had numbered the update
+    /// anew, raised a notice about it and sent it under its new number. The old number is the server's next one by then, so the
+    /// server cannot tell the copy from a new update.
+    fn came_late_under_old_number(&self, said: &Update, server: Name, at: Stamp) -> bool {
+        let is_later = |new: &Exchange, old: &Exchange| {
+            let numbers = (new.number(&said.token), old.number(&said.token));
+            let is_late = |arrived: &&Stamp| new.begun < **arrived && **arrived <= at;
+            old.begun < new.begun
+                && matches!(numbers, (Some(new), Some(old)) if new != old)
+                && old.arrived.iter().any(|arrived| is_late(&arrived))
+        };
+        self.feed(said.origin).any(|what| *what == What::Notice { about: Some(server) })
+            && self.way(said.origin, server).any(|new| self.way(said.origin, server).any(|old| is_later(new, old)))
     }
 
     /// True if a lie about numbers reached the sender before this moment, while the sender did not know that the receiver

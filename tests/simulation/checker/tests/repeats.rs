@@ -150,6 +150,24 @@ fn repeat_after_late_lost_push_passes() {
     assert_eq!(faults(3, false, 2, 20), TWICE, "u had been heard again by then");
 }
 
+/// Red numbered u anew, and a copy of the push under its old number reaches blue after the one under its new number.
+#[test]
+fn late_copy_under_old_number_passes() {
+    let faults = |number, arrived, about| {
+        let mut history = again(5);
+        let old = Exchange { arrived: vec![2, arrived], ..sent(2, &["u"], number) };
+        history.exchanges.insert(0, old);
+        history.feeds.insert("red", feed(vec![What::Notice { about: Some(about) }]));
+        history.faults().into_iter().filter(|fault| fault.starts_with("blue got")).collect::<Vec<_>>()
+    };
+    // u was sent as number 3 at 4, and blue heard it again at 5.
+    assert_eq!(faults(9, 5, "blue"), NONE);
+    assert_eq!(faults(3, 5, "blue"), TWICE, "the number is the same");
+    assert_eq!(faults(9, 3, "blue"), TWICE, "the copy came before the new number");
+    assert_eq!(faults(9, 6, "blue"), TWICE, "the copy came after the repeat");
+    assert_eq!(faults(9, 5, "green"), TWICE, "nobody was told of the new number");
+}
+
 #[test]
 fn repeat_ordered_by_operator_passes() {
     let mut history = again(5);
