@@ -203,9 +203,14 @@ impl World {
 
     /// And is no longer.
     pub(crate) fn relieve(&self, is_meant: impl Fn(Done) -> bool) {
+        self.relieve_since(|done, _| is_meant(done));
+    }
+
+    /// The same, for disturbances that are meant by what they are and when they began.
+    pub(crate) fn relieve_since(&self, is_meant: impl Fn(Done, Stamp) -> bool) {
         let now = self.stamps.next();
         for disturbance in &mut self.history.borrow_mut().disturbances {
-            if disturbance.until.is_none() && is_meant(disturbance.what) {
+            if disturbance.until.is_none() && is_meant(disturbance.what, disturbance.from) {
                 disturbance.until = Some(now);
             }
         }

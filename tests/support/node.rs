@@ -63,6 +63,7 @@ pub(crate) struct Node {
     lane: BlockingExecutor,
     disk: RefCell<Disk>,
     life: RefCell<Option<Life>>,
+    router_panic: RefCell<Option<oneshot::Receiver<()>>>,
     /// All that the messenger has read.
     pub(crate) heard: RefCell<Vec<FeedEntry>>,
     /// The messenger reads on after this where it has heard less: it remembers having read what its gateway lost.
@@ -121,6 +122,7 @@ impl Node {
             lane,
             disk: RefCell::new(Disk::new()),
             life: RefCell::default(),
+            router_panic: RefCell::default(),
             heard: RefCell::default(),
             cursor: Cell::default(),
         })
@@ -130,6 +132,8 @@ impl Node {
     pub(crate) async fn begin(&self) {
         let set = LocalSet::new();
         let (built, ready) = oneshot::channel();
+        let (panicked, router_panic) = oneshot::channel();
+        self.router_panic.replace(Some(router_panic));
         let (door, calls) = mpsc::unbounded_channel();
         let build = Build {
             name: self.name.clone(),
@@ -141,7 +145,7 @@ impl Node {
             disk: self.disk.borrow().clone(),
         };
         set.spawn_local(async move {
-            let (gateway, store) = build.build();
+            let (gateway, store) = build.build(panicked);
             let gate = DialectServices {
                 intake: Arc::new(gateway.clone()),
                 admission: build.book,
@@ -220,6 +224,18 @@ impl Node {
         self.life.borrow().as_ref().map(|life| Rc::downgrade(&life.task)).unwrap_or_default()
     }
 
+    /// Waits until the router panics, which ends a real process. It never returns if the router ends without a panic.
+    pub(crate) async fn router_panics(&self) {
+        let panic = self.router_panic.take();
+        let is_panic = match panic {
+            Some(panic) => panic.await.is_ok(),
+            None => false,
+        };
+        if !is_panic {
+            std::future::pending::<()>().await;
+        }
+    }
+
     pub(crate) fn store(&self) -> Store {
         self.life.borrow().as_ref().expect("it lives").store.clone()
     }
@@ -238,7 +254,7 @@ struct Build {
 
 impl Build {
     /// As the real thing is composed.
-    fn build(&self) -> (Gateway, Store) {
+    fn build(&self, panicked: oneshot::Sender<()>) -> (Gateway, Store) {
         let us = self.name.clone();
         let place = StoreLocation::backend(self.disk.clone());
         let lane = self.lane.clone();
@@ -263,7 +279,13 @@ impl Build {
             us,
         };
         (self.change)(&mut ports, &self.clock);
-        Router::launch(ports.clone(), &routes, |_| {});
+        let ended = move |crashed: bool| {
+            if crashed {
+                // A test that does not wait for it has dropped the receiver.
+                let _ = panicked.send(());
+            }
+        };
+        Router::launch(ports.clone(), &routes, ended);
         if let Some(keep) = self.book.contexts.history.keep {
             spawn_local(history_retention::run(ports.clone(), past, keep));
         }

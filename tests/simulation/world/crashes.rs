@@ -52,7 +52,7 @@ fn as_backup(bytes: Vec<u8>, taken: Millis) -> Vec<u8> {
 }
 
 impl World {
-    /// Starts a gateway and watches it: once its journal has stopped, the process crashes and restarts; and the moment at
+    /// Starts a gateway and watches it: once its journal has stopped or its router has panicked, the process crashes and restarts; and the moment at
     /// which each position of its feed was on disk is recorded. What it finds on a disk that the process before left at a known
     /// moment was there by then, even if nobody saw it come.
     pub(crate) async fn up(self: &Rc<Self>, member: &Rc<Member>, left: Option<Stamp>) {
@@ -71,6 +71,14 @@ impl World {
             // In a task of its own: this one ends with the gateway.
             spawn_local(async move { world.crash(&watched, survives, pause, Next::Same).await });
         });
+        let (world, watched) = (self.clone(), member.clone());
+        let panics = spawn_local(async move {
+            watched.node.router_panics().await;
+            world.trace.note(&format!("{}: the router has panicked, which ends the process", watched.name));
+            world.count("a router's panic ends the process");
+            let (survives, pause) = world.luck();
+            spawn_local(async move { world.crash(&watched, survives, pause, Next::Same).await });
+        });
         let (world, watched, mut bounds) = (self.clone(), member.clone(), member.node.store().feed_bounds());
         let grows = spawn_local(async move {
             loop {
@@ -81,7 +89,7 @@ impl World {
                 }
             }
         });
-        member.watches.replace(vec![fails, grows]);
+        member.watches.replace(vec![fails, grows, panics]);
     }
 
     /// The part of the disk that survives a crash, and the pause before the next process starts.

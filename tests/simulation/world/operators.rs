@@ -54,11 +54,12 @@ impl World {
         if matches!(order, PeerCommand::Suspend) {
             self.disturb(suspended);
         }
-        let world = self.clone();
+        let (world, ordered) = (self.clone(), self.stamps.next());
         spawn_local(async move {
             let is_resumed = matches!(order, PeerCommand::Resume);
             if gateway.order(&server(to), order).await.is_ok() && is_resumed {
-                world.relieve(|done| done == suspended);
+                // A suspension that was ordered while this order was carried out goes on.
+                world.relieve_since(|done, since| done == suspended && since < ordered);
             }
         });
     }
