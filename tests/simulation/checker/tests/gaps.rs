@@ -185,3 +185,23 @@ fn gap_of_own_lost_pdu_passes() {
     history.restores.push(restore("red", 0, 20));
     assert!(!history.faults().iter().any(is_own));
 }
+
+/// Red's a came while nobody had named red to blue, and lies in quarantine: another copy would go there too.
+#[test]
+fn gap_for_quarantined_pdu_passes() {
+    let faults = |place: usize, pdu: &str, code: &str| {
+        let mut history = told();
+        let mut what: Vec<What> = history.feed("blue").cloned().collect();
+        let text = parts()["content"].clone();
+        what.insert(place, What::Parked { from: "red", pdu: Some(pdu.to_owned()), code: code.to_owned(), text });
+        let mut events = feed(what);
+        events.iter_mut().for_each(|event| event.at = moment(60_000));
+        history.feeds.insert("blue", events);
+        history.faults().into_iter().filter(|fault| fault.contains("is missing")).collect::<Vec<_>>()
+    };
+    // The gap is the fourth event.
+    assert_eq!(faults(3, "red/a", "NOT_A_PARTICIPANT"), NONE);
+    assert_eq!(faults(4, "red/a", "NOT_A_PARTICIPANT"), FAULT, "it came after the gap");
+    assert_eq!(faults(3, "red/b", "NOT_A_PARTICIPANT"), FAULT, "another one");
+    assert_eq!(faults(3, "red/a", "POISON"), FAULT, "a copy from another server may be good");
+}
