@@ -76,6 +76,8 @@ impl Outbound {
                 self.renumber(next, expected, "it asks for a number that we left out", out);
             }
             HoleAt::Above => {
+                // A peer that holds more than we ever numbered holds what a rewind was resending.
+                let first = self.outbox.acked().next();
                 self.check_number(first, expected)?;
                 self.unconfirmed.reset();
                 self.renumber(first, expected, "it holds more than we ever numbered", out);
