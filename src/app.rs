@@ -14,8 +14,9 @@ use actix_web::ResponseError;
 use actix_web::dev::ServerHandle;
 use actix_web::middleware::from_fn;
 use actix_web::web::{self, Data};
+use actors::errors::UnavailableError;
 use actors::gateway::Gateway;
-use actors::model::{Millis, Refusal, ServerName};
+use actors::model::{Millis, ServerName};
 use actors::ports::{Clock, PeerConfig, Ports, StoreReaders};
 use actors::router::{ActorRegistry, Router};
 use tokio::sync::{oneshot, watch};
@@ -380,7 +381,7 @@ fn start_servers(
         tracing::warn!(listen = %settings.messenger.listen, "the messenger API requires no token; set \
             messenger.token_file");
     }
-    let door = closing.door(|_| Some(ApiError::from(Refusal::Stopping).error_response()));
+    let door = closing.door(|_| Some(ApiError::from(UnavailableError::Stopping).error_response()));
     let messenger = serve(listeners.messenger, serving, move |config| {
         let scope = web::scope("").app_data(Data::new(door.clone())).wrap(from_fn(drain::admit));
         let guarded = scope.app_data(Data::new(token.clone())).wrap(from_fn(bearer::require));

@@ -11,9 +11,13 @@ use bytes::Bytes;
 use crate::change::Change;
 use crate::context::PARENTS_MAX;
 use crate::context::machine::RecipientReach;
+use crate::errors::{
+    AdmissionError, BatchError, CommandError, ComposeError, ContextError, DraftError, PeerError, SubmitError,
+    UnavailableError,
+};
 use crate::model::{
     BatchOutcome, ComposedPdu, ContextId, ContextRecord, ContextStatus, InboundPush, InboundTransaction,
-    MembershipSource, Millis, PduDraft, PduVerdict, PeerCommand, PeerStatus, Receipt, Refusal, ServerName, Submission,
+    MembershipSource, Millis, PduDraft, PduVerdict, PeerCommand, PeerStatus, Receipt, ServerName, Submission,
     SubmittedContent,
 };
 use crate::overload::{HIGH_WATER, OverloadMonitor};
@@ -60,9 +64,12 @@ const JOURNAL_WAIT: Duration = Duration::from_secs(1);
 /// Interval at which a held request checks again whether it is admitted.
 const CAPACITY_POLL_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Returns whether the refusal is temporary.
-const fn is_retryable(refusal: &Refusal) -> bool {
-    matches!(refusal, Refusal::LimitReached { .. } | Refusal::DiskLow { .. })
+/// Returns whether a peer is not in memory, and has to come again for a slot.
+fn is_resident_max_reached(error: &PeerError) -> bool {
+    matches!(
+        error,
+        PeerError::Unavailable(UnavailableError::Admission(AdmissionError::LimitReached { limit: RESIDENT_MAX, .. }))
+    )
 }
 
 /// The number of items in a peer's request.
@@ -95,11 +102,11 @@ impl Gateway {
     }
 
     /// Accepts a peer's push. It answers after the commit of everything that the answer depends on.
-    pub async fn accept(&self, from: &ServerName, push: InboundPush) -> Result<Receipt, Refusal> {
+    pub async fn accept(&self, from: &ServerName, push: InboundPush) -> Result<Receipt, BatchError> {
         let load = BatchSize { durable: push.strong.len(), fleeting: push.weak };
         match self.accept_batch(from, load, InboundBatch::Push(push)).await? {
             BatchOutcome::Push(receipt) => Ok(receipt),
-            BatchOutcome::Transaction(_) => Err(Refusal::OutcomeUnknown),
+            BatchOutcome::Transaction(_) => Err(UnavailableError::OutcomeUnknown.into()),
         }
     }
 
@@ -109,11 +116,11 @@ impl Gateway {
         &self,
         from: &ServerName,
         transaction: InboundTransaction,
-    ) -> Result<Vec<PduVerdict>, Refusal> {
+    ) -> Result<Vec<PduVerdict>, BatchError> {
         let load = BatchSize { durable: transaction.pdus.len(), fleeting: transaction.edus.len() };
         match self.accept_batch(from, load, InboundBatch::Transaction(transaction)).await? {
             BatchOutcome::Transaction(verdicts) => Ok(verdicts),
-            BatchOutcome::Push(_) => Err(Refusal::OutcomeUnknown),
+            BatchOutcome::Push(_) => Err(UnavailableError::OutcomeUnknown.into()),
         }
     }
 
@@ -121,10 +128,10 @@ impl Gateway {
     /// `OutcomeUnknown`.
     ///
     /// The caller ensures that the id is new and that no other task submits it at the same time.
-    pub async fn submit(&self, submission: Submission) -> Result<(), Refusal> {
+    pub async fn submit(&self, submission: Submission) -> Result<(), SubmitError> {
         self.check_overload()?;
         let Some(first) = submission.servers.first() else { return Ok(()) };
-        let fence = self.ports.ownership.claim(first).ok_or_else(|| Refusal::UnknownPeer(first.clone()))?;
+        let fence = self.ports.ownership.claim(first).ok_or_else(|| PeerError::UnknownPeer(first.clone()))?;
         let (items, bytes) = match &submission.what {
             SubmittedContent::Updates(updates) => (updates.len(), updates.iter().map(Bytes::len).sum()),
             SubmittedContent::Pdu(_, _, bytes) => (1, bytes.len()),
@@ -133,7 +140,7 @@ impl Gateway {
             self.routes.peer(server, LookupPurpose::Deliver).await?.has_room(items, bytes)?;
         }
         let ticket = self.ports.journal.submit(fence, vec![Change::Submitted(submission)], CommitPriority::Now);
-        ticket.committed().await.map_err(|_| Refusal::OutcomeUnknown)
+        ticket.committed().await.map_err(|_| UnavailableError::OutcomeUnknown.into())
     }
 
     /// Composes messages in an existing context, in this order. It answers after the commit, with one outcome per
@@ -146,7 +153,7 @@ impl Gateway {
         &self,
         context: &ContextId,
         drafts: Vec<PduDraft>,
-    ) -> Result<Vec<Result<ComposedPdu, Refusal>>, Refusal> {
+    ) -> Result<Vec<Result<ComposedPdu, DraftError>>, ContextError> {
         self.check_overload()?;
         let bytes = drafts.iter().map(|draft| draft.content.len()).sum();
         let mut shut = vec![];
@@ -165,11 +172,10 @@ impl Gateway {
                     }
                 }
                 // The server gets no row; once it is a peer (again), it can fetch what it missed.
-                Err(Refusal::UnknownPeer(_)) => shut.push((server, "not_a_peer")),
-                Err(Refusal::Faulty(_)) => shut.push((server, "faulty")),
+                Err(PeerError::UnknownPeer(_)) => shut.push((server, "not_a_peer")),
                 // The failure is temporary, for instance because the gateway is stopping: no recipient is skipped for
                 // that.
-                Err(refusal) => return Err(refusal),
+                Err(PeerError::Unavailable(error)) => return Err(error.into()),
             }
         }
         let deaf = self.deaf(&drafts);
@@ -182,7 +188,7 @@ impl Gateway {
         &self,
         context: &ContextId,
         mut draft: impl FnMut(&Arc<str>) -> PduDraft,
-    ) -> Result<usize, Refusal> {
+    ) -> Result<usize, ComposeError> {
         let kind: Arc<str> = self.ports.roster.contexts().merge_type.as_str().into();
         let needed = |heads: usize| heads.saturating_sub(1).div_ceil(PARENTS_MAX - 1);
         let heads = self.context(context).await?.record.heads.len();
@@ -222,7 +228,7 @@ impl Gateway {
     }
 
     /// Sets the participants of a context beside us; creates the context if it is new. It answers after the commit.
-    pub async fn set_participants(&self, context: &ContextId, servers: Vec<ServerName>) -> Result<(), Refusal> {
+    pub async fn set_participants(&self, context: &ContextId, servers: Vec<ServerName>) -> Result<(), ContextError> {
         self.check_overload()?;
         self.routes.context(context).await?.set_participants(servers).await
     }
@@ -230,7 +236,7 @@ impl Gateway {
     /// Starts a join: fetches a context from a participant, first its state and then `backfill` PDUs of its history. It
     /// answers once the intent is committed. The PDUs go into the feed as history, and the status of the context shows
     /// the progress.
-    pub async fn join(&self, context: &ContextId, via: ServerName, backfill: u32) -> Result<(), Refusal> {
+    pub async fn join(&self, context: &ContextId, via: ServerName, backfill: u32) -> Result<(), ContextError> {
         self.check_overload()?;
         self.routes.peer(&via, LookupPurpose::Deliver).await?;
         self.routes.context(context).await?.join(via, backfill).await
@@ -238,50 +244,50 @@ impl Gateway {
 
     /// Fetches history from the participants: PDUs that precede what is known here. Returns the number of PDUs
     /// received.
-    pub async fn fetch_older(&self, context: &ContextId, limit: u32) -> Result<u64, Refusal> {
+    pub async fn fetch_older(&self, context: &ContextId, limit: u32) -> Result<u64, ContextError> {
         self.record(context).await?;
         self.routes.context(context).await?.older(limit).await
     }
 
     /// Returns the committed record of a context.
-    pub async fn record(&self, context: &ContextId) -> Result<ContextRecord, Refusal> {
+    pub async fn record(&self, context: &ContextId) -> Result<ContextRecord, ContextError> {
         let record = self.ports.archive.contexts.context_record(context).await.map_err(|error| {
             tracing::error!(%context, %error, "the context's row cannot be read");
-            Refusal::OutcomeUnknown
+            UnavailableError::OutcomeUnknown
         })?;
-        record.ok_or_else(|| Refusal::UnknownContext(context.clone()))
+        record.ok_or_else(|| ContextError::UnknownContext(context.clone()))
     }
 
     /// Returns the status of an existing context.
-    pub async fn context(&self, context: &ContextId) -> Result<ContextStatus, Refusal> {
+    pub async fn context(&self, context: &ContextId) -> Result<ContextStatus, ContextError> {
         self.record(context).await?;
-        self.routes.context(context).await?.status().await
+        Ok(self.routes.context(context).await?.status().await?)
     }
 
     /// Sends an ephemeral item to a peer. It is dropped if the peer is not being sent to, or if the peer is not in
     /// memory and no slot is free.
-    pub async fn send_ephemeral(&self, server: &ServerName, fleeting: EphemeralItem) -> Result<(), Refusal> {
+    pub async fn send_ephemeral(&self, server: &ServerName, fleeting: EphemeralItem) -> Result<(), PeerError> {
         match self.routes.peer(server, LookupPurpose::Receive).await {
             Ok(peer) => peer.weak(fleeting),
-            Err(Refusal::LimitReached { limit: RESIDENT_MAX, .. }) => {}
+            Err(error) if is_resident_max_reached(&error) => {}
             Err(refusal) => return Err(refusal),
         }
         Ok(())
     }
 
     /// Returns the status of a peer.
-    pub async fn peer(&self, server: &ServerName) -> Result<PeerStatus, Refusal> {
+    pub async fn peer(&self, server: &ServerName) -> Result<PeerStatus, PeerError> {
         let status = match self.routes.peer(server, LookupPurpose::Inspect).await {
-            Err(Refusal::LimitReached { limit: RESIDENT_MAX, .. } | Refusal::UnknownPeer(_)) => {
-                self.stored_status(server).await
-            }
-            found => found?.status().await,
+            Ok(peer) => peer.status().await?,
+            Err(PeerError::UnknownPeer(_)) => self.stored_status(server).await?,
+            Err(error) if is_resident_max_reached(&error) => self.stored_status(server).await?,
+            Err(error) => return Err(error),
         };
-        status.map(|status| self.dated(status))
+        Ok(self.dated(status))
     }
 
     /// Runs an operator's command for a peer; answers with the peer's status after the commit.
-    pub async fn order(&self, server: &ServerName, order: PeerCommand) -> Result<PeerStatus, Refusal> {
+    pub async fn order(&self, server: &ServerName, order: PeerCommand) -> Result<PeerStatus, CommandError> {
         // One that is not listed takes hardly any order, and is not started for it.
         let need =
             if self.ports.roster.limits(server).is_some() { LookupPurpose::Deliver } else { LookupPurpose::Inspect };
@@ -336,29 +342,31 @@ impl Gateway {
         from: &ServerName,
         load: BatchSize,
         frame: InboundBatch,
-    ) -> Result<BatchOutcome, Refusal> {
+    ) -> Result<BatchOutcome, BatchError> {
         // A peer that treats refusals as final must not be refused for lack of a memory slot.
         let is_owed = self.ports.roster.limits(from).is_some_and(|limits| limits.never_refuse);
-        let noted = |refusal: &Refusal| self.note_limit(from, refusal);
         let found = self.routes.peer(from, if is_owed { LookupPurpose::Deliver } else { LookupPurpose::Receive }).await;
-        let peer = found.inspect_err(noted)?;
-        let permit = match self.admit(&peer, load).inspect_err(noted) {
-            Err(refusal) if is_retryable(&refusal) => self.wait_for_capacity(&peer, load, refusal).await?,
-            other => other?,
+        let peer = found.map_err(BatchError::from).inspect_err(|error| self.note_limit(from, error.admission()))?;
+        let permit = match self.admit(&peer, load) {
+            Ok(permit) => permit,
+            Err(limit) => {
+                self.note_limit(from, Some(&limit));
+                self.wait_for_capacity(&peer, load, limit).await?
+            }
         };
-        peer.accept(frame, permit).await.inspect_err(noted)
+        peer.accept(frame, permit).await.inspect_err(|error| self.note_limit(from, error.admission()))
     }
 
     /// A peer met a limit of ours. The peer's operator sees it wait; ours is told why.
-    fn note_limit(&self, peer: &ServerName, refusal: &Refusal) {
-        if is_retryable(refusal) {
-            self.limited.note(peer.as_str(), 1, &refusal.to_string());
+    fn note_limit(&self, peer: &ServerName, limit: Option<&AdmissionError>) {
+        if let Some(limit) = limit {
+            self.limited.note(peer.as_str(), 1, &limit.to_string());
         }
     }
 
     /// Checks every limit for a peer's request, the global ones first. A request without durable items fills neither
     /// feed nor disk, so the overload limits do not apply to it.
-    fn admit(&self, peer: &PeerHandle, load: BatchSize) -> Result<AdmissionPermit, Refusal> {
+    fn admit(&self, peer: &PeerHandle, load: BatchSize) -> Result<AdmissionPermit, AdmissionError> {
         self.queue()?;
         if let Some(overload) = self.routes.overload().filter(|_| load.durable > 0) {
             overload.check_inbound()?;
@@ -375,34 +383,34 @@ impl Gateway {
         &self,
         peer: &PeerHandle,
         load: BatchSize,
-        refusal: Refusal,
-    ) -> Result<AdmissionPermit, Refusal> {
-        let Some(held) = peer.acquire_held_permit() else { return Err(refusal) };
+        limit: AdmissionError,
+    ) -> Result<AdmissionPermit, AdmissionError> {
+        let Some(held) = peer.acquire_held_permit() else { return Err(limit) };
         let (_place, longest) = held?;
-        let (begun, mut refusal) = (tokio::time::Instant::now(), refusal);
+        let (begun, mut limit) = (tokio::time::Instant::now(), limit);
         while let Some(rest) = longest.checked_sub(begun.elapsed()).filter(|rest| !rest.is_zero()) {
             tokio::time::sleep(rest.min(CAPACITY_POLL_INTERVAL)).await;
             match self.admit(peer, load) {
-                Err(again) if is_retryable(&again) => refusal = again,
-                other => return other,
+                Ok(permit) => return Ok(permit),
+                Err(again) => limit = again,
             }
         }
-        match refusal {
-            Refusal::LimitReached { limit: HIGH_WATER | RATE, .. } => peer.acquire_permit(),
+        match limit {
+            AdmissionError::LimitReached { limit: HIGH_WATER | RATE, .. } => peer.acquire_permit(),
             other => Err(other),
         }
     }
 
     /// Checks the limits for a messenger's call.
-    fn check_overload(&self) -> Result<(), Refusal> {
+    fn check_overload(&self) -> Result<(), AdmissionError> {
         self.queue()?;
         self.routes.overload().map_or(Ok(()), |overload| overload.check_disk_space())
     }
 
-    fn queue(&self) -> Result<(), Refusal> {
+    fn queue(&self) -> Result<(), AdmissionError> {
         let pressure = self.ports.journal.pressure();
         if pressure.is_high() {
-            return Err(Refusal::LimitReached {
+            return Err(AdmissionError::LimitReached {
                 limit: "store.queue_rows",
                 value: pressure.rows_max,
                 wait: JOURNAL_WAIT,
@@ -412,13 +420,13 @@ impl Gateway {
     }
 
     /// The status of a peer as the store has it. Starts no actor. A server that is not listed is a peer while something waits for it.
-    pub async fn stored_status(&self, server: &ServerName) -> Result<PeerStatus, Refusal> {
+    pub async fn stored_status(&self, server: &ServerName) -> Result<PeerStatus, PeerError> {
         let limits = self.ports.roster.limits(server).unwrap_or_else(|| self.ports.roster.unlisted());
-        self.ports.journal.barrier().committed().await.map_err(|_| Refusal::OutcomeUnknown)?;
+        self.ports.journal.barrier().committed().await.map_err(|_| UnavailableError::OutcomeUnknown)?;
         let load = self.read(self.ports.archive.peers.peer(server).await)?;
         let status = PeerMachine::new(self.ports.us.clone(), server.clone(), &limits, load).status();
         if !limits.listed && status.backlog == 0 {
-            return Err(Refusal::UnknownPeer(server.clone()));
+            return Err(PeerError::UnknownPeer(server.clone()));
         }
         Ok(status)
     }

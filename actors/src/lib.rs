@@ -7,6 +7,7 @@
 //!
 //! # Map
 //! - [`model`]: names, numbers, frames, records. [`limits`]: what bounds an actor. [`change`]: durable facts.
+//! - [`errors`]: what a request can be refused with, one type for each boundary.
 //! - [`ports`]: interfaces that adapters implement: journal, store reader, transport, peer configuration, ownership,
 //!   clock.
 //! - [`peer`]: one actor per remote server; it sends the outbox and receives the inbound sequence.
@@ -16,13 +17,14 @@
 //! - [`gateway`]: typed calls for the adapters.
 //!
 //! # Arrows
-//! `model <- change, limits <- machines <- ports <- supervise <- shells <- router <- gateway`. Machines import no
+//! `model <- change, errors, limits <- machines <- ports <- supervise <- shells <- router <- gateway`. Machines import no
 //! actix, no tokio, no tracing: time and chance are arguments. There are no sockets, no files and no JSON in this
 //! crate.
 
 pub mod backoff;
 pub mod change;
 pub mod context;
+pub mod errors;
 pub mod gateway;
 pub mod limits;
 pub mod model;

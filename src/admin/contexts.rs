@@ -1,7 +1,8 @@
 //! `/admin/v1/contexts`: lists contexts, returns their status, and merges their heads.
 
 use actix_web::{HttpResponse, web};
-use actors::model::{ContextId, PduDraft, Refusal, SubmissionId};
+use actors::errors::ComposeError;
+use actors::model::{ContextId, PduDraft, SubmissionId};
 use actors::ports::ContextSummary;
 use serde::{Deserialize, Serialize};
 
@@ -91,7 +92,7 @@ pub(super) async fn merge(
     Ok(HttpResponse::Ok().json(merged?))
 }
 
-async fn merged(api: &AdminApi, context: &ContextId) -> Result<MergeResult, Refusal> {
+async fn merged(api: &AdminApi, context: &ContextId) -> Result<MergeResult, ComposeError> {
     let clock = &api.gateway.ports().clock;
     let heads = api.gateway.context(context).await?.record.heads.len();
     let said = api.gateway.merge_heads(context, |kind| {

@@ -1,9 +1,8 @@
 //! `/admin/v1/messages/{id}`: the delivery of one submission to its peers, and the operator's commands for it.
 
 use actix_web::{HttpResponse, web};
-use actors::model::{
-    DeadLetter, DeadLetterReason, Index, PeerCommand, Refusal, ServerName, SubmissionId, SubmissionRecord,
-};
+use actors::errors::UnavailableError;
+use actors::model::{DeadLetter, DeadLetterReason, Index, PeerCommand, ServerName, SubmissionId, SubmissionRecord};
 use actors::ports::{Direction, QuarantineKey};
 use serde::{Deserialize, Serialize};
 
@@ -133,7 +132,10 @@ impl FoundItems {
 
 /// The peer will not have it, or could not be reached for as long as it may wait.
 const fn is_refused(letter: &DeadLetter) -> bool {
-    matches!(letter.fate, DeadLetterReason::Parked | DeadLetterReason::Expired | DeadLetterReason::Refused)
+    match letter.fate {
+        DeadLetterReason::Parked | DeadLetterReason::Expired | DeadLetterReason::Refused => true,
+        DeadLetterReason::Dropped | DeadLetterReason::ParkedByPeer => false,
+    }
 }
 
 fn unknown(id: &str) -> ApiError {
@@ -150,7 +152,7 @@ async fn find(api: &AdminApi, record: &SubmissionRecord, server: &ServerName) ->
     let acked = super::queue::acked(api, server).await?;
     // What the peer's actor did may not be on disk yet.
     let ports = api.gateway.ports();
-    ports.journal.barrier().committed().await.map_err(|_| Refusal::OutcomeUnknown)?;
+    ports.journal.barrier().committed().await.map_err(|_| UnavailableError::OutcomeUnknown)?;
     let mut found = FoundItems::default();
     for (first, last) in record.runs(server) {
         found.letters.extend(ports.archive.peers.dead_letters(server, first, last).await?);

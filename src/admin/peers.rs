@@ -10,14 +10,12 @@ use crate::messenger::peers::{PeerStatusBody, PeerStatusList, status, statuses};
 /// Returns the status of all configured peers, in the order of the configuration.
 pub(super) async fn list(api: web::Data<AdminApi>) -> Result<HttpResponse, ApiError> {
     let asked = statuses(&api.gateway, api.gateway.peers(), true).await;
-    let peers =
-        asked.into_iter().map(|(server, status)| PeerStatusBody::of(&server, status)).collect::<Result<_, _>>()?;
-    Ok(HttpResponse::Ok().json(PeerStatusList { peers }))
+    Ok(HttpResponse::Ok().json(PeerStatusList::of(asked)?))
 }
 
 /// One of them, with how it is reached and its limits.
 pub(super) async fn get(api: web::Data<AdminApi>, path: web::Path<String>) -> Result<HttpResponse, ApiError> {
     let server = peer(&api.gateway, &path)?;
-    let status = status(&api.gateway, &server).await;
-    Ok(HttpResponse::Ok().json(PeerStatusBody::of(&server, status)?.described(&api.peers)))
+    let status = status(&api.gateway, &server).await?;
+    Ok(HttpResponse::Ok().json(PeerStatusBody::from(status).described(&api.peers)))
 }

@@ -1,7 +1,8 @@
 //! `/admin/v1/queue`: unacknowledged items by peer and age.
 
 use actix_web::{HttpResponse, web};
-use actors::model::{Index, Millis, Refusal, ServerName};
+use actors::errors::PeerError;
+use actors::model::{Index, Millis, ServerName};
 use actors::ports::QueuedItem;
 use serde::{Deserialize, Serialize};
 
@@ -102,11 +103,11 @@ async fn ages(api: &AdminApi, server: &ServerName, edges: &[Millis]) -> Result<V
 pub(super) async fn acked(api: &AdminApi, server: &ServerName) -> Result<Index, ApiError> {
     match api.gateway.peer(server).await {
         Ok(status) => Ok(status.acked),
-        Err(Refusal::UnknownPeer(_) | Refusal::Faulty(_)) => {
+        Err(PeerError::UnknownPeer(_)) => {
             let row = api.gateway.ports().archive.peers.peer(server).await?.record;
             Ok(row.map_or(Index(0), |row| row.outbound.acked))
         }
-        Err(refusal) => Err(refusal.into()),
+        Err(PeerError::Unavailable(error)) => Err(error.into()),
     }
 }
 

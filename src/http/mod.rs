@@ -8,6 +8,7 @@ pub mod authentication;
 pub mod bearer;
 pub mod bind;
 pub mod body;
+mod core_errors;
 pub mod drain;
 pub mod error;
 pub mod error_middleware;

@@ -5,7 +5,8 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use actix_web::http::{StatusCode, header};
 use actix_web::{HttpResponse, ResponseError};
-use actors::model::{Millis, Refusal};
+use actors::errors::UnavailableError;
+use actors::model::Millis;
 use actors::ports::{ArchiveError, JournalStopped};
 
 use crate::http::error::ApiError;
@@ -15,7 +16,7 @@ pub const RETRY_AFTER_DEFAULT: Duration = Duration::from_secs(1);
 
 impl From<JournalStopped> for ApiError {
     fn from(_: JournalStopped) -> Self {
-        Refusal::OutcomeUnknown.into()
+        UnavailableError::OutcomeUnknown.into()
     }
 }
 

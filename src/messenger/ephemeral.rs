@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use actix_web::http::StatusCode;
 use actix_web::{Error, HttpResponse, web};
+use actors::errors::{ContextError, PeerError};
 use actors::limits::{DialectKind, PeerLimits};
-use actors::model::{ContextId, Edu, Millis, Refusal, ServerName};
+use actors::model::{ContextId, Edu, Millis, ServerName};
 use actors::peer::outbound::ephemeral_buffer::EphemeralItem;
 use bytes::Bytes;
 use serde_json::value::RawValue;
@@ -36,7 +37,7 @@ pub(super) async fn put(api: web::Data<MessengerApi>, body: Result<Bytes, Error>
             ephemeral.check(&server, &limits)?;
             legs.push((server, limits));
         } else if matches!(ephemeral.address, EphemeralTarget::Servers(_)) {
-            return Err(Refusal::UnknownPeer(server).into());
+            return Err(PeerError::UnknownPeer(server).into());
         }
     }
     let now = ports.clock.now();
@@ -112,7 +113,7 @@ impl EphemeralBody {
     }
 
     /// Returns the recipient servers; for a context, its participants.
-    async fn recipients(&self, api: &MessengerApi) -> Result<Vec<ServerName>, Refusal> {
+    async fn recipients(&self, api: &MessengerApi) -> Result<Vec<ServerName>, ContextError> {
         match &self.address {
             EphemeralTarget::Servers(servers) => Ok(servers.clone()),
             EphemeralTarget::Context(context) => Ok(api.gateway.record(context).await?.participants),

@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use actix_web::{HttpResponse, web};
+use actors::errors::{PeerError, UnavailableError};
 use actors::gateway::Gateway;
-use actors::model::{PeerState, PeerStatus, Refusal, ServerName, SuspendReason};
+use actors::model::{PeerState, PeerStatus, ServerName};
 use serde::Serialize;
 use tokio::task::{JoinError, JoinSet};
 
@@ -18,11 +19,18 @@ const AT_ONCE: usize = 64;
 
 #[derive(Serialize)]
 pub(crate) struct PeerStatusList {
-    pub(crate) peers: Vec<PeerStatusBody>,
+    peers: Vec<PeerStatusBody>,
 }
 
-/// The status of a peer for messengers and operators. Fields that only its actor knows are omitted if the actor has
-/// been given up.
+impl PeerStatusList {
+    /// Returns the list of these peers, or the first error among them.
+    pub(crate) fn of(asked: Vec<(ServerName, Result<PeerStatus, PeerError>)>) -> Result<Self, PeerError> {
+        let peers = asked.into_iter().map(|(_, status)| status.map(PeerStatusBody::from)).collect::<Result<_, _>>()?;
+        Ok(Self { peers })
+    }
+}
+
+/// The status of a peer for messengers and operators.
 #[derive(Serialize)]
 pub(crate) struct PeerStatusBody {
     server: String,
@@ -30,7 +38,7 @@ pub(crate) struct PeerStatusBody {
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<&'static str>,
     #[serde(flatten)]
-    known: Option<KnownPeer>,
+    known: KnownPeer,
     #[serde(flatten)]
     configured: Option<PeerConfiguration>,
 }
@@ -77,9 +85,7 @@ struct KnownPeer {
 /// Returns the status of all configured peers, in the order of the configuration.
 pub(super) async fn list(api: web::Data<MessengerApi>) -> Result<HttpResponse, ApiError> {
     let asked = statuses(&api.gateway, api.gateway.peers(), true).await;
-    let peers =
-        asked.into_iter().map(|(server, status)| PeerStatusBody::of(&server, status)).collect::<Result<_, _>>()?;
-    Ok(HttpResponse::Ok().json(PeerStatusList { peers }))
+    Ok(HttpResponse::Ok().json(PeerStatusList::of(asked)?))
 }
 
 /// Returns the status of one peer.
@@ -87,8 +93,9 @@ pub(super) async fn get(api: web::Data<MessengerApi>, path: web::Path<String>) -
     let unknown = || ApiError::not_found("UNKNOWN_PEER", format!("{:?} is not a peer of this server", *path));
     let server: ServerName = path.parse().map_err(|_| unknown())?;
     match status(&api.gateway, &server).await {
-        Err(Refusal::UnknownPeer(_)) => Err(unknown()),
-        status => Ok(HttpResponse::Ok().json(PeerStatusBody::of(&server, status)?.described(&api.peers))),
+        Ok(status) => Ok(HttpResponse::Ok().json(PeerStatusBody::from(status).described(&api.peers))),
+        Err(PeerError::UnknownPeer(_)) => Err(unknown()),
+        Err(PeerError::Unavailable(error)) => Err(error.into()),
     }
 }
 
@@ -97,10 +104,10 @@ pub(crate) async fn statuses(
     gateway: &Gateway,
     servers: Vec<ServerName>,
     with_ages: bool,
-) -> Vec<(ServerName, Result<PeerStatus, Refusal>)> {
+) -> Vec<(ServerName, Result<PeerStatus, PeerError>)> {
     let mut asked = JoinSet::new();
     // The initial value remains if a query panics.
-    let mut answers: Vec<_> = servers.iter().map(|_| Err(Refusal::OutcomeUnknown)).collect();
+    let mut answers: Vec<_> = servers.iter().map(|_| Err(UnavailableError::OutcomeUnknown.into())).collect();
     for (place, server) in servers.iter().enumerate() {
         if asked.len() >= AT_ONCE {
             note(&mut answers, asked.join_next().await);
@@ -118,7 +125,7 @@ pub(crate) async fn statuses(
 }
 
 /// One peer as it stands, with the age of its queue.
-pub(crate) async fn status(gateway: &Gateway, server: &ServerName) -> Result<PeerStatus, Refusal> {
+pub(crate) async fn status(gateway: &Gateway, server: &ServerName) -> Result<PeerStatus, PeerError> {
     Ok(with_oldest_age(gateway, gateway.peer(server).await?).await)
 }
 
@@ -141,20 +148,6 @@ fn note<T>(answers: &mut [T], joined: Option<Result<(usize, T), JoinError>>) {
 }
 
 impl PeerStatusBody {
-    /// Returns the status of a peer. A peer whose actor was given up is suspended, and nothing else is known of it; any
-    /// other refusal is returned to the caller.
-    pub(crate) fn of(server: &ServerName, status: Result<PeerStatus, Refusal>) -> Result<Self, Refusal> {
-        match status {
-            Ok(status) => Ok(status.into()),
-            Err(Refusal::Faulty(_)) => {
-                let state = PeerState::Suspended(SuspendReason::Faulty);
-                let server = server.to_string();
-                Ok(Self { server, state: state.as_str(), reason: reason(state), known: None, configured: None })
-            }
-            Err(refusal) => Err(refusal),
-        }
-    }
-
     /// The same with what the configuration says of it.
     pub(crate) fn described(self, peers: &settings::PeerTable) -> Self {
         let peer = self.server.parse().ok().and_then(|server| peers.peer(&server));
@@ -168,7 +161,7 @@ impl From<PeerStatus> for PeerStatusBody {
             server: status.server.to_string(),
             state: status.state.as_str(),
             reason: reason(status.state),
-            known: Some(KnownPeer {
+            known: KnownPeer {
                 since: rfc3339(status.since),
                 backlog: status.backlog,
                 backlog_bytes: status.backlog_bytes,
@@ -179,7 +172,7 @@ impl From<PeerStatus> for PeerStatusBody {
                 failures: status.failures,
                 last_error: status.last_error,
                 expected_seq: status.expected_seq.0,
-            }),
+            },
             configured: None,
         }
     }
@@ -195,13 +188,12 @@ pub(super) fn reason(state: PeerState) -> Option<&'static str> {
 
 #[cfg(test)]
 mod tests {
-    use actors::model::{Index, Millis, Seq};
+    use actors::model::{Index, Millis, Seq, SuspendReason};
 
     use super::*;
 
-    fn shown(server: &str, status: Result<PeerStatus, Refusal>) -> Result<String, Refusal> {
-        let server: ServerName = server.parse().expect("valid");
-        PeerStatusBody::of(&server, status).map(|peer| serde_json::to_string(&peer).expect("plain"))
+    fn shown(status: PeerStatus) -> String {
+        serde_json::to_string(&PeerStatusBody::from(status)).expect("plain")
     }
 
     fn idle(server: &str) -> PeerStatus {
@@ -226,7 +218,7 @@ mod tests {
     #[test]
     fn peer_status_shows_state_and_reason() {
         assert_eq!(
-            shown("blue", Ok(idle("blue"))).expect("known"),
+            shown(idle("blue")),
             r#"{"server":"blue","state":"idle","since":"1970-01-01T00:00:01.000Z","backlog":0,"backlog_bytes":0,"next_seq":4,"failures":0,"expected_seq":8}"#
         );
         let away = PeerStatus {
@@ -241,7 +233,7 @@ mod tests {
             ..idle("blue")
         };
         assert_eq!(
-            shown("blue", Ok(away)).expect("known"),
+            shown(away),
             concat!(
                 r#"{"server":"blue","state":"suspended","reason":"unreachable","since":"1970-01-01T00:00:01.000Z","#,
                 r#""backlog":2,"backlog_bytes":642,"oldest_unacknowledged":"1970-01-01T00:00:00.500Z","next_attempt":"1970-01-01T00:00:09.000Z","#,
@@ -252,11 +244,7 @@ mod tests {
 
     #[test]
     fn faulty_peer_is_still_listed() {
-        let faulty = Refusal::Faulty("blue".parse().expect("valid"));
-        assert_eq!(
-            shown("blue", Err(faulty)).expect("known"),
-            r#"{"server":"blue","state":"suspended","reason":"faulty"}"#
-        );
-        assert_eq!(shown("blue", Err(Refusal::Stopping)), Err(Refusal::Stopping));
+        let faulty = PeerStatus { state: PeerState::Suspended(SuspendReason::Faulty), ..idle("blue") };
+        assert!(shown(faulty).starts_with(r#"{"server":"blue","state":"suspended","reason":"faulty","since":"#));
     }
 }

@@ -3,10 +3,11 @@
 use std::future::Future;
 use std::pin::Pin;
 
+use actors::errors::{BatchError, PeerError};
 use actors::gateway::Gateway;
 use actors::limits::HistoryLimits;
 use actors::model::{
-    ContextId, InboundPush, InboundTransaction, Millis, PduRef, PduVerdict, Receipt, Refusal, SentPage, ServerName,
+    ContextId, InboundPush, InboundTransaction, Millis, PduRef, PduVerdict, Receipt, SentPage, ServerName,
 };
 use actors::ports::{ArchiveError, ServedPdu, Task};
 
@@ -21,14 +22,14 @@ pub type Soon<'a, T> = Pin<Box<dyn Future<Output = T> + 'a>>;
 /// The operations of the core that a dialect calls.
 pub trait FederationCore: ReferenceContext {
     /// Accepts a push of a peer. The result may be sent to the peer.
-    fn accept<'a>(&'a self, from: &'a ServerName, push: InboundPush) -> Soon<'a, Result<Receipt, Refusal>>;
+    fn accept<'a>(&'a self, from: &'a ServerName, push: InboundPush) -> Soon<'a, Result<Receipt, BatchError>>;
 
     /// Accepts a transaction of a peer. The result, one verdict per PDU, may be sent to the peer.
     fn accept_transaction<'a>(
         &'a self,
         from: &'a ServerName,
         transaction: InboundTransaction,
-    ) -> Soon<'a, Result<Vec<PduVerdict>, Refusal>>;
+    ) -> Soon<'a, Result<Vec<PduVerdict>, BatchError>>;
 
     /// Returns the maximum number of strong updates or PDUs in one request of this peer.
     fn window(&self, from: &ServerName) -> u32;
@@ -58,7 +59,7 @@ pub trait FederationCore: ReferenceContext {
         after: u64,
         items: u32,
         bytes: u64,
-    ) -> Soon<'a, Result<SentPage, Refusal>>;
+    ) -> Soon<'a, Result<SentPage, PeerError>>;
 
     /// Returns the limits of history requests.
     fn history(&self) -> HistoryLimits;
@@ -71,7 +72,7 @@ pub trait FederationCore: ReferenceContext {
 }
 
 impl FederationCore for Gateway {
-    fn accept<'a>(&'a self, from: &'a ServerName, push: InboundPush) -> Soon<'a, Result<Receipt, Refusal>> {
+    fn accept<'a>(&'a self, from: &'a ServerName, push: InboundPush) -> Soon<'a, Result<Receipt, BatchError>> {
         Box::pin(Self::accept(self, from, push))
     }
 
@@ -79,7 +80,7 @@ impl FederationCore for Gateway {
         &'a self,
         from: &'a ServerName,
         transaction: InboundTransaction,
-    ) -> Soon<'a, Result<Vec<PduVerdict>, Refusal>> {
+    ) -> Soon<'a, Result<Vec<PduVerdict>, BatchError>> {
         Box::pin(Self::accept_transaction(self, from, transaction))
     }
 
@@ -131,7 +132,7 @@ impl FederationCore for Gateway {
         after: u64,
         items: u32,
         bytes: u64,
-    ) -> Soon<'a, Result<SentPage, Refusal>> {
+    ) -> Soon<'a, Result<SentPage, PeerError>> {
         Box::pin(Self::sent_after(self, server, after, items, bytes))
     }
 

@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use actors::change::Change;
+use actors::errors::{ComposeError, ContextError, UnavailableError};
 use actors::model::{
-    ContextId, Digest, FeedEntry, FeedItem, FeedPdu, ParkedWhat, PduDraft, PduRef, Position, Refusal, ServerName,
+    ContextId, Digest, FeedEntry, FeedItem, FeedPdu, ParkedWhat, PduDraft, PduRef, Position, ServerName,
 };
 use actors::ports::{CommitPriority, FeedPage, FeedReader, Journal, Ownership};
 use serde::Deserialize;
@@ -82,14 +83,14 @@ impl Node {
     }
 
     /// Say something, which may be refused.
-    pub(crate) async fn try_say(&self, room: &str, id: &str) -> Result<(), Refusal> {
+    pub(crate) async fn try_say(&self, room: &str, id: &str) -> Result<(), ComposeError> {
         self.say_draft(room, draft(id)).await
     }
 
-    pub(crate) async fn say_draft(&self, room: &str, draft: PduDraft) -> Result<(), Refusal> {
-        let Some(gateway) = self.alive() else { return Err(Refusal::Stopping) };
+    pub(crate) async fn say_draft(&self, room: &str, draft: PduDraft) -> Result<(), ComposeError> {
+        let Some(gateway) = self.alive() else { return Err(ContextError::from(UnavailableError::Stopping).into()) };
         let composed = gateway.compose(&context(room), vec![draft]).await?;
-        composed.into_iter().next().expect("one a draft").map(|_| ())
+        Ok(composed.into_iter().next().expect("one a draft").map(|_| ())?)
     }
 
     /// Read what is new in the feed, and acknowledge it.

@@ -10,6 +10,7 @@ const CORE: &[(&str, u8)] = &[
     ("word_enum", 0),
     ("model", 0),
     ("change", 1),
+    ("errors", 1),
     ("limits", 1),
     ("backoff", MACHINES),
     ("context/admit", MACHINES),

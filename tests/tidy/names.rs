@@ -37,7 +37,6 @@ const ONE_WORD_TYPES: &[&str] = &[
     "Ports",
     "Pull",
     "Receipt",
-    "Refusal",
     "Router",
     "Settings",
     "Soon",
@@ -212,7 +211,7 @@ fn name_scan_finds_every_form() {
     assert_eq!(found("pub struct Told<'a> {"), Some(("Told".to_owned(), true, true)));
     assert_eq!(found("pub(crate) const fn rest(&self)"), Some(("rest".to_owned(), false, false)));
     assert_eq!(found("    pub async fn go_on(&self)"), Some(("go_on".to_owned(), false, true)));
-    assert_eq!(found("    type Error = Refusal;"), None);
+    assert_eq!(found("    type Error = DraftError;"), None);
     assert_eq!(found("const LIMIT: u8 = 1;"), None);
     assert_eq!(words("HTTPServerName2"), ["http", "server", "name2"]);
     assert_eq!(words("is_on_hold"), ["is", "on", "hold"]);

@@ -10,10 +10,11 @@ use actix_web::http::Method;
 use actix_web::middleware::from_fn;
 use actix_web::test::{TestRequest, init_service, try_call_service};
 use actix_web::{App, web};
+use actors::errors::{AdmissionError, BatchError, PeerError, UnavailableError};
 use actors::limits::{HistoryLimits, InteropQuirks};
 use actors::model::{
-    Ack, ContextId, InboundPush, InboundTransaction, Millis, PduRef, PduVerdict, Receipt, Refusal, SentPage, Seq,
-    ServerName, StrongBody,
+    Ack, ContextId, InboundPush, InboundTransaction, Millis, PduRef, PduVerdict, Receipt, SentPage, Seq, ServerName,
+    StrongBody,
 };
 use actors::ports::{ArchiveError, ServedPdu, Task};
 use bytes::Bytes;
@@ -55,9 +56,9 @@ impl PeerAuthPolicy for Book {
 
 /// A core that answers as told and remembers what it was given.
 pub(crate) struct Scripted {
-    pub(crate) answer: Result<Receipt, Refusal>,
+    pub(crate) answer: Result<Receipt, BatchError>,
     /// To a transaction; by default each PDU is accepted.
-    pub(crate) verdicts: Option<Result<Vec<PduVerdict>, Refusal>>,
+    pub(crate) verdicts: Option<Result<Vec<PduVerdict>, BatchError>>,
     pub(crate) taken: Mutex<Vec<(ServerName, InboundPush)>>,
     pub(crate) transactions: Mutex<Vec<(ServerName, InboundTransaction)>>,
     /// The stored PDUs.
@@ -98,7 +99,7 @@ impl ReferenceContext for Scripted {
 }
 
 impl FederationCore for Scripted {
-    fn accept<'a>(&'a self, from: &'a ServerName, push: InboundPush) -> Soon<'a, Result<Receipt, Refusal>> {
+    fn accept<'a>(&'a self, from: &'a ServerName, push: InboundPush) -> Soon<'a, Result<Receipt, BatchError>> {
         assert_ne!(push.seq, Seq(666), "poison");
         self.taken.lock().expect("not poisoned").push((from.clone(), push));
         let answer = self.answer.clone();
@@ -108,7 +109,7 @@ impl FederationCore for Scripted {
         &'a self,
         from: &'a ServerName,
         transaction: InboundTransaction,
-    ) -> Soon<'a, Result<Vec<PduVerdict>, Refusal>> {
+    ) -> Soon<'a, Result<Vec<PduVerdict>, BatchError>> {
         let accepted = vec![PduVerdict::Accepted; transaction.pdus.len()];
         self.transactions.lock().expect("not poisoned").push((from.clone(), transaction));
         let verdicts = self.verdicts.clone().unwrap_or(Ok(accepted));
@@ -153,9 +154,9 @@ impl FederationCore for Scripted {
         after: u64,
         items: u32,
         _: u64,
-    ) -> Soon<'a, Result<SentPage, Refusal>> {
+    ) -> Soon<'a, Result<SentPage, PeerError>> {
         Box::pin(async move {
-            self.ask().map_err(|_| Refusal::OutcomeUnknown)?;
+            self.ask().map_err(|_| UnavailableError::OutcomeUnknown)?;
             let mut page = SentPage::default();
             for (id, pdus) in self.sent.iter().filter(|(id, _)| *id > after && server.as_str() == "red.example") {
                 if page.last.is_some() && page.pdus.len() + pdus.len() > items as usize {
@@ -204,11 +205,11 @@ pub(crate) async fn send(core: &Arc<Scripted>, request: TestRequest) -> Answer {
     Answer { status, retry_after, body: serde_json::from_str(&text).expect("every answer is JSON"), text }
 }
 
-pub(crate) fn core(answer: Result<Ack, Refusal>) -> Arc<Scripted> {
+pub(crate) fn core(answer: Result<Ack, BatchError>) -> Arc<Scripted> {
     Arc::new(scripted(answer))
 }
 
-pub(crate) fn scripted(answer: Result<Ack, Refusal>) -> Scripted {
+pub(crate) fn scripted(answer: Result<Ack, BatchError>) -> Scripted {
     Scripted {
         answer: answer.map(Receipt::from),
         verdicts: None,
@@ -264,26 +265,30 @@ async fn push_reaches_core_and_answers() {
 async fn core_answers_map_to_dialect() {
     let red = || name("red.example");
     let second = Duration::from_secs(1);
-    let busy = Refusal::LimitReached { limit: "peers.intake_max", value: 4, wait: second * 3 / 2 };
-    let misnumbered = Refusal::Misnumbered { from_seq: Some(Seq(8)), seq: Seq(9), count: 1 };
+    let busy = AdmissionError::LimitReached { limit: "peers.intake_max", value: 4, wait: second * 3 / 2 };
+    let misnumbered = BatchError::Misnumbered { from_seq: Some(Seq(8)), seq: Seq(9), count: 1 };
     let table = [
         (Ok(Ack::Hole { expected: Seq(3), conflict: false }), 200, r#"{"receive":"hole_detected","seq":3,"window":2}"#),
         (Ok(Ack::Wait(second * 120)), 200, r#"{"receive":"wait","wait":120}"#),
-        (Err(busy), 200, r#"{"receive":"wait","wait":2,"reason":"peers.intake_max is reached (4)"}"#),
+        (Err(busy.into()), 200, r#"{"receive":"wait","wait":2,"reason":"peers.intake_max is reached (4)"}"#),
         (
-            Err(Refusal::OutcomeUnknown),
+            Err(UnavailableError::OutcomeUnknown.into()),
             200,
             r#"{"receive":"wait","wait":1,"reason":"the outcome is unknown; repeat the request"}"#,
         ),
-        (Err(Refusal::Stopping), 200, r#"{"receive":"wait","wait":1,"reason":"the gateway is stopping"}"#),
         (
-            Err(Refusal::Faulty(red())),
+            Err(UnavailableError::Stopping.into()),
+            200,
+            r#"{"receive":"wait","wait":1,"reason":"the gateway is stopping"}"#,
+        ),
+        (
+            Err(BatchError::Faulty(red())),
             200,
             r#"{"receive":"wait","wait":60,"reason":"the state of red.example is faulty; see the log, then resume it"}"#,
         ),
-        (Err(Refusal::PushTooLong { count: 3, max: 2 }), 413, "PUSH_TOO_LONG"),
+        (Err(BatchError::PushTooLong { count: 3, max: 2 }), 413, "PUSH_TOO_LONG"),
         (Err(misnumbered), 400, "MISNUMBERED"),
-        (Err(Refusal::UnknownPeer(red())), 403, "FORBIDDEN"),
+        (Err(PeerError::UnknownPeer(red()).into()), 403, "FORBIDDEN"),
     ];
     for (said, status, expected) in table {
         let words = format!("{said:?}");

@@ -4,7 +4,8 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use actix_web::test::TestRequest;
-use actors::model::{Ack, PduVerdict, Refusal, Seq};
+use actors::errors::{AdmissionError, BatchError, PeerError, UnavailableError};
+use actors::model::{Ack, PduVerdict, Seq};
 
 use crate::circle::name;
 use crate::handler::{Answer, LIMIT, core, scripted, send};
@@ -132,14 +133,14 @@ async fn malformed_or_large_transaction_is_refused() {
 #[actix_web::test]
 async fn retryable_refusal_has_retry_after() {
     let second = Duration::from_secs(1);
-    let busy = Refusal::LimitReached { limit: "peers.intake_max", value: 4, wait: second * 3 / 2 };
+    let busy = AdmissionError::LimitReached { limit: "peers.intake_max", value: 4, wait: second * 3 / 2 };
     for (refusal, status, code, retry_after) in [
-        (busy, 429, "BUSY", Some("2")),
-        (Refusal::OutcomeUnknown, 503, "OUTCOME_UNKNOWN", Some("1")),
-        (Refusal::Stopping, 503, "STOPPING", Some("1")),
-        (Refusal::Faulty(name("red.example")), 503, "FAULTY", Some("60")),
-        (Refusal::UnknownPeer(name("red.example")), 403, "FORBIDDEN", None),
-        (Refusal::PushTooLong { count: 3, max: 2 }, 413, "TOO_MANY_PDUS", None),
+        (BatchError::from(busy), 429, "BUSY", Some("2")),
+        (UnavailableError::OutcomeUnknown.into(), 503, "OUTCOME_UNKNOWN", Some("1")),
+        (UnavailableError::Stopping.into(), 503, "STOPPING", Some("1")),
+        (BatchError::Faulty(name("red.example")), 503, "FAULTY", Some("60")),
+        (PeerError::UnknownPeer(name("red.example")).into(), 403, "FORBIDDEN", None),
+        (BatchError::PushTooLong { count: 3, max: 2 }, 413, "TOO_MANY_PDUS", None),
     ] {
         let mut core = scripted(Ok(Ack::Ok(Seq(1))));
         core.verdicts = Some(Err(refusal));

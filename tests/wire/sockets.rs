@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::dev::ServerHandle;
+use actors::errors::AdmissionError;
 use actors::model::{
-    Ack, BatchId, DeadLetterReason, Item, ItemObjection, OutboundBatch, PushFailure, PushResponse, Receipt, Refusal,
+    Ack, BatchId, DeadLetterReason, Item, ItemObjection, OutboundBatch, PushFailure, PushResponse, Receipt,
     RequestDeadlines, Seq, ServerName,
 };
 use actors::ports::Transport;
@@ -67,12 +68,12 @@ async fn pushed_with(us: &str, at: SocketAddr, update: Bytes) -> Result<PushResp
 
 #[actix_web::test]
 async fn push_round_trips_every_answer() {
-    let busy = Refusal::LimitReached { limit: "peers.intake_max", value: 4, wait: Duration::from_secs(3) };
+    let busy = AdmissionError::LimitReached { limit: "peers.intake_max", value: 4, wait: Duration::from_secs(3) };
     let conflict = Ack::Hole { expected: Seq(2), conflict: true };
     for (said, heard, window, reason) in [
         (Ok(Ack::Ok(Seq(7))), Ack::Ok(Seq(7)), Some(2), None),
         (Ok(conflict), conflict, Some(2), None),
-        (Err(busy), Ack::Wait(Duration::from_secs(3)), None, Some("peers.intake_max is reached (4)")),
+        (Err(busy.into()), Ack::Wait(Duration::from_secs(3)), None, Some("peers.intake_max is reached (4)")),
     ] {
         let core = core(said);
         let listening = listen(&core, Duration::from_secs(30));

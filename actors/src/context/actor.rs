@@ -12,8 +12,9 @@ use crate::context::machine::{ContextEffect, ContextEvent, ContextMachine, Conte
 use crate::context::messages::{Answer, ContextMessage, ContextOutcome, HistoryReply, IdleTimerFired, TimerFired};
 use crate::context::metrics::ContextMetricsGuard;
 use crate::context::state_reader::{KnownPdus, PendingEvent, StepFailure, StepOutcome, take_step};
+use crate::errors::ContextError;
 use crate::limits::ContextLimits;
-use crate::model::{BadPdu, ContextId, FetchRequest, Pdu, PduRef, Refusal, ServerName};
+use crate::model::{BadPdu, ContextId, FetchRequest, Pdu, PduRef, ServerName};
 use crate::ports::{ArchiveError, ContextSnapshot, Fence, Ports};
 use crate::router::registry::{ActorRegistry, LookupPurpose};
 use crate::supervise::admission::AdmissionPermit;
@@ -389,7 +390,7 @@ impl Handler<ContextMessage> for ContextActor {
             ContextMessage::FetchOlder { limit, answer } => {
                 if self.faulty {
                     // The caller may have gone.
-                    let _ = answer.send(Err(Refusal::FaultyContext(self.context.clone())));
+                    let _ = answer.send(Err(ContextError::Faulty(self.context.clone())));
                     return;
                 }
                 self.reads.retain(|read| !read.is_closed());

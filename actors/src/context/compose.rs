@@ -7,9 +7,10 @@ use crate::context::machine::{ContextMachine, RecipientReach};
 use crate::context::ordering::heads;
 use crate::context::ordering::heads::NamedParents;
 use crate::context::step::ContextStep;
+use crate::errors::DraftError;
 use crate::model::{
     ComposedPdu, Delivery, FeedItem, GraphPosition, Head, Membership, MembershipSource, Pdu, PduDraft, PduRef,
-    PduState, PrevStateLink, Refusal, ServerName, StateEntry, StateSlot, StoredPdu, Submission, SubmittedContent,
+    PduState, PrevStateLink, ServerName, StateEntry, StateSlot, StoredPdu, Submission, SubmittedContent,
 };
 
 impl ContextMachine {
@@ -18,7 +19,7 @@ impl ContextMachine {
         step: &mut ContextStep<'_>,
         drafts: Vec<PduDraft>,
         reach: &RecipientReach,
-    ) -> Vec<Result<ComposedPdu, Refusal>> {
+    ) -> Vec<Result<ComposedPdu, DraftError>> {
         let mut composed = Vec::with_capacity(drafts.len());
         for draft in drafts {
             composed.push(self.compose_one(step, draft, reach).await);
@@ -31,7 +32,7 @@ impl ContextMachine {
         step: &mut ContextStep<'_>,
         draft: PduDraft,
         reach: &RecipientReach,
-    ) -> Result<ComposedPdu, Refusal> {
+    ) -> Result<ComposedPdu, DraftError> {
         let to = self.narrowed(&draft, &reach.deaf)?;
         let mut audience = to.clone().unwrap_or_else(|| self.record.participants.clone());
         let setting = match &draft.state {
@@ -59,13 +60,13 @@ impl ContextMachine {
     }
 
     /// The others it is for, each once, where these are not all who take part. Each must keep it from those that are not named.
-    fn narrowed(&self, draft: &PduDraft, deaf: &[ServerName]) -> Result<Option<Vec<ServerName>>, Refusal> {
+    fn narrowed(&self, draft: &PduDraft, deaf: &[ServerName]) -> Result<Option<Vec<ServerName>>, DraftError> {
         let Some(named) = &draft.to else { return Ok(None) };
         let (participants, context) = (&self.record.participants, &self.record.context);
         let mut to: Vec<ServerName> = vec![];
         for server in named.iter().filter(|server| **server != self.us) {
             if !participants.contains(server) {
-                return Err(Refusal::NotAParticipant { server: server.clone(), context: context.clone() });
+                return Err(DraftError::NotAParticipant { server: server.clone(), context: context.clone() });
             }
             if !to.contains(server) {
                 to.push(server.clone());
@@ -75,10 +76,10 @@ impl ContextMachine {
             return Ok(None);
         }
         if draft.state.is_some() {
-            return Err(Refusal::StateNarrowed(context.clone()));
+            return Err(DraftError::StateNarrowed(context.clone()));
         }
         match to.iter().find(|server| deaf.contains(server)) {
-            Some(server) => Err(Refusal::ToNotHonoured { server: server.clone() }),
+            Some(server) => Err(DraftError::ToNotHonoured { server: server.clone() }),
             None => Ok(Some(to)),
         }
     }
@@ -90,12 +91,12 @@ impl ContextMachine {
         draft: &PduDraft,
         key: &str,
         power_level: i64,
-    ) -> Result<StateSlot, Refusal> {
+    ) -> Result<StateSlot, DraftError> {
         let holder = self.holder(step, &(draft.kind.clone(), key.to_owned())).await;
         if let Some(holder) = holder.as_ref().filter(|holder| holder.power > power_level)
             && self.limits.state.enforce_power
         {
-            return Err(Refusal::PowerTooLow { own: power_level, current: holder.power });
+            return Err(DraftError::PowerTooLow { own: power_level, current: holder.power });
         }
         let member = self.membership(&draft.kind, key, MembershipSource::Content(&draft.content));
         let prev = holder.map(|holder| holder.reference);

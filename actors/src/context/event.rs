@@ -5,9 +5,8 @@ use std::collections::HashMap;
 use crate::change::{Change, CommitPriority};
 use crate::context::provenance::QuarantinedPdu;
 use crate::context::stage_page::StagePage;
-use crate::model::{
-    ComposedPdu, FetchRequest, Millis, Pdu, PduDraft, PduRef, PduStatus, PduVerdict, Refusal, ServerName,
-};
+use crate::errors::{ContextError, DraftError};
+use crate::model::{ComposedPdu, FetchRequest, Millis, Pdu, PduDraft, PduRef, PduStatus, PduVerdict, ServerName};
 
 /// The key of a request that waits for a reply, like that of a peer's actor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -149,9 +148,9 @@ pub enum ContextReply {
     /// To [`ContextEvent::Arrive`], one a PDU, in order.
     Verdicts(Vec<PduVerdict>),
     /// To [`ContextEvent::Compose`], one a draft, in order.
-    Composed(Vec<Result<ComposedPdu, Refusal>>),
+    Composed(Vec<Result<ComposedPdu, DraftError>>),
     /// To [`ContextEvent::Participants`] and [`ContextEvent::Join`].
-    Set(Result<(), Refusal>),
+    Set(Result<(), ContextError>),
 }
 
 /// An action for the actor; the effects of a step are performed in order.

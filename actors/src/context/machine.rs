@@ -25,10 +25,11 @@ use crate::context::state::missing_prev_state::Links;
 use crate::context::state::set_cache::StateReader;
 use crate::context::state::state_walk::StateWalk;
 use crate::context::step::{ContextStep, PendingReply};
+use crate::errors::ContextError;
 use crate::limits::ContextLimits;
 use crate::model::{
     ContextId, ContextRecord, ContextSnapshot, ContextStatus, FetchRequest, Head, Millis, Pdu, PduRef, PduText,
-    PendingParents, Refusal, ServerName, StateEntry, StateKey,
+    PendingParents, ServerName, StateEntry, StateKey,
 };
 
 pub use crate::context::event::{ContextEffect, ContextEvent, ContextReply, ContextReplyToken, RecipientReach};
@@ -362,12 +363,12 @@ impl ContextMachine {
         self.deliver(step).await;
     }
 
-    fn set_participants(&mut self, step: &mut ContextStep<'_>, servers: Vec<ServerName>) -> Result<(), Refusal> {
+    fn set_participants(&mut self, step: &mut ContextStep<'_>, servers: Vec<ServerName>) -> Result<(), ContextError> {
         let mut seen = HashSet::from([self.us.clone()]);
         let servers: Vec<ServerName> = servers.into_iter().filter(|server| seen.insert(server.clone())).collect();
         let max = self.limits.participants_max;
         if servers.len() > max as usize {
-            return Err(Refusal::TooManyParticipants { count: servers.len(), max });
+            return Err(ContextError::TooManyParticipants { count: servers.len(), max });
         }
         let adopted = self.record.adopted && !self.is_new();
         let is_other = self.record.participants != servers;

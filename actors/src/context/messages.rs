@@ -5,9 +5,8 @@ use actix::Message;
 use tokio::sync::oneshot;
 
 use crate::context::machine::{ContextReply, RecipientReach};
-use crate::model::{
-    BadPdu, ContextStatus, FetchRequest, Pdu, PduDraft, QuarantinedPduRow, Refusal, ServerName, StagedPdu,
-};
+use crate::errors::ContextError;
+use crate::model::{BadPdu, ContextStatus, FetchRequest, Pdu, PduDraft, QuarantinedPduRow, ServerName, StagedPdu};
 use crate::supervise::admission::AdmissionPermit;
 
 /// The channel of a reply. If it is dropped without a reply, the caller learns that the outcome is unknown.
@@ -126,7 +125,7 @@ pub(crate) enum ContextMessage {
 }
 
 /// The channel of the answer to a history read.
-pub(crate) type HistoryReply = oneshot::Sender<Result<u64, Refusal>>;
+pub(crate) type HistoryReply = oneshot::Sender<Result<u64, ContextError>>;
 
 /// A page of quarantined PDUs of servers that participate now was read.
 #[derive(Message)]

@@ -40,9 +40,10 @@ use std::time::Duration;
 use actix::{Recipient, WeakRecipient};
 use tokio::sync::oneshot;
 
+use crate::errors::{ContextError, DraftError, UnavailableError};
 use crate::limits::ContextLimits;
 use crate::model::{
-    BadPdu, ComposedPdu, ContextId, ContextStatus, FetchRequest, Pdu, PduDraft, PduVerdict, Refusal, ServerName,
+    BadPdu, ComposedPdu, ContextId, ContextStatus, FetchRequest, Pdu, PduDraft, PduVerdict, ServerName,
 };
 use crate::peer::inbound::dispatch::DispatchError;
 use crate::supervise::admission::AdmissionLimit;
@@ -120,13 +121,13 @@ impl ContextHandle {
 
     /// Validates a quarantined PDU again. It answers once its batch is in the journal's queue; the caller commits after
     /// it.
-    pub async fn readmit(&self, from: ServerName, pdu: Pdu) -> Result<PduVerdict, Refusal> {
+    pub async fn readmit(&self, from: ServerName, pdu: Pdu) -> Result<PduVerdict, ContextError> {
         let permit = self.doors.requests.enter()?;
         let (answer, outcome) = oneshot::channel();
         post_to(&self.mailbox, ContextMessage::Readmit { from, pdu, answer, permit });
         match self.reply(outcome).await? {
-            ContextReply::Verdicts(mut verdicts) => verdicts.pop().ok_or(Refusal::OutcomeUnknown),
-            _ => Err(Refusal::OutcomeUnknown),
+            ContextReply::Verdicts(mut verdicts) => verdicts.pop().ok_or(UnavailableError::OutcomeUnknown.into()),
+            _ => Err(UnavailableError::OutcomeUnknown.into()),
         }
     }
 
@@ -135,36 +136,36 @@ impl ContextHandle {
         &self,
         drafts: Vec<PduDraft>,
         reach: RecipientReach,
-    ) -> Result<Vec<Result<ComposedPdu, Refusal>>, Refusal> {
+    ) -> Result<Vec<Result<ComposedPdu, DraftError>>, ContextError> {
         let permit = self.doors.requests.enter()?;
         let (answer, outcome) = oneshot::channel();
         post_to(&self.mailbox, ContextMessage::Compose { drafts, reach, answer, permit });
         match self.reply(outcome).await? {
             ContextReply::Composed(outcomes) => Ok(outcomes),
-            ContextReply::Verdicts(_) | ContextReply::Set(_) => Err(Refusal::OutcomeUnknown),
+            ContextReply::Verdicts(_) | ContextReply::Set(_) => Err(UnavailableError::OutcomeUnknown.into()),
         }
     }
 
     /// Sets the participants beside us. It answers after the commit.
-    pub async fn set_participants(&self, servers: Vec<ServerName>) -> Result<(), Refusal> {
+    pub async fn set_participants(&self, servers: Vec<ServerName>) -> Result<(), ContextError> {
         let permit = self.doors.requests.enter()?;
         let (answer, outcome) = oneshot::channel();
         post_to(&self.mailbox, ContextMessage::SetParticipants { servers, answer, permit });
         match self.reply(outcome).await? {
             ContextReply::Set(outcome) => outcome,
-            ContextReply::Verdicts(_) | ContextReply::Composed(_) => Err(Refusal::OutcomeUnknown),
+            ContextReply::Verdicts(_) | ContextReply::Composed(_) => Err(UnavailableError::OutcomeUnknown.into()),
         }
     }
 
     /// Starts a join: fetches the context from a participant, first its state and then `backfill` PDUs of its history.
     /// It answers once the intent is committed; the PDUs go into the feed, and the status shows the progress.
-    pub async fn join(&self, via: ServerName, backfill: u32) -> Result<(), Refusal> {
+    pub async fn join(&self, via: ServerName, backfill: u32) -> Result<(), ContextError> {
         let permit = self.doors.requests.enter()?;
         let (answer, outcome) = oneshot::channel();
         post_to(&self.mailbox, ContextMessage::Join { via, backfill, answer, permit });
         match self.reply(outcome).await? {
             ContextReply::Set(outcome) => outcome,
-            ContextReply::Verdicts(_) | ContextReply::Composed(_) => Err(Refusal::OutcomeUnknown),
+            ContextReply::Verdicts(_) | ContextReply::Composed(_) => Err(UnavailableError::OutcomeUnknown.into()),
         }
     }
 
@@ -174,18 +175,18 @@ impl ContextHandle {
     /// A read has a bound of its own (`contexts.history.reads_max`): it may wait for a slow server, and the PDUs and messages
     /// of the conversation must not wait for it. The permit stays with the caller, so that a read given up by its caller
     /// takes no place.
-    pub async fn older(&self, limit: u32) -> Result<u64, Refusal> {
+    pub async fn older(&self, limit: u32) -> Result<u64, ContextError> {
         let _permit = self.doors.reads.enter()?;
         let (answer, came) = oneshot::channel();
         post_to(&self.mailbox, ContextMessage::FetchOlder { limit, answer });
-        came.await.unwrap_or(Err(Refusal::OutcomeUnknown))
+        came.await.unwrap_or(Err(UnavailableError::OutcomeUnknown.into()))
     }
 
     /// Returns the status of the context.
-    pub async fn status(&self) -> Result<ContextStatus, Refusal> {
+    pub async fn status(&self) -> Result<ContextStatus, UnavailableError> {
         let (reply, status) = oneshot::channel();
         post_to(&self.mailbox, ContextMessage::GetStatus(reply));
-        status.await.map_err(|_| Refusal::OutcomeUnknown)
+        status.await.map_err(|_| UnavailableError::OutcomeUnknown)
     }
 
     pub(crate) fn fetched(&self, want: FetchRequest, from: ServerName, pdus: Result<Vec<Result<Pdu, BadPdu>>, String>) {
@@ -219,11 +220,11 @@ impl ContextHandle {
         self.mailbox.connected()
     }
 
-    async fn reply(&self, outcome: oneshot::Receiver<ContextOutcome>) -> Result<ContextReply, Refusal> {
+    async fn reply(&self, outcome: oneshot::Receiver<ContextOutcome>) -> Result<ContextReply, ContextError> {
         match outcome.await {
             Ok(ContextOutcome::Done(reply)) => Ok(reply),
-            Ok(ContextOutcome::Faulty) => Err(Refusal::FaultyContext(self.context.clone())),
-            Err(_) => Err(Refusal::OutcomeUnknown),
+            Ok(ContextOutcome::Faulty) => Err(ContextError::Faulty(self.context.clone())),
+            Err(_) => Err(UnavailableError::OutcomeUnknown.into()),
         }
     }
 }

@@ -1,16 +1,17 @@
 //! Operations on messages in the outboxes, and the transactions that were sent to a peer.
 
+use crate::errors::{CommandError, PeerError, UnavailableError};
 use crate::gateway::Gateway;
-use crate::model::{Index, PeerCommand, Refusal, SentPage, ServerName, SubmissionId, SubmissionRecord};
+use crate::model::{Index, PeerCommand, SentPage, ServerName, SubmissionId, SubmissionRecord};
 use crate::ports::ArchiveError;
 
 impl Gateway {
     /// Removes the unacknowledged items of a submission from the outbox of one server, or of all; they become dead
     /// letters. It answers after the commit.
-    pub async fn drop_message(&self, message: &SubmissionId, only: Option<&ServerName>) -> Result<(), Refusal> {
+    pub async fn drop_message(&self, message: &SubmissionId, only: Option<&ServerName>) -> Result<(), CommandError> {
         let legs = recipients(&self.submission(message).await?, only);
         if legs.is_empty() {
-            return Err(Refusal::UnknownSubmission(message.clone()));
+            return Err(CommandError::UnknownSubmission(message.clone()));
         }
         for (server, first, last) in legs {
             self.order(&server, PeerCommand::Drop { message: message.clone(), first, last }).await?;
@@ -20,13 +21,13 @@ impl Gateway {
 
     /// Requeues the dead letters of a submission, and queues it for skipped recipients, for one server or for all. It
     /// answers after the commit, with the number of items.
-    pub async fn retry_message(&self, message: &SubmissionId, only: Option<&ServerName>) -> Result<u64, Refusal> {
+    pub async fn retry_message(&self, message: &SubmissionId, only: Option<&ServerName>) -> Result<u64, CommandError> {
         let record = self.submission(message).await?;
         let is_meant = |server: &&ServerName| only.is_none_or(|only| only == *server);
         let left_out: Vec<_> = record.left_out.iter().filter(is_meant).collect();
         let legs = recipients(&record, only);
         if legs.is_empty() && left_out.is_empty() {
-            return Err(Refusal::UnknownSubmission(message.clone()));
+            return Err(CommandError::UnknownSubmission(message.clone()));
         }
         let mut count = 0;
         for (server, first, last) in legs {
@@ -57,22 +58,22 @@ impl Gateway {
         after: u64,
         items: u32,
         bytes: u64,
-    ) -> Result<SentPage, Refusal> {
+    ) -> Result<SentPage, PeerError> {
         let open = self.peer(server).await?.open;
         // Wait for the disk, because transactions that the actor has completed may not be committed yet.
-        self.ports.journal.barrier().committed().await.map_err(|_| Refusal::OutcomeUnknown)?;
-        self.read(self.ports.archive.peers.sent_after(server, after, open, items, bytes).await)
+        self.ports.journal.barrier().committed().await.map_err(|_| UnavailableError::OutcomeUnknown)?;
+        Ok(self.read(self.ports.archive.peers.sent_after(server, after, open, items, bytes).await)?)
     }
 
-    async fn submission(&self, message: &SubmissionId) -> Result<SubmissionRecord, Refusal> {
+    async fn submission(&self, message: &SubmissionId) -> Result<SubmissionRecord, CommandError> {
         let record = self.read(self.ports.archive.submissions.submission(message).await)?;
-        record.ok_or_else(|| Refusal::UnknownSubmission(message.clone()))
+        record.ok_or_else(|| CommandError::UnknownSubmission(message.clone()))
     }
 
-    pub(super) fn read<T>(&self, read: Result<T, ArchiveError>) -> Result<T, Refusal> {
+    pub(super) fn read<T>(&self, read: Result<T, ArchiveError>) -> Result<T, UnavailableError> {
         read.map_err(|error| {
             tracing::error!(%error, "the store cannot be read");
-            Refusal::OutcomeUnknown
+            UnavailableError::OutcomeUnknown
         })
     }
 }

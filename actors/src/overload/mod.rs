@@ -15,8 +15,9 @@ use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use crate::errors::AdmissionError;
 use crate::limits::OverloadLimits;
-use crate::model::{CountedNoun, Refusal};
+use crate::model::CountedNoun;
 pub use crate::overload::watermarks::Congestion;
 use crate::overload::watermarks::Watermarks;
 use crate::ports::{Disk, FeedBounds, Ports};
@@ -98,19 +99,21 @@ impl OverloadMonitor {
     }
 
     /// Checks that there is disk space for submitted items.
-    pub(crate) fn check_disk_space(&self) -> Result<(), Refusal> {
+    pub(crate) fn check_disk_space(&self) -> Result<(), AdmissionError> {
         self.measure();
         match self.state.borrow().free {
-            Some(free) => Err(Refusal::DiskLow { free, min_free: self.limits.min_free, wait: WAIT }),
+            Some(free) => Err(AdmissionError::DiskLow { free, min_free: self.limits.min_free, wait: WAIT }),
             None => Ok(()),
         }
     }
 
     /// Checks that durable items of peers are accepted.
-    pub(crate) fn check_inbound(&self) -> Result<(), Refusal> {
+    pub(crate) fn check_inbound(&self) -> Result<(), AdmissionError> {
         self.check_disk_space()?;
         match self.state.borrow().unread {
-            Some(_) => Err(Refusal::LimitReached { limit: HIGH_WATER, value: self.limits.feed_high, wait: WAIT }),
+            Some(_) => {
+                Err(AdmissionError::LimitReached { limit: HIGH_WATER, value: self.limits.feed_high, wait: WAIT })
+            }
             None => Ok(()),
         }
     }

@@ -2,9 +2,8 @@
 
 use crate::change::Change;
 use crate::change::CommitPriority;
-use crate::model::{
-    BatchOutcome, ContextId, FeedItem, FetchRequest, Index, Millis, OutboundBatch, Pdu, Refusal, ServerName,
-};
+use crate::errors::{BatchError, CommandError};
+use crate::model::{BatchOutcome, ContextId, FeedItem, FetchRequest, Index, Millis, OutboundBatch, Pdu, ServerName};
 use crate::peer::inbound::dispatch::ContextGroup;
 use crate::peer::notices::HourlyNotice;
 
@@ -30,11 +29,11 @@ pub enum PeerEffect {
     /// Submit this batch to the journal at once.
     Commit(Vec<Change>, CommitPriority),
     /// Send the reply once everything submitted so far is on disk.
-    Answer(ReplyToken, Result<BatchOutcome, Refusal>),
+    Answer(ReplyToken, Result<BatchOutcome, BatchError>),
     /// Answer an operator's command with the peer's status once everything submitted so far is on disk.
     Report(ReplyToken),
     /// Refuse an operator's command.
-    Decline(ReplyToken, Refusal),
+    Decline(ReplyToken, CommandError),
     /// Restart from the store with an empty crash history; the command is answered after the load.
     Restart(ReplyToken),
     /// Pass PDUs to their context; the outcome returns as the event `Dispatched`.

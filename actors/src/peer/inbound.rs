@@ -7,10 +7,11 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::change::{Change, CommitPriority};
+use crate::errors::BatchError;
 use crate::limits::PeerLimits;
 use crate::model::{
     BadPdu, BatchOutcome, ContextId, Digest, FeedItem, InboundRecord, ParkedCode, ParkedItem, ParkedWhat, Pdu,
-    PduVerdict, Refusal, SeenTransaction, ServerName, StrongUpdate,
+    PduVerdict, SeenTransaction, ServerName, StrongUpdate,
 };
 use crate::peer::effect::{EffectCollector, PeerEffect, ReplyToken};
 use crate::peer::inbound::announced_once::AnnouncedOnce;
@@ -177,7 +178,7 @@ impl Inbound {
         frame: InboundBatch,
         fresh: NewItems,
         out: &mut EffectCollector,
-    ) -> Option<Result<BatchOutcome, Refusal>> {
+    ) -> Option<Result<BatchOutcome, BatchError>> {
         let NewItems { places, pushes, strange } = fresh;
         let most = strange.most;
         let refusal = |context: &ContextId| {
@@ -200,12 +201,12 @@ impl Inbound {
         None
     }
 
-    fn finish(&mut self, busy: &BatchInProgress, out: &mut EffectCollector) -> Result<BatchOutcome, Refusal> {
+    fn finish(&mut self, busy: &BatchInProgress, out: &mut EffectCollector) -> Result<BatchOutcome, BatchError> {
         if let Some(refusal) = busy.rejection() {
             if let InboundBatch::Pulled(_, asked, _) = *busy.batch() {
                 self.ask_again(asked);
             }
-            return Err(refusal.clone());
+            return Err(refusal.clone().into());
         }
         self.stage(busy, out);
         match busy.batch() {

@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use crate::change::Change;
 use crate::change::CommitPriority;
+use crate::errors::{BatchError, CommandError, PeerError};
 use crate::limits::PeerLimits;
 use crate::model::{
     ContextId, FetchRequest, Index, Millis, PduVerdict, PeerCommand, PeerRecord, PeerState, PeerStatus, PullResponse,
-    PushFailure, PushResponse, Refusal, ServerName, SuspendReason,
+    PushFailure, PushResponse, ServerName, SuspendReason,
 };
 use crate::model::{FeedItem, OutboxRow, PeerSnapshot};
 use crate::peer::effect::{EffectCollector, PeerEffect, Pull, ReplyToken};
@@ -122,7 +123,7 @@ impl PeerMachine {
             }
             PeerEvent::RestartsExhausted => self.outbound.give_up(at),
             PeerEvent::Accept(token, ..) if self.outbound.state() == PeerState::Suspended(SuspendReason::Faulty) => {
-                out.effect(PeerEffect::Answer(token, Err(Refusal::Faulty(self.server.clone()))));
+                out.effect(PeerEffect::Answer(token, Err(BatchError::Faulty(self.server.clone()))));
             }
             PeerEvent::Accept(token, frame, strange) => {
                 self.inbound.accept(token, frame, strange, &mut out);
@@ -199,12 +200,12 @@ impl PeerMachine {
             // restart helps.
             return out.effect(match order {
                 PeerCommand::Resume => PeerEffect::Restart(token),
-                _ => PeerEffect::Decline(token, Refusal::Faulty(self.server.clone())),
+                _ => PeerEffect::Decline(token, CommandError::Faulty(self.server.clone())),
             });
         }
         // What waits for a peer that is not listed may be taken out; to write to it, it has to be listed.
         if !self.limits.listed && !matches!(order, PeerCommand::Drop { .. }) {
-            return out.effect(PeerEffect::Decline(token, Refusal::UnknownPeer(self.server.clone())));
+            return out.effect(PeerEffect::Decline(token, PeerError::UnknownPeer(self.server.clone()).into()));
         }
         match order {
             PeerCommand::Suspend => self.outbound.suspend(at, out),

@@ -4,7 +4,8 @@
 use actix::Message;
 use tokio::sync::oneshot;
 
-use crate::model::{BatchOutcome, ContextId, FetchRequest, PeerCommand, PeerStatus, Refusal, ServerName};
+use crate::errors::{BatchError, CommandError};
+use crate::model::{BatchOutcome, ContextId, FetchRequest, PeerCommand, PeerStatus, ServerName};
 use crate::peer::fetch_budget::FetchCost;
 use crate::peer::inbound::InboundBatch;
 use crate::peer::machine::PeerEvent;
@@ -13,7 +14,7 @@ use crate::ports::OutboxGrown;
 use crate::supervise::admission::AdmissionPermit;
 
 /// The channel of a reply. If it is dropped without a reply, the caller learns that the outcome is unknown.
-pub(crate) type Reply = oneshot::Sender<Result<BatchOutcome, Refusal>>;
+pub(crate) type Reply = oneshot::Sender<Result<BatchOutcome, BatchError>>;
 
 /// A message from outside the actor. [`PeerHandle`](super::PeerHandle) sends it.
 #[derive(Message)]
@@ -67,7 +68,7 @@ pub(crate) enum PeerMessage {
 }
 
 /// The channel of the reply to a command.
-pub(crate) type Report = oneshot::Sender<Result<PeerStatus, Refusal>>;
+pub(crate) type Report = oneshot::Sender<Result<PeerStatus, CommandError>>;
 
 /// A task that the actor started has finished.
 #[derive(Message)]

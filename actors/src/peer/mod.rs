@@ -33,7 +33,8 @@ use std::time::Duration;
 use actix::{Recipient, WeakRecipient};
 use tokio::sync::oneshot;
 
-use crate::model::{BatchOutcome, ContextId, FetchRequest, Millis, PeerCommand, PeerStatus, Refusal, ServerName};
+use crate::errors::{AdmissionError, BatchError, CommandError, OutboxFullError, UnavailableError};
+use crate::model::{BatchOutcome, ContextId, FetchRequest, Millis, PeerCommand, PeerStatus, ServerName};
 use crate::peer::fetch_budget::FetchCost;
 use crate::peer::outbound::ephemeral_buffer::EphemeralItem;
 use crate::peer::shared::{PeerShared, RateLimiter};
@@ -73,51 +74,55 @@ impl PeerHandle {
     }
 
     /// Takes a permit for a batch, or returns the limit that is reached.
-    pub(crate) fn acquire_permit(&self) -> Result<AdmissionPermit, Refusal> {
+    pub(crate) fn acquire_permit(&self) -> Result<AdmissionPermit, AdmissionError> {
         self.door.intake.enter()
     }
 
     /// Takes tokens for this number of items from the rate limiter, or returns the time until there are enough.
-    pub(crate) fn pace(&self, items: usize) -> Result<(), Refusal> {
+    pub(crate) fn pace(&self, items: usize) -> Result<(), AdmissionError> {
         let Some(pace) = self.door.pace.as_deref() else { return Ok(()) };
-        let busy = |wait| Refusal::LimitReached { limit: RATE, value: self.door.limits.rate.into(), wait };
+        let busy = |wait| AdmissionError::LimitReached { limit: RATE, value: self.door.limits.rate.into(), wait };
         pace.ask(|bucket, now| bucket.take(now, items)).map_err(busy)
     }
 
     /// Takes a permit to hold a request until it is admitted, with the longest time to hold it. `None`: the peer's
     /// requests are not held, because it does not treat refusals as final.
-    pub(crate) fn acquire_held_permit(&self) -> Option<Result<(AdmissionPermit, Duration), Refusal>> {
+    pub(crate) fn acquire_held_permit(&self) -> Option<Result<(AdmissionPermit, Duration), AdmissionError>> {
         self.door.held.as_ref().map(|held| Ok((held.enter()?, self.door.limits.hold_max)))
     }
 
     /// Accepts a batch. It answers after the commit of everything that the answer depends on.
-    pub(crate) async fn accept(&self, frame: InboundBatch, permit: AdmissionPermit) -> Result<BatchOutcome, Refusal> {
+    pub(crate) async fn accept(
+        &self,
+        frame: InboundBatch,
+        permit: AdmissionPermit,
+    ) -> Result<BatchOutcome, BatchError> {
         let (reply, answer) = oneshot::channel();
         post_to(&self.mailbox, PeerMessage::Accept { frame, reply, permit });
-        answer.await.unwrap_or(Err(Refusal::OutcomeUnknown))
+        answer.await.unwrap_or(Err(UnavailableError::OutcomeUnknown.into()))
     }
 
     /// Returns the status of the peer.
-    pub async fn status(&self) -> Result<PeerStatus, Refusal> {
+    pub async fn status(&self) -> Result<PeerStatus, UnavailableError> {
         let (reply, status) = oneshot::channel();
         post_to(&self.mailbox, PeerMessage::GetStatus { reply });
-        status.await.map_err(|_| Refusal::OutcomeUnknown)
+        status.await.map_err(|_| UnavailableError::OutcomeUnknown)
     }
 
     /// Runs an operator's command; answers with the peer's status after the commit. The number of commands under way is
     /// bounded by the requests that operators may have open.
-    pub async fn order(&self, order: PeerCommand) -> Result<PeerStatus, Refusal> {
+    pub async fn order(&self, order: PeerCommand) -> Result<PeerStatus, CommandError> {
         let (reply, answer) = oneshot::channel();
         post_to(&self.mailbox, PeerMessage::RunCommand { order, reply });
-        answer.await.unwrap_or(Err(Refusal::OutcomeUnknown))
+        answer.await.unwrap_or(Err(UnavailableError::OutcomeUnknown.into()))
     }
 
     /// Checks that `items` more, of `bytes` in total, fit into the peer's outbox.
     ///
     /// Submissions that are being committed are not counted, so the limit may be exceeded by as many as the messenger's
     /// admission lets in.
-    pub fn has_room(&self, items: usize, bytes: usize) -> Result<(), Refusal> {
-        let full = |key, limit| Err(Refusal::OutboxFull { server: self.door.server.clone(), key, limit });
+    pub fn has_room(&self, items: usize, bytes: usize) -> Result<(), OutboxFullError> {
+        let full = |key, limit| Err(OutboxFullError { server: self.door.server.clone(), key, limit });
         if self.door.gauge.backlog() + items as u64 > self.door.limits.outbox_items {
             return full("peers.outbox_items", self.door.limits.outbox_items);
         }

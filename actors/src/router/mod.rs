@@ -20,7 +20,8 @@ use tokio::sync::oneshot;
 use crate::change::Change;
 use crate::context::actor::ContextActor;
 use crate::context::{ContextHandle, Doors, WeakContext};
-use crate::model::{ContextId, FeedItem, Refusal, ServerName};
+use crate::errors::{AdmissionError, UnavailableError};
+use crate::model::{ContextId, FeedItem, ServerName};
 use crate::overload::{Congestion, OverloadMonitor};
 use crate::peer::WeakPeer;
 use crate::ports::{CommitPriority, Ports};
@@ -102,7 +103,11 @@ impl Router {
         routes.attach(RouterRecipients { peer, context, start }, overload);
     }
 
-    fn find_context(&mut self, ctx: &Context<Self>, context: &ContextId) -> Result<Arc<ContextHandle>, Refusal> {
+    fn find_context(
+        &mut self,
+        ctx: &Context<Self>,
+        context: &ContextId,
+    ) -> Result<Arc<ContextHandle>, UnavailableError> {
         if let Some(handle) = self.routes.published_context(context) {
             return Ok(handle);
         }
@@ -175,8 +180,8 @@ impl Handler<OverloadChanged> for Router {
 }
 
 /// Returns the refusal for an actor that another process owns; that process must be asked.
-fn not_owned() -> Refusal {
-    Refusal::LimitReached { limit: "ownership", value: 0, wait: Duration::from_secs(1) }
+fn not_owned() -> AdmissionError {
+    AdmissionError::LimitReached { limit: "ownership", value: 0, wait: Duration::from_secs(1) }
 }
 
 impl Actor for Router {
@@ -210,7 +215,7 @@ impl Actor for Router {
 }
 
 impl Handler<FindContext> for Router {
-    type Result = actix::Response<Result<Arc<ContextHandle>, Refusal>>;
+    type Result = actix::Response<Result<Arc<ContextHandle>, UnavailableError>>;
 
     fn handle(&mut self, FindContext(context): FindContext, ctx: &mut Context<Self>) -> Self::Result {
         let Some(leaving) = self.leaving.get_mut(&context) else {
@@ -227,7 +232,7 @@ impl Handler<FindContext> for Router {
         let (gone, router) = (leaving.gone(), ctx.address());
         let again: Pin<Box<dyn Future<Output = _>>> = Box::pin(async move {
             gone.await;
-            router.send(FindContext(context)).await.unwrap_or(Err(Refusal::Stopping))
+            router.send(FindContext(context)).await.unwrap_or(Err(UnavailableError::Stopping))
         });
         actix::Response::fut(again)
     }

@@ -12,7 +12,8 @@ use parking_lot::RwLock;
 
 use crate::context::ContextHandle;
 use crate::context::metrics::ContextMetrics;
-use crate::model::{BadPdu, ContextId, FetchRequest, Millis, Pdu, PduVerdict, Refusal, ServerName};
+use crate::errors::{PeerError, UnavailableError};
+use crate::model::{BadPdu, ContextId, FetchRequest, Millis, Pdu, PduVerdict, ServerName};
 use crate::overload::OverloadMonitor;
 use crate::peer::PeerHandle;
 use crate::peer::inbound::dispatch::DispatchError;
@@ -61,7 +62,7 @@ pub(crate) enum LookupPurpose {
 
 /// Find a peer's actor, or start it.
 #[derive(Message)]
-#[rtype(result = "Result<Arc<PeerHandle>, Refusal>")]
+#[rtype(result = "Result<Arc<PeerHandle>, PeerError>")]
 pub(crate) struct FindPeer {
     pub(crate) server: ServerName,
     pub(crate) need: LookupPurpose,
@@ -69,7 +70,7 @@ pub(crate) struct FindPeer {
 
 /// Finds a context's actor, or starts it.
 #[derive(Message)]
-#[rtype(result = "Result<Arc<ContextHandle>, Refusal>")]
+#[rtype(result = "Result<Arc<ContextHandle>, UnavailableError>")]
 pub(crate) struct FindContext(pub(crate) ContextId);
 
 /// Starts a peer's actor, because there is work for it.
@@ -138,18 +139,18 @@ impl<K: Eq + Hash, H> EntryMap<K, H> {
 
 impl ActorRegistry {
     /// Returns the handle of a peer's actor, and starts the actor if necessary.
-    pub(crate) async fn peer(&self, server: &ServerName, need: LookupPurpose) -> Result<Arc<PeerHandle>, Refusal> {
+    pub(crate) async fn peer(&self, server: &ServerName, need: LookupPurpose) -> Result<Arc<PeerHandle>, PeerError> {
         let handle = match self.published_peer(server) {
             Some(handle) => handle,
             None => {
                 let find = FindPeer { server: server.clone(), need };
-                self.router()?.peer.send(find).await.unwrap_or(Err(Refusal::Stopping))?
+                self.router()?.peer.send(find).await.unwrap_or(Err(UnavailableError::Stopping.into()))?
             }
         };
         if need != LookupPurpose::Inspect {
             // One that is not listed is in memory for what waits for it, and for nothing new.
             if !handle.is_listed() {
-                return Err(Refusal::UnknownPeer(server.clone()));
+                return Err(PeerError::UnknownPeer(server.clone()));
             }
             self.touch(&handle);
         }
@@ -171,11 +172,11 @@ impl ActorRegistry {
 
     /// Returns the handle of a context's actor, and starts the actor if necessary. An unknown context gets an actor
     /// too, because its first PDU or the messenger will create it.
-    pub async fn context(&self, context: &ContextId) -> Result<Arc<ContextHandle>, Refusal> {
+    pub async fn context(&self, context: &ContextId) -> Result<Arc<ContextHandle>, UnavailableError> {
         if let Some(handle) = self.published_context(context) {
             return Ok(handle);
         }
-        self.router()?.context.send(FindContext(context.clone())).await.unwrap_or(Err(Refusal::Stopping))
+        self.router()?.context.send(FindContext(context.clone())).await.unwrap_or(Err(UnavailableError::Stopping))
     }
 
     /// Notifies a peer's actor that its outbox has grown. Any thread may call this.
@@ -208,8 +209,8 @@ impl ActorRegistry {
         };
         match found {
             Ok(handle) => handle.arrive(from, verified, pdus, patience).await,
-            Err(busy @ Refusal::LimitReached { .. }) => Err(DispatchError::Busy(busy)),
-            Err(_) => Err(DispatchError::Late),
+            Err(UnavailableError::Admission(busy)) => Err(DispatchError::Busy(busy)),
+            Err(UnavailableError::OutcomeUnknown | UnavailableError::Stopping) => Err(DispatchError::Late),
         }
     }
 
@@ -248,8 +249,8 @@ impl ActorRegistry {
         }
     }
 
-    fn router(&self) -> Result<&RouterRecipients, Refusal> {
-        self.0.router.get().ok_or(Refusal::Stopping)
+    fn router(&self) -> Result<&RouterRecipients, UnavailableError> {
+        self.0.router.get().ok_or(UnavailableError::Stopping)
     }
 
     pub(crate) fn attach(&self, router: RouterRecipients, overload: Arc<OverloadMonitor>) {

@@ -14,8 +14,9 @@ use std::time::Duration;
 
 use actix::{AsyncContext, Context, Handler, Supervisor};
 
+use crate::errors::{AdmissionError, PeerError, UnavailableError};
 use crate::limits::PeerLimits;
-use crate::model::{Millis, Refusal, ServerName};
+use crate::model::{Millis, ServerName};
 use crate::peer::PeerHandle;
 use crate::peer::actor::PeerActor;
 use crate::peer::shared::PeerShared;
@@ -57,14 +58,14 @@ impl Router {
         ctx: &Context<Self>,
         server: &ServerName,
         need: LookupPurpose,
-    ) -> Result<Arc<PeerHandle>, Refusal> {
-        let limits = self.ports.roster.limits(server).ok_or_else(|| Refusal::UnknownPeer(server.clone()))?;
+    ) -> Result<Arc<PeerHandle>, PeerError> {
+        let limits = self.ports.roster.limits(server).ok_or_else(|| PeerError::UnknownPeer(server.clone()))?;
         self.make_room(need)?;
         self.spawn_peer(ctx, server, &limits)
     }
 
     /// Start the actor of a server for which something waits, listed or not.
-    fn begin_work(&mut self, ctx: &Context<Self>, server: &ServerName) -> Result<Arc<PeerHandle>, Refusal> {
+    fn begin_work(&mut self, ctx: &Context<Self>, server: &ServerName) -> Result<Arc<PeerHandle>, PeerError> {
         self.make_room(LookupPurpose::Deliver)?;
         let limits = self.limits_of(server);
         if !limits.listed {
@@ -82,7 +83,7 @@ impl Router {
         self.ports.roster.limits(server).unwrap_or_else(|| self.ports.roster.unlisted())
     }
 
-    fn make_room(&mut self, need: LookupPurpose) -> Result<(), Refusal> {
+    fn make_room(&mut self, need: LookupPurpose) -> Result<(), AdmissionError> {
         let max = self.ports.roster.peers_resident_max();
         let most = usize::try_from(max).unwrap_or(usize::MAX);
         let excess = (self.routes.peers_resident() + 1).saturating_sub(most);
@@ -98,7 +99,7 @@ impl Router {
         if need == LookupPurpose::Deliver || self.routes.peers_resident() < most {
             return Ok(());
         }
-        Err(Refusal::LimitReached { limit: RESIDENT_MAX, value: max.into(), wait: ROOM_WAIT })
+        Err(AdmissionError::LimitReached { limit: RESIDENT_MAX, value: max.into(), wait: ROOM_WAIT })
     }
 
     fn spawn_peer(
@@ -106,7 +107,7 @@ impl Router {
         ctx: &Context<Self>,
         server: &ServerName,
         limits: &Arc<PeerLimits>,
-    ) -> Result<Arc<PeerHandle>, Refusal> {
+    ) -> Result<Arc<PeerHandle>, PeerError> {
         let fence = self.ports.ownership.claim(server).ok_or_else(not_owned)?;
         let (generation, deaths) = self.peers.register_start(server);
         let router = self.own_address.get_or_init(|| Arc::new(ctx.address())).clone();
@@ -183,7 +184,7 @@ impl Handler<StartPeer> for Router {
 }
 
 impl Handler<FindPeer> for Router {
-    type Result = actix::Response<Result<Arc<PeerHandle>, Refusal>>;
+    type Result = actix::Response<Result<Arc<PeerHandle>, PeerError>>;
 
     fn handle(&mut self, FindPeer { server, need }: FindPeer, ctx: &mut Context<Self>) -> Self::Result {
         match self.lookup_peer(&server) {
@@ -193,7 +194,7 @@ impl Handler<FindPeer> for Router {
                 let (gone, router) = (self.peer_gone(&server), ctx.address());
                 let again: Pin<Box<dyn Future<Output = _>>> = Box::pin(async move {
                     gone.await;
-                    router.send(FindPeer { server, need }).await.unwrap_or(Err(Refusal::Stopping))
+                    router.send(FindPeer { server, need }).await.unwrap_or(Err(UnavailableError::Stopping.into()))
                 });
                 actix::Response::fut(again)
             }

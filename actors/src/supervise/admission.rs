@@ -4,12 +4,11 @@
 //! purpose, and these permits are the bound. A permit travels in the message and is released when the reply has been
 //! sent.
 
+use crate::errors::AdmissionError;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-
-use crate::model::Refusal;
 
 /// The admission limit of one actor.
 #[derive(Debug, Clone)]
@@ -39,8 +38,8 @@ impl AdmissionLimit {
     }
 
     /// Takes a permit, or refuses the request if none is left.
-    pub fn enter(&self) -> Result<AdmissionPermit, Refusal> {
-        let busy = |_| Refusal::LimitReached { limit: self.key, value: u64::from(self.max), wait: WAIT };
+    pub fn enter(&self) -> Result<AdmissionPermit, AdmissionError> {
+        let busy = |_| AdmissionError::LimitReached { limit: self.key, value: u64::from(self.max), wait: WAIT };
         self.permits.clone().try_acquire_owned().map(AdmissionPermit).map_err(busy)
     }
 }
@@ -55,7 +54,10 @@ mod tests {
         let first = intake.enter();
         let second = intake.enter();
         assert!(first.is_ok() && second.is_ok());
-        assert!(matches!(intake.enter(), Err(Refusal::LimitReached { limit: "peers.intake_max", value: 2, .. })));
+        assert!(matches!(
+            intake.enter(),
+            Err(AdmissionError::LimitReached { limit: "peers.intake_max", value: 2, .. })
+        ));
         assert!(!intake.is_empty());
         drop(first);
         assert!(intake.enter().is_ok());

@@ -1,8 +1,9 @@
 //! `PUT` and `GET /v1/contexts/{context}`: sets the participants of a context, and returns its status.
 
 use actix_web::{Error, HttpRequest, HttpResponse, web};
+use actors::errors::PeerError;
 use actors::gateway::Gateway;
-use actors::model::{ContextId, ContextStatus, Gap, PduRef, Refusal, ServerName};
+use actors::model::{ContextId, ContextStatus, Gap, PduRef, ServerName};
 use actors::ports::PeerConfig;
 use bytes::Bytes;
 use percent_encoding::percent_decode_str;
@@ -130,9 +131,9 @@ fn decode(body: &[u8]) -> Result<Vec<ServerName>, ApiError> {
     Ok(names)
 }
 
-fn check(servers: &[ServerName], roster: &dyn PeerConfig) -> Result<(), Refusal> {
+fn check(servers: &[ServerName], roster: &dyn PeerConfig) -> Result<(), PeerError> {
     let stranger = servers.iter().find(|server| roster.limits(server).is_none());
-    stranger.map_or(Ok(()), |server| Err(Refusal::UnknownPeer(server.clone())))
+    stranger.map_or(Ok(()), |server| Err(PeerError::UnknownPeer(server.clone())))
 }
 
 /// Returns all participants: this server always participates, named or not.

@@ -56,7 +56,7 @@ pub(crate) async fn get(
         // After a timeout the requested PDUs may still arrive, so `more` stays true.
         let asked = tokio::time::timeout(PATIENCE, api.gateway.fetch_older(&context, lacking)).await;
         if let (Ok(Err(refusal)), true) = (&asked, page.is_empty()) {
-            return Err(refusal.into());
+            return Err(refusal.clone().into());
         }
         more = !matches!(asked, Ok(Ok(0)));
         if matches!(asked, Ok(Ok(1..))) {

@@ -4,7 +4,8 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use actix_web::http::StatusCode;
-use actors::model::{ContextId, Digest, Millis, PduDraft, PduId, Refusal, ServerName, SubmissionId};
+use actors::errors::{DraftError, PeerError};
+use actors::model::{ContextId, Digest, Millis, PduDraft, PduId, ServerName, SubmissionId};
 use actors::ports::PeerConfig;
 use bytes::Bytes;
 use serde_json::value::RawValue;
@@ -169,12 +170,12 @@ impl MessageBody {
         server: &ServerName,
         participants: &HashSet<&ServerName>,
         roster: &dyn PeerConfig,
-    ) -> Result<(), Refusal> {
+    ) -> Result<(), ApiError> {
         if !participants.contains(server) {
-            return Err(Refusal::NotAParticipant { server: server.clone(), context: self.context.clone() });
+            return Err(DraftError::NotAParticipant { server: server.clone(), context: self.context.clone() }.into());
         }
         // A participant that is not a peer (any more) gets nothing, so a message to it alone could not be sent.
-        roster.limits(server).map(|_| ()).ok_or_else(|| Refusal::UnknownPeer(server.clone()))
+        roster.limits(server).map(|_| ()).ok_or_else(|| PeerError::UnknownPeer(server.clone()).into())
     }
 
     /// Returns the draft for the context.

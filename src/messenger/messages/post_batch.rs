@@ -2,7 +2,8 @@
 
 use actix_web::http::StatusCode;
 use actix_web::{Error, HttpResponse, web};
-use actors::model::{ComposedPdu, Refusal, ServerName};
+use actors::errors::UnavailableError;
+use actors::model::{ComposedPdu, ServerName};
 use bytes::Bytes;
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -30,7 +31,7 @@ pub(crate) async fn post(api: web::Data<MessengerApi>, body: Result<Bytes, Error
     // The call runs in a task of its own, because it must not end with the connection while its ids are locked; see the
     // submission of updates.
     let task = actix_web::rt::spawn(async move { take(&api, elements).await });
-    task.await.unwrap_or_else(|_panicked| Err(Refusal::OutcomeUnknown.into()))
+    task.await.unwrap_or_else(|_panicked| Err(UnavailableError::OutcomeUnknown.into()))
 }
 
 async fn take(api: &MessengerApi, elements: Vec<BatchElement>) -> Result<HttpResponse, ApiError> {
@@ -117,7 +118,7 @@ fn answer<'a>(elements: &'a [BatchElement], said: &'a [Outcome]) -> BatchAnswer<
         match message.as_ref().map(|_| said.next()) {
             Ok(Some(Ok(composed))) => accepted(id, composed),
             Ok(Some(Err(problem))) | Err(problem) => refused(id, problem),
-            Ok(None) => refused(id, &Refusal::OutcomeUnknown.into()),
+            Ok(None) => refused(id, &UnavailableError::OutcomeUnknown.into()),
         }
     };
     BatchAnswer { messages: elements.iter().map(&mut entry).collect() }
@@ -136,6 +137,8 @@ fn refused<'a>(id: Option<&'a str>, problem: &ApiError) -> BatchEntry<'a> {
 
 #[cfg(test)]
 mod tests {
+    use actors::errors::ContextError;
+
     use super::*;
 
     fn shown(elements: &[BatchElement]) -> Vec<String> {
@@ -189,7 +192,7 @@ mod tests {
         let reference =
             actors::model::PduRef { origin: "red".parse().expect("valid"), id: "0190a1b2".parse().expect("valid") };
         let composed = ComposedPdu { reference, peers: vec!["blue".parse().expect("valid")] };
-        let unknown = Refusal::UnknownContext("c".parse().expect("valid"));
+        let unknown = ContextError::UnknownContext("c".parse().expect("valid"));
         let elements = decode(&body).expect("a batch");
         assert_eq!(
             serde_json::to_string(&answer(&elements, &[Ok(composed), Err(unknown.into())])).expect("plain"),

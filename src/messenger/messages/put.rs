@@ -1,7 +1,7 @@
 //! `PUT /v1/messages/{id}`: submits one message to a context; a repeat has no effect.
 
 use actix_web::{Error, HttpResponse, web};
-use actors::model::Refusal;
+use actors::errors::UnavailableError;
 use bytes::Bytes;
 
 use crate::http::error::ApiError;
@@ -28,13 +28,15 @@ pub(crate) async fn put(
     // The call runs in a task of its own, because it must not end with the connection while its id is locked; see the
     // submission of updates.
     let task = actix_web::rt::spawn(async move { take(&api, message).await });
-    task.await.unwrap_or_else(|_panicked| Err(Refusal::OutcomeUnknown.into()))
+    task.await.unwrap_or_else(|_panicked| Err(UnavailableError::OutcomeUnknown.into()))
 }
 
 async fn take(api: &MessengerApi, message: SubmittedMessage) -> Result<HttpResponse, ApiError> {
     let id = message.id.clone();
     let _turn = submission::turns(api, vec![id.clone()]).await?;
-    let composed =
-        submit_messages(api, vec![message]).await.pop().unwrap_or_else(|| Err(Refusal::OutcomeUnknown.into()))?;
+    let composed = submit_messages(api, vec![message])
+        .await
+        .pop()
+        .unwrap_or_else(|| Err(UnavailableError::OutcomeUnknown.into()))?;
     Ok(accepted(&id, Some(&composed.reference), &composed.peers))
 }

@@ -2,7 +2,8 @@
 
 use std::collections::{HashMap, HashSet};
 
-use actors::model::{ComposedPdu, ContextId, Refusal, SubmissionId, SubmissionRecord};
+use actors::errors::{ContextError, UnavailableError};
+use actors::model::{ComposedPdu, ContextId, SubmissionId, SubmissionRecord};
 use tokio::task::{JoinError, JoinSet};
 
 use crate::http::error::ApiError;
@@ -30,7 +31,7 @@ type Indexed<T> = Vec<(usize, T)>;
 
 /// Submits messages and returns one result per message, in order. The caller holds the locks of their ids.
 pub(crate) async fn submit_messages(api: &MessengerApi, messages: Vec<SubmittedMessage>) -> Vec<Outcome> {
-    let mut outcomes: Vec<Outcome> = messages.iter().map(|_| Err(Refusal::OutcomeUnknown.into())).collect();
+    let mut outcomes: Vec<Outcome> = messages.iter().map(|_| Err(UnavailableError::OutcomeUnknown.into())).collect();
     let mut left: Indexed<SubmittedMessage> = messages.into_iter().enumerate().collect();
     // A repeated id is processed again once the result of its first occurrence is known.
     while !left.is_empty() {
@@ -104,7 +105,10 @@ async fn compose(api: &MessengerApi, context: &ContextId, messages: Indexed<Subm
     let ports = api.gateway.ports();
     let record = match api.gateway.record(context).await {
         Ok(record) => record,
-        Err(refusal) => return messages.into_iter().map(|(place, _)| (place, Err((&refusal).into()))).collect(),
+        Err(error) => {
+            let problem = ApiError::from(error);
+            return messages.into_iter().map(|(place, _)| (place, Err(problem.clone()))).collect();
+        }
     };
     let participants = record.participants.iter().collect();
     let (mut outcomes, mut places, mut drafts) = (Vec::new(), Vec::new(), Vec::new());
@@ -125,14 +129,15 @@ async fn compose(api: &MessengerApi, context: &ContextId, messages: Indexed<Subm
             let composed = composed.into_iter().map(|outcome| outcome.map_err(ApiError::from));
             outcomes.extend(places.into_iter().zip(composed));
         }
-        Err(refusal) => {
-            if refusal == Refusal::OutcomeUnknown {
+        Err(error) => {
+            if error == ContextError::Unavailable(UnavailableError::OutcomeUnknown) {
                 // The batch may still be on its way to the disk after the context's actor has exited. The ids stay
                 // locked until it is committed: otherwise the messenger's repeat would find no record and be submitted
                 // a second time.
                 let _lost_with_the_process = ports.journal.barrier().committed().await;
             }
-            outcomes.extend(places.into_iter().map(|place| (place, Err((&refusal).into()))));
+            let problem = ApiError::from(error);
+            outcomes.extend(places.into_iter().map(|place| (place, Err(problem.clone()))));
         }
     }
     outcomes

@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 
 use actix_web::{HttpResponse, web};
+use actors::errors::{PeerError, UnavailableError};
 use actors::gateway::Gateway;
 use actors::model::{
-    Attempt, DeadLetter, DeadLetterReason, Index, PeerStatus, Refusal, ServerName, SubmissionId, SubmissionRecord,
+    Attempt, DeadLetter, DeadLetterReason, Index, PeerStatus, ServerName, SubmissionId, SubmissionRecord,
 };
 use actors::ports::{ArchiveError, PeerReader};
 use serde::Serialize;
@@ -72,15 +73,14 @@ pub(crate) async fn answer(gateway: &Gateway, id: &str) -> Result<HttpResponse, 
     for (server, status) in statuses(gateway, servers, false).await {
         seen.push(match status {
             Ok(status) => RecipientProgress::from(status),
-            Err(Refusal::Faulty(_)) => RecipientProgress::without_actor(&*archive.peers, &server, "faulty").await?,
-            Err(Refusal::UnknownPeer(_)) => {
+            Err(PeerError::UnknownPeer(_)) => {
                 RecipientProgress::without_actor(&*archive.peers, &server, "not_a_peer").await?
             }
             Err(refusal) => return Err(refusal.into()),
         });
     }
     // What an actor says it did may not be on disk yet, and there it says what it tried, and which items it parked.
-    ports.journal.barrier().committed().await.map_err(|_| Refusal::OutcomeUnknown)?;
+    ports.journal.barrier().committed().await.map_err(|_| UnavailableError::OutcomeUnknown)?;
     for ((server, _), seen) in record.queued.iter().zip(&mut seen) {
         for (first, last) in record.runs(server) {
             seen.letters.extend(archive.peers.dead_letters(server, first, last).await?);

@@ -1,7 +1,8 @@
 //! `PUT /v1/updates/{id}`: submits strong updates for servers; a repeat has no effect.
 
 use actix_web::{Error, HttpResponse, web};
-use actors::model::{Digest, Refusal, Submission, SubmissionId, SubmissionRecord, SubmittedContent};
+use actors::errors::UnavailableError;
+use actors::model::{Digest, Submission, SubmissionId, SubmissionRecord, SubmittedContent};
 use actors::ports::SubmissionReader;
 use bytes::Bytes;
 
@@ -25,7 +26,7 @@ pub(crate) async fn put(
     // The call runs in a task of its own: if it were dropped with a broken connection, its id would be unlocked between
     // submission and commit, and the messenger's repeat would find no record yet and be accepted a second time.
     let task = actix_web::rt::spawn(async move { take(&api, &id, digest(&body), updates).await });
-    task.await.unwrap_or_else(|_panicked| Err(Refusal::OutcomeUnknown.into()))
+    task.await.unwrap_or_else(|_panicked| Err(UnavailableError::OutcomeUnknown.into()))
 }
 
 async fn take(

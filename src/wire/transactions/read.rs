@@ -2,7 +2,8 @@
 
 use actix_web::http::header::ContentType;
 use actix_web::{HttpRequest, HttpResponse, web};
-use actors::model::{ContextId, PduRef, Refusal, ServerName};
+use actors::errors::UnavailableError;
+use actors::model::{ContextId, PduRef, ServerName};
 use actors::ports::{ArchiveError, ServedPdu};
 use bytes::Bytes;
 
@@ -74,5 +75,5 @@ async fn seen_by(
 /// Returns the error for a failed read. It is not a 404, because the caller would take that as final.
 pub(super) fn unreadable(error: &ArchiveError) -> ApiError {
     tracing::error!(%error, "a PDU that a peer asks for cannot be read");
-    Refusal::OutcomeUnknown.into()
+    UnavailableError::OutcomeUnknown.into()
 }

@@ -3,7 +3,8 @@
 use actix_web::http::StatusCode;
 use actix_web::http::header::ContentType;
 use actix_web::{HttpResponse, web};
-use actors::model::{BadPdu, Pdu, Refusal};
+use actors::errors::{BatchError, PeerError, UnavailableError};
+use actors::model::{BadPdu, Pdu};
 
 use super::answer::{self, AnnouncedLimits, PduIdentity};
 use super::envelope::{BadTransaction, TransactionEnvelope, is_id};
@@ -50,20 +51,19 @@ fn named(pdu: &Result<Pdu, BadPdu>) -> PduIdentity {
     }
 }
 
-/// Converts a refusal of the core: this dialect reports "not now" as a status, and its errors speak of transactions.
-fn refused(refusal: Refusal) -> ApiError {
-    match refusal {
-        Refusal::PushTooLong { count, max } => BadTransaction::TooLong { count, max }.into(),
-        Refusal::UnknownPeer(_) => ApiError::forbidden(refusal.to_string()),
+/// Converts an error of the core: this dialect reports "not now" as a status, and its errors speak of transactions.
+fn refused(error: BatchError) -> ApiError {
+    match error {
+        BatchError::PushTooLong { count, max } => BadTransaction::TooLong { count, max }.into(),
+        BatchError::Peer(PeerError::UnknownPeer(_)) => ApiError::forbidden(error.to_string()),
         // A sender waits after a 429, as `Retry-After` says; a 503 counts as a failure, and after several of these it
         // gives up.
-        Refusal::LimitReached { wait, .. } => {
-            ApiError::new(StatusCode::TOO_MANY_REQUESTS, "BUSY", refusal.to_string()).retry_after(wait)
+        BatchError::Peer(PeerError::Unavailable(UnavailableError::Admission(limit))) => {
+            ApiError::from(limit).with_status(StatusCode::TOO_MANY_REQUESTS)
         }
-        Refusal::DiskLow { wait, .. } => {
-            ApiError::new(StatusCode::TOO_MANY_REQUESTS, "DISK_LOW", refusal.to_string()).retry_after(wait)
-        }
-        other => other.into(),
+        BatchError::Peer(PeerError::Unavailable(UnavailableError::OutcomeUnknown | UnavailableError::Stopping))
+        | BatchError::Faulty(_)
+        | BatchError::Misnumbered { .. } => error.into(),
     }
 }
 

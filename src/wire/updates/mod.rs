@@ -8,8 +8,9 @@ mod strong;
 use actix_web::HttpResponse;
 use actix_web::http::header::ContentType;
 use actix_web::web::{self, ServiceConfig};
+use actors::errors::UnavailableError;
 use actors::limits::InteropQuirks;
-use actors::model::{OutboundBatch, PushFailure, PushResponse, Refusal, ServerName};
+use actors::model::{OutboundBatch, PushFailure, PushResponse, ServerName};
 use bytes::Bytes;
 
 use super::{Dialect, resource};
@@ -46,7 +47,7 @@ impl Dialect for UpdatesDialect {
 
     fn draining_response(&self, path: &str) -> Option<HttpResponse> {
         path.starts_with(UPDATES_PATH).then(|| {
-            let body = answer::encode_wait(RESTART_WAIT, &Refusal::Stopping.to_string());
+            let body = answer::encode_wait(RESTART_WAIT, &UnavailableError::Stopping.to_string());
             HttpResponse::Ok().content_type(ContentType::json()).body(body)
         })
     }

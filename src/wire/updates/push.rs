@@ -1,10 +1,10 @@
 //! `POST /http/v1/updates`: accepts a push of a peer.
 
+use actors::errors::{BatchError, PeerError, UnavailableError};
 use std::time::Duration;
 
 use actix_web::http::header::ContentType;
 use actix_web::{HttpResponse, web};
-use actors::model::Refusal;
 
 use super::{answer, envelope};
 use crate::http::authentication::VerifiedCaller;
@@ -27,33 +27,24 @@ pub(super) async fn post_updates(
     }
     let body = match intake.accept(&caller.server, push).await {
         Ok(receipt) => answer::encode(&receipt, window),
-        Err(refusal) => {
-            let reason = refusal.to_string();
-            answer::encode_wait(wait_for(refusal)?, &reason)
+        Err(error) => {
+            let reason = error.to_string();
+            answer::encode_wait(wait_for(error)?, &reason)
         }
     };
     Ok(HttpResponse::Ok().content_type(ContentType::json()).body(body))
 }
 
-/// Returns the `wait` for a refusal that will pass; any other refusal becomes an error status.
-fn wait_for(refusal: Refusal) -> Result<Duration, ApiError> {
-    match refusal {
-        Refusal::LimitReached { wait, .. } | Refusal::DiskLow { wait, .. } => Ok(wait),
-        Refusal::OutcomeUnknown | Refusal::Stopping => Ok(RESTART_WAIT),
-        Refusal::Faulty(_) | Refusal::FaultyContext(_) => Ok(FAULTY_WAIT),
-        Refusal::UnknownPeer(_) => Err(ApiError::forbidden(refusal.to_string())),
-        Refusal::PushTooLong { .. }
-        | Refusal::Misnumbered { .. }
-        | Refusal::NumberFarAbove { .. }
-        | Refusal::NumberOutOfRange { .. }
-        | Refusal::OutboxFull { .. }
-        | Refusal::UnknownContext(_)
-        | Refusal::UnknownSubmission(_)
-        | Refusal::NotAParticipant { .. }
-        | Refusal::ToNotHonoured { .. }
-        | Refusal::StateNarrowed(_)
-        | Refusal::PowerTooLow { .. }
-        | Refusal::TooManyParticipants { .. } => Err(refusal.into()),
+/// Returns the `wait` for an error that will pass; any other becomes an error status.
+fn wait_for(error: BatchError) -> Result<Duration, ApiError> {
+    match error {
+        BatchError::Peer(PeerError::Unavailable(error)) => Ok(match error {
+            UnavailableError::Admission(limit) => limit.wait(),
+            UnavailableError::OutcomeUnknown | UnavailableError::Stopping => RESTART_WAIT,
+        }),
+        BatchError::Faulty(_) => Ok(FAULTY_WAIT),
+        BatchError::Peer(PeerError::UnknownPeer(_)) => Err(ApiError::forbidden(error.to_string())),
+        BatchError::PushTooLong { .. } | BatchError::Misnumbered { .. } => Err(error.into()),
     }
 }
 
@@ -63,7 +54,7 @@ impl From<envelope::BadPush> for ApiError {
         match bad {
             BadPush::NotJson(_) => Self::bad_request("NOT_JSON", bad.to_string()),
             BadPush::NotAPush(_) => Self::bad_request("NOT_A_PUSH", bad.to_string()),
-            BadPush::TooLong { count, max } => Refusal::PushTooLong { count, max }.into(),
+            BadPush::TooLong { count, max } => BatchError::PushTooLong { count, max }.into(),
         }
     }
 }

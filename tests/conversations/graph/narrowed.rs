@@ -3,7 +3,8 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
-use actors::model::{PduDraft, Refusal};
+use actors::errors::DraftError;
+use actors::model::PduDraft;
 use actors::ports::{ContextReader, PduStatus};
 use actors::testkit::at_once;
 use fernpost::egress::{EgressAnswer as Wanted, EgressRequest};
@@ -123,9 +124,9 @@ async fn narrowing_requires_fernpost_profile() {
         let red = Node::start(&network, "red", deaf).await;
         red.with("garden", &["green", "blue"]).await;
         let refused = red.say_draft("garden", whisper("a", &["green"])).await;
-        assert_eq!(refused, Err(Refusal::ToNotHonoured { server: server("green") }));
+        assert_eq!(refused, Err(DraftError::ToNotHonoured { server: server("green") }.into()));
         let state = PduDraft { state: Some((String::new(), 0)), ..whisper("s", &["blue"]) };
-        assert_eq!(red.say_draft("garden", state).await, Err(Refusal::StateNarrowed(context("garden"))));
+        assert_eq!(red.say_draft("garden", state).await, Err(DraftError::StateNarrowed(context("garden")).into()));
         red.say_draft("garden", whisper("b", &["blue"])).await.unwrap();
         red.say_draft("garden", whisper("c", &["green", "blue"])).await.unwrap();
         let text = |id: &str| {

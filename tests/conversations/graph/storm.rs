@@ -10,7 +10,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use actors::model::{FeedItem, PduDraft, PduRef, Refusal};
+use actors::errors::{ComposeError, ContextError};
+use actors::model::{FeedItem, PduDraft, PduRef};
 use actors::ports::{Ports, SubmissionReader};
 use actors::testkit::TestClock;
 use tokio::task::spawn_local;
@@ -156,7 +157,7 @@ async fn insist(node: Rc<Node>, room: &'static str, id: String, answers: String,
         let asked = PduDraft { content: content.clone().into(), ..draft(&id) };
         match node.say_draft(room, asked).await {
             Ok(()) => break,
-            Err(Refusal::OutcomeUnknown | Refusal::Stopping | Refusal::LimitReached { .. }) => {}
+            Err(ComposeError::Context(ContextError::Unavailable(_))) => {}
             Err(other) => panic!("{id}: {other}"),
         }
         // It may have been taken all the same.

@@ -3,7 +3,8 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
-use actors::model::{PduDraft, Refusal};
+use actors::errors::DraftError;
+use actors::model::PduDraft;
 use actors::ports::ContextReader;
 use actors::testkit::at_once;
 
@@ -180,7 +181,7 @@ async fn only_local_low_power_is_refused() {
         let weak =
             |id: &str, power| PduDraft { kind: "topic".into(), state: Some((String::new(), power)), ..draft(id) };
         let refused = nodes[0].say_draft("garden", weak("weak", 49)).await;
-        assert_eq!(refused, Err(Refusal::PowerTooLow { own: 49, current: 50 }));
+        assert_eq!(refused, Err(DraftError::PowerTooLow { own: 49, current: 50 }.into()));
         nodes[0].say_draft("garden", weak("strong", 50)).await.unwrap();
         assert_eq!(held_by(&nodes[0]).as_deref(), Some("blue/strong"));
         send(&network, "red", "2", &[topic("red", "2", 0, Some("blue/strong"))]).await;

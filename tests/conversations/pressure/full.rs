@@ -1,11 +1,10 @@
 //! One dead server never closes a conversation: what it has no room for it can fetch once it is back.
 
-use actors::model::Refusal;
-
 use crate::messenger::others;
 use crate::network::{CALM, Network};
 use crate::node::{Node, millis, seconds, world};
 use crate::surroundings::TestConfig;
+use actors::errors::CommandError;
 
 #[tokio::test(start_paused = true)]
 async fn full_outbox_skips_only_its_peer() {
@@ -59,7 +58,7 @@ async fn skipped_recipient_gets_retried_message() {
             millis(10).await;
         }
         let retry = async || red.gateway().retry_message(&"3".parse().unwrap(), Some(&green.name)).await;
-        assert!(matches!(retry().await, Err(Refusal::OutboxFull { .. })), "there is no room still");
+        assert!(matches!(retry().await, Err(CommandError::OutboxFull(_))), "there is no room still");
         network.heal();
         seconds(10).await;
         assert_eq!(retry().await.unwrap(), 1);

@@ -3,9 +3,10 @@
 
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
+use actors::errors::{AdmissionError, ContextError};
 use actors::limits::OverloadLimits;
-use actors::model::Refusal;
 use actors::testkit::TestDisk;
 use bytes::Bytes;
 use fernpost::egress::{EgressAnswer as Wanted, EgressRequest};
@@ -139,7 +140,8 @@ async fn full_disk_rejects_writes_serves_reads() {
         let words =
             "the disk has 999 B left (999 bytes), and store.min_free is 1000 B: nothing is taken until there is room";
         let low = blue.try_say("garden", "own").await.unwrap_err();
-        assert!(matches!(low, Refusal::DiskLow { free: 999, min_free: 1000, .. }));
+        let limit = AdmissionError::DiskLow { free: 999, min_free: 1000, wait: Duration::from_secs(10) };
+        assert_eq!(low, ContextError::from(limit).into());
         assert_eq!(low.to_string(), words);
         assert_eq!(blue.say_draft("garden", draft("again")).await.unwrap_err(), low);
         let wait = format!(r#"{{"receive":"wait","wait":10,"reason":"{words}"}}"#);

@@ -131,7 +131,7 @@ async fn faulty_context_keeps_peer_working() {
         let answer = send(&network, "red", "last", &batch).await;
         assert_eq!(verdicts(&answer), ["fine parkedCONTEXT_FAULTY", "k4 accepted"]);
         let refusal = blue.try_say("garden", "unheard").await;
-        assert_eq!(refusal, Err(actors::model::Refusal::FaultyContext(context("garden"))));
+        assert_eq!(refusal, Err(actors::errors::ContextError::Faulty(context("garden")).into()));
         assert_eq!(blue.try_say("kitchen", "heard").await, Ok(()));
         let feed = blue.feed().await;
         let in_kitchen: Vec<_> = feed.iter().filter(|event| event.starts_with("red/")).collect();

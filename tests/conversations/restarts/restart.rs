@@ -4,7 +4,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use actors::model::Refusal;
+use actors::errors::{ComposeError, ContextError, UnavailableError};
 use actors::ports::{ContextReader, Ports};
 use actors::testkit::TestClock;
 
@@ -98,7 +98,9 @@ impl Acknowledged {
     async fn say(&mut self, node: &Node, id: &str) {
         match node.try_say("garden", id).await {
             Ok(()) => self.said.push(named(&at(&format!("{}/{id}", short(&node.name))))),
-            Err(Refusal::OutcomeUnknown) => self.failed = true,
+            Err(ComposeError::Context(ContextError::Unavailable(UnavailableError::OutcomeUnknown))) => {
+                self.failed = true;
+            }
             Err(other) => panic!("{}: {other}", node.name),
         }
     }

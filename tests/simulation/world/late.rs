@@ -5,7 +5,8 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use actors::model::{JoinStage, Refusal};
+use actors::errors::{AdmissionError, ContextError, UnavailableError};
+use actors::model::JoinStage;
 use actors::testkit::at_once;
 use fastrand::Rng;
 use tokio::task::spawn_local;
@@ -293,15 +294,13 @@ impl World {
 }
 
 /// A refusal that passes.
-fn insist(refusal: &Refusal) {
+fn insist(refusal: &ContextError) {
     let passes = matches!(
         refusal,
-        Refusal::OutcomeUnknown
-            | Refusal::Stopping
-            | Refusal::LimitReached { .. }
-            | Refusal::Faulty(_)
-            | Refusal::FaultyContext(_)
-            | Refusal::UnknownPeer(_)
+        ContextError::Unavailable(UnavailableError::OutcomeUnknown | UnavailableError::Stopping)
+            | ContextError::Unavailable(UnavailableError::Admission(AdmissionError::LimitReached { .. }))
+            | ContextError::Faulty(_)
+            | ContextError::UnknownPeer(_)
     );
     assert!(passes, "{refusal}");
 }

@@ -3,7 +3,8 @@
 
 use std::rc::Rc;
 
-use actors::model::{FeedItem, PduVerdict, PeerCommand, Refusal};
+use actors::errors::{CommandError, ContextError, UnavailableError};
+use actors::model::{FeedItem, PduVerdict, PeerCommand};
 use actors::ports::{Direction, ParkedFilter, ParkedRow, QuarantineItemKind, StoreInspector};
 use fernpost::wire::pdu::PduReader;
 use serde::Deserialize;
@@ -96,7 +97,7 @@ impl World {
         spawn_local(async move {
             let done = gateway.drop_message(&dropped.parse().expect("an id"), None).await;
             // Or nothing of it was ever in a queue.
-            if matches!(done, Ok(()) | Err(Refusal::UnknownSubmission(_))) {
+            if matches!(done, Ok(()) | Err(CommandError::UnknownSubmission(_))) {
                 world.drops.borrow_mut().entry(dropped).or_default().done += 1;
             }
         });
@@ -138,7 +139,7 @@ impl World {
                     world.counts.borrow_mut().add("an operator has a message sent again", 1);
                     retried.done = Some((upto, world.stamps.next()));
                 }
-                Ok(0) | Err(Refusal::UnknownSubmission(_)) => retried.orders -= 1,
+                Ok(0) | Err(CommandError::UnknownSubmission(_)) => retried.orders -= 1,
                 // Some of it may be in the queue again, where the rest found no room.
                 Ok(1..) | Err(_) => {}
             }
@@ -206,9 +207,9 @@ impl World {
     }
 
     /// All of it that is taken now. `Err`: its gateway has ended meanwhile.
-    pub(crate) async fn release_all(&self, member: &Member) -> Result<(), Refusal> {
+    pub(crate) async fn release_all(&self, member: &Member) -> Result<(), ContextError> {
         for row in self.parked(member).await {
-            let Some(gateway) = member.node.alive() else { return Err(Refusal::Stopping) };
+            let Some(gateway) = member.node.alive() else { return Err(UnavailableError::Stopping.into()) };
             let bytes = row.bytes.clone().unwrap_or_default();
             let raw: &RawValue = serde_json::from_slice(&bytes).expect("a PDU, or an update that carries one");
             let carried = serde_json::from_str::<Carrier<'_>>(raw.get()).map_or(raw, |carrier| carrier.pdu);

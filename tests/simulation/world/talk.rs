@@ -3,7 +3,10 @@
 
 use std::rc::Rc;
 
-use actors::model::{Digest, Edu, Millis, PduDraft, PduRef, Refusal, Submission, SubmittedContent};
+use actors::errors::{
+    AdmissionError, ComposeError, ContextError, DraftError, PeerError, SubmitError, UnavailableError,
+};
+use actors::model::{Digest, Edu, Millis, PduDraft, PduRef, Submission, SubmittedContent};
 use actors::peer::outbound::ephemeral_buffer::EphemeralItem;
 use actors::ports::{ContextReader, Journal, SubmissionReader};
 use actors::testkit::at_once;
@@ -103,14 +106,15 @@ impl World {
                         let reference = PduRef { origin: server(member.name), id: pdu.parse().unwrap() };
                         return world.heard_of(&member, &id, &reference);
                     }
-                    Err(Refusal::OutcomeUnknown | Refusal::Stopping | Refusal::LimitReached { .. }) => {}
+                    Err(ComposeError::Context(ContextError::Unavailable(error))) if passes(&error) => {}
                     // Its actors have panicked too often; the next process begins anew.
-                    Err(Refusal::FaultyContext(_) | Refusal::Faulty(_)) => {}
+                    Err(ComposeError::Context(ContextError::Faulty(_))) => {}
                     // It has come to the room, and its gateway does not know of it yet, or any more.
-                    Err(Refusal::UnknownContext(_) | Refusal::NotAParticipant { .. }) => {}
+                    Err(ComposeError::Context(ContextError::UnknownContext(_))) => {}
+                    Err(ComposeError::Draft(DraftError::NotAParticipant { .. })) => {}
                     // Its configuration says that one of them would pass it on.
-                    Err(Refusal::ToNotHonoured { .. }) => to = None,
-                    Err(Refusal::PowerTooLow { current, .. }) => {
+                    Err(ComposeError::Draft(DraftError::ToNotHonoured { .. })) => to = None,
+                    Err(ComposeError::Draft(DraftError::PowerTooLow { current, .. })) => {
                         saying.state = saying.state.map(|(key, _)| (key, current));
                     }
                     Err(other) => panic!("{id}: {other}"),
@@ -261,14 +265,8 @@ impl World {
                 match gateway.submit(submission).await {
                     _ if member.life.get() != life => {}
                     Ok(()) => return world.taken(&id, None),
-                    Err(
-                        Refusal::OutcomeUnknown
-                        | Refusal::Stopping
-                        | Refusal::LimitReached { .. }
-                        | Refusal::OutboxFull { .. }
-                        | Refusal::Faulty(_)
-                        | Refusal::UnknownPeer(_),
-                    ) => {}
+                    Err(SubmitError::OutboxFull(_) | SubmitError::Peer(PeerError::UnknownPeer(_))) => {}
+                    Err(SubmitError::Peer(PeerError::Unavailable(error))) if passes(&error) => {}
                     Err(other) => panic!("{id}: {other}"),
                 }
                 seconds(1).await;
@@ -302,4 +300,9 @@ impl World {
             gateway.send_ephemeral(&server(to), EphemeralItem { key, until: Millis(from.now().0 + ttl), edu }).await;
         millis(0).await;
     }
+}
+
+/// No disk is full in this world.
+const fn passes(error: &UnavailableError) -> bool {
+    !matches!(error, UnavailableError::Admission(AdmissionError::DiskLow { .. }))
 }

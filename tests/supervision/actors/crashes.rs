@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use actors::model::{Ack, PeerState, Refusal, Seq, SuspendReason};
+use actors::errors::{BatchError, UnavailableError};
+use actors::model::{Ack, PeerState, Seq, SuspendReason};
 use actors::ports::PeerReader;
 use tokio::time::Instant;
 
@@ -11,7 +12,7 @@ use crate::fixtures::ports::{Observed, Prepared};
 use crate::fixtures::rig::{Rig, all_has_run, at_rest, green, life, red};
 use crate::read_hooks::ReadHooks;
 
-fn ok(seq: u64) -> Result<Ack, Refusal> {
+fn ok(seq: u64) -> Result<Ack, BatchError> {
     Ok(Ack::Ok(Seq(seq)))
 }
 
@@ -38,7 +39,7 @@ async fn machine_panic_restarts_only_its_actor() {
         let queued = [rig.begin_push(&red(), 2), rig.begin_push(&red(), 3), rig.begin_push(&red(), 2)];
         let beside = rig.begin_push(&green(), 2);
         assert_eq!(beside.await.unwrap(), ok(2));
-        assert_eq!(poisoned.await.unwrap(), Err(Refusal::OutcomeUnknown));
+        assert_eq!(poisoned.await.unwrap(), Err(UnavailableError::OutcomeUnknown.into()));
         for (asked, seq) in queued.into_iter().zip([2, 3, 2]) {
             assert_eq!(asked.await.unwrap(), ok(seq), "what waited in the mailbox is answered after the reload");
         }
@@ -55,7 +56,7 @@ async fn restarting_actor_never_blocks_others() {
         for _ in 0..2 {
             assert_eq!(rig.status(&red()).await.expected_seq, Seq(1));
             rig.clock.break_once();
-            assert_eq!(rig.push(&red(), 1).await, Err(Refusal::OutcomeUnknown));
+            assert_eq!(rig.push(&red(), 1).await, Err(UnavailableError::OutcomeUnknown.into()));
         }
         let crashed = Instant::now();
         let waits = rig.begin_push(&red(), 1);
@@ -77,7 +78,7 @@ async fn crash_loop_ends_in_faulty() {
             // The status is told by the next life: the reload is over then.
             assert_eq!(rig.status(&red()).await.state, PeerState::Idle);
             rig.clock.break_once();
-            assert_eq!(rig.push(&red(), 2).await, Err(Refusal::OutcomeUnknown));
+            assert_eq!(rig.push(&red(), 2).await, Err(UnavailableError::OutcomeUnknown.into()));
         }
         let status = rig.status(&red()).await;
         assert_eq!(status.state, PeerState::Suspended(SuspendReason::Faulty));
@@ -85,7 +86,7 @@ async fn crash_loop_ends_in_faulty() {
         let loads = archive.loads_of(&red());
         assert_eq!(loads, [0, 0, 2_000, 6_000, 14_000, 30_000, 30_000], "the first is no reload, the last is faulty");
 
-        assert_eq!(rig.push(&red(), 2).await, Err(Refusal::Faulty(red())));
+        assert_eq!(rig.push(&red(), 2).await, Err(BatchError::Faulty(red())));
         assert_eq!(rig.submit("s1", &[red(), green()], 1).await, Ok(()));
         at_rest().await;
         let frames = transport.frames();
@@ -114,7 +115,7 @@ async fn unreadable_peer_ends_faulty() {
         let (rig, archive, _) = observed(&Disk::new(), |archive| archive.with_unreadable(red()));
         let waits = rig.begin_push(&red(), 1);
         assert_eq!(rig.push(&green(), 1).await, ok(1));
-        assert_eq!(waits.await.unwrap(), Err(Refusal::Faulty(red())));
+        assert_eq!(waits.await.unwrap(), Err(BatchError::Faulty(red())));
         assert_eq!(rig.status(&red()).await.state, PeerState::Suspended(SuspendReason::Faulty));
         at_rest().await;
         assert_eq!(archive.loads_of(&red()), [0, 0, 2_000, 6_000, 14_000, 30_000, 30_000]);
@@ -138,7 +139,7 @@ async fn reload_waits_for_barrier() {
         rig.clock.break_once();
         let crashing = rig.begin_push(&red(), 2);
         let repeats = [rig.begin_push(&red(), 1), rig.begin_push(&red(), 2)];
-        assert_eq!(crashing.await.unwrap(), Err(Refusal::OutcomeUnknown), "the actor has crashed");
+        assert_eq!(crashing.await.unwrap(), Err(UnavailableError::OutcomeUnknown.into()), "the actor has crashed");
         all_has_run().await;
         assert_eq!(archive.loads_of(&red()).len(), 1);
         drop(hold);
@@ -162,7 +163,7 @@ async fn crash_never_resends_acknowledged_item() {
         all_has_run().await;
         assert_eq!(rig.status(&red()).await.backlog, 0, "acknowledged, and the record rides: it is on no disk yet");
         rig.clock.break_once();
-        assert_eq!(rig.push(&red(), 1).await, Err(Refusal::OutcomeUnknown));
+        assert_eq!(rig.push(&red(), 1).await, Err(UnavailableError::OutcomeUnknown.into()));
         at_rest().await;
         assert_eq!(archive.loads_of(&red()), [0, 0]);
         assert_eq!(transport.frames().len(), 1);

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use actors::errors::{BatchError, UnavailableError};
 use actors::limits::PeerLimits;
 use actors::model::{
-    Ack, BadPdu, FetchRequest, OutboundBatch, Pdu, PeerState, PushFailure, PushResponse, Refusal, RequestDeadlines,
-    Seq, ServerName, SuspendReason,
+    Ack, BadPdu, FetchRequest, OutboundBatch, Pdu, PeerState, PushFailure, PushResponse, RequestDeadlines, Seq,
+    ServerName, SuspendReason,
 };
 use actors::ports::{Task, Transport};
 use actors::testkit::AllowAllPeers;
@@ -37,7 +38,11 @@ async fn unguarded_exit_replaces_actor() {
         journal.break_once();
         let lost = [rig.begin_push(&red(), 2), rig.begin_push(&red(), 2), rig.begin_push(&red(), 3)];
         for asked in lost {
-            assert_eq!(asked.await.unwrap(), Err(Refusal::OutcomeUnknown), "its mailbox died with it; none hangs");
+            assert_eq!(
+                asked.await.unwrap(),
+                Err(UnavailableError::OutcomeUnknown.into()),
+                "its mailbox died with it; none hangs"
+            );
         }
         assert_eq!(rig.push(&green(), 1).await, Ok(Ack::Ok(Seq(1))));
         // The machine had taken 2, the journal had not: the successor knows only what is on disk.
@@ -69,7 +74,7 @@ async fn actor_exiting_at_start_is_replaced() {
         let rig = Rig::new();
         // Before it has loaded it reads the clock without a guard, to see how soon it may.
         rig.clock.break_once();
-        assert_eq!(rig.push(&red(), 1).await, Err(Refusal::OutcomeUnknown));
+        assert_eq!(rig.push(&red(), 1).await, Err(UnavailableError::OutcomeUnknown.into()));
         assert_eq!(rig.push(&red(), 1).await, Ok(Ack::Ok(Seq(1))));
     })
     .await;
@@ -82,11 +87,11 @@ async fn repeated_exits_end_in_faulty() {
         for _ in 0..6 {
             assert_eq!(rig.status(&red()).await.state, PeerState::Idle);
             journal.break_once();
-            assert_eq!(rig.push(&red(), 1).await, Err(Refusal::OutcomeUnknown));
+            assert_eq!(rig.push(&red(), 1).await, Err(UnavailableError::OutcomeUnknown.into()));
         }
         assert_eq!(rig.status(&red()).await.state, PeerState::Suspended(SuspendReason::Faulty));
         assert_eq!(archive.loads_of(&red()), [0, 0, 2_000, 6_000, 14_000, 30_000, 30_000]);
-        assert_eq!(rig.push(&red(), 1).await, Err(Refusal::Faulty(red())));
+        assert_eq!(rig.push(&red(), 1).await, Err(BatchError::Faulty(red())));
         assert_eq!(rig.push(&green(), 1).await, Ok(Ack::Ok(Seq(1))));
     })
     .await;

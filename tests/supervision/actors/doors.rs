@@ -3,8 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use actors::errors::{AdmissionError, BatchError, UnavailableError};
 use actors::limits::PeerLimits;
-use actors::model::{Ack, Refusal, Seq};
+use actors::model::{Ack, Seq};
 use actors::testkit::AllowAllPeers;
 
 use crate::disk::Disk;
@@ -20,10 +21,11 @@ fn rig(disk: &Disk) -> Rig {
 /// With the disk held, as many pushes as there are permits wait for it; the next is told to come again, by this peer only.
 async fn all_permits_are_there(disk: &Disk, rig: &Rig, first: u64) {
     let hold = disk.hold();
-    let pushes: Vec<Asked<Ack>> = (first..first + PERMITS).map(|seq| rig.begin_push(&red(), seq)).collect();
+    let pushes: Vec<Asked<Ack, BatchError>> = (first..first + PERMITS).map(|seq| rig.begin_push(&red(), seq)).collect();
     let beside = rig.begin_push(&green(), first);
     hold.reached().await;
-    let busy = Refusal::LimitReached { limit: "peers.intake_max", value: PERMITS, wait: Duration::from_secs(1) };
+    let busy = AdmissionError::LimitReached { limit: "peers.intake_max", value: PERMITS, wait: Duration::from_secs(1) };
+    let busy = BatchError::from(busy);
     assert_eq!(rig.push(&red(), first).await, Err(busy));
     assert!(pushes.iter().chain([&beside]).all(|push| !push.is_finished()));
     drop(hold);
@@ -52,13 +54,13 @@ async fn crash_returns_all_permits() {
         let rig = rig(&disk);
         assert_eq!(rig.status(&red()).await.expected_seq, Seq(1));
         rig.clock.break_once();
-        let pushes: Vec<Asked<Ack>> = (0..PERMITS).map(|_| rig.begin_push(&red(), 1)).collect();
+        let pushes: Vec<Asked<Ack, BatchError>> = (0..PERMITS).map(|_| rig.begin_push(&red(), 1)).collect();
         let mut answers = vec![];
         for push in pushes {
             answers.push(push.await.unwrap());
         }
         let ok = Ok(Ack::Ok(Seq(1)));
-        assert_eq!(answers, [Err(Refusal::OutcomeUnknown), ok.clone(), ok]);
+        assert_eq!(answers, [Err(UnavailableError::OutcomeUnknown.into()), ok.clone(), ok]);
         all_permits_are_there(&disk, &rig, 2).await;
     })
     .await;
@@ -70,10 +72,11 @@ async fn aborted_caller_returns_permit_when_done() {
         let disk = Disk::new();
         let rig = rig(&disk);
         let hold = disk.hold();
-        let pushes: Vec<Asked<Ack>> = (1..=PERMITS).map(|seq| rig.begin_push(&red(), seq)).collect();
+        let pushes: Vec<Asked<Ack, BatchError>> = (1..=PERMITS).map(|seq| rig.begin_push(&red(), seq)).collect();
         hold.reached().await;
         pushes.iter().for_each(Asked::abort);
-        assert!(matches!(rig.push(&red(), 4).await, Err(Refusal::LimitReached { .. })), "the work is still to be done");
+        let busy = rig.push(&red(), 4).await.unwrap_err();
+        assert!(busy.admission().is_some(), "the work is still to be done: {busy}");
         drop(hold);
         rig.settled().await;
         crate::fixtures::rig::at_rest().await;

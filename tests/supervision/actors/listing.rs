@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
+use actors::errors::PeerError;
 use actors::limits::{ContextLimits, PeerLimits};
-use actors::model::{FeedItem, Index, PeerCommand, PeerState, Position, Refusal, ServerName, SuspendReason};
+use actors::model::{FeedItem, Index, PeerCommand, PeerState, Position, ServerName, SuspendReason};
 use actors::ports::{FeedPage, FeedReader, PeerConfig, PeerReader};
 
 use crate::disk::Disk;
@@ -71,11 +72,11 @@ async fn unlisted_peer_keeps_its_queue() {
         assert_eq!((status.state, status.backlog), (PeerState::Suspended(SuspendReason::NotListed), 2));
         assert_eq!(rig.gateway.peers(), [red(), green()], "it is shown behind those that are listed");
         // Nothing new goes to it, and nothing of it is taken.
-        let stranger = || Refusal::UnknownPeer(green());
-        assert_eq!(rig.submit("n", &[green()], 1).await, Err(stranger()));
-        assert_eq!(rig.push(&green(), 1).await, Err(stranger()));
+        let stranger = || PeerError::UnknownPeer(green());
+        assert_eq!(rig.submit("n", &[green()], 1).await, Err(stranger().into()));
+        assert_eq!(rig.push(&green(), 1).await, Err(stranger().into()));
         for order in [PeerCommand::Suspend, PeerCommand::Resume, PeerCommand::Retry] {
-            assert_eq!(rig.gateway.order(&green(), order).await, Err(stranger()));
+            assert_eq!(rig.gateway.order(&green(), order).await, Err(stranger().into()));
         }
         seconds(24 * 60 * 60).await;
         assert_eq!((peer.frames().len(), told(&rig).await), (0, vec![not_listed]), "and it is not written to");
@@ -120,7 +121,7 @@ async fn unlisted_peer_items_become_dead_letters() {
     life(async {
         let rig = start(&disk, &[], &Prepared::new([]));
         at_rest().await;
-        assert_eq!(rig.gateway.peer(&green()).await.unwrap_err(), Refusal::UnknownPeer(green()));
+        assert_eq!(rig.gateway.peer(&green()).await.unwrap_err(), PeerError::UnknownPeer(green()));
     })
     .await;
 }

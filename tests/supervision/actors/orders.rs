@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use actors::model::{Ack, PeerCommand, PeerState, Refusal, Seq, SuspendReason};
+use actors::errors::{CommandError, OutboxFullError, UnavailableError};
+use actors::model::{Ack, PeerCommand, PeerState, Seq, SuspendReason};
 use actors::testkit::ScriptedTransport;
 
 use crate::disk::{Disk, Survives};
@@ -73,9 +74,9 @@ async fn resume_restarts_faulty_peer() {
         for _ in 0..6 {
             assert_eq!(rig.status(&red()).await.state, PeerState::Idle);
             rig.clock.break_once();
-            assert_eq!(rig.push(&red(), 1).await, Err(Refusal::OutcomeUnknown));
+            assert_eq!(rig.push(&red(), 1).await, Err(UnavailableError::OutcomeUnknown.into()));
         }
-        assert_eq!(rig.gateway.order(&red(), PeerCommand::Retry).await, Err(Refusal::Faulty(red())));
+        assert_eq!(rig.gateway.order(&red(), PeerCommand::Retry).await, Err(CommandError::Faulty(red())));
         assert_eq!(rig.gateway.order(&red(), PeerCommand::Resume).await.unwrap().state, PeerState::Idle);
         assert_eq!(rig.push(&red(), 1).await, Ok(Ack::Ok(Seq(1))));
         rig.settled().await;
@@ -90,7 +91,7 @@ async fn outbox_byte_limit_survives_restart() {
 
     let disk = Disk::new();
     let small = || Arc::new(PeerLimits { outbox_bytes: 26, ..crate::fixtures::rig::limits() });
-    let full = || Err(Refusal::OutboxFull { server: red(), key: "peers.outbox_bytes", limit: 26 });
+    let full = || Err(OutboxFullError { server: red(), key: "peers.outbox_bytes", limit: 26 }.into());
     let survived = life(async {
         let rig = Rig::start(&disk, |ports| ports.roster = Arc::new(AllowAllPeers(small())));
         // Thirteen bytes each.
@@ -122,7 +123,7 @@ async fn dropped_item_is_sent_after_retry() {
         }
         let (s1, nobody) = ("s1".parse().unwrap(), "nobody".parse().unwrap());
         rig.gateway.drop_message(&s1, None).await.unwrap();
-        assert_eq!(rig.gateway.drop_message(&nobody, None).await, Err(Refusal::UnknownSubmission(nobody)));
+        assert_eq!(rig.gateway.drop_message(&nobody, None).await, Err(CommandError::UnknownSubmission(nobody)));
         rig.gateway.order(&red(), PeerCommand::Resume).await.unwrap();
         at_rest().await;
         let carried = || transport.frames().iter().flat_map(|frame| frame.items.clone()).count();

@@ -5,10 +5,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use actors::errors::{AdmissionError, BatchError, UnavailableError};
 use actors::limits::{ContextLimits, PeerLimits};
 use actors::model::{
     Ack, BadPdu, ContextId, Edu, FetchRequest, OutboundBatch, Pdu, PeerCommand, PeerState, PushFailure, PushResponse,
-    Refusal, RequestDeadlines, Seq, ServerName, SuspendReason,
+    RequestDeadlines, Seq, ServerName, SuspendReason,
 };
 use actors::peer::outbound::ephemeral_buffer::EphemeralItem;
 use actors::ports::{Fence, Ownership, PeerConfig, Ports, Task, Transport};
@@ -58,8 +59,9 @@ fn grey() -> ServerName {
     server("grey.example")
 }
 
-fn no_room(max: u64) -> Result<Ack, Refusal> {
-    Err(Refusal::LimitReached { limit: "peers.resident_max", value: max, wait: Duration::from_secs(5) })
+fn no_room(max: u64) -> Result<Ack, BatchError> {
+    let (limit, wait) = ("peers.resident_max", Duration::from_secs(5));
+    Err(AdmissionError::LimitReached { limit, value: max, wait }.into())
 }
 
 #[tokio::test(start_paused = true)]
@@ -185,7 +187,7 @@ async fn eviction_never_resets_crash_count() {
         let (rig, _) = with_room_for(1, limits(), |_| {});
         assert_eq!(rig.push(&red(), 1).await, Ok(Ack::Ok(Seq(1))));
         rig.clock.break_once();
-        assert_eq!(rig.push(&red(), 2).await, Err(Refusal::OutcomeUnknown));
+        assert_eq!(rig.push(&red(), 2).await, Err(UnavailableError::OutcomeUnknown.into()));
         at_rest().await;
         assert_eq!(rig.push(&green(), 1).await, no_room(1));
         seconds(60).await;
@@ -237,10 +239,13 @@ async fn push_until_taken(rig: &Rig, from: &ServerName, seq: u64) -> u32 {
                 assert_eq!(ack, Ack::Ok(Seq(seq)));
                 return turned_away;
             }
-            Err(Refusal::LimitReached { limit: "peers.resident_max", .. }) => {
+            Err(error) => {
+                let is_full = |limit: &AdmissionError| {
+                    matches!(limit, AdmissionError::LimitReached { limit: "peers.resident_max", .. })
+                };
+                assert!(error.admission().is_some_and(is_full), "{error}");
                 tokio::time::sleep(Duration::from_millis(fastrand::u64(1..5))).await;
             }
-            Err(other) => panic!("{other}"),
         }
     }
     unreachable!("it is taken in the end")
@@ -362,7 +367,7 @@ async fn concurrent_callers_meet_one_actor() {
                         peers.rotate_left(place);
                         for peer in &peers {
                             while let Err(refusal) = gateway.accept(peer, pushed(seq, 1)).await {
-                                assert!(matches!(refusal, Refusal::LimitReached { .. }), "{refusal}");
+                                assert!(refusal.admission().is_some(), "{refusal}");
                                 tokio::task::yield_now().await;
                             }
                         }

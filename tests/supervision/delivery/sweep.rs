@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use actors::change::Change;
-use actors::model::{Ack, BatchId, Item, OutboundBatch, Position, Refusal, Seq, ServerName};
+use actors::errors::UnavailableError;
+use actors::model::{Ack, BatchId, Item, OutboundBatch, Position, Seq, ServerName};
 use actors::ports::{CommitPriority, FeedReader, Journal, Ownership, PeerReader, SubmissionReader};
 use bytes::Bytes;
+use fernpost::http::error::ApiError;
 
 use crate::disk::{Disk, Survives};
 use crate::fixtures::ports::Prepared;
@@ -26,11 +28,17 @@ struct Answered {
 
 impl Answered {
     /// True if the call succeeded. No call succeeds after one has failed.
-    fn note<T: std::fmt::Debug>(&mut self, outcome: &Result<T, Refusal>) -> bool {
+    fn note<T: std::fmt::Debug, E: Clone + Into<ApiError> + std::fmt::Debug>(
+        &mut self,
+        outcome: &Result<T, E>,
+    ) -> bool {
         match outcome {
             Ok(_) => assert!(!self.failed, "{outcome:?} after the journal had failed"),
-            Err(Refusal::OutcomeUnknown) => self.failed = true,
-            Err(other) => panic!("{other}"),
+            Err(error) => {
+                let problem: ApiError = error.clone().into();
+                assert_eq!(problem.code(), "OUTCOME_UNKNOWN", "{problem}");
+                self.failed = true;
+            }
         }
         outcome.is_ok()
     }
@@ -63,7 +71,7 @@ async fn play(rig: &Rig) -> Answered {
         let fence = rig.store.claim_feed().unwrap();
         let acked = vec![Change::FeedAcked { upto: Position(answered.taken) }];
         let acked = rig.store.submit(fence, acked, CommitPriority::Now).committed().await;
-        if answered.note(&acked.map_err(|_| Refusal::OutcomeUnknown)) {
+        if answered.note(&acked.map_err(|_| UnavailableError::OutcomeUnknown)) {
             answered.feed = answered.taken;
         }
         // The two peers acknowledge, and that rides to the disk by itself, or with the next round.
@@ -75,7 +83,7 @@ async fn play(rig: &Rig) -> Answered {
     let asked = [rig.begin_push(&red(), 7), rig.begin_push(&red(), 7), rig.begin_push(&green(), 1)];
     for (asked, seq) in asked.into_iter().zip([7, 7, 1]) {
         let outcome = asked.await.unwrap();
-        answered.failed |= outcome == Err(Refusal::OutcomeUnknown);
+        answered.failed |= outcome == Err(UnavailableError::OutcomeUnknown.into());
         if outcome.is_ok() {
             assert_eq!(outcome, Ok(Ack::Ok(Seq(seq))));
             answered.taken = answered.taken.max(seq);
@@ -148,7 +156,11 @@ async fn acknowledgement_never_precedes_commit() {
             let answered = play(&rig).await;
             if answered.failed {
                 assert!(rig.store.failed().await.to_string().contains("check the disk"));
-                assert_eq!(rig.push(&red(), 1).await, Err(Refusal::OutcomeUnknown), "not even a repeat");
+                assert_eq!(
+                    rig.push(&red(), 1).await,
+                    Err(UnavailableError::OutcomeUnknown.into()),
+                    "not even a repeat"
+                );
             }
             answered
         })

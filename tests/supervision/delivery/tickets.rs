@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use actors::model::{Ack, Refusal, Seq};
+use actors::model::{Ack, Seq};
 use actors::ports::SubmissionReader;
 use tokio::task::{JoinHandle, spawn_local};
 
@@ -13,11 +13,11 @@ use crate::fixtures::rig::{Rig, all_has_run, at_rest, green, life, red};
 type Order = Rc<RefCell<Vec<&'static str>>>;
 
 /// Note when an answer comes.
-fn noted<T: 'static>(
+fn noted<T: 'static, E: 'static>(
     order: &Order,
     name: &'static str,
-    asked: JoinHandle<Result<T, Refusal>>,
-) -> JoinHandle<Result<T, Refusal>> {
+    asked: JoinHandle<Result<T, E>>,
+) -> JoinHandle<Result<T, E>> {
     let order = order.clone();
     spawn_local(async move {
         let answer = asked.await.unwrap();

@@ -11,9 +11,9 @@ use crate::context::machine::{ContextEffect, ContextMachine};
 use crate::context::missing::history_request::{FetchPurpose, HistoryRequest};
 use crate::context::provenance::Provenance;
 use crate::context::step::ContextStep;
+use crate::errors::ContextError;
 use crate::model::{
-    CountedNoun, FeedItem, FetchRequest, Gap, Head, JoinProgress, JoinStage, Pdu, PduRef, PduStatus, Refusal,
-    ServerName,
+    CountedNoun, FeedItem, FetchRequest, Gap, Head, JoinProgress, JoinStage, Pdu, PduRef, PduStatus, ServerName,
 };
 
 /// Maximum number of PDUs named in one request.
@@ -37,12 +37,17 @@ impl ContextMachine {
     }
 
     /// Starts a join; the server to fetch from becomes a participant.
-    pub(crate) fn join(&mut self, step: &mut ContextStep<'_>, via: ServerName, backfill: u32) -> Result<(), Refusal> {
+    pub(crate) fn join(
+        &mut self,
+        step: &mut ContextStep<'_>,
+        via: ServerName,
+        backfill: u32,
+    ) -> Result<(), ContextError> {
         let participants = &mut self.record.participants;
         if !participants.contains(&via) {
             let max = self.limits.participants_max;
             if participants.len() >= max as usize {
-                return Err(Refusal::TooManyParticipants { count: participants.len() + 1, max });
+                return Err(ContextError::TooManyParticipants { count: participants.len() + 1, max });
             }
             participants.push(via.clone());
             step.admitted = true;

@@ -2,7 +2,8 @@
 
 use std::collections::VecDeque;
 
-use crate::model::{ContextId, ParkedCode, Pdu, PduVerdict, Refusal};
+use crate::errors::UnavailableError;
+use crate::model::{ContextId, ParkedCode, Pdu, PduVerdict};
 use crate::peer::effect::ReplyToken;
 use crate::peer::inbound::batch::InboundBatch;
 use crate::peer::inbound::dispatch::{ContextGroup, Dispatch, DispatchError, PoisonCandidates, UnknownContexts};
@@ -60,7 +61,7 @@ impl BatchInProgress {
     }
 
     /// Returns the reason for which the whole batch is rejected, if it is.
-    pub(super) const fn rejection(&self) -> Option<&Refusal> {
+    pub(super) const fn rejection(&self) -> Option<&UnavailableError> {
         self.dispatch.rejection()
     }
 

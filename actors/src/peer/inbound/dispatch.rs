@@ -12,7 +12,8 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use crate::model::{ContextId, ParkedCode, Pdu, PduRef, PduVerdict, Refusal};
+use crate::errors::{AdmissionError, UnavailableError};
+use crate::model::{ContextId, ParkedCode, Pdu, PduRef, PduVerdict};
 
 /// The reason for which a context returned no verdicts.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,7 +26,7 @@ pub enum DispatchError {
     /// The context's actor is suspended as faulty.
     Faulty,
     /// The context's admission limit is reached; nothing was accepted.
-    Busy(Refusal),
+    Busy(AdmissionError),
     /// One of the two before, and its stage can be had.
     Slow(PeerStage),
 }
@@ -134,7 +135,7 @@ pub struct Dispatch {
     /// Suspects; they are dispatched one at a time.
     later: VecDeque<ContextGroup>,
     /// Reason for which the whole batch is rejected, if it is.
-    give_back: Option<Refusal>,
+    give_back: Option<UnavailableError>,
     /// PDUs that the peer's actor itself quarantines, each with its code.
     parked: Vec<(usize, ParkedCode)>,
     /// PDUs that are staged.
@@ -193,8 +194,8 @@ impl Dispatch {
             Err(DispatchError::Faulty) => {
                 group.places.iter().for_each(|&place| self.park(place, ParkedCode::ContextFaulty));
             }
-            Err(DispatchError::Busy(refusal)) => self.give_back = Some(refusal),
-            Err(DispatchError::Late) => self.give_back = Some(Refusal::OutcomeUnknown),
+            Err(DispatchError::Busy(refusal)) => self.give_back = Some(refusal.into()),
+            Err(DispatchError::Late) => self.give_back = Some(UnavailableError::OutcomeUnknown),
             Err(DispatchError::Slow(stage)) => self.stage(group, &stage, reference),
             Err(DispatchError::Died) => {
                 let alone = group.places.len() == 1;
@@ -202,7 +203,7 @@ impl Dispatch {
                     if suspects.record_crash(reference(place), alone) && alone {
                         self.park(place, ParkedCode::Poison);
                     } else {
-                        self.give_back = Some(Refusal::OutcomeUnknown);
+                        self.give_back = Some(UnavailableError::OutcomeUnknown);
                     }
                 }
             }
@@ -225,7 +226,7 @@ impl Dispatch {
         let places: Vec<usize> = group.places.iter().copied().chain(later).collect();
         if !stage.has_room(places.len()) {
             let (limit, value, wait) = ("contexts.stage_max", stage.max, STAGE_WAIT);
-            self.give_back = Some(Refusal::LimitReached { limit, value, wait });
+            self.give_back = Some(AdmissionError::LimitReached { limit, value, wait }.into());
             return;
         }
         for place in places {
@@ -248,7 +249,7 @@ impl Dispatch {
     }
 
     /// Returns the reason for which the whole batch is rejected, if it is.
-    pub const fn rejection(&self) -> Option<&Refusal> {
+    pub const fn rejection(&self) -> Option<&UnavailableError> {
         self.give_back.as_ref()
     }
 

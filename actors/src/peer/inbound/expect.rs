@@ -5,7 +5,8 @@
 
 use super::Inbound;
 use crate::change::{Change, CommitPriority};
-use crate::model::{Refusal, Seq};
+use crate::errors::CommandError;
+use crate::model::Seq;
 use crate::peer::effect::{EffectCollector, PeerEffect, ReplyToken};
 
 impl Inbound {
@@ -34,12 +35,12 @@ impl Inbound {
     /// The peer is asked to go on from that number, and skips all before it: one far above needs a confirmation (`yes`).
     pub fn expect(&mut self, token: ReplyToken, number: Seq, yes: bool, out: &mut EffectCollector) {
         if number == Seq(0) || number >= Seq::LIMIT {
-            return out.effect(PeerEffect::Decline(token, Refusal::NumberOutOfRange { number, count: 1 }));
+            return out.effect(PeerEffect::Decline(token, CommandError::NumberOutOfRange { number, count: 1 }));
         }
         let above = number.since(self.sequence.expected());
         let (server, max) = (self.server.clone(), self.limits.renumber_max);
         if above > max && !yes {
-            return out.effect(PeerEffect::Decline(token, Refusal::NumberFarAbove { server, number, above, max }));
+            return out.effect(PeerEffect::Decline(token, CommandError::NumberFarAbove { server, number, above, max }));
         }
         self.expectations.add(token, number);
         if !self.batches.is_busy() {

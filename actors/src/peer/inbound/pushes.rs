@@ -1,10 +1,10 @@
 //! Pushes of a peer: classification, digests, quarantine and feed entries of their updates.
 
 use crate::change::{Change, CommitPriority};
+use crate::errors::BatchError;
 use crate::limits::Numbering;
 use crate::model::{
-    Ack, BatchOutcome, FeedItem, InboundPush, NumberRange, ParkedCode, ParkedWhat, PduVerdict, Receipt, Refusal, Seq,
-    StrongBody,
+    Ack, BatchOutcome, FeedItem, InboundPush, NumberRange, ParkedCode, ParkedWhat, PduVerdict, Receipt, Seq, StrongBody,
 };
 use crate::peer::effect::{EffectCollector, ReplyToken};
 use crate::peer::inbound::batch_queue::BatchInProgress;
@@ -22,10 +22,10 @@ impl Inbound {
         push: InboundPush,
         strange: UnknownContexts,
         out: &mut EffectCollector,
-    ) -> Option<Result<BatchOutcome, Refusal>> {
+    ) -> Option<Result<BatchOutcome, BatchError>> {
         let (seq, count) = (push.seq, push.strong.len());
         if count > self.limits.intake_items as usize {
-            return Some(Err(Refusal::PushTooLong { count, max: self.limits.intake_items }));
+            return Some(Err(BatchError::PushTooLong { count, max: self.limits.intake_items }));
         }
         let expected = self.sequence.expected();
         let Classified { what, pushes } = classify(&push, &self.sequence, self.limits.numbering);
@@ -79,7 +79,7 @@ impl Inbound {
                 Ack::Hole { expected, conflict: true }
             }
             PushClass::Misnumbered => {
-                return Some(Err(Refusal::Misnumbered { from_seq: push.from_seq, seq, count }));
+                return Some(Err(BatchError::Misnumbered { from_seq: push.from_seq, seq, count }));
             }
         };
         Some(Ok(BatchOutcome::Push(ack.into())))

@@ -2,7 +2,8 @@
 //! pulled.
 
 use crate::change::{Change, CommitPriority};
-use crate::model::{BatchOutcome, InboundTransaction, PduVerdict, Refusal, SeenTransaction};
+use crate::errors::BatchError;
+use crate::model::{BatchOutcome, InboundTransaction, PduVerdict, SeenTransaction};
 use crate::peer::effect::{EffectCollector, ReplyToken};
 use crate::peer::inbound::batch_queue::BatchInProgress;
 use crate::peer::inbound::dispatch::UnknownContexts;
@@ -17,10 +18,10 @@ impl Inbound {
         transaction: InboundTransaction,
         strange: UnknownContexts,
         out: &mut EffectCollector,
-    ) -> Option<Result<BatchOutcome, Refusal>> {
+    ) -> Option<Result<BatchOutcome, BatchError>> {
         let count = transaction.pdus.len();
         if count > self.limits.intake_items as usize {
-            return Some(Err(Refusal::PushTooLong { count, max: self.limits.intake_items }));
+            return Some(Err(BatchError::PushTooLong { count, max: self.limits.intake_items }));
         }
         if let Some(verdicts) = self.transactions.verdicts(&transaction) {
             return Some(Ok(BatchOutcome::Transaction(verdicts.to_vec())));

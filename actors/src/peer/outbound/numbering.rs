@@ -10,8 +10,9 @@
 //! or at the peer.
 
 use crate::change::{Change, CommitPriority};
+use crate::errors::CommandError;
 use crate::limits::DialectKind;
-use crate::model::{BatchId, FeedItem, Index, Refusal, Seq, SuspendReason};
+use crate::model::{BatchId, FeedItem, Index, Seq, SuspendReason};
 use crate::peer::effect::{EffectCollector, PeerEffect};
 use crate::peer::outbound::outbox_window::HoleAt;
 use crate::peer::outbound::progress::state::OutboundState;
@@ -169,15 +170,15 @@ impl Outbound {
         number: Seq,
         yes: bool,
         out: &mut EffectCollector,
-    ) -> Result<(), Refusal> {
+    ) -> Result<(), CommandError> {
         let first = self.first_unacknowledged();
         let count = self.outbox.tail().next().since(first);
         if number == Seq(0) || self.is_beyond_limit(first, number) {
-            return Err(Refusal::NumberOutOfRange { number, count });
+            return Err(CommandError::NumberOutOfRange { number, count });
         }
         let (above, max) = (number.since(self.outbox.tail_number()), self.limits.renumber_max);
         if above > max && !yes {
-            return Err(Refusal::NumberFarAbove { server: self.server.clone(), number, above, max });
+            return Err(CommandError::NumberFarAbove { server: self.server.clone(), number, above, max });
         }
         let before = self.outbox.number(first);
         let goes_on = match self.progress.state() {

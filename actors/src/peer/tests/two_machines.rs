@@ -8,10 +8,11 @@ use bytes::Bytes;
 use proptest::prelude::*;
 
 use crate::change::Change;
+use crate::errors::BatchError;
 use crate::limits::PeerLimits;
 use crate::model::{
     Ack, BatchId, BatchOutcome, DeadLetterReason, Digest, FeedItem, InboundPush, Index, Item, Millis, OutboundBatch,
-    PeerRecord, PushFailure, PushResponse, Receipt, Refusal, Seq, ServerName, StrongBody, StrongUpdate, SubmissionId,
+    PeerRecord, PushFailure, PushResponse, Receipt, Seq, ServerName, StrongBody, StrongUpdate, SubmissionId,
 };
 use crate::model::{OutboxRow, PeerSnapshot};
 use crate::peer::effect::{PeerEffect, ReplyToken};
@@ -66,7 +67,7 @@ struct MachineSide {
     pending: Vec<Change>,
     due: Option<Millis>,
     frame: Option<(u64, OutboundBatch)>,
-    answer: Option<Result<BatchOutcome, Refusal>>,
+    answer: Option<Result<BatchOutcome, BatchError>>,
 }
 
 /// What a store holds: record and digests, what was fed in order, and what was parked, and told.
@@ -235,7 +236,7 @@ impl MachineSide {
                 Ok(PushResponse { ack, window: Some(self.limits.intake_items), refused: vec![], reason: None })
             }
             Ok(BatchOutcome::Transaction(_)) => panic!("a push is answered as one"),
-            Err(Refusal::PushTooLong { .. }) => Err(PushFailure::Refused { status: 413, reason: String::new() }),
+            Err(BatchError::PushTooLong { .. }) => Err(PushFailure::Refused { status: 413, reason: String::new() }),
             Err(other) => panic!("{other}"),
         }
     }

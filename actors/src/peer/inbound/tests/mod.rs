@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 
+use crate::errors::BatchError;
 use crate::model::{Ack, InboundPush, Seq, StrongBody};
 use crate::peer::inbound::*;
 
@@ -24,7 +25,7 @@ fn push(seq: u64, texts: &[&str]) -> InboundPush {
 }
 
 /// The answer, and what went to the feed or to quarantine.
-fn take(inbound: &mut Inbound, push: InboundPush) -> (Result<Ack, Refusal>, Vec<String>) {
+fn take(inbound: &mut Inbound, push: InboundPush) -> (Result<Ack, BatchError>, Vec<String>) {
     let mut out = EffectCollector::default();
     inbound.accept(ReplyToken(1), InboundBatch::Push(push), UnknownContexts::default(), &mut out);
     let Some(PeerEffect::Answer(_, answer)) = out.effects.pop() else { panic!("each push is answered") };
@@ -75,7 +76,7 @@ fn bad_update_is_quarantined_alone() {
 fn push_over_window_is_refused() {
     let mut inbound = inbound(PeerLimits { intake_items: 1, ..PeerLimits::default() });
     let (answer, told) = take(&mut inbound, push(2, &["{a}", "{b}"]));
-    assert_eq!((answer, told), (Err(Refusal::PushTooLong { count: 2, max: 1 }), vec![]));
+    assert_eq!((answer, told), (Err(BatchError::PushTooLong { count: 2, max: 1 }), vec![]));
 }
 
 #[test]

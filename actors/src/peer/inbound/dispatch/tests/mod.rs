@@ -6,10 +6,11 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::change::Change;
+use crate::errors::{AdmissionError, BatchError, PeerError, UnavailableError};
 use crate::limits::PeerLimits;
 use crate::model::{
     Ack, BadPdu, BatchOutcome, Digest, InboundPush, InboundRecord, InboundTransaction, Millis, ParkedItem,
-    PullResponse, PushFailure, Receipt, Refusal, Seq, StrongBody, StrongUpdate,
+    PullResponse, PushFailure, Receipt, Seq, StrongBody, StrongUpdate,
 };
 use crate::peer::effect::{EffectCollector, PeerEffect, Pull, ReplyToken};
 use crate::peer::inbound::dispatch::*;
@@ -140,7 +141,7 @@ impl Bench {
     }
 }
 
-fn print(answer: &Result<BatchOutcome, Refusal>) -> String {
+fn print(answer: &Result<BatchOutcome, BatchError>) -> String {
     match answer {
         Ok(BatchOutcome::Push(Receipt { ack: Ack::Ok(seq), parked })) if parked.is_empty() => format!("ok {seq}"),
         Ok(BatchOutcome::Push(Receipt { ack: Ack::Ok(seq), parked })) => {
@@ -155,7 +156,7 @@ fn print(answer: &Result<BatchOutcome, Refusal>) -> String {
             };
             verdicts.iter().map(word).collect::<Vec<_>>().join(",")
         }
-        Err(Refusal::OutcomeUnknown) => "unknown".to_owned(),
+        Err(BatchError::Peer(PeerError::Unavailable(UnavailableError::OutcomeUnknown))) => "unknown".to_owned(),
         Err(other) => other.to_string(),
     }
 }
@@ -258,7 +259,7 @@ fn faulty_context_spares_other_contexts() {
 
 #[test]
 fn busy_context_rejects_whole_batch() {
-    let busy = Refusal::LimitReached { limit: "contexts.intake_max", value: 64, wait: Duration::from_secs(1) };
+    let busy = AdmissionError::LimitReached { limit: "contexts.intake_max", value: 64, wait: Duration::from_secs(1) };
     let mut bench = Bench::new();
     bench.accept(transaction("1", vec![Ok(pdu("a", "#x"))]));
     bench
