@@ -1,7 +1,8 @@
 //! Enums of fixed words, as they stand in rows, events and answers.
 
-/// Declares an enum in which each variant stands for a word, with both directions: `as_str` and `from_word`. One list makes both, so
-/// that a variant whose word cannot be read back does not compile.
+/// Declares an enum in which each variant stands for a word, with both directions, `as_str` and `from_word`, and `ALL`. One list makes
+/// all three, so that a variant without a word, or one whose word cannot be read back, does not compile. Tests that go over all words
+/// take `ALL`.
 macro_rules! word_enum {
     (
         $(#[$meta:meta])*
@@ -12,6 +13,9 @@ macro_rules! word_enum {
         pub enum $name { $( $(#[$variant_meta])* $variant, )+ }
 
         impl $name {
+            /// All values, in the order of the list.
+            pub const ALL: &[Self] = &[ $( Self::$variant, )+ ];
+
             /// Returns the word of this value.
             pub const fn as_str(self) -> &'static str {
                 match self { $( Self::$variant => $word, )+ }

@@ -109,7 +109,10 @@ impl DeadLetterReason {
     /// The peer has it under its number: its row stays in the outbox beside the dead letter, or a peer that goes back would not
     /// get it again.
     pub const fn was_taken(self) -> bool {
-        matches!(self, Self::Refused | Self::ParkedByPeer)
+        match self {
+            Self::Refused | Self::ParkedByPeer => true,
+            Self::Parked | Self::Expired | Self::Dropped => false,
+        }
     }
 }
 
@@ -146,34 +149,21 @@ pub enum DeliveryState {
     },
 }
 
-/// The cause of a suspension.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum SuspendReason {
-    /// An operator suspended the peer.
-    Admin,
-    /// Too many attempts in a row failed because the peer was unreachable.
-    Unreachable,
-    /// The peer refuses our requests.
-    Refused,
-    /// The peer expects a sequence number far above any that we assigned.
-    AheadOfUs,
-    /// The configuration no longer names it.
-    NotListed,
-    /// The peer's actor crashed too often within a short time.
-    Faulty,
-}
-
-impl SuspendReason {
-    /// Returns the cause as `/v1/peers` shows it.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Admin => "admin",
-            Self::Unreachable => "unreachable",
-            Self::Refused => "refused",
-            Self::AheadOfUs => "ahead_of_us",
-            Self::NotListed => "not_listed",
-            Self::Faulty => "faulty",
-        }
+word_enum! {
+    /// The cause of a suspension; the words are those that `/v1/peers` shows.
+    pub enum SuspendReason {
+        /// An operator suspended the peer.
+        Admin = "admin",
+        /// Too many attempts in a row failed because the peer was unreachable.
+        Unreachable = "unreachable",
+        /// The peer refuses our requests.
+        Refused = "refused",
+        /// The peer expects a sequence number far above any that we assigned.
+        AheadOfUs = "ahead_of_us",
+        /// The configuration no longer names it.
+        NotListed = "not_listed",
+        /// The peer's actor crashed too often within a short time.
+        Faulty = "faulty",
     }
 }
 

@@ -294,15 +294,8 @@ mod tests {
 
     #[test]
     fn peer_record_row_round_trips() {
-        let causes = [
-            SuspendReason::Admin,
-            SuspendReason::Unreachable,
-            SuspendReason::Refused,
-            SuspendReason::AheadOfUs,
-            SuspendReason::NotListed,
-            SuspendReason::Faulty,
-        ];
-        let suspended = causes.map(|cause| DeliveryState::Suspended { cause, probe_at: Some(Millis(9)) });
+        let suspended =
+            SuspendReason::ALL.iter().map(|&cause| DeliveryState::Suspended { cause, probe_at: Some(Millis(9)) });
         let others = [
             DeliveryState::Ready,
             DeliveryState::Waiting { until: Millis(7) },
