@@ -4,81 +4,139 @@ use std::time::Duration;
 
 use crate::model::{RequestDeadlines, Seq};
 
-/// The limits of one peer's actor.
-#[derive(Debug, Clone, PartialEq)]
-pub struct PeerLimits {
-    /// The configuration names it; one that it does not name is not written to, and keeps what waits for it until its time is over.
-    pub listed: bool,
-    /// Dialect in which the peer is addressed.
-    pub speech: DialectKind,
-    /// True if the peer answers the GETs of the transactions dialect.
-    pub fetches: bool,
-    /// It passes what is for some servers only on to nobody else.
-    pub honours_to: bool,
-    /// Deviations of the peer's implementation from the protocol text.
-    pub habits: InteropQuirks,
-    /// Maximum number of concurrent requests from this peer; further ones are told to wait.
-    pub intake_max: u32,
-    /// Durable items taken in one request (told to the peer as `window` or `limits.pdus`); [`u32::MAX`]: only bytes bound it.
-    pub intake_items: u32,
-    /// Durable items sent in one request.
-    pub batch_items: u32,
-    /// It handles all PDUs of a request at once: one request holds at most one PDU of each conversation.
-    pub one_a_context: bool,
-    /// Maximum size of the updates in one push, in bytes. A larger submission is refused; one that was queued under a
-    /// higher limit is sent alone.
-    pub batch_bytes: u64,
-    /// Maximum number of unacknowledged items kept for the peer; further submissions to it are refused.
-    pub outbox_items: u64,
-    /// Maximum size of the unacknowledged items kept for the peer, in bytes; further submissions to it are refused.
-    pub outbox_bytes: u64,
-    /// Time for which an item waits for the peer before it expires.
-    pub keep: Duration,
-    /// Queue time after which the delivery of an item is reported by an event.
-    pub notify_after: Duration,
-    /// Maximum distance by which a peer may move the numbering; a peer that asks for more is suspended.
-    pub renumber_max: u64,
-    /// True if any status but 200 means that the peer lost the batch: the same batch is then not resent without end.
-    pub drops_batch_on_error_status: bool,
-    /// Time for which acknowledged items are kept, for a peer that is restored from a backup.
-    pub retain: Duration,
-    /// Maximum number of acknowledged items that are kept.
-    pub retain_items: u64,
-    /// The longest wait a peer may ask for.
-    pub wait_max: Duration,
-    /// The delays between attempts.
-    pub backoff: BackoffLimits,
-    /// Number of failed attempts in a row after which the peer is suspended as unreachable and only probed.
-    pub failures_to_suspend: u32,
-    /// The time between probes of a suspended peer.
-    pub probe_every: Duration,
-    /// Time limits of a request.
-    pub deadlines: RequestDeadlines,
-    /// Restart intensity above which the actor is suspended as faulty.
-    pub restarts: RestartLimits,
-    /// Maximum number of quarantined items, and the same number of dead letters; the oldest is removed first.
-    pub quarantine_items: u64,
-    /// Failed attempts kept for the trace of what they carried; 0 keeps none.
-    pub attempts_keep: u32,
-    /// Maximum number of ephemeral items kept for the peer; the oldest is dropped first.
-    pub weak_items: u32,
-    /// Lifetime of an ephemeral item, unless it states a shorter one.
-    pub weak_ttl: Duration,
-    /// True if outbound items are only queued; inbound items are still accepted.
-    pub paused: bool,
-    /// Number of the peer's next new strong update, as the operator set it; applied once.
-    pub expect_seq: Option<Seq>,
-    /// Meaning of the peer's `seq`.
-    pub numbering: Numbering,
-    /// Budget for fetches, from any server, that fill gaps opened by this peer's PDUs.
-    pub fetch: FetchLimits,
-    /// Number of items that the peer may send per second; 0: unlimited.
-    pub rate: u32,
-    /// True if the peer treats every refusal as final: a request over the limits is then held and answered later
-    /// instead of being refused.
-    pub never_refuse: bool,
-    /// Time for which such a request is held before it is accepted nevertheless.
-    pub hold_max: Duration,
+/// The table of the limits of a peer: key in the configuration, type, unit as it is written there, default, and `positive` for one
+/// that must not be 0. It is passed to the macro `$with`: here it makes the fields and defaults of [`PeerLimits`], in the settings
+/// the keys, their checks and the effective values.
+#[macro_export]
+macro_rules! peer_limits {
+    ($with:ident) => {
+        $with! {
+            /// Maximum number of concurrent requests from this peer; further ones are told to wait.
+            intake_max: u32 as count = 4, positive;
+            /// Durable items taken in one request (told to the peer as `window` or `limits.pdus`); [`u32::MAX`], written 0: only
+            /// bytes bound it.
+            intake_items: u32 as count_or_unbounded = 1000;
+            /// Durable items sent in one request.
+            batch_items: u32 as count = 100, positive;
+            /// Maximum size of the updates in one push, in bytes. A larger submission is refused; one that was queued under a
+            /// higher limit is sent alone.
+            batch_bytes: u64 as bytes = 1 << 20, positive;
+            /// Maximum number of unacknowledged items kept for the peer; further submissions to it are refused.
+            outbox_items: u64 as count = 1_000_000, positive;
+            /// Maximum size of the unacknowledged items kept for the peer, in bytes; further submissions to it are refused.
+            outbox_bytes: u64 as bytes = 1 << 30, positive;
+            /// Time for which an item waits for the peer before it expires.
+            keep: Duration as time = days(30), positive;
+            /// Queue time after which the delivery of an item is reported by an event.
+            notify_after: Duration as time = seconds(300);
+            /// Maximum distance by which a peer may move the numbering; a peer that asks for more is suspended.
+            renumber_max: u64 as count = 1_000_000;
+            /// Time for which acknowledged items are kept, for a peer that is restored from a backup.
+            retain: Duration as time = days(7);
+            /// Maximum number of acknowledged items that are kept.
+            retain_items: u64 as count = 100_000;
+            /// The longest wait a peer may ask for.
+            wait_max: Duration as time = seconds(3600), positive;
+            /// Delay after the first failure; it doubles with each further one.
+            backoff_min: Duration as time = seconds(1), positive;
+            /// Longest delay between two attempts.
+            backoff_max: Duration as time = seconds(3600);
+            /// The share by which a delay is moved at random, to either side: 0.2 is a fifth.
+            jitter: f64 as share = 0.2;
+            /// Number of failed attempts in a row after which the peer is suspended as unreachable and only probed.
+            failures_to_suspend: u32 as count = 20, positive;
+            /// The time between probes of a suspended peer.
+            probe_every: Duration as time = seconds(3600), positive;
+            /// Maximum time to connect.
+            connect_timeout: Duration as time = seconds(10), positive;
+            /// Maximum time of a whole request, including the response.
+            request_timeout: Duration as time = seconds(30), positive;
+            /// Restarts of the peer's actor in a period above which it is suspended as faulty.
+            restarts_max: u32 as count = 5;
+            /// Period in which restarts are counted.
+            restarts_period: Duration as time = seconds(60), positive;
+            /// Maximum number of quarantined items, and the same number of dead letters; the oldest is removed first.
+            quarantine_items: u64 as count = 10_000, positive;
+            /// Failed attempts kept for the trace of what they carried; 0 keeps none.
+            attempts_keep: u32 as count = 20;
+            /// Maximum number of ephemeral items kept for the peer; the oldest is dropped first.
+            weak_items: u32 as count = 1000;
+            /// Lifetime of an ephemeral item, unless it states a shorter one.
+            weak_ttl: Duration as time = seconds(30);
+            /// Number of PDUs fetched per hour, from any server, for missing parents of this peer's PDUs.
+            fetch_items: u64 as count = 20_000;
+            /// Size of the PDUs fetched per hour for this peer, in bytes.
+            fetch_bytes: u64 as bytes = 64 << 20;
+            /// Time spent per hour on fetches for this peer.
+            fetch_seconds: Duration as time = seconds(600);
+            /// True if outbound items are only queued; inbound items are still accepted.
+            paused: bool as switch = false;
+            /// Number of the peer's next new strong update, as the operator set it; each value is applied once.
+            expect_seq: Option<Seq> as sequence = None;
+            /// Meaning of the peer's `seq`.
+            numbering: Numbering as numbering = Numbering::Auto;
+            /// Number of items that the peer may send per second; 0: unlimited.
+            rate: u32 as count = 0;
+            /// Time for which a request over the limits is held before it is accepted, for a peer that treats every refusal as
+            /// final.
+            hold_max: Duration as time = seconds(25);
+        }
+    };
+}
+
+/// Makes the struct of the table, beside what a peer's profile and dialect imply.
+macro_rules! define_peer_limits {
+    ($($(#[$doc:meta])* $key:ident: $type:ty as $unit:ident = $default:expr $(, $range:ident)?;)*) => {
+        /// The limits of one peer's actor.
+        #[derive(Debug, Clone, PartialEq)]
+        pub struct PeerLimits {
+            /// The configuration names it; one that it does not name is not written to, and keeps what waits for it until its
+            /// time is over.
+            pub listed: bool,
+            /// Dialect in which the peer is addressed.
+            pub speech: DialectKind,
+            /// True if the peer answers the GETs of the transactions dialect.
+            pub fetches: bool,
+            /// It passes what is for some servers only on to nobody else.
+            pub honours_to: bool,
+            /// Deviations of the peer's implementation from the protocol text.
+            pub habits: InteropQuirks,
+            /// It handles all PDUs of a request at once: one request holds at most one PDU of each conversation.
+            pub one_a_context: bool,
+            /// True if any status but 200 means that the peer lost the batch: the same batch is then not resent without end.
+            pub drops_batch_on_error_status: bool,
+            /// True if the peer treats every refusal as final: a request over the limits is then held and answered later
+            /// instead of being refused.
+            pub never_refuse: bool,
+            $($(#[$doc])* pub $key: $type,)*
+        }
+
+        impl Default for PeerLimits {
+            fn default() -> Self {
+                Self {
+                    listed: true,
+                    speech: DialectKind::Updates,
+                    fetches: true,
+                    honours_to: true,
+                    habits: InteropQuirks::default(),
+                    one_a_context: false,
+                    drops_batch_on_error_status: false,
+                    never_refuse: false,
+                    $($key: $default,)*
+                }
+            }
+        }
+    };
+}
+
+peer_limits!(define_peer_limits);
+
+const fn seconds(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+const fn days(days: u64) -> Duration {
+    seconds(days * 24 * 60 * 60)
 }
 
 impl PeerLimits {
@@ -86,6 +144,26 @@ impl PeerLimits {
     /// that.
     pub const fn burst(&self) -> u32 {
         if self.intake_items == u32::MAX { self.batch_items } else { self.intake_items }
+    }
+
+    /// Returns the delays between attempts.
+    pub const fn backoff(&self) -> BackoffLimits {
+        BackoffLimits { min: self.backoff_min, max: self.backoff_max, jitter: self.jitter }
+    }
+
+    /// Returns the time limits of a request.
+    pub const fn deadlines(&self) -> RequestDeadlines {
+        RequestDeadlines { connect: self.connect_timeout, total: self.request_timeout }
+    }
+
+    /// Returns the restart intensity above which the actor is suspended as faulty.
+    pub const fn restarts(&self) -> RestartLimits {
+        RestartLimits { max: self.restarts_max, period: self.restarts_period }
+    }
+
+    /// Returns the budget for fetches, from any server, that fill gaps opened by this peer's PDUs.
+    pub const fn fetch(&self) -> FetchLimits {
+        FetchLimits { items: self.fetch_items, bytes: self.fetch_bytes, seconds: self.fetch_seconds }
     }
 }
 
@@ -130,12 +208,6 @@ pub struct FetchLimits {
     pub bytes: u64,
     /// Time spent in requests per hour.
     pub seconds: Duration,
-}
-
-impl Default for FetchLimits {
-    fn default() -> Self {
-        Self { items: 20_000, bytes: 64 << 20, seconds: Duration::from_secs(600) }
-    }
 }
 
 /// The dialect in which a peer is addressed.
@@ -298,47 +370,4 @@ pub struct RestartLimits {
     pub max: u32,
     /// Length of the period.
     pub period: Duration,
-}
-
-impl Default for PeerLimits {
-    fn default() -> Self {
-        const DAY: u64 = 24 * 60 * 60;
-        Self {
-            listed: true,
-            speech: DialectKind::Updates,
-            fetches: true,
-            honours_to: true,
-            habits: InteropQuirks::default(),
-            intake_max: 4,
-            intake_items: 1000,
-            batch_items: 100,
-            one_a_context: false,
-            batch_bytes: 1 << 20,
-            outbox_items: 1_000_000,
-            outbox_bytes: 1 << 30,
-            keep: Duration::from_secs(30 * DAY),
-            notify_after: Duration::from_secs(300),
-            renumber_max: 1_000_000,
-            drops_batch_on_error_status: false,
-            retain: Duration::from_secs(7 * DAY),
-            retain_items: 100_000,
-            wait_max: Duration::from_secs(3600),
-            backoff: BackoffLimits { min: Duration::from_secs(1), max: Duration::from_secs(3600), jitter: 0.2 },
-            failures_to_suspend: 20,
-            probe_every: Duration::from_secs(3600),
-            deadlines: RequestDeadlines { connect: Duration::from_secs(10), total: Duration::from_secs(30) },
-            restarts: RestartLimits { max: 5, period: Duration::from_secs(60) },
-            quarantine_items: 10_000,
-            attempts_keep: 20,
-            weak_items: 1000,
-            weak_ttl: Duration::from_secs(30),
-            paused: false,
-            numbering: Numbering::Auto,
-            fetch: FetchLimits::default(),
-            expect_seq: None,
-            rate: 0,
-            never_refuse: false,
-            hold_max: Duration::from_secs(25),
-        }
-    }
 }

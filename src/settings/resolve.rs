@@ -179,32 +179,11 @@ impl ResolvedPeer {
     /// Checks and returns the limits.
     pub(super) fn limits(&self, check: &mut SettingsCheck<'_>) -> PeerLimits {
         let limits = self.section.limits();
-        let none_gets_through = [
-            ("intake_max", u64::from(limits.intake_max)),
-            ("batch_items", limits.batch_items.into()),
-            ("batch_bytes", limits.batch_bytes),
-            ("outbox_items", limits.outbox_items),
-            ("outbox_bytes", limits.outbox_bytes),
-            ("quarantine_items", limits.quarantine_items),
-            ("failures_to_suspend", limits.failures_to_suspend.into()),
-        ];
-        for (key, _) in none_gets_through.iter().filter(|(_, number)| *number == 0) {
-            check.invalid(&self.key(key), "it must be more than 0, because 0 lets nothing through");
+        for (key, why) in self.section.zeros() {
+            check.invalid(&self.key(key), why);
         }
-        let never_waits = [
-            ("wait_max", limits.wait_max),
-            ("keep", limits.keep),
-            ("backoff_min", limits.backoff.min),
-            ("probe_every", limits.probe_every),
-            ("connect_timeout", limits.deadlines.connect),
-            ("request_timeout", limits.deadlines.total),
-            ("restarts_period", limits.restarts.period),
-        ];
-        for (key, _) in never_waits.iter().filter(|(_, duration)| duration.is_zero()) {
-            check.invalid(&self.key(key), "it must be longer than 0s");
-        }
-        if !(0.0..=1.0).contains(&limits.backoff.jitter) {
-            check.invalid(&self.key("jitter"), format!("{} is not between 0 and 1", limits.backoff.jitter));
+        if !(0.0..=1.0).contains(&limits.jitter) {
+            check.invalid(&self.key("jitter"), format!("{} is not between 0 and 1", limits.jitter));
         }
         if limits.expect_seq.is_some_and(|seq| seq.0 == 0) {
             check.invalid(&self.key("expect_seq"), "numbers begin at 1");
@@ -212,9 +191,9 @@ impl ResolvedPeer {
         if limits.expect_seq.is_some_and(|seq| seq >= Seq::LIMIT) {
             check.invalid(&self.key("expect_seq"), format!("numbers must be below {}", Seq::LIMIT));
         }
-        self.in_order(check, ("backoff_min", limits.backoff.min), ("backoff_max", limits.backoff.max));
-        let deadlines = limits.deadlines;
-        self.in_order(check, ("connect_timeout", deadlines.connect), ("request_timeout", deadlines.total));
+        self.in_order(check, ("backoff_min", limits.backoff_min), ("backoff_max", limits.backoff_max));
+        let (connect, total) = (limits.connect_timeout, limits.request_timeout);
+        self.in_order(check, ("connect_timeout", connect), ("request_timeout", total));
         limits
     }
 

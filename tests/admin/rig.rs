@@ -9,7 +9,7 @@ use actix_web::http::header::AUTHORIZATION;
 use actix_web::test::{TestRequest, call_service, init_service, read_body};
 use actors::change::Change;
 use actors::gateway::Gateway;
-use actors::limits::{BackoffLimits, ContextLimits, PeerLimits};
+use actors::limits::{ContextLimits, PeerLimits};
 use actors::model::{
     Ack, BadPdu, BatchId, Delivery, Digest, FetchRequest, Millis, OutboundBatch, Pdu, PduRef, PduState, PushFailure,
     PushResponse, RequestDeadlines, ServerName, StoredPdu, Submission, SubmittedContent,
@@ -93,8 +93,7 @@ struct Two;
 
 impl PeerConfig for Two {
     fn limits(&self, server: &ServerName) -> Option<Arc<PeerLimits>> {
-        let backoff = BackoffLimits { jitter: 0.0, ..PeerLimits::default().backoff };
-        self.listed().contains(server).then(|| Arc::new(PeerLimits { backoff, ..PeerLimits::default() }))
+        self.listed().contains(server).then(|| Arc::new(PeerLimits { jitter: 0.0, ..PeerLimits::default() }))
     }
 
     fn listed(&self) -> Vec<ServerName> {

@@ -4,8 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use actors::limits::{BackoffLimits, ContextLimits, DialectKind, GapLimits, PeerLimits};
-use actors::model::RequestDeadlines;
+use actors::limits::{ContextLimits, DialectKind, GapLimits, PeerLimits};
 use fastrand::Rng;
 
 use crate::history::Name;
@@ -81,7 +80,7 @@ impl Plan {
                 if limits.speech == DialectKind::Updates && chance.u8(0..4) == 0 {
                     plain.push((*name, *other));
                 }
-                let longest = [limits.wait_max, limits.probe_every, limits.backoff.max, limits.deadlines.total];
+                let longest = [limits.wait_max, limits.probe_every, limits.backoff_max, limits.request_timeout];
                 slowest = slowest.max(longest.iter().sum::<Duration>().as_secs());
                 peers.push((server(other), Arc::new(limits)));
             }
@@ -199,14 +198,12 @@ fn lies(further: &mut Rng, names: &[Name]) -> Lies {
 
 pub(crate) fn peer_limits(chance: &mut Rng) -> PeerLimits {
     let speech = if chance.u8(0..5) < 3 { DialectKind::Updates } else { DialectKind::Transactions };
-    let backoff = BackoffLimits {
-        min: Duration::from_millis(pick(chance, &[200, 1000])),
-        max: seconds(chance, &[5, 60]),
-        jitter: 0.2,
-    };
+    let (backoff_min, backoff_max) = (Duration::from_millis(pick(chance, &[200, 1000])), seconds(chance, &[5, 60]));
     let (intake_max, batch_items) = (pick(chance, &[1, 4]), pick(chance, &[1, 2, 3, 5, 100]));
     PeerLimits {
-        backoff,
+        backoff_min,
+        backoff_max,
+        jitter: 0.2,
         intake_max,
         batch_items,
         intake_items: batch_items,
@@ -215,7 +212,8 @@ pub(crate) fn peer_limits(chance: &mut Rng) -> PeerLimits {
         wait_max: seconds(chance, &[5, 60]),
         failures_to_suspend: pick(chance, &[2, 5, 20]),
         probe_every: seconds(chance, &[20, 120]),
-        deadlines: RequestDeadlines { connect: Duration::from_secs(1), total: seconds(chance, &[2, 30]) },
+        connect_timeout: Duration::from_secs(1),
+        request_timeout: seconds(chance, &[2, 30]),
         weak_items: pick(chance, &[1, 10]),
         ..limits(speech)
     }

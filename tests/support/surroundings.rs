@@ -4,7 +4,7 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
-use actors::limits::{BackoffLimits, ContextLimits, DialectKind, OverloadLimits, PeerLimits};
+use actors::limits::{ContextLimits, DialectKind, OverloadLimits, PeerLimits};
 use actors::model::{
     BadPdu, FetchRequest, OutboundBatch, Pdu, PullResponse, PushFailure, PushResponse, RequestDeadlines, ServerName,
 };
@@ -23,8 +23,7 @@ pub(crate) fn server(name: &str) -> ServerName {
 
 /// The compiled-in limits without chance.
 pub(crate) fn limits(speech: DialectKind) -> PeerLimits {
-    let backoff = BackoffLimits { jitter: 0.0, ..PeerLimits::default().backoff };
-    PeerLimits { backoff, speech, ..PeerLimits::default() }
+    PeerLimits { jitter: 0.0, speech, ..PeerLimits::default() }
 }
 
 /// Everybody there is; each calls from an address of its own.

@@ -113,14 +113,14 @@ impl PeerActor {
                 if before != (machine.state(), machine.failures()) {
                     self.told.log_transition(&self.server, clock.now(), machine);
                 }
-                self.door.gauge.update(machine, self.crashes.over_at(self.limits.restarts));
+                self.door.gauge.update(machine, self.crashes.over_at(self.limits.restarts()));
                 for effect in effects {
                     self.perform(ctx, effect);
                 }
             }
             Err(panicked) => {
                 tracing::error!(peer = %self.server, %panicked, "the peer's machine failed; it restarts from the store");
-                self.crashes.note(self.ports.clock.now(), self.limits.restarts);
+                self.crashes.note(self.ports.clock.now(), self.limits.restarts());
                 self.restart(ctx);
             }
         }
@@ -225,7 +225,7 @@ impl PeerActor {
                     let busy = Err(PushFailure::Unreachable("peers.intake_max questions are open".to_owned()));
                     return spawn_detached(async move { finish(PeerEvent::Pulled(pull, busy, strange)) });
                 };
-                let asked = self.ports.transport.pull(&self.server, pull.after, self.limits.deadlines);
+                let asked = self.ports.transport.pull(&self.server, pull.after, self.limits.deadlines());
                 let (server, finish) = (self.server.clone(), self.completion_sender(ctx));
                 let (archive, most) = (self.ports.archive.clone(), self.ports.roster.contexts().adopt_max);
                 spawn_detached(async move {
@@ -297,7 +297,7 @@ impl PeerActor {
             let why = "peers.intake_max questions to it are open".to_owned();
             return spawn_detached(async move { routes.put_off(&context, want, server, why).await });
         };
-        let (transport, deadlines) = (self.ports.transport.clone(), self.limits.deadlines);
+        let (transport, deadlines) = (self.ports.transport.clone(), self.limits.deadlines());
         spawn_detached(async move {
             // Not the wall clock: set forward meanwhile, it would use up the budget.
             let began = Instant::now();
@@ -346,7 +346,7 @@ impl PeerActor {
 
     fn load(&mut self, ctx: &mut Context<Self>) {
         self.incarnation += 1;
-        let verdict = self.crashes.verdict(self.ports.clock.now(), self.limits.restarts);
+        let verdict = self.crashes.verdict(self.ports.clock.now(), self.limits.restarts());
         let (ports, server) = (self.ports.clone(), self.server.clone());
         let load = async move {
             if let RestartDecision::Load(delay) = verdict {
@@ -367,7 +367,7 @@ impl PeerActor {
             (Ok(load), _) => load,
             (Err(error), RestartDecision::Load(_)) => {
                 tracing::error!(peer = %self.server, %error, "the peer cannot be loaded; retrying");
-                self.crashes.note(self.ports.clock.now(), self.limits.restarts);
+                self.crashes.note(self.ports.clock.now(), self.limits.restarts());
                 return self.restart(ctx);
             }
             // A faulty actor refuses everything and writes nothing, so it needs no rows; another try would be an

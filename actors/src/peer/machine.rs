@@ -133,7 +133,7 @@ impl PeerMachine {
             PeerEvent::Weak(fleeting) => self.outbound.weak(at, fleeting, &mut out),
             PeerEvent::Fetch(context, want, of) => self.fetch(at, context, want, of, &mut out),
             PeerEvent::Ask(context, want, cause) => self.outbound.ask(context, want, cause, &mut out),
-            PeerEvent::Spent(spent) => self.budget.spend(at.now, self.limits.fetch, spent),
+            PeerEvent::Spent(spent) => self.budget.spend(at.now, self.limits.fetch(), spent),
             PeerEvent::Pulled(pull, pulled, strange) => {
                 self.inbound.pulled(pull, pulled, strange, &mut out);
             }
@@ -177,7 +177,7 @@ impl PeerMachine {
         of: ServerName,
         out: &mut EffectCollector,
     ) {
-        if let Err(BudgetExhausted { key, limit }) = self.budget.allows(at.now, self.limits.fetch) {
+        if let Err(BudgetExhausted { key, limit }) = self.budget.allows(at.now, self.limits.fetch()) {
             if self.budget.first_time_exhausted() {
                 let server = &self.server;
                 let text = format!(
@@ -263,7 +263,7 @@ impl PeerMachine {
     pub fn free_from(&self) -> Option<Millis> {
         let outbound = self.outbound.free_from().filter(|_| self.inbound.is_free())?;
         let told = self.numbering.quiet_until().unwrap_or_default();
-        Some(outbound.max(self.budget.refilled_at(self.limits.fetch)).max(told))
+        Some(outbound.max(self.budget.refilled_at(self.limits.fetch())).max(told))
     }
 
     /// Returns the size of the next page of the outbox to read, in items and bytes.

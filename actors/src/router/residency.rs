@@ -141,7 +141,7 @@ impl Router {
         now: Millis,
     ) {
         let limits = self.limits_of(server);
-        let after = self.peers.register_exit(server, generation, crashed, now, limits.restarts);
+        let after = self.peers.register_exit(server, generation, crashed, now, limits.restarts());
         if after == ExitAction::Respawn {
             tracing::error!(peer = %server, "the peer's actor died outside its guard; another is started");
             if let Err(refusal) = self.spawn_peer(ctx, server, &limits) {

@@ -324,7 +324,7 @@ fn server_section_overrides_patterns() {
     );
     let peer = good(&text).peers.peer(&name("tax.gov.example")).expect("listed");
     let limits = &peer.limits;
-    assert_eq!((limits.intake_max, limits.batch_items, limits.attempts_keep, limits.restarts.max), (1, 2, 3, 4));
+    assert_eq!((limits.intake_max, limits.batch_items, limits.attempts_keep, limits.restarts_max), (1, 2, 3, 4));
     let origin = |key| peer.origins.iter().find(|(name, _)| *name == key).map(|(_, origin)| origin.clone());
     assert_eq!(origin("intake_max"), Some(ValueOrigin::Peers));
     assert_eq!(origin("batch_items"), Some(ValueOrigin::Pattern("*.gov.example".into())));
@@ -485,7 +485,7 @@ fn unmerged_values_parse_like_merged() {
         .to_owned()
         + &peer("blue.example", "127.0.0.0/8", "");
     let peer = good(&text).peers.peer(&name("blue.example")).expect("listed");
-    assert_eq!((peer.limits.backoff.jitter, peer.link.profile), (1.0, PeerProfile::Actor2016));
+    assert_eq!((peer.limits.jitter, peer.link.profile), (1.0, PeerProfile::Actor2016));
     assert_eq!(peer.limits.outbox_items, 9_000_000_000);
     assert_eq!(wrong("peers.default.intake_max = -1").len(), 1);
     assert_eq!(wrong("peers.default.intake_max = 5_000_000_000").len(), 1);

@@ -19,7 +19,7 @@ fn profile_sets_only_unset_keys() {
         (PeerProfile::Synapse2014, DialectName::Transactions, true)
     );
     assert!(matches!(&old.link.auth, PeerAuth::Network { allow_from } if allow_from.len() == 1));
-    assert_eq!(old.limits.deadlines.total, Duration::from_secs(75), "longer than it tries to connect elsewhere");
+    assert_eq!(old.limits.request_timeout, Duration::from_secs(75), "longer than it tries to connect elsewhere");
     assert_eq!((old.limits.speech, old.limits.fetches), (DialectKind::Transactions, true));
     assert_eq!(old.limits.habits, InteropQuirks { pairs: PairOrder::IdFirst, raw_targets: true });
     assert!(old.limits.never_refuse, "to it a refusal for now is a loss");
@@ -42,7 +42,7 @@ fn profile_sets_only_unset_keys() {
     );
     assert_eq!((set.link.profile, set.link.dialect), (PeerProfile::Synapse2014, DialectName::Updates));
     assert_eq!(
-        (set.limits.deadlines.total, origin(&set, "request_timeout")),
+        (set.limits.request_timeout, origin(&set, "request_timeout")),
         (Duration::from_secs(12), Some(ValueOrigin::Peers))
     );
     assert_eq!(origin(&set, "insecure"), Some(ValueOrigin::Profile));

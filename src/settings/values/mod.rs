@@ -6,3 +6,4 @@ pub(crate) mod profile;
 pub(crate) mod range;
 pub(crate) mod secret;
 pub(crate) mod units;
+pub(crate) mod written_limit;

@@ -50,7 +50,7 @@ fn delivered(n: u64) -> Change {
 async fn garden(length: u64) -> (Arc<Network>, Rc<Node>) {
     let network = Network::new(1, CALM);
     // Red and green are no gateways. Were they tried again while something is counted, their queues would be read, and counted.
-    let rarely = |limits: &mut PeerLimits| limits.backoff.min = Duration::from_secs(3600);
+    let rarely = |limits: &mut PeerLimits| limits.backoff_min = Duration::from_secs(3600);
     let book = TestConfig::usual("blue").with_peer("red", rarely).with_peer("green", rarely);
     // Commits run on this thread: beside a second one, how many batches share a commit is a matter of chance, and rows that several
     // of them replace are written once a commit.

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use actors::limits::FetchLimits;
 use actors::model::FeedItem;
 use fernpost::egress::EgressMethod;
 
@@ -34,7 +33,7 @@ async fn invented_parents_cost_only_their_sender() {
     world(async {
         let network = Network::new(1, CALM);
         let book = TestConfig::usual("blue")
-            .with_peer("grey", |grey| grey.fetch = FetchLimits { seconds: Duration::from_secs(BUDGET), ..grey.fetch })
+            .with_peer("grey", |grey| grey.fetch_seconds = Duration::from_secs(BUDGET))
             .with_contexts(|contexts| contexts.held_max = HELD_MAX);
         let blue = Node::start(&network, "blue", book).await;
         let (red, green) = (Node::usual(&network, "red").await, Node::usual(&network, "green").await);

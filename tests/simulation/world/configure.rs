@@ -74,13 +74,18 @@ impl World {
             }
             (Some(place), _) => {
                 let limits = Arc::make_mut(&mut book.peers[place].1);
-                let PeerLimits { batch_items, outbox_items, deadlines, .. } = peer_limits(&mut chance);
-                let PeerLimits { backoff, wait_max, failures_to_suspend, probe_every, .. } = peer_limits(&mut chance);
+                let PeerLimits { batch_items, outbox_items, connect_timeout, request_timeout, .. } =
+                    peer_limits(&mut chance);
+                let PeerLimits { backoff_min, backoff_max, jitter, wait_max, failures_to_suspend, probe_every, .. } =
+                    peer_limits(&mut chance);
                 *limits = PeerLimits {
                     batch_items,
                     outbox_items,
-                    deadlines,
-                    backoff,
+                    connect_timeout,
+                    request_timeout,
+                    backoff_min,
+                    backoff_max,
+                    jitter,
                     wait_max,
                     failures_to_suspend,
                     probe_every,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actors::change::Change;
-use actors::limits::{BackoffLimits, PeerLimits};
+use actors::limits::PeerLimits;
 use actors::model::{Ack, PeerState, Seq, ServerName};
 use actors::ports::{CommitPriority, Journal, Ownership};
 use actors::testkit::{AllowAllPeers, TestClock};
@@ -147,8 +147,7 @@ async fn wait_elapsed_while_down_ends() {
 
 #[tokio::test(start_paused = true)]
 async fn stale_timer_is_ignored() {
-    let backoff = BackoffLimits { min: Duration::from_secs(10), ..limits().backoff };
-    let limits = Arc::new(PeerLimits { backoff, ..limits() });
+    let limits = Arc::new(PeerLimits { backoff_min: Duration::from_secs(10), ..limits() });
     life(async {
         // Fails at 0 s: again at 10 s. Contact at 4 s brings that forward, and the peer asks for 600 s.
         let transport = Prepared::new([|_: &_| unreachable(), |_: &_| wait(600), taken]);

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use actors::limits::{BackoffLimits, PeerLimits};
+use actors::limits::PeerLimits;
 use actors::model::{Item, OutboundBatch, PushFailure, ServerName};
 use actors::testkit::{AllowAllPeers, ScriptedTransport};
 use tokio::time::Instant;
@@ -49,8 +49,8 @@ async fn answer(frame: OutboundBatch, arrived: Arrived) -> Result<actors::model:
 /// The time from submission to arrival at a healthy peer, for each submission, with `dead` dead peers; sorted.
 async fn ways(dead: usize) -> Vec<Duration> {
     let arrived = Arrived::default();
-    let (ear, backoff) = (arrived.clone(), BackoffLimits { max: Duration::from_secs(8), ..limits().backoff });
-    let busy = PeerLimits { backoff, failures_to_suspend: 1_000_000, ..limits() };
+    let ear = arrived.clone();
+    let busy = PeerLimits { backoff_max: Duration::from_secs(8), failures_to_suspend: 1_000_000, ..limits() };
     let rig = Rig::start(&Disk::new(), |ports| {
         ports.roster = Arc::new(AllowAllPeers(Arc::new(busy)));
         ports.transport = Arc::new(ScriptedTransport::new(move |frame| Box::pin(answer(frame, ear.clone()))));

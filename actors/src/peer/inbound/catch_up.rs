@@ -100,7 +100,7 @@ impl Inbound {
 
     /// A page has been taken in.
     pub(super) fn paged(&mut self, asked: Pull, further: Option<u64>, out: &mut EffectCollector) {
-        let (now, pause) = (self.questions.at.now, self.limits.backoff.min);
+        let (now, pause) = (self.questions.at.now, self.limits.backoff_min);
         let most = if asked.catch_up { PAGES_MAX } else { super::PULL_PAGES_MAX };
         let next = further.filter(|_| asked.page < most);
         if let Some(question) = self.questions.asked(asked) {
@@ -131,7 +131,7 @@ impl Inbound {
 
     /// The answer could not be processed: it is requested again.
     pub(super) fn ask_again(&mut self, asked: Pull) {
-        let (now, pause) = (self.questions.at.now, self.limits.backoff.min);
+        let (now, pause) = (self.questions.at.now, self.limits.backoff_min);
         if let Some(question) = self.questions.asked(asked) {
             question.wait(now, pause);
         }
@@ -159,7 +159,7 @@ impl Inbound {
 
     /// It says no to what it was asked after a restore.
     fn on_pull_failed(&mut self, asked: Pull, failure: &PushFailure, out: &mut EffectCollector) {
-        let (now, pause) = (self.questions.at.now, self.limits.backoff.min);
+        let (now, pause) = (self.questions.at.now, self.limits.backoff_min);
         let Some(question) = self.questions.asked(asked) else { return };
         question.refusals += 1;
         question.wait(now, pause.saturating_mul(question.refusals));

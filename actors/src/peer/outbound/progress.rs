@@ -82,7 +82,7 @@ impl DeliveryProgress {
         let mut state = self.state;
         let (date, longest) = match &mut state {
             OutboundState::Waiting { until } => (until, limits.wait_max.max(Duration::from_secs(1))),
-            OutboundState::BackingOff { until, .. } => (until, limits.backoff.max),
+            OutboundState::BackingOff { until, .. } => (until, limits.backoff_max),
             OutboundState::Suspended { probe_at: Some(probe_at), .. } => (probe_at, limits.probe_every),
             _ => return,
         };
@@ -176,7 +176,7 @@ impl DeliveryProgress {
             let (cause, probe_at) = (SuspendReason::Unreachable, Some(probe_at));
             return OutboundState::Suspended { cause, probe_at, contacted, underlying: None };
         }
-        let delay = now.after(backoff::delay(&limits.backoff, self.failures.max(1), jitter_roll));
+        let delay = now.after(backoff::delay(&limits.backoff(), self.failures.max(1), jitter_roll));
         let until = delay.max(original.unwrap_or(delay)).max(not_before.unwrap_or(delay));
         OutboundState::BackingOff { until, contacted }
     }

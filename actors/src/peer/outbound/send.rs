@@ -86,7 +86,7 @@ impl Outbound {
             label,
             items: rows.into_iter().map(|row| row.item).collect(),
             weak,
-            deadlines: self.limits.deadlines,
+            deadlines: self.limits.deadlines(),
         };
         let settled = self.renumbering.take_uncommitted();
         out.effect(PeerEffect::Push { attempt, frame, settled });

@@ -92,7 +92,7 @@ impl PullQuestion {
         let is_distance = is_distance(failure);
         // The counter moves once a period: a request that contact brought forward is not one more.
         self.failures += u32::from(forwarded.is_none());
-        let date = at.now.after(backoff::delay(&limits.backoff, self.failures.max(1), at.jitter_roll));
+        let date = at.now.after(backoff::delay(&limits.backoff(), self.failures.max(1), at.jitter_roll));
         if heard && is_distance && forwarded.is_none() {
             self.state = QuestionState::Asked { heard: false, forwarded: Some(date) };
             return true;

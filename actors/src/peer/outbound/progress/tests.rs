@@ -1,13 +1,19 @@
 //! Failures, pauses and the times of attempts, without a queue.
 
 use super::*;
-use crate::limits::BackoffLimits;
 
 const FIRST: BatchId = BatchId::SeqRange { first: None, last: crate::model::Seq(1) };
 
 fn limits() -> PeerLimits {
-    let backoff = BackoffLimits { min: Duration::from_secs(1), max: Duration::from_secs(60), jitter: 0.0 };
-    PeerLimits { failures_to_suspend: 3, probe_every: Duration::from_secs(3600), backoff, ..PeerLimits::default() }
+    let (backoff_min, backoff_max) = (Duration::from_secs(1), Duration::from_secs(60));
+    PeerLimits {
+        failures_to_suspend: 3,
+        probe_every: Duration::from_secs(3600),
+        backoff_min,
+        backoff_max,
+        jitter: 0.0,
+        ..PeerLimits::default()
+    }
 }
 
 fn progress() -> DeliveryProgress {

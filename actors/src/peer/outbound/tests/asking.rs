@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use super::*;
-use crate::limits::FetchLimits;
 use crate::model::{FetchRequest, PduRef};
 use crate::peer::fetch_budget::FetchCost;
 
@@ -36,7 +35,7 @@ fn backing_off_peer_is_not_fetched() {
 
 #[test]
 fn fetch_is_charged_to_requester() {
-    let mut bench = Bench::new(|limits, _| limits.fetch = FetchLimits { items: 10, ..FetchLimits::default() });
+    let mut bench = Bench::new(|limits, _| limits.fetch_items = 10);
     bench.step(fetch("green")).step(fetch("blue")).step(spent(9)).step(fetch("green")).step(spent(9));
     bench.step(fetch("green")).step(fetch("blue")).at(3600).step(fetch("green")).check(&[
         "   0s idle        ask green",
@@ -52,6 +51,6 @@ fn fetch_is_charged_to_requester() {
 
 #[test]
 fn delegated_fetch_costs_nothing() {
-    let mut bench = Bench::new(|limits, _| limits.fetch = FetchLimits { items: 1, ..FetchLimits::default() });
+    let mut bench = Bench::new(|limits, _| limits.fetch_items = 1);
     bench.step(spent(1)).step(ask("green")).check(&["   0s idle        ", "   0s idle        get for green"]);
 }
