@@ -245,6 +245,8 @@ pub(crate) struct History {
     /// All disturbances of gateways and links.
     pub(crate) disturbances: Vec<Disturbance>,
     pub(crate) named: Vec<Named>,
+    /// The rooms that servers joined by another server, and the moments at which their gateways accepted that.
+    pub(crate) joined: Vec<(Name, String, Stamp)>,
     pub(crate) settings: Vec<Settings>,
     /// The servers whose wall clocks jumped, and the moments.
     pub(crate) jumps: Vec<(Name, Stamp)>,

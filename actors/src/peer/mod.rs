@@ -122,14 +122,7 @@ impl PeerHandle {
     /// Submissions that are being committed are not counted, so the limit may be exceeded by as many as the messenger's
     /// admission lets in.
     pub fn has_room(&self, items: usize, bytes: usize) -> Result<(), OutboxFullError> {
-        let full = |key, limit| Err(OutboxFullError { server: self.door.server.clone(), key, limit });
-        if self.door.gauge.backlog() + items as u64 > self.door.limits.outbox_items {
-            return full("peers.outbox_items", self.door.limits.outbox_items);
-        }
-        if self.door.gauge.bytes() + bytes as u64 > self.door.limits.outbox_bytes {
-            return full("peers.outbox_bytes", self.door.limits.outbox_bytes);
-        }
-        Ok(())
+        self.door.has_room(items as u64, bytes as u64)
     }
 
     /// Sends an ephemeral item to the peer. The actor's buffer bounds how many are kept; the number under way is

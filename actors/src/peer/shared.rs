@@ -5,6 +5,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
+use crate::errors::OutboxFullError;
 use crate::limits::PeerLimits;
 use crate::model::{Millis, ServerName};
 use crate::peer::rate_limit::TokenBucket;
@@ -33,6 +34,18 @@ impl PeerShared {
         let held = limits.never_refuse.then(|| Box::new(intake()));
         Self { server, intake: intake(), held, pace, gauge: SharedStats::default(), limits }
     }
+
+    /// Checks that this many more items and bytes fit into the peer's outbox.
+    pub(crate) fn has_room(&self, items: u64, bytes: u64) -> Result<(), OutboxFullError> {
+        let full = |key, limit| Err(OutboxFullError { server: self.server.clone(), key, limit });
+        if self.gauge.backlog() + items > self.limits.outbox_items {
+            return full("peers.outbox_items", self.limits.outbox_items);
+        }
+        if self.gauge.bytes() + bytes > self.limits.outbox_bytes {
+            return full("peers.outbox_bytes", self.limits.outbox_bytes);
+        }
+        Ok(())
+    }
 }
 
 /// The rate limiter of inbound items.
@@ -46,5 +59,23 @@ impl RateLimiter {
     pub(crate) fn ask<T>(&self, ask: impl FnOnce(&mut TokenBucket, Millis) -> T) -> T {
         let now = Millis(u64::try_from(self.born.elapsed().as_millis()).unwrap_or(u64::MAX));
         ask(&mut self.bucket.lock(), now)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn outbox_is_full_above_limits() {
+        let limits = PeerLimits { outbox_items: 3, outbox_bytes: 100, ..PeerLimits::default() };
+        let shared = PeerShared::new("red.example".parse().expect("valid"), Arc::new(limits));
+        let full = |items, bytes| match shared.has_room(items, bytes) {
+            Err(OutboxFullError { key, limit, .. }) => Some((key, limit)),
+            Ok(()) => None,
+        };
+        assert_eq!(full(3, 100), None, "both limits may be reached");
+        assert_eq!(full(4, 100), Some(("peers.outbox_items", 3)));
+        assert_eq!(full(3, 101), Some(("peers.outbox_bytes", 100)));
     }
 }

@@ -96,3 +96,18 @@ impl SharedStats {
         self.fetches.get_or_init(|| Box::new(AdmissionLimit::new("peers.intake_max", max)))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn idle_peer_is_evictable() {
+        let stats = SharedStats::default();
+        assert!(!stats.is_evictable(Millis(u64::MAX - 1)), "it has not loaded");
+        stats.evictable_from.store(10, Ordering::Relaxed);
+        assert!(!stats.is_evictable(Millis(9)) && stats.is_evictable(Millis(10)));
+        stats.busy();
+        assert!(!stats.is_evictable(Millis(10)), "a message is under way to it");
+    }
+}

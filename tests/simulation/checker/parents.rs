@@ -68,7 +68,8 @@ impl History {
     }
 
     /// True if a parent was the edge of a room as a disk showed it that was lost afterwards: it never came to that disk, and its
-    /// child came with the first batch of a room that was new to the server, or lies before that batch.
+    /// child came with the first batch of a room that was new to the server, or lies before that batch; or the server had joined
+    /// the room, and the parent was sent before that.
     fn was_edge(&self, server: Name, parent: &str, event: &Event) -> bool {
         let What::Pdu { pdu, room, .. } = &event.what else { return false };
         let is_parent = |what: &What| matches!(what, What::Pdu { pdu, .. } if pdu == parent);
@@ -76,7 +77,15 @@ impl History {
         self.came_late(server, room)
             && self.was_lost(server, event)
             && !came()
-            && self.came_with_first_batch(server, room, pdu, event)
+            && (self.came_with_first_batch(server, room, pdu, event)
+                || self.was_sent_before_join(server, room, parent, event))
+    }
+
+    /// True if a PDU was sent before the server joined its room, on the disk of an event.
+    fn was_sent_before_join(&self, server: Name, room: &str, pdu: &str, event: &Event) -> bool {
+        let Some(said) = self.messages.iter().find(|said| said.pdu == pdu) else { return false };
+        let is_meant = |(by, of, at): &&(Name, String, Stamp)| *by == server && of == room && said.begun < *at;
+        self.joined.iter().filter(is_meant).any(|(_, _, at)| self.was_there(server, *at, event))
     }
 
     /// True if a room was new to a server, and this PDU came to it with the first batch of the room, or lies before that batch.

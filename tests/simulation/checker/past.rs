@@ -22,7 +22,26 @@ impl History {
             self.restores_of(server).any(|restore| said.begun < restore.restored && restore.restored <= event.at);
         // What was not sent to it in the end is found when the room is read.
         let reported = || self.was_reported(&said.submission, said.origin, server);
-        self.came_late(server, &said.room) || lost || self.is_cut_off(said, server, event.at) || reported()
+        self.came_late(server, &said.room)
+            || lost
+            || self.is_cut_off(said, server, event.at)
+            || self.could_not_have_parents(said, server, event)
+            || reported()
+    }
+
+    /// True if the server had not heard a parent of the message by then, and could not fetch it: its walks from parent to parent
+    /// end after a few steps, or gateways forget old PDUs. A state message that is fetched because another one replaces it is
+    /// history then.
+    fn could_not_have_parents(&self, said: &Message, server: Name, event: &Event) -> bool {
+        let Some(settings) = self.settings_at(server, event.at) else { return false };
+        let heard = |parent: &String| {
+            let is_parent = |what: &What| matches!(what, What::Pdu { pdu, .. } if pdu == parent);
+            self.events(server).any(|other| other.position < event.position && is_parent(&other.what))
+        };
+        let is_own = |parent: &String| parent.split('/').next() == Some(server);
+        let parents = self.parents.get(&said.pdu);
+        (settings.depth_max < 10 || settings.forgets)
+            && parents.is_some_and(|parents| parents.iter().any(|parent| !is_own(parent) && !heard(parent)))
     }
 
     /// True if the message, or one of its ancestors, lies beyond a gap that the server was told of by then.

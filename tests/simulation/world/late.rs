@@ -206,6 +206,8 @@ impl World {
                     _ if member.life.get() != life => {}
                     Ok(()) => {
                         self.count("a server joins a room");
+                        let joined = (member.name, room.to_owned(), self.stamps.next());
+                        self.history.borrow_mut().joined.push(joined);
                         return self.trace.note(&format!("{} joins {room} by {via}", member.name));
                     }
                     Err(refusal) => insist(&refusal),

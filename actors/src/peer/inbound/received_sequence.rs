@@ -184,6 +184,16 @@ mod tests {
     }
 
     #[test]
+    fn record_keeps_learned_numbering() {
+        for (numbers_pushes, sends_from_seq) in [(true, false), (false, true)] {
+            let loaded = InboundRecord { numbers_pushes, sends_from_seq, ..InboundRecord::default() };
+            let mut record = InboundRecord::default();
+            ReceivedSequence::new(&loaded, vec![]).keep(&mut record);
+            assert_eq!((record.numbers_pushes, record.sends_from_seq), (numbers_pushes, sends_from_seq));
+        }
+    }
+
+    #[test]
     fn accepted_push_replaces_reused_numbers() {
         let mut sequence = empty();
         sequence.accept(&push(None, 4, "abcd"), false);

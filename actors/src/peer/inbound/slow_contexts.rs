@@ -21,13 +21,35 @@ impl SlowContexts {
     pub(crate) fn note(&mut self, context: &ContextId, outcome: &Result<Vec<PduVerdict>, DispatchError>) {
         match outcome {
             Ok(_) => drop(self.0.remove(context)),
-            Err(DispatchError::Slow(_)) => {
-                self.0.insert(context.clone());
-                if self.0.len() > SLOW_MAX {
-                    self.0.pop_first();
-                }
-            }
+            Err(DispatchError::Slow(_)) => self.remember(context.clone()),
             Err(_) => {}
         }
+    }
+
+    fn remember(&mut self, context: ContextId) {
+        self.0.insert(context);
+        if self.0.len() > SLOW_MAX {
+            self.0.pop_first();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slow_contexts_are_bounded() {
+        let context = |n: usize| format!("c{n:05}").parse::<ContextId>().expect("valid");
+        let mut slow = SlowContexts::default();
+        for n in 0..SLOW_MAX {
+            slow.0.insert(context(n));
+        }
+        slow.remember(context(SLOW_MAX - 1));
+        assert!(slow.contains(&context(0)), "as many as may be remembered");
+        slow.remember(context(SLOW_MAX));
+        assert!(!slow.contains(&context(0)) && slow.contains(&context(SLOW_MAX)), "one more");
+        slow.note(&context(SLOW_MAX), &Ok(vec![]));
+        assert!(!slow.contains(&context(SLOW_MAX)));
     }
 }

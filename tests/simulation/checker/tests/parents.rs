@@ -85,6 +85,24 @@ fn edge_on_lost_disk_passes() {
     assert_eq!(faults(unsaid), NONE, "the gateway did not take that");
 }
 
+/// Blue's messenger knew the room, and had its gateway join it: what was sent before the join is no gap.
+#[test]
+fn edge_of_join_on_lost_disk_passes() {
+    let faults = |room: &str, at, copied| {
+        let mut history = adopted_on_lost_disk();
+        history.named[1].at = 2;
+        history.joined.push(("blue", room.to_owned(), at));
+        history.restores[0].copied = copied;
+        history.faults().into_iter().filter(|fault| fault.contains("before its parent")).collect::<Vec<_>>()
+    };
+    let fault = ["blue heard red/b before its parent red/a"];
+    // a was sent at 1, b was heard at 4.
+    assert_eq!(faults("garden", 3, 0), NONE);
+    assert_eq!(faults("kitchen", 3, 0), fault, "another room");
+    assert_eq!(faults("garden", 1, 0), fault, "a was sent after the join");
+    assert_eq!(faults("garden", 5, 0), fault, "b came before the join");
+}
+
 #[test]
 fn edge_beyond_later_batch_is_fault() {
     let faults = |mut first: Exchange, change: fn(&mut Exchange, &mut History)| {

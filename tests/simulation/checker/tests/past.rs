@@ -68,3 +68,23 @@ fn history_of_unsent_item_passes() {
     history.dropped.insert("red/b".to_owned(), vec![2]);
     assert_eq!(history.faults(), NONE);
 }
+
+/// Blue has b as history before a, its parent, which comes as news afterwards.
+#[test]
+fn history_before_unreachable_parent_passes() {
+    let faults = |depth_max, forgets, parent_first: bool| {
+        let mut history = past();
+        let mut what: Vec<What> = history.feed("blue").cloned().collect();
+        if !parent_first {
+            let parent = what.remove(0);
+            what.push(parent);
+        }
+        history.feeds.insert("blue", feed(what));
+        history.settings = vec![Settings { depth_max, forgets, ..settings("blue", "red") }];
+        history.faults().into_iter().filter(|fault| fault.contains("as history")).collect::<Vec<_>>()
+    };
+    assert_eq!(faults(3, false, false), NONE, "a walk from parent to parent is short");
+    assert_eq!(faults(50, true, false), NONE, "old PDUs are forgotten");
+    assert_eq!(faults(50, false, false), FAULT, "nothing kept it from its parent");
+    assert_eq!(faults(3, false, true), FAULT, "its parent was there");
+}

@@ -378,3 +378,17 @@ fn remembered_gaps_are_bounded() {
     desk.arrive("red", pdus("red/1"));
     desk.expect(&["deliver red/1 at 0", "verdicts accepted"]);
 }
+
+/// A fetch names at most twenty PDUs; the others of the same server go into another one.
+#[test]
+fn fetch_names_at_most_twenty() {
+    let mut desk = MachineHarness::among("red");
+    let children: Vec<String> = (0..25).map(|n| format!("red/{}<red/{n}", 100 + n)).collect();
+    desk.arrive("red", pdus(&children.join(" ")));
+    desk.log.clear();
+    desk.until(750);
+    let named = |line: &String| line.starts_with("fetch ").then(|| line.matches("red/").count());
+    let mut counts: Vec<usize> = desk.log.iter().filter_map(named).collect();
+    counts.sort_unstable();
+    assert_eq!(counts, [5, 20], "{:#?}", desk.log);
+}

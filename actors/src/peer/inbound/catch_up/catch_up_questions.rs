@@ -60,3 +60,22 @@ impl CatchUpQuestions {
         self.of(asked.catch_up).as_deref_mut().filter(|question| question.after == asked.after)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dropping_any_question_is_reported() {
+        let drops = |missed, catch_up| {
+            let record = InboundRecord { missed, catch_up, ..InboundRecord::default() };
+            let mut questions = CatchUpQuestions::new(&record);
+            let dropped = questions.drop_all();
+            (dropped, questions.missed.is_none() && questions.catch_up.is_none())
+        };
+        assert_eq!(drops(Some(1), None), (true, true));
+        assert_eq!(drops(None, Some(1)), (true, true));
+        assert_eq!(drops(Some(1), Some(2)), (true, true));
+        assert_eq!(drops(None, None), (false, true));
+    }
+}

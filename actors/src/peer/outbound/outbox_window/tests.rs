@@ -266,3 +266,18 @@ fn page_ignores_rows_queued_later() {
     assert!(!outbox.mend());
     assert_eq!(span(outbox.next(10, None, 1000)), (5, 5, 4, 4));
 }
+
+#[test]
+fn removed_rows_ahead_stay_removed() {
+    let mut outbox = outbox(0, 8);
+    assert_eq!(outbox.next(1, None, 1000), NextSpan::Load(Index(1)));
+    outbox.loaded(Index(1), rows(1..=4));
+    outbox.forget(Index(1), Index(1));
+    outbox.forget(Index(6), Index(6));
+    assert!(outbox.mend(), "item 2 takes over the number of item 1");
+    assert_eq!((outbox.has_left(Index(1)), outbox.has_left(Index(6))), (false, true));
+    outbox.ack(Index(4));
+    assert_eq!(outbox.next(10, None, 1000), NextSpan::Load(Index(5)));
+    outbox.loaded(Index(5), rows(5..=8));
+    assert_eq!(span(outbox.next(10, None, 1000)).1, 5, "item 6 is not sent");
+}
