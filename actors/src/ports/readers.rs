@@ -93,7 +93,7 @@ impl StoreReaders {
 
 /// Reads of the rows of a peer: its record, its outbox, what became of its items, and what lies in quarantine of it.
 pub trait PeerReader: Send + Sync + 'static {
-    /// Loads the snapshot of a peer's actor. Await a [`Journal::barrier`] first.
+    /// Loads the snapshot of a peer's actor. Await a [`Journal::barrier`](crate::ports::Journal::barrier) first.
     fn peer(&self, server: &ServerName) -> Task<Result<PeerSnapshot, ArchiveError>>;
 
     /// Returns outbox rows of a peer from `from` on, in order: at most `items`, and no more once they exceed `bytes`
@@ -116,7 +116,7 @@ pub trait PeerReader: Send + Sync + 'static {
     ) -> Task<Result<Vec<DeadLetter>, ArchiveError>>;
 
     /// Attempts to deliver any of the items from `first` to `last` to a peer, oldest first: the failed ones that are still kept, and
-    /// those that worked. Await a [`Journal::barrier`] first.
+    /// those that worked. Await a [`Journal::barrier`](crate::ports::Journal::barrier) first.
     fn attempts(&self, server: &ServerName, first: Index, last: Index) -> Task<Result<Vec<Attempt>, ArchiveError>>;
 
     /// The first server after `after` whose oldest row of deliveries is older than `before`, and the index that tells this row
@@ -129,7 +129,7 @@ pub trait PeerReader: Send + Sync + 'static {
 
     /// Returns the PDUs of the transactions sent to a peer after the one with this id, in whole transactions: at most
     /// `items` and `bytes`, but at least one transaction. `open` is the transaction in flight, which counts as sent.
-    /// Await a [`Journal::barrier`] first.
+    /// Await a [`Journal::barrier`](crate::ports::Journal::barrier) first.
     fn sent_after(
         &self,
         server: &ServerName,
@@ -164,11 +164,11 @@ pub trait PeerReader: Send + Sync + 'static {
 
 /// Reads of the rows of a context: its record, its PDUs, its state and its stage, and the claims on PDUs that have no row yet.
 pub trait ContextReader: Send + Sync + 'static {
-    /// Loads the snapshot of a context. The context's own actor awaits a [`Journal::barrier`] first.
+    /// Loads the snapshot of a context. The context's own actor awaits a [`Journal::barrier`](crate::ports::Journal::barrier) first.
     fn context(&self, context: &ContextId) -> Task<Result<Option<ContextSnapshot>, ArchiveError>>;
 
     /// Conversations with PDUs waiting for parents, with state whose link is looked for, with staged PDUs, or with
-    /// other unfinished work ([`Change::ContextWork`]): those to start when the process starts.
+    /// other unfinished work ([`Change::ContextWork`](crate::change::Change::ContextWork)): those to start when the process starts.
     fn contexts_with_held_pdus(&self) -> Task<Result<Vec<ContextId>, ArchiveError>>;
 
     /// Returns the status of PDUs, read-your-writes, in one read transaction. The same call claims for `context` those of
@@ -242,7 +242,7 @@ pub trait ContextReader: Send + Sync + 'static {
     /// Staged PDUs of a conversation, in the order in which each server sent them: at most `limit`, and not more once they
     /// exceed `bytes` (one always fits). The servers behind `after` in the order of names come first, then the others from the
     /// first name on: a caller that passes the server of the last page's last PDU gives every server its turn. Await a
-    /// [`Journal::barrier`] first: what was taken must have left.
+    /// [`Journal::barrier`](crate::ports::Journal::barrier) first: what was taken must have left.
     fn staged(
         &self,
         context: &ContextId,
