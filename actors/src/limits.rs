@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::model::{RequestDeadlines, Seq};
+use crate::model::{DialectSpec, RequestDeadlines, Seq};
 
 /// The table of the limits of a peer: key in the configuration, type, unit as it is written there, default, and `positive` for one
 /// that must not be 0. It is passed to the macro `$with`: here it makes the fields and defaults of [`PeerLimits`], in the settings
@@ -94,7 +94,7 @@ macro_rules! define_peer_limits {
             /// time is over.
             pub listed: bool,
             /// Dialect in which the peer is addressed.
-            pub speech: DialectKind,
+            pub dialect: DialectSpec,
             /// True if the peer answers the GETs of the transactions dialect.
             pub fetches: bool,
             /// It passes what is for some servers only on to nobody else.
@@ -115,7 +115,7 @@ macro_rules! define_peer_limits {
             fn default() -> Self {
                 Self {
                     listed: true,
-                    speech: DialectKind::Updates,
+                    dialect: DialectSpec::UPDATES,
                     fetches: true,
                     honours_to: true,
                     habits: InteropQuirks::default(),
@@ -208,15 +208,6 @@ pub struct FetchLimits {
     pub bytes: u64,
     /// Time spent in requests per hour.
     pub seconds: Duration,
-}
-
-/// The dialect in which a peer is addressed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum DialectKind {
-    /// Numbered pushes of weak and strong updates.
-    Updates,
-    /// Transactions of PDUs, each with an id.
-    Transactions,
 }
 
 /// The choices that the dialects leave to an implementation. The core only carries them; the code that writes and reads

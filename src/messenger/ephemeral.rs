@@ -5,7 +5,7 @@ use std::time::Duration;
 use actix_web::http::StatusCode;
 use actix_web::{Error, HttpResponse, web};
 use actors::errors::{ContextError, PeerError};
-use actors::limits::{DialectKind, PeerLimits};
+use actors::limits::PeerLimits;
 use actors::model::{ContextId, Edu, Millis, ServerName};
 use actors::peer::outbound::ephemeral_buffer::EphemeralItem;
 use bytes::Bytes;
@@ -132,9 +132,9 @@ impl EphemeralBody {
     /// Returns the item for one peer: in the form of its dialect, with at most that peer's `weak_ttl`.
     fn fleeting(&self, now: Millis, limits: &PeerLimits) -> EphemeralItem {
         let ttl = self.ttl.map_or(limits.weak_ttl, |ttl| ttl.min(limits.weak_ttl));
-        let content = match limits.speech {
-            DialectKind::Updates => self.update_json.clone(),
-            DialectKind::Transactions => self.edu_content.clone(),
+        let content = match limits.dialect.carries_updates {
+            true => self.update_json.clone(),
+            false => self.edu_content.clone(),
         };
         let edu = Edu { kind: self.kind.clone(), content };
         EphemeralItem { key: Some(self.key.clone()), until: now.after(ttl), edu }
@@ -223,6 +223,7 @@ fn edu_content(members: &[(String, &RawValue)]) -> Bytes {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use actors::model::DialectSpec;
 
     fn decoded(body: &str) -> Result<EphemeralBody, ApiError> {
         EphemeralBody::decode(&Bytes::copy_from_slice(body.as_bytes()))
@@ -234,7 +235,7 @@ mod tests {
         let typing = decoded(&format!(r#"{{"to":["blue"],"update":{update}}}"#)).expect("sound");
         let updates = typing.fleeting(Millis(1_000), &PeerLimits::default());
         assert_eq!((updates.edu.kind.as_str(), &*updates.edu.content), ("typing", update.as_bytes()));
-        let limits = PeerLimits { speech: DialectKind::Transactions, ..PeerLimits::default() };
+        let limits = PeerLimits { dialect: DialectSpec::TRANSACTIONS, ..PeerLimits::default() };
         let transactions = typing.fleeting(Millis(1_000), &limits);
         let rest = r#"{"n":1208925819614629174706176,"user_id":"@a:red","x":"\u00e9"}"#;
         assert_eq!((transactions.edu.kind.as_str(), &*transactions.edu.content), ("typing", rest.as_bytes()));

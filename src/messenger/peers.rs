@@ -55,7 +55,7 @@ struct PeerConfiguration {
 impl From<&settings::PeerSettings> for PeerConfiguration {
     fn from(peer: &settings::PeerSettings) -> Self {
         Self {
-            dialect: peer.link.dialect.as_str(),
+            dialect: peer.link.dialect.name,
             profile: peer.link.profile.as_str(),
             addresses: peer.link.addresses.iter().map(ToString::to_string).collect(),
             limits: peer.effective_limits(),

@@ -6,17 +6,7 @@ use serde_json::Value;
 
 use crate::settings::peer::PeerSettings;
 use crate::settings::sections::peer::written_limits;
-use crate::settings::values::profile::{DialectName, PeerProfile};
-
-impl DialectName {
-    /// As it is written.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Updates => "updates",
-            Self::Transactions => "transactions",
-        }
-    }
-}
+use crate::settings::values::profile::PeerProfile;
 
 impl PeerProfile {
     /// As it is written.

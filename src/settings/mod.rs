@@ -47,7 +47,7 @@ pub use crate::settings::sections::server::ServerSettings;
 pub use crate::settings::sections::store::{StoreBackend, StoreSettings};
 pub use crate::settings::values::address::{BadAddress, PeerAddress};
 pub use crate::settings::values::pattern::{BadPattern, NamePattern};
-pub use crate::settings::values::profile::{DialectName, PeerProfile};
+pub use crate::settings::values::profile::PeerProfile;
 pub use crate::settings::values::secret::SecretValue;
 pub use peer::{PeerAuth, PeerLink, PeerSettings};
 pub use peers::PeerTable;

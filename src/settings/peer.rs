@@ -4,14 +4,14 @@ use std::borrow::Borrow;
 use std::sync::Arc;
 
 use actors::limits::PeerLimits;
-use actors::model::ServerName;
+use actors::model::{DialectSpec, ServerName};
 use ipnet::IpNet;
 
 use crate::settings::check::SettingsCheck;
 use crate::settings::problem::ProblemKind;
 use crate::settings::resolve::{ResolvedPeer, ValueOrigin};
 use crate::settings::values::address::{BadAddress, PeerAddress};
-use crate::settings::values::profile::{DialectName, PeerProfile};
+use crate::settings::values::profile::PeerProfile;
 use crate::settings::values::range::AddressRange;
 
 /// A peer as the configuration describes it.
@@ -31,7 +31,7 @@ pub struct PeerSettings {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PeerLink {
     /// Dialect of requests to the peer.
-    pub dialect: DialectName,
+    pub dialect: DialectSpec,
     /// Kind of server that the peer is.
     pub profile: PeerProfile,
     /// Addresses in the order in which they are tried.
@@ -67,7 +67,7 @@ pub(super) fn peer(
     let auth = auth(&resolved, check);
     let addresses = addresses(&resolved, &name, check);
     let section = &resolved.section;
-    let (dialect, profile, insecure) = (section.dialect, section.profile, section.insecure);
+    let (dialect, profile, insecure) = (section.dialect.0, section.profile, section.insecure);
     let link = PeerLink { dialect, profile, addresses, auth: auth?, insecure };
     let origins = shared(&mut alike.origins, resolved.origins);
     Some(PeerSettings { name, limits, link, origins })

@@ -1,7 +1,7 @@
 //! The dialects of the federation protocol, and what they share.
 //!
-//! A dialect defines its routes, how a request is written, how its response is read, and its name in the configuration.
-//! A new one is a folder here, an entry in [`DIALECTS`] and a kind of batch id in the core.
+//! A dialect defines its name in the configuration, its numbering, its routes, and how its requests are written and their
+//! responses read. A new one is a folder here and an entry in [`DIALECTS`]; `tests/conversations/graph/toy_dialect.rs` shows one.
 //!
 //! # Map
 //! - [`transactions`]: PDUs and ephemeral items in transactions, by HTTP PUT; and the GETs.
@@ -15,13 +15,16 @@ pub mod transactions;
 pub mod transport;
 pub mod updates;
 
+use std::pin::Pin;
 use std::sync::Arc;
 
 use actix_web::http::StatusCode;
 use actix_web::web::{self, Data, ServiceConfig};
 use actix_web::{HttpResponse, Resource};
 use actors::limits::InteropQuirks;
-use actors::model::{BatchId, OutboundBatch, PushFailure, PushResponse, ServerName};
+use actors::model::{
+    BadPdu, DialectSpec, FetchRequest, OutboundBatch, Pdu, PullResponse, PushFailure, PushResponse, ServerName,
+};
 use bytes::Bytes;
 
 use crate::egress::EgressRequest;
@@ -29,11 +32,17 @@ use crate::http::authentication::{PeerAuthPolicy, VerifiedCaller};
 use crate::http::body::BodyLimit;
 use crate::http::error::ApiError;
 pub use crate::wire::core_api::FederationCore;
+use crate::wire::pdu::PduReader;
+use crate::wire::transactions::fetch;
 
-/// A dialect of the federation protocol.
+/// A response of a peer that is being read: PDUs may have to be looked up for that.
+pub type Decoding<'a, T> = Pin<Box<dyn Future<Output = Result<T, PushFailure>> + Send + 'a>>;
+
+/// A dialect of the federation protocol. The requests for PDUs have defaults: the GETs of the transactions dialect, which
+/// gateways serve whatever dialect they are addressed in.
 pub trait Dialect: Send + Sync + 'static {
-    /// Returns its name, as in `peers.*.dialect`.
-    fn name(&self) -> &'static str;
+    /// Returns what the core needs to know of it: its name, as in `peers.*.dialect`, and its numbering.
+    fn spec(&self) -> DialectSpec;
 
     /// Adds its routes. Their handlers find the shared services in the application's data.
     fn routes(&self, config: &mut ServiceConfig);
@@ -53,17 +62,64 @@ pub trait Dialect: Send + Sync + 'static {
 
     /// Reads the body of a 200 response to a push.
     fn decode_answer(&self, frame: &OutboundBatch, body: &Bytes) -> Result<PushResponse, PushFailure>;
+
+    /// Writes a request for PDUs to a peer with these interop quirks.
+    fn encode_fetch(&self, want: &FetchRequest, habits: InteropQuirks) -> EgressRequest {
+        fetch::encode(want, habits)
+    }
+
+    /// Reads the body of a 200 response to a request for PDUs.
+    fn decode_fetched<'a>(
+        &'a self,
+        want: &'a FetchRequest,
+        body: &'a Bytes,
+        reader: &'a PduReader<'a>,
+    ) -> Decoding<'a, Vec<Result<Pdu, BadPdu>>> {
+        Box::pin(fetch::decode(want, body, reader))
+    }
+
+    /// Returns whether this status of a response to a request for PDUs means that the peer has none.
+    fn means_not_found(&self, want: &FetchRequest, status: u16) -> bool {
+        fetch::means_not_found(want, status)
+    }
+
+    /// Writes a request for the batches of a peer after this id.
+    fn encode_pull(&self, us: &ServerName, after: u64) -> EgressRequest {
+        fetch::encode_pull(us, after)
+    }
+
+    /// Reads the body of a 200 response to a request for batches.
+    fn decode_pull<'a>(&'a self, body: &'a Bytes, reader: &'a PduReader<'a>) -> Decoding<'a, PullResponse> {
+        Box::pin(fetch::decode_pull(body, reader))
+    }
 }
 
 /// All dialects, the default first.
-pub const DIALECTS: &[&dyn Dialect] = &[&updates::UpdatesDialect, &transactions::TransactionsDialect];
+pub const DIALECTS: DialectList = DialectList(&[&updates::UpdatesDialect, &transactions::TransactionsDialect]);
 
-/// Returns the dialect of a batch id. The numbering of a batch decides its form, whatever the peer's configuration says
-/// when it is sent.
-pub fn dialect_of(label: &BatchId) -> &'static dyn Dialect {
-    match label {
-        BatchId::SeqRange { .. } => &updates::UpdatesDialect,
-        BatchId::Transaction { .. } => &transactions::TransactionsDialect,
+/// A list of dialects.
+#[derive(Clone, Copy)]
+pub struct DialectList(pub &'static [&'static dyn Dialect]);
+
+impl DialectList {
+    /// Returns the dialect with this name.
+    pub fn named(self, name: &str) -> Option<&'static dyn Dialect> {
+        self.0.iter().copied().find(|dialect| dialect.spec().name == name)
+    }
+
+    /// Returns the dialect with this spec. The core has specs from the configuration only, which takes them from the list: for any
+    /// other one the first dialect is returned.
+    pub fn of(self, spec: DialectSpec) -> &'static dyn Dialect {
+        self.named(spec.name).unwrap_or(self.0[0])
+    }
+
+    /// Adds the routes of every dialect without the services, which each request then brings along: a test that starts
+    /// thousands of gateways compiles the paths once.
+    pub fn paths(self, config: &mut ServiceConfig) {
+        for dialect in self.0 {
+            dialect.routes(config);
+        }
+        config.default_service(web::to(unknown_path));
     }
 }
 
@@ -80,7 +136,7 @@ pub struct DialectServices {
 
 /// Returns the response to a peer's request while the gateway drains; `None`: the request is served.
 pub fn later(path: &str) -> Option<HttpResponse> {
-    DIALECTS.iter().find_map(|dialect| dialect.draining_response(path))
+    DIALECTS.0.iter().find_map(|dialect| dialect.draining_response(path))
 }
 
 /// Adds the routes of every dialect to the peer listener. A peer may use any dialect, whichever one we use towards it.
@@ -88,16 +144,7 @@ pub fn routes(gate: &DialectServices, config: &mut ServiceConfig) {
     config.app_data(Data::from(Arc::clone(&gate.intake)));
     config.app_data(Data::from(Arc::clone(&gate.admission)));
     config.app_data(gate.body);
-    paths(config);
-}
-
-/// Adds the same routes without the services, which each request then brings along: a test that starts thousands of
-/// gateways compiles the paths once.
-pub fn paths(config: &mut ServiceConfig) {
-    for dialect in DIALECTS {
-        dialect.routes(config);
-    }
-    config.default_service(web::to(unknown_path));
+    DIALECTS.paths(config);
 }
 
 /// The resource under these paths. Methods that it does not have are refused to whom it may be told.

@@ -7,9 +7,8 @@ use actors::model::{
 };
 use actors::ports::{Task, Transport};
 
-use super::dialect_of;
 use super::pdu::{PduReader, ReferenceContext};
-use super::transactions::fetch;
+use super::{DIALECTS, DialectList};
 use crate::egress::EgressClient;
 
 /// The transport that the core uses for requests to peers.
@@ -17,19 +16,20 @@ pub struct PeerTransport {
     egress: Arc<EgressClient>,
     us: ServerName,
     acquaintance: Arc<dyn ReferenceContext>,
+    dialects: DialectList,
 }
 
 impl PeerTransport {
     /// Returns a transport over this client; responses are read with these reference facts.
     pub fn new(egress: Arc<EgressClient>, us: ServerName, acquaintance: Arc<dyn ReferenceContext>) -> Self {
-        Self { egress, us, acquaintance }
+        Self { egress, us, acquaintance, dialects: DIALECTS }
     }
 }
 
 impl Transport for PeerTransport {
     fn push(&self, frame: OutboundBatch) -> Task<Result<PushResponse, PushFailure>> {
         let egress = Arc::clone(&self.egress);
-        let dialect = dialect_of(&frame.label);
+        let dialect = self.dialects.of(frame.dialect);
         let request = dialect.encode_push(&self.us, &frame, self.acquaintance.habits(&frame.to));
         Box::pin(async move {
             let body = egress.send(&frame.to, request?, frame.deadlines).await?;
@@ -45,11 +45,12 @@ impl Transport for PeerTransport {
     ) -> Task<Result<Vec<Result<Pdu, BadPdu>>, PushFailure>> {
         let egress = Arc::clone(&self.egress);
         let (acquaintance, from) = (Arc::clone(&self.acquaintance), from.clone());
+        let dialect = self.dialects.of(acquaintance.dialect(&from));
         Box::pin(async move {
-            let request = fetch::encode(&want, acquaintance.habits(&from));
+            let request = dialect.encode_fetch(&want, acquaintance.habits(&from));
             match egress.send(&from, request, deadlines).await {
-                Ok(body) => fetch::decode(&want, &body, &PduReader::new(&from, &*acquaintance)).await,
-                Err(PushFailure::Refused { status, .. }) if fetch::means_not_found(&want, status) => Ok(Vec::new()),
+                Ok(body) => dialect.decode_fetched(&want, &body, &PduReader::new(&from, &*acquaintance)).await,
+                Err(PushFailure::Refused { status, .. }) if dialect.means_not_found(&want, status) => Ok(Vec::new()),
                 Err(failure) => Err(failure),
             }
         })
@@ -63,10 +64,11 @@ impl Transport for PeerTransport {
     ) -> Task<Result<PullResponse, PushFailure>> {
         let egress = Arc::clone(&self.egress);
         let (acquaintance, from) = (Arc::clone(&self.acquaintance), from.clone());
-        let request = fetch::encode_pull(&self.us, after);
+        let dialect = self.dialects.of(acquaintance.dialect(&from));
+        let request = dialect.encode_pull(&self.us, after);
         Box::pin(async move {
             let body = egress.send(&from, request, deadlines).await?;
-            fetch::decode_pull(&body, &PduReader::new(&from, &*acquaintance)).await
+            dialect.decode_pull(&body, &PduReader::new(&from, &*acquaintance)).await
         })
     }
 }

@@ -18,6 +18,8 @@ mod node;
 mod read_hooks;
 #[path = "../support/surroundings.rs"]
 mod surroundings;
+#[path = "../support/toy_dialect.rs"]
+mod toy_dialect;
 
 mod graph;
 mod membership;

@@ -8,9 +8,10 @@ use actix_web::http::Method;
 use actix_web::test::{TestRequest, call_service, init_service, read_body};
 use actors::change::Change;
 use actors::gateway::Gateway;
-use actors::limits::{ContextLimits, DialectKind, PeerLimits};
+use actors::limits::{ContextLimits, PeerLimits};
 use actors::model::{
-    BadPdu, FetchRequest, Index, Millis, OutboundBatch, Pdu, PushFailure, PushResponse, RequestDeadlines, ServerName,
+    BadPdu, DialectSpec, FetchRequest, Index, Millis, OutboundBatch, Pdu, PushFailure, PushResponse, RequestDeadlines,
+    ServerName,
 };
 use actors::ports::{Clock, CommitPriority, PeerConfig, Ports, StoreReaders, Task, Transport};
 use actors::router::{ActorRegistry, Router};
@@ -86,7 +87,7 @@ impl PeerConfig for Two {
         match server.as_str() {
             "blue" => Some(Arc::default()),
             "green" => Some(Arc::new(PeerLimits { outbox_items: 2, ..PeerLimits::default() })),
-            "old" => Some(Arc::new(PeerLimits { speech: DialectKind::Transactions, ..PeerLimits::default() })),
+            "old" => Some(Arc::new(PeerLimits { dialect: DialectSpec::TRANSACTIONS, ..PeerLimits::default() })),
             _ => None,
         }
     }

@@ -25,6 +25,8 @@ mod node;
 #[path = "../support/surroundings.rs"]
 #[expect(dead_code, reason = "limits are drawn here")]
 mod surroundings;
+#[path = "../support/toy_dialect.rs"]
+mod toy_dialect;
 
 mod checker;
 mod counts;

@@ -1,10 +1,11 @@
 //! The plan of a seed: the gateways, the participants of each room, the dialects and limits, the faults and their weights.
 
+use actors::model::DialectSpec;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use actors::limits::{ContextLimits, DialectKind, GapLimits, PeerLimits};
+use actors::limits::{ContextLimits, GapLimits, PeerLimits};
 use fastrand::Rng;
 
 use crate::history::Name;
@@ -77,7 +78,7 @@ impl Plan {
             let mut peers = vec![];
             for other in others {
                 let limits = peer_limits(chance);
-                if limits.speech == DialectKind::Updates && chance.u8(0..4) == 0 {
+                if limits.dialect == DialectSpec::UPDATES && chance.u8(0..4) == 0 {
                     plain.push((*name, *other));
                 }
                 let longest = [limits.wait_max, limits.probe_every, limits.backoff_max, limits.request_timeout];
@@ -197,7 +198,7 @@ fn lies(further: &mut Rng, names: &[Name]) -> Lies {
 }
 
 pub(crate) fn peer_limits(chance: &mut Rng) -> PeerLimits {
-    let speech = if chance.u8(0..5) < 3 { DialectKind::Updates } else { DialectKind::Transactions };
+    let dialect = if chance.u8(0..5) < 3 { DialectSpec::UPDATES } else { DialectSpec::TRANSACTIONS };
     let (backoff_min, backoff_max) = (Duration::from_millis(pick(chance, &[200, 1000])), seconds(chance, &[5, 60]));
     let (intake_max, batch_items) = (pick(chance, &[1, 4]), pick(chance, &[1, 2, 3, 5, 100]));
     PeerLimits {
@@ -215,7 +216,7 @@ pub(crate) fn peer_limits(chance: &mut Rng) -> PeerLimits {
         connect_timeout: Duration::from_secs(1),
         request_timeout: seconds(chance, &[2, 30]),
         weak_items: pick(chance, &[1, 10]),
-        ..limits(speech)
+        ..limits(dialect)
     }
 }
 

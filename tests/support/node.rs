@@ -27,13 +27,14 @@ use fernpost::http::error_middleware::error_middleware;
 use fernpost::maintenance::history_retention;
 use fernpost::store::{BlockingExecutor, Store, StoreLocation, StoreOptions};
 use fernpost::wire::pdu::reference_context::StoreReferenceContext;
-use fernpost::wire::{DialectServices, paths, pdu};
+use fernpost::wire::{DialectServices, pdu};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::{JoinHandle, LocalSet, spawn_local};
 
 use crate::disk::{Disk, Survives};
 use crate::network::{Answer, Call, Network};
 use crate::surroundings::{TestConfig, Wire, address, server};
+use crate::toy_dialect::TEST_DIALECTS;
 
 /// Puts other surroundings around a gateway, at each of its starts.
 pub(crate) type Change = Rc<dyn Fn(&mut Ports, &Arc<TestClock>)>;
@@ -308,7 +309,10 @@ async fn app() -> Answering {
     if let Some(app) = APP.get() {
         return app;
     }
-    let app = App::new().wrap(from_fn(error_middleware)).wrap(from_fn(stand_on)).configure(paths);
+    let app = App::new()
+        .wrap(from_fn(error_middleware))
+        .wrap(from_fn(stand_on))
+        .configure(|config| TEST_DIALECTS.paths(config));
     let service = init_service(app).await;
     let app: Answering = Box::leak(Box::new(move |request| {
         let answered = service.call(request);

@@ -4,26 +4,26 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
-use actors::limits::{ContextLimits, DialectKind, OverloadLimits, PeerLimits};
+use actors::limits::{ContextLimits, OverloadLimits, PeerLimits};
 use actors::model::{
-    BadPdu, FetchRequest, OutboundBatch, Pdu, PullResponse, PushFailure, PushResponse, RequestDeadlines, ServerName,
+    BadPdu, DialectSpec, FetchRequest, OutboundBatch, Pdu, PullResponse, PushFailure, PushResponse, RequestDeadlines,
+    ServerName,
 };
 use actors::ports::{PeerConfig, Task, Transport};
 use fernpost::http::authentication::PeerAuthPolicy;
-use fernpost::wire::dialect_of;
 use fernpost::wire::pdu::reference_context::StoreReferenceContext;
 use fernpost::wire::pdu::{PduReader, ReferenceContext};
-use fernpost::wire::transactions::fetch;
 
 use crate::network::Network;
+use crate::toy_dialect::TEST_DIALECTS;
 
 pub(crate) fn server(name: &str) -> ServerName {
     format!("{name}.example").parse().unwrap()
 }
 
 /// The compiled-in limits without chance.
-pub(crate) fn limits(speech: DialectKind) -> PeerLimits {
-    PeerLimits { jitter: 0.0, speech, ..PeerLimits::default() }
+pub(crate) fn limits(dialect: DialectSpec) -> PeerLimits {
+    PeerLimits { jitter: 0.0, dialect, ..PeerLimits::default() }
 }
 
 /// Everybody there is; each calls from an address of its own.
@@ -46,12 +46,12 @@ pub(crate) struct TestConfig {
 impl TestConfig {
     /// The usual one: updates are spoken with red and blue, transactions where green is one of the two.
     pub(crate) fn usual(us: &str) -> Self {
-        let speech = |other: &str| match us == "green" || other == "green" {
-            true => DialectKind::Transactions,
-            false => DialectKind::Updates,
+        let dialect = |other: &str| match us == "green" || other == "green" {
+            true => DialectSpec::TRANSACTIONS,
+            false => DialectSpec::UPDATES,
         };
         let others = EVERYBODY.iter().filter(|other| **other != us);
-        let peers = others.map(|other| (server(other), Arc::new(limits(speech(other))))).collect();
+        let peers = others.map(|other| (server(other), Arc::new(limits(dialect(other))))).collect();
         Self { peers, contexts: Arc::default(), overload: OverloadLimits::default() }
     }
 
@@ -124,7 +124,7 @@ pub(crate) struct Wire {
 impl Transport for Wire {
     fn push(&self, frame: OutboundBatch) -> Task<Result<PushResponse, PushFailure>> {
         let (network, us) = (self.network.clone(), self.knowledge.us.clone());
-        let dialect = dialect_of(&frame.label);
+        let dialect = TEST_DIALECTS.of(frame.dialect);
         let request = dialect.encode_push(&us, &frame, self.knowledge.habits(&frame.to));
         Box::pin(async move {
             let body = network.send((us, frame.to.clone()), request?, frame.deadlines).await?;
@@ -139,11 +139,12 @@ impl Transport for Wire {
         deadlines: RequestDeadlines,
     ) -> Task<Result<Vec<Result<Pdu, BadPdu>>, PushFailure>> {
         let (network, knowledge, from) = (self.network.clone(), self.knowledge.clone(), from.clone());
+        let dialect = TEST_DIALECTS.of(knowledge.dialect(&from));
         Box::pin(async move {
             let way = (knowledge.us.clone(), from.clone());
-            match network.send(way, fetch::encode(&want, knowledge.habits(&from)), deadlines).await {
-                Ok(body) => fetch::decode(&want, &body, &PduReader::new(&from, &knowledge)).await,
-                Err(PushFailure::Refused { status, .. }) if fetch::means_not_found(&want, status) => Ok(vec![]),
+            match network.send(way, dialect.encode_fetch(&want, knowledge.habits(&from)), deadlines).await {
+                Ok(body) => dialect.decode_fetched(&want, &body, &PduReader::new(&from, &knowledge)).await,
+                Err(PushFailure::Refused { status, .. }) if dialect.means_not_found(&want, status) => Ok(vec![]),
                 Err(failure) => Err(failure),
             }
         })
@@ -156,10 +157,11 @@ impl Transport for Wire {
         deadlines: RequestDeadlines,
     ) -> Task<Result<PullResponse, PushFailure>> {
         let (network, knowledge, from) = (self.network.clone(), self.knowledge.clone(), from.clone());
+        let dialect = TEST_DIALECTS.of(knowledge.dialect(&from));
         Box::pin(async move {
             let way = (knowledge.us.clone(), from.clone());
-            let body = network.send(way, fetch::encode_pull(&knowledge.us, after), deadlines).await?;
-            fetch::decode_pull(&body, &PduReader::new(&from, &knowledge)).await
+            let body = network.send(way, dialect.encode_pull(&knowledge.us, after), deadlines).await?;
+            dialect.decode_pull(&body, &PduReader::new(&from, &knowledge)).await
         })
     }
 }

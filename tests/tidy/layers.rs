@@ -57,13 +57,13 @@ const IMPURE: &[&str] = &["actix", "tokio", "tracing", "serde"];
 const GATEWAY: &[(&str, u8)] = &[
     ("json", 0),
     ("runtime", 0),
-    ("settings", 0),
     ("store", 0),
     ("maintenance", 0),
     ("telemetry", 0),
     ("http", 1),
     ("egress", 1),
     ("wire", 2),
+    ("settings", 2), // it knows the dialects by name
     ("messenger", 2),
     ("admin", 2),
     ("app", 3),

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use actors::model::{
-    Ack, BatchId, DeadLetterReason, Item, ItemObjection, OutboundBatch, PushFailure, PushResponse, Receipt,
-    RequestDeadlines, Seq,
+    Ack, BatchId, DeadLetterReason, DialectSpec, Item, ItemObjection, OutboundBatch, PushFailure, PushResponse,
+    Receipt, RequestDeadlines, Seq,
 };
 use bytes::Bytes;
 use fernpost::wire::updates::answer::{decode, encode};
@@ -41,6 +41,7 @@ fn frame() -> OutboundBatch {
     let second = Duration::from_secs(1);
     OutboundBatch {
         to: "blue.example".parse().expect("a name"),
+        dialect: DialectSpec::UPDATES,
         label: BatchId::SeqRange { first: Some(Seq(5)), last: Seq(7) },
         items: vec![Item::Update(Bytes::from_static(b"{}")); 3],
         weak: vec![],

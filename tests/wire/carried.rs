@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use actors::model::{BatchId, Edu, InboundPush, Item, OutboundBatch, RequestDeadlines, Seq, StrongBody};
+use actors::model::{BatchId, DialectSpec, Edu, InboundPush, Item, OutboundBatch, RequestDeadlines, Seq, StrongBody};
 use actors::testkit::at_once;
 use bytes::Bytes;
 use fernpost::json::reader::digest;
@@ -94,6 +94,7 @@ fn push_encodes_updates_pdus_and_ephemeral() {
         |n: u8| Edu { kind: "typing".to_owned(), content: format!(r#"{{"update":"typing","n": {n}}}"#).into() };
     let mut frame = OutboundBatch {
         to: name("blue"),
+        dialect: DialectSpec::UPDATES,
         label: BatchId::SeqRange { first: Some(Seq(4)), last: Seq(5) },
         items: vec![
             Item::Update(Bytes::from_static(b"{\"a\": 1.0}")),

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use actors::limits::InteropQuirks;
 use actors::model::{
-    Ack, BadPdu, BatchId, DeadLetterReason, Edu, FetchRequest, Item, ItemObjection, Millis, OutboundBatch, Pdu,
-    PduVerdict, PushFailure, PushResponse, RequestDeadlines, Seq,
+    Ack, BadPdu, BatchId, DeadLetterReason, DialectSpec, Edu, FetchRequest, Item, ItemObjection, Millis, OutboundBatch,
+    Pdu, PduVerdict, PushFailure, PushResponse, RequestDeadlines, Seq,
 };
 use actors::ports::{ServedPdu, Transport};
 use actors::testkit::at_once;
@@ -51,6 +51,7 @@ async fn transaction_round_trip_returns_refusals() {
     let typing = Edu { kind: "typing".to_owned(), content: Bytes::from_static(b"{\"on\": true}") };
     let frame = OutboundBatch {
         to: name("blue.example"),
+        dialect: DialectSpec::TRANSACTIONS,
         label: BatchId::Transaction { id: 1_404_835_423_001, prev: Some(9), ts: Millis(1_404_835_423_000) },
         items: sent.to_vec(),
         weak: vec![typing.clone()],

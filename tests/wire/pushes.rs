@@ -1,6 +1,6 @@
 //! Pushes as bytes: read, refused, written.
 
-use actors::model::{BatchId, InboundPush, Item, OutboundBatch, RequestDeadlines, Seq, StrongBody};
+use actors::model::{BatchId, DialectSpec, InboundPush, Item, OutboundBatch, RequestDeadlines, Seq, StrongBody};
 use actors::testkit::at_once;
 use bytes::Bytes;
 use fernpost::json::nesting::NESTING_MAX;
@@ -19,7 +19,14 @@ fn frame(strong: Vec<Bytes>, first: Option<u64>, last: u64) -> OutboundBatch {
     let deadlines = RequestDeadlines { connect: second, total: second };
     let label = BatchId::SeqRange { first: first.map(Seq), last: Seq(last) };
     let items = strong.into_iter().map(Item::Update).collect();
-    OutboundBatch { to: "blue.example".parse().expect("valid"), label, items, weak: vec![], deadlines }
+    OutboundBatch {
+        to: "blue.example".parse().expect("valid"),
+        dialect: DialectSpec::UPDATES,
+        label,
+        items,
+        weak: vec![],
+        deadlines,
+    }
 }
 
 fn decode(body: &Bytes, max: u32, verified: &'static str) -> Result<InboundPush, BadPush> {

@@ -7,8 +7,8 @@ use std::time::Duration;
 use actix_web::dev::ServerHandle;
 use actors::errors::AdmissionError;
 use actors::model::{
-    Ack, BatchId, DeadLetterReason, Item, ItemObjection, OutboundBatch, PushFailure, PushResponse, Receipt,
-    RequestDeadlines, Seq, ServerName,
+    Ack, BatchId, DeadLetterReason, DialectSpec, Item, ItemObjection, OutboundBatch, PushFailure, PushResponse,
+    Receipt, RequestDeadlines, Seq, ServerName,
 };
 use actors::ports::Transport;
 use bytes::Bytes;
@@ -61,8 +61,14 @@ async fn pushed_with(us: &str, at: SocketAddr, update: Bytes) -> Result<PushResp
     let transport = PeerTransport::new(egress, name(us), Arc::new(Circle::default()));
     let deadlines = RequestDeadlines { connect: Duration::from_secs(5), total: Duration::from_secs(20) };
     let label = BatchId::SeqRange { first: Some(Seq(7)), last: Seq(7) };
-    let frame =
-        OutboundBatch { to: name("blue.example"), label, items: vec![Item::Update(update)], weak: vec![], deadlines };
+    let frame = OutboundBatch {
+        to: name("blue.example"),
+        dialect: DialectSpec::UPDATES,
+        label,
+        items: vec![Item::Update(update)],
+        weak: vec![],
+        deadlines,
+    };
     transport.push(frame).await
 }
 

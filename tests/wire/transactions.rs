@@ -3,11 +3,13 @@
 use std::time::Duration;
 
 use actors::limits::InteropQuirks;
-use actors::model::{BatchId, Edu, InboundTransaction, Item, Millis, OutboundBatch, PushFailure, RequestDeadlines};
+use actors::model::{
+    BatchId, DialectSpec, Edu, InboundTransaction, Item, Millis, OutboundBatch, PushFailure, RequestDeadlines,
+};
 use actors::testkit::at_once;
 use bytes::Bytes;
 use fernpost::json::reader::digest;
-use fernpost::wire::dialect_of;
+use fernpost::wire::DIALECTS;
 use fernpost::wire::pdu::{PairOrder, PduReader};
 use fernpost::wire::transactions::envelope::{BadTransaction, TransactionEnvelope, encode, encode_reply};
 use proptest::prelude::*;
@@ -180,7 +182,7 @@ fn frame(items: Vec<Item>, weak: Vec<Edu>, id: u64, prev: Option<u64>) -> Outbou
     let second = Duration::from_secs(1);
     let deadlines = RequestDeadlines { connect: second, total: second };
     let label = BatchId::Transaction { id, prev, ts: Millis(1_404_835_423_000) };
-    OutboundBatch { to: name("blue"), label, items, weak, deadlines }
+    OutboundBatch { to: name("blue"), dialect: DialectSpec::TRANSACTIONS, label, items, weak, deadlines }
 }
 
 fn pdu(id: &str, text: &'static str) -> Item {
@@ -253,7 +255,8 @@ fn queued_update_after_dialect_change_refused() {
     let items =
         vec![Item::Pdu(reference("red", "a"), Bytes::from_static(b"{}")), Item::Update(Bytes::from_static(b"{}"))];
     let deadlines = RequestDeadlines { connect: Duration::from_secs(1), total: Duration::from_secs(1) };
-    let frame = OutboundBatch { to: name("green"), label, items, weak: vec![], deadlines };
-    let refused = dialect_of(&label).encode_push(&name("red"), &frame, InteropQuirks::default());
+    let frame =
+        OutboundBatch { to: name("green"), dialect: DialectSpec::TRANSACTIONS, label, items, weak: vec![], deadlines };
+    let refused = DIALECTS.of(frame.dialect).encode_push(&name("red"), &frame, InteropQuirks::default());
     assert!(matches!(refused, Err(PushFailure::Refused { status: 422, .. })), "{refused:?}");
 }

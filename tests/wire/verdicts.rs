@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use actors::model::{
-    Ack, BatchId, DeadLetterReason, Item, ItemObjection, Millis, OutboundBatch, PduVerdict, PushResponse,
+    Ack, BatchId, DeadLetterReason, DialectSpec, Item, ItemObjection, Millis, OutboundBatch, PduVerdict, PushResponse,
     RequestDeadlines,
 };
 use bytes::Bytes;
@@ -36,6 +36,7 @@ fn frame() -> OutboundBatch {
     let items = [("red", "a"), ("red", "b"), ("green", "a")];
     OutboundBatch {
         to: name("blue"),
+        dialect: DialectSpec::TRANSACTIONS,
         label: BatchId::Transaction { id: 1, prev: None, ts: Millis(1) },
         items: items.map(|(origin, id)| Item::Pdu(reference(origin, id), Bytes::from_static(b"{}"))).to_vec(),
         weak: vec![],

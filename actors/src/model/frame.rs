@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use crate::model::dialect::DialectSpec;
 use crate::model::digest::Digest;
 use crate::model::{
     BadPdu, ContextId, DeadLetterReason, Millis, Pdu, PduRef, PduVerdict, Seq, ServerName, ShortDuration,
@@ -87,18 +88,18 @@ impl Item {
     }
 }
 
-/// The identification of an outbound batch: a range of sequence numbers or a transaction id. It also selects the
-/// dialect.
+/// The identification of an outbound batch: a range of sequence numbers or a transaction id, as the numbering of the dialect
+/// decides.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BatchId {
-    /// Updates dialect: sequence numbers of the strong updates.
+    /// Numbering by [`Sequence`](crate::model::NumberingScheme::Sequence): the numbers of the strong updates.
     SeqRange {
         /// Number of the first update; `None` if the peer has not shown that it understands ranges.
         first: Option<Seq>,
         /// Number of the last update; in a batch without strong updates, the last number that was sent.
         last: Seq,
     },
-    /// Transactions dialect: transaction id.
+    /// Numbering by [`TransactionIds`](crate::model::NumberingScheme::TransactionIds): the id of the transaction.
     Transaction {
         /// Id of the transaction; it is written in decimal.
         id: u64,
@@ -188,7 +189,9 @@ pub struct InboundPush {
 pub struct OutboundBatch {
     /// Peer that the batch is sent to.
     pub to: ServerName,
-    /// Sequence numbers or transaction id of the batch; they also select the dialect.
+    /// Dialect in which the batch is written.
+    pub dialect: DialectSpec,
+    /// Sequence numbers or transaction id of the batch.
     pub label: BatchId,
     /// The durable items, in order.
     pub items: Vec<Item>,

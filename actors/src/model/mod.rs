@@ -4,6 +4,7 @@
 
 mod attempt;
 mod context;
+mod dialect;
 mod digest;
 mod feed;
 mod frame;
@@ -16,6 +17,7 @@ mod state;
 mod stored;
 mod wording;
 
+pub use crate::model::dialect::{DialectSpec, NumberingScheme};
 pub use crate::model::digest::Digest;
 pub use crate::model::ids::{BadId, ContextId, PduId, PduRef};
 pub use crate::model::ids::{BadName, BadSubmissionId, ServerName, SubmissionId};

@@ -92,10 +92,10 @@ impl Outbound {
                 .weighing(record.acked_bytes, queued_bytes)
                 .spreading(limits.one_a_context),
             progress: DeliveryProgress::new(&limits, record),
-            labels: BatchNumbering::new(limits.speech, record),
+            labels: BatchNumbering::new(limits.dialect.numbering, record),
             ephemeral: EphemeralBuffer::default(),
             rejected: RejectedBatch::new(&limits),
-            unconfirmed: UnconfirmedItems::at_start(limits.speech, tail),
+            unconfirmed: UnconfirmedItems::at_start(limits.dialect.numbering, tail),
             renumbering: Renumbering::default(),
             expiry: ExpirySweep::new(record.oldest_queued_at),
             trim: TrimSchedule::new(),

@@ -1,7 +1,6 @@
 //! The body of a submission of updates: decoded without copying, and checked against the limits of its peers.
 
 use actix_web::http::StatusCode;
-use actors::limits::DialectKind;
 use actors::model::ServerName;
 use actors::ports::PeerConfig;
 use bytes::Bytes;
@@ -64,8 +63,9 @@ impl UpdatesBody {
             let limits = roster.limits(server).ok_or_else(|| {
                 ApiError::unprocessable("NOT_A_PEER", format!("{server} is not a peer of this server"))
             })?;
-            if limits.speech == DialectKind::Transactions {
-                let words = format!("{server} uses the transactions dialect, which has no updates; use /v1/messages");
+            if !limits.dialect.carries_updates {
+                let dialect = limits.dialect;
+                let words = format!("{server} uses the {dialect} dialect, which has no updates; use /v1/messages");
                 return Err(ApiError::unprocessable("DIALECT", words));
             }
             if size > limits.batch_bytes {
@@ -136,6 +136,7 @@ fn is_pdu(update: &RawValue) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use actors::model::DialectSpec;
     use std::sync::Arc;
 
     use actix_web::ResponseError;
@@ -233,8 +234,8 @@ mod tests {
     impl PeerConfig for Peers {
         fn limits(&self, server: &ServerName) -> Option<Arc<PeerLimits>> {
             let (_, batch_bytes) = self.0.iter().find(|(name, _)| name == server)?;
-            let speech = if server.as_str() == "old" { DialectKind::Transactions } else { DialectKind::Updates };
-            Some(Arc::new(PeerLimits { batch_bytes: *batch_bytes, speech, ..PeerLimits::default() }))
+            let dialect = if server.as_str() == "old" { DialectSpec::TRANSACTIONS } else { DialectSpec::UPDATES };
+            Some(Arc::new(PeerLimits { batch_bytes: *batch_bytes, dialect, ..PeerLimits::default() }))
         }
 
         fn listed(&self) -> Vec<ServerName> {

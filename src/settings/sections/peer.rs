@@ -1,8 +1,9 @@
 //! `[peers.*]` as written: the limits of a peer and the link to it.
 
+use actors::model::DialectSpec;
 use std::collections::BTreeMap;
 
-use actors::limits::{DialectKind, PEERS_RESIDENT_MAX, PeerLimits};
+use actors::limits::{PEERS_RESIDENT_MAX, PeerLimits};
 use actors::peer_limits;
 use serde::Deserialize;
 use serde_json::Value;
@@ -75,7 +76,7 @@ macro_rules! define_peer_section {
                 Self {
                     $($key: WrittenLimit::write(limits.$key),)*
                     profile: PeerProfile::Fernpost,
-                    dialect: DialectName::Updates,
+                    dialect: DialectName(DialectSpec::UPDATES),
                     addresses: Vec::new(),
                     auth: None,
                     allow_from: Vec::new(),
@@ -117,10 +118,7 @@ impl PeerSection {
         let is_synapse = self.profile == PeerProfile::Synapse2014;
         PeerLimits {
             listed: true,
-            speech: match self.dialect {
-                DialectName::Updates => DialectKind::Updates,
-                DialectName::Transactions => DialectKind::Transactions,
-            },
+            dialect: self.dialect.0,
             // A server with the first version of the updates dialect has no GETs.
             fetches: self.profile != PeerProfile::Actor2016,
             // Others know nothing of the key, and pass on what they have.

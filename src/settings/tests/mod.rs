@@ -6,11 +6,10 @@ use std::path::Path;
 use std::time::Duration;
 
 use actors::limits::{PEERS_RESIDENT_MAX, PeerLimits};
-use actors::model::ServerName;
+use actors::model::{DialectSpec, ServerName};
 use actors::ports::PeerConfig;
 
 use crate::settings::schema::{self, KnownNames, RawSettings};
-use crate::settings::values::profile::DialectName;
 use crate::settings::*;
 
 mod contexts;
@@ -129,7 +128,7 @@ fn sample_gateways_know_each_other() {
         assert_eq!(peer.link.addresses[0].as_str(), format!("http://{}", other.federation.listen));
         assert!(one.peers.believes(&other.server.name, ip("127.0.0.1")));
         let mixed = [one, other].iter().any(|gateway| gateway.server.name.as_str() == "green.example");
-        assert_eq!(peer.link.dialect, if mixed { DialectName::Transactions } else { DialectName::Updates });
+        assert_eq!(peer.link.dialect, if mixed { DialectSpec::TRANSACTIONS } else { DialectSpec::UPDATES });
         assert_ne!(one.server.data_dir, other.server.data_dir);
     }
 }

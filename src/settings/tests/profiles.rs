@@ -1,11 +1,11 @@
 //! What a profile means for the other keys of a peer.
 
+use actors::model::DialectSpec;
 use std::time::Duration;
 
-use actors::limits::{DialectKind, InteropQuirks, PairOrder};
+use actors::limits::{InteropQuirks, PairOrder};
 
 use crate::settings::tests::{PeerAuth, PeerProfile, PeerSettings, ValueOrigin, good, name, wrong};
-use crate::settings::values::profile::DialectName;
 
 #[test]
 fn profile_sets_only_unset_keys() {
@@ -16,11 +16,11 @@ fn profile_sets_only_unset_keys() {
     let old = listed("profile = \"synapse-2014\"\n");
     assert_eq!(
         (old.link.profile, old.link.dialect, old.link.insecure),
-        (PeerProfile::Synapse2014, DialectName::Transactions, true)
+        (PeerProfile::Synapse2014, DialectSpec::TRANSACTIONS, true)
     );
     assert!(matches!(&old.link.auth, PeerAuth::Network { allow_from } if allow_from.len() == 1));
     assert_eq!(old.limits.request_timeout, Duration::from_secs(75), "longer than it tries to connect elsewhere");
-    assert_eq!((old.limits.speech, old.limits.fetches), (DialectKind::Transactions, true));
+    assert_eq!((old.limits.dialect, old.limits.fetches), (DialectSpec::TRANSACTIONS, true));
     assert_eq!(old.limits.habits, InteropQuirks { pairs: PairOrder::IdFirst, raw_targets: true });
     assert!(old.limits.never_refuse, "to it a refusal for now is a loss");
     let origin =
@@ -40,7 +40,7 @@ fn profile_sets_only_unset_keys() {
     let set = listed(
         "dialect = \"updates\"\n[peers.pattern.\"g*\"]\nprofile = \"synapse-2014\"\n[peers.default]\nrequest_timeout = \"12s\"\n",
     );
-    assert_eq!((set.link.profile, set.link.dialect), (PeerProfile::Synapse2014, DialectName::Updates));
+    assert_eq!((set.link.profile, set.link.dialect), (PeerProfile::Synapse2014, DialectSpec::UPDATES));
     assert_eq!(
         (set.limits.request_timeout, origin(&set, "request_timeout")),
         (Duration::from_secs(12), Some(ValueOrigin::Peers))

@@ -1,16 +1,25 @@
 //! The profile of a peer, the defaults that it sets, and the dialect of requests to the peer.
 
 use actors::limits::{InteropQuirks, PairOrder};
-use serde::Deserialize;
+use actors::model::DialectSpec;
+use serde::de::Error;
+use serde::{Deserialize, Deserializer};
 
-/// The dialect of requests to a peer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum DialectName {
-    /// Pushes of numbered updates.
-    Updates,
-    /// Requests carry transactions of PDUs.
-    Transactions,
+use crate::wire::DIALECTS;
+
+/// The dialect of requests to a peer, by its name: one of those that the gateway speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct DialectName(pub(crate) DialectSpec);
+
+impl<'de> Deserialize<'de> for DialectName {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let name = String::deserialize(deserializer)?;
+        let unknown = || {
+            let known: Vec<String> = DIALECTS.0.iter().map(|dialect| format!("`{}`", dialect.spec().name)).collect();
+            D::Error::custom(format!("unknown variant `{name}`, expected {}", known.join(" or ")))
+        };
+        DIALECTS.named(&name).map(|dialect| Self(dialect.spec())).ok_or_else(unknown)
+    }
 }
 
 /// The kind of server that a peer is.

@@ -19,7 +19,7 @@ pub use compose::ContentText;
 pub use write::shown;
 
 use actors::limits::InteropQuirks;
-use actors::model::{ContextId, Digest, Pdu, PduRef, ServerName};
+use actors::model::{ContextId, DialectSpec, Digest, Pdu, PduRef, ServerName};
 use actors::ports::{ArchiveError, Task};
 
 use crate::json::nesting::NESTING_MAX;
@@ -44,6 +44,11 @@ pub trait ReferenceContext: Send + Sync + 'static {
 
     /// Returns the interop quirks of a server; the defaults if it is no peer. It must not block.
     fn habits(&self, server: &ServerName) -> InteropQuirks;
+
+    /// Returns the dialect in which a server is addressed; the default one if it is no peer. It must not block.
+    fn dialect(&self, _server: &ServerName) -> DialectSpec {
+        DialectSpec::UPDATES
+    }
 
     /// Returns those of the PDUs that are known here, with one lookup for all.
     fn known(&self, context: &ContextId, pdus: Vec<PduRef>) -> Task<Result<Vec<PduRef>, ArchiveError>>;

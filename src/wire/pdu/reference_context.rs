@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use actors::gateway::Gateway;
 use actors::limits::InteropQuirks;
-use actors::model::{ContextId, PduRef, ServerName};
+use actors::model::{ContextId, DialectSpec, PduRef, ServerName};
 use actors::ports::{ArchiveError, ContextReader, PeerConfig, Ports, Task};
 
 use crate::wire::pdu::ReferenceContext;
@@ -30,6 +30,10 @@ impl ReferenceContext for StoreReferenceContext {
         habits(&*self.roster, server)
     }
 
+    fn dialect(&self, server: &ServerName) -> DialectSpec {
+        dialect(&*self.roster, server)
+    }
+
     fn known(&self, context: &ContextId, pdus: Vec<PduRef>) -> Task<Result<Vec<PduRef>, ArchiveError>> {
         known(&*self.contexts, context, pdus)
     }
@@ -49,6 +53,10 @@ impl ReferenceContext for Gateway {
         habits(&*self.ports().roster, server)
     }
 
+    fn dialect(&self, server: &ServerName) -> DialectSpec {
+        dialect(&*self.ports().roster, server)
+    }
+
     fn known(&self, context: &ContextId, pdus: Vec<PduRef>) -> Task<Result<Vec<PduRef>, ArchiveError>> {
         known(&*self.ports().archive.contexts, context, pdus)
     }
@@ -64,6 +72,10 @@ fn is_server(us: &ServerName, roster: &dyn PeerConfig, name: &ServerName) -> boo
 
 fn habits(roster: &dyn PeerConfig, server: &ServerName) -> InteropQuirks {
     roster.limits(server).map(|limits| limits.habits).unwrap_or_default()
+}
+
+fn dialect(roster: &dyn PeerConfig, server: &ServerName) -> DialectSpec {
+    roster.limits(server).map_or(DialectSpec::UPDATES, |limits| limits.dialect)
 }
 
 /// Returns the PDUs that are known. The lookup passes no arriving PDUs, so it claims nothing.

@@ -13,7 +13,7 @@ mod state;
 use actix_web::HttpResponse;
 use actix_web::web::{self, ServiceConfig};
 use actors::limits::InteropQuirks;
-use actors::model::{BatchId, Item, OutboundBatch, PushFailure, PushResponse, ServerName};
+use actors::model::{BatchId, DialectSpec, Item, OutboundBatch, PushFailure, PushResponse, ServerName};
 use bytes::Bytes;
 
 use super::{Dialect, resource};
@@ -29,8 +29,8 @@ const ANSWER_BYTES_MAX: usize = 1 << 20;
 pub struct TransactionsDialect;
 
 impl Dialect for TransactionsDialect {
-    fn name(&self) -> &'static str {
-        "transactions"
+    fn spec(&self) -> DialectSpec {
+        DialectSpec::TRANSACTIONS
     }
 
     fn routes(&self, config: &mut ServiceConfig) {

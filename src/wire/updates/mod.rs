@@ -10,7 +10,7 @@ use actix_web::http::header::ContentType;
 use actix_web::web::{self, ServiceConfig};
 use actors::errors::UnavailableError;
 use actors::limits::InteropQuirks;
-use actors::model::{OutboundBatch, PushFailure, PushResponse, ServerName};
+use actors::model::{DialectSpec, OutboundBatch, PushFailure, PushResponse, ServerName};
 use bytes::Bytes;
 
 use super::{Dialect, resource};
@@ -24,8 +24,8 @@ pub const UPDATES_PATH: &str = "/http/v1/updates";
 pub struct UpdatesDialect;
 
 impl Dialect for UpdatesDialect {
-    fn name(&self) -> &'static str {
-        "updates"
+    fn spec(&self) -> DialectSpec {
+        DialectSpec::UPDATES
     }
 
     fn routes(&self, config: &mut ServiceConfig) {

@@ -7,4 +7,5 @@ mod mixed;
 mod narrowed;
 mod order;
 mod storm;
+mod toy_dialect;
 mod traced;

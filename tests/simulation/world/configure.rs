@@ -1,9 +1,10 @@
 //! Configurations that change when a gateway begins again: limits, the dialect to a peer, its habits, and who is a peer at all.
 
+use actors::model::DialectSpec;
 use std::sync::Arc;
 use std::time::Duration;
 
-use actors::limits::{DialectKind, InteropQuirks, PairOrder, PeerLimits};
+use actors::limits::{InteropQuirks, PairOrder, PeerLimits};
 
 use crate::history::{Name, Settings};
 use crate::plan::{peer_limits, pick};
@@ -34,9 +35,9 @@ fn profiled(limits: &PeerLimits, profile: Profile) -> PeerLimits {
         never_refuse: is_synapse,
         // Less than any request takes.
         hold_max: Duration::from_secs(1),
-        speech: match profile {
-            Profile::Synapse => DialectKind::Transactions,
-            Profile::Fernpost | Profile::Actor => DialectKind::Updates,
+        dialect: match profile {
+            Profile::Synapse => DialectSpec::TRANSACTIONS,
+            Profile::Fernpost | Profile::Actor => DialectSpec::UPDATES,
         },
         ..limits.clone()
     }
@@ -61,9 +62,9 @@ impl World {
             }
             (Some(place), 1) => {
                 let limits = Arc::make_mut(&mut book.peers[place].1);
-                limits.speech = match limits.speech {
-                    DialectKind::Updates => DialectKind::Transactions,
-                    DialectKind::Transactions => DialectKind::Updates,
+                limits.dialect = match limits.dialect.numbers_items() {
+                    true => DialectSpec::TRANSACTIONS,
+                    false => DialectSpec::UPDATES,
                 };
                 "a peer's dialect changes"
             }
@@ -121,7 +122,7 @@ impl World {
         let books = self.books.borrow();
         let speaks = |to: &&Name| {
             let limits = books[from].peers.iter().find(|(name, _)| *name == server(to));
-            limits.is_some_and(|(_, limits)| limits.speech == DialectKind::Updates)
+            limits.is_some_and(|(_, limits)| limits.dialect == DialectSpec::UPDATES)
         };
         self.plan.names.iter().filter(|to| **to != from).filter(speaks).copied().collect()
     }
@@ -151,7 +152,7 @@ impl World {
             outbox: listed().map(|(other, limits)| (other, limits.outbox_items)).collect(),
             forgets: book.contexts.history.keep.is_some(),
             transactions: listed()
-                .filter(|(_, limits)| limits.speech == DialectKind::Transactions)
+                .filter(|(_, limits)| limits.dialect == DialectSpec::TRANSACTIONS)
                 .map(|(other, _)| other)
                 .collect(),
             blaming: listed()

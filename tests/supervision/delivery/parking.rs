@@ -4,10 +4,10 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use actors::change::Change;
-use actors::limits::{DialectKind, PeerLimits};
+use actors::limits::PeerLimits;
 use actors::model::{
-    Ack, BatchId, DeadLetter, DeadLetterReason, FeedItem, Index, OutboundBatch, PeerState, Position, PushFailure,
-    PushResponse, Seq,
+    Ack, BatchId, DeadLetter, DeadLetterReason, DialectSpec, FeedItem, Index, OutboundBatch, PeerState, Position,
+    PushFailure, PushResponse, Seq,
 };
 use actors::ports::{CommitPriority, FeedPage, FeedReader, Journal, Ownership, PeerReader};
 use actors::testkit::{AllowAllPeers, ScriptedTransport};
@@ -52,14 +52,14 @@ impl RejectingReceiver {
         Ok(PushResponse { ack, window: Some(100), refused: vec![], reason: None })
     }
 
-    fn rig(&self, disk: &Disk, speech: DialectKind) -> Rig {
+    fn rig(&self, disk: &Disk, dialect: DialectSpec) -> Rig {
         Rig::start(disk, |ports| {
             let fussy = self.clone();
             ports.transport = Arc::new(ScriptedTransport::new(move |frame| {
                 let answer = fussy.answer(&frame);
                 Box::pin(async move { answer })
             }));
-            ports.roster = Arc::new(AllowAllPeers(Arc::new(PeerLimits { speech, ..limits() })));
+            ports.roster = Arc::new(AllowAllPeers(Arc::new(PeerLimits { dialect, ..limits() })));
         })
     }
 }
@@ -102,11 +102,11 @@ async fn assert_parked(rig: &Rig, fussy: &RejectingReceiver, context: &str) {
 
 #[tokio::test(start_paused = true)]
 async fn refused_items_are_dead_lettered_alone() {
-    for speech in [DialectKind::Updates, DialectKind::Transactions] {
+    for dialect in [DialectSpec::UPDATES, DialectSpec::TRANSACTIONS] {
         let (disk, fussy) = (Disk::new(), RejectingReceiver::default());
-        let context = format!("{speech:?}");
+        let context = format!("{dialect:?}");
         life(async {
-            let rig = fussy.rig(&disk, speech);
+            let rig = fussy.rig(&disk, dialect);
             for id in ["s1", "s2", "s3"] {
                 rig.submit(id, &[red()], 4).await.unwrap();
             }
@@ -116,7 +116,7 @@ async fn refused_items_are_dead_lettered_alone() {
         .await;
         let disk = Disk::with(disk.survivors(Survives::Synced));
         life(async {
-            let rig = fussy.rig(&disk, speech);
+            let rig = fussy.rig(&disk, dialect);
             seconds(10_000).await;
             assert!(rig.store.peers_with_backlog(vec![]).await.unwrap().is_empty());
             assert_parked(&rig, &fussy, &context).await;
@@ -127,12 +127,12 @@ async fn refused_items_are_dead_lettered_alone() {
 
 #[tokio::test(start_paused = true)]
 async fn crash_before_commit_repeats_dead_letters() {
-    for speech in [DialectKind::Updates, DialectKind::Transactions] {
+    for dialect in [DialectSpec::UPDATES, DialectSpec::TRANSACTIONS] {
         for k in 1.. {
             let (disk, fussy) = (Disk::new(), RejectingReceiver::default());
-            let context = format!("{speech:?}, sync {k} failed");
+            let context = format!("{dialect:?}, sync {k} failed");
             let failed = life(async {
-                let rig = fussy.rig(&disk, speech);
+                let rig = fussy.rig(&disk, dialect);
                 let all = ["s1", "s2", "s3"].map(|id| Change::Submitted(submission(id, &[red()], 4)));
                 let fence = rig.store.claim(&red()).unwrap();
                 rig.store.submit(fence, all.into(), CommitPriority::Now).committed().await.unwrap();
@@ -144,13 +144,13 @@ async fn crash_before_commit_repeats_dead_letters() {
             .await;
             let disk = Disk::with(disk.survivors(Survives::Synced));
             life(async {
-                let rig = fussy.rig(&disk, speech);
+                let rig = fussy.rig(&disk, dialect);
                 seconds(10).await;
                 assert_parked(&rig, &fussy, &context).await;
             })
             .await;
             if !failed {
-                assert!(k > 5, "{speech:?}: it has only {k} syncs");
+                assert!(k > 5, "{dialect:?}: it has only {k} syncs");
                 break;
             }
         }

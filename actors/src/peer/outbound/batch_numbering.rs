@@ -6,8 +6,8 @@
 
 use std::time::Duration;
 
-use crate::limits::{DialectKind, PeerLimits};
-use crate::model::{BatchId, Index, Millis, OutboundRecord, Seq};
+use crate::limits::PeerLimits;
+use crate::model::{BatchId, Index, Millis, NumberingScheme, OutboundRecord, Seq};
 use crate::peer::outbound::outbox_window::IndexSpan;
 
 /// Time by which ids are reserved ahead of the clock. The reserve is part of other commits of the peer; it needs a
@@ -17,7 +17,7 @@ const RESERVE_AHEAD: Duration = Duration::from_secs(10);
 /// The batch numbering of one peer.
 #[derive(Debug, Clone)]
 pub struct BatchNumbering {
-    speech: DialectKind,
+    scheme: NumberingScheme,
     /// Number of strong updates that the peer accepts per push; `None`: it never stated it.
     window: Option<u32>,
     reserved: u64,
@@ -46,9 +46,9 @@ pub struct BatchCapacity {
 impl BatchNumbering {
     /// Returns the numbering in the state that was loaded. The peer may have seen a transaction that was in flight when
     /// the process ended, so the next id is above the reserve.
-    pub fn new(speech: DialectKind, record: &OutboundRecord) -> Self {
+    pub fn new(scheme: NumberingScheme, record: &OutboundRecord) -> Self {
         Self {
-            speech,
+            scheme,
             window: record.window,
             reserved: record.transaction_reserved,
             newest: record.transaction_reserved,
@@ -75,23 +75,23 @@ impl BatchNumbering {
 
     /// Returns the capacity of the next batch; `cap` is the adaptive batch size of the peer.
     pub fn room(&self, cap: u32, limits: &PeerLimits) -> BatchCapacity {
-        match (self.speech, self.open.and_then(|open| open.span)) {
+        match (self.scheme, self.open.and_then(|open| open.span)) {
             // A peer that never stated a window gets one update per push: only then do all readings of `seq` agree.
-            (DialectKind::Updates, _) => BatchCapacity {
+            (NumberingScheme::Sequence, _) => BatchCapacity {
                 items: self.window.map_or(1, |window| window.min(cap)).max(1),
                 bytes: limits.batch_bytes,
             },
-            (DialectKind::Transactions, Some(span)) => {
+            (NumberingScheme::TransactionIds, Some(span)) => {
                 BatchCapacity { items: u32::try_from(span.count()).unwrap_or(u32::MAX), bytes: u64::MAX }
             }
-            (DialectKind::Transactions, None) => BatchCapacity { items: cap.max(1), bytes: limits.batch_bytes },
+            (NumberingScheme::TransactionIds, None) => BatchCapacity { items: cap.max(1), bytes: limits.batch_bytes },
         }
     }
 
     /// Returns the id of a batch with these items or without any, and whether it must wait for a commit because it is
     /// above the reserve on disk.
     pub fn label(&mut self, now: Millis, span: Option<IndexSpan>, tail: Seq) -> (BatchId, bool) {
-        if self.speech == DialectKind::Updates {
+        if self.scheme == NumberingScheme::Sequence {
             let first = self.window.map(|_| span.map_or(tail.next(), |span| span.first_number));
             return (BatchId::SeqRange { first, last: span.map_or(tail, |span| span.last_number) }, false);
         }
@@ -110,7 +110,7 @@ impl BatchNumbering {
 
     /// Extends the reserve of transaction ids; it is called when a commit of this peer is made anyway.
     pub fn reserve(&mut self, now: Millis) {
-        if self.speech == DialectKind::Transactions {
+        if self.scheme == NumberingScheme::TransactionIds {
             self.reserved = self.reserved.max(self.newest).max(now.after(RESERVE_AHEAD).0);
         }
     }
@@ -143,7 +143,7 @@ mod tests {
     }
 
     fn labels() -> BatchNumbering {
-        BatchNumbering::new(DialectKind::Transactions, &OutboundRecord::default())
+        BatchNumbering::new(NumberingScheme::TransactionIds, &OutboundRecord::default())
     }
 
     fn id(labels: &mut BatchNumbering, now: u64, span: Option<IndexSpan>) -> (u64, Option<u64>, bool) {
@@ -180,7 +180,7 @@ mod tests {
         let (first, ..) = id(&mut labels, 1000, span(1, 1));
         let mut record = OutboundRecord::default();
         labels.keep(&mut record);
-        let mut restarted = BatchNumbering::new(DialectKind::Transactions, &record);
+        let mut restarted = BatchNumbering::new(NumberingScheme::TransactionIds, &record);
         let (second, ..) = id(&mut restarted, 1000, span(1, 1));
         assert!(second > first && second > record.transaction_reserved, "{second} after {first}");
     }

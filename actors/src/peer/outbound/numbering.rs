@@ -11,7 +11,6 @@
 
 use crate::change::{Change, CommitPriority};
 use crate::errors::CommandError;
-use crate::limits::DialectKind;
 use crate::model::{BatchId, FeedItem, Index, Seq, SuspendReason};
 use crate::peer::effect::{EffectCollector, PeerEffect};
 use crate::peer::outbound::outbox_window::HoleAt;
@@ -206,6 +205,6 @@ impl Outbound {
     /// The number of our first item that the peer has not acknowledged, or of the next one to be queued. `None`: it is written to
     /// in transactions, which number nothing.
     pub fn next_number(&self) -> Option<Seq> {
-        (self.limits.speech == DialectKind::Updates).then(|| self.outbox.number(self.first_unacknowledged()))
+        self.limits.dialect.numbers_items().then(|| self.outbox.number(self.first_unacknowledged()))
     }
 }

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use crate::change::{Change, CommitPriority};
-use crate::limits::DialectKind;
 use crate::model::{
     Ack, BatchId, DeadLetterReason, FeedItem, Index, ItemObjection, Millis, PeerState, PushFailure, PushResponse,
     SubmissionId,
@@ -227,7 +226,7 @@ impl Outbound {
         }
         self.labels.discard_open_transaction();
         let too_large = matches!(failure, PushFailure::Refused { status: 413, .. });
-        let halves = self.limits.speech == DialectKind::Transactions;
+        let halves = !self.limits.dialect.numbers_items();
         let refusal = self.rejected.refused(mode, too_large, halves);
         if self.unconfirmed.give_up() {
             // The peer refuses the confirmation probe.

@@ -83,6 +83,7 @@ impl Outbound {
         let attempt = self.progress.begin_attempt(at.now, label, mode);
         let frame = OutboundBatch {
             to: self.server.clone(),
+            dialect: self.limits.dialect,
             label,
             items: rows.into_iter().map(|row| row.item).collect(),
             weak,

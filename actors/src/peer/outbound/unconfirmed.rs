@@ -10,8 +10,7 @@
 //! The next item could serve as the probe, under the following number. But a late copy of it would be accepted in the
 //! place of a third item; a push without updates is harmless however often it arrives.
 
-use crate::limits::DialectKind;
-use crate::model::{Index, SubmissionId};
+use crate::model::{Index, NumberingScheme, SubmissionId};
 
 /// The unconfirmed items of one outbox.
 #[derive(Debug, Clone, Default)]
@@ -38,8 +37,8 @@ struct ConfirmationProbe {
 impl UnconfirmedItems {
     /// Returns the state after a start. The store does not record which items the previous process sent without a
     /// response, so all unacknowledged items may have been accepted, including those that were removed since.
-    pub(super) fn at_start(speech: DialectKind, tail: Index) -> Self {
-        let upto = if speech == DialectKind::Updates { tail } else { Index(0) };
+    pub(super) fn at_start(scheme: NumberingScheme, tail: Index) -> Self {
+        let upto = if scheme == NumberingScheme::Sequence { tail } else { Index(0) };
         Self { upto, taken_out: upto, ..Self::default() }
     }
 

@@ -27,7 +27,7 @@ fn transaction_bisection_keeps_order() {
 
 fn transactions_of(batch_items: u32) -> Bench {
     Bench::new(|limits, _| {
-        limits.speech = DialectKind::Transactions;
+        limits.dialect = DialectSpec::TRANSACTIONS;
         limits.batch_items = batch_items;
     })
 }
@@ -65,7 +65,7 @@ fn batch_400_is_sent_singly() {
 fn third_500_bisects_synapse_transaction() {
     let mut bench = transactions_of(2);
     bench.machine = Bench::new(|limits, _| {
-        limits.speech = DialectKind::Transactions;
+        limits.dialect = DialectSpec::TRANSACTIONS;
         limits.batch_items = 2;
         limits.drops_batch_on_error_status = true;
     })

@@ -4,10 +4,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::limits::DialectKind;
 use crate::model::{
-    Ack, BatchId, DeadLetterReason, DeliveryState, Edu, Item, ItemObjection, NumberSegment, PeerCommand, PeerRecord,
-    PeerSnapshot, PushFailure, PushResponse, Seq,
+    Ack, BatchId, DeadLetterReason, DeliveryState, DialectSpec, Edu, Item, ItemObjection, NumberSegment, PeerCommand,
+    PeerRecord, PeerSnapshot, PushFailure, PushResponse, Seq,
 };
 use crate::peer::effect::ReplyToken;
 use crate::peer::inbound::InboundBatch;
@@ -457,7 +456,7 @@ fn paused_peer_keeps_queue_and_receives() {
 
 /// A machine that speaks transactions.
 fn transactions() -> Bench {
-    Bench::new(|limits, _| limits.speech = DialectKind::Transactions)
+    Bench::new(|limits, _| limits.dialect = DialectSpec::TRANSACTIONS)
 }
 
 fn taken(bench: &mut Bench) -> &mut Bench {

@@ -22,7 +22,7 @@ fn transaction_retry_keeps_id_and_span() {
 #[test]
 fn transaction_after_expiry_changes_id() {
     let mut bench = Bench::new(|limits, _| {
-        limits.speech = DialectKind::Transactions;
+        limits.dialect = DialectSpec::TRANSACTIONS;
         limits.keep = Duration::from_secs(1001);
     });
     bench.at(1000).queue(2).fail(PushFailure::TimedOut).at(1001).step(PeerEvent::TimerFired);
@@ -70,7 +70,7 @@ fn transaction_413_halves_get_new_ids() {
 #[test]
 fn transaction_id_exceeds_crash_reserve() {
     let mut bench = Bench::new(|limits, record| {
-        limits.speech = DialectKind::Transactions;
+        limits.dialect = DialectSpec::TRANSACTIONS;
         record.outbound.transaction_reserved = 2_000_000;
         record.outbound.transaction_last = Some(1_000_000);
     });

@@ -1,0 +1,55 @@
+//! A third dialect beside the two: it needs nothing of the core, the store or the messenger's side.
+
+use crate::disk::Survives;
+use crate::messenger::{draft, others};
+use crate::network::{CALM, Network};
+use crate::node::{Node, millis, seconds, world};
+use crate::surroundings::TestConfig;
+use crate::toy_dialect::TOY;
+
+/// Red and blue address each other in the toy dialect, green is addressed in transactions. One of them is down meanwhile.
+#[tokio::test(start_paused = true)]
+async fn toy_dialect_joins_conversation() {
+    world(async {
+        let network = Network::new(1, CALM);
+        let names = ["red", "green", "blue"];
+        let toy = |us: &str, other: &str| TestConfig::usual(us).with_peer(other, |limits| limits.dialect = TOY);
+        let red = Node::start(&network, "red", toy("red", "blue")).await;
+        let green = Node::usual(&network, "green").await;
+        let blue = Node::start(&network, "blue", toy("blue", "red")).await;
+        let nodes = [&red, &green, &blue];
+        for node in nodes {
+            node.with("garden", &others(&node.name, &names)).await;
+        }
+        for round in 0..10 {
+            match round {
+                3 => blue.end(Survives::Synced).await,
+                6 => blue.begin().await,
+                _ => {}
+            }
+            for node in nodes.into_iter().filter(|node| node.alive().is_some()) {
+                let id = format!("{}-{round}", crate::network::short(&node.name));
+                node.say_draft("garden", draft(&id)).await.unwrap();
+            }
+            millis(50).await;
+        }
+        seconds(60).await;
+        // Of the 27 each hears what the others sent; blue sent 7.
+        for (node, count) in [(&red, 17), (&green, 17), (&blue, 20)] {
+            node.read().await;
+            node.check_order("toy");
+            assert_eq!(node.pdus().len(), count, "{}", node.name);
+        }
+        let sent = network.sent();
+        let carries = |from: &Node, to: &Node, prefix: &str| {
+            let mut pushes = sent.iter().filter(|sent| sent.from == from.name && sent.to == to.name);
+            pushes.any(|sent| sent.request.path.starts_with(prefix))
+        };
+        for (from, to, is_toy) in [(&red, &blue, true), (&blue, &red, true), (&red, &green, false)] {
+            assert_eq!(carries(from, to, "/toy/v1/batches/"), is_toy, "{} to {}", from.name, to.name);
+            assert_eq!(carries(from, to, "/matrix/federation/v1/send/"), !is_toy, "{} to {}", from.name, to.name);
+            assert!(!carries(from, to, "/http/v1/updates"), "{} to {}", from.name, to.name);
+        }
+    })
+    .await;
+}
