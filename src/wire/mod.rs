@@ -36,7 +36,7 @@ use crate::wire::pdu::PduReader;
 use crate::wire::transactions::fetch;
 
 /// A response of a peer that is being read: PDUs may have to be looked up for that.
-pub type Decoding<'a, T> = Pin<Box<dyn Future<Output = Result<T, PushFailure>> + Send + 'a>>;
+pub type ResponseRead<'a, T> = Pin<Box<dyn Future<Output = Result<T, PushFailure>> + Send + 'a>>;
 
 /// A dialect of the federation protocol. The requests for PDUs have defaults: the GETs of the transactions dialect, which
 /// gateways serve whatever dialect they are addressed in.
@@ -74,7 +74,7 @@ pub trait Dialect: Send + Sync + 'static {
         want: &'a FetchRequest,
         body: &'a Bytes,
         reader: &'a PduReader<'a>,
-    ) -> Decoding<'a, Vec<Result<Pdu, BadPdu>>> {
+    ) -> ResponseRead<'a, Vec<Result<Pdu, BadPdu>>> {
         Box::pin(fetch::decode(want, body, reader))
     }
 
@@ -89,7 +89,7 @@ pub trait Dialect: Send + Sync + 'static {
     }
 
     /// Reads the body of a 200 response to a request for batches.
-    fn decode_pull<'a>(&'a self, body: &'a Bytes, reader: &'a PduReader<'a>) -> Decoding<'a, PullResponse> {
+    fn decode_pull<'a>(&'a self, body: &'a Bytes, reader: &'a PduReader<'a>) -> ResponseRead<'a, PullResponse> {
         Box::pin(fetch::decode_pull(body, reader))
     }
 }

@@ -7,8 +7,8 @@ use actors::model::{BadPdu, ContextId, FetchRequest, Pdu, PduRef, PullResponse, 
 use bytes::Bytes;
 use percent_encoding::{AsciiSet, CONTROLS, NON_ALPHANUMERIC, PercentEncode, utf8_percent_encode};
 
-use super::PREFIX;
 use super::envelope::TransactionEnvelope;
+use super::prefix::PREFIX;
 use crate::egress::{EgressAnswer, EgressRequest};
 use crate::wire::pdu::PduReader;
 

@@ -4,6 +4,7 @@ pub mod answer;
 mod backfill;
 pub mod envelope;
 pub mod fetch;
+mod prefix;
 mod pull;
 mod raw_path;
 mod read;
@@ -16,11 +17,10 @@ use actors::limits::InteropQuirks;
 use actors::model::{BatchId, DialectSpec, Item, OutboundBatch, PushFailure, PushResponse, ServerName};
 use bytes::Bytes;
 
+pub use prefix::PREFIX;
+
 use super::{Dialect, resource};
 use crate::egress::{EgressAnswer, EgressRequest};
-
-/// Common prefix of all paths.
-pub const PREFIX: &str = "/matrix/federation/v1";
 
 /// Maximum bytes of a response that are read for the trace: verdicts on the largest batch.
 const ANSWER_BYTES_MAX: usize = 1 << 20;
