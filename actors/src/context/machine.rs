@@ -266,8 +266,8 @@ impl ContextMachine {
                 None
             }
             ContextEvent::Declined { want, from, why: _ } => {
-                let circle = fetch_candidates(&self.us, &self.record, &self.limits);
-                want.named().iter().for_each(|reference| self.wanted.declined(now, reference, &from, circle));
+                let servers = fetch_candidates(&self.us, &self.record, &self.limits);
+                want.named().iter().for_each(|reference| self.wanted.declined(now, reference, &from, servers));
                 None
             }
             ContextEvent::Intake { open } => {

@@ -126,37 +126,58 @@ impl MissingParent {
         }
     }
 
-    /// Sender of the child, origin of the parent, then the others, each once. An origin that takes no part is not asked, as what
-    /// it gave would not be taken; at the edge of the conversation it would be.
-    pub(super) fn candidates(&self, reference: &PduRef, circle: FetchCandidates<'_>) -> Vec<ServerName> {
-        let is_heard = |origin: &&ServerName| self.edge || circle.open || circle.participants.contains(origin);
+    /// Returns the peer whose budget pays for a fetch from `of`: that server, if it sent a child, or else the senders in turn,
+    /// because one sender's budget must not pay for what all of them caused.
+    pub(super) fn payer<'a>(&'a self, of: &'a ServerName) -> &'a ServerName {
+        if self.senders.is_empty() || self.senders.contains(of) {
+            return of;
+        }
+        let asks: u32 = self.tries.iter().map(|tries| tries.asked).sum();
+        &self.senders[asks as usize % self.senders.len()]
+    }
+
+    /// Returns whether the time has passed after which the PDU is given up.
+    pub(super) fn is_over(&self, clock: Millis, limits: &GapLimits) -> bool {
+        clock >= self.first.after(limits.give_up)
+    }
+
+    /// Returns the sender of the child, the origin of the parent, then the others, each once. An origin that is no participant
+    /// is not asked, because what it sends is not accepted; at the history edge it is.
+    pub(super) fn candidates(&self, reference: &PduRef, servers: FetchCandidates<'_>) -> Vec<ServerName> {
+        let is_heard = |origin: &&ServerName| self.edge || servers.open || servers.participants.contains(origin);
         let origin = Some(&reference.origin).filter(is_heard);
         let mut candidates: Vec<ServerName> = vec![];
-        for server in self.senders.iter().chain(origin).chain(circle.participants) {
+        for server in self.senders.iter().chain(origin).chain(servers.participants) {
             if candidates.len() == CANDIDATES_MAX {
                 break;
             }
-            if server != circle.us && !candidates.contains(server) {
+            if server != servers.us && !candidates.contains(server) {
                 candidates.push(server.clone());
             }
         }
         candidates
     }
 
-    /// Returns the server to ask in this round: the first of those that were asked least often.
+    /// Returns the server to ask in this round: the first of those that were asked least often. When the time is over
+    /// (`clock`), only servers without a response are left to ask, whatever the round.
     pub(super) fn pick(
         &self,
+        clock: Millis,
         reference: &PduRef,
-        circle: FetchCandidates<'_>,
+        servers: FetchCandidates<'_>,
         limits: &GapLimits,
     ) -> Option<ServerName> {
+        let mut candidates = self.candidates(reference, servers).into_iter();
+        if self.is_over(clock, limits) {
+            return candidates.find(|server| !self.has_heard(server));
+        }
         let may = |server: &ServerName| self.asked(server) <= self.round && self.has_tries_left(server, limits);
-        self.candidates(reference, circle).into_iter().filter(may).min_by_key(|server| self.asked(server))
+        candidates.filter(may).min_by_key(|server| self.asked(server))
     }
 
     /// Begins the next round. Returns whether a server is left for it: one that was not asked as often as it may be.
-    pub(super) fn next_round(&mut self, reference: &PduRef, circle: FetchCandidates<'_>, limits: &GapLimits) -> bool {
+    pub(super) fn next_round(&mut self, reference: &PduRef, servers: FetchCandidates<'_>, limits: &GapLimits) -> bool {
         self.round += 1;
-        self.candidates(reference, circle).iter().any(|server| self.has_tries_left(server, limits))
+        self.candidates(reference, servers).iter().any(|server| self.has_tries_left(server, limits))
     }
 }

@@ -6,6 +6,7 @@
 //! enough and every server that may have it has responded or has missed its deadline.
 
 use std::collections::{BTreeSet, HashMap};
+use std::time::Duration;
 
 use crate::context::missing::missing_parent::{FetchCandidates, MissingParent};
 use crate::context::missing::planned_fetch::PlannedFetch;
@@ -14,6 +15,10 @@ use crate::model::{Millis, PduRef, ServerName};
 
 /// Maximum number of parents examined per round of requests; the others follow when a response has arrived.
 const LOOKED_AT_MAX: usize = 256;
+
+/// Shortest pause before a server is asked again, in milliseconds: a grace period of 0 means that a parent is requested at
+/// once, and not that it is requested without pause.
+const PAUSE_MIN: Duration = Duration::from_millis(50);
 
 /// The missing PDUs of a context.
 pub(crate) struct MissingParents {
@@ -86,12 +91,12 @@ impl MissingParents {
         }
     }
 
-    /// Something is looked for that lies before the first batch of a conversation new to us.
+    /// Returns whether a PDU is missing that precedes the first batch of a context new to us.
     pub(crate) fn has_edge(&self) -> bool {
         self.wants.values().any(|want| want.edge)
     }
 
-    /// It is looked for only because state rests on it.
+    /// Returns whether the PDU is fetched only because state depends on it.
     pub(crate) fn is_for_state(&self, reference: &PduRef) -> bool {
         self.wants.get(reference).is_some_and(|want| want.for_state)
     }
@@ -145,7 +150,7 @@ impl MissingParents {
         (want.link, want.for_state) = (false, false);
     }
 
-    /// One that is held for state waits for it.
+    /// Adds a parent that only a PDU held for state waits for.
     pub(crate) fn want_for_state(
         &mut self,
         now: Millis,
@@ -193,7 +198,7 @@ impl MissingParents {
         Some(want)
     }
 
-    /// The request to this server for one that is missing is not under way any more. Whether it was.
+    /// Removes the request to this server for the PDU from those in flight; returns whether it was in flight.
     fn land(&mut self, reference: &PduRef, from: &ServerName) -> bool {
         if self.flying.get(reference).is_none_or(|flight| flight.of != *from) {
             return false;
@@ -209,7 +214,7 @@ impl MissingParents {
         true
     }
 
-    /// A server was not asked, for a reason of our own: that is no try, and it is asked after a pause.
+    /// Records that a server was not asked, for a reason of our own: that is no attempt, and it is asked after a pause.
     pub(crate) fn put_off(&mut self, now: Millis, reference: &PduRef, from: &ServerName) {
         if !self.land(reference, from) {
             return;
@@ -217,19 +222,35 @@ impl MissingParents {
         if let Some(want) = self.wants.get_mut(reference) {
             want.note_put_off(from);
         }
-        self.ask_at(reference, Some(now.after(self.limits.grace)));
+        self.ask_at(reference, Some(now.after(self.pause())));
     }
 
-    /// A server was not asked, because nothing goes out to it now. That is no try, and no answer: the others are asked first, and
-    /// it gets its turn again after a pause. Where nothing goes out to it at the end either, it counts as unreachable.
-    pub(crate) fn declined(&mut self, now: Millis, reference: &PduRef, from: &ServerName, circle: FetchCandidates<'_>) {
+    /// Returns the pause before the second round; it doubles with each further one.
+    fn pause(&self) -> Duration {
+        self.limits.grace.max(PAUSE_MIN)
+    }
+
+    /// Returns the time that counts towards giving up; it stands still while intake is closed.
+    fn gap_clock(&self, now: Millis) -> Millis {
+        self.intake_closed_since.unwrap_or(now)
+    }
+
+    /// Records that a server was not asked, because nothing goes out to it now. That is no attempt and no response: the others
+    /// are asked first, and it is asked again after a pause. If nothing goes out to it at the end either, it counts as unreachable.
+    pub(crate) fn declined(
+        &mut self,
+        now: Millis,
+        reference: &PduRef,
+        from: &ServerName,
+        servers: FetchCandidates<'_>,
+    ) {
         if !self.land(reference, from) {
             return;
         }
+        let clock = self.gap_clock(now);
         let Some(want) = self.wants.get_mut(reference) else { return };
-        let clock = self.intake_closed_since.unwrap_or(now);
-        want.note_declined(from, clock >= want.first.after(self.limits.give_up));
-        self.plan(now, reference, circle);
+        want.note_declined(from, want.is_over(clock, &self.limits));
+        self.plan(now, reference, servers);
     }
 
     /// Handles a server's response for one PDU, or its failure to respond.
@@ -238,26 +259,27 @@ impl MissingParents {
         now: Millis,
         reference: &PduRef,
         from: &ServerName,
-        circle: FetchCandidates<'_>,
+        servers: FetchCandidates<'_>,
     ) {
         self.land(reference, from);
         let Some(want) = self.wants.get_mut(reference) else { return };
         want.note_heard(from);
         if !self.flying.contains_key(reference) {
-            self.plan(now, reference, circle);
+            self.plan(now, reference, servers);
         }
     }
 
     /// Schedules the next request: to the next server at once, or the next round after a pause.
-    fn plan(&mut self, now: Millis, reference: &PduRef, circle: FetchCandidates<'_>) {
+    fn plan(&mut self, now: Millis, reference: &PduRef, servers: FetchCandidates<'_>) {
+        let (clock, pause) = (self.gap_clock(now), self.pause());
         let Some(want) = self.wants.get_mut(reference) else { return };
-        if now >= want.first.after(self.limits.give_up) {
+        if want.is_over(clock, &self.limits) {
             self.checks.insert((now, reference.clone()));
         }
         let mut at = Some(now);
-        if want.pick(reference, circle, &self.limits).is_none() {
-            let goes_on = want.next_round(reference, circle, &self.limits);
-            let pause = self.limits.grace.saturating_mul(1 << (want.round - 1).min(16));
+        if want.pick(clock, reference, servers, &self.limits).is_none() {
+            let goes_on = want.next_round(reference, servers, &self.limits);
+            let pause = pause.saturating_mul(1 << (want.round - 1).min(16));
             at = goes_on.then(|| now.after(pause));
         }
         self.ask_at(reference, at);
@@ -275,27 +297,29 @@ impl MissingParents {
 
     /// Reschedules after a change of the participants: PDUs that wait for their next round are requested at once,
     /// because responses that were refused before may be accepted now.
-    pub(crate) fn reschedule_all(&mut self, now: Millis, circle: FetchCandidates<'_>) {
+    pub(crate) fn reschedule_all(&mut self, now: Millis, servers: FetchCandidates<'_>) {
+        let clock = self.gap_clock(now);
         let waiting: Vec<PduRef> =
             self.wants.keys().filter(|wanted| !self.flying.contains_key(wanted)).cloned().collect();
         for reference in waiting {
             let Some(want) = self.wants.get(&reference) else { continue };
             // Not before the grace period ends, because the parent may arrive by itself.
             let is_early = now < want.first.after(self.limits.grace);
-            if !is_early && want.pick(&reference, circle, &self.limits).is_some() {
+            if !is_early && want.pick(clock, &reference, servers, &self.limits).is_some() {
                 self.ask_at(&reference, Some(now));
             }
         }
     }
 
     /// Returns the PDUs that are given up now.
-    pub(crate) fn give_up(&mut self, now: Millis, circle: FetchCandidates<'_>) -> Vec<(PduRef, MissingParent)> {
+    pub(crate) fn give_up(&mut self, now: Millis, servers: FetchCandidates<'_>) -> Vec<(PduRef, MissingParent)> {
         while let Some((_, reference)) = self.response_deadlines.first().filter(|(until, _)| *until <= now).cloned() {
             self.response_deadlines.pop_first();
             if let Some(silent) = self.flying.get(&reference).map(|flight| flight.of.clone()) {
-                self.on_response(now, &reference, &silent, circle);
+                self.on_response(now, &reference, &silent, servers);
             }
         }
+        self.recheck_due_asks(now, servers);
         let mut given_up = vec![];
         while self.intake_closed_since.is_none()
             && let Some((_, reference)) = self.checks.first().filter(|(at, _)| *at <= now).cloned()
@@ -303,10 +327,10 @@ impl MissingParents {
             self.checks.pop_first();
             let Some(want) = self.wants.get(&reference) else { continue };
             // A request in flight is waited for; a check may also be left over from an earlier entry of the same PDU.
-            if self.flying.contains_key(&reference) || now < want.first.after(self.limits.give_up) {
+            if self.flying.contains_key(&reference) || !want.is_over(now, &self.limits) {
                 continue;
             }
-            if want.candidates(&reference, circle).iter().all(|server| want.has_heard(server)) {
+            if want.candidates(&reference, servers).iter().all(|server| want.has_heard(server)) {
                 given_up.extend(self.remove(&reference).map(|want| (reference, want)));
             } else {
                 self.ask_at(&reference, Some(now));
@@ -315,13 +339,26 @@ impl MissingParents {
         given_up
     }
 
+    /// Checks again the PDUs whose time is over and whose next request is due: the last server without a response may have
+    /// left the context since that request was scheduled, and then nothing else would end the wait.
+    fn recheck_due_asks(&mut self, now: Millis, servers: FetchCandidates<'_>) {
+        let clock = self.gap_clock(now);
+        for reference in self.due_asks(now) {
+            let Some(want) = self.wants.get(&reference) else { continue };
+            let is_over = want.is_over(clock, &self.limits);
+            if is_over && want.pick(clock, &reference, servers, &self.limits).is_none() {
+                self.checks.insert((now, reference));
+            }
+        }
+    }
+
     /// Returns the fetches to start now: due PDUs, grouped by server and by the peer that pays, within the limit on
     /// requests.
-    pub(crate) fn ask(&mut self, now: Millis, circle: FetchCandidates<'_>) -> Vec<PlannedFetch> {
+    pub(crate) fn ask(&mut self, now: Millis, servers: FetchCandidates<'_>) -> Vec<PlannedFetch> {
         let mut asks: Vec<PlannedFetch> = vec![];
         if self.has_room() {
             for reference in self.due_asks(now) {
-                self.join(&mut asks, &reference, circle);
+                self.join(now, &mut asks, &reference, servers);
             }
         }
         for ask in &mut asks {
@@ -352,14 +389,14 @@ impl MissingParents {
 
     /// Adds a PDU to a matching fetch or to a new one. A PDU without a server left to ask in this round is not
     /// scheduled any more.
-    fn join(&mut self, asks: &mut Vec<PlannedFetch>, reference: &PduRef, circle: FetchCandidates<'_>) {
+    fn join(&mut self, now: Millis, asks: &mut Vec<PlannedFetch>, reference: &PduRef, servers: FetchCandidates<'_>) {
         let Some(want) = self.wants.get(reference) else { return };
         let picked = match self.flying.contains_key(reference) {
             true => None,
-            false => want.pick(reference, circle, &self.limits),
+            false => want.pick(self.gap_clock(now), reference, servers, &self.limits),
         };
         let Some(of) = picked else { return self.ask_at(reference, None) };
-        let cause = want.senders.first().unwrap_or(&of).clone();
+        let cause = want.payer(&of).clone();
         let (generation, alone) = (want.generation, want.for_state || want.edge);
         let is_like = |ask: &PlannedFetch| (ask.generation, ask.alone) == (generation, alone) && ask.takes(reference);
         match asks.iter_mut().find(|ask| ask.of == of && ask.cause == cause && is_like(ask)) {

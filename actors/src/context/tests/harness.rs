@@ -61,6 +61,8 @@ pub(crate) struct MachineHarness {
     pub(crate) gaps: BTreeMap<PduRef, Gap>,
     /// What is asked for, of whom.
     pub(crate) asked: Vec<(ServerName, PduRef)>,
+    /// Who paid for each fetch, in order: the server asked, and the peer whose budget was charged.
+    pub(crate) charged: Vec<(ServerName, ServerName)>,
     /// Questions by `backfill` under way.
     pub(crate) stretches: Vec<(ServerName, FetchRequest)>,
     /// Questions about the past under way.
@@ -111,6 +113,7 @@ impl MachineHarness {
             told: vec![],
             gaps: BTreeMap::new(),
             asked: vec![],
+            charged: vec![],
             stretches: vec![],
             past: vec![],
             elsewhere: HashMap::new(),
@@ -407,7 +410,10 @@ impl MachineHarness {
                         self.log.push(format!("release {reference}"));
                     }
                 }
-                ContextEffect::Fetch { of, want, cause: _ } => self.fetch(of, want),
+                ContextEffect::Fetch { of, want, cause } => {
+                    self.charged.push((of.clone(), cause));
+                    self.fetch(of, want);
+                }
                 ContextEffect::ReadStage { after } => reads_stage = Some(after),
                 ContextEffect::TakeBack { participants, after, .. } => self.take_back = Some((participants, after.1)),
                 ContextEffect::Arm(due) => self.due = Some(due),

@@ -1,5 +1,7 @@
 //! Printed traces of what is missing: asked for, brought, given up, and come after all.
 
+use std::time::Duration;
+
 use crate::context::tests::harness::{MachineHarness, at, context, pdu, pdus, server};
 use crate::limits::{ContextLimits, GapLimits};
 use crate::model::{FetchRequest, Pdu};
@@ -105,9 +107,7 @@ fn declined_question_is_no_try() {
     desk.declined("green", "red/1");
     desk.log.clear();
     desk.until(60_000);
-    desk.expect(&["-- 60000", "fetch red/1 from red"]);
-    desk.fetched("red", "red/1", true, vec![]);
-    desk.expect(&["fetch red/1 from green"]);
+    desk.expect(&["-- 60000", "fetch red/1 from green"]);
     desk.fetched("green", "red/1", true, pdus("red/1"));
     desk.expect(&["deliver red/1 at 0", "deliver red/2 at 1"]);
 }
@@ -391,4 +391,61 @@ fn fetch_names_at_most_twenty() {
     let mut counts: Vec<usize> = desk.log.iter().filter_map(named).collect();
     counts.sort_unstable();
     assert_eq!(counts, [5, 20], "{:#?}", desk.log);
+}
+
+/// The last server without a response leaves while the request to it waits for room.
+#[test]
+fn gap_ends_when_participant_leaves() {
+    let gap = GapLimits { asks_max: 1, tries_max: 1, ..ContextLimits::default().gap };
+    let mut desk = MachineHarness::new(ContextLimits { gap, ..ContextLimits::default() });
+    desk.participants("red green");
+    desk.arrive("green", pdus("green/1<red/1"));
+    desk.until(750);
+    desk.arrive("green", pdus("green/2<red/2"));
+    desk.until(30_000);
+    desk.fetched("green", "red/1", true, vec![]);
+    assert_eq!(desk.asked, [(server("green"), at("red/2"))], "the request to red waits for room");
+    desk.until(60_000);
+    desk.log.clear();
+    desk.participants("green");
+    desk.expect(&["gap [red/1] before [green/1]", "deliver green/1 at 0 without [red/1]", "set [green]"]);
+}
+
+/// A grace period of 0 is no reason to ask without pause.
+#[test]
+fn grace_of_zero_pauses_all_the_same() {
+    let gap = GapLimits { grace: Duration::ZERO, ..ContextLimits::default().gap };
+    let mut desk = MachineHarness::new(ContextLimits { gap, ..ContextLimits::default() });
+    desk.participants("red");
+    desk.arrive("red", pdus("red/2<red/1"));
+    let mut asks = vec![];
+    while desk.now.0 < 300 {
+        desk.fetched("red", "red/1", true, vec![]);
+        desk.until(desk.due.expect("it goes on").0);
+        asks.push(desk.now.0);
+    }
+    assert_eq!(asks, [50, 150, 350]);
+    for _ in 0..3 {
+        desk.put_off("red", "red/1");
+        desk.until(desk.due.expect("it goes on").0);
+        asks.push(desk.now.0);
+    }
+    assert_eq!(asks[3..], [400, 450, 500]);
+}
+
+/// A sender pays for the fetches from itself. For those from others the senders pay in turn.
+#[test]
+fn each_sender_pays_in_turn() {
+    let mut desk = MachineHarness::among("red green blue");
+    desk.arrive("red", pdus("red/1<blue/1"));
+    desk.arrive("green", pdus("green/1<blue/1"));
+    while desk.charged.len() < 6 {
+        desk.until(desk.due.expect("it goes on").0);
+        while let Some((from, wanted)) = desk.asked.first().cloned() {
+            desk.fetched(from.as_str(), &wanted.to_string(), true, vec![]);
+        }
+    }
+    let charged: Vec<String> = desk.charged.iter().map(|(of, payer)| format!("{of} by {payer}")).collect();
+    let expected = ["red by red", "green by green", "blue by red", "red by red", "green by green", "blue by green"];
+    assert_eq!(charged, expected);
 }
