@@ -37,13 +37,11 @@ impl Outbound {
         if holes == 1 {
             return self.proceed(at, out);
         }
-        // Items that were sent again and taken clear the failures in between; they are no progress.
-        self.progress.fail_at_least(holes - 2);
-        self.fail(
-            at,
-            format!("the peer asks for number {expected}, and has taken nothing new since it asked last"),
-            out,
-        );
+        self.attempts
+            .failed(format!("the peer asks for number {expected}, and has taken nothing new since it asked last"));
+        // Accepted items of a resend clear the failures in between, but they are no progress.
+        let state = self.progress.fail_despite_contact(at.now, at.jitter_roll, holes - 2, &self.limits);
+        self.pause(at, state, CommitPriority::Deferred, out);
     }
 
     /// Send next what the peer asks for, under the number it asks for. `Err`: its number is not followed.

@@ -379,7 +379,9 @@ impl Outbox {
     fn begin_segment(&mut self, kept_below: Index, first: Index, number: Seq) {
         self.segments.retain(|segment| segment.first < kept_below);
         self.segments.push(NumberSegment { first, number });
-        if self.segments.len() > SEGMENTS_MAX {
+        // A rewind still needs the numbers of the segment in which it lies. Removals at the acknowledged index replace each
+        // other's segment, so a rewind adds only a few.
+        while self.segments.len() > SEGMENTS_MAX && self.cursor >= self.segments[1].first {
             self.segments.remove(0);
         }
     }

@@ -31,8 +31,8 @@ impl DeliveryProgress {
     /// Returns the progress that was loaded from the store.
     pub(super) fn new(limits: &PeerLimits, record: &OutboundRecord) -> Self {
         let state = match record.rest {
-            beneath if !limits.listed => OutboundState::of_this_process(SuspendReason::NotListed, beneath),
-            beneath if limits.paused => OutboundState::of_this_process(SuspendReason::Admin, beneath),
+            underlying if !limits.listed => OutboundState::of_this_process(SuspendReason::NotListed, underlying),
+            underlying if limits.paused => OutboundState::of_this_process(SuspendReason::Admin, underlying),
             DeliveryState::Ready => OutboundState::Idle,
             DeliveryState::Waiting { until } => OutboundState::Waiting { until },
             DeliveryState::BackingOff { until } => OutboundState::BackingOff { until, contacted: false },
@@ -181,10 +181,25 @@ impl DeliveryProgress {
         OutboundState::BackingOff { until, contacted }
     }
 
-    /// Counts failures that were no failed attempts, so that the next one is at least this many plus one.
-    pub(super) const fn fail_at_least(&mut self, failures: u32) {
-        if !self.timer.is_brought_forward() && self.failures < failures {
-            self.failures = failures;
+    /// Counts a failure of a peer that answers, and that has failed at least `failures` times before. Returns the pause that
+    /// follows. Contact does not bring its end forward: the peer is reachable, and each of its own requests would otherwise
+    /// start the next attempt.
+    pub(super) fn fail_despite_contact(
+        &mut self,
+        now: Millis,
+        jitter_roll: f64,
+        failures: u32,
+        limits: &PeerLimits,
+    ) -> OutboundState {
+        if !self.timer.is_brought_forward() {
+            self.failures = self.failures.max(failures);
+        }
+        match self.fail(now, jitter_roll, None, limits) {
+            OutboundState::BackingOff { until, .. } => OutboundState::BackingOff { until, contacted: true },
+            OutboundState::Suspended { cause, probe_at, underlying, .. } => {
+                OutboundState::Suspended { cause, probe_at, contacted: true, underlying }
+            }
+            state => state,
         }
     }
 

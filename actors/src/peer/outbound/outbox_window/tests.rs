@@ -281,3 +281,16 @@ fn removed_rows_ahead_stay_removed() {
     outbox.loaded(Index(5), rows(5..=8));
     assert_eq!(span(outbox.next(10, None, 1000)).1, 5, "item 6 is not sent");
 }
+
+/// The numbering of the items that a rewind sends again is still needed when a removal begins one segment too many.
+#[test]
+fn removal_amid_rewind_keeps_its_numbers() {
+    let segments = (0..16).map(|n| NumberSegment { first: Index(1 + 2 * n), number: Seq(101 + n) }).collect();
+    let mut outbox = Outbox::new(Index(40), Index(42), segments, WindowRoom { rows: 100, bytes: 1 << 20 });
+    outbox.rewind(Index(2));
+    outbox.leave(Index(41));
+    assert_eq!((outbox.cursor(), outbox.number(Index(2))), (Index(2), Seq(102)));
+    outbox.rewind(Index(42));
+    outbox.leave(Index(42));
+    assert_eq!(outbox.segments().len(), 16, "the rewind has passed the oldest");
+}

@@ -63,9 +63,9 @@ impl OutboundState {
         Self::Suspended { cause, probe_at, contacted: true, underlying: None }
     }
 
-    /// Returns a suspension that lasts as long as this process or its configuration says so; the store keeps `beneath`.
-    pub(crate) const fn of_this_process(cause: SuspendReason, beneath: DeliveryState) -> Self {
-        Self::Suspended { cause, probe_at: None, contacted: true, underlying: Some(beneath) }
+    /// Returns a suspension that lasts as long as this process or its configuration says so; the store keeps `underlying`.
+    pub(crate) const fn of_this_process(cause: SuspendReason, underlying: DeliveryState) -> Self {
+        Self::Suspended { cause, probe_at: None, contacted: true, underlying: Some(underlying) }
     }
 
     /// Returns the state as it is reported.
@@ -99,7 +99,7 @@ impl OutboundState {
             Self::Idle | Self::Loading | Self::Sending { .. } => DeliveryState::Ready,
             Self::Waiting { until } => DeliveryState::Waiting { until: *until },
             Self::BackingOff { until, .. } => DeliveryState::BackingOff { until: *until },
-            Self::Suspended { underlying: Some(beneath), .. } => *beneath,
+            Self::Suspended { underlying: Some(underlying), .. } => *underlying,
             Self::Suspended { cause, probe_at, underlying: None, .. } => {
                 DeliveryState::Suspended { cause: *cause, probe_at: *probe_at }
             }

@@ -52,8 +52,21 @@ fn attempt_brought_forward_counts_nothing() {
     assert!(!progress.contact(), "once per period");
     assert!(progress.retry(), "an operator may at any time");
     assert_eq!((fail(&mut progress, 0), progress.failures()), (first, 1));
-    progress.fail_at_least(2);
-    assert_eq!(progress.failures(), 2);
+}
+
+#[test]
+fn reachable_peer_is_no_sooner_tried() {
+    let mut progress = progress();
+    let fail = |progress: &mut DeliveryProgress, failures: u32| {
+        let state = progress.fail_despite_contact(Millis(0), 0.5, failures, &limits());
+        progress.pause(Millis(0), state);
+        (state.reported(), state.next_attempt().map_or(0, |time| time.0 / 1000))
+    };
+    assert_eq!(fail(&mut progress, 0), (PeerState::BackingOff, 1));
+    assert!(!progress.contact() && progress.retry(), "an operator may at any time");
+    assert_eq!((fail(&mut progress, 2), progress.failures()), ((PeerState::BackingOff, 1), 1), "its time stays");
+    assert_eq!(fail(&mut progress, 2), (PeerState::Suspended(SuspendReason::Unreachable), 3600));
+    assert!(!progress.contact());
 }
 
 #[test]

@@ -96,6 +96,20 @@ fn accepted_resend_is_no_progress() {
     assert_eq!(bench.machine.failures(), 2);
 }
 
+/// The accepted resend clears the failures between two holes, so a contact would bring each next resend forward.
+#[test]
+fn contact_keeps_backoff_of_holes() {
+    let mut bench = behind(40);
+    bench.queue(1).hole(38).load(38, 41).ok(40).hole(38).contact().check(&[
+        "   0s sending     push 41..=41 (1)",
+        "   0s sending     load 38",
+        "   0s sending     push 38..=40 (3)",
+        "   0s sending     note trim<=40+peer; push 41..=41 (1)",
+        "   0s backing_off note peer; arm 1s",
+        "   0s backing_off answer",
+    ]);
+}
+
 /// A restored peer asked for the items from 38 on; the conflict is about the first of them, which the peer lacks.
 #[test]
 fn conflict_amid_rewind_drops_nothing() {
