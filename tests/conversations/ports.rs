@@ -3,16 +3,11 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
-use actors::model::{ContextId, PduRef};
+use actors::model::{ContextId, ContextRecord, PduRef};
 use actors::ports::{ArchiveError, ContextReader, ContextSnapshot, QuarantinedPduRow, Task};
 use tokio::sync::watch;
 
 use crate::read_hooks::ReadHooks;
-
-/// The question that a conversation asks before it accepts PDUs.
-pub(crate) struct LookUp<'a> {
-    pub(crate) arriving: &'a [PduRef],
-}
 
 /// A conversation that is slow to load for as long as that is said.
 #[derive(Clone)]
@@ -21,20 +16,36 @@ pub(crate) struct Slow {
     pub(crate) is_slow: watch::Receiver<bool>,
 }
 
-type Seen = dyn Fn(&LookUp<'_>) + Send + Sync;
+/// Look-ups of a PDU with this id wait for as long as that is said.
+#[derive(Clone)]
+pub(crate) struct HeldLookUps {
+    pub(crate) id: &'static str,
+    pub(crate) is_held: watch::Receiver<bool>,
+}
+
+type Seen = dyn Fn(&[PduRef]) + Send + Sync;
 
 /// The archive, watched.
 pub(crate) struct Watched {
     seen: Box<Seen>,
     loads: Arc<Mutex<Vec<ContextId>>>,
     strangers_held: Arc<AtomicBool>,
+    records_held: Arc<AtomicBool>,
     slow: Option<Slow>,
+    held_look_ups: Option<HeldLookUps>,
 }
 
 impl Watched {
     /// `seen` is called before each look-up.
-    pub(crate) fn new(seen: impl Fn(&LookUp<'_>) + Send + Sync + 'static) -> Self {
-        Self { seen: Box::new(seen), loads: Arc::default(), strangers_held: Arc::default(), slow: None }
+    pub(crate) fn new(seen: impl Fn(&[PduRef]) + Send + Sync + 'static) -> Self {
+        Self {
+            seen: Box::new(seen),
+            loads: Arc::default(),
+            strangers_held: Arc::default(),
+            records_held: Arc::default(),
+            slow: None,
+            held_look_ups: None,
+        }
     }
 
     /// Each load of a conversation is noted here.
@@ -45,6 +56,16 @@ impl Watched {
     /// Every load of this conversation waits.
     pub(crate) fn with_slow(self, slow: Slow) -> Self {
         Self { slow: Some(slow), ..self }
+    }
+
+    /// While this is set, no read of a context's record ends.
+    pub(crate) fn holding_records(self, records_held: Arc<AtomicBool>) -> Self {
+        Self { records_held, ..self }
+    }
+
+    /// Look-ups of this PDU wait.
+    pub(crate) fn holding_look_ups(self, held_look_ups: HeldLookUps) -> Self {
+        Self { held_look_ups: Some(held_look_ups), ..self }
     }
 
     /// While this is set, no read of what lies in quarantine ends.
@@ -69,8 +90,23 @@ impl ReadHooks for Watched {
         })
     }
 
-    fn before_look_up(&self, arriving: &[PduRef]) {
-        (self.seen)(&LookUp { arriving });
+    fn before_look_up(&self, arriving: &[PduRef]) -> Option<Task<()>> {
+        (self.seen)(arriving);
+        let HeldLookUps { id, mut is_held } = self.held_look_ups.clone()?;
+        let waits = *is_held.borrow() && arriving.iter().any(|reference| reference.id.as_str() == id);
+        waits.then(|| -> Task<()> {
+            Box::pin(async move {
+                // The test may have ended.
+                let _ = is_held.wait_for(|is_held| !is_held).await;
+            })
+        })
+    }
+
+    fn context_record(
+        &self,
+        record: Task<Result<Option<ContextRecord>, ArchiveError>>,
+    ) -> Task<Result<Option<ContextRecord>, ArchiveError>> {
+        if self.records_held.load(Ordering::SeqCst) { Box::pin(std::future::pending()) } else { record }
     }
 
     fn quarantined_pdus(

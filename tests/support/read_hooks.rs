@@ -44,8 +44,17 @@ pub(crate) trait ReadHooks: Send + Sync + 'static {
         store.contexts_with_held_pdus()
     }
 
-    /// Called before each look-up, with the PDUs that arrive.
-    fn before_look_up(&self, _arriving: &[PduRef]) {}
+    /// Called before each look-up, with the PDUs that arrive. The look-up begins when the returned task has ended.
+    fn before_look_up(&self, _arriving: &[PduRef]) -> Option<Task<()>> {
+        None
+    }
+
+    fn context_record(
+        &self,
+        record: Task<Result<Option<ContextRecord>, ArchiveError>>,
+    ) -> Task<Result<Option<ContextRecord>, ArchiveError>> {
+        record
+    }
 
     /// Puts these hooks between the ports and their store.
     fn install(self, ports: &mut Ports) -> Arc<Self>
@@ -152,8 +161,14 @@ impl<H: ReadHooks> ContextReader for HookedReader<dyn ContextReader, H> {
         arriving: Vec<PduRef>,
         parents: Vec<PduRef>,
     ) -> Task<Result<HashMap<PduRef, PduStatus>, ArchiveError>> {
-        self.hooks.before_look_up(&arriving);
-        self.store.look_up(context, arriving, parents)
+        let Some(before) = self.hooks.before_look_up(&arriving) else {
+            return self.store.look_up(context, arriving, parents);
+        };
+        let (store, context) = (self.store.clone(), context.clone());
+        Box::pin(async move {
+            before.await;
+            store.look_up(&context, arriving, parents).await
+        })
     }
 
     fn release(&self, context: &ContextId, references: &[PduRef]) {
@@ -190,7 +205,7 @@ impl<H: ReadHooks> ContextReader for HookedReader<dyn ContextReader, H> {
     }
 
     fn context_record(&self, context: &ContextId) -> Task<Result<Option<ContextRecord>, ArchiveError>> {
-        self.store.context_record(context)
+        self.hooks.context_record(self.store.context_record(context))
     }
 
     fn state_holder(&self, context: &ContextId, key: &StateKey) -> Task<Result<Option<StateEntry>, ArchiveError>> {

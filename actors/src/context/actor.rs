@@ -7,6 +7,8 @@ use std::sync::Arc;
 use actix::{
     Actor, ActorContext, ActorFutureExt, AsyncContext, Context, ContextFutureSpawner, Handler, Supervised, WrapFuture,
 };
+use tokio::time::error::Elapsed;
+use tokio::time::timeout;
 
 use crate::context::machine::{ContextEffect, ContextEvent, ContextMachine, ContextReply, ContextReplyToken};
 use crate::context::messages::{Answer, ContextMessage, ContextOutcome, HistoryReply, IdleTimerFired, TimerFired};
@@ -20,7 +22,7 @@ use crate::router::registry::{ActorRegistry, LookupPurpose};
 use crate::supervise::admission::AdmissionPermit;
 use crate::supervise::mailbox::send_unbounded;
 use crate::supervise::monitor::ExitMonitor;
-use crate::supervise::poll_now::poll_now;
+use crate::supervise::poll_now::{READ_WAIT_MAX, poll_now};
 use crate::supervise::restart_intensity::{CrashHistory, RestartDecision};
 use crate::supervise::task::spawn_detached;
 use crate::supervise::timer::Timer;
@@ -45,8 +47,10 @@ pub(crate) struct ContextActor {
     poison_crashes: VecDeque<PduRef>,
     /// Staged PDUs are given to the machine one by one: of several it is not known which killed it.
     pub(crate) one_by_one: bool,
-    /// `None` while loading, and after the actor was given up as faulty.
+    /// `None` while loading, while a step waits for a read, and after the actor was given up as faulty.
     machine: Option<Box<ContextMachine>>,
+    /// True while a step waits for a read; actix handles no message meanwhile.
+    is_waiting: bool,
     faulty: bool,
     /// Counts loads: a page that an earlier life asked for is not this one's.
     pub(crate) life: u64,
@@ -91,6 +95,7 @@ impl ContextActor {
             poison_crashes: VecDeque::new(),
             one_by_one: false,
             machine: None,
+            is_waiting: false,
             faulty: false,
             life: 0,
             taken_back: 0,
@@ -120,9 +125,10 @@ impl ContextActor {
         self.enter_all(ctx, [PendingEvent::of_pdus(pdus, event)].into());
     }
 
-    /// Handles events one after the other. Where a read of a step waits, the actor handles nothing else meanwhile.
+    /// Handles events one after the other. While a read of a step waits, the actor handles nothing else.
     pub(crate) fn enter_all(&mut self, ctx: &mut Context<Self>, mut events: VecDeque<PendingEvent>) {
         while let Some(next) = events.pop_front() {
+            debug_assert!(!self.is_waiting, "the actor handles an event while a step waits");
             let Some(mut machine) = self.machine.take() else { return };
             let (ports, context) = (self.ports.clone(), self.context.clone());
             let mut step = Box::pin(async move {
@@ -130,12 +136,15 @@ impl ContextActor {
                 (machine, outcome)
             });
             let Some((machine, outcome)) = poll_now(step.as_mut()) else {
-                let ended = move |(machine, outcome), actor: &mut Self, ctx: &mut Context<Self>| {
+                self.is_waiting = true;
+                let ended = move |ended: Result<_, Elapsed>, actor: &mut Self, ctx: &mut Context<Self>| {
+                    actor.is_waiting = false;
+                    let Ok((machine, outcome)) = ended else { return actor.on_read_deadline(ctx) };
                     if actor.stepped(ctx, machine, outcome) {
                         actor.enter_all(ctx, events);
                     }
                 };
-                return ctx.wait(step.into_actor(self).map(ended));
+                return ctx.wait(timeout(READ_WAIT_MAX, step).into_actor(self).map(ended));
             };
             if !self.stepped(ctx, machine, outcome) {
                 return;
@@ -155,11 +164,6 @@ impl ContextActor {
                 true
             }
             Err(StepFailure::Unreadable(error)) => {
-                tracing::error!(context = %self.context, %error, "the state cannot be read; the context restarts");
-                self.crash(ctx);
-                false
-            }
-            Err(StepFailure::LookUp(error)) => {
                 tracing::error!(context = %self.context, %error, "the context cannot read what its step needs; it restarts");
                 self.crash(ctx);
                 false
@@ -171,6 +175,12 @@ impl ContextActor {
                 false
             }
         }
+    }
+
+    /// Ends this incarnation, because a read of its step has not ended. The machine is dropped with the step.
+    fn on_read_deadline(&mut self, ctx: &mut Context<Self>) {
+        tracing::error!(context = %self.context, deadline = ?READ_WAIT_MAX, "a read of the store has not ended; the context restarts");
+        self.crash(ctx);
     }
 
     /// The machine died on these. Of several each is suspected once, and the next time they come one by one.
@@ -352,6 +362,7 @@ impl Actor for ContextActor {
 impl Supervised for ContextActor {
     fn restarting(&mut self, _: &mut Context<Self>) {
         self.machine = None;
+        self.is_waiting = false;
         self.share.set_head_count(0, 0);
         self.timer.disarm();
         self.idle_timer.disarm();

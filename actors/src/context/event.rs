@@ -84,7 +84,8 @@ pub enum ContextEvent {
         /// Status of the PDUs in the store, as in [`ContextEvent::Arrive`].
         known: HashMap<PduRef, PduStatus>,
     },
-    /// [`ContextEffect::Fetch`] was not sent, because too many questions to that peer are open. It is no try, and no answer.
+    /// [`ContextEffect::Fetch`] was not sent, because too many requests to that peer are open. For a missing parent this is
+    /// neither an attempt nor a response. For a join and for history it is a failed attempt, because their caller waits.
     PutOff {
         /// Request that was not sent.
         want: FetchRequest,
@@ -93,8 +94,9 @@ pub enum ContextEvent {
         /// The limit that was reached.
         why: String,
     },
-    /// [`ContextEffect::Fetch`] was not sent, because nothing goes out to that peer now: it said "not now", could not be reached,
-    /// is suspended, or has caused too many fetches. It is no try, and no answer either, unless that lasts until the end.
+    /// [`ContextEffect::Fetch`] was not sent, because nothing goes out to that peer now: it asked us to wait, could not be reached,
+    /// is suspended, or has caused too many fetches. For a missing parent this is no attempt, and it is a response only if it
+    /// lasts until the parent is given up. For a join and for history it is a failed attempt, because their caller waits.
     Declined {
         /// Request that was not sent.
         want: FetchRequest,

@@ -33,9 +33,7 @@ impl PendingEvent {
 
 /// Why a step has no effects: the machine is dropped, and loaded again from the store.
 pub(crate) enum StepFailure {
-    /// What arrives could not be looked up.
-    LookUp(ArchiveError),
-    /// A read of the step failed.
+    /// The look-up of the arriving PDUs failed, or a read of the step.
     Unreadable(ArchiveError),
     /// The machine panicked, on these PDUs.
     Panicked(StepPanicked, Vec<PduRef>),
@@ -55,7 +53,7 @@ pub(crate) async fn take_step(
     let known = match &arriving {
         Some(pdus) => {
             let (arriving, parents) = machine.refs_to_look_up(pdus);
-            ports.archive.contexts.look_up(context, arriving, parents).await.map_err(StepFailure::LookUp)?
+            ports.archive.contexts.look_up(context, arriving, parents).await.map_err(StepFailure::Unreadable)?
         }
         None => KnownPdus::new(),
     };

@@ -7,7 +7,8 @@ use actix::{
     Actor, ActorContext, ActorFutureExt, Addr, AsyncContext, Context, ContextFutureSpawner, Handler, Supervised,
     WrapFuture,
 };
-use tokio::time::Instant;
+use tokio::time::error::Elapsed;
+use tokio::time::{Instant, timeout};
 
 use crate::limits::PeerLimits;
 use crate::model::{ContextId, FetchRequest, Index, PeerStatus, PushFailure, PushResponse, ServerName};
@@ -28,7 +29,7 @@ use crate::supervise::alarm::TimerSlot;
 use crate::supervise::catch_panic::guard;
 use crate::supervise::mailbox::send_unbounded;
 use crate::supervise::monitor::ExitMonitor;
-use crate::supervise::poll_now::poll_now;
+use crate::supervise::poll_now::{READ_WAIT_MAX, poll_now};
 use crate::supervise::restart_intensity::{CrashHistory, RestartDecision};
 use crate::supervise::task::{IsolatedTask, spawn_abortable, spawn_detached};
 
@@ -324,9 +325,22 @@ impl PeerActor {
         };
         match poll_now(unknown.as_mut()) {
             Some(contexts) => accept(contexts, self, ctx),
-            // The actor handles nothing else meanwhile.
-            None => ctx.wait(unknown.into_actor(self).map(accept)),
+            // No message is handled meanwhile, so that batches keep their order; an alarm that is due may fire once.
+            None => {
+                let ended = move |ended: Result<_, Elapsed>, actor: &mut Self, ctx: &mut Context<Self>| match ended {
+                    Ok(contexts) => accept(contexts, actor, ctx),
+                    Err(_) => actor.on_read_deadline(ctx),
+                };
+                ctx.wait(timeout(READ_WAIT_MAX, unknown).into_actor(self).map(ended));
+            }
         }
+    }
+
+    /// Ends this incarnation, because a read of the store has not ended. Callers are answered that the outcome is unknown.
+    fn on_read_deadline(&mut self, ctx: &mut Context<Self>) {
+        tracing::error!(peer = %self.server, deadline = ?READ_WAIT_MAX, "a read of the store has not ended; the peer restarts");
+        self.crashes.note(self.ports.clock.now(), self.limits.restarts());
+        self.restart(ctx);
     }
 
     fn report(&self, reply: Report, status: PeerStatus) {

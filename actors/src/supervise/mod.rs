@@ -1,17 +1,18 @@
 //! Recovery from bugs in three rings, because actix does not restart an actor that panicked.
 //!
-//! **Ring 1, in place: the normal case.** A shell has one way in, `enter`, which runs the machine's step under
-//! [`guard`](crate::supervise::catch_panic). A panic there is caught before actix sees it: the shell drops its machine and stops; actix's `Supervisor`
-//! restarts it with its mailbox intact, and `started` loads a fresh machine from the store, behind a journal barrier
-//! and after a back-off that [`crashes`](crate::supervise::restart_intensity) computes. Replies that the old machine owed are dropped: their callers learn
-//! that the outcome is unknown, and repeat. Beyond the restart intensity the actor loads into "suspended: faulty": it
+//! **Ring 1, in place: the normal case.** An actor has one guarded entry, which runs the machine's step under
+//! [`guard`](crate::supervise::catch_panic). A panic there is caught before actix sees it: the actor drops its machine and stops; actix's
+//! `Supervisor` restarts it with its mailbox intact, and `started` loads a fresh machine from the store, behind a journal barrier
+//! and after a back-off that [`restart_intensity`](crate::supervise::restart_intensity) computes. The replies of the old machine are
+//! dropped: their callers are answered that the outcome is unknown, and repeat. Beyond the restart intensity the actor loads into "suspended: faulty": it
 //! runs, is visible, and refuses all requests.
 //!
-//! **Ring 2, the monitor: the impossible case.** A panic outside `enter` ends the actor's task, and actix does not
-//! report it. The shell owns a [`lifeline`](crate::supervise::monitor), whose drop notifies the router, which starts a new actor subject to the
-//! same restart intensity. Foreign futures (requests, commits) never run inside an actor: [`task`] isolates them.
+//! **Ring 2, the monitor: the impossible case.** A panic outside the guarded entry ends the actor's task, and actix does not
+//! report it. The actor owns an [`ExitMonitor`](crate::supervise::monitor), whose drop notifies the router, which starts a new actor
+//! subject to the same restart intensity. Requests and commits never run inside an actor: [`task`] isolates them. Only reads of the
+//! store do, those of a load and of a step: within the guard, and with a deadline ([`poll_now`](crate::supervise::poll_now)).
 //!
-//! **Ring 3, the process.** A failed commit, or a panic of the router, ends the process. All truth is on disk.
+//! **Ring 3, the process.** A failed commit, or a panic of the router, ends the process. All facts are on disk.
 //!
 //! `log_throttle` limits the rate of log lines that a remote server can cause.
 //!

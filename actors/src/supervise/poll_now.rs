@@ -1,10 +1,15 @@
-//! A future that needs not wait: actors take a read that is in memory in the same turn.
+//! Reads of the store within an actor's step: one whose row is in memory ends in the same turn, and one that waits has a deadline.
 
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
-/// Polls a future once. `None`: it waits, and is polled again by whoever awaits it.
+/// Longest time that an actor waits for the reads of one step. It handles nothing else meanwhile, so a read that never ended
+/// would stop it for good; the actor restarts instead, and its callers are answered that the outcome is unknown.
+pub(crate) const READ_WAIT_MAX: Duration = Duration::from_secs(30);
+
+/// Polls a future once. `None`: it waits, and its awaiter polls it again.
 pub(crate) fn poll_now<T>(future: Pin<&mut (impl Future<Output = T> + ?Sized)>) -> Option<T> {
     match future.poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(value) => Some(value),

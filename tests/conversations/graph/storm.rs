@@ -21,7 +21,7 @@ use crate::disk::Survives;
 use crate::messenger::{Text, context, draft, named, others};
 use crate::network::{CALM, LinkFaults, Network, short};
 use crate::node::{Change, Node, millis, seconds, world};
-use crate::ports::{LookUp, Watched};
+use crate::ports::Watched;
 use crate::read_hooks::ReadHooks;
 use crate::surroundings::{TestConfig, server};
 
@@ -64,8 +64,8 @@ fn dying(breaks: &Arc<AtomicBool>) -> Change {
     let breaks = breaks.clone();
     Rc::new(move |ports: &mut Ports, clock: &Arc<TestClock>| {
         let (breaks, clock) = (breaks.clone(), clock.clone());
-        let seen = move |look_up: &LookUp<'_>| {
-            if !look_up.arriving.is_empty() && breaks.swap(false, Ordering::SeqCst) {
+        let seen = move |arriving: &[PduRef]| {
+            if !arriving.is_empty() && breaks.swap(false, Ordering::SeqCst) {
                 clock.break_once();
             }
         };

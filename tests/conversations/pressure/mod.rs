@@ -6,3 +6,4 @@ mod limits;
 mod overload;
 mod poison;
 mod staging;
+mod waiting_reads;

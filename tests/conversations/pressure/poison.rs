@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 use std::sync::{Arc, Mutex};
 
+use actors::model::PduRef;
 use actors::ports::{PduStatus, Ports};
 use actors::testkit::TestClock;
 
@@ -11,7 +12,7 @@ use crate::messenger::{context, others};
 use crate::missing::asking::{pdu, send, verdicts};
 use crate::network::{CALM, Network};
 use crate::node::{Change, Node, millis, seconds, world};
-use crate::ports::{LookUp, Watched};
+use crate::ports::Watched;
 use crate::read_hooks::ReadHooks;
 use crate::surroundings::TestConfig;
 
@@ -23,8 +24,8 @@ fn dies_of(ids: &[&str]) -> Change {
     Rc::new(move |ports: &mut Ports, clock: &Arc<TestClock>| {
         let (ids, clock) = (ids.clone(), clock.clone());
         // Right after the look-up the machine takes its step, and that reads the clock within its guard.
-        let breaks = move |look_up: &LookUp<'_>| {
-            if look_up.arriving.iter().any(|reference| ids.contains(reference.id.as_str())) {
+        let breaks = move |arriving: &[PduRef]| {
+            if arriving.iter().any(|reference| ids.contains(reference.id.as_str())) {
                 clock.break_once();
             }
         };
@@ -173,8 +174,8 @@ async fn crash_releases_claimed_identity() {
         let once = Arc::new(Mutex::new(true));
         let change: Change = Rc::new(move |ports: &mut Ports, clock: &Arc<TestClock>| {
             let (once, clock) = (once.clone(), clock.clone());
-            let breaks = move |look_up: &LookUp<'_>| {
-                if !look_up.arriving.is_empty() && std::mem::take(&mut *once.lock().unwrap()) {
+            let breaks = move |arriving: &[PduRef]| {
+                if !arriving.is_empty() && std::mem::take(&mut *once.lock().unwrap()) {
                     clock.break_once();
                 }
             };

@@ -3,6 +3,7 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
+use actors::model::PduRef;
 use actors::ports::{ContextReader, Ports};
 use actors::testkit::TestClock;
 use tokio::sync::watch;
@@ -13,7 +14,7 @@ use crate::messenger::context;
 use crate::missing::asking::{pdu, send, verdicts};
 use crate::network::{CALM, Network};
 use crate::node::{Change, Node, millis, seconds, world};
-use crate::ports::{LookUp, Slow, Watched};
+use crate::ports::{Slow, Watched};
 use crate::read_hooks::ReadHooks;
 use crate::surroundings::TestConfig;
 
@@ -23,8 +24,8 @@ async fn slow_blue(network: &Arc<Network>, book: TestConfig) -> (Rc<Node>, watch
     let (is_slow, seen) = watch::channel(false);
     let change: Change = Rc::new(move |ports: &mut Ports, clock: &Arc<TestClock>| {
         let clock = clock.clone();
-        let breaks = move |look_up: &LookUp<'_>| {
-            if look_up.arriving.iter().any(|reference| reference.id.as_str().starts_with("poison")) {
+        let breaks = move |arriving: &[PduRef]| {
+            if arriving.iter().any(|reference| reference.id.as_str().starts_with("poison")) {
                 clock.break_once();
             }
         };
