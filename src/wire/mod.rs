@@ -107,10 +107,14 @@ impl DialectList {
         self.0.iter().copied().find(|dialect| dialect.spec().name == name)
     }
 
-    /// Returns the dialect with this spec. The core has specs from the configuration only, which takes them from the list: for any
-    /// other one the first dialect is returned.
+    /// Returns the dialect with this spec.
+    ///
+    /// # Panics
+    ///
+    /// If the spec is not of this list. The core has specs from the configuration only, which takes them from the list; a
+    /// dialect in place of another would send what the peer cannot read.
     pub fn of(self, spec: DialectSpec) -> &'static dyn Dialect {
-        self.named(spec.name).unwrap_or(self.0[0])
+        self.named(spec.name).expect("a spec of the configuration is of the list")
     }
 
     /// Adds the routes of every dialect without the services, which each request then brings along: a test that starts

@@ -3,7 +3,7 @@
 use std::cmp::Ordering;
 
 use crate::limits::Numbering;
-use crate::model::{InboundPush, Seq};
+use crate::model::InboundPush;
 use crate::peer::inbound::received_sequence::{NOTHING, ReceivedSequence, digest_of};
 
 /// The class of a push, and how its numbers were read.
@@ -22,8 +22,6 @@ pub enum PushClass {
     Take {
         /// Positions of the updates, ascending.
         fresh: Vec<usize>,
-        /// Number that is expected next.
-        next: Seq,
         /// True if the sender went back in its numbers and sent a new update there, probably because it was restored
         /// from a backup.
         sender_rewound: bool,
@@ -95,11 +93,11 @@ fn by_push(push: &InboundPush, held: &ReceivedSequence) -> PushClass {
     match seq.cmp(&expected) {
         _ if seq.0 == 0 && !push.strong.is_empty() => PushClass::Misnumbered,
         Ordering::Greater => PushClass::Hole,
-        Ordering::Equal => PushClass::Take { fresh: all(), next: seq.next(), sender_rewound: false },
+        Ordering::Equal => PushClass::Take { fresh: all(), sender_rewound: false },
         Ordering::Less if push.strong.is_empty() => PushClass::Known,
         Ordering::Less if held.is_too_old(seq.0) => PushClass::TooOld,
         Ordering::Less if held.digest(seq.0) == Some(digest_of(push)) => PushClass::Known,
-        Ordering::Less => PushClass::Take { fresh: all(), next: seq.next(), sender_rewound: true },
+        Ordering::Less => PushClass::Take { fresh: all(), sender_rewound: true },
     }
 }
 
@@ -129,7 +127,7 @@ fn by_update(push: &InboundPush, held: &ReceivedSequence) -> PushClass {
     if differing.is_empty() {
         return match new.is_empty() {
             true => PushClass::Known,
-            false => PushClass::Take { fresh: new.collect(), next: Seq(seq + 1), sender_rewound: false },
+            false => PushClass::Take { fresh: new.collect(), sender_rewound: false },
         };
     }
     if push.from_seq.is_some() {
@@ -145,7 +143,7 @@ fn by_update(push: &InboundPush, held: &ReceivedSequence) -> PushClass {
         return PushClass::Conflict;
     }
     let fresh = differing.into_iter().chain(new).collect();
-    PushClass::Take { fresh, next: Seq(seq + 1), sender_rewound: seq < expected }
+    PushClass::Take { fresh, sender_rewound: seq < expected }
 }
 
 /// Returns whether the update at this position differs from the one that we hold under its number.
@@ -156,33 +154,26 @@ fn differs(push: &InboundPush, held: &ReceivedSequence, first: u64, at: u64) -> 
 
 #[cfg(test)]
 mod tests {
-    use bytes::Bytes;
-
     use super::*;
-    use crate::model::{Digest, InboundRecord, StrongBody, StrongUpdate};
+    use crate::model::{Digest, InboundRecord, Seq};
+    use crate::peer::inbound::tests::{letter_digest, letter_push as push};
 
-    fn digest(letter: char) -> Digest {
-        Digest([letter as u8; 16])
-    }
-
-    fn push(from_seq: Option<u64>, seq: u64, letters: &str) -> InboundPush {
-        let strong = |letter| StrongUpdate { bytes: Bytes::new(), digest: digest(letter), body: StrongBody::Plain };
-        InboundPush {
-            from_seq: from_seq.map(Seq),
-            seq: Seq(seq),
-            strong: letters.chars().map(strong).collect(),
-            weak: 0,
-            verified: "network",
-        }
+    /// Returns the number that is expected after the push was accepted.
+    fn next(push: &InboundPush, held: &ReceivedSequence, pushes: bool) -> Seq {
+        let mut held = held.clone();
+        held.accept(push, pushes);
+        held.expected()
     }
 
     /// We hold a, b, c, d, e under 1 to 5.
     fn verdict(numbering: Numbering, pushes: bool, from_seq: Option<u64>, seq: u64, letters: &str) -> String {
         let held = ReceivedSequence::new(&InboundRecord { numbers_pushes: pushes, ..expecting(6) }, digests("abcde"));
-        let placed = classify(&push(from_seq, seq, letters), &held, numbering);
+        let push = push(from_seq, seq, letters);
+        let placed = classify(&push, &held, numbering);
         let what = match placed.what {
-            PushClass::Take { fresh, next, sender_rewound: went_back } => {
+            PushClass::Take { fresh, sender_rewound: went_back } => {
                 let taken: String = fresh.iter().filter_map(|&at| letters.chars().nth(at)).collect();
+                let next = next(&push, &held, placed.pushes);
                 format!("take {taken}, then {next}{}", if went_back { ", went back" } else { "" })
             }
             other => format!("{other:?}").to_lowercase(),
@@ -191,7 +182,7 @@ mod tests {
     }
 
     fn digests(letters: &str) -> Vec<Digest> {
-        letters.chars().map(digest).collect()
+        letters.chars().map(letter_digest).collect()
     }
 
     fn expecting(expected: u64) -> InboundRecord {
@@ -293,7 +284,7 @@ mod tests {
         };
         let (hole, taken) = (
             Classified { what: PushClass::Hole, pushes: false },
-            Classified { what: PushClass::Take { fresh: vec![], next: Seq(7), sender_rewound: false }, pushes: true },
+            Classified { what: PushClass::Take { fresh: vec![], sender_rewound: false }, pushes: true },
         );
         assert_eq!(read(&push(None, 6, ""), &held(None)), hole);
         assert_eq!(read(&push(None, 6, ""), &held(Some(6))), taken);
@@ -318,22 +309,16 @@ mod tests {
         assert_eq!(read(&push(None, 3, "x"), &held).what, PushClass::Conflict);
         assert_eq!(read(&push(None, 3, "c"), &held).what, PushClass::Known);
         // Nothing is gone back for: what follows is not taken again.
-        let newest = PushClass::Take { fresh: vec![0], next: Seq(6), sender_rewound: true };
+        let newest = PushClass::Take { fresh: vec![0], sender_rewound: true };
         assert_eq!(read(&push(None, 5, "x"), &held).what, newest);
-        assert_eq!(
-            read(&push(None, 6, "f"), &held).what,
-            PushClass::Take { fresh: vec![0], next: Seq(7), sender_rewound: false }
-        );
+        assert_eq!(read(&push(None, 6, "f"), &held).what, PushClass::Take { fresh: vec![0], sender_rewound: false });
     }
 
     #[test]
     fn first_push_above_one_is_hole() {
         let first = ReceivedSequence::new(&expecting(1), vec![]);
         assert_eq!(read(&push(None, 234_234, "a"), &first).what, PushClass::Hole);
-        assert_eq!(
-            read(&push(None, 1, "a"), &first).what,
-            PushClass::Take { fresh: vec![0], next: Seq(2), sender_rewound: false }
-        );
+        assert_eq!(read(&push(None, 1, "a"), &first).what, PushClass::Take { fresh: vec![0], sender_rewound: false });
     }
 
     proptest::proptest! {
@@ -341,9 +326,11 @@ mod tests {
         fn accepted_push_never_skips_hole(from in 0u64..12, seq in 0u64..12, ranged: bool, pushes: bool, letters in "[a-h]{0,6}") {
             let record = InboundRecord { numbers_pushes: pushes, ..expecting(6) };
             let held = ReceivedSequence::new(&record, digests("abcde"));
-            let placed = read(&push(ranged.then_some(from), seq, &letters), &held);
-            if let PushClass::Take { fresh, next, .. } = placed.what {
+            let push = push(ranged.then_some(from), seq, &letters);
+            let placed = read(&push, &held);
+            if let PushClass::Take { fresh, .. } = placed.what {
                 let first = if placed.pushes { seq } else { seq + 1 - letters.len() as u64 };
+                let next = next(&push, &held, placed.pushes);
                 proptest::prop_assert!(first <= 6 && next == Seq(seq + 1) && (placed.pushes || !fresh.is_empty()));
                 proptest::prop_assert!(fresh.windows(2).all(|pair| pair[0] < pair[1]));
             }

@@ -33,7 +33,7 @@ impl Inbound {
             out.moved(CommitPriority::Deferred);
         }
         let ack = match what {
-            PushClass::Take { fresh, next: _, sender_rewound: went_back } => {
+            PushClass::Take { fresh, sender_rewound: went_back } => {
                 if went_back {
                     let words = "sent something new under number";
                     let text = format!("{} {words} {seq}, below {expected}: restored from a backup?", self.server);

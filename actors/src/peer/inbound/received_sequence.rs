@@ -154,25 +154,8 @@ pub fn digest_of(push: &InboundPush) -> Digest {
 
 #[cfg(test)]
 mod tests {
-    use bytes::Bytes;
-
     use super::*;
-    use crate::model::{StrongBody, StrongUpdate};
-
-    fn digest(letter: char) -> Digest {
-        Digest([letter as u8; 16])
-    }
-
-    fn push(from_seq: Option<u64>, seq: u64, letters: &str) -> InboundPush {
-        let strong = |letter| StrongUpdate { bytes: Bytes::new(), digest: digest(letter), body: StrongBody::Plain };
-        InboundPush {
-            from_seq: from_seq.map(Seq),
-            seq: Seq(seq),
-            strong: letters.chars().map(strong).collect(),
-            weak: 0,
-            verified: "network",
-        }
-    }
+    use crate::peer::inbound::tests::{letter_digest, letter_push as push};
 
     fn empty() -> ReceivedSequence {
         ReceivedSequence::new(&InboundRecord::default(), vec![])
@@ -200,7 +183,7 @@ mod tests {
         assert_eq!((held(&sequence).as_str(), sequence.expected()), ("abcd", Seq(5)));
         let new = sequence.accept(&push(None, 3, "xy"), false);
         assert_eq!((held(&sequence).as_str(), sequence.expected()), ("axy", Seq(4)));
-        let digests = vec![digest('x'), digest('y')];
+        let digests = vec![letter_digest('x'), letter_digest('y')];
         assert_eq!(new, NewDigests { first: Seq(2), digests, forget_below: Seq(1) });
     }
 
@@ -238,7 +221,7 @@ mod tests {
     #[test]
     fn push_digest_covers_every_update() {
         let whole = |letters| digest_of(&push(None, 9, letters));
-        assert_eq!(whole("a"), digest('a'));
+        assert_eq!(whole("a"), letter_digest('a'));
         assert_eq!(whole("ab"), whole("ab"));
         let others = ["", "a", "ba", "abb", "bb", "aab"];
         assert!(others.iter().all(|other| whole(other) != whole("ab")));

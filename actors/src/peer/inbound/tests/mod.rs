@@ -168,3 +168,20 @@ fn repeated_empty_push_is_accepted() {
     let record = InboundRecord { expected: Seq(2), taken: 0, numbers_pushes: true, ..InboundRecord::default() };
     assert_eq!(inbound.record(), record);
 }
+
+/// Returns a digest that a test names by a letter.
+pub(super) fn letter_digest(letter: char) -> Digest {
+    Digest([letter as u8; 16])
+}
+
+/// Returns a push of the updates that these letters name, numbered up to `seq`.
+pub(super) fn letter_push(from_seq: Option<u64>, seq: u64, letters: &str) -> InboundPush {
+    let strong = |letter| StrongUpdate { bytes: Bytes::new(), digest: letter_digest(letter), body: StrongBody::Plain };
+    InboundPush {
+        from_seq: from_seq.map(Seq),
+        seq: Seq(seq),
+        strong: letters.chars().map(strong).collect(),
+        weak: 0,
+        verified: "network",
+    }
+}
