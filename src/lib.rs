@@ -7,6 +7,7 @@
 //! - [`http`]: what every listener shares: serving, limits, errors as JSON, authentication. Knows no route.
 //! - [`egress`]: every outbound request goes through it.
 //! - [`wire`]: the dialects that peers speak.
+//! - [`api`]: the JSON of the messenger's and the operator's API, for handlers and for readers.
 //! - [`messenger`]: the API of the existing messenger. [`admin`]: the API of the operator.
 //! - [`json`]: strict JSON reading and writing, and serde errors in plain words.
 //! - [`app`]: builds a gateway and stops it. [`cli`]: the command line. [`telemetry`]: the log.
@@ -14,11 +15,12 @@
 //! - `terminal`: output of the command line. `tools`: the demo and the simulated peers.
 //!
 //! # Arrows
-//! `actors <- settings <- http, egress <- wire, messenger, admin <- app <- cli`, and `actors <- store <- app`. The
+//! `actors <- api, settings <- http, egress <- wire, messenger, admin <- app <- cli`, and `actors <- store <- app`. The
 //! store, the dialects and the messenger's API never import one another: the app connects them through the core's
 //! interfaces.
 
 pub mod admin;
+pub mod api;
 pub mod app;
 pub mod cli;
 pub mod egress;

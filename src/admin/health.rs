@@ -7,7 +7,8 @@ use std::time::Duration;
 use actix_web::{HttpResponse, web};
 use actors::overload::OverloadMonitor;
 use parking_lot::{Mutex, MutexGuard};
-use serde::Serialize;
+
+use crate::api::health::{FailingCheck, HealthReport};
 
 /// The conditions that keep this process from being ready, each with its reason. Clones share one set.
 ///
@@ -71,31 +72,19 @@ pub fn configure(config: &mut web::ServiceConfig, readiness: ReadinessReport) {
         .service(web::resource(["/health/ready", "/health/ready/"]).route(web::get().to(ready)));
 }
 
-#[derive(Serialize)]
-struct HealthState<'a> {
-    status: &'static str,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    failing: Vec<FailingCheck<'a>>,
-}
-
-#[derive(Serialize)]
-struct FailingCheck<'a> {
-    what: &'static str,
-    why: &'a str,
-}
-
 /// Always responds: the response shows that the process runs.
 async fn live() -> HttpResponse {
-    HttpResponse::Ok().json(HealthState { status: "ok", failing: Vec::new() })
+    HttpResponse::Ok().json(HealthReport { status: "ok".into(), failing: Vec::new() })
 }
 
 async fn ready(readiness: web::Data<ReadinessReport>) -> HttpResponse {
     let conditions = readiness.conditions();
-    let failing: Vec<_> = conditions.iter().map(|(what, why)| FailingCheck { what, why }).collect();
+    let failing: Vec<_> =
+        conditions.iter().map(|(what, why)| FailingCheck { what: (*what).into(), why: why.clone() }).collect();
     if failing.is_empty() {
-        HttpResponse::Ok().json(HealthState { status: "ok", failing })
+        HttpResponse::Ok().json(HealthReport { status: "ok".into(), failing })
     } else {
-        HttpResponse::ServiceUnavailable().json(HealthState { status: "unready", failing })
+        HttpResponse::ServiceUnavailable().json(HealthReport { status: "unready".into(), failing })
     }
 }
 

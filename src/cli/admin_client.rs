@@ -7,10 +7,10 @@ use std::time::Duration;
 use clap::Args;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::{Client, Method, Response};
-use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use crate::admin::server_header::SERVER;
+use crate::api::errors::ErrorBody;
 use crate::cli::ConfigSource;
 use crate::http::json_error;
 use crate::settings::SecretValue;
@@ -59,12 +59,6 @@ pub(super) struct AdminClient {
 struct ExpectedServer {
     server: String,
     file: String,
-}
-
-#[derive(Deserialize)]
-struct ErrorResponse {
-    error: String,
-    code: String,
 }
 
 impl AdminArgs {
@@ -156,8 +150,8 @@ impl AdminClient {
                     "the gateway at {base} rejected the token; see admin.token_file, or use --token-file FILE"
                 ),
             }),
-            _ => Err(match serde_json::from_str::<ErrorResponse>(&text) {
-                Ok(ErrorResponse { error, code }) => CommandFailure::Refused { code, words: error },
+            _ => Err(match serde_json::from_str::<ErrorBody>(&text) {
+                Ok(ErrorBody { error, code, .. }) => CommandFailure::Refused { code, words: error },
                 Err(_) => self.odd(&format!("it answered with status {status}")),
             }),
         }

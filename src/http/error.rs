@@ -8,7 +8,8 @@ use actix_web::http::StatusCode;
 use actix_web::http::header::{ContentType, RETRY_AFTER};
 use actix_web::{HttpResponse, ResponseError};
 use actors::model::Position;
-use serde::Serialize;
+
+use crate::api::errors::ErrorBody;
 
 /// Time to retry after for requests to a faulty actor: it takes an operator, so a second would only be noise.
 pub const FAULTY_WAIT: Duration = Duration::from_secs(60);
@@ -28,16 +29,6 @@ pub struct ApiError {
     retry_after: Option<Duration>,
     oldest: Option<Position>,
     tail: Option<Position>,
-}
-
-#[derive(Serialize)]
-struct ErrorBody<'a> {
-    error: &'a str,
-    code: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    oldest: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    tail: Option<u64>,
 }
 
 impl ApiError {
@@ -106,8 +97,8 @@ impl ApiError {
     /// The body it is answered with.
     pub fn json(&self) -> Vec<u8> {
         let [oldest, tail] = [self.oldest, self.tail].map(|position| position.map(|position| position.0));
-        let wire = ErrorBody { error: &self.words, code: self.code, oldest, tail };
-        serde_json::to_vec(&wire).expect("texts and numbers into memory")
+        let body = ErrorBody { error: &*self.words, code: self.code, oldest, tail };
+        serde_json::to_vec(&body).expect("texts and numbers into memory")
     }
 
     /// Returns the status.

@@ -4,8 +4,7 @@
 use std::fmt::Display;
 use std::io::{ErrorKind, IsTerminal, Write};
 
-use serde::Serialize;
-
+use crate::api::errors::ErrorBody;
 use crate::terminal::exit_code::COULD_NOT_RUN;
 use crate::terminal::format::printable;
 
@@ -57,18 +56,12 @@ pub(crate) fn remark_line(line: &str) {
     let _ = writeln!(std::io::stderr().lock(), "{}", printable(line));
 }
 
-#[derive(Serialize)]
-pub(crate) struct FailureJson<'a> {
-    pub(crate) error: &'a str,
-    pub(crate) code: &'a str,
-}
-
 /// Say on stderr what failed.
 pub(crate) fn complain(code: &str, words: &dyn Display, json: bool) {
     let words = words.to_string();
     let words = words.trim_end();
     if json {
-        remark_line(&serde_json::to_string(&FailureJson { error: words, code }).expect("texts always serialize"));
+        remark_line(&serde_json::to_string(&ErrorBody::new(words, code)).expect("texts always serialize"));
     } else {
         remark_line(words);
     }

@@ -55,6 +55,7 @@ const IMPURE: &[&str] = &["actix", "tokio", "tracing", "serde"];
 
 /// The gateway, in the same way.
 const GATEWAY: &[(&str, u8)] = &[
+    ("api", 0),
     ("json", 0),
     ("runtime", 0),
     ("store", 0),

@@ -1,0 +1,43 @@
+//! The body of every answer with an error status, and with `--json` the failure of a command.
+
+use serde::{Deserialize, Serialize};
+
+/// A refused request.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ErrorBody<S = String> {
+    /// What is wrong, for people.
+    pub error: S,
+    /// What is wrong, for programs: in capitals, and it never changes.
+    pub code: S,
+    /// With `GONE`: the oldest position that the feed keeps.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub oldest: Option<u64>,
+    /// With `BEYOND_TAIL`: the position of the newest event.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tail: Option<u64>,
+}
+
+impl<S> ErrorBody<S> {
+    /// Returns an error without positions.
+    pub const fn new(error: S, code: S) -> Self {
+        Self { error, code, oldest: None, tail: None }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::golden::assert_round_trip;
+
+    #[test]
+    fn error_body_round_trips() {
+        let last = assert_round_trip::<ErrorBody>(&[
+            r#"{"error":"there is no submission \"m\"","code":"UNKNOWN_ID"}"#,
+            r#"{"error":"events before 4 are no longer kept","code":"GONE","oldest":4}"#,
+            r#"{"error":"position 9 is beyond the newest event, 7","code":"BEYOND_TAIL","tail":7}"#,
+        ]);
+        assert_eq!((last.code.as_str(), last.tail), ("BEYOND_TAIL", Some(7)));
+        let more = serde_json::from_str::<ErrorBody>(r#"{"error":"a","hint":{},"code":"B"}"#).expect("known keys");
+        assert_eq!(more, ErrorBody::new("a".to_owned(), "B".to_owned()));
+    }
+}
