@@ -4,10 +4,11 @@ use actix_web::{HttpResponse, web};
 use actors::errors::UnavailableError;
 use actors::model::{DeadLetter, DeadLetterReason, Index, PeerCommand, ServerName, SubmissionId, SubmissionRecord};
 use actors::ports::{Direction, QuarantineKey};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
 use super::AdminApi;
 use super::answer::OperatorCall;
+use crate::api::messages::{MessageCommandResult, RecipientResult};
 use crate::http::error::ApiError;
 use crate::http::query;
 use crate::messenger::messages::trace;
@@ -17,38 +18,15 @@ pub(super) async fn get(api: web::Data<AdminApi>, path: web::Path<String>) -> Re
     trace::answer(&api.gateway, &path).await
 }
 
+/// The selection of recipients.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct RecipientResults {
+pub(super) struct MessageCommandQuery {
     /// Peer to act on; `None`: all peers.
     server: Option<String>,
     /// Of a drop: only say what it would do.
     #[serde(default)]
     dry_run: bool,
-}
-
-#[derive(Serialize)]
-struct MessageCommandResult {
-    id: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    dry_run: Option<bool>,
-    peers: Vec<RecipientResult>,
-}
-
-/// The result for one peer.
-#[derive(Serialize)]
-struct RecipientResult {
-    server: String,
-    /// Dead letters that were queued again, or by a drop deleted for good; of a message that had found no room, 1 once it is queued.
-    parked: u64,
-    /// Items that wait for the peer; of a drop, those that it took out of the queue.
-    queued: u64,
-    /// Of a drop: the items that an operator took out, by this call or before, and that can be given back.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    taken_out: Option<u64>,
-    /// The reason why an item that was never queued cannot be queued now; for a drop, the reason why an item stays.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    stays: Option<String>,
 }
 
 /// Requeues the dead letters of a submission, queues it for recipients whose outbox had no room, and starts an attempt
@@ -57,9 +35,9 @@ pub(super) async fn retry(
     api: web::Data<AdminApi>,
     operator: OperatorCall,
     path: web::Path<String>,
-    legs: query::QueryParams<RecipientResults>,
+    asked: query::QueryParams<MessageCommandQuery>,
 ) -> Result<HttpResponse, ApiError> {
-    let done = each(&api, &path, &legs, async |message, server, found| {
+    let done = each(&api, &path, &asked, async |message, server, found| {
         let FoundItems { left_out, letters, queued } = found;
         let away = match left_out || !letters.is_empty() {
             true => api.gateway.retry_message(message, Some(server)).await?,
@@ -83,10 +61,10 @@ pub(super) async fn drop(
     api: web::Data<AdminApi>,
     operator: OperatorCall,
     path: web::Path<String>,
-    legs: query::QueryParams<RecipientResults>,
+    asked: query::QueryParams<MessageCommandQuery>,
 ) -> Result<HttpResponse, ApiError> {
-    let dry_run = legs.dry_run;
-    let done = each(&api, &path, &legs, async |message, server, found| {
+    let dry_run = asked.dry_run;
+    let done = each(&api, &path, &asked, async |message, server, found| {
         let refused: Vec<&DeadLetter> = found.letters.iter().filter(|letter| is_refused(letter)).collect();
         let before = found.count(DeadLetterReason::Dropped);
         let (mut queued, mut after) = (found.queued, before);
@@ -170,12 +148,12 @@ async fn find(api: &AdminApi, record: &SubmissionRecord, server: &ServerName) ->
 async fn each(
     api: &AdminApi,
     id: &str,
-    legs: &RecipientResults,
+    asked: &MessageCommandQuery,
     act: impl AsyncFn(&SubmissionId, &ServerName, FoundItems) -> Result<RecipientResult, ApiError>,
 ) -> Result<Vec<RecipientResult>, ApiError> {
     let known: SubmissionId = id.parse().map_err(|_| unknown(id))?;
     let record = record(api, &known).await?;
-    let is_meant = |server: &ServerName| legs.server.as_ref().is_none_or(|name| *name == server.as_str());
+    let is_meant = |server: &ServerName| asked.server.as_ref().is_none_or(|name| *name == server.as_str());
     let mut peers = Vec::new();
     for (server, _) in record.queued.iter().filter(|(server, _)| is_meant(server)) {
         peers.push(act(&known, server, find(api, &record, server).await?).await?);
@@ -185,7 +163,7 @@ async fn each(
         // An error must not hide what was already done for the other peers.
         peers.push(match done {
             Ok(leg) => leg,
-            Err(problem) if legs.server.is_some() => return Err(problem),
+            Err(problem) if asked.server.is_some() => return Err(problem),
             Err(problem) => RecipientResult {
                 server: server.to_string(),
                 parked: 0,
@@ -195,7 +173,7 @@ async fn each(
             },
         });
     }
-    match (&legs.server, peers.is_empty()) {
+    match (&asked.server, peers.is_empty()) {
         (Some(name), true) => Err(ApiError::not_found("UNKNOWN_LEG", format!("{name} is not a recipient of {id}"))),
         _ => Ok(peers),
     }

@@ -25,6 +25,9 @@ pub mod errors;
 #[cfg(test)]
 mod golden;
 pub mod health;
+pub mod messages;
+pub mod pdus;
+pub mod submissions;
 
 use std::borrow::Cow;
 

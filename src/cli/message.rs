@@ -1,10 +1,9 @@
 //! `fernpost message`: one submission and its delivery to the peers.
 
-use std::collections::BTreeMap;
-
 use clap::Subcommand;
-use serde::Deserialize;
 
+use crate::api::messages::{AttemptRow, MessageCommandResult, MessageTrace, RecipientResult, RecipientTrace};
+use crate::api::pdus::PduName;
 use crate::cli::admin_client::{AdminArgs, AdminClient, CommandFailure, print_json, query, segment};
 use crate::cli::print;
 use crate::terminal::exit_code::{COULD_NOT_RUN, FINE, WRONG};
@@ -48,74 +47,29 @@ pub(super) enum MessageCommand {
     },
 }
 
-#[derive(Deserialize)]
-struct MessageOutcome {
-    peers: Vec<DoneLeg>,
-}
-
-#[derive(Deserialize)]
-struct DoneLeg {
-    server: String,
-    parked: u64,
-    queued: u64,
-    #[serde(default)]
-    taken_out: u64,
-    stays: Option<String>,
-}
-
-impl DoneLeg {
-    /// Describes the result of a retry, for people.
-    fn retried(&self) -> Vec<String> {
-        let mut said = Vec::new();
-        if self.parked > 0 {
-            said.push(format!("{} queued again", items(self.parked)));
-        }
-        if self.queued > 0 {
-            said.push(format!("{} tried now", items(self.queued)));
-        }
-        said.extend(self.stays.as_ref().map(|reason| format!("not queued: {reason}")));
-        said
+/// Describes the result of a retry, for people.
+fn retried(leg: &RecipientResult) -> Vec<String> {
+    let mut said = Vec::new();
+    if leg.parked > 0 {
+        said.push(format!("{} queued again", items(leg.parked)));
     }
-
-    /// Describes the result of a drop, or of its dry run.
-    fn dropped(&self) -> Vec<String> {
-        let mut said = Vec::new();
-        if self.queued > 0 {
-            said.push(format!("{} moved from the queue to quarantine", items(self.queued)));
-        }
-        if self.parked > 0 {
-            said.push(format!("{} refused before, deleted permanently", items(self.parked)));
-        }
-        said
+    if leg.queued > 0 {
+        said.push(format!("{} tried now", items(leg.queued)));
     }
+    said.extend(leg.stays.as_ref().map(|reason| format!("not queued: {reason}")));
+    said
 }
 
-#[derive(Deserialize)]
-struct MessageTrace {
-    id: String,
-    accepted: String,
-    pdu: Option<TracedPdu>,
-    peers: BTreeMap<String, TracedRecipient>,
-}
-
-#[derive(Deserialize)]
-struct TracedPdu {
-    origin: String,
-    pdu_id: String,
-}
-
-#[derive(Deserialize)]
-struct TracedRecipient {
-    state: String,
-    attempts: Vec<TracedAttempt>,
-    next: Option<String>,
-    reason: Option<String>,
-}
-
-#[derive(Deserialize)]
-struct TracedAttempt {
-    time: String,
-    result: String,
+/// Describes the result of a drop, or of its dry run.
+fn dropped(leg: &RecipientResult) -> Vec<String> {
+    let mut said = Vec::new();
+    if leg.queued > 0 {
+        said.push(format!("{} moved from the queue to quarantine", items(leg.queued)));
+    }
+    if leg.parked > 0 {
+        said.push(format!("{} refused before, deleted permanently", items(leg.parked)));
+    }
+    said
 }
 
 /// Attempts at a peer that are listed.
@@ -143,9 +97,9 @@ async fn retry(gateway: &AdminClient, json: bool, id: &str, server: Option<Strin
     if json {
         return Ok(print_json(&answer));
     }
-    let MessageOutcome { peers } = gateway.read(&answer)?;
-    let line = |leg: &DoneLeg| {
-        let said = leg.retried();
+    let MessageCommandResult { peers, .. } = gateway.read(&answer)?;
+    let line = |leg: &RecipientResult| {
+        let said = retried(leg);
         let said = if said.is_empty() { "nothing to do".to_owned() } else { said.join(", ") };
         format!("{}: {said}\n", leg.server)
     };
@@ -162,15 +116,15 @@ async fn drop(
     let dry_run = (!yes).then(|| "true".to_owned());
     let asked = query(&[("server", server), ("dry_run", dry_run)]);
     let answer = gateway.post(&format!("/messages/{}/drop{asked}", segment(id)), String::new()).await?;
-    let MessageOutcome { peers } = gateway.read(&answer)?;
-    let would = peers.iter().any(|leg| !leg.dropped().is_empty());
+    let MessageCommandResult { peers, .. } = gateway.read(&answer)?;
+    let would = peers.iter().any(|leg| !dropped(leg).is_empty());
     let code = if !yes && would { COULD_NOT_RUN } else { FINE };
     if json {
         print_json(&answer);
         return Ok(code);
     }
-    let line = |leg: &DoneLeg| {
-        let said = match (leg.dropped(), leg.taken_out) {
+    let line = |leg: &RecipientResult| {
+        let said = match (dropped(leg), leg.taken_out.unwrap_or(0)) {
             (said, _) if !said.is_empty() => said.join(", "),
             (_, 0) => match &leg.stays {
                 Some(reason) => format!("nothing to do: {reason}"),
@@ -195,13 +149,13 @@ async fn drop(
 async fn trace(gateway: &AdminClient, json: bool, id: &str) -> Result<u8, CommandFailure> {
     let answer = gateway.get(&format!("/messages/{}", segment(id))).await?;
     let trace: MessageTrace = gateway.read(&answer)?;
-    let ends_badly = |leg: &TracedRecipient| !matches!(leg.state.as_str(), "queued" | "acknowledged");
+    let ends_badly = |leg: &RecipientTrace| !matches!(&*leg.state, "queued" | "acknowledged");
     let code = if trace.peers.values().any(ends_badly) { WRONG } else { FINE };
     if json {
         print_json(&answer);
         return Ok(code);
     }
-    let pdu = trace.pdu.map(|TracedPdu { origin, pdu_id }| format!(", as {origin}/{pdu_id}")).unwrap_or_default();
+    let pdu = trace.pdu.map(|PduName { origin, pdu_id }| format!(", as {origin}/{pdu_id}")).unwrap_or_default();
     let mut table = TextTable::new([
         ("PEER", Left),
         ("STATE", Left),
@@ -217,7 +171,7 @@ async fn trace(gateway: &AdminClient, json: bool, id: &str) -> Result<u8, Comman
         let last = leg.attempts.last();
         table.row(vec![
             server,
-            leg.state,
+            leg.state.into_owned(),
             count(leg.attempts.len() as u64),
             last.map(|attempt| format!("{} ago", ago(&attempt.time))).unwrap_or_default(),
             last.map(|attempt| truncate_middle(&attempt.result, RESULT_LENGTH)).unwrap_or_default(),
@@ -230,11 +184,11 @@ async fn trace(gateway: &AdminClient, json: bool, id: &str) -> Result<u8, Comman
 }
 
 /// The newest attempts at a peer, oldest first; nothing where the table says it all.
-fn history(server: &str, attempts: &[TracedAttempt]) -> String {
+fn history(server: &str, attempts: &[AttemptRow]) -> String {
     if attempts.len() < 2 {
         return String::new();
     }
     let newest = &attempts[attempts.len().saturating_sub(HISTORY_MAX)..];
-    let line = |attempt: &TracedAttempt| format!("  {}  {}\n", attempt.time, attempt.result);
+    let line = |attempt: &AttemptRow| format!("  {}  {}\n", attempt.time, attempt.result);
     format!("\n{server}\n{}", newest.iter().map(line).collect::<String>())
 }

@@ -3,11 +3,12 @@
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
 use actors::model::{Digest, PduRef, ServerName, SubmissionId};
-use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
 use super::MessengerApi;
 use super::answer::RETRY_AFTER_DEFAULT;
+use crate::api::pdus::PduName;
+use crate::api::submissions::AcceptedSubmission;
 use crate::http::error::ApiError;
 use crate::messenger::id_locks::IdLockGuard;
 
@@ -37,27 +38,6 @@ pub(super) fn digest(bytes: &[u8]) -> Digest {
     Digest(half)
 }
 
-/// The identity of a PDU as this API writes it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-pub(super) struct PduName<'a> {
-    origin: &'a str,
-    pdu_id: &'a str,
-}
-
-impl<'a> From<&'a PduRef> for PduName<'a> {
-    fn from(reference: &'a PduRef) -> Self {
-        Self { origin: reference.origin.as_str(), pdu_id: reference.id.as_str() }
-    }
-}
-
-#[derive(Serialize)]
-struct AcceptedBody<'a> {
-    id: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pdu: Option<PduName<'a>>,
-    peers: Vec<&'a str>,
-}
-
 /// Returns the response after the commit; `pdu` is given for a message.
 pub(super) fn accepted<'a>(
     id: &SubmissionId,
@@ -65,7 +45,7 @@ pub(super) fn accepted<'a>(
     servers: impl IntoIterator<Item = &'a ServerName>,
 ) -> HttpResponse {
     let peers = servers.into_iter().map(ServerName::as_str).collect();
-    HttpResponse::Accepted().json(AcceptedBody { id: id.as_str(), pdu: pdu.map(PduName::from), peers })
+    HttpResponse::Accepted().json(AcceptedSubmission { id: id.as_str(), pdu: pdu.map(PduName::from), peers })
 }
 
 #[cfg(test)]

@@ -3,9 +3,9 @@
 use actors::model::{FeedEntry, FeedItem, ParkedItem, ParkedWhat, Position};
 use actors::ports::ArchiveError;
 
+use crate::api::pdus::pairs;
 use crate::json::writer::RawObjectWriter;
 use crate::messenger::answer::rfc3339;
-use crate::messenger::contexts::context::pairs;
 use crate::messenger::events::render_pdu::PduEvent;
 
 /// Writes `{"events":[..],"next":N}`; `next` is the position to pass as the next `after`.

@@ -4,10 +4,10 @@ use actors::model::{DEPTH_BUILT_UPON_MAX, FeedPdu, StateKey};
 use actors::ports::ArchiveError;
 use serde_json::value::RawValue;
 
+use crate::api::pdus::pairs;
 use crate::http::json_error;
 use crate::json::canonical::RawObject;
 use crate::json::writer::RawObjectWriter;
-use crate::messenger::contexts::context::pairs;
 
 /// A feed PDU with its text split into members.
 pub(crate) struct PduEvent<'a> {

@@ -5,9 +5,10 @@ use actix_web::{Error, HttpResponse, web};
 use actors::errors::UnavailableError;
 use actors::model::{ComposedPdu, ServerName};
 use bytes::Bytes;
-use serde::Serialize;
 use serde_json::value::RawValue;
 
+use crate::api::pdus::PduName;
+use crate::api::submissions::{BatchAnswer, BatchEntry, EntryOutcome};
 use crate::http::error::ApiError;
 use crate::http::json_error;
 use crate::json::canonical::RawObject;
@@ -17,7 +18,6 @@ use crate::messenger::lists::RawList;
 use crate::messenger::messages::body::MessageBody;
 use crate::messenger::messages::submit::{Outcome, SubmittedMessage, submit_messages};
 use crate::messenger::submission;
-use crate::messenger::submission::PduName;
 
 /// Maximum number of messages in one call.
 const MESSAGES_MAX: usize = 500;
@@ -90,28 +90,8 @@ fn element(body: &Bytes, text: &RawValue) -> BatchElement {
     BatchElement { id: Some(id), message }
 }
 
-#[derive(Serialize)]
-struct BatchAnswer<'a> {
-    messages: Vec<BatchEntry<'a>>,
-}
-
-#[derive(Serialize)]
-struct BatchEntry<'a> {
-    id: Option<&'a str>,
-    status: u16,
-    #[serde(flatten)]
-    what: EntryOutcome<'a>,
-}
-
-#[derive(Serialize)]
-#[serde(untagged)]
-enum EntryOutcome<'a> {
-    Accepted { pdu: PduName<'a>, peers: Vec<&'a str> },
-    Refused { error: String, code: &'a str },
-}
-
 /// Returns one entry per element, in order; `said` has one result for each valid element.
-fn answer<'a>(elements: &'a [BatchElement], said: &'a [Outcome]) -> BatchAnswer<'a> {
+fn answer<'a>(elements: &'a [BatchElement], said: &'a [Outcome]) -> BatchAnswer<&'a str> {
     let mut said = said.iter();
     let mut entry = |BatchElement { id, message }: &'a BatchElement| {
         let id = id.as_deref();
@@ -124,15 +104,15 @@ fn answer<'a>(elements: &'a [BatchElement], said: &'a [Outcome]) -> BatchAnswer<
     BatchAnswer { messages: elements.iter().map(&mut entry).collect() }
 }
 
-fn accepted<'a>(id: Option<&'a str>, composed: &'a ComposedPdu) -> BatchEntry<'a> {
+fn accepted<'a>(id: Option<&'a str>, composed: &'a ComposedPdu) -> BatchEntry<&'a str> {
     let peers = composed.peers.iter().map(ServerName::as_str).collect();
-    let what = EntryOutcome::Accepted { pdu: PduName::from(&composed.reference), peers };
-    BatchEntry { id, status: StatusCode::ACCEPTED.as_u16(), what }
+    let outcome = EntryOutcome::Accepted { pdu: PduName::from(&composed.reference), peers };
+    BatchEntry { id, status: StatusCode::ACCEPTED.as_u16(), outcome }
 }
 
-fn refused<'a>(id: Option<&'a str>, problem: &ApiError) -> BatchEntry<'a> {
-    let what = EntryOutcome::Refused { error: problem.to_string(), code: problem.code() };
-    BatchEntry { id, status: problem.status().as_u16(), what }
+fn refused<'a>(id: Option<&'a str>, problem: &ApiError) -> BatchEntry<&'a str> {
+    let outcome = EntryOutcome::Refused { error: problem.to_string(), code: problem.code() };
+    BatchEntry { id, status: problem.status().as_u16(), outcome }
 }
 
 #[cfg(test)]

@@ -1,7 +1,5 @@
 //! `GET /v1/messages/{id}`: the delivery status of a submission, peer by peer.
 
-use std::collections::BTreeMap;
-
 use actix_web::{HttpResponse, web};
 use actors::errors::{PeerError, UnavailableError};
 use actors::gateway::Gateway;
@@ -9,51 +7,25 @@ use actors::model::{
     Attempt, DeadLetter, DeadLetterReason, Index, PeerStatus, ServerName, SubmissionId, SubmissionRecord,
 };
 use actors::ports::{ArchiveError, PeerReader};
-use serde::Serialize;
 
+use crate::api::messages::{AttemptRow, MessageTrace, RecipientTrace};
+use crate::api::pdus::PduName;
 use crate::http::error::ApiError;
 use crate::messenger::MessengerApi;
 use crate::messenger::answer::rfc3339;
 use crate::messenger::peers::{reason, statuses};
-use crate::messenger::submission::PduName;
-
-#[derive(Serialize)]
-struct TraceBody<'a> {
-    id: &'a str,
-    accepted: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pdu: Option<PduName<'a>>,
-    peers: BTreeMap<&'a str, RecipientTrace>,
-}
-
-/// The delivery to one peer.
-#[derive(Serialize)]
-struct RecipientTrace {
-    state: &'static str,
-    attempts: Vec<AttemptView>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    next: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    reason: Option<String>,
-}
 
 impl RecipientTrace {
     /// Returns the status for a recipient that was skipped. An event gave the reason at that time.
     fn left_out() -> Self {
         let reason = "it was not queued on submit, because the outbox was full or the server is no peer; run `fernpost message retry ID`";
         Self {
-            state: DeadLetterReason::Parked.state(),
+            state: DeadLetterReason::Parked.state().into(),
             attempts: Vec::new(),
             next: None,
             reason: Some(reason.to_owned()),
         }
     }
-}
-
-#[derive(Serialize)]
-struct AttemptView {
-    time: String,
-    result: String,
 }
 
 /// Returns the trace of a submission.
@@ -135,13 +107,14 @@ impl RecipientProgress {
 }
 
 /// Builds the trace; `seen` is in the order of the record's servers.
-fn trace<'a>(id: &'a SubmissionId, record: &'a SubmissionRecord, seen: Vec<RecipientProgress>) -> TraceBody<'a> {
+fn trace(id: &SubmissionId, record: &SubmissionRecord, seen: Vec<RecipientProgress>) -> MessageTrace {
     let legs = record.queued.iter().zip(seen);
     let runs = |server| record.runs(server).collect::<Vec<_>>();
-    let left_out = record.left_out.iter().map(|server| (server.as_str(), RecipientTrace::left_out()));
-    let peers = legs.map(|((server, _), seen)| (server.as_str(), leg(&runs(server), seen))).chain(left_out).collect();
+    let left_out = record.left_out.iter().map(|server| (server.to_string(), RecipientTrace::left_out()));
+    let peers =
+        legs.map(|((server, _), seen)| (server.to_string(), leg(&runs(server), seen))).chain(left_out).collect();
     let pdu = record.pdu.as_ref().map(PduName::from);
-    TraceBody { id: id.as_str(), accepted: rfc3339(record.accepted), pdu, peers }
+    MessageTrace { id: id.to_string(), accepted: rfc3339(record.accepted), pdu, peers }
 }
 
 /// Returns the status of the delivery to one peer. A peer acknowledges in order, so one comparison of indexes is
@@ -152,21 +125,22 @@ fn trace<'a>(id: &'a SubmissionId, record: &'a SubmissionRecord, seen: Vec<Recip
 /// `runs` are the index ranges of its items.
 fn leg(runs: &[(Index, Index)], seen: RecipientProgress) -> RecipientTrace {
     let attempts = seen.attempts.into_iter();
-    let attempts =
-        attempts.map(|attempt| AttemptView { time: rfc3339(attempt.time), result: attempt.result }).collect();
+    let attempts = attempts.map(|attempt| AttemptRow { time: rfc3339(attempt.time), result: attempt.result }).collect();
     let last = runs.iter().map(|(_, last)| *last).max().unwrap_or(Index(0));
     let next = seen.next;
     match seen.letters.into_iter().next() {
         Some(letter) => {
-            RecipientTrace { state: letter.fate.state(), attempts, next: None, reason: Some(letter.reason) }
+            RecipientTrace { state: letter.fate.state().into(), attempts, next: None, reason: Some(letter.reason) }
         }
         // A dropped item is lost for good: unlike a quarantined one it cannot be requeued.
         None if seen.dropped => {
             let reason = Some("dropped by an operator".to_owned());
-            RecipientTrace { state: DeadLetterReason::Refused.state(), attempts, next: None, reason }
+            RecipientTrace { state: DeadLetterReason::Refused.state().into(), attempts, next: None, reason }
         }
-        None if seen.acked >= last => RecipientTrace { state: "acknowledged", attempts, next: None, reason: None },
-        None => RecipientTrace { state: "queued", attempts, next, reason: seen.reason.map(str::to_owned) },
+        None if seen.acked >= last => {
+            RecipientTrace { state: "acknowledged".into(), attempts, next: None, reason: None }
+        }
+        None => RecipientTrace { state: "queued".into(), attempts, next, reason: seen.reason.map(str::to_owned) },
     }
 }
 
@@ -276,6 +250,6 @@ mod tests {
             let status = status("blue", PeerState::Idle, acked, vec![]);
             leg(&[(Index(3), Index(4)), (Index(9), Index(9))], status).state
         };
-        assert_eq!((again(8), again(9)), ("queued", "acknowledged"));
+        assert_eq!((again(8), again(9)), ("queued".into(), "acknowledged".into()));
     }
 }

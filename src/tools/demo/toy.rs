@@ -10,6 +10,10 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
+use crate::api::messages::MessageTrace;
+use crate::api::pdus::PduName;
+use crate::api::submissions::AcceptedSubmission;
+
 /// Delay before a failed call is repeated: a messenger repeats a call until it gets a response.
 const AGAIN: Duration = Duration::from_millis(100);
 /// Timeout of a call to its gateway.
@@ -52,17 +56,6 @@ struct MessageBodyJson<'a> {
 struct UpdatesBodyJson<'a> {
     to: [&'a str; 1],
     strong: &'a [SubmittedLine],
-}
-
-#[derive(Deserialize)]
-struct AcceptedJson {
-    pdu: Option<PduIdJson>,
-}
-
-#[derive(Deserialize)]
-struct PduIdJson {
-    origin: String,
-    pdu_id: String,
 }
 
 #[derive(Deserialize)]
@@ -120,16 +113,6 @@ pub(super) struct ChatLine {
     pub(super) prev: Vec<String>,
 }
 
-#[derive(Deserialize)]
-struct TraceJson {
-    peers: BTreeMap<String, TracePeer>,
-}
-
-#[derive(Deserialize)]
-struct TracePeer {
-    state: String,
-}
-
 impl SampleMessenger {
     /// Returns a messenger for the gateway whose API is at `url`.
     pub(super) fn new(name: &'static str, url: String) -> anyhow::Result<Self> {
@@ -160,8 +143,8 @@ impl SampleMessenger {
         let text = serde_json::to_vec(&MessageBodyJson { context, r#type: "m.text", content })?;
         let submission = self.next_id();
         let answer = self.put(&format!("messages/{submission}"), text, StatusCode::ACCEPTED).await?;
-        let accepted: AcceptedJson = serde_json::from_slice(&answer)?;
-        let PduIdJson { origin, pdu_id } = accepted.pdu.context("a message becomes a PDU")?;
+        let accepted: AcceptedSubmission = serde_json::from_slice(&answer)?;
+        let PduName { origin, pdu_id } = accepted.pdu.context("a message becomes a PDU")?;
         let id = format!("{origin}/{pdu_id}");
         Ok((submission, ChatLine { id, context: context.to_owned(), body, answers, prev: vec![] }))
     }
@@ -202,8 +185,8 @@ impl SampleMessenger {
 
     /// Returns the delivery state of a submission by server.
     pub(super) async fn states(&self, id: &str) -> anyhow::Result<BTreeMap<String, String>> {
-        let trace: TraceJson = self.get(&format!("messages/{id}"), CALL).await?;
-        Ok(trace.peers.into_iter().map(|(server, peer)| (server, peer.state)).collect())
+        let trace: MessageTrace = self.get(&format!("messages/{id}"), CALL).await?;
+        Ok(trace.peers.into_iter().map(|(server, peer)| (server, peer.state.into_owned())).collect())
     }
 
     /// Follows the feed for ever. Received events are acknowledged, so they are not delivered again.

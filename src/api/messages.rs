@@ -1,0 +1,111 @@
+//! `/v1/messages/{id}` and `/admin/v1/messages/{id}`: the delivery of a submission, and the results of commands for it.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::FixedText;
+use super::pdus::PduName;
+
+/// The delivery of a submission, peer by peer.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct MessageTrace {
+    /// Id of the submission.
+    pub id: String,
+    /// Time at which it was accepted.
+    pub accepted: String,
+    /// The PDU that a message became; absent for updates.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pdu: Option<PduName>,
+    /// The delivery to each recipient, by its name.
+    pub peers: BTreeMap<String, RecipientTrace>,
+}
+
+/// The delivery to one recipient.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct RecipientTrace {
+    /// `queued`, `acknowledged`, `refused`, `parked` or `expired`.
+    pub state: FixedText,
+    /// Attempts that carried the submission, oldest first.
+    pub attempts: Vec<AttemptRow>,
+    /// Time of the next attempt, if one is planned.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
+    /// Why it is in this state: the cause of a suspension, or for people the reason of a failed delivery.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+/// An attempt at a delivery.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct AttemptRow {
+    /// Time at which the response or the failure arrived.
+    pub time: String,
+    /// Its result, for people.
+    pub result: String,
+}
+
+/// The answer to `retry` and `drop` of a submission.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct MessageCommandResult {
+    /// Id of the submission.
+    pub id: String,
+    /// Of a drop: true if nothing was done, and the numbers are what would be done.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dry_run: Option<bool>,
+    /// The result for each recipient.
+    pub peers: Vec<RecipientResult>,
+}
+
+/// The result of a command for one recipient.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct RecipientResult {
+    /// Name of the recipient.
+    pub server: String,
+    /// Dead letters that were queued again, or by a drop deleted for good; of a message that had found no room, 1 once it is queued.
+    pub parked: u64,
+    /// Items that wait for the peer; of a drop, those that it took out of the queue.
+    pub queued: u64,
+    /// Of a drop: the items that an operator took out, by this call or before, and that can be given back.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub taken_out: Option<u64>,
+    /// The reason why an item that was never queued cannot be queued now; for a drop, the reason why an item stays.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stays: Option<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::golden::assert_round_trip;
+
+    #[test]
+    fn message_trace_round_trips() {
+        let trace = assert_round_trip::<MessageTrace>(&[
+            concat!(
+                r#"{"id":"m-1","accepted":"1970-01-01T00:00:01.000Z","pdu":{"origin":"red","pdu_id":"0190a1b2"},"#,
+                r#""peers":{"green":{"state":"parked","attempts":[],"reason":"it was not queued on submit"}}}"#
+            ),
+            concat!(
+                r#"{"id":"m-1","accepted":"1970-01-01T00:00:01.000Z","peers":{"#,
+                r#""blue":{"state":"queued","attempts":[{"time":"1970-01-01T00:00:00.003Z","result":"ok"},"#,
+                r#"{"time":"1970-01-01T00:00:00.006Z","result":"wait 120"}],"next":"1970-01-01T00:00:09.000Z"},"#,
+                r#""green":{"state":"acknowledged","attempts":[{"time":"1970-01-01T00:00:00.001Z","result":"ok"}]},"#,
+                r#""grey":{"state":"queued","attempts":[],"reason":"refused"}}}"#
+            ),
+        ]);
+        assert_eq!((trace.peers["blue"].attempts.len(), &*trace.peers["green"].state), (2, "acknowledged"));
+    }
+
+    #[test]
+    fn message_command_result_round_trips() {
+        let dropped = assert_round_trip::<MessageCommandResult>(&[
+            r#"{"id":"m-1","peers":[{"server":"blue","parked":1,"queued":2}]}"#,
+            concat!(
+                r#"{"id":"m-1","dry_run":true,"peers":[{"server":"blue","parked":0,"queued":0,"taken_out":3,"#,
+                r#""stays":"the peer has it"}]}"#
+            ),
+        ]);
+        assert_eq!((dropped.dry_run, dropped.peers[0].taken_out), (Some(true), Some(3)));
+    }
+}
