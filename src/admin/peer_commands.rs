@@ -3,12 +3,12 @@
 
 use actix_web::{HttpResponse, web};
 use actors::model::{PeerCommand, Seq};
-use serde::Deserialize;
 
 use super::AdminApi;
 use super::answer::{OperatorCall, peer};
+use crate::api::peers::{PeerDetails, RenumberRequest};
 use crate::http::error::ApiError;
-use crate::messenger::peers::{PeerStatusBody, with_oldest_age};
+use crate::messenger::peers::with_oldest_age;
 
 /// Suspends the peer until it is resumed.
 pub(super) async fn suspend(
@@ -37,20 +37,12 @@ pub(super) async fn retry(
     run_command(&api, &operator, &path, PeerCommand::Retry, "peer.retry").await
 }
 
-/// A number, and whether one far above the number in use is meant.
-#[derive(Deserialize)]
-pub(super) struct RenumberBody {
-    seq: u64,
-    #[serde(default)]
-    yes: bool,
-}
-
 /// Sets the number of the peer's next new strong update.
 pub(super) async fn expect(
     api: web::Data<AdminApi>,
     operator: OperatorCall,
     path: web::Path<String>,
-    number: web::Json<RenumberBody>,
+    number: web::Json<RenumberRequest>,
 ) -> Result<HttpResponse, ApiError> {
     let server = peer(&api.gateway, &path)?;
     let before = api.gateway.peer(&server).await?.expected_seq;
@@ -64,7 +56,7 @@ pub(super) async fn renumber(
     api: web::Data<AdminApi>,
     operator: OperatorCall,
     path: web::Path<String>,
-    number: web::Json<RenumberBody>,
+    number: web::Json<RenumberRequest>,
 ) -> Result<HttpResponse, ApiError> {
     let server = peer(&api.gateway, &path)?;
     let Some(before) = api.gateway.peer(&server).await?.next_seq else {
@@ -88,5 +80,5 @@ async fn run_command(
     // A peer whose actor was given up takes no commands; the error says that it is faulty, and the log has the reason.
     let done = status.map_err(ApiError::from);
     operator.log_action(what, &server, done.as_ref().map(|_| ()));
-    Ok(HttpResponse::Ok().json(PeerStatusBody::from(with_oldest_age(&api.gateway, done?).await)))
+    Ok(HttpResponse::Ok().json(PeerDetails::from(with_oldest_age(&api.gateway, done?).await)))
 }

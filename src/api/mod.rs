@@ -27,6 +27,7 @@ mod golden;
 pub mod health;
 pub mod messages;
 pub mod pdus;
+pub mod peers;
 pub mod submissions;
 
 use std::borrow::Cow;

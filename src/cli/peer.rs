@@ -1,11 +1,9 @@
 //! `fernpost peer`: the state of peers, and commands for them.
 
-use std::collections::BTreeMap;
-
 use actors::model::{NumberRange, Seq};
 use clap::Subcommand;
-use serde::Deserialize;
 
+use crate::api::peers::{PeerConfiguration, PeerDetails, PeerList, RenumberRequest};
 use crate::cli::admin_client::{AdminArgs, AdminClient, CommandFailure, print_json, segment};
 use crate::cli::print;
 use crate::terminal::exit_code::FINE;
@@ -80,45 +78,15 @@ pub(super) enum PeerCommandLine {
     },
 }
 
-#[derive(Deserialize)]
-struct PeerListing {
-    peers: Vec<PeerLine>,
-}
-
-/// A peer as the gateway reports it; fields that only its actor knows are missing if the actor does not run.
-#[derive(Deserialize)]
-struct PeerLine {
-    server: String,
-    state: String,
-    reason: Option<String>,
-    since: Option<String>,
-    backlog: Option<u64>,
-    backlog_bytes: Option<u64>,
-    oldest_unacknowledged: Option<String>,
-    next_attempt: Option<String>,
-    failures: Option<u64>,
-    last_error: Option<String>,
-    last_success: Option<String>,
-    expected_seq: Option<u64>,
-    dialect: Option<String>,
-    profile: Option<String>,
-    #[serde(default)]
-    addresses: Vec<String>,
-    #[serde(default)]
-    limits: BTreeMap<String, serde_json::Value>,
-    next_seq: Option<u64>,
-}
-
 /// Maximum number of characters of an error.
 const ERROR_LENGTH: usize = 70;
 
-impl PeerLine {
-    fn state(&self) -> String {
-        let state = self.state.replace('_', " ");
-        match &self.reason {
-            Some(reason) => format!("{state} ({})", reason.replace('_', " ")),
-            None => state,
-        }
+/// Returns the state of a peer and the cause of its suspension, for people.
+fn state(peer: &PeerDetails) -> String {
+    let state = peer.state.replace('_', " ");
+    match &peer.reason {
+        Some(reason) => format!("{state} ({})", reason.replace('_', " ")),
+        None => state,
     }
 }
 
@@ -133,8 +101,9 @@ pub(super) fn run(command: PeerCommandLine) -> u8 {
         PeerCommandLine::Resume { name, operator } => order(operator, &name, "resume", String::new()),
         PeerCommandLine::Retry { name, operator } => order(operator, &name, "retry", String::new()),
         PeerCommandLine::Expect { name, number, yes, operator } => operator.run(async |gateway, json| {
-            let before: PeerLine = gateway.read(&gateway.get(&format!("/peers/{}", segment(&name))).await?)?;
-            if let Some(before) = before.expected_seq.filter(|before| !json && number < *before) {
+            let peer: PeerDetails = gateway.read(&gateway.get(&format!("/peers/{}", segment(&name))).await?)?;
+            let before = peer.expected_seq;
+            if !json && number < before {
                 remark!(
                     "note: {name} was expected to continue with {before}; if it still keeps {} and was not restored to \
                      before them, it sends them a second time",
@@ -150,7 +119,7 @@ pub(super) fn run(command: PeerCommandLine) -> u8 {
 }
 
 fn numbered(number: u64, yes: bool) -> String {
-    format!("{{\"seq\":{number},\"yes\":{yes}}}")
+    serde_json::to_string(&RenumberRequest { seq: number, yes }).expect("numbers always serialize")
 }
 
 async fn list(gateway: &AdminClient, json: bool) -> Result<u8, CommandFailure> {
@@ -158,7 +127,7 @@ async fn list(gateway: &AdminClient, json: bool) -> Result<u8, CommandFailure> {
     if json {
         return Ok(print_json(&answer));
     }
-    let PeerListing { peers } = gateway.read(&answer)?;
+    let PeerList { peers } = gateway.read(&answer)?;
     if peers.is_empty() {
         return Ok(print("there are no peers; list them under [peers.server.\"NAME\"]\n", FINE));
     }
@@ -176,12 +145,12 @@ async fn list(gateway: &AdminClient, json: bool) -> Result<u8, CommandFailure> {
     for peer in &peers {
         table.row(vec![
             peer.server.clone(),
-            peer.state(),
-            said(&peer.since, ago),
-            peer.backlog.map(count).unwrap_or_default(),
+            state(peer),
+            ago(&peer.since),
+            count(peer.backlog),
             said(&peer.oldest_unacknowledged, ago),
             said(&peer.next_attempt, until),
-            peer.failures.filter(|failures| *failures > 0).map(count).unwrap_or_default(),
+            Some(peer.failures).filter(|failures| *failures > 0).map(count).unwrap_or_default(),
             said(&peer.last_error, |error| truncate_middle(error, ERROR_LENGTH)),
         ]);
     }
@@ -214,23 +183,21 @@ fn print_peer(gateway: &AdminClient, json: bool, answer: &str) -> Result<u8, Com
     if json {
         return Ok(print_json(answer));
     }
-    let peer: PeerLine = gateway.read(answer)?;
-    let mut lines = vec![("state", peer.state())];
-    if let Some(since) = peer.since.as_deref().map(ago).filter(|since| !since.is_empty()) {
+    let peer: PeerDetails = gateway.read(answer)?;
+    let mut lines = vec![("state", state(&peer))];
+    let since = ago(&peer.since);
+    if !since.is_empty() {
         lines.push(("since", format!("{since} ago")));
     }
-    if let Some(backlog) = peer.backlog {
-        let oldest = peer.oldest_unacknowledged.as_deref().map(ago);
-        let oldest = oldest.map(|oldest| format!(", the oldest queued {oldest} ago")).unwrap_or_default();
-        let bytes = peer.backlog_bytes.filter(|_| backlog > 0).map(size);
-        let bytes = bytes.map(|bytes| format!(", {bytes}")).unwrap_or_default();
-        lines.push(("backlog", format!("{}{bytes}{oldest}", items(backlog))));
-    }
+    let oldest = peer.oldest_unacknowledged.as_deref().map(ago);
+    let oldest = oldest.map(|oldest| format!(", the oldest queued {oldest} ago")).unwrap_or_default();
+    let bytes = if peer.backlog > 0 { format!(", {}", size(peer.backlog_bytes)) } else { String::new() };
+    lines.push(("backlog", format!("{}{bytes}{oldest}", items(peer.backlog))));
     if let Some(next) = &peer.next_attempt {
         lines.push(("next attempt", until(next)));
     }
-    if let Some(failures @ 1..) = peer.failures {
-        lines.push(("failures", format!("{} in a row", count(failures))));
+    if peer.failures > 0 {
+        lines.push(("failures", format!("{} in a row", count(peer.failures))));
     }
     if let Some(error) = &peer.last_error {
         lines.push(("last error", error.clone()));
@@ -238,13 +205,13 @@ fn print_peer(gateway: &AdminClient, json: bool, answer: &str) -> Result<u8, Com
     if let Some(success) = &peer.last_success {
         lines.push(("last success", format!("{} ago", ago(success))));
     }
-    if let Some(number) = peer.expected_seq {
-        lines.push(("expects", format!("update {} next from it", count(number))));
+    if peer.expected_seq > 0 {
+        lines.push(("expects", format!("update {} next from it", count(peer.expected_seq))));
     }
-    if let (Some(dialect), Some(profile)) = (&peer.dialect, &peer.profile) {
+    if let Some(PeerConfiguration { dialect, profile, addresses, .. }) = &peer.configured {
         lines.push(("dialect", format!("{dialect} (profile {profile})")));
+        lines.extend(addresses.iter().map(|address| ("address", address.clone())));
     }
-    lines.extend(peer.addresses.iter().map(|address| ("address", address.clone())));
     if let Some(number) = peer.next_seq {
         lines.push(("sends", format!("update {} next to it", count(number))));
     }
@@ -252,10 +219,11 @@ fn print_peer(gateway: &AdminClient, json: bool, answer: &str) -> Result<u8, Com
     for (what, words) in lines {
         text.push_str(&format!("  {what:<13} {words}\n"));
     }
-    if !peer.limits.is_empty() {
+    let limits = peer.configured.map(|configured| configured.limits).unwrap_or_default();
+    if !limits.is_empty() {
         text.push_str("  limits\n");
     }
-    for (key, value) in &peer.limits {
+    for (key, value) in &limits {
         let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
         text.push_str(&format!("    {key:<20} {value}\n"));
     }

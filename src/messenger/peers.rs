@@ -1,91 +1,43 @@
 //! `GET /v1/peers` and `/v1/peers/{server}`: each peer as it stands; one alone also with how it is reached, and its limits.
 
-use std::collections::BTreeMap;
-
 use actix_web::{HttpResponse, web};
 use actors::errors::{PeerError, UnavailableError};
 use actors::gateway::Gateway;
 use actors::model::{PeerState, PeerStatus, ServerName};
-use serde::Serialize;
 use tokio::task::{JoinError, JoinSet};
 
 use super::MessengerApi;
 use super::answer::rfc3339;
+use crate::api::peers::{PeerConfiguration, PeerDetails, PeerList};
 use crate::http::error::ApiError;
 use crate::settings;
 
 /// Maximum number of peers queried at the same time.
 const AT_ONCE: usize = 64;
 
-#[derive(Serialize)]
-pub(crate) struct PeerStatusList {
-    peers: Vec<PeerStatusBody>,
-}
-
-impl PeerStatusList {
+impl PeerList {
     /// Returns the list of these peers, or the first error among them.
     pub(crate) fn of(asked: Vec<(ServerName, Result<PeerStatus, PeerError>)>) -> Result<Self, PeerError> {
-        let peers = asked.into_iter().map(|(_, status)| status.map(PeerStatusBody::from)).collect::<Result<_, _>>()?;
+        let peers = asked.into_iter().map(|(_, status)| status.map(PeerDetails::from)).collect::<Result<_, _>>()?;
         Ok(Self { peers })
     }
-}
-
-/// The status of a peer for messengers and operators.
-#[derive(Serialize)]
-pub(crate) struct PeerStatusBody {
-    server: String,
-    state: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    reason: Option<&'static str>,
-    #[serde(flatten)]
-    known: KnownPeer,
-    #[serde(flatten)]
-    configured: Option<PeerConfiguration>,
-}
-
-/// Addresses and limits of a peer; absent in lists.
-#[derive(Serialize)]
-struct PeerConfiguration {
-    dialect: &'static str,
-    profile: &'static str,
-    addresses: Vec<String>,
-    limits: BTreeMap<&'static str, serde_json::Value>,
 }
 
 impl From<&settings::PeerSettings> for PeerConfiguration {
     fn from(peer: &settings::PeerSettings) -> Self {
         Self {
-            dialect: peer.link.dialect.name,
-            profile: peer.link.profile.as_str(),
+            dialect: peer.link.dialect.name.into(),
+            profile: peer.link.profile.as_str().into(),
             addresses: peer.link.addresses.iter().map(ToString::to_string).collect(),
-            limits: peer.effective_limits(),
+            limits: peer.effective_limits().into_iter().map(|(key, limit)| (key.to_owned(), limit)).collect(),
         }
     }
-}
-
-#[derive(Serialize)]
-struct KnownPeer {
-    since: String,
-    backlog: u64,
-    backlog_bytes: u64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    oldest_unacknowledged: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    next_attempt: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    last_success: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    next_seq: Option<u64>,
-    failures: u32,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    last_error: Option<String>,
-    expected_seq: u64,
 }
 
 /// Returns the status of all configured peers, in the order of the configuration.
 pub(super) async fn list(api: web::Data<MessengerApi>) -> Result<HttpResponse, ApiError> {
     let asked = statuses(&api.gateway, api.gateway.peers(), true).await;
-    Ok(HttpResponse::Ok().json(PeerStatusList::of(asked)?))
+    Ok(HttpResponse::Ok().json(PeerList::of(asked)?))
 }
 
 /// Returns the status of one peer.
@@ -93,7 +45,7 @@ pub(super) async fn get(api: web::Data<MessengerApi>, path: web::Path<String>) -
     let unknown = || ApiError::not_found("UNKNOWN_PEER", format!("{:?} is not a peer of this server", *path));
     let server: ServerName = path.parse().map_err(|_| unknown())?;
     match status(&api.gateway, &server).await {
-        Ok(status) => Ok(HttpResponse::Ok().json(PeerStatusBody::from(status).described(&api.peers))),
+        Ok(status) => Ok(HttpResponse::Ok().json(PeerDetails::from(status).described(&api.peers))),
         Err(PeerError::UnknownPeer(_)) => Err(unknown()),
         Err(PeerError::Unavailable(error)) => Err(error.into()),
     }
@@ -147,7 +99,7 @@ fn note<T>(answers: &mut [T], joined: Option<Result<(usize, T), JoinError>>) {
     }
 }
 
-impl PeerStatusBody {
+impl PeerDetails {
     /// The same with what the configuration says of it.
     pub(crate) fn described(self, peers: &settings::PeerTable) -> Self {
         let peer = self.server.parse().ok().and_then(|server| peers.peer(&server));
@@ -155,24 +107,22 @@ impl PeerStatusBody {
     }
 }
 
-impl From<PeerStatus> for PeerStatusBody {
+impl From<PeerStatus> for PeerDetails {
     fn from(status: PeerStatus) -> Self {
         Self {
             server: status.server.to_string(),
-            state: status.state.as_str(),
-            reason: reason(status.state),
-            known: KnownPeer {
-                since: rfc3339(status.since),
-                backlog: status.backlog,
-                backlog_bytes: status.backlog_bytes,
-                oldest_unacknowledged: status.oldest_unacknowledged.map(rfc3339),
-                next_attempt: status.next_attempt.map(rfc3339),
-                last_success: status.last_success.map(rfc3339),
-                next_seq: status.next_seq.map(|next| next.0),
-                failures: status.failures,
-                last_error: status.last_error,
-                expected_seq: status.expected_seq.0,
-            },
+            state: status.state.as_str().into(),
+            reason: reason(status.state).map(Into::into),
+            since: rfc3339(status.since),
+            backlog: status.backlog,
+            backlog_bytes: status.backlog_bytes,
+            oldest_unacknowledged: status.oldest_unacknowledged.map(rfc3339),
+            next_attempt: status.next_attempt.map(rfc3339),
+            last_success: status.last_success.map(rfc3339),
+            next_seq: status.next_seq.map(|next| next.0),
+            failures: status.failures.into(),
+            last_error: status.last_error,
+            expected_seq: status.expected_seq.0,
             configured: None,
         }
     }
@@ -193,7 +143,7 @@ mod tests {
     use super::*;
 
     fn shown(status: PeerStatus) -> String {
-        serde_json::to_string(&PeerStatusBody::from(status)).expect("plain")
+        serde_json::to_string(&PeerDetails::from(status)).expect("plain")
     }
 
     fn idle(server: &str) -> PeerStatus {
