@@ -4,10 +4,11 @@ use actix_web::{HttpResponse, web};
 use actors::errors::ComposeError;
 use actors::model::{ContextId, PduDraft, SubmissionId};
 use actors::ports::ContextSummary;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
 use crate::admin::AdminApi;
 use crate::admin::answer::{OperatorCall, page};
+use crate::api::contexts::{ContextPage, ContextPageRow, MergeResult};
 use crate::http::error::ApiError;
 use crate::http::query;
 use crate::http::responses::rfc3339;
@@ -16,41 +17,21 @@ use crate::messenger::contexts::context::{known, shown};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct ContextListItem {
+pub(super) struct ContextListQuery {
     /// Context after which the page begins.
     after: Option<String>,
     limit: Option<u32>,
 }
 
-#[derive(Serialize)]
-struct ContextList {
-    contexts: Vec<ContextListQuery>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    next: Option<String>,
-}
-
-#[derive(Serialize)]
-struct ContextListQuery {
-    context: String,
-    /// Participants; this server comes first.
-    participants: Vec<String>,
-    heads: u64,
-    depth: u64,
-    held: u64,
-    gaps: u64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    last: Option<String>,
-}
-
 /// Returns a page of contexts, ordered by id.
 pub(super) async fn list(
     api: web::Data<AdminApi>,
-    asked: query::QueryParams<ContextListItem>,
+    asked: query::QueryParams<ContextListQuery>,
 ) -> Result<HttpResponse, ApiError> {
     let after = asked.after.as_deref().map(known).transpose()?;
     let page = api.inspect.contexts(after, page(asked.limit)).await?;
     let us = &api.gateway.ports().us;
-    let listing = |row: ContextSummary| ContextListQuery {
+    let listing = |row: ContextSummary| ContextPageRow {
         context: row.record.context.to_string(),
         participants: std::iter::once(us).chain(&row.record.participants).map(ToString::to_string).collect(),
         heads: row.heads,
@@ -60,22 +41,12 @@ pub(super) async fn list(
         last: row.last.map(rfc3339),
     };
     let next = page.next.map(|next| next.to_string());
-    Ok(HttpResponse::Ok().json(ContextList { contexts: page.rows.into_iter().map(listing).collect(), next }))
+    Ok(HttpResponse::Ok().json(ContextPage { contexts: page.rows.into_iter().map(listing).collect(), next }))
 }
 
 /// Returns the status of a context in the form that the messenger gets.
 pub(super) async fn show(api: web::Data<AdminApi>, path: web::Path<String>) -> Result<HttpResponse, ApiError> {
     shown(&api.gateway, &path).await
-}
-
-#[derive(Serialize)]
-struct MergeResult {
-    context: String,
-    /// Number of heads before, and below, after the merge.
-    heads: usize,
-    left: usize,
-    /// Number of messages that were composed.
-    said: usize,
 }
 
 /// Joins the heads by composing messages. The feed does not contain them, like all messages of this server.
@@ -113,5 +84,6 @@ async fn merged(api: &AdminApi, context: &ContextId) -> Result<MergeResult, Comp
     });
     let said = said.await?;
     let left = api.gateway.context(context).await?.record.heads.len();
+    let [heads, left, said] = [heads, left, said].map(|count| count as u64);
     Ok(MergeResult { context: context.to_string(), heads, left, said })
 }

@@ -1,8 +1,9 @@
 //! `fernpost context`: lists contexts, shows their status, and merges their heads.
 
 use clap::Subcommand;
-use serde::Deserialize;
 
+use crate::api::contexts::{ContextDetails, ContextPage, JoinStatus, MergeResult, MissingPdu};
+use crate::api::pdus::PduPair;
 use crate::cli::admin_client::{AdminArgs, AdminClient, CommandFailure, print_json, query, segment};
 use crate::cli::print;
 use crate::terminal::exit_code::FINE;
@@ -38,62 +39,6 @@ pub(super) enum ContextCommand {
         #[command(flatten)]
         operator: AdminArgs,
     },
-}
-
-#[derive(Deserialize)]
-struct ContextPage {
-    contexts: Vec<ContextLine>,
-    next: Option<String>,
-}
-
-#[derive(Deserialize)]
-struct ContextLine {
-    context: String,
-    participants: Vec<String>,
-    heads: u64,
-    depth: u64,
-    held: u64,
-    gaps: u64,
-    last: Option<String>,
-}
-
-/// The identity of a PDU: (origin, id).
-type PduPairView = (String, String);
-
-#[derive(Deserialize)]
-struct ContextDetails {
-    context: String,
-    participants: Vec<String>,
-    heads: Vec<PduPairView>,
-    depth: u64,
-    held: u64,
-    wanted: Vec<PduPairView>,
-    gaps: Vec<MissingPdu>,
-    edge: Vec<PduPairView>,
-    join: Option<JoinDetails>,
-}
-
-#[derive(Deserialize)]
-struct MissingPdu {
-    missing: PduPairView,
-    children: Vec<PduPairView>,
-}
-
-#[derive(Deserialize)]
-struct JoinDetails {
-    via: String,
-    stage: String,
-    came: u64,
-    left: u64,
-    reason: Option<String>,
-}
-
-#[derive(Deserialize)]
-struct MergeOutcome {
-    context: String,
-    heads: u64,
-    left: u64,
-    said: u64,
 }
 
 /// Maximum number of characters of a name, and below, of a list of servers.
@@ -176,7 +121,7 @@ async fn show(gateway: &AdminClient, json: bool, name: &str) -> Result<u8, Comma
     if !status.edge.is_empty() {
         lines.push(("edge", named(&status.edge)));
     }
-    if let Some(JoinDetails { via, stage, came, left, reason }) = &status.join {
+    if let Some(JoinStatus { via, stage, came, left, reason }) = &status.join {
         let left = if *left > 0 { format!(", {} still to fetch", count(*left)) } else { String::new() };
         lines.push(("join", format!("{stage}, from {via}: {} received{left}", items(*came))));
         lines.extend(reason.clone().map(|reason| ("reason", reason)));
@@ -189,9 +134,9 @@ async fn show(gateway: &AdminClient, json: bool, name: &str) -> Result<u8, Comma
 }
 
 /// Formats the first PDUs and the number of further ones.
-fn named(pdus: &[PduPairView]) -> String {
+fn named(pdus: &[PduPair]) -> String {
     let mut words: Vec<String> =
-        pdus.iter().take(room(NAMED_MAX)).map(|(origin, id)| format!("{origin}/{id}")).collect();
+        pdus.iter().take(room(NAMED_MAX)).map(|[origin, id]| format!("{origin}/{id}")).collect();
     if let Some(more) = pdus.len().checked_sub(room(NAMED_MAX)).filter(|more| *more > 0) {
         words.push(format!("and {} more", count(more as u64)));
     }
@@ -203,7 +148,7 @@ async fn merge(gateway: &AdminClient, json: bool, name: &str) -> Result<u8, Comm
     if json {
         return Ok(print_json(&answer));
     }
-    let MergeOutcome { context, heads, left, said } = gateway.read(&answer)?;
+    let MergeResult { context, heads, left, said } = gateway.read(&answer)?;
     let ends = |count: u64| if count == 1 { "1 head".to_owned() } else { format!("{count} heads") };
     let text = match said {
         0 => format!("{context}: {}, nothing to merge\n", ends(heads)),

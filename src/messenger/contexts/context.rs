@@ -3,68 +3,19 @@
 use actix_web::{Error, HttpRequest, HttpResponse, web};
 use actors::errors::PeerError;
 use actors::gateway::Gateway;
-use actors::model::{ContextId, ContextStatus, Gap, PduRef, ServerName};
+use actors::model::{ContextId, ContextStatus, Gap, JoinProgress, ServerName};
 use actors::ports::PeerConfig;
 use bytes::Bytes;
 use percent_encoding::percent_decode_str;
-use serde::Serialize;
 
+use crate::api::contexts::{ContextDetails, JoinStatus, MissingPdu, ParticipantsSet};
+use crate::api::pdus::{pair, pairs};
 use crate::http::error::ApiError;
 use crate::http::json_error;
 use crate::json::canonical::RawObject;
 use crate::messenger::MessengerApi;
 use crate::messenger::answer::unreadable_body;
 use crate::messenger::lists::NameList;
-
-/// The identity of a PDU in a list: `[origin, pdu_id]`.
-pub(crate) type PduPairBody<'a> = [&'a str; 2];
-
-/// Returns the identities of PDUs as this API lists them.
-pub(crate) fn pairs<'a>(references: impl IntoIterator<Item = &'a PduRef>) -> Vec<PduPairBody<'a>> {
-    references.into_iter().map(|reference| [reference.origin.as_str(), reference.id.as_str()]).collect()
-}
-
-#[derive(Serialize)]
-struct SetParticipants<'a> {
-    context: &'a str,
-    participants: Vec<&'a str>,
-}
-
-#[derive(Serialize)]
-struct ContextStatusBody<'a> {
-    context: &'a str,
-    participants: Vec<&'a str>,
-    heads: Vec<PduPairBody<'a>>,
-    depth: u64,
-    held: u64,
-    wanted: Vec<PduPairBody<'a>>,
-    gaps: Vec<MissingPduBody<'a>>,
-    /// Parents beyond the history edge: the history before it was never fetched, so nothing is lost there.
-    edge: Vec<PduPairBody<'a>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    join: Option<JoinBody<'a>>,
-}
-
-/// Progress of fetching a context.
-#[derive(Serialize)]
-struct JoinBody<'a> {
-    via: &'a str,
-    /// "state", "history", "done" or "failed".
-    stage: &'static str,
-    /// Number of PDUs received.
-    came: u64,
-    /// Number of history PDUs still to fetch.
-    left: u32,
-    /// Reason of the failure, or of the last unsuccessful attempt.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    reason: Option<&'a str>,
-}
-
-#[derive(Serialize)]
-struct MissingPduBody<'a> {
-    missing: PduPairBody<'a>,
-    children: Vec<PduPairBody<'a>>,
-}
 
 /// Sets the participants, and responds after the commit.
 pub(crate) async fn put(
@@ -80,7 +31,7 @@ pub(crate) async fn put(
     servers.retain(|server| *server != api.us);
     check(&servers, &*api.gateway.ports().roster)?;
     api.gateway.set_participants(&context, servers.clone()).await?;
-    Ok(HttpResponse::Ok().json(SetParticipants { context: context.as_str(), participants: all(&api.us, &servers) }))
+    Ok(HttpResponse::Ok().json(ParticipantsSet { context: context.as_str(), participants: all(&api.us, &servers) }))
 }
 
 /// Returns the status of a context.
@@ -91,7 +42,7 @@ pub(crate) async fn get(api: web::Data<MessengerApi>, path: web::Path<String>) -
 /// Returns the status of a context, for the messenger and for operators.
 pub(crate) async fn shown(gateway: &Gateway, name: &str) -> Result<HttpResponse, ApiError> {
     let status = gateway.context(&known(name)?).await?;
-    Ok(HttpResponse::Ok().json(ContextStatusBody::of(&status, &gateway.ports().us)))
+    Ok(HttpResponse::Ok().json(ContextDetails::of(&status, &gateway.ports().us)))
 }
 
 /// Parses a context id. An invalid one is answered as an unknown context.
@@ -141,13 +92,13 @@ fn all<'a>(us: &'a ServerName, others: &'a [ServerName]) -> Vec<&'a str> {
     std::iter::once(us).chain(others).map(ServerName::as_str).collect()
 }
 
-impl<'a> ContextStatusBody<'a> {
+impl<'a> ContextDetails<&'a str> {
     fn of(status: &'a ContextStatus, us: &'a ServerName) -> Self {
         let record = &status.record;
         let (edge, gaps): (Vec<&Gap>, Vec<&Gap>) = status.gaps.iter().partition(|gap| gap.edge);
         let missing = |gap: &&'a Gap| {
             let Gap { missing, children, .. } = gap;
-            MissingPduBody { missing: [missing.origin.as_str(), missing.id.as_str()], children: pairs(children) }
+            MissingPdu { missing: pair(missing), children: pairs(children) }
         };
         Self {
             context: record.context.as_str(),
@@ -158,20 +109,26 @@ impl<'a> ContextStatusBody<'a> {
             wanted: pairs(&status.wanted),
             gaps: gaps.iter().map(missing).collect(),
             edge: pairs(edge.into_iter().map(|gap| &gap.missing)),
-            join: record.join.as_ref().map(|join| JoinBody {
-                via: join.via.as_str(),
-                stage: join.stage.as_str(),
-                came: join.came,
-                left: join.left,
-                reason: join.reason.as_deref(),
-            }),
+            join: record.join.as_ref().map(JoinStatus::from),
+        }
+    }
+}
+
+impl<'a> From<&'a JoinProgress> for JoinStatus<&'a str> {
+    fn from(join: &'a JoinProgress) -> Self {
+        Self {
+            via: join.via.as_str(),
+            stage: join.stage.as_str().into(),
+            came: join.came,
+            left: join.left.into(),
+            reason: join.reason.as_deref(),
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use actors::model::{ContextRecord, Head};
+    use actors::model::{ContextRecord, Head, PduRef};
 
     use super::*;
 
@@ -225,7 +182,7 @@ mod tests {
             gaps: vec![gap("a", false), gap("z", true)],
         };
         assert_eq!(
-            serde_json::to_string(&ContextStatusBody::of(&status, &name("red"))).expect("plain"),
+            serde_json::to_string(&ContextDetails::of(&status, &name("red"))).expect("plain"),
             concat!(
                 r##"{"context":"#room","participants":["red","blue"],"heads":[["red","c"]],"depth":7,"held":1,"##,
                 r#""wanted":[["blue","x"]],"gaps":[{"missing":["blue","a"],"children":[["blue","b"]]}],"#,

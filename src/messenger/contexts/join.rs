@@ -3,8 +3,9 @@
 use actix_web::{Error, HttpResponse, web};
 use actors::model::{ContextId, ServerName};
 use bytes::Bytes;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
+use crate::api::contexts::JoinStarted;
 use crate::http::error::ApiError;
 use crate::http::json_error;
 use crate::messenger::MessengerApi;
@@ -18,13 +19,6 @@ const BACKFILL_MAX: u32 = 100_000;
 struct JoinRequest {
     via: String,
     #[serde(default)]
-    backfill: u32,
-}
-
-#[derive(Serialize)]
-struct JoinAnswer<'a> {
-    context: &'a str,
-    via: &'a str,
     backfill: u32,
 }
 
@@ -50,5 +44,5 @@ pub(crate) async fn post(
         return Err(ApiError::unprocessable("BAD_BACKFILL", words));
     }
     api.gateway.join(&context, via.clone(), backfill).await?;
-    Ok(HttpResponse::Accepted().json(JoinAnswer { context: context.as_str(), via: via.as_str(), backfill }))
+    Ok(HttpResponse::Accepted().json(JoinStarted { context: context.as_str(), via: via.as_str(), backfill }))
 }
