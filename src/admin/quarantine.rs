@@ -7,61 +7,25 @@ use std::str::FromStr;
 use actix_web::{HttpResponse, web};
 use actors::model::{DeadLetterReason, ServerName};
 use actors::ports::{Direction, ParkedFilter, ParkedRow, QuarantineItemKind, QuarantineKey, QuarantineReason};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::AdminApi;
 use super::answer::{page, server};
+use crate::api::pdus::PartialPduName;
+use crate::api::quarantine::{QuarantineListPage, QuarantineRow};
 use crate::http::error::ApiError;
 use crate::http::query;
 use crate::http::responses::rfc3339;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct QuarantineListItem {
+pub(super) struct QuarantineListQuery {
     server: Option<String>,
     direction: Option<String>,
     kind: Option<String>,
     after: Option<String>,
     limit: Option<u32>,
-}
-
-#[derive(Serialize)]
-struct QuarantineDetails {
-    items: Vec<QuarantineItem>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    next: Option<String>,
-}
-
-/// A quarantined item or a dead letter.
-#[derive(Serialize)]
-struct QuarantineItem {
-    server: String,
-    id: String,
-    direction: &'static str,
-    number: u64,
-    kind: &'static str,
-    code: &'static str,
-    reason: String,
-    time: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    context: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pdu: Option<QuarantinePath>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    seq: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    submission: Option<String>,
-    size: u64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    body: Option<Box<RawValue>>,
-}
-
-/// The identity of a PDU, as far as it was readable.
-#[derive(Serialize)]
-struct QuarantinePath {
-    origin: Option<String>,
-    pdu_id: Option<String>,
 }
 
 /// Returns the reason as a code. For an item that the peer refused, the reason text is the peer's own.
@@ -75,27 +39,26 @@ const fn code(why: QuarantineReason) -> &'static str {
     }
 }
 
-impl From<ParkedRow> for QuarantineItem {
+impl From<ParkedRow> for QuarantineRow {
     fn from(row: ParkedRow) -> Self {
         let (context, pdu, seq) = match &row.what {
             QuarantineItemKind::UpdateIn(seq) => (None, None, Some(seq.0)),
             QuarantineItemKind::PduIn { origin, id, context } => {
-                let named = QuarantinePath { origin: origin.clone(), pdu_id: id.clone() };
+                let named = PartialPduName { origin: origin.clone(), pdu_id: id.clone() };
                 (context.as_ref().map(ToString::to_string), Some(named), None)
             }
             QuarantineItemKind::UpdateOut => (None, None, None),
             QuarantineItemKind::PduOut(reference, context) => {
-                let (origin, id) = (reference.origin.to_string(), reference.id.to_string());
-                (Some(context.to_string()), Some(QuarantinePath { origin: Some(origin), pdu_id: Some(id) }), None)
+                (Some(context.to_string()), Some(PartialPduName::from(reference)), None)
             }
         };
         Self {
             server: row.place.server.to_string(),
             id: QuarantineId::of(&row.place).to_string(),
-            direction: direction(row.place.direction),
+            direction: direction(row.place.direction).into(),
             number: row.place.number,
-            kind: if row.what.is_pdu() { "pdu" } else { "update" },
-            code: code(row.code),
+            kind: if row.what.is_pdu() { "pdu" } else { "update" }.into(),
+            code: code(row.code).into(),
             reason: row.reason,
             time: rfc3339(row.time),
             context,
@@ -205,15 +168,15 @@ pub(super) fn place(text: &str) -> Result<QuarantineKey, ApiError> {
 /// Returns a page of items, ordered by server, inbound before outbound.
 pub(super) async fn list(
     api: web::Data<AdminApi>,
-    asked: query::QueryParams<QuarantineListItem>,
+    asked: query::QueryParams<QuarantineListQuery>,
 ) -> Result<HttpResponse, ApiError> {
     let of = asked.server.as_deref().map(|name| server(&api.gateway, name)).transpose()?;
     let filter = filter(of, asked.direction.as_deref(), asked.kind.as_deref())?;
     let after = asked.after.as_deref().map(place).transpose()?;
     let page = api.inspect.parked(filter, after, page(asked.limit)).await?;
     let next = page.next.map(|place| written(&place));
-    Ok(HttpResponse::Ok()
-        .json(QuarantineDetails { items: page.rows.into_iter().map(QuarantineItem::from).collect(), next }))
+    let items = page.rows.into_iter().map(QuarantineRow::from).collect();
+    Ok(HttpResponse::Ok().json(QuarantineListPage { items, next }))
 }
 
 /// Returns one item with its content.
@@ -221,7 +184,7 @@ pub(super) async fn show(
     api: web::Data<AdminApi>,
     path: web::Path<(String, String)>,
 ) -> Result<HttpResponse, ApiError> {
-    Ok(HttpResponse::Ok().json(QuarantineItem::from(find(&api, &path).await?)))
+    Ok(HttpResponse::Ok().json(QuarantineRow::from(find(&api, &path).await?)))
 }
 
 /// Finds the item that a path names.

@@ -3,12 +3,12 @@
 use actix_web::{HttpResponse, web};
 use actors::model::{Index, PduVerdict};
 use actors::ports::{Direction, ParkedRow};
-use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::AdminApi;
 use super::answer::{OperatorCall, server};
 use super::quarantine::{QuarantineId, filter, find, place, written};
+use crate::api::quarantine::{BulkReleaseRequest, BulkReleaseResult, KeptItem, ReleaseResult};
 use crate::http::error::ApiError;
 use crate::http::json_error;
 use crate::json::reader;
@@ -31,13 +31,6 @@ impl QuarantineAction {
             Self::Drop => "quarantine.drop",
         }
     }
-}
-
-#[derive(Serialize)]
-struct ReleaseResult {
-    server: String,
-    id: String,
-    outcome: &'static str,
 }
 
 /// Releases one item: an inbound one to its context, an outbound one to its queue.
@@ -68,35 +61,7 @@ async fn one(
     let (server, id) = (row.place.server.to_string(), QuarantineId::of(&row.place).to_string());
     let outcome = done(api, row, act).await;
     operator.log_action(act.word(), &format_args!("{server} {id}"), outcome.as_ref().map(|_| ()));
-    Ok(HttpResponse::Ok().json(ReleaseResult { server, id, outcome: outcome? }))
-}
-
-/// The selection of a server's items, and the position to continue from.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct BulkRequest {
-    #[serde(default)]
-    after: Option<String>,
-    #[serde(default)]
-    direction: Option<String>,
-    #[serde(default)]
-    kind: Option<String>,
-}
-
-#[derive(Serialize)]
-struct ManyDone {
-    server: String,
-    done: u64,
-    stayed: Vec<NotReleased>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    next: Option<String>,
-}
-
-#[derive(Serialize)]
-struct NotReleased {
-    id: String,
-    code: &'static str,
-    reason: String,
+    Ok(HttpResponse::Ok().json(ReleaseResult { server, id, outcome: outcome?.into() }))
 }
 
 /// Releases all items of a server, in their order. Items that cannot be accepted stay, and the response gives the
@@ -105,7 +70,7 @@ pub(super) async fn release_all(
     api: web::Data<AdminApi>,
     operator: OperatorCall,
     path: web::Path<String>,
-    asked: web::Json<BulkRequest>,
+    asked: web::Json<BulkReleaseRequest>,
 ) -> Result<HttpResponse, ApiError> {
     many(&api, &operator, &path, &asked, QuarantineAction::Release).await
 }
@@ -115,7 +80,7 @@ pub(super) async fn drop_all(
     api: web::Data<AdminApi>,
     operator: OperatorCall,
     path: web::Path<String>,
-    asked: web::Json<BulkRequest>,
+    asked: web::Json<BulkReleaseRequest>,
 ) -> Result<HttpResponse, ApiError> {
     many(&api, &operator, &path, &asked, QuarantineAction::Drop).await
 }
@@ -124,7 +89,7 @@ async fn many(
     api: &AdminApi,
     operator: &OperatorCall,
     name: &str,
-    asked: &BulkRequest,
+    asked: &BulkReleaseRequest,
     act: QuarantineAction,
 ) -> Result<HttpResponse, ApiError> {
     let server = server(&api.gateway, name)?;
@@ -139,12 +104,12 @@ async fn many(
         match done(api, row, act).await {
             Ok(_) => count += 1,
             Err(problem) if problem.status().is_server_error() => return Err(problem),
-            Err(problem) => stayed.push(NotReleased { id, code: problem.code(), reason: problem.to_string() }),
+            Err(problem) => stayed.push(KeptItem { id, code: problem.code().into(), reason: problem.to_string() }),
         }
     }
     operator.log_action(act.word(), &format_args!("{server}: {count} done, {} stay", stayed.len()), Ok(()));
     let next = page.next.map(|place| written(&place));
-    Ok(HttpResponse::Ok().json(ManyDone { server: server.to_string(), done: count, stayed, next }))
+    Ok(HttpResponse::Ok().json(BulkReleaseResult { server: server.to_string(), done: count, stayed, next }))
 }
 
 /// Applies the action and returns the result for the item.

@@ -29,6 +29,7 @@ pub mod health;
 pub mod messages;
 pub mod pdus;
 pub mod peers;
+pub mod quarantine;
 pub mod submissions;
 
 use std::borrow::Cow;

@@ -3,9 +3,8 @@
 mod release;
 
 use clap::{Args, Subcommand, ValueEnum};
-use serde::Deserialize;
-use serde_json::value::RawValue;
 
+use crate::api::quarantine::{QuarantineListPage, QuarantineRow};
 use crate::cli::admin_client::{AdminArgs, AdminClient, CommandFailure, print_json, query, segment};
 use crate::cli::print;
 use crate::terminal::exit_code::FINE;
@@ -115,35 +114,6 @@ impl ItemId {
     }
 }
 
-#[derive(Deserialize)]
-struct QuarantineListing {
-    items: Vec<QuarantineRow>,
-    next: Option<String>,
-}
-
-#[derive(Deserialize)]
-struct QuarantineRow {
-    server: String,
-    id: String,
-    direction: String,
-    kind: String,
-    code: String,
-    reason: String,
-    time: String,
-    context: Option<String>,
-    pdu: Option<QuarantinedReference>,
-    seq: Option<u64>,
-    submission: Option<String>,
-    size: u64,
-    body: Option<Box<RawValue>>,
-}
-
-#[derive(Deserialize)]
-struct QuarantinedReference {
-    origin: Option<String>,
-    pdu_id: Option<String>,
-}
-
 /// Maximum number of characters of a reason.
 const REASON_LENGTH: usize = 60;
 
@@ -187,7 +157,7 @@ async fn list(
     if json {
         return Ok(print_json(&answer));
     }
-    let QuarantineListing { items, next } = gateway.read(&answer)?;
+    let QuarantineListPage { items, next } = gateway.read(&answer)?;
     let more = next.map(|next| format!("more items follow: use --after {next}\n")).unwrap_or_default();
     if items.is_empty() && more.is_empty() {
         return Ok(print("nothing is parked\n", FINE));
@@ -206,7 +176,16 @@ async fn list(
         let reason = truncate(&item.reason, REASON_LENGTH);
         let context = item.context.unwrap_or_default();
         let (age, size) = (ago(&item.time), size(item.size));
-        table.row(vec![item.server, item.id, item.kind, age, size, item.code, context, reason]);
+        table.row(vec![
+            item.server,
+            item.id,
+            item.kind.into_owned(),
+            age,
+            size,
+            item.code.into_owned(),
+            context,
+            reason,
+        ]);
     }
     Ok(print(&format!("{}{more}", table.text()), FINE))
 }

@@ -1,43 +1,12 @@
 //! Releases and deletes quarantined items and dead letters.
 
-use serde::{Deserialize, Serialize};
-
+use crate::api::quarantine::{BulkReleaseRequest, BulkReleaseResult, KeptItem, QuarantineListPage, ReleaseResult};
 use crate::cli::admin_client::{AdminClient, CommandFailure, print_json, query, segment};
 use crate::cli::print;
-use crate::cli::quarantine::{QuarantineListing, QuarantineTarget, word};
+use crate::cli::quarantine::{QuarantineTarget, word};
 use crate::terminal::exit_code::{FINE, WRONG};
 use crate::terminal::format::{count, items};
 use crate::terminal::progress::ProgressLine;
-
-#[derive(Deserialize)]
-struct ReleaseOutcome {
-    outcome: String,
-}
-
-/// The result for the items of a server: one page in a response, the sum in the output.
-#[derive(Serialize, Deserialize)]
-struct BulkOutcome {
-    server: String,
-    done: u64,
-    stayed: Vec<KeptItem>,
-    #[serde(skip_serializing)]
-    next: Option<String>,
-}
-
-#[derive(Serialize, Deserialize)]
-struct KeptItem {
-    id: String,
-    code: String,
-    reason: String,
-}
-
-/// The body of the next call.
-#[derive(Serialize)]
-struct ReleaseArgs {
-    after: Option<String>,
-    direction: Option<String>,
-    kind: Option<String>,
-}
 
 /// Applies `verb` to the selected items.
 pub(super) async fn act(
@@ -72,7 +41,7 @@ async fn one(gateway: &AdminClient, json: bool, name: &str, id: &str, verb: &str
     if json {
         return Ok(print_json(&answer));
     }
-    let ReleaseOutcome { outcome } = gateway.read(&answer)?;
+    let ReleaseResult { outcome, .. } = gateway.read(&answer)?;
     Ok(print(&format!("{name} {id}: {}\n", told(&outcome)), FINE))
 }
 
@@ -98,7 +67,7 @@ async fn counted(gateway: &AdminClient, name: &str, target: &QuarantineTarget) -
             ("after", after),
             ("limit", Some("1000".to_owned())),
         ];
-        let QuarantineListing { items, next } =
+        let QuarantineListPage { items, next } =
             gateway.read(&gateway.get(&format!("/quarantine{}", query(&asked))).await?)?;
         found += items.len() as u64;
         match next {
@@ -121,12 +90,12 @@ async fn all(
         gateway.get(&format!("/peers/{}", segment(name))).await?;
     }
     let mut progress = ProgressLine::new(&format!("{verb} {}", items(found)));
-    let mut whole = BulkOutcome { server: name.to_owned(), done: 0, stayed: vec![], next: None };
+    let mut whole = BulkReleaseResult { server: name.to_owned(), done: 0, stayed: vec![], next: None };
     loop {
         let asked =
-            ReleaseArgs { after: whole.next.take(), direction: word(target.direction), kind: word(target.kind) };
+            BulkReleaseRequest { after: whole.next.take(), direction: word(target.direction), kind: word(target.kind) };
         let body = serde_json::to_string(&asked).expect("texts always serialize");
-        let page: BulkOutcome =
+        let page: BulkReleaseResult =
             gateway.read(&gateway.post(&format!("/quarantine/{}/{verb}", segment(name)), body).await?)?;
         whole.done += page.done;
         whole.stayed.extend(page.stayed);
