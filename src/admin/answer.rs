@@ -7,8 +7,7 @@ use std::net::SocketAddr;
 use actix_web::dev::Payload;
 use actix_web::{FromRequest, HttpRequest};
 use actors::gateway::Gateway;
-use actors::model::{PduRef, ServerName};
-use serde::Serialize;
+use actors::model::ServerName;
 
 use crate::http::error::ApiError;
 
@@ -18,19 +17,6 @@ const PAGE_MAX: u32 = 1_000;
 
 /// Similarity from which a listed name is suggested for a misspelt one.
 const NEAR: f64 = 0.8;
-
-/// The identity of a PDU.
-#[derive(Serialize)]
-pub(super) struct PduNameBody {
-    origin: String,
-    pdu_id: String,
-}
-
-impl From<PduRef> for PduNameBody {
-    fn from(reference: PduRef) -> Self {
-        Self { origin: reference.origin.to_string(), pdu_id: reference.id.to_string() }
-    }
-}
 
 /// Returns the number of rows on a page.
 pub(super) fn page(limit: Option<u32>) -> u32 {

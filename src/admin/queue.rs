@@ -4,10 +4,12 @@ use actix_web::{HttpResponse, web};
 use actors::errors::PeerError;
 use actors::model::{Index, Millis, ServerName};
 use actors::ports::QueuedItem;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
 use crate::admin::AdminApi;
-use crate::admin::answer::{PduNameBody, page, peer};
+use crate::admin::answer::{page, peer};
+use crate::api::pdus::PduName;
+use crate::api::queue::{PeerShapeRow, QueueItemRow, QueueItemsPage, QueueShapePage};
 use crate::http::error::ApiError;
 use crate::http::query;
 use crate::http::responses::rfc3339;
@@ -37,31 +39,15 @@ const PEERS_A_CALL: usize = 1_000;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct QueueShapeResponse {
+pub(super) struct QueueShapeQuery {
     /// Peer after which the page begins.
     after: Option<String>,
-}
-
-#[derive(Serialize)]
-struct QueueShape {
-    time: String,
-    buckets: Vec<&'static str>,
-    peers: Vec<PeerShapeBody>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    next: Option<String>,
-}
-
-#[derive(Serialize)]
-struct PeerShapeBody {
-    server: String,
-    total: u64,
-    counts: Vec<u64>,
 }
 
 /// Returns the peers with unacknowledged items, ordered by name, with the number of items per age bucket.
 pub(super) async fn shape(
     api: web::Data<AdminApi>,
-    asked: query::QueryParams<QueueShapeResponse>,
+    asked: query::QueryParams<QueueShapeQuery>,
 ) -> Result<HttpResponse, ApiError> {
     let now = api.gateway.ports().clock.now();
     let edges: Vec<Millis> = BUCKETS.iter().map(|(_, age)| Millis(now.0.saturating_sub(*age))).collect();
@@ -76,15 +62,15 @@ pub(super) async fn shape(
         looked_at += total;
         // The peer may have acknowledged everything since.
         if total > 0 {
-            peers.push(PeerShapeBody { server: server.to_string(), total, counts });
+            peers.push(PeerShapeRow { server: server.to_string(), total, counts });
         }
         if (looked_at >= ITEMS_A_CALL || peers.len() >= PEERS_A_CALL) && servers.peek().is_some() {
             next = Some(server.to_string());
             break;
         }
     }
-    let buckets = BUCKETS.iter().map(|(name, _)| *name).chain([OLDER]).collect();
-    Ok(HttpResponse::Ok().json(QueueShape { time: rfc3339(now), buckets, peers, next }))
+    let buckets = BUCKETS.iter().map(|(name, _)| *name).chain([OLDER]).map(Into::into).collect();
+    Ok(HttpResponse::Ok().json(QueueShapePage { time: rfc3339(now), buckets, peers, next }))
 }
 
 async fn ages(api: &AdminApi, server: &ServerName, edges: &[Millis]) -> Result<Vec<u64>, ApiError> {
@@ -113,43 +99,21 @@ pub(super) async fn acked(api: &AdminApi, server: &ServerName) -> Result<Index, 
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct QueueItems {
+pub(super) struct QueueItemsQuery {
     after: Option<u64>,
     limit: Option<u32>,
 }
 
-#[derive(Serialize)]
-struct QueuePage {
-    server: String,
-    time: String,
-    items: Vec<QueuedItemView>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    next: Option<u64>,
-}
-
-#[derive(Serialize)]
-struct QueuedItemView {
-    index: u64,
-    queued: String,
-    kind: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    context: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pdu: Option<PduNameBody>,
-    submission: String,
-    size: u64,
-}
-
-impl From<QueuedItem> for QueuedItemView {
+impl From<QueuedItem> for QueueItemRow {
     fn from(item: QueuedItem) -> Self {
         let kind = if item.pdu.is_some() { "pdu" } else { "update" };
         let (reference, context) = item.pdu.unzip();
         Self {
             index: item.index.0,
             queued: rfc3339(item.queued),
-            kind,
+            kind: kind.into(),
             context: context.map(|context| context.to_string()),
-            pdu: reference.map(PduNameBody::from),
+            pdu: reference.as_ref().map(PduName::from),
             submission: item.submission.to_string(),
             size: item.size,
         }
@@ -160,7 +124,7 @@ impl From<QueuedItem> for QueuedItemView {
 pub(super) async fn show(
     api: web::Data<AdminApi>,
     path: web::Path<String>,
-    asked: query::QueryParams<QueueItems>,
+    asked: query::QueryParams<QueueItemsQuery>,
 ) -> Result<HttpResponse, ApiError> {
     let server = peer(&api.gateway, &path)?;
     let acked = acked(&api, &server).await?;
@@ -168,7 +132,7 @@ pub(super) async fn show(
     let after = Index(asked.after.unwrap_or(0)).max(acked);
     let items = api.inspect.queued(&server, after, limit).await?;
     let next = items.last().filter(|_| items.len() == limit as usize).map(|item| item.index.0);
-    let items = items.into_iter().map(QueuedItemView::from).collect();
+    let items = items.into_iter().map(QueueItemRow::from).collect();
     let time = rfc3339(api.gateway.ports().clock.now());
-    Ok(HttpResponse::Ok().json(QueuePage { server: server.to_string(), time, items, next }))
+    Ok(HttpResponse::Ok().json(QueueItemsPage { server: server.to_string(), time, items, next }))
 }

@@ -30,6 +30,7 @@ pub mod messages;
 pub mod pdus;
 pub mod peers;
 pub mod quarantine;
+pub mod queue;
 pub mod submissions;
 
 use std::borrow::Cow;

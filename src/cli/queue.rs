@@ -1,8 +1,8 @@
 //! `fernpost queue`: items that are pending for peers, by age.
 
 use clap::Subcommand;
-use serde::{Deserialize, Serialize};
 
+use crate::api::queue::{QueueItemsPage, QueueShapePage};
 use crate::cli::admin_client::{AdminArgs, AdminClient, CommandFailure, print_json, query, segment};
 use crate::cli::print;
 use crate::terminal::exit_code::FINE;
@@ -33,38 +33,6 @@ pub(super) enum QueueCommand {
     },
 }
 
-#[derive(Serialize, Deserialize)]
-struct QueueShapeView {
-    time: String,
-    buckets: Vec<String>,
-    peers: Vec<PeerShapeView>,
-    #[serde(skip_serializing)]
-    next: Option<String>,
-}
-
-#[derive(Serialize, Deserialize)]
-struct PeerShapeView {
-    server: String,
-    total: u64,
-    counts: Vec<u64>,
-}
-
-#[derive(Deserialize)]
-struct QueueItemsView {
-    items: Vec<QueueItemRow>,
-    next: Option<u64>,
-}
-
-#[derive(Deserialize)]
-struct QueueItemRow {
-    index: u64,
-    queued: String,
-    kind: String,
-    context: Option<String>,
-    submission: String,
-    size: u64,
-}
-
 /// Runs a command and returns its exit code.
 pub(super) fn run(command: QueueCommand) -> u8 {
     match command {
@@ -76,9 +44,9 @@ pub(super) fn run(command: QueueCommand) -> u8 {
 }
 
 async fn shape(gateway: &AdminClient, json: bool) -> Result<u8, CommandFailure> {
-    let mut whole: QueueShapeView = gateway.read(&gateway.get("/queue").await?)?;
+    let mut whole: QueueShapePage = gateway.read(&gateway.get("/queue").await?)?;
     while let Some(after) = whole.next.take() {
-        let page: QueueShapeView =
+        let page: QueueShapePage =
             gateway.read(&gateway.get(&format!("/queue{}", query(&[("after", Some(after))]))).await?)?;
         whole.peers.extend(page.peers);
         whole.next = page.next;
@@ -91,7 +59,7 @@ async fn shape(gateway: &AdminClient, json: bool) -> Result<u8, CommandFailure> 
         return Ok(print("nothing is queued\n", FINE));
     }
     whole.peers.sort_by(|one, other| other.total.cmp(&one.total).then_with(|| one.server.cmp(&other.server)));
-    let heads = ["PEER", "TOTAL"].into_iter().chain(whole.buckets.iter().map(String::as_str));
+    let heads = ["PEER", "TOTAL"].into_iter().chain(whole.buckets.iter().map(|bucket| &**bucket));
     let mut table =
         TextTable::new(heads.enumerate().map(|(place, head)| (head, if place == 0 { Left } else { Right })));
     // Zeros are printed as dashes, so that other numbers stand out.
@@ -121,7 +89,7 @@ async fn show(
     if json {
         return Ok(print_json(&answer));
     }
-    let QueueItemsView { items, next } = gateway.read(&answer)?;
+    let QueueItemsPage { items, next, .. } = gateway.read(&answer)?;
     if items.is_empty() {
         return Ok(print(&format!("nothing is pending for {name}\n"), FINE));
     }
@@ -138,7 +106,7 @@ async fn show(
         table.row(vec![
             item.index.to_string(),
             ago(&item.queued),
-            item.kind,
+            item.kind.into_owned(),
             size(item.size),
             context,
             item.submission,
