@@ -5,57 +5,26 @@ use std::path::PathBuf;
 
 use actix_web::http::StatusCode;
 use actix_web::{HttpResponse, web};
-use serde::{Deserialize, Serialize};
 
 use crate::admin::AdminApi;
 use crate::admin::answer::OperatorCall;
-use crate::admin::backup_jobs::{BackupJob, RUNNING};
+use crate::api::store::{BackupProgress, BackupRequest, StoreCounters, StoreDetails, TableSize};
 use crate::http::error::ApiError;
 use crate::http::responses::rfc3339;
-
-#[derive(Serialize)]
-struct StoreStatsBody {
-    schema: u32,
-    epoch: u64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    file_bytes: Option<u64>,
-    live_bytes: u64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    dead_bytes: Option<u64>,
-    pdus_forgotten: u64,
-    tables: Vec<TableJson>,
-    counts: StoreCountsBody,
-}
-
-#[derive(Serialize)]
-struct TableJson {
-    name: String,
-    rows: u64,
-    bytes: u64,
-}
-
-/// The work done since the store was opened.
-#[derive(Serialize)]
-struct StoreCountsBody {
-    commits: u64,
-    rows_written: u64,
-    rows_read: u64,
-    rows_trimmed: u64,
-}
 
 /// Returns the size of the store.
 pub(super) async fn stats(api: web::Data<AdminApi>) -> Result<HttpResponse, ApiError> {
     let stats = api.store.stats().await?;
     let tables = stats.tables.iter();
     let tables =
-        tables.map(|table| TableJson { name: table.name.clone(), rows: table.rows, bytes: table.bytes }).collect();
-    let counts = StoreCountsBody {
+        tables.map(|table| TableSize { name: table.name.clone(), rows: table.rows, bytes: table.bytes }).collect();
+    let counts = StoreCounters {
         commits: stats.counts.commits,
         rows_written: stats.counts.rows_written,
         rows_read: stats.counts.rows_read,
         rows_trimmed: stats.counts.rows_trimmed,
     };
-    Ok(HttpResponse::Ok().json(StoreStatsBody {
+    Ok(HttpResponse::Ok().json(StoreDetails {
         schema: stats.schema,
         epoch: stats.epoch,
         file_bytes: stats.file_bytes,
@@ -65,11 +34,6 @@ pub(super) async fn stats(api: web::Data<AdminApi>) -> Result<HttpResponse, ApiE
         tables,
         counts,
     }))
-}
-
-#[derive(Deserialize)]
-pub(super) struct BackupRequest {
-    path: PathBuf,
 }
 
 /// Starts a backup into a new file on this machine.
@@ -90,21 +54,21 @@ pub(super) async fn backup(
 /// Characters of a path that are shown where it is none.
 const PATH_SHOWN: usize = 200;
 
-fn begin(api: &AdminApi, path: PathBuf) -> Result<BackupJob, ApiError> {
+fn begin(api: &AdminApi, path: PathBuf) -> Result<BackupProgress, ApiError> {
     if !path.is_absolute() {
         let shown: String = path.display().to_string().chars().take(PATH_SHOWN).collect();
         let words = format!("{shown} is not an absolute path; the gateway may run in another folder than you");
         return Err(ApiError::unprocessable("BAD_PATH", words));
     }
     let mut current = api.backups.job();
-    if let Some(running) = current.as_ref().filter(|job| job.state == RUNNING) {
+    if let Some(running) = current.as_ref().filter(|job| job.is_running()) {
         let words = format!("a backup to {} is running; wait for it", running.path.display());
         return Err(ApiError::new(StatusCode::CONFLICT, "BACKUP_RUNNING", words));
     }
     let began = rfc3339(api.gateway.ports().clock.now());
-    let job = BackupJob {
+    let job = BackupProgress {
         path: path.clone(),
-        state: RUNNING,
+        state: BackupProgress::RUNNING.into(),
         began,
         rows: 0,
         rows_total: 0,
@@ -126,12 +90,12 @@ fn begin(api: &AdminApi, path: PathBuf) -> Result<BackupJob, ApiError> {
                 tracing::info!(path = %path.display(), rows = backup.rows, "backup finished");
                 backups.change(|job| {
                     (job.rows, job.rows_total, job.bytes) = (backup.rows, backup.rows, backup.bytes);
-                    (job.state, job.taken) = ("done", Some(rfc3339(backup.taken)));
+                    (job.state, job.taken) = (BackupProgress::DONE.into(), Some(rfc3339(backup.taken)));
                 });
             }
             Err(error) => {
                 tracing::warn!(path = %path.display(), %error, "backup failed");
-                backups.change(|job| (job.state, job.error) = ("failed", Some(error.to_string())));
+                backups.change(|job| (job.state, job.error) = (BackupProgress::FAILED.into(), Some(error.to_string())));
             }
         }
     });

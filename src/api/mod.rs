@@ -31,6 +31,7 @@ pub mod pdus;
 pub mod peers;
 pub mod quarantine;
 pub mod queue;
+pub mod store;
 pub mod submissions;
 
 use std::borrow::Cow;

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Subcommand;
-use serde::Deserialize;
 
+use crate::api::store::{BackupProgress, BackupRequest, StoreCounters, StoreDetails, TableSize};
 use crate::cli::admin_client::{AdminArgs, AdminClient, CommandFailure, print_json};
 use crate::cli::{ConfigSource, print};
 use crate::terminal::exit_code::FINE;
@@ -71,38 +71,13 @@ pub(super) fn run(command: StoreCommand) -> u8 {
     }
 }
 
-#[derive(Deserialize)]
-struct StoreStatsView {
-    schema: u32,
-    epoch: u64,
-    file_bytes: Option<u64>,
-    dead_bytes: Option<u64>,
-    #[serde(default)]
-    pdus_forgotten: u64,
-    tables: Vec<TableRows>,
-    counts: StoreCountsView,
-}
-
-#[derive(Deserialize)]
-struct TableRows {
-    name: String,
-    rows: u64,
-    bytes: u64,
-}
-
-#[derive(Deserialize)]
-struct StoreCountsView {
-    commits: u64,
-    rows_written: u64,
-}
-
 /// Formats the tables that have rows, the largest first.
-fn tables(rows: impl Iterator<Item = (String, u64, u64)>) -> String {
-    let mut rows: Vec<_> = rows.filter(|(_, rows, _)| *rows > 0).collect();
-    rows.sort_by_key(|(_, _, bytes)| std::cmp::Reverse(*bytes));
+fn tables(sizes: &[TableSize]) -> String {
+    let mut sizes: Vec<&TableSize> = sizes.iter().filter(|size| size.rows > 0).collect();
+    sizes.sort_by_key(|size| std::cmp::Reverse(size.bytes));
     let mut table = TextTable::new([("TABLE", Left), ("ROWS", Right), ("SIZE", Right)]);
-    for (name, rows, bytes) in rows {
-        table.row(vec![name, count(rows), size(bytes)]);
+    for TableSize { name, rows, bytes } in sizes {
+        table.row(vec![name.clone(), count(*rows), size(*bytes)]);
     }
     table.text()
 }
@@ -112,8 +87,8 @@ async fn stats(gateway: &AdminClient, json: bool) -> Result<u8, CommandFailure> 
     if json {
         return Ok(print_json(&answer));
     }
-    let stats: StoreStatsView = gateway.read(&answer)?;
-    let mut text = tables(stats.tables.into_iter().map(|table| (table.name, table.rows, table.bytes)));
+    let stats: StoreDetails = gateway.read(&answer)?;
+    let mut text = tables(&stats.tables);
     text.push('\n');
     if let (Some(file), Some(dead)) = (stats.file_bytes, stats.dead_bytes) {
         text.push_str(&format!("file     {}, of which {} are unused\n", size(file), size(dead)));
@@ -123,30 +98,21 @@ async fn stats(gateway: &AdminClient, json: bool) -> Result<u8, CommandFailure> 
         text.push_str(&format!("removed  the content of {pdus}, of which the ids are kept\n"));
     }
     text.push_str(&format!("opened   {}, schema {}\n", format_times(stats.epoch), stats.schema));
-    let StoreCountsView { commits, rows_written } = stats.counts;
+    let StoreCounters { commits, rows_written, .. } = stats.counts;
     text.push_str(&format!("written  {} in {} since then\n", counted(rows_written, "row"), counted(commits, "commit")));
     Ok(print(&text, FINE))
-}
-
-#[derive(Deserialize)]
-struct BackupProgress {
-    path: PathBuf,
-    state: String,
-    rows: u64,
-    rows_total: u64,
-    bytes: u64,
-    error: Option<String>,
 }
 
 async fn backup(gateway: &AdminClient, json: bool, file: &Path) -> Result<u8, CommandFailure> {
     let path = std::path::absolute(file);
     let path = path.map_err(|error| CommandFailure::Misused(format!("{}: {error}", file.display())))?;
-    let body = serde_json::json!({ "path": path }).to_string();
+    let body = serde_json::to_string(&BackupRequest { path })
+        .map_err(|error| CommandFailure::Misused(format!("{}: {error}", file.display())))?;
     let mut answer = gateway.post("/store/backup", body).await?;
     let mut progress = ProgressLine::new("backup");
     let job = loop {
         let job: BackupProgress = gateway.read(&answer)?;
-        if job.state != "running" {
+        if !job.is_running() {
             break job;
         }
         progress.at(job.rows, job.rows_total);

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
+use crate::api::store::TableSize;
 use crate::cli::failure::CommandFailure;
 use crate::cli::store::tables;
 use crate::cli::{ConfigSource, print, print_json};
@@ -22,16 +23,9 @@ struct VerifyReport<'a> {
     epoch: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     taken: Option<String>,
-    tables: Vec<VerifiedRows<'a>>,
+    tables: Vec<TableSize>,
     findings: Vec<ReportedFinding<'a>>,
     more: u64,
-}
-
-#[derive(Serialize)]
-struct VerifiedRows<'a> {
-    name: &'a str,
-    rows: u64,
-    bytes: u64,
 }
 
 #[derive(Serialize)]
@@ -51,7 +45,7 @@ impl<'a> VerifyReport<'a> {
             epoch: verified.epoch,
             taken: verified.taken.map(rfc3339),
             tables: tables
-                .map(|table| VerifiedRows { name: &table.name, rows: table.rows, bytes: table.bytes })
+                .map(|table| TableSize { name: table.name.clone(), rows: table.rows, bytes: table.bytes })
                 .collect(),
             findings: findings.map(|found| ReportedFinding { table: found.table, what: &found.what }).collect(),
             more: verified.more,
@@ -104,7 +98,7 @@ pub(super) fn verify(file: Option<PathBuf>, json: bool, source: ConfigSource) ->
         return report.json(code);
     }
     if report.sound {
-        let rows = tables(verified.tables.iter().map(|table| (table.name.clone(), table.rows, table.bytes)));
+        let rows = tables(&report.tables);
         return print(&format!("{shown} is sound: {}\n\n{rows}", report.words()), code);
     }
     let mut text = format!("{shown} is damaged: {}\n\n", report.words());

@@ -1,5 +1,7 @@
 //! Failures of commands as programs read them: with `--json` one JSON object on stderr, and nothing on stdout.
 
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
 use std::process::Command;
 
 use reqwest::Method;
@@ -61,6 +63,14 @@ async fn json_failure_is_one_stderr_object() {
     assert_eq!(fails(&red, &["quarantine", "drop", "--all-of", "blue"]).await, failed("USAGE"));
     let (code, printed, complaint) = ran(command(&["peer", "show", "-h", "--json"])).await;
     assert!(code == Some(0) && printed.contains("Usage") && complaint.is_empty(), "help is no failure: {complaint}");
+}
+
+/// No request can hold such a path, because JSON is UTF-8.
+#[tokio::test]
+async fn backup_path_must_be_utf8() {
+    let mut backup = command(&["store", "backup", "--json", "--admin", "http://127.0.0.1:9"]);
+    backup.arg(OsStr::from_bytes(b"red\xff.backup"));
+    assert_eq!(told(backup).await, (Some(2), "USAGE".to_owned()));
 }
 
 #[tokio::test]
