@@ -25,6 +25,8 @@ use redb::backends::InMemoryBackend;
 use serde_json::Value;
 use tokio::sync::watch;
 
+use crate::api_shapes::assert_answer_has_type;
+
 /// The operator's token.
 const TOKEN: &str = "sesame";
 
@@ -158,13 +160,15 @@ impl Rig {
     pub(crate) async fn call_as(&self, token: Option<&str>, method: Method, path: &str, body: &str) -> (u16, Value) {
         let bearer = BearerToken::new("admin.token", Some(TOKEN));
         let app = init_service(App::new().configure(|config| configure(config, self.api.clone(), bearer))).await;
-        let mut request = TestRequest::default().method(method).uri(&format!("/admin/v1{path}"));
+        let uri = format!("/admin/v1{path}");
+        let mut request = TestRequest::default().method(method.clone()).uri(&uri);
         if let Some(token) = token {
             request = request.insert_header((AUTHORIZATION, format!("Bearer {token}")));
         }
         let answer = call_service(&app, request.set_payload(body.to_owned()).to_request()).await;
         let status = answer.status().as_u16();
         let body = read_body(answer).await;
+        assert_answer_has_type(&method, &uri, status, std::str::from_utf8(&body).expect("text"));
         let json = if body.is_empty() { Value::Null } else { serde_json::from_slice(&body).expect("JSON") };
         (status, json)
     }

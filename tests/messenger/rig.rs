@@ -23,6 +23,8 @@ use fernpost::wire::pdu;
 use redb::backends::InMemoryBackend;
 use tokio::sync::{Semaphore, watch};
 
+use crate::api_shapes::assert_answer_has_type;
+
 /// A name that is one.
 pub(crate) fn name(text: &str) -> ServerName {
     text.parse().expect("a server name")
@@ -133,10 +135,13 @@ impl Rig {
     /// Status and body of the answer to one call.
     pub(crate) async fn call(&self, method: Method, path: &str, body: impl Into<Bytes>) -> (u16, String) {
         let app = init_service(App::new().configure(|config| configure(config, self.api.clone()))).await;
-        let answer = call_service(&app, TestRequest::default().method(method).uri(path).set_payload(body).to_request());
+        let request = TestRequest::default().method(method.clone()).uri(path).set_payload(body).to_request();
+        let answer = call_service(&app, request);
         let answer = answer.await;
         let status = answer.status().as_u16();
-        (status, String::from_utf8(read_body(answer).await.to_vec()).expect("text"))
+        let body = String::from_utf8(read_body(answer).await.to_vec()).expect("text");
+        assert_answer_has_type(&method, path, status, &body);
+        (status, body)
     }
 
     /// Wait for a push to a peer.
