@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::history::exchange::Exchange;
-use crate::history::{History, Name, Update, What};
+use crate::history::{History, Name, Stamp, Update, What};
 
 impl History {
     /// The ids of a peer's updates rise, and none is left out. A gateway that was restored counts on from the clock: what the
@@ -84,15 +84,19 @@ impl History {
         }
     }
 
-    /// True if a push with the number of this update reached the server after the sender's restore. Nobody learns of the restore
-    /// from other numbers: those of the lost disk may have gone to items of transactions, where the dialect changed.
+    /// True if something else reached the server under a number under which the server had taken this update, after a restore of
+    /// the sender that came after this update was begun. Nobody learns of the restore from other numbers: those of the lost disk
+    /// may have gone to items of transactions, where the dialect changed. A number under which the server did not take the
+    /// update, because the sender numbered it anew, tells nobody anything either.
     fn number_came_again(&self, said: &Update, server: Name) -> bool {
-        let Some(number) = self.way(said.origin, server).find_map(|exchange| exchange.number(&said.token)) else {
-            return false;
+        let taken = self.way(said.origin, server).filter(|exchange| exchange.was_taken(&said.token));
+        let numbers: BTreeSet<u64> = taken.filter_map(|exchange| exchange.number(&said.token)).collect();
+        let is_after = |begun: Stamp| {
+            self.restores_of(said.origin).any(|restore| said.begun < restore.restored && restore.restored <= begun)
         };
-        let carries = |exchange: &Exchange| exchange.items.iter().any(|item| exchange.number(item) == Some(number));
-        let restored = |begun| self.restores_of(said.origin).any(|restore| restore.restored <= begun);
+        let is_again =
+            |exchange: &Exchange| numbers.iter().any(|number| exchange.carries_other(&said.token, Some(*number)));
         self.way(said.origin, server)
-            .any(|exchange| !exchange.arrived.is_empty() && restored(exchange.begun) && carries(exchange))
+            .any(|exchange| !exchange.arrived.is_empty() && is_after(exchange.begun) && is_again(exchange))
     }
 }

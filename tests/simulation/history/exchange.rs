@@ -232,6 +232,19 @@ impl Exchange {
         let place = self.items.iter().position(|other| other == item)? as u64;
         (seq + 1 + place).checked_sub(self.items.len() as u64)
     }
+
+    /// True if the push carries something else than this item under this number.
+    pub(crate) fn carries_other(&self, item: &str, number: Option<u64>) -> bool {
+        number.is_some() && self.items.iter().any(|other| other != item && self.number(other) == number)
+    }
+
+    /// True if the request carries this item, and the peer itself answered that it took the item.
+    pub(crate) fn was_taken(&self, item: &str) -> bool {
+        let is_it = |(other, _): &(String, String)| other == item;
+        self.answer == Some(Outcome::Fine)
+            && self.items.iter().any(|other| other == item)
+            && !self.refused.iter().chain(&self.parked).any(is_it)
+    }
 }
 
 /// The outcome of a push with this number, read from the answer's body.

@@ -89,3 +89,42 @@ fn restored_sender_without_notice_is_fault() {
     history.feeds.insert("blue", feed(heard));
     assert_eq!(history.faults(), NONE);
 }
+
+/// Blue takes u as number 3 at 4, and what red sends after its restore at 10 comes to blue under number 3 again.
+fn number_again() -> History {
+    let mut history = whole();
+    history.restores.push(restore("red", 2, 10));
+    history.updates.push(update("w", 11));
+    history.feeds.get_mut("blue").unwrap().push(Event { position: 5, at: 12, wall: 12_000, what: got("w", 3) });
+    history.exchanges.push(sent(12, &["w"], 3));
+    history
+}
+
+const UNTOLD: [&str; 1] = ["blue was not told that red went back in time"];
+
+#[test]
+fn renumbered_update_without_notice_is_fault() {
+    let faults = |seq, outcome| {
+        let mut history = number_again();
+        history.exchanges.insert(1, Exchange { answer: Some(outcome), ..sent(3, &["u"], seq) });
+        history.faults()
+    };
+    let hole = || Outcome::Hole { expected: 3, conflict: false };
+    assert_eq!(faults(7, hole()), UNTOLD, "its first number is not the one that blue knows");
+    let mut history = number_again();
+    history.exchanges.insert(1, Exchange { answer: Some(hole()), ..sent(3, &["u"], 7) });
+    history.exchanges[4] = sent(12, &["w"], 7);
+    assert_eq!(history.faults(), NONE, "blue did not take it as number 7");
+}
+
+#[test]
+fn same_number_without_cause_needs_no_notice() {
+    assert_eq!(number_again().faults(), UNTOLD);
+    let mut history = number_again();
+    history.exchanges[3] = sent(12, &["u"], 3);
+    assert_eq!(history.faults(), NONE, "the same came again");
+    let mut history = number_again();
+    history.exchanges[3] = sent(7, &["w"], 3);
+    history.restores.insert(0, restore("red", 0, 1));
+    assert_eq!(history.faults(), NONE, "red had not lost it by then");
+}
