@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::checker::reports::IN_QUARANTINE;
-use crate::history::exchange::Exchange;
+use crate::history::exchange::{Exchange, Outcome};
 use crate::history::{History, Message, Name, Stamp, Update, What};
 
 impl History {
@@ -101,25 +101,29 @@ impl History {
             || is_without_numbers()
     }
 
-    /// Both came back older: the sender gave a number of its lost disk to this update, and the server came back to a copy that
-    /// holds what the lost disk had sent under that number. Nobody can tell, and what the lost disk of the server was told is
-    /// lost with it.
+    /// Both came back older: the sender gave a number of its lost disk to this update, and the server took it under that number,
+    /// which was its last one, and came back to a copy that holds what the lost disk had sent under that number. Nobody can tell,
+    /// and what the lost disk of the server was told is lost with it. An update that the server did not take is sent again, and
+    /// so is one that the sender numbers anew.
     fn number_is_held_otherwise(&self, said: &Update, server: Name) -> bool {
-        let is_held = |number: u64, copied: Stamp, begun: Stamp| {
+        let last = self.way(said.origin, server).filter_map(|exchange| exchange.number(&said.token)).last();
+        let is_held = |copied: Stamp, begun: Stamp| {
             self.way(said.origin, server).any(|other| {
-                other.items.iter().any(|item| *item != said.token && other.number(item) == Some(number))
+                other.answer == Some(Outcome::Fine)
+                    && other.carries_other(&said.token, last)
                     && other.arrived.iter().any(|arrived| *arrived < copied)
                     && self.restores_of(said.origin).any(|its| other.begun < its.restored && its.restored <= begun)
             })
         };
         let is_lost_after = |carried: &Exchange| {
-            let Some(number) = carried.number(&said.token) else { return false };
             self.restores_of(server).any(|own| {
                 carried.arrived.iter().any(|arrived| own.copied < *arrived && *arrived < own.restored)
-                    && is_held(number, own.copied, carried.begun)
+                    && is_held(own.copied, carried.begun)
             })
         };
-        self.way(said.origin, server).any(is_lost_after)
+        self.way(said.origin, server).any(|carried| {
+            carried.was_taken(&said.token) && carried.number(&said.token) == last && is_lost_after(carried)
+        })
     }
 
     /// Both came back older, and one of them gave or took the same numbers in two courses. That somebody came back must have been

@@ -167,3 +167,20 @@ fn number_held_by_both_copies_passes() {
     assert_eq!(faults(4, 2, 5), LOST[1..], "red came back before it sent what was lost");
     assert_eq!(faults(4, 4, 7), LOST[1..], "the copy holds v");
 }
+
+/// Blue was asked to take v as number 4, of which its copy holds something else, and its disk was lost then.
+#[test]
+fn number_not_lost_with_it_is_fault() {
+    let faults = |change: fn(&mut History)| {
+        let mut history = heard(vec![pdu("red/a", &[]), got("u", 1), pdu("red/b", &["red/a"])]);
+        history.exchanges.push(sent(3, &["lost"], 4));
+        history.restores = vec![restore("red", 0, 4), restore("blue", 5, 9)];
+        change(&mut history);
+        history.faults().into_iter().filter(|fault| fault.starts_with("blue never")).collect::<Vec<_>>()
+    };
+    assert_eq!(faults(|_| ()), NONE);
+    assert_eq!(faults(|history| history.exchanges[2].answer = None), LOST[1..], "the lost disk did not take v");
+    assert_eq!(faults(|history| history.exchanges[3].answer = None), LOST[1..], "the copy does not hold the other");
+    let renumbered: fn(&mut History) = |history| history.exchanges.push(sent(8, &["v"], 9));
+    assert_eq!(faults(renumbered), LOST[1..], "v has another number since");
+}
