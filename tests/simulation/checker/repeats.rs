@@ -20,19 +20,40 @@ impl History {
             || self.came_late_under_old_number(said, server, at)
     }
 
-    /// True if a copy of a push with this update reached the server before this moment, after the sender had numbered the update
-    /// anew, raised a notice about it and sent it under its new number. The old number is the server's next one by then, so the
-    /// server cannot tell the copy from a new update.
+    /// True if a copy of a push with this update reached the server after the update itself, which the sender had numbered anew
+    /// at the server's word, or at a lie, and sent under its new number. The old number lies above the new one and was the
+    /// server's next one by then, so the server could not tell the copy from a new update. Such a copy explains the first event
+    /// after it, and no other. The sender had raised a notice about the numbers, if it still had one; one that was restored after
+    /// it sent the update anew may have lost that notice, and raise another one later.
     fn came_late_under_old_number(&self, said: &Update, server: Name, at: Stamp) -> bool {
-        let is_later = |new: &Exchange, old: &Exchange| {
-            let numbers = (new.number(&said.token), old.number(&said.token));
-            let is_late = |arrived: &&Stamp| new.begun < **arrived && **arrived <= at;
-            old.begun < new.begun
-                && matches!(numbers, (Some(new), Some(old)) if new != old)
-                && old.arrived.iter().any(|arrived| is_late(&arrived))
+        let from = said.origin;
+        let hole = |exchange: &Exchange| match exchange.ended {
+            Some((ended, Outcome::Hole { .. })) => Some(ended),
+            _ => None,
         };
-        self.feed(said.origin).any(|what| *what == What::Notice { about: Some(server) })
-            && self.way(said.origin, server).any(|new| self.way(said.origin, server).any(|old| is_later(new, old)))
+        let is_asked = |old: &Exchange, new: &Exchange| {
+            let mut holes = self.way(from, server).filter_map(hole);
+            holes.any(|ended| old.begun < ended && ended < new.begun)
+        };
+        let is_heard = |event: &Event| matches!(&event.what, What::Update { token, .. } if *token == said.token);
+        let is_first_since = |arrived: Stamp| {
+            let mut since = self.events(server).filter(|event| arrived <= event.at && event.at < at);
+            !since.any(is_heard)
+        };
+        let is_told = |new: &Exchange| {
+            let mut notices = self.events(from).filter(|event| event.what == What::Notice { about: Some(server) });
+            let is_lost = self.restores_of(from).any(|restore| new.begun < restore.restored);
+            notices.any(|notice| is_lost || notice.at <= at)
+        };
+        let is_later = |new: &Exchange, old: &Exchange| {
+            let is_late = |arrived: Stamp| new.arrived.iter().any(|new| *new < arrived) && arrived <= at;
+            old.begun < new.begun
+                && matches!((new.number(&said.token), old.number(&said.token)), (Some(new), Some(old)) if new < old)
+                && is_asked(old, new)
+                && old.arrived.iter().any(|arrived| is_late(*arrived) && is_first_since(*arrived))
+                && is_told(new)
+        };
+        self.way(from, server).any(|new| self.way(from, server).any(|old| is_later(new, old)))
     }
 
     /// True if a lie about numbers reached the sender before this moment, while the sender did not know that the receiver

@@ -150,22 +150,74 @@ fn repeat_after_late_lost_push_passes() {
     assert_eq!(faults(3, false, 2, 20), TWICE, "u had been heard again by then");
 }
 
-/// Red numbered u anew, and a copy of the push under its old number reaches blue after the one under its new number.
+/// Red sends u as number 9 at 2, is asked for number 3 at 3, and sends u as number 3 at 4. A copy of the first push reaches blue at
+/// 5, when blue hears u again, having been told of nothing.
+fn late_copy() -> History {
+    let mut history = again(5);
+    let hole = Some((3, Outcome::Hole { expected: 3, conflict: false }));
+    history.exchanges.insert(0, Exchange { arrived: vec![2, 5], ended: hole, ..sent(2, &["u"], 9) });
+    history.feeds.insert("red", feed(vec![What::Notice { about: Some("blue") }]));
+    history
+}
+
+fn repeats(mut history: History, change: fn(&mut History)) -> Vec<String> {
+    change(&mut history);
+    history.faults().into_iter().filter(|fault| fault.starts_with("blue got")).collect()
+}
+
 #[test]
 fn late_copy_under_old_number_passes() {
-    let faults = |number, arrived, about| {
-        let mut history = again(5);
-        let old = Exchange { arrived: vec![2, arrived], ..sent(2, &["u"], number) };
-        history.exchanges.insert(0, old);
-        history.feeds.insert("red", feed(vec![What::Notice { about: Some(about) }]));
-        history.faults().into_iter().filter(|fault| fault.starts_with("blue got")).collect::<Vec<_>>()
+    let faults = |change| repeats(late_copy(), change);
+    assert_eq!(faults(|_| ()), NONE);
+    let same: fn(&mut History) = |history| history.exchanges[0].kind = Kind::Push { seq: 3, ranges: true };
+    assert_eq!(faults(same), TWICE, "the number is the same");
+    let below: fn(&mut History) = |history| history.exchanges[0].kind = Kind::Push { seq: 2, ranges: true };
+    assert_eq!(faults(below), TWICE, "what lies below the new number is known to blue");
+    assert_eq!(faults(|history| history.exchanges[0].arrived[1] = 3), TWICE, "the copy came before the new number");
+    assert_eq!(faults(|history| history.exchanges[0].arrived[1] = 6), TWICE, "the copy came after the repeat");
+    assert_eq!(faults(|history| history.exchanges[2].arrived = vec![7]), TWICE, "u came under its new number later");
+    let green: fn(&mut History) = |history| {
+        history.feeds.insert("red", feed(vec![What::Notice { about: Some("green") }]));
     };
-    // u was sent as number 3 at 4, and blue heard it again at 5.
-    assert_eq!(faults(9, 5, "blue"), NONE);
-    assert_eq!(faults(3, 5, "blue"), TWICE, "the number is the same");
-    assert_eq!(faults(9, 3, "blue"), TWICE, "the copy came before the new number");
-    assert_eq!(faults(9, 6, "blue"), TWICE, "the copy came after the repeat");
-    assert_eq!(faults(9, 5, "green"), TWICE, "nobody was told of the new number");
+    assert_eq!(faults(green), TWICE, "nobody was told of the new number");
+}
+
+/// Red's notice comes after the repeat, or before it.
+#[test]
+fn late_copy_before_notice_is_fault() {
+    let faults = |at, restored: Option<Stamp>| {
+        let mut history = late_copy();
+        history.feeds.get_mut("red").unwrap()[0].at = at;
+        history.restores.extend(restored.map(|restored| restore("red", 3, restored)));
+        repeats(history, |_| ())
+    };
+    assert_eq!(faults(5, None), NONE);
+    assert_eq!(faults(6, None), TWICE);
+    assert_eq!(faults(6, Some(5)), NONE, "the first notice went with red's disk");
+    assert_eq!(faults(6, Some(4)), TWICE, "red sent the new number after its restore");
+}
+
+#[test]
+fn late_copy_without_hole_is_fault() {
+    let faults = |ended: Stamp, outcome| {
+        let mut history = late_copy();
+        history.exchanges[0].ended = Some((ended, outcome));
+        repeats(history, |_| ())
+    };
+    let hole = || Outcome::Hole { expected: 3, conflict: false };
+    assert_eq!(faults(3, hole()), NONE);
+    assert_eq!(faults(3, Outcome::Failed), TWICE, "nobody asked red for another number");
+    assert_eq!(faults(2, hole()), TWICE, "red was asked before it sent the old number");
+    assert_eq!(faults(4, hole()), TWICE, "red was asked when it had sent the new number");
+}
+
+#[test]
+fn late_copy_explains_one_repeat() {
+    let mut history = late_copy();
+    history.feeds.get_mut("blue").unwrap().push(Event { position: 7, at: 7, wall: 7000, what: got("u", 4) });
+    assert_eq!(repeats(history.clone(), |_| ()), TWICE, "it had been heard again by then");
+    history.exchanges[0].arrived.push(7);
+    assert_eq!(repeats(history, |_| ()), NONE, "another copy came");
 }
 
 #[test]
