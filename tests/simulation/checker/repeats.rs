@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use crate::history::exchange::{Exchange, Kind, Outcome};
-use crate::history::{Event, History, Name, Stamp, Update, What};
+use crate::history::{Event, History, Name, Restore, Stamp, Update, What};
 use crate::world::liar::Lie;
 
 impl History {
@@ -90,23 +90,37 @@ impl History {
     }
 
     /// True if a push without ranges that the sender's lost disk had sent reached the server after the restore, under a number
-    /// at or below that of this update. The receiver cannot tell this copy from a push of the restored sender: it accepts the copy
-    /// and expects the numbers behind it again.
+    /// at or below that of this update, and the server held another item of the restored sender under that number, or did not
+    /// know any more what it held, because it was restored too and had not got the same again. The receiver cannot tell this copy from a push of the restored
+    /// sender: it accepts the copy and expects the numbers behind it again. A copy of what it holds under that number moves
+    /// nothing.
     fn was_moved_back(&self, said: &Update, server: Name, at: Stamp) -> bool {
-        let numbers: Vec<u64> =
-            self.way(said.origin, server).filter_map(|exchange| exchange.number(&said.token)).collect();
-        let is_late = |exchange: &Exchange, restored: Stamp| {
-            exchange.begun < restored && exchange.arrived.iter().any(|arrived| restored <= *arrived && *arrived <= at)
-        };
-        let is_below = |exchange: &Exchange| match exchange.kind {
-            Kind::Push { seq, ranges: false } => {
-                !exchange.items.is_empty() && numbers.iter().any(|number| seq <= *number)
-            }
+        let from = said.origin;
+        let numbers: Vec<u64> = self.way(from, server).filter_map(|exchange| exchange.number(&said.token)).collect();
+        let is_below = |late: &Exchange| match late.kind {
+            Kind::Push { seq, ranges: false } => !late.items.is_empty() && numbers.iter().any(|number| seq <= *number),
             _ => false,
         };
-        self.restores_of(said.origin).any(|restore| {
-            self.way(said.origin, server).any(|other| is_late(other, restore.restored) && is_below(other))
-        })
+        let is_other =
+            |late: &Exchange, new: &Exchange| late.items.iter().any(|item| new.carries_other(item, late.number(item)));
+        let is_same =
+            |late: &Exchange, new: &Exchange| late.items.iter().all(|item| new.number(item) == late.number(item));
+        let moves = |late: &Exchange, restored: Stamp, arrived: Stamp| {
+            let came_since =
+                |new: &Exchange, since: Stamp| new.arrived.iter().any(|came| since <= *came && *came < arrived);
+            let holds_other = |new: &Exchange| restored <= new.begun && came_since(new, 0) && is_other(late, new);
+            let forgot = |own: &Restore| {
+                own.restored <= arrived
+                    && !self.way(from, server).any(|new| came_since(new, own.restored) && is_same(late, new))
+            };
+            self.way(from, server).any(holds_other) || self.restores_of(server).any(forgot)
+        };
+        let is_late = |late: &Exchange, restored: Stamp| {
+            let mut arrived = late.arrived.iter().filter(|arrived| restored <= **arrived && **arrived <= at);
+            late.begun < restored && arrived.any(|arrived| moves(late, restored, *arrived))
+        };
+        self.restores_of(from)
+            .any(|restore| self.way(from, server).any(|late| is_below(late) && is_late(late, restore.restored)))
     }
 
     /// The moments at which an operator dropped items from the queues of this server.

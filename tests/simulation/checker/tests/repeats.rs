@@ -150,6 +150,27 @@ fn repeat_after_late_lost_push_passes() {
     assert_eq!(faults(3, false, 2, 20), TWICE, "u had been heard again by then");
 }
 
+/// Blue skips what it holds under that number, unless it was restored and does not know any more what it holds.
+#[test]
+fn late_copy_of_held_item_is_fault() {
+    let faults = |item, came: Stamp, restored: Option<Stamp>| {
+        let mut history = again(4);
+        let kind = Kind::Push { seq: 3, ranges: false };
+        history.exchanges.push(Exchange { kind, arrived: vec![5], ..sent(1, &[item], 3) });
+        // u is number 3 of the restored red.
+        history.exchanges[1].arrived = vec![came];
+        history.restores = vec![restore("red", 0, 2)];
+        history.restores.extend(restored.map(|restored| restore("blue", 0, restored)));
+        repeats(history, |_| ())
+    };
+    assert_eq!(faults("lost", 4, None), NONE);
+    assert_eq!(faults("u", 4, None), TWICE, "blue holds the same");
+    assert_eq!(faults("lost", 5, None), TWICE, "blue holds nothing of the restored red");
+    assert_eq!(faults("u", 4, Some(5)), NONE, "blue was restored and forgot what it held");
+    assert_eq!(faults("u", 4, Some(6)), TWICE, "blue was restored after it came");
+    assert_eq!(faults("u", 4, Some(4)), TWICE, "blue got the same again after its restore");
+}
+
 /// Red sends u as number 9 at 2, is asked for number 3 at 3, and sends u as number 3 at 4. A copy of the first push reaches blue at
 /// 5, when blue hears u again, having been told of nothing.
 fn late_copy() -> History {
