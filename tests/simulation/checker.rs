@@ -23,6 +23,10 @@ mod tests;
 /// A restored store goes on at least so far above its highest position.
 pub(crate) const RESTORED_ABOVE: u64 = 1 << 32;
 
+/// The time within which what a gateway decides is on its disk, in milliseconds: what nobody waits for is written a tenth of a
+/// second later, and then the disk takes its time.
+const COMMIT_MAX: u64 = 500;
+
 impl History {
     /// Every promise that was broken; empty: none.
     pub(crate) fn faults(&self) -> Vec<String> {

@@ -3,6 +3,9 @@
 
 use std::collections::BTreeSet;
 
+use crate::checker::COMMIT_MAX;
+use crate::history::exchange::Kind;
+use crate::history::stamps::before;
 use crate::history::{Event, History, Message, Name, Stamp, What};
 
 impl History {
@@ -31,7 +34,7 @@ impl History {
 
     /// True if the server had not heard a parent of the message by then, and could not fetch it: its walks from parent to parent
     /// end after a few steps, or gateways forget old PDUs. A state message that is fetched because another one replaces it is
-    /// history then.
+    /// history then, unless it has come by itself as well.
     fn could_not_have_parents(&self, said: &Message, server: Name, event: &Event) -> bool {
         let Some(settings) = self.settings_at(server, event.at) else { return false };
         let heard = |parent: &String| {
@@ -42,6 +45,27 @@ impl History {
         let parents = self.parents.get(&said.pdu);
         (settings.depth_max < 10 || settings.forgets)
             && parents.is_some_and(|parents| parents.iter().any(|parent| !is_own(parent) && !heard(parent)))
+            && self.was_fetched(&said.pdu, server, event.at)
+            && !self.came_by_itself(&said.pdu, server, event.at)
+    }
+
+    /// True if the server had asked for PDUs and been given this one by then.
+    fn was_fetched(&self, pdu: &str, server: Name, at: Stamp) -> bool {
+        self.exchanges.iter().any(|exchange| {
+            exchange.from == server
+                && matches!(exchange.kind, Kind::Fetch { .. })
+                && exchange.given.iter().any(|given| given == pdu)
+                && exchange.ended.as_ref().is_some_and(|(ended, _)| *ended <= at)
+        })
+    }
+
+    /// True if the server had accepted a request that delivered this PDU before it wrote the event of that moment. A request that
+    /// came while it wrote the event was too late for that.
+    fn came_by_itself(&self, pdu: &str, server: Name, at: Stamp) -> bool {
+        let is_before = |arrived: &Stamp| *arrived < before(at, COMMIT_MAX);
+        self.exchanges
+            .iter()
+            .any(|exchange| exchange.to == server && exchange.was_taken(pdu) && exchange.arrived.iter().any(is_before))
     }
 
     /// True if the message, or one of its ancestors, lies beyond a gap that the server was told of by then.

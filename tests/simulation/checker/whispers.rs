@@ -2,12 +2,10 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use crate::checker::COMMIT_MAX;
 use crate::history::exchange::{Exchange, Outcome};
 use crate::history::stamps::{before, millis_of};
 use crate::history::{History, Whisper};
-
-/// A request is put together up to so long before it goes out, in milliseconds: it may wait for a commit.
-const COMMIT_MAX: u64 = 500;
 
 impl History {
     pub(super) fn whispers(&self, faults: &mut Vec<String>) {
@@ -32,6 +30,7 @@ impl History {
                 }
                 let jumped =
                     |(server, at): &(_, _)| *server == exchange.from && whisper.begun < *at && *at < exchange.begun;
+                // A request may be put together and wait for a commit before it goes out.
                 if whisper.until + COMMIT_MAX < millis_of(exchange.begun) && !self.jumps.iter().any(jumped) {
                     faults.push(format!("{way}: {text} is ephemeral, and was sent after its life"));
                 }

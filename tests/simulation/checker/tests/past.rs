@@ -1,6 +1,7 @@
 //! News does not arrive as history.
 
 use super::*;
+use crate::history::stamps::moment;
 
 const FAULT: [&str; 1] = ["blue has red/b as history, which was news to it"];
 
@@ -69,22 +70,71 @@ fn history_of_unsent_item_passes() {
     assert_eq!(history.faults(), NONE);
 }
 
-/// Blue has b as history before a, its parent, which comes as news afterwards.
+/// Blue has b as history at 2, and a, its parent, comes as news afterwards. Blue was given b when it asked for what another state
+/// message replaces.
+fn before_parent() -> History {
+    let mut history = past();
+    let mut what: Vec<What> = history.feed("blue").cloned().collect();
+    let parent = what.remove(0);
+    what.push(parent);
+    history.feeds.insert("blue", feed(what));
+    history.settings = vec![Settings { depth_max: 3, ..settings("blue", "red") }];
+    let kind = Kind::Fetch { named: vec!["red/b".to_owned()] };
+    let given = vec!["red/b".to_owned()];
+    history.exchanges.push(Exchange { from: "blue", to: "red", kind, given, ..sent(1, &[], 0) });
+    history
+}
+
+fn faults_of_past(change: fn(&mut History)) -> Vec<String> {
+    let mut history = before_parent();
+    change(&mut history);
+    history.faults().into_iter().filter(|fault| fault.contains("as history")).collect()
+}
+
 #[test]
 fn history_before_unreachable_parent_passes() {
-    let faults = |depth_max, forgets, parent_first: bool| {
-        let mut history = past();
-        let mut what: Vec<What> = history.feed("blue").cloned().collect();
-        if !parent_first {
-            let parent = what.remove(0);
-            what.push(parent);
-        }
-        history.feeds.insert("blue", feed(what));
-        history.settings = vec![Settings { depth_max, forgets, ..settings("blue", "red") }];
+    let faults = faults_of_past;
+    assert_eq!(faults(|_| ()), NONE, "a walk from parent to parent is short");
+    let old: fn(&mut History) = |history| {
+        let forgets = true;
+        history.settings = vec![Settings { forgets, ..settings("blue", "red") }];
+    };
+    assert_eq!(faults(old), NONE, "old PDUs are forgotten");
+    let near: fn(&mut History) = |history| history.settings = vec![settings("blue", "red")];
+    assert_eq!(faults(near), FAULT, "nothing kept it from its parent");
+    let here: fn(&mut History) = |history| {
+        history.feeds.get_mut("blue").unwrap()[0].what = pdu("red/a", &[]);
+    };
+    assert_eq!(faults(here), FAULT, "its parent was there");
+}
+
+#[test]
+fn history_never_fetched_is_fault() {
+    let faults = faults_of_past;
+    assert_eq!(faults(|history| drop(history.exchanges.pop())), FAULT);
+    assert_eq!(faults(|history| history.exchanges[3].given = vec!["red/a".to_owned()]), FAULT, "it was given another");
+    assert_eq!(faults(|history| history.exchanges[3].ended = Some((3, Outcome::Fine))), FAULT, "it was given later");
+    assert_eq!(faults(|history| history.exchanges[3].kind = Kind::Pull), FAULT, "what is pulled is news");
+}
+
+/// What comes by itself is news, although it was fetched too.
+#[test]
+fn history_that_came_by_itself_is_fault() {
+    // b is sent in the second exchange.
+    let faults = |arrived: u64, change: fn(&mut Exchange)| {
+        let mut history = before_parent();
+        history.feeds.get_mut("blue").unwrap().iter_mut().for_each(|event| event.at = moment(60_000));
+        history.exchanges[1].arrived = vec![moment(arrived)];
+        change(&mut history.exchanges[1]);
         history.faults().into_iter().filter(|fault| fault.contains("as history")).collect::<Vec<_>>()
     };
-    assert_eq!(faults(3, false, false), NONE, "a walk from parent to parent is short");
-    assert_eq!(faults(50, true, false), NONE, "old PDUs are forgotten");
-    assert_eq!(faults(50, false, false), FAULT, "nothing kept it from its parent");
-    assert_eq!(faults(3, false, true), FAULT, "its parent was there");
+    assert_eq!(faults(59_499, |_| ()), FAULT);
+    assert_eq!(faults(59_500, |_| ()), NONE, "it was being written as history");
+    assert_eq!(faults(50_000, |sent| sent.refused.push(stranger())), NONE, "it was refused");
+    assert_eq!(faults(50_000, |sent| sent.parked.push(stranger())), NONE, "it went to quarantine");
+    assert_eq!(faults(50_000, |sent| sent.answer = None), NONE, "it may not have been taken");
+}
+
+fn stranger() -> (String, String) {
+    ("red/b".to_owned(), "NOT_A_PARTICIPANT".to_owned())
 }
