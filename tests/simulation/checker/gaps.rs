@@ -20,9 +20,6 @@ impl History {
                 if self.is_own_and_lost(server, pdu) {
                     continue;
                 }
-                if self.lies_in_quarantine(server, pdu, event) {
-                    continue;
-                }
                 if let Some(holder) = self.undisturbed_holder(server, room, pdu, event) {
                     faults.push(format!("{server} is told that {pdu} is missing, and {holder} could have given it"));
                 }
@@ -30,8 +27,7 @@ impl History {
         }
     }
 
-    /// True if the PDU came before the gap was told and went to quarantine, of which the messenger was told then. Its origin does not
-    /// take part as far as this server knows, so another copy would go there too.
+    /// True if the PDU came before the gap was told and went to quarantine, of which the messenger was told then.
     fn lies_in_quarantine(&self, server: Name, missing: &str, gap: &Event) -> bool {
         let is_told = |event: &Event| {
             event.position < gap.position
@@ -59,6 +55,11 @@ impl History {
         // Who it asks are those that take part, as it was told.
         let known =
             self.named.iter().rfind(|named| named.server == server && named.room == room && named.at <= from)?;
+        // Where its origin takes no part, as far as this server knows, another copy would go to quarantine too.
+        let takes_part = pdu.split('/').next().is_some_and(|origin| known.others.contains(&origin));
+        if !takes_part && self.lies_in_quarantine(server, pdu, event) {
+            return None;
+        }
         let can_give = |holder: &&Name| {
             !settings.mute.contains(*holder)
                 && settings.keep.contains_key(*holder)

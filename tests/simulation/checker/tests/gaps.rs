@@ -186,10 +186,10 @@ fn gap_of_own_lost_pdu_passes() {
     assert!(!history.faults().iter().any(is_own));
 }
 
-/// Red's a came while nobody had named red to blue, and lies in quarantine: another copy would go there too.
+/// Red's a came while nobody had named red to blue, and lies in quarantine: the copy that green has would go there too.
 #[test]
 fn gap_for_quarantined_pdu_passes() {
-    let faults = |place: usize, pdu: &str, code: &str| {
+    let faults = |place: usize, pdu: &str, code: &str, others: &[Name]| {
         let mut history = told();
         let mut what: Vec<What> = history.feed("blue").cloned().collect();
         let text = parts()["content"].clone();
@@ -197,11 +197,20 @@ fn gap_for_quarantined_pdu_passes() {
         let mut events = feed(what);
         events.iter_mut().for_each(|event| event.at = moment(60_000));
         history.feeds.insert("blue", events);
+        history.feeds.insert("green", feed(vec![super::pdu("red/a", &[])]));
+        history.named = vec![named("blue", 0, others), named("green", 0, &["blue"])];
+        history.settings = vec![settings("blue", "green"), settings("green", "blue")];
         history.faults().into_iter().filter(|fault| fault.contains("is missing")).collect::<Vec<_>>()
     };
+    let fault = ["blue is told that red/a is missing, and green could have given it"];
     // The gap is the fourth event.
-    assert_eq!(faults(3, "red/a", "NOT_A_PARTICIPANT"), NONE);
-    assert_eq!(faults(4, "red/a", "NOT_A_PARTICIPANT"), FAULT, "it came after the gap");
-    assert_eq!(faults(3, "red/b", "NOT_A_PARTICIPANT"), FAULT, "another one");
-    assert_eq!(faults(3, "red/a", "POISON"), FAULT, "a copy from another server may be good");
+    assert_eq!(faults(3, "red/a", "NOT_A_PARTICIPANT", &["green"]), NONE);
+    assert_eq!(faults(4, "red/a", "NOT_A_PARTICIPANT", &["green"]), fault, "it came after the gap");
+    assert_eq!(faults(3, "red/b", "NOT_A_PARTICIPANT", &["green"]), fault, "another one");
+    assert_eq!(faults(3, "red/a", "POISON", &["green"]), fault, "a copy from another server may be good");
+    assert_eq!(
+        faults(3, "red/a", "NOT_A_PARTICIPANT", &["green", "red"]),
+        fault,
+        "red was named: it is taken from there"
+    );
 }
