@@ -85,7 +85,8 @@ fn edge_on_lost_disk_passes() {
     assert_eq!(faults(unsaid), NONE, "the gateway did not take that");
 }
 
-/// Blue's messenger knew the room, and had its gateway join it: what was sent before the join is no gap.
+/// Blue's messenger knew the room, and had its gateway join it: what was sent before the join and lies on its edge is no gap. The
+/// first batch after the join is b.
 #[test]
 fn edge_of_join_on_lost_disk_passes() {
     let faults = |room: &str, at, copied| {
@@ -96,11 +97,38 @@ fn edge_of_join_on_lost_disk_passes() {
         history.faults().into_iter().filter(|fault| fault.contains("before its parent")).collect::<Vec<_>>()
     };
     let fault = ["blue heard red/b before its parent red/a"];
-    // a was sent at 1, b was heard at 4.
-    assert_eq!(faults("garden", 3, 0), NONE);
-    assert_eq!(faults("kitchen", 3, 0), fault, "another room");
+    // a was sent at 1, b came at 3 and was heard at 4.
+    assert_eq!(faults("garden", 2, 0), NONE);
+    assert_eq!(faults("kitchen", 2, 0), fault, "another room");
     assert_eq!(faults("garden", 1, 0), fault, "a was sent after the join");
-    assert_eq!(faults("garden", 5, 0), fault, "b came before the join");
+    assert_eq!(faults("garden", 3, 0), fault, "b came before the join");
+}
+
+/// Blue joined at 2, and the first batch was c. Of what was sent before the join only the edge is no gap: what was given to blue
+/// after the join leads to it.
+#[test]
+fn parent_off_edge_of_join_is_fault() {
+    let faults = |given: &str, at: Stamp, parents: &[(&str, &str)]| {
+        let mut history = adopted_on_lost_disk();
+        history.named[1].at = 1;
+        history.joined.push(("blue", "garden".to_owned(), 2));
+        history.seen_in.insert("red/c".to_owned(), "garden".to_owned());
+        history.exchanges.insert(0, sent(3, &["red/c"], 1));
+        history.exchanges[1] = Exchange { arrived: vec![4], ..sent(3, &["red/b"], 1) };
+        let given = vec![given.to_owned()];
+        history.exchanges.push(Exchange { from: "blue", to: "red", kind: Kind::State, given, ..sent(at, &[], 0) });
+        for (child, parent) in parents {
+            history.parents.insert((*child).to_owned(), vec![(*parent).to_owned()]);
+        }
+        history.faults().into_iter().filter(|fault| fault.contains("before its parent")).collect::<Vec<_>>()
+    };
+    let fault = ["blue heard red/b before its parent red/a"];
+    assert_eq!(faults("red/s", 3, &[]), fault, "nothing leads to a");
+    assert_eq!(faults("red/s", 3, &[("red/s", "red/a")]), NONE);
+    assert_eq!(faults("red/s", 2, &[("red/s", "red/a")]), fault, "it was given before the join");
+    assert_eq!(faults("red/s", 5, &[("red/s", "red/a")]), fault, "it was given after b was heard");
+    assert_eq!(faults("red/s", 3, &[("red/s", "red/b")]), NONE, "b itself lies on the edge");
+    assert_eq!(faults("red/s", 3, &[("red/s", "red/d"), ("red/d", "red/a")]), fault, "d never came, and shows no edge");
 }
 
 #[test]
