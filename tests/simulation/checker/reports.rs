@@ -1,8 +1,10 @@
 //! Every report to a messenger about a single item has a cause in the run: an item expires when its time is over, is refused
 //! because a peer refused it, and is in quarantine because of a fault that the run injected.
 
+use crate::checker::COMMIT_MAX;
 use crate::history::disturbance::{Disturbance, Done};
 use crate::history::exchange::{Exchange, Outcome};
+use crate::history::stamps::before;
 use crate::history::{Event, History, Message, Name, Settings, Stamp, What};
 
 /// The words for what a peer has put into its own quarantine, where it may still be taken from.
@@ -149,18 +151,36 @@ impl History {
     }
 
     /// True if a server may have forgotten at this moment what it was told before. A gateway writes an acknowledgement with its
-    /// next commit, so a crash before that commit loses the acknowledgement.
+    /// next commit, or soon after if there is none, so a crash before that loses the acknowledgement.
     pub(super) fn may_have_forgotten(&self, server: Name, told: Stamp, at: Stamp) -> bool {
         let is_down = |disturbance: &&Disturbance| disturbance.what == Done::Down(server);
         let mut downs = self.disturbances.iter().filter(is_down).map(|disturbance| disturbance.from);
-        downs.any(|down| told < down && down <= at && !self.commits_between(server, told, down))
+        let is_soon = |down: Stamp| told < down && before(down, COMMIT_MAX) <= told;
+        downs.any(|down| is_soon(down) && down <= at && !self.commits_between(server, told, down))
     }
 
-    /// True if a server certainly committed something to its disk between these moments.
+    /// True if a server certainly committed something to its disk between these moments: something of its own, or an item that
+    /// came to it for the first time.
     fn commits_between(&self, server: Name, from: Stamp, until: Stamp) -> bool {
         let is_between = |begun: Stamp, taken: Option<Stamp>| from < begun && taken.is_some_and(|taken| taken < until);
         self.messages.iter().any(|said| said.origin == server && is_between(said.begun, said.taken))
             || self.updates.iter().any(|said| said.origin == server && is_between(said.begun, said.taken))
+            || self.exchanges.iter().filter(|exchange| exchange.to == server).any(|exchange| {
+                let answered = exchange.ended.as_ref().filter(|(_, told)| *told == Outcome::Fine).map(|(at, _)| *at);
+                exchange.arrived.first().is_some_and(|arrived| is_between(*arrived, answered))
+                    && exchange.items.iter().any(|item| exchange.was_taken(item) && self.is_new_in(exchange, item))
+            })
+    }
+
+    /// True if this request was the first that brought an item to its receiver.
+    fn is_new_in(&self, exchange: &Exchange, item: &str) -> bool {
+        let Some(first) = exchange.arrived.first() else { return false };
+        !self.exchanges.iter().any(|other| {
+            let came = other.to == exchange.to && other.arrived.iter().any(|arrived| arrived < first);
+            let was_given = other.from == exchange.to && other.begun < *first;
+            came && other.items.iter().any(|carried| carried == item)
+                || was_given && other.given.iter().any(|given| given == item)
+        })
     }
 
     /// An item of the submission, alone in a request, was refused by an answer that the peer itself did not give.

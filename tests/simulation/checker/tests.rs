@@ -4,6 +4,7 @@ mod arrival;
 mod gaps;
 mod known;
 mod numbers;
+mod outboxes;
 mod parents;
 mod past;
 mod repeats;

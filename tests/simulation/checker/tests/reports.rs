@@ -5,7 +5,7 @@ use crate::history::disturbance::{Disturbance, Done};
 use crate::world::liar::Lie;
 
 /// Red is told this about an item, at 9.
-fn told(what: What) -> History {
+pub(super) fn told(what: What) -> History {
     let mut history = whole();
     let mut told = vec![What::Notice { about: None }; 8];
     told.push(what);
@@ -13,7 +13,7 @@ fn told(what: What) -> History {
     history
 }
 
-fn why(item: &str, state: &str, reason: &str) -> Vec<String> {
+pub(super) fn why(item: &str, state: &str, reason: &str) -> Vec<String> {
     vec![format!("red is told at 9 that {item} is {state} at blue ({reason}): why?")]
 }
 
@@ -39,97 +39,6 @@ fn unordered_drop_is_fault() {
     assert_eq!(history.faults(), why("v", "parked", reason), "it was ordered later");
     history.dropped.insert("v".to_owned(), vec![3]);
     assert_eq!(history.faults(), NONE);
-}
-
-#[test]
-fn outbox_full_too_early_is_fault() {
-    let mut history = told(delivery("red/b", "parked", "outbox_full"));
-    assert_eq!(history.faults(), why("red/b", "parked", "outbox_full"), "all is acknowledged");
-    for exchange in &mut history.exchanges {
-        exchange.ended = None;
-    }
-    assert_eq!(history.faults(), NONE, "four wait, and three may");
-    history.settings[0].outbox.insert("blue", 5);
-    assert_eq!(history.faults(), why("red/b", "parked", "outbox_full"));
-}
-
-/// The gateway of who takes part late, on either side, may queue messages for a server before its messenger is told that it
-/// has named that server.
-#[test]
-fn outbox_holds_messages_around_late_server() {
-    let around = |(server, room): (Name, &str)| {
-        let mut history = told(delivery("red/b", "parked", "outbox_full"));
-        history.settings[0].outbox.insert("blue", 4);
-        history.exchanges.iter_mut().for_each(|exchange| exchange.ended = None);
-        history.messages[0].hearers.clear();
-        history.late.insert((server, room.to_owned()));
-        history
-    };
-    let of_red = |history: &History| {
-        history.faults().into_iter().filter(|fault| fault.starts_with("red is")).collect::<Vec<_>>()
-    };
-    let faults = |late, change: fn(&mut History)| {
-        let mut history = around(late);
-        change(&mut history);
-        of_red(&history)
-    };
-    let fault = why("red/b", "parked", "outbox_full");
-    for name in ["red", "blue"] {
-        assert_eq!(faults((name, "garden"), |_| ()), NONE);
-        assert_eq!(faults((name, "kitchen"), |_| ()), fault, "of another room");
-        assert_eq!(faults((name, "garden"), |history| history.messages[0].narrowed = true), fault, "for others alone");
-        assert_eq!(faults((name, "garden"), |history| history.exchanges[0].items.clear()), fault, "never sent to blue");
-        let reported = |reason: &'static str| {
-            let mut history = around((name, "garden"));
-            history.exchanges[0].items.clear();
-            history.feeds.get_mut("red").unwrap()[7].what = delivery("red/a", "acknowledged", reason);
-            of_red(&history)
-        };
-        assert_eq!(reported(""), NONE, "a report shows that it was in the queue");
-        assert_eq!(reported("faulty"), fault, "a report shows that it was not");
-    }
-    assert_eq!(faults(("green", "garden"), |_| ()), fault, "neither of the two");
-}
-
-/// The gateway looks for room when the message is given to it, and its report comes with the commit.
-#[test]
-fn outbox_full_when_message_came_passes() {
-    let faults = |given: Stamp, most: u64| {
-        let mut history = told(delivery("red/c", "parked", "outbox_full"));
-        history.settings[0].outbox.insert("blue", most);
-        history.messages.push(Message { begun: given, hearers: hearers(&[]), ..message("red/c", 8) });
-        // It is for nobody else. At 5, when v is given to the gateway, b, u and v wait for blue.
-        history.exchanges[1].ended = Some((6, Outcome::Fine));
-        history.faults().into_iter().filter(|fault| fault.contains("outbox_full")).collect::<Vec<_>>()
-    };
-    let fault = why("red/c", "parked", "outbox_full");
-    assert_eq!(faults(4, 3), NONE);
-    assert_eq!(faults(4, 4), fault, "three wait at most");
-    assert_eq!(faults(7, 1), fault, "all was acknowledged when it came");
-}
-
-/// That an item was acknowledged is written with the next commit.
-#[test]
-fn acknowledgement_lost_by_crash_fills_outbox() {
-    let faults = |down, said: Option<(Stamp, Stamp)>| {
-        let mut history = told(delivery("red/c", "parked", "outbox_full"));
-        for event in history.feeds.get_mut("red").unwrap() {
-            event.at = 100;
-        }
-        // After the acknowledgement of v, the last one, nothing is written.
-        history.settings[0].outbox.insert("blue", 1);
-        let what = Done::Down("red");
-        history.disturbances.push(Disturbance { what, from: down, until: Some(down + 1) });
-        if let Some((begun, taken)) = said {
-            history.updates.push(Update { taken: Some(taken), hearers: hearers(&[]), ..update("w", begun) });
-        }
-        history.faults()
-    };
-    let fault = why("red/c", "parked", "outbox_full");
-    assert_eq!(faults(20, None), NONE);
-    assert_eq!(faults(101, None), fault, "it crashed later");
-    assert_eq!(faults(20, Some((10, 15))), fault, "red has written something before it crashed");
-    assert_eq!(faults(20, Some((10, 25))), NONE, "that may have been later");
 }
 
 #[test]
