@@ -6,7 +6,7 @@
 //! - [`maintenance`]: periodic jobs that prune the feed, submissions and history.
 //! - [`http`]: what every listener shares: serving, limits, errors as JSON, authentication. Knows no route.
 //! - [`egress`]: every outbound request goes through it.
-//! - [`wire`]: the dialects that peers speak.
+//! - [`wire`]: the dialects that peers speak. `raw_targets`: what servers of 2014 need below the HTTP libraries.
 //! - [`api`]: the JSON of the messenger's and the operator's API, for handlers and for readers.
 //! - [`messenger`]: the API of the existing messenger. [`admin`]: the API of the operator.
 //! - [`json`]: strict JSON reading and writing, and serde errors in plain words.
@@ -28,6 +28,7 @@ pub mod http;
 pub mod json;
 pub mod maintenance;
 pub mod messenger;
+mod raw_targets;
 mod runtime;
 pub mod settings;
 pub mod store;

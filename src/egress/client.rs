@@ -1,7 +1,6 @@
 //! The HTTP client for peers: it tries a peer's addresses in order, within the request's deadlines.
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,13 +10,13 @@ use parking_lot::{Mutex, MutexGuard};
 use reqwest::header::{CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Client, RequestBuilder, Url, redirect};
 use tokio::time::{Instant, timeout_at};
-use url::{Host, Position};
 
 use crate::egress::address_book::AddressBook;
 use crate::egress::error_words::in_words;
 use crate::egress::request_limiter::{RequestLimiter, ShutdownPhase, SlotLoad};
-use crate::egress::resolve::{FilteringResolver, permitted};
-use crate::egress::{EgressMethod, EgressRequest, raw_get, response};
+use crate::egress::resolve::{FilteringResolver, addresses_of};
+use crate::egress::{EgressMethod, EgressRequest, response};
+use crate::raw_targets::get::{self, RawGet, RawGetError};
 
 /// Maximum bytes of the response to a push; the longest legitimate one has about a hundred.
 pub const ANSWER_BYTES_MAX: usize = 64 * 1024;
@@ -116,10 +115,10 @@ impl EgressClient {
         let mut failed = Vec::new();
         for address in &addresses {
             let url = url(address, &request.path)?;
-            if request.raw && request.method == EgressMethod::Get && is_changed(&url, &request.path) {
+            if get::is_needed(&request, &url) {
                 match self.send_raw(to, &url, &request, deadlines.connect, deadline).await {
-                    Err(raw_get::RawGetError::NoConnection(words)) => failed.push(format!("{address}: {words}")),
-                    Err(raw_get::RawGetError::Told(failure)) => return Err(failure),
+                    Err(RawGetError::NoConnection(words)) => failed.push(format!("{address}: {words}")),
+                    Err(RawGetError::Told(failure)) => return Err(failure),
                     Ok(body) => {
                         self.was_good(to, address, &addresses);
                         return Ok(body);
@@ -164,29 +163,11 @@ impl EgressClient {
         request: &EgressRequest,
         connect: Duration,
         deadline: Instant,
-    ) -> Result<Bytes, raw_get::RawGetError> {
-        let found = timeout_at(deadline, self.resolved(url))
-            .await
-            .map_err(|_| raw_get::RawGetError::Told(PushFailure::TimedOut))?;
-        let within = connect.min(deadline.saturating_duration_since(Instant::now()));
-        let stream = raw_get::connect(&found.map_err(raw_get::RawGetError::NoConnection)?, within).await?;
+    ) -> Result<Bytes, RawGetError> {
         let us = self.headers.get(ORIGIN).and_then(|us| us.to_str().ok()).unwrap_or_default();
         let headers = format!("Host: {to}\r\nUser-Agent: {USER_AGENT}\r\n{ORIGIN}: {us}\r\n");
-        let get = raw_get::RawGet { target: &request.path, headers: &headers, answer: request.answer };
-        raw_get::get(stream, &get, deadline).await.map_err(raw_get::RawGetError::Told)
-    }
-
-    /// Resolves the host of a URL. Literal addresses are permitted, because an operator configured them.
-    async fn resolved(&self, url: &Url) -> Result<Vec<SocketAddr>, String> {
-        let port = url.port_or_known_default().unwrap_or_default();
-        match url.host() {
-            Some(Host::Ipv4(ip)) => Ok(vec![(ip, port).into()]),
-            Some(Host::Ipv6(ip)) => Ok(vec![(ip, port).into()]),
-            Some(Host::Domain(name)) => {
-                permitted(&*self.directory, name, port).await.map_err(|error| in_words(&*error))
-            }
-            None => Err("it names no host".to_owned()),
-        }
+        let get = RawGet { target: &request.path, headers: &headers, answer: request.answer };
+        get::send(addresses_of(&*self.directory, url), &get, connect, deadline).await
     }
 
     /// Returns the addresses of a peer, the last good one first.
@@ -248,11 +229,6 @@ fn written(client: &Client, url: Url, request: &EgressRequest) -> RequestBuilder
         EgressMethod::Post => with_body(client.post(url)),
         EgressMethod::Put => with_body(client.put(url)),
     }
-}
-
-/// Returns whether a URL would contain another target than this path.
-fn is_changed(url: &Url, path: &str) -> bool {
-    &url[Position::BeforePath..Position::AfterQuery] != path
 }
 
 fn url(address: &str, path: &str) -> Result<Url, PushFailure> {

@@ -8,7 +8,6 @@ mod address_filter;
 mod client;
 mod dns;
 mod error_words;
-mod raw_get;
 mod request_limiter;
 mod resolve;
 mod response;
@@ -17,6 +16,10 @@ pub use crate::egress::address_book::AddressBook;
 pub use crate::egress::address_filter::is_non_public;
 pub use crate::egress::request_limiter::SlotLoad;
 pub use client::{ANSWER_BYTES_MAX, ClientBuildError, EgressClient};
+
+// How every response is read and every failure is told, for the GETs of `raw_targets`, too.
+pub(crate) use crate::egress::error_words::shown;
+pub(crate) use crate::egress::response::{REASON_BYTES_MAX, classify_status, seconds};
 
 use std::borrow::Cow;
 
@@ -33,7 +36,8 @@ pub struct EgressRequest {
     pub body: Bytes,
     /// Part of the response that matters.
     pub answer: EgressAnswer,
-    /// If true, the path is sent exactly as written, even if a URL would change it; possible for a GET only.
+    /// If true, the path is sent exactly as written, even if a URL would change it; possible for a GET only. For servers that
+    /// `raw_targets` is for.
     pub raw: bool,
 }
 

@@ -4,11 +4,14 @@ use std::error::Error;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use reqwest::Url;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use url::Host;
 
 use crate::egress::address_book::AddressBook;
 use crate::egress::address_filter::is_non_public;
 use crate::egress::dns;
+use crate::egress::error_words::in_words;
 
 /// A resolver that returns only permitted addresses. Literal addresses do not pass through it, because an operator
 /// configured them.
@@ -40,8 +43,19 @@ impl Resolve for FilteringResolver {
     }
 }
 
+/// Resolves the host of a URL. Literal addresses are permitted, because an operator configured them.
+pub(super) async fn addresses_of(directory: &dyn AddressBook, url: &Url) -> Result<Vec<SocketAddr>, String> {
+    let port = url.port_or_known_default().unwrap_or_default();
+    match url.host() {
+        Some(Host::Ipv4(ip)) => Ok(vec![(ip, port).into()]),
+        Some(Host::Ipv6(ip)) => Ok(vec![(ip, port).into()]),
+        Some(Host::Domain(name)) => permitted(directory, name, port).await.map_err(|error| in_words(&*error)),
+        None => Err("it names no host".to_owned()),
+    }
+}
+
 /// Returns the permitted addresses of a name.
-pub(super) async fn permitted(
+async fn permitted(
     directory: &dyn AddressBook,
     name: &str,
     port: u16,

@@ -12,7 +12,7 @@ use crate::egress::EgressAnswer;
 use crate::egress::error_words::{in_words, shown};
 
 /// Maximum bytes of an error body that are read: more than is shown, because a character may take four bytes.
-pub(super) const REASON_BYTES_MAX: usize = 1024;
+pub(crate) const REASON_BYTES_MAX: usize = 1024;
 /// Returns the body of a 200, or the failure.
 pub(super) async fn read(response: Response, deadline: Instant, answer: EgressAnswer) -> Result<Bytes, PushFailure> {
     let status = response.status();
@@ -30,7 +30,7 @@ pub(super) async fn read(response: Response, deadline: Instant, answer: EgressAn
 }
 
 /// Classifies a status other than 200.
-pub(super) fn classify_status(status: StatusCode, reason: String, retry_after: Option<Duration>) -> PushFailure {
+pub(crate) fn classify_status(status: StatusCode, reason: String, retry_after: Option<Duration>) -> PushFailure {
     let code = status.as_u16();
     match status {
         status if status.is_success() || status.is_informational() => {
@@ -50,7 +50,7 @@ fn retry_after(response: &Response) -> Option<Duration> {
 }
 
 /// Parses the seconds of a `Retry-After`; a date is ignored.
-pub(super) fn seconds(value: &str) -> Option<Duration> {
+pub(crate) fn seconds(value: &str) -> Option<Duration> {
     value.trim().parse().ok().map(Duration::from_secs)
 }
 

@@ -14,7 +14,6 @@ pub mod error;
 pub mod error_middleware;
 pub mod json_error;
 pub mod query;
-pub mod raw_target;
 pub mod refused_head;
 pub mod responses;
 pub mod serve;

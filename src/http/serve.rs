@@ -16,9 +16,9 @@ use actix_web::rt::net::TcpStream;
 use actix_web::web::ServiceConfig;
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::raw_target::RawTargets;
 use super::refused_head::RefusedHeads;
 use crate::http::error_middleware;
+use crate::raw_targets::stream::RawTargets;
 
 /// The limits of a server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

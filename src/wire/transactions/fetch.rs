@@ -5,11 +5,12 @@ use std::collections::{HashMap, VecDeque};
 use actors::limits::InteropQuirks;
 use actors::model::{BadPdu, ContextId, FetchRequest, Pdu, PduRef, PullResponse, PushFailure, ServerName};
 use bytes::Bytes;
-use percent_encoding::{AsciiSet, CONTROLS, NON_ALPHANUMERIC, PercentEncode, utf8_percent_encode};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::envelope::TransactionEnvelope;
 use super::prefix::PREFIX;
 use crate::egress::{EgressAnswer, EgressRequest};
+use crate::raw_targets;
 use crate::wire::pdu::PduReader;
 
 /// Maximum bytes of a response. A PDU may be larger than a batch, but hardly ever is.
@@ -24,20 +25,17 @@ pub const STATE_BYTES_MAX: usize = 16 << 20;
 /// Characters that are encoded in a path segment: all that have a meaning there, because ids may contain any character.
 const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
-/// Characters that are encoded even for a server that decodes nothing: those that end a request line, a path or a
-/// segment. Such a server then finds nothing, instead of something else.
-const RAW_SEGMENT: &AsciiSet = &CONTROLS.add(b' ').add(b'/').add(b'?');
-
 /// Writes the request to a peer with these interop quirks. All servers decode queries, so these are always encoded.
 pub fn encode(want: &FetchRequest, habits: InteropQuirks) -> EgressRequest {
+    let segment = |text| raw_targets::path::segment(text, habits, SEGMENT);
     let argument = |text| utf8_percent_encode(text, SEGMENT);
     let path = match want {
         FetchRequest::Pdu(PduRef { origin, id }) => {
-            format!("{PREFIX}/pdu/{}/{}/", segment(origin.as_str(), habits), segment(id.as_str(), habits))
+            format!("{PREFIX}/pdu/{}/{}/", segment(origin.as_str()), segment(id.as_str()))
         }
-        FetchRequest::State(context) => format!("{PREFIX}/state/{}/", segment(context.as_str(), habits)),
+        FetchRequest::State(context) => format!("{PREFIX}/state/{}/", segment(context.as_str())),
         FetchRequest::Backfill { context, from, limit } | FetchRequest::History { context, from, limit } => {
-            let mut path = format!("{PREFIX}/backfill/{}/?limit={limit}", segment(context.as_str(), habits));
+            let mut path = format!("{PREFIX}/backfill/{}/?limit={limit}", segment(context.as_str()));
             for PduRef { origin, id } in from {
                 path.push_str(&format!("&v={}%2C{}", argument(id.as_str()), argument(origin.as_str())));
             }
@@ -45,18 +43,7 @@ pub fn encode(want: &FetchRequest, habits: InteropQuirks) -> EgressRequest {
         }
     };
     let bytes_max = if matches!(want, FetchRequest::State(_)) { STATE_BYTES_MAX } else { FETCHED_BYTES_MAX };
-    request(path, habits, EgressAnswer::Needed { bytes_max })
-}
-
-/// Encodes a text as one segment of a path.
-pub fn segment(text: &str, habits: InteropQuirks) -> PercentEncode<'_> {
-    utf8_percent_encode(text, if habits.raw_targets { RAW_SEGMENT } else { SEGMENT })
-}
-
-/// Returns a GET request for a path whose segments were written for these interop quirks.
-pub fn request(path: String, habits: InteropQuirks, answer: EgressAnswer) -> EgressRequest {
-    let request = EgressRequest::get(path, answer);
-    if habits.raw_targets { request.raw() } else { request }
+    raw_targets::path::request(EgressRequest::get(path, EgressAnswer::Needed { bytes_max }), habits)
 }
 
 /// Writes the request for all transactions of the peer after this one.

@@ -6,7 +6,6 @@ pub mod envelope;
 pub mod fetch;
 mod prefix;
 mod pull;
-mod raw_path;
 mod read;
 mod send;
 mod state;

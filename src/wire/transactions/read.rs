@@ -8,9 +8,9 @@ use actors::ports::{ArchiveError, ServedPdu};
 use bytes::Bytes;
 
 use super::envelope::encode_reply;
-use super::raw_path::readings;
 use crate::http::authentication::VerifiedCaller;
 use crate::http::error::ApiError;
+use crate::raw_targets::path::readings;
 use crate::wire::FederationCore;
 
 /// Returns the PDU. One that the caller may not see is answered like one that does not exist, so its existence is not

@@ -1,4 +1,4 @@
-//! Raw `#` in request targets, which servers of 2014 write: they reach the HTTP parser as `%23`.
+//! Raw `#` in the targets of requests that are received: it reaches the HTTP parser as `%23`.
 //!
 //! A URL ends at its `#`, so the parser drops what follows. The stream between the socket and the parser is the last
 //! place where it can be preserved. Only the targets of request lines are changed; `framing` finds the request lines,
@@ -17,7 +17,7 @@ use framing::RequestFraming;
 
 /// A stream of requests without a raw `#` in any target. Written bytes pass unchanged.
 #[derive(Debug)]
-pub struct RawTargets<T> {
+pub(crate) struct RawTargets<T> {
     io: T,
     framing: RequestFraming,
     /// Bytes that were read and did not fit, because each `#` became three bytes. At most three times one read.
@@ -28,7 +28,7 @@ pub struct RawTargets<T> {
 
 impl<T> RawTargets<T> {
     /// Wraps a stream from its first byte on.
-    pub fn new(io: T) -> Self {
+    pub(crate) fn new(io: T) -> Self {
         Self { io, framing: RequestFraming::default(), rest: Bytes::new(), hashes: Vec::new() }
     }
 }

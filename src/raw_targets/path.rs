@@ -1,11 +1,18 @@
-//! Possible meanings of path segments. Servers of 2014 do not percent-encode: in their paths `%41` is not the letter A.
+//! Segments of paths from and to servers that do not percent-encode: in their paths `%41` is not the letter A.
 
 use actix_web::HttpRequest;
 use actors::limits::InteropQuirks;
+use percent_encoding::{AsciiSet, CONTROLS, PercentEncode, utf8_percent_encode};
+
+use crate::egress::EgressRequest;
+
+/// Characters that are encoded even for a server that decodes nothing: those that end a request line, a path or a
+/// segment. Such a server then finds nothing, instead of something else.
+const RAW_SEGMENT: &AsciiSet = &CONTROLS.add(b' ').add(b'/').add(b'?');
 
 /// Returns the possible values of the last segments of the path, the likeliest first, one for each way of decoding. For a server that
 /// encodes nothing the raw text comes first: as it wrote it, with the `#` that the listener made `%23`, and as received.
-pub(super) fn readings<const N: usize>(
+pub(crate) fn readings<const N: usize>(
     request: &HttpRequest,
     decoded: [&str; N],
     habits: InteropQuirks,
@@ -20,6 +27,17 @@ pub(super) fn readings<const N: usize>(
     let mut readings = vec![raw.clone().map(|segment| segment.replace("%23", "#")), raw, decoded];
     readings.dedup();
     readings
+}
+
+/// Encodes a text as one segment of a path to a server with these interop quirks. `usual` are the characters that are encoded
+/// for all others.
+pub(crate) fn segment<'t>(text: &'t str, habits: InteropQuirks, usual: &'static AsciiSet) -> PercentEncode<'t> {
+    utf8_percent_encode(text, if habits.raw_targets { RAW_SEGMENT } else { usual })
+}
+
+/// Returns the request to a server with these interop quirks; its path was written with [`segment`].
+pub(crate) fn request(request: EgressRequest, habits: InteropQuirks) -> EgressRequest {
+    if habits.raw_targets { request.raw() } else { request }
 }
 
 #[cfg(test)]

@@ -29,7 +29,7 @@ async fn answered(answer: &[u8], piece: usize, held: bool) -> Result<Bytes, Push
         }
         (asked, held.then_some(theirs))
     });
-    let body = get(ours, &asking(target), deadline).await;
+    let body = exchange(ours, &asking(target), deadline).await;
     let (asked, _held) = server.await.expect("no panic");
     assert_eq!(asked, b"GET /state/#room.red/ HTTP/1.1\r\nHost: green\r\nConnection: close\r\n\r\n");
     body
@@ -131,7 +131,7 @@ async fn slow_raw_response_times_out() {
         }
     });
     let (started, total) = (Instant::now(), Duration::from_millis(90_500));
-    assert_eq!(get(ours, &asking("/#"), started + total).await, Err(PushFailure::TimedOut));
+    assert_eq!(exchange(ours, &asking("/#"), started + total).await, Err(PushFailure::TimedOut));
     assert_eq!(started.elapsed().as_secs(), total.as_secs());
     drip.await.expect("no panic");
 }
@@ -140,7 +140,7 @@ async fn slow_raw_response_times_out() {
 async fn invalid_raw_target_is_refused() {
     for target in ["/a b", "/a\r\nX: y", "/\u{e9}", "/\u{7f}", "/\t"] {
         let (ours, _theirs) = duplex(64);
-        let failure = get(ours, &asking(target), Instant::now() + Duration::from_secs(5)).await;
+        let failure = exchange(ours, &asking(target), Instant::now() + Duration::from_secs(5)).await;
         assert!(matches!(failure, Err(PushFailure::Unreachable(_))), "{target:?}");
     }
 }

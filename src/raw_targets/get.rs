@@ -1,8 +1,7 @@
-//! A hand-written GET for targets that a URL library would change.
+//! A hand-written GET for a target that the URL library would change.
 //!
-//! Servers of 2014 write a raw `#` in a target, decode nothing, and find nothing under `%23`. Each connection has one
-//! request and ends with the response; otherwise the rules of all requests apply: checked addresses, deadlines, a
-//! limited response.
+//! Each connection has one request and ends with the response; otherwise the rules of all requests apply: checked
+//! addresses, deadlines, a limited response.
 
 use std::io;
 use std::net::SocketAddr;
@@ -15,10 +14,9 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::error::Elapsed;
 use tokio::time::{Instant, timeout, timeout_at};
+use url::{Position, Url};
 
-use crate::egress::error_words::shown;
-use crate::egress::response::REASON_BYTES_MAX;
-use crate::egress::{EgressAnswer, response};
+use crate::egress::{EgressAnswer, EgressMethod, EgressRequest, REASON_BYTES_MAX, classify_status, seconds, shown};
 
 /// Maximum bytes of a head, and below, of the line before a chunk.
 const HEAD_BYTES_MAX: usize = 64 * 1024;
@@ -27,26 +25,47 @@ const CHUNK_LINE_MAX: usize = 1024;
 const READ_BYTES: usize = 8 * 1024;
 
 /// A GET to send.
-pub(super) struct RawGet<'a> {
+pub(crate) struct RawGet<'a> {
     /// Target, sent exactly as written.
-    pub(super) target: &'a str,
+    pub(crate) target: &'a str,
     /// Header lines, each with its line end.
-    pub(super) headers: &'a str,
+    pub(crate) headers: &'a str,
     /// Part of the response that matters.
-    pub(super) answer: EgressAnswer,
+    pub(crate) answer: EgressAnswer,
 }
 
 /// The reason for which there is no response.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum RawGetError {
+pub(crate) enum RawGetError {
     /// No connection was made, so the next address may be tried.
     NoConnection(String),
     /// A connection was made, and the request failed.
     Told(PushFailure),
 }
 
+/// Returns whether a request has to be sent by this part: its path is to be sent exactly as written, and the URL contains another
+/// one.
+pub(crate) fn is_needed(request: &EgressRequest, url: &Url) -> bool {
+    let target = &url[Position::BeforePath..Position::AfterQuery];
+    request.raw && request.method == EgressMethod::Get && target != request.path
+}
+
+/// Sends a GET to the first of the addresses that accepts, and reads its whole response; only the body of a 200 is a
+/// success. `connect_within` is the maximum time to connect to one address.
+pub(crate) async fn send(
+    addresses: impl Future<Output = Result<Vec<SocketAddr>, String>>,
+    get: &RawGet<'_>,
+    connect_within: Duration,
+    deadline: Instant,
+) -> Result<Bytes, RawGetError> {
+    let found = timeout_at(deadline, addresses).await.map_err(|_elapsed| RawGetError::Told(PushFailure::TimedOut))?;
+    let within = connect_within.min(deadline.saturating_duration_since(Instant::now()));
+    let stream = connect(&found.map_err(RawGetError::NoConnection)?, within).await?;
+    exchange(stream, get, deadline).await.map_err(RawGetError::Told)
+}
+
 /// Connects to the first of these addresses that accepts.
-pub(super) async fn connect(addresses: &[SocketAddr], within: Duration) -> Result<TcpStream, RawGetError> {
+async fn connect(addresses: &[SocketAddr], within: Duration) -> Result<TcpStream, RawGetError> {
     let mut failed = Vec::new();
     for address in addresses {
         match timeout(within, TcpStream::connect(address)).await {
@@ -62,8 +81,8 @@ pub(super) async fn connect(addresses: &[SocketAddr], within: Duration) -> Resul
     Err(RawGetError::NoConnection(failed.join("; ")))
 }
 
-/// Sends the request and reads its whole response; only the body of a 200 is a success.
-pub(super) async fn get<S>(io: S, get: &RawGet<'_>, deadline: Instant) -> Result<Bytes, PushFailure>
+/// Sends the request and reads its whole response.
+async fn exchange<S>(io: S, get: &RawGet<'_>, deadline: Instant) -> Result<Bytes, PushFailure>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
@@ -87,7 +106,7 @@ where
     }
     // An unreadable reason is ignored, because the status alone decides.
     let (reason, _) = reader.body(framing, REASON_BYTES_MAX).await;
-    Err(response::classify_status(status, shown(&reason), retry_after))
+    Err(classify_status(status, shown(&reason), retry_after))
 }
 
 /// The head of a response.
@@ -233,7 +252,7 @@ fn parsed(bytes: &[u8]) -> Result<(usize, Option<ResponseHead>), PushFailure> {
         let values = response.headers.iter().filter(move |header| header.name.eq_ignore_ascii_case(name));
         values.map(|header| std::str::from_utf8(header.value).unwrap_or_default().trim()).collect::<Vec<_>>()
     };
-    let retry_after = named("retry-after").first().and_then(|value| response::seconds(value));
+    let retry_after = named("retry-after").first().and_then(|value| seconds(value));
     let framing = match (&named("transfer-encoding")[..], &named("content-length")[..]) {
         _ if status == StatusCode::NO_CONTENT || status == StatusCode::NOT_MODIFIED => Some(ResponseFraming::Length(0)),
         ([], []) => Some(ResponseFraming::UntilClose),
