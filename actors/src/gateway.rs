@@ -16,12 +16,10 @@ use crate::errors::{
     UnavailableError,
 };
 use crate::model::{
-    BatchOutcome, ComposedPdu, ContextId, ContextRecord, ContextStatus, InboundPush, InboundTransaction,
-    MembershipSource, Millis, PduDraft, PduVerdict, PeerCommand, PeerStatus, Receipt, ServerName, Submission,
-    SubmittedContent,
+    ComposedPdu, ContextId, ContextRecord, ContextStatus, InboundPush, InboundTransaction, MembershipSource, Millis,
+    PduDraft, PduVerdict, PeerCommand, PeerStatus, Receipt, ServerName, Submission, SubmittedContent,
 };
 use crate::overload::{HIGH_WATER, OverloadMonitor};
-use crate::peer::inbound::InboundBatch;
 use crate::peer::machine::PeerMachine;
 use crate::peer::outbound::ephemeral_buffer::EphemeralItem;
 use crate::peer::shared_stats::STATES;
@@ -104,10 +102,8 @@ impl Gateway {
     /// Accepts a peer's push. It answers after the commit of everything that the answer depends on.
     pub async fn accept(&self, from: &ServerName, push: InboundPush) -> Result<Receipt, BatchError> {
         let load = BatchSize { durable: push.strong.len(), fleeting: push.weak };
-        match self.accept_batch(from, load, InboundBatch::Push(push)).await? {
-            BatchOutcome::Push(receipt) => Ok(receipt),
-            BatchOutcome::Transaction(_) => Err(UnavailableError::OutcomeUnknown.into()),
-        }
+        let (peer, permit) = self.admit_batch(from, load).await?;
+        peer.accept_push(push, permit).await.inspect_err(|error| self.note_limit(from, error.admission()))
     }
 
     /// Accepts a peer's transaction and returns one verdict per PDU, in order. It answers after the commit of
@@ -118,10 +114,8 @@ impl Gateway {
         transaction: InboundTransaction,
     ) -> Result<Vec<PduVerdict>, BatchError> {
         let load = BatchSize { durable: transaction.pdus.len(), fleeting: transaction.edus.len() };
-        match self.accept_batch(from, load, InboundBatch::Transaction(transaction)).await? {
-            BatchOutcome::Transaction(verdicts) => Ok(verdicts),
-            BatchOutcome::Push(_) => Err(UnavailableError::OutcomeUnknown.into()),
-        }
+        let (peer, permit) = self.admit_batch(from, load).await?;
+        peer.accept_transaction(transaction, permit).await.inspect_err(|error| self.note_limit(from, error.admission()))
     }
 
     /// Accepts a messenger's submission and answers after the commit. A refusal means that nothing was accepted, except
@@ -337,12 +331,12 @@ impl Gateway {
         self.routes.overload().cloned()
     }
 
-    async fn accept_batch(
+    /// Returns the peer's actor and a permit for a batch of this size.
+    async fn admit_batch(
         &self,
         from: &ServerName,
         load: BatchSize,
-        frame: InboundBatch,
-    ) -> Result<BatchOutcome, BatchError> {
+    ) -> Result<(Arc<PeerHandle>, AdmissionPermit), BatchError> {
         // A peer that treats refusals as final must not be refused for lack of a memory slot.
         let is_owed = self.ports.roster.limits(from).is_some_and(|limits| limits.never_refuse);
         let found = self.routes.peer(from, if is_owed { LookupPurpose::Deliver } else { LookupPurpose::Receive }).await;
@@ -354,7 +348,7 @@ impl Gateway {
                 self.wait_for_capacity(&peer, load, limit).await?
             }
         };
-        peer.accept(frame, permit).await.inspect_err(|error| self.note_limit(from, error.admission()))
+        Ok((peer, permit))
     }
 
     /// A peer met a limit of ours. The peer's operator sees it wait; ours is told why.

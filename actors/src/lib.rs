@@ -31,6 +31,7 @@ pub mod model;
 pub mod overload;
 pub mod peer;
 pub mod ports;
+pub mod reply_token;
 pub mod router;
 pub mod supervise;
 #[cfg(feature = "testkit")]

@@ -12,6 +12,7 @@ const CORE: &[(&str, u8)] = &[
     ("change", 1),
     ("errors", 1),
     ("limits", 1),
+    ("reply_token", 1),
     ("backoff", MACHINES),
     ("context/admit", MACHINES),
     ("context/compose", MACHINES),

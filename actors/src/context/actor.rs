@@ -1,7 +1,7 @@
 //! The actix actor of a context: it turns messages into events and effects into calls of the ports. It takes no
 //! decisions.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use actix::{
@@ -10,14 +10,18 @@ use actix::{
 use tokio::time::error::Elapsed;
 use tokio::time::timeout;
 
-use crate::context::machine::{ContextEffect, ContextEvent, ContextMachine, ContextReply, ContextReplyToken};
-use crate::context::messages::{Answer, ContextMessage, ContextOutcome, HistoryReply, IdleTimerFired, TimerFired};
+use crate::context::machine::{ContextEffect, ContextEvent, ContextMachine, ContextReply};
+use crate::context::messages::{
+    ContextMessage, ContextOutcome, ContextReplies, ContextReplyTable, HistoryReply, IdleTimerFired, ReplyChannel,
+    TimerFired,
+};
 use crate::context::metrics::ContextMetricsGuard;
 use crate::context::state_reader::{KnownPdus, PendingEvent, StepFailure, StepOutcome, take_step};
 use crate::errors::ContextError;
 use crate::limits::ContextLimits;
 use crate::model::{BadPdu, ContextId, FetchRequest, Pdu, PduRef, ServerName};
 use crate::ports::{ArchiveError, ContextSnapshot, Fence, Ports};
+use crate::reply_token::ReplyToken;
 use crate::router::registry::{ActorRegistry, LookupPurpose};
 use crate::supervise::admission::AdmissionPermit;
 use crate::supervise::mailbox::send_unbounded;
@@ -56,8 +60,7 @@ pub(crate) struct ContextActor {
     pub(crate) life: u64,
     /// Number of messages read from quarantine since the participants changed, for the log.
     pub(crate) taken_back: usize,
-    /// Reply channels, ordered by token so that they are dropped in a deterministic order.
-    answers: BTreeMap<ContextReplyToken, (Answer, AdmissionPermit)>,
+    replies: ContextReplies,
     /// History reads that wait, in order. Those whose caller has gone are dropped when the next one comes.
     reads: Vec<HistoryReply>,
     next_token: u64,
@@ -99,7 +102,7 @@ impl ContextActor {
             faulty: false,
             life: 0,
             taken_back: 0,
-            answers: BTreeMap::new(),
+            replies: ContextReplies::default(),
             reads: vec![],
             next_token: 0,
             timer: Timer::default(),
@@ -205,13 +208,12 @@ impl ContextActor {
     fn perform(&mut self, ctx: &mut Context<Self>, effect: ContextEffect) {
         match effect {
             ContextEffect::Commit(changes, urgency) => drop(self.ports.journal.submit(self.fence, changes, urgency)),
-            ContextEffect::HandedOver(token, reply) => {
-                if let Some((answer, _)) = self.answers.remove(&token) {
-                    // The caller may have given up; it will retry.
-                    let _ = answer.send(ContextOutcome::Done(reply));
+            ContextEffect::HandedOver(reply) => {
+                if let Some(send) = self.replies.ready(reply) {
+                    send();
                 }
             }
-            ContextEffect::Answer(token, reply) => self.answer(token, reply),
+            ContextEffect::Answer(reply) => self.answer(reply),
             ContextEffect::AnswerReads(came) => {
                 let (reads, settled) = (std::mem::take(&mut self.reads), self.ports.journal.barrier());
                 spawn_detached(async move {
@@ -250,15 +252,13 @@ impl ContextActor {
         }
     }
 
-    fn answer(&mut self, token: ContextReplyToken, reply: ContextReply) {
-        let Some((answer, permit)) = self.answers.remove(&token) else { return };
+    fn answer(&mut self, reply: ContextReply) {
+        let Some(send) = self.replies.ready(reply) else { return };
         let settled = self.ports.journal.barrier();
         spawn_detached(async move {
             if settled.committed().await.is_ok() {
-                // The caller may have disconnected.
-                let _ = answer.send(ContextOutcome::Done(reply));
+                send();
             }
-            drop(permit);
         });
     }
 
@@ -320,16 +320,19 @@ impl ContextActor {
     }
 
     /// Registers the reply channel of a request; a faulty context answers at once.
-    fn token(&mut self, answer: Answer, permit: AdmissionPermit) -> Option<ContextReplyToken> {
+    fn token<R: Send + 'static>(
+        &mut self,
+        table: impl FnOnce(&mut ContextReplies) -> &mut ContextReplyTable<R>,
+        channel: ReplyChannel<R>,
+        permit: AdmissionPermit,
+    ) -> Option<ReplyToken<R>> {
         if self.faulty {
             // The caller may have disconnected.
-            let _ = answer.send(ContextOutcome::Faulty);
+            let _ = channel.send(ContextOutcome::Faulty);
             return None;
         }
         self.next_token += 1;
-        let token = ContextReplyToken(self.next_token);
-        self.answers.insert(token, (answer, permit));
-        Some(token)
+        Some(table(&mut self.replies).insert(self.next_token, channel, Some(permit)))
     }
 
     fn fetch_finished(
@@ -366,7 +369,7 @@ impl Supervised for ContextActor {
         self.share.set_head_count(0, 0);
         self.timer.disarm();
         self.idle_timer.disarm();
-        self.answers.clear();
+        self.replies.clear();
         self.reads.clear();
     }
 }
@@ -377,25 +380,25 @@ impl Handler<ContextMessage> for ContextActor {
     fn handle(&mut self, message: ContextMessage, ctx: &mut Context<Self>) {
         match message {
             ContextMessage::PdusArrived { from, verified, pdus, answer, permit } => {
-                let Some(token) = self.token(answer, permit) else { return };
+                let Some(token) = self.token(|replies| &mut replies.verdicts, answer, permit) else { return };
                 let arrive = move |pdus, known| ContextEvent::Arrive { token, from, verified, pdus, known };
                 self.enter_with(ctx, pdus, arrive);
             }
             ContextMessage::Readmit { from, pdu, answer, permit } => {
-                let Some(token) = self.token(answer, permit) else { return };
+                let Some(token) = self.token(|replies| &mut replies.verdict, answer, permit) else { return };
                 let looked_up = vec![pdu.clone()];
                 self.enter_with(ctx, looked_up, move |_, known| ContextEvent::Readmit { token, from, pdu, known });
             }
             ContextMessage::Compose { drafts, reach, answer, permit } => {
-                let Some(token) = self.token(answer, permit) else { return };
+                let Some(token) = self.token(|replies| &mut replies.composed, answer, permit) else { return };
                 self.enter(ctx, ContextEvent::Compose { token, drafts, reach });
             }
             ContextMessage::SetParticipants { servers, answer, permit } => {
-                let Some(token) = self.token(answer, permit) else { return };
+                let Some(token) = self.token(|replies| &mut replies.set, answer, permit) else { return };
                 self.enter(ctx, ContextEvent::Participants { token, servers });
             }
             ContextMessage::Join { via, backfill, answer, permit } => {
-                let Some(token) = self.token(answer, permit) else { return };
+                let Some(token) = self.token(|replies| &mut replies.set, answer, permit) else { return };
                 self.enter(ctx, ContextEvent::Join { token, via, backfill });
             }
             ContextMessage::FetchOlder { limit, answer } => {
@@ -440,7 +443,7 @@ impl Handler<IdleTimerFired> for ContextActor {
 
     fn handle(&mut self, IdleTimerFired(epoch): IdleTimerFired, ctx: &mut Context<Self>) {
         let fired = self.idle_timer.fired(epoch);
-        if fired && self.machine.as_ref().is_some_and(|machine| machine.is_idle() && self.answers.is_empty()) {
+        if fired && self.machine.as_ref().is_some_and(|machine| machine.is_idle() && self.replies.is_empty()) {
             (self.on_quiet)();
         } else if fired {
             self.arm_idle_timer(ctx);

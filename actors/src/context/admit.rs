@@ -76,11 +76,11 @@ impl ContextMachine {
         from: &ServerName,
         pdu: Pdu,
         known: &HashMap<PduRef, PduStatus>,
-    ) -> Vec<PduOutcome> {
+    ) -> PduOutcome {
         step.parks = false;
         // Quarantine rows do not record how the sender was authenticated, so assume the weakest proof, `network`.
         let way = Provenance { from, verified: Some("network"), walked: 0, past: false };
-        self.admit(step, way, vec![pdu], known).await
+        self.admit(step, way, vec![pdu], known).await.pop().expect("each PDU has an outcome")
     }
 
     /// Judge one anew that the context itself reads from quarantine. One that is taken, or that is known by now, leaves
@@ -93,7 +93,7 @@ impl ContextMachine {
     ) {
         let QuarantinedPdu { from, number, pdu } = kept;
         let fate = match pdu {
-            Some(pdu) => self.readmit(step, &from, pdu, known).await.pop(),
+            Some(pdu) => Some(self.readmit(step, &from, pdu, known).await),
             None => None,
         };
         if !matches!(fate, Some(PduOutcome::Told(PduVerdict::Parked { .. } | PduVerdict::Refused { .. }))) {

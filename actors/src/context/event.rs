@@ -7,10 +7,10 @@ use crate::context::provenance::QuarantinedPdu;
 use crate::context::stage_page::StagePage;
 use crate::errors::{ContextError, DraftError};
 use crate::model::{ComposedPdu, FetchRequest, Millis, Pdu, PduDraft, PduRef, PduStatus, PduVerdict, ServerName};
+use crate::reply_token::ReplyToken;
 
-/// The key of a request that waits for a reply, like that of a peer's actor.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ContextReplyToken(pub u64);
+/// The outcomes of composed messages, one per draft, in order.
+pub type ComposeOutcomes = Vec<Result<ComposedPdu, DraftError>>;
 
 /// An event for the state machine.
 #[derive(Debug, Clone)]
@@ -19,8 +19,8 @@ pub enum ContextEvent {
     Started,
     /// A peer's actor delivers PDUs of this context, in the order of the request.
     Arrive {
-        /// Token of the request; it gets the verdicts as soon as the batch is submitted.
-        token: ContextReplyToken,
+        /// Token of the request; it gets the verdicts, one per PDU, as soon as the batch is submitted.
+        token: ReplyToken<Vec<PduVerdict>>,
         /// Peer that sent the PDUs.
         from: ServerName,
         /// Method by which the sender was authenticated.
@@ -33,7 +33,7 @@ pub enum ContextEvent {
     /// An operator wants a quarantined PDU to be validated again.
     Readmit {
         /// Token of the request; it gets the verdict as soon as the batch is submitted.
-        token: ContextReplyToken,
+        token: ReplyToken<PduVerdict>,
         /// Peer that had sent the PDU.
         from: ServerName,
         /// PDU to validate again.
@@ -44,7 +44,7 @@ pub enum ContextEvent {
     /// The local messenger submitted messages, in this order.
     Compose {
         /// Token of the request; it gets the outcome after the commit.
-        token: ContextReplyToken,
+        token: ReplyToken<ComposeOutcomes>,
         /// Messages to compose, in order.
         drafts: Vec<PduDraft>,
         /// Servers that the messages can reach.
@@ -53,14 +53,14 @@ pub enum ContextEvent {
     /// The local messenger sets the participants.
     Participants {
         /// Token of the request; it gets the outcome after the commit.
-        token: ContextReplyToken,
+        token: ReplyToken<Result<(), ContextError>>,
         /// Participants of the context beside us.
         servers: Vec<ServerName>,
     },
     /// The local messenger joins: the state and part of the history are to be fetched from a participant.
     Join {
         /// Token of the request; it gets the outcome after the commit.
-        token: ContextReplyToken,
+        token: ReplyToken<Result<(), ContextError>>,
         /// Participant to fetch from.
         via: ServerName,
         /// Number of history PDUs to fetch.
@@ -144,15 +144,17 @@ pub struct RecipientReach {
     pub deaf: Vec<ServerName>,
 }
 
-/// The reply to a request.
+/// The reply to a request, with its token.
 #[derive(Debug, Clone, PartialEq)]
 pub enum ContextReply {
-    /// To [`ContextEvent::Arrive`], one a PDU, in order.
-    Verdicts(Vec<PduVerdict>),
-    /// To [`ContextEvent::Compose`], one a draft, in order.
-    Composed(Vec<Result<ComposedPdu, DraftError>>),
+    /// To [`ContextEvent::Arrive`].
+    Verdicts(ReplyToken<Vec<PduVerdict>>, Vec<PduVerdict>),
+    /// To [`ContextEvent::Readmit`].
+    Verdict(ReplyToken<PduVerdict>, PduVerdict),
+    /// To [`ContextEvent::Compose`].
+    Composed(ReplyToken<ComposeOutcomes>, ComposeOutcomes),
     /// To [`ContextEvent::Participants`] and [`ContextEvent::Join`].
-    Set(Result<(), ContextError>),
+    Set(ReplyToken<Result<(), ContextError>>, Result<(), ContextError>),
 }
 
 /// An action for the actor; the effects of a step are performed in order.
@@ -161,9 +163,9 @@ pub enum ContextEffect {
     /// Submit this batch to the journal at once.
     Commit(Vec<Change>, CommitPriority),
     /// Send the reply at once: the batch that it depends on is submitted, and the caller commits after it.
-    HandedOver(ContextReplyToken, ContextReply),
+    HandedOver(ContextReply),
     /// Send the reply once everything submitted so far is on disk.
-    Answer(ContextReplyToken, ContextReply),
+    Answer(ContextReply),
     /// Answer all history reads that wait, once everything handed over so far is on disk: so many PDUs came.
     AnswerReads(u64),
     /// Drop these claims, because their PDUs were refused.

@@ -32,7 +32,7 @@ use crate::model::{
     PendingParents, ServerName, StateEntry, StateKey,
 };
 
-pub use crate::context::event::{ContextEffect, ContextEvent, ContextReply, ContextReplyToken, RecipientReach};
+pub use crate::context::event::{ComposeOutcomes, ContextEffect, ContextEvent, ContextReply, RecipientReach};
 
 /// Number of quarantined PDUs that are read at once.
 const KEPT_PAGE: u32 = 100;
@@ -203,18 +203,18 @@ impl ContextMachine {
                 Some(PendingReply::Verdicts(token, fates))
             }
             ContextEvent::Readmit { token, from, pdu, known } => {
-                let fates = self.readmit(&mut step, &from, pdu, &known).await;
-                Some(PendingReply::Verdicts(token, fates))
+                let fate = self.readmit(&mut step, &from, pdu, &known).await;
+                Some(PendingReply::Verdict(token, fate))
             }
             ContextEvent::Compose { token, drafts, reach } => {
                 let composed = self.compose(&mut step, drafts, &reach).await;
-                Some(PendingReply::Reply(token, ContextReply::Composed(composed)))
+                Some(PendingReply::Reply(ContextReply::Composed(token, composed)))
             }
             ContextEvent::Participants { token, servers } => {
-                Some(PendingReply::Reply(token, ContextReply::Set(self.set_participants(&mut step, servers))))
+                Some(PendingReply::Reply(ContextReply::Set(token, self.set_participants(&mut step, servers))))
             }
             ContextEvent::Join { token, via, backfill } => {
-                Some(PendingReply::Reply(token, ContextReply::Set(self.join(&mut step, via, backfill))))
+                Some(PendingReply::Reply(ContextReply::Set(token, self.join(&mut step, via, backfill))))
             }
             ContextEvent::Older { limit } => {
                 self.older(&mut step, limit);

@@ -4,20 +4,70 @@
 use actix::Message;
 use tokio::sync::oneshot;
 
-use crate::context::machine::{ContextReply, RecipientReach};
+use crate::context::machine::{ComposeOutcomes, ContextReply, RecipientReach};
 use crate::errors::ContextError;
-use crate::model::{BadPdu, ContextStatus, FetchRequest, Pdu, PduDraft, QuarantinedPduRow, ServerName, StagedPdu};
+use crate::model::{
+    BadPdu, ContextStatus, FetchRequest, Pdu, PduDraft, PduVerdict, QuarantinedPduRow, ServerName, StagedPdu,
+};
 use crate::supervise::admission::AdmissionPermit;
+use crate::supervise::reply_table::{ReadyReply, ReplyTable, drop_in_order};
 
-/// The channel of a reply. If it is dropped without a reply, the caller learns that the outcome is unknown.
-pub(crate) type Answer = oneshot::Sender<ContextOutcome>;
-
-/// The outcome of a request.
-pub(crate) enum ContextOutcome {
+/// The reply to a request. If its channel is dropped without one, the caller is told that the outcome is unknown.
+pub(crate) enum ContextOutcome<R> {
     /// Reply of the state machine.
-    Done(ContextReply),
+    Done(R),
     /// The actor is suspended as faulty.
     Faulty,
+}
+
+impl<R> From<R> for ContextOutcome<R> {
+    fn from(reply: R) -> Self {
+        Self::Done(reply)
+    }
+}
+
+/// The channel of a reply of this type.
+pub(crate) type ReplyChannel<R> = oneshot::Sender<ContextOutcome<R>>;
+
+/// The channels of replies of one type.
+pub(crate) type ContextReplyTable<R> = ReplyTable<R, ContextOutcome<R>>;
+
+/// The replies that a context's actor owes.
+#[derive(Default)]
+pub(crate) struct ContextReplies {
+    pub(crate) verdicts: ContextReplyTable<Vec<PduVerdict>>,
+    pub(crate) verdict: ContextReplyTable<PduVerdict>,
+    pub(crate) composed: ContextReplyTable<ComposeOutcomes>,
+    pub(crate) set: ContextReplyTable<Result<(), ContextError>>,
+}
+
+impl ContextReplies {
+    /// Returns the reply to send, or `None` if its channel was taken or dropped before.
+    pub(crate) fn ready(&mut self, reply: ContextReply) -> Option<ReadyReply> {
+        match reply {
+            ContextReply::Verdicts(token, verdicts) => self.verdicts.ready(token, verdicts),
+            ContextReply::Verdict(token, verdict) => self.verdict.ready(token, verdict),
+            ContextReply::Composed(token, outcomes) => self.composed.ready(token, outcomes),
+            ContextReply::Set(token, outcome) => self.set.ready(token, outcome),
+        }
+    }
+
+    /// Returns whether no reply is owed.
+    pub(crate) fn is_empty(&self) -> bool {
+        let Self { verdicts, verdict, composed, set } = self;
+        verdicts.is_empty() && verdict.is_empty() && composed.is_empty() && set.is_empty()
+    }
+
+    /// Drops all channels, in the order of their requests.
+    pub(crate) fn clear(&mut self) {
+        let mut dropped = vec![];
+        let Self { verdicts, verdict, composed, set } = self;
+        verdicts.drain_into(&mut dropped);
+        verdict.drain_into(&mut dropped);
+        composed.drain_into(&mut dropped);
+        set.drain_into(&mut dropped);
+        drop_in_order(dropped);
+    }
 }
 
 /// A message from outside the actor. [`ContextHandle`](super::ContextHandle) sends it.
@@ -33,7 +83,7 @@ pub(crate) enum ContextMessage {
         /// PDUs in the order of the request.
         pdus: Vec<Pdu>,
         /// Channel of the verdicts.
-        answer: Answer,
+        answer: ReplyChannel<Vec<PduVerdict>>,
         /// Admission permit of the request.
         permit: AdmissionPermit,
     },
@@ -44,7 +94,7 @@ pub(crate) enum ContextMessage {
         /// PDU to validate again.
         pdu: Pdu,
         /// Channel of the verdict.
-        answer: Answer,
+        answer: ReplyChannel<PduVerdict>,
         /// Admission permit of the request.
         permit: AdmissionPermit,
     },
@@ -55,7 +105,7 @@ pub(crate) enum ContextMessage {
         /// Servers that the messages can reach.
         reach: RecipientReach,
         /// Channel of the outcomes.
-        answer: Answer,
+        answer: ReplyChannel<ComposeOutcomes>,
         /// Admission permit of the request.
         permit: AdmissionPermit,
     },
@@ -64,7 +114,7 @@ pub(crate) enum ContextMessage {
         /// Participants of the context beside us.
         servers: Vec<ServerName>,
         /// Channel of the outcome.
-        answer: Answer,
+        answer: ReplyChannel<Result<(), ContextError>>,
         /// Admission permit of the request.
         permit: AdmissionPermit,
     },
@@ -75,7 +125,7 @@ pub(crate) enum ContextMessage {
         /// Number of history PDUs to fetch.
         backfill: u32,
         /// Channel of the outcome.
-        answer: Answer,
+        answer: ReplyChannel<Result<(), ContextError>>,
         /// Admission permit of the request.
         permit: AdmissionPermit,
     },

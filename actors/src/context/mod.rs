@@ -40,15 +40,13 @@ use std::time::Duration;
 use actix::{Recipient, WeakRecipient};
 use tokio::sync::oneshot;
 
-use crate::errors::{ContextError, DraftError, UnavailableError};
+use crate::errors::{ContextError, UnavailableError};
 use crate::limits::ContextLimits;
-use crate::model::{
-    BadPdu, ComposedPdu, ContextId, ContextStatus, FetchRequest, Pdu, PduDraft, PduVerdict, ServerName,
-};
+use crate::model::{BadPdu, ContextId, ContextStatus, FetchRequest, Pdu, PduDraft, PduVerdict, ServerName};
 use crate::peer::inbound::dispatch::DispatchError;
 use crate::supervise::admission::AdmissionLimit;
 use crate::supervise::mailbox::post_to;
-use machine::{ContextReply, RecipientReach};
+use machine::{ComposeOutcomes, RecipientReach};
 use messages::{ContextMessage, ContextOutcome};
 
 pub(crate) use crate::context::ordering::heads::PARENTS_MAX;
@@ -112,9 +110,9 @@ impl ContextHandle {
         let (answer, verdicts) = oneshot::channel();
         post_to(&self.mailbox, ContextMessage::PdusArrived { from, verified, pdus, answer, permit });
         match tokio::time::timeout(patience, verdicts).await {
-            Ok(Ok(ContextOutcome::Done(ContextReply::Verdicts(verdicts)))) => Ok(verdicts),
+            Ok(Ok(ContextOutcome::Done(verdicts))) => Ok(verdicts),
             Ok(Ok(ContextOutcome::Faulty)) => Err(DispatchError::Faulty),
-            Ok(Ok(ContextOutcome::Done(_)) | Err(_)) => Err(DispatchError::Died),
+            Ok(Err(_)) => Err(DispatchError::Died),
             Err(_elapsed) => Err(DispatchError::Late),
         }
     }
@@ -125,25 +123,15 @@ impl ContextHandle {
         let permit = self.doors.requests.enter()?;
         let (answer, outcome) = oneshot::channel();
         post_to(&self.mailbox, ContextMessage::Readmit { from, pdu, answer, permit });
-        match self.reply(outcome).await? {
-            ContextReply::Verdicts(mut verdicts) => verdicts.pop().ok_or(UnavailableError::OutcomeUnknown.into()),
-            _ => Err(UnavailableError::OutcomeUnknown.into()),
-        }
+        self.reply(outcome).await
     }
 
     /// Composes messages in the context. It answers after the commit, with one outcome per draft.
-    pub async fn compose(
-        &self,
-        drafts: Vec<PduDraft>,
-        reach: RecipientReach,
-    ) -> Result<Vec<Result<ComposedPdu, DraftError>>, ContextError> {
+    pub async fn compose(&self, drafts: Vec<PduDraft>, reach: RecipientReach) -> Result<ComposeOutcomes, ContextError> {
         let permit = self.doors.requests.enter()?;
         let (answer, outcome) = oneshot::channel();
         post_to(&self.mailbox, ContextMessage::Compose { drafts, reach, answer, permit });
-        match self.reply(outcome).await? {
-            ContextReply::Composed(outcomes) => Ok(outcomes),
-            ContextReply::Verdicts(_) | ContextReply::Set(_) => Err(UnavailableError::OutcomeUnknown.into()),
-        }
+        self.reply(outcome).await
     }
 
     /// Sets the participants beside us. It answers after the commit.
@@ -151,10 +139,7 @@ impl ContextHandle {
         let permit = self.doors.requests.enter()?;
         let (answer, outcome) = oneshot::channel();
         post_to(&self.mailbox, ContextMessage::SetParticipants { servers, answer, permit });
-        match self.reply(outcome).await? {
-            ContextReply::Set(outcome) => outcome,
-            ContextReply::Verdicts(_) | ContextReply::Composed(_) => Err(UnavailableError::OutcomeUnknown.into()),
-        }
+        self.reply(outcome).await?
     }
 
     /// Starts a join: fetches the context from a participant, first its state and then `backfill` PDUs of its history.
@@ -163,10 +148,7 @@ impl ContextHandle {
         let permit = self.doors.requests.enter()?;
         let (answer, outcome) = oneshot::channel();
         post_to(&self.mailbox, ContextMessage::Join { via, backfill, answer, permit });
-        match self.reply(outcome).await? {
-            ContextReply::Set(outcome) => outcome,
-            ContextReply::Verdicts(_) | ContextReply::Composed(_) => Err(UnavailableError::OutcomeUnknown.into()),
-        }
+        self.reply(outcome).await?
     }
 
     /// Fetches history from the participants: PDUs that precede what is known here. Returns the number of PDUs
@@ -220,7 +202,7 @@ impl ContextHandle {
         self.mailbox.connected()
     }
 
-    async fn reply(&self, outcome: oneshot::Receiver<ContextOutcome>) -> Result<ContextReply, ContextError> {
+    async fn reply<R>(&self, outcome: oneshot::Receiver<ContextOutcome<R>>) -> Result<R, ContextError> {
         match outcome.await {
             Ok(ContextOutcome::Done(reply)) => Ok(reply),
             Ok(ContextOutcome::Faulty) => Err(ContextError::Faulty(self.context.clone())),

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use crate::change::Change;
-use crate::context::machine::{ContextEffect, ContextReply, ContextReplyToken};
+use crate::context::machine::{ContextEffect, ContextReply};
 use crate::context::missing::gaps::Gaps;
 use crate::context::ordering::causal_order::CausalOrder;
 use crate::context::state::missing_prev_state::Links;
@@ -11,6 +11,7 @@ use crate::context::state::set_cache::{StateReader, StateSetCache};
 use crate::model::{
     ContextRecord, Delivery, Millis, Pdu, PduRef, PduState, PduVerdict, ServerName, StateEntry, StateKey, StoredPdu,
 };
+use crate::reply_token::ReplyToken;
 
 /// A PDU accepted in this step; its bytes are in memory until the commit.
 pub(crate) struct NewPdu {
@@ -135,8 +136,9 @@ pub(crate) enum PduOutcome {
 
 /// An answer, before the step has ended.
 pub(crate) enum PendingReply {
-    Verdicts(ContextReplyToken, Vec<PduOutcome>),
-    Reply(ContextReplyToken, ContextReply),
+    Verdicts(ReplyToken<Vec<PduVerdict>>, Vec<PduOutcome>),
+    Verdict(ReplyToken<PduVerdict>, PduOutcome),
+    Reply(ContextReply),
 }
 
 impl PendingReply {
@@ -148,9 +150,11 @@ impl PendingReply {
         };
         match self {
             Self::Verdicts(token, fates) => {
-                ContextEffect::HandedOver(token, ContextReply::Verdicts(fates.into_iter().map(verdict).collect()))
+                let verdicts = fates.into_iter().map(verdict).collect();
+                ContextEffect::HandedOver(ContextReply::Verdicts(token, verdicts))
             }
-            Self::Reply(token, reply) => ContextEffect::Answer(token, reply),
+            Self::Verdict(token, fate) => ContextEffect::HandedOver(ContextReply::Verdict(token, verdict(fate))),
+            Self::Reply(reply) => ContextEffect::Answer(reply),
         }
     }
 }

@@ -7,9 +7,7 @@ use bytes::Bytes;
 
 use crate::model::dialect::DialectSpec;
 use crate::model::digest::Digest;
-use crate::model::{
-    BadPdu, ContextId, DeadLetterReason, Millis, Pdu, PduRef, PduVerdict, Seq, ServerName, ShortDuration,
-};
+use crate::model::{BadPdu, ContextId, DeadLetterReason, Millis, Pdu, PduRef, Seq, ServerName, ShortDuration};
 
 /// A strong update as it was received.
 #[derive(Debug, Clone)]
@@ -59,15 +57,6 @@ pub struct InboundTransaction {
     pub edus: Vec<Edu>,
     /// Method by which the sender was authenticated.
     pub verified: &'static str,
-}
-
-/// The result of an inbound batch, for the caller that sent it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum BatchOutcome {
-    /// Result of a push.
-    Push(Receipt),
-    /// Result of a transaction: one verdict per PDU, in request order.
-    Transaction(Vec<PduVerdict>),
 }
 
 /// A durable item for a peer.

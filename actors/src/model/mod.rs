@@ -33,8 +33,8 @@ pub use context::{
 };
 pub use feed::{FeedEntry, FeedItem, ParkedCode, ParkedItem, ParkedWhat};
 pub use frame::{
-    Ack, BatchId, BatchOutcome, Edu, FetchRequest, InboundPush, InboundTransaction, Item, ItemObjection, OutboundBatch,
-    PullResponse, PushFailure, PushResponse, Receipt, RequestDeadlines, StrongBody, StrongUpdate,
+    Ack, BatchId, Edu, FetchRequest, InboundPush, InboundTransaction, Item, ItemObjection, OutboundBatch, PullResponse,
+    PushFailure, PushResponse, Receipt, RequestDeadlines, StrongBody, StrongUpdate,
 };
 pub use numbers::{Index, ItemNo, Millis, Position, Seq};
 pub use pdu::{BadPdu, ComposedPdu, GraphPosition, Pdu, PduDraft, PduVerdict, StateSlot};

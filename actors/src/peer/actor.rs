@@ -1,30 +1,30 @@
 //! The actix actor of a peer: it turns messages into events and effects into calls of the ports. It takes no decisions.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use actix::{
     Actor, ActorContext, ActorFutureExt, Addr, AsyncContext, Context, ContextFutureSpawner, Handler, Supervised,
     WrapFuture,
 };
+use tokio::sync::oneshot;
 use tokio::time::error::Elapsed;
 use tokio::time::{Instant, timeout};
 
 use crate::limits::PeerLimits;
 use crate::model::{ContextId, FetchRequest, Index, PeerStatus, PushFailure, PushResponse, ServerName};
-use crate::peer::effect::{PeerEffect, ReplyToken};
+use crate::peer::effect::{CommandReply, PeerEffect};
 use crate::peer::fetch_budget::FetchCost;
 use crate::peer::handover::{Handover, unknown_contexts};
 use crate::peer::inbound::InboundBatch;
 use crate::peer::inbound::dispatch::UnknownContexts;
 use crate::peer::machine::{PeerEvent, PeerMachine};
-use crate::peer::messages::{PeerMessage, Reply, Report, TaskFinished};
+use crate::peer::messages::{PeerMessage, PeerReplies, TaskFinished};
 use crate::peer::outbound::StepInput;
 use crate::peer::shared::PeerShared;
 use crate::peer::state_log::StateLogger;
 use crate::ports::{ArchiveError, Fence, OutboxGrown, PeerSnapshot, Ports};
 use crate::router::registry::{ActorRegistry, LookupPurpose};
-use crate::supervise::admission::{AdmissionLimit, AdmissionPermit};
+use crate::supervise::admission::AdmissionLimit;
 use crate::supervise::alarm::TimerSlot;
 use crate::supervise::catch_panic::guard;
 use crate::supervise::mailbox::send_unbounded;
@@ -47,10 +47,9 @@ pub(crate) struct PeerActor {
     told: StateLogger,
     /// Incarnation of the actor, counted by loads; completions of tasks of an earlier incarnation are ignored.
     incarnation: u64,
-    replies: BTreeMap<ReplyToken, (Reply, AdmissionPermit)>,
-    reports: BTreeMap<ReplyToken, Report>,
+    replies: PeerReplies,
     /// Replies to the commands that caused the restart in progress; they are sent after the load.
-    resume_waiters: Vec<Report>,
+    resume_waiters: Vec<oneshot::Sender<CommandReply>>,
     next_token: u64,
     alarm: TimerSlot,
     /// Timer of the next pull of missed transactions.
@@ -89,8 +88,7 @@ impl PeerActor {
             machine: None,
             told: StateLogger::nothing(),
             incarnation: 0,
-            replies: BTreeMap::new(),
-            reports: BTreeMap::new(),
+            replies: PeerReplies::default(),
             resume_waiters: Vec::new(),
             next_token: 0,
             alarm: TimerSlot::default(),
@@ -127,9 +125,9 @@ impl PeerActor {
         }
     }
 
-    fn new_token(&mut self) -> ReplyToken {
+    fn next_token(&mut self) -> u64 {
         self.next_token += 1;
-        ReplyToken(self.next_token)
+        self.next_token
     }
 
     fn restart(&mut self, ctx: &mut Context<Self>) {
@@ -141,31 +139,28 @@ impl PeerActor {
     fn perform(&mut self, ctx: &mut Context<Self>, effect: PeerEffect) {
         match effect {
             PeerEffect::Commit(changes, urgency) => drop(self.ports.journal.submit(self.fence, changes, urgency)),
-            PeerEffect::Answer(token, answer) => {
-                let Some((reply, permit)) = self.replies.remove(&token) else { return };
+            PeerEffect::Answer(reply) => {
+                let Some(send) = self.replies.ready(reply) else { return };
                 let settled = self.ports.journal.barrier();
                 spawn_detached(async move {
-                    // If the journal has stopped, the reply is dropped: the caller learns that the outcome is unknown,
+                    // If the journal has stopped, the reply is dropped: the caller is told that the outcome is unknown,
                     // and the process exits.
                     if settled.committed().await.is_ok() {
-                        // The caller may have disconnected.
-                        let _ = reply.send(answer);
+                        send();
                     }
-                    drop(permit);
                 });
             }
             PeerEffect::Report(token) => {
-                let (Some(reply), Some(machine)) = (self.reports.remove(&token), &self.machine) else { return };
+                let (Some(reply), Some(machine)) = (self.replies.commands.take(token), &self.machine) else { return };
                 self.report(reply, machine.status());
             }
             PeerEffect::Decline(token, refusal) => {
-                if let Some(reply) = self.reports.remove(&token) {
-                    // The operator may have disconnected.
-                    let _ = reply.send(Err(refusal));
+                if let Some(send) = self.replies.commands.ready(token, Err(refusal)) {
+                    send();
                 }
             }
             PeerEffect::Restart(token) => {
-                self.resume_waiters.extend(self.reports.remove(&token));
+                self.resume_waiters.extend(self.replies.commands.take(token));
                 self.crashes = CrashHistory::default();
                 self.restart(ctx);
             }
@@ -317,11 +312,11 @@ impl PeerActor {
         });
     }
 
-    fn accept(&mut self, ctx: &mut Context<Self>, token: ReplyToken, frame: InboundBatch) {
-        let mut unknown = Box::pin(unknown_contexts(self.ports.archive.contexts.clone(), frame.contexts()));
+    fn accept(&mut self, ctx: &mut Context<Self>, batch: InboundBatch) {
+        let mut unknown = Box::pin(unknown_contexts(self.ports.archive.contexts.clone(), batch.contexts()));
         let accept = move |contexts, actor: &mut Self, ctx: &mut Context<Self>| {
             let strange = UnknownContexts { contexts, most: actor.ports.roster.contexts().adopt_max };
-            actor.handle_event(ctx, PeerEvent::Accept(token, frame, strange));
+            actor.handle_event(ctx, PeerEvent::Accept(batch, strange));
         };
         match poll_now(unknown.as_mut()) {
             Some(contexts) => accept(contexts, self, ctx),
@@ -343,7 +338,7 @@ impl PeerActor {
         self.restart(ctx);
     }
 
-    fn report(&self, reply: Report, status: PeerStatus) {
+    fn report(&self, reply: oneshot::Sender<CommandReply>, status: PeerStatus) {
         let settled = self.ports.journal.barrier();
         spawn_detached(async move {
             if settled.committed().await.is_ok() {
@@ -428,7 +423,6 @@ impl Supervised for PeerActor {
         self.alarm.forget();
         self.ask_alarm.forget();
         self.replies.clear();
-        self.reports.clear();
     }
 }
 
@@ -437,10 +431,15 @@ impl Handler<PeerMessage> for PeerActor {
 
     fn handle(&mut self, message: PeerMessage, ctx: &mut Context<Self>) {
         let event = match message {
-            PeerMessage::Accept { frame, reply, permit } => {
-                let token = self.new_token();
-                self.replies.insert(token, (reply, permit));
-                return self.accept(ctx, token, frame);
+            PeerMessage::AcceptPush { push, reply, permit } => {
+                let number = self.next_token();
+                let token = self.replies.pushes.insert(number, reply, Some(permit));
+                return self.accept(ctx, InboundBatch::Push(push, token));
+            }
+            PeerMessage::AcceptTransaction { transaction, reply, permit } => {
+                let number = self.next_token();
+                let token = self.replies.transactions.insert(number, reply, Some(permit));
+                return self.accept(ctx, InboundBatch::Transaction(transaction, token));
             }
             PeerMessage::OutboxGrown(OutboxGrown { tail, queued_bytes, rows, .. }) => {
                 PeerEvent::Woken { tail, queued_bytes, rows }
@@ -450,9 +449,8 @@ impl Handler<PeerMessage> for PeerActor {
             PeerMessage::AskForPdus { context, want, cause } => PeerEvent::Ask(context, want, cause),
             PeerMessage::FetchCompleted(spent) => PeerEvent::Spent(spent),
             PeerMessage::RunCommand { order, reply } => {
-                let token = self.new_token();
-                self.reports.insert(token, reply);
-                PeerEvent::Operator(token, order)
+                let number = self.next_token();
+                PeerEvent::Operator(self.replies.commands.insert(number, reply, None), order)
             }
             PeerMessage::GetStatus { reply } => {
                 if let Some(machine) = &self.machine {

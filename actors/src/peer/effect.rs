@@ -3,14 +3,30 @@
 use crate::change::Change;
 use crate::change::CommitPriority;
 use crate::errors::{BatchError, CommandError};
-use crate::model::{BatchOutcome, ContextId, FeedItem, FetchRequest, Index, Millis, OutboundBatch, Pdu, ServerName};
+use crate::model::{
+    ContextId, FeedItem, FetchRequest, Index, Millis, OutboundBatch, Pdu, PduVerdict, PeerStatus, Receipt, ServerName,
+};
 use crate::peer::inbound::dispatch::ContextGroup;
 use crate::peer::notices::HourlyNotice;
+use crate::reply_token::ReplyToken;
 
-/// The key of a request that waits for a reply. The actor keeps the reply channel; a restart drops it, and the caller
-/// learns that the outcome is unknown.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct ReplyToken(pub u64);
+/// The reply to a push.
+pub type PushReply = Result<Receipt, BatchError>;
+
+/// The reply to a transaction: one verdict per PDU, in request order.
+pub type TransactionReply = Result<Vec<PduVerdict>, BatchError>;
+
+/// The reply to a command.
+pub type CommandReply = Result<PeerStatus, CommandError>;
+
+/// The reply to a batch, with its token.
+#[derive(Debug, Clone, PartialEq)]
+pub enum BatchReply {
+    /// To a push.
+    Push(ReplyToken<PushReply>, PushReply),
+    /// To a transaction.
+    Transaction(ReplyToken<TransactionReply>, TransactionReply),
+}
 
 /// A `pull` request for missed transactions of the peer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,13 +45,13 @@ pub enum PeerEffect {
     /// Submit this batch to the journal at once.
     Commit(Vec<Change>, CommitPriority),
     /// Send the reply once everything submitted so far is on disk.
-    Answer(ReplyToken, Result<BatchOutcome, BatchError>),
+    Answer(BatchReply),
     /// Answer an operator's command with the peer's status once everything submitted so far is on disk.
-    Report(ReplyToken),
+    Report(ReplyToken<CommandReply>),
     /// Refuse an operator's command.
-    Decline(ReplyToken, CommandError),
+    Decline(ReplyToken<CommandReply>, CommandError),
     /// Restart from the store with an empty crash history; the command is answered after the load.
-    Restart(ReplyToken),
+    Restart(ReplyToken<CommandReply>),
     /// Pass PDUs to their context; the outcome returns as the event `Dispatched`.
     Dispatch {
         /// PDUs of the batch, by position, and their context.
@@ -117,6 +133,11 @@ impl EffectCollector {
     /// Adds a durable change.
     pub fn change(&mut self, change: Change) {
         self.changes.push(change);
+    }
+
+    /// Adds the reply to a batch, if somebody waits for it.
+    pub fn answer(&mut self, reply: Option<BatchReply>) {
+        self.effects.extend(reply.map(PeerEffect::Answer));
     }
 
     /// A change that nobody waits for, and that makes none of the others wait.

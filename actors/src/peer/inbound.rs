@@ -7,13 +7,12 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::change::{Change, CommitPriority};
-use crate::errors::BatchError;
 use crate::limits::PeerLimits;
 use crate::model::{
-    BadPdu, BatchOutcome, ContextId, Digest, FeedItem, InboundRecord, ParkedCode, ParkedItem, ParkedWhat, Pdu,
-    PduVerdict, SeenTransaction, ServerName, StrongUpdate,
+    BadPdu, ContextId, Digest, FeedItem, InboundRecord, ParkedCode, ParkedItem, ParkedWhat, Pdu, PduVerdict,
+    SeenTransaction, ServerName, StrongUpdate,
 };
-use crate::peer::effect::{EffectCollector, PeerEffect, ReplyToken};
+use crate::peer::effect::{BatchReply, EffectCollector, PeerEffect};
 use crate::peer::inbound::announced_once::AnnouncedOnce;
 pub use crate::peer::inbound::batch::InboundBatch;
 use crate::peer::inbound::batch_queue::{BatchInProgress, BatchQueue};
@@ -108,38 +107,18 @@ impl Inbound {
         self.batches.is_empty() && self.expectations.is_empty() && !in_question && self.suspects.is_empty()
     }
 
-    /// Accepts a batch; `token` is owed a reply. Batches are processed one at a time: the next waits until this one is
-    /// answered.
-    pub fn accept(
-        &mut self,
-        token: ReplyToken,
-        frame: InboundBatch,
-        strange: UnknownContexts,
-        out: &mut EffectCollector,
-    ) {
-        self.take(Some(token), frame, strange, out);
-    }
-
-    fn take(
-        &mut self,
-        token: Option<ReplyToken>,
-        frame: InboundBatch,
-        strange: UnknownContexts,
-        out: &mut EffectCollector,
-    ) {
+    /// Accepts a batch. Batches are processed one at a time: the next waits until this one is answered.
+    pub fn accept(&mut self, batch: InboundBatch, strange: UnknownContexts, out: &mut EffectCollector) {
         if self.batches.is_busy() {
-            return self.batches.wait((token, frame, strange));
+            return self.batches.wait((batch, strange));
         }
-        let answer = match frame {
-            InboundBatch::Push(push) => self.take_push(token, push, strange, out),
-            InboundBatch::Transaction(transaction) => self.take_transaction(token, transaction, strange, out),
+        match batch {
+            InboundBatch::Push(push, token) => self.take_push(push, token, strange, out),
+            InboundBatch::Transaction(transaction, token) => self.take_transaction(transaction, token, strange, out),
             InboundBatch::Pulled(..) => {
-                let all = (0..frame.len()).collect();
-                self.dispatch_batch(token, frame, NewItems { places: all, pushes: false, strange }, out)
+                let all = (0..batch.len()).collect();
+                self.dispatch_batch(batch, NewItems { places: all, pushes: false, strange }, out);
             }
-        };
-        if let (Some(token), Some(answer)) = (token, answer) {
-            out.effect(PeerEffect::Answer(token, answer));
         }
     }
 
@@ -160,25 +139,16 @@ impl Inbound {
             out.effect(dispatch(busy.batch(), next, &self.slow));
         }
         if let Some(busy) = self.batches.take_done() {
-            let answer = self.finish(&busy, out);
-            if let Some(token) = busy.token() {
-                out.effect(PeerEffect::Answer(token, answer));
-            }
+            self.finish(&busy, out);
             self.apply_pending_expectations(out);
-            while let Some((token, frame, strange)) = self.batches.next() {
-                self.take(token, frame, strange, out);
+            while let Some((batch, strange)) = self.batches.next() {
+                self.accept(batch, strange, out);
             }
         }
     }
 
     /// Dispatches the new PDUs to their contexts; finishes the batch at once if there are none.
-    fn dispatch_batch(
-        &mut self,
-        token: Option<ReplyToken>,
-        frame: InboundBatch,
-        fresh: NewItems,
-        out: &mut EffectCollector,
-    ) -> Option<Result<BatchOutcome, BatchError>> {
+    fn dispatch_batch(&mut self, batch: InboundBatch, fresh: NewItems, out: &mut EffectCollector) {
         let NewItems { places, pushes, strange } = fresh;
         let most = strange.most;
         let refusal = |context: &ContextId| {
@@ -189,45 +159,43 @@ impl Inbound {
             PduVerdict::Refused { code: "ADOPT_MAX", reason }
         };
         let allowance = self.contexts.allow(strange);
-        let (busy, groups) =
-            BatchInProgress::begin((token, frame), (places, pushes), allowance, refusal, &self.suspects);
+        let (busy, groups) = BatchInProgress::begin(batch, (places, pushes), allowance, refusal, &self.suspects);
         if groups.is_empty() {
-            return Some(self.finish(&busy, out));
+            return self.finish(&busy, out);
         }
         for group in groups {
             out.effect(dispatch(busy.batch(), group, &self.slow));
         }
         self.batches.begin(busy);
-        None
     }
 
-    fn finish(&mut self, busy: &BatchInProgress, out: &mut EffectCollector) -> Result<BatchOutcome, BatchError> {
+    /// Stores and answers a batch of which each entry has its verdict.
+    fn finish(&mut self, busy: &BatchInProgress, out: &mut EffectCollector) {
         if let Some(refusal) = busy.rejection() {
             if let InboundBatch::Pulled(_, asked, _) = *busy.batch() {
                 self.ask_again(asked);
             }
-            return Err(refusal.clone().into());
+            return out.answer(busy.batch().refusal(refusal.clone().into()));
         }
         self.stage(busy, out);
         match busy.batch() {
-            InboundBatch::Push(push) => {
+            InboundBatch::Push(push, token) => {
                 self.store_digests(push, busy.numbers_pushes(), out);
                 self.feed(push, busy, out);
                 out.moved(CommitPriority::Now);
-                Ok(self.receipt(push, busy.numbers_pushes()))
+                out.answer(Some(BatchReply::Push(*token, Ok(self.receipt(push, busy.numbers_pushes())))));
             }
-            InboundBatch::Transaction(transaction) => {
+            InboundBatch::Transaction(transaction, token) => {
                 let missed = self.limits.fetches.then(|| self.transactions.missed(transaction)).flatten();
                 let verdicts = self.close(transaction, busy, out);
                 if let Some(after) = missed {
                     self.miss(after, out);
                 }
-                Ok(BatchOutcome::Transaction(verdicts))
+                out.answer(Some(BatchReply::Transaction(*token, Ok(verdicts))));
             }
             InboundBatch::Pulled(pdus, asked, further) => {
                 self.park(pdus, busy, out);
                 self.paged(*asked, *further, out);
-                Ok(BatchOutcome::Transaction(vec![]))
             }
         }
     }

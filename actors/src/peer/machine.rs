@@ -12,13 +12,14 @@ use crate::model::{
     PushFailure, PushResponse, ServerName, SuspendReason,
 };
 use crate::model::{FeedItem, OutboxRow, PeerSnapshot};
-use crate::peer::effect::{EffectCollector, PeerEffect, Pull, ReplyToken};
+use crate::peer::effect::{CommandReply, EffectCollector, PeerEffect, Pull};
 use crate::peer::fetch_budget::{BudgetExhausted, FetchBudget, FetchCost};
 use crate::peer::inbound::dispatch::{ContextGroup, DispatchError, UnknownContexts};
 use crate::peer::inbound::{Inbound, InboundBatch};
 use crate::peer::notices::HourlyNotice;
 use crate::peer::outbound::ephemeral_buffer::EphemeralItem;
 use crate::peer::outbound::{Outbound, StepInput};
+use crate::reply_token::ReplyToken;
 
 /// An event for the state machine.
 #[derive(Debug, Clone)]
@@ -28,7 +29,7 @@ pub enum PeerEvent {
     /// The actor has loaded as faulty, after too many crashes.
     RestartsExhausted,
     /// The peer sent a batch.
-    Accept(ReplyToken, InboundBatch, UnknownContexts),
+    Accept(InboundBatch, UnknownContexts),
     /// A context has returned the outcome for its part of a batch.
     Dispatched(ContextGroup, Result<Vec<PduVerdict>, DispatchError>),
     /// The local messenger sent an ephemeral item for the peer.
@@ -65,7 +66,7 @@ pub enum PeerEvent {
         outcome: Result<PushResponse, PushFailure>,
     },
     /// An operator sent a command.
-    Operator(ReplyToken, PeerCommand),
+    Operator(ReplyToken<CommandReply>, PeerCommand),
     /// The machine's timer has fired.
     TimerFired,
     /// The timer of [`PeerEffect::AskAt`] went off.
@@ -122,11 +123,11 @@ impl PeerMachine {
                 self.outbound.started(at, &mut out);
             }
             PeerEvent::RestartsExhausted => self.outbound.give_up(at),
-            PeerEvent::Accept(token, ..) if self.outbound.state() == PeerState::Suspended(SuspendReason::Faulty) => {
-                out.effect(PeerEffect::Answer(token, Err(BatchError::Faulty(self.server.clone()))));
+            PeerEvent::Accept(batch, _) if self.outbound.state() == PeerState::Suspended(SuspendReason::Faulty) => {
+                out.answer(batch.refusal(BatchError::Faulty(self.server.clone())));
             }
-            PeerEvent::Accept(token, frame, strange) => {
-                self.inbound.accept(token, frame, strange, &mut out);
+            PeerEvent::Accept(batch, strange) => {
+                self.inbound.accept(batch, strange, &mut out);
                 self.outbound.on_inbound_contact(at, &mut out);
             }
             PeerEvent::Dispatched(group, outcome) => self.inbound.dispatched(&group, outcome, &mut out),
@@ -194,7 +195,13 @@ impl PeerMachine {
         out.effect(PeerEffect::DelegateFetch { of, context, want });
     }
 
-    fn handle_command(&mut self, at: StepInput, token: ReplyToken, order: PeerCommand, out: &mut EffectCollector) {
+    fn handle_command(
+        &mut self,
+        at: StepInput,
+        token: ReplyToken<CommandReply>,
+        order: PeerCommand,
+        out: &mut EffectCollector,
+    ) {
         if self.outbound.state() == PeerState::Suspended(SuspendReason::Faulty) {
             // The state of a faulty machine may be incomplete, because it may have started without its record. Only a
             // restart helps.

@@ -4,28 +4,62 @@
 use actix::Message;
 use tokio::sync::oneshot;
 
-use crate::errors::{BatchError, CommandError};
-use crate::model::{BatchOutcome, ContextId, FetchRequest, PeerCommand, PeerStatus, ServerName};
+use crate::model::{ContextId, FetchRequest, InboundPush, InboundTransaction, PeerCommand, PeerStatus, ServerName};
+use crate::peer::effect::{BatchReply, CommandReply, PushReply, TransactionReply};
 use crate::peer::fetch_budget::FetchCost;
-use crate::peer::inbound::InboundBatch;
 use crate::peer::machine::PeerEvent;
 use crate::peer::outbound::ephemeral_buffer::EphemeralItem;
 use crate::ports::OutboxGrown;
 use crate::supervise::admission::AdmissionPermit;
+use crate::supervise::reply_table::{ReadyReply, ReplyTable, drop_in_order};
 
-/// The channel of a reply. If it is dropped without a reply, the caller learns that the outcome is unknown.
-pub(crate) type Reply = oneshot::Sender<Result<BatchOutcome, BatchError>>;
+/// The replies that a peer's actor owes. If a channel is dropped without a reply, the caller is told that the outcome is unknown.
+#[derive(Default)]
+pub(crate) struct PeerReplies {
+    pub(crate) pushes: ReplyTable<PushReply>,
+    pub(crate) transactions: ReplyTable<TransactionReply>,
+    pub(crate) commands: ReplyTable<CommandReply>,
+}
+
+impl PeerReplies {
+    /// Returns the reply to send to a batch, or `None` if its channel was dropped before.
+    pub(crate) fn ready(&mut self, reply: BatchReply) -> Option<ReadyReply> {
+        match reply {
+            BatchReply::Push(token, reply) => self.pushes.ready(token, reply),
+            BatchReply::Transaction(token, reply) => self.transactions.ready(token, reply),
+        }
+    }
+
+    /// Drops all channels, in the order of their requests.
+    pub(crate) fn clear(&mut self) {
+        let mut dropped = vec![];
+        let Self { pushes, transactions, commands } = self;
+        pushes.drain_into(&mut dropped);
+        transactions.drain_into(&mut dropped);
+        commands.drain_into(&mut dropped);
+        drop_in_order(dropped);
+    }
+}
 
 /// A message from outside the actor. [`PeerHandle`](super::PeerHandle) sends it.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(crate) enum PeerMessage {
-    /// Accept a batch of the peer.
-    Accept {
-        /// Batch that the peer sent.
-        frame: InboundBatch,
+    /// Accept a push of the peer.
+    AcceptPush {
+        /// Push that the peer sent.
+        push: InboundPush,
         /// Channel of the reply.
-        reply: Reply,
+        reply: oneshot::Sender<PushReply>,
+        /// Admission permit of the request.
+        permit: AdmissionPermit,
+    },
+    /// Accept a transaction of the peer.
+    AcceptTransaction {
+        /// Transaction that the peer sent.
+        transaction: InboundTransaction,
+        /// Channel of the reply.
+        reply: oneshot::Sender<TransactionReply>,
         /// Admission permit of the request.
         permit: AdmissionPermit,
     },
@@ -63,12 +97,9 @@ pub(crate) enum PeerMessage {
         /// Command to run for the peer.
         order: PeerCommand,
         /// Channel of the reply.
-        reply: Report,
+        reply: oneshot::Sender<CommandReply>,
     },
 }
-
-/// The channel of the reply to a command.
-pub(crate) type Report = oneshot::Sender<Result<PeerStatus, CommandError>>;
 
 /// A task that the actor started has finished.
 #[derive(Message)]

@@ -33,15 +33,17 @@ use std::time::Duration;
 use actix::{Recipient, WeakRecipient};
 use tokio::sync::oneshot;
 
-use crate::errors::{AdmissionError, BatchError, CommandError, OutboxFullError, UnavailableError};
-use crate::model::{BatchOutcome, ContextId, FetchRequest, Millis, PeerCommand, PeerStatus, ServerName};
+use crate::errors::{AdmissionError, CommandError, OutboxFullError, UnavailableError};
+use crate::model::{
+    ContextId, FetchRequest, InboundPush, InboundTransaction, Millis, PeerCommand, PeerStatus, ServerName,
+};
+use crate::peer::effect::{PushReply, TransactionReply};
 use crate::peer::fetch_budget::FetchCost;
 use crate::peer::outbound::ephemeral_buffer::EphemeralItem;
 use crate::peer::shared::{PeerShared, RateLimiter};
 use crate::ports::OutboxGrown;
 use crate::supervise::admission::AdmissionPermit;
 use crate::supervise::mailbox::post_to;
-use inbound::InboundBatch;
 use messages::PeerMessage;
 
 /// A handle to a peer's actor. Callers fetch it per request and drop it afterwards, because a peer with a handle is not
@@ -91,14 +93,21 @@ impl PeerHandle {
         self.door.held.as_ref().map(|held| Ok((held.enter()?, self.door.limits.hold_max)))
     }
 
-    /// Accepts a batch. It answers after the commit of everything that the answer depends on.
-    pub(crate) async fn accept(
-        &self,
-        frame: InboundBatch,
-        permit: AdmissionPermit,
-    ) -> Result<BatchOutcome, BatchError> {
+    /// Accepts a push. It answers after the commit of everything that the answer depends on.
+    pub(crate) async fn accept_push(&self, push: InboundPush, permit: AdmissionPermit) -> PushReply {
         let (reply, answer) = oneshot::channel();
-        post_to(&self.mailbox, PeerMessage::Accept { frame, reply, permit });
+        post_to(&self.mailbox, PeerMessage::AcceptPush { push, reply, permit });
+        answer.await.unwrap_or(Err(UnavailableError::OutcomeUnknown.into()))
+    }
+
+    /// Accepts a transaction. It answers after the commit of everything that the answer depends on.
+    pub(crate) async fn accept_transaction(
+        &self,
+        transaction: InboundTransaction,
+        permit: AdmissionPermit,
+    ) -> TransactionReply {
+        let (reply, answer) = oneshot::channel();
+        post_to(&self.mailbox, PeerMessage::AcceptTransaction { transaction, reply, permit });
         answer.await.unwrap_or(Err(UnavailableError::OutcomeUnknown.into()))
     }
 

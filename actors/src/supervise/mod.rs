@@ -27,6 +27,7 @@ pub mod log_throttle;
 pub mod mailbox;
 pub mod monitor;
 pub(crate) mod poll_now;
+pub(crate) mod reply_table;
 pub mod restart_intensity;
 pub mod task;
 pub mod timer;

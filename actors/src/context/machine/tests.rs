@@ -2,10 +2,11 @@
 
 use std::collections::HashMap;
 
-use crate::context::machine::{ContextEffect, ContextEvent, ContextReplyToken};
+use crate::context::machine::{ContextEffect, ContextEvent};
 use crate::context::tests::harness::{MachineHarness, at, context, pdus, server};
 use crate::limits::ContextLimits;
 use crate::model::PduStatus;
+use crate::reply_token::ReplyToken;
 
 #[test]
 fn child_before_parent_is_held() {
@@ -229,6 +230,6 @@ fn reversed_chain_delivers_in_one_pass() {
 }
 
 fn arrival(text: &str) -> ContextEvent {
-    let (token, known) = (ContextReplyToken(1), HashMap::new());
+    let (token, known) = (ReplyToken::new(1), HashMap::new());
     ContextEvent::Arrive { token, from: server("red"), verified: "mtls", pdus: pdus(text), known }
 }

@@ -4,9 +4,7 @@ use std::cell::Cell;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
-use crate::context::machine::{
-    ContextEffect, ContextEvent, ContextMachine, ContextReply, ContextReplyToken, RecipientReach,
-};
+use crate::context::machine::{ContextEffect, ContextEvent, ContextMachine, ContextReply, RecipientReach};
 use crate::context::provenance::QuarantinedPdu;
 use crate::context::stage_page::StagePage;
 use crate::context::tests::shorthand::PrintedStep;
@@ -17,6 +15,7 @@ use crate::model::{
     PduRef, PduStatus, PduVerdict, PendingParents, PrevStateLink, ServerName, StagedPdu, StateEntry, StateKey,
     StateSlot,
 };
+use crate::reply_token::ReplyToken;
 use crate::supervise::poll_now::poll_now;
 
 pub(crate) use crate::context::tests::shorthand::{at, context, draft, pdu, pdus, server};
@@ -151,14 +150,14 @@ impl MachineHarness {
 
     pub(crate) fn participants(&mut self, servers: &str) {
         let servers = servers.split_whitespace().map(server).collect();
-        self.step(ContextEvent::Participants { token: ContextReplyToken(1), servers });
+        self.step(ContextEvent::Participants { token: ReplyToken::new(1), servers });
     }
 
     pub(crate) fn arrive(&mut self, from: &str, pdus: Vec<Pdu>) {
         self.arrived.extend(pdus.iter().map(|pdu| ((server(from), pdu.reference.clone()), pdu.clone())));
         let known = self.look_up(&pdus);
         self.step(ContextEvent::Arrive {
-            token: ContextReplyToken(2),
+            token: ReplyToken::new(2),
             from: server(from),
             verified: "mtls",
             pdus,
@@ -173,7 +172,7 @@ impl MachineHarness {
         let shut = shut.split_whitespace().filter_map(|one| one.split_once(':'));
         let shut = shut.map(|(name, reason)| (server(name), reason)).collect();
         self.step(ContextEvent::Compose {
-            token: ContextReplyToken(3),
+            token: ReplyToken::new(3),
             drafts,
             reach: RecipientReach { shut, deaf: self.deaf.clone() },
         });
@@ -233,7 +232,7 @@ impl MachineHarness {
 
     /// Our messenger joins.
     pub(crate) fn join(&mut self, via: &str, backfill: u32) {
-        self.step(ContextEvent::Join { token: ContextReplyToken(4), via: server(via), backfill });
+        self.step(ContextEvent::Join { token: ReplyToken::new(4), via: server(via), backfill });
     }
 
     /// The answer to the oldest question about the past; `None`: it was not answered.
@@ -396,13 +395,17 @@ impl MachineHarness {
                     assert_eq!(place, 0, "the commit comes first");
                     self.commit(changes);
                 }
-                ContextEffect::HandedOver(_, ContextReply::Verdicts(verdicts)) => {
+                ContextEffect::HandedOver(ContextReply::Verdict(_, verdict)) => {
+                    self.log.push(format!("verdicts {}", word(&verdict)));
+                    self.verdicts = vec![verdict];
+                }
+                ContextEffect::HandedOver(ContextReply::Verdicts(_, verdicts)) => {
                     let words = verdicts.iter().map(word).collect::<Vec<_>>();
                     self.log.push(format!("verdicts {}", words.join(" ")));
                     self.verdicts = verdicts;
                 }
-                ContextEffect::HandedOver(_, other) => panic!("only verdicts are answered at once, not {other:?}"),
-                ContextEffect::Answer(_, reply) => self.answer(reply),
+                ContextEffect::HandedOver(other) => panic!("only verdicts are answered at once, not {other:?}"),
+                ContextEffect::Answer(reply) => self.answer(reply),
                 ContextEffect::AnswerReads(came) => self.log.push(format!("{came} came")),
                 ContextEffect::Release(references) => {
                     for reference in references {
@@ -459,7 +462,7 @@ impl MachineHarness {
 
     fn answer(&mut self, reply: ContextReply) {
         match reply {
-            ContextReply::Composed(outcomes) => {
+            ContextReply::Composed(_, outcomes) => {
                 for outcome in outcomes {
                     self.log.push(match outcome {
                         Ok(composed) => format!("composed {} for {:?}", composed.reference, composed.peers),
@@ -467,9 +470,11 @@ impl MachineHarness {
                     });
                 }
             }
-            ContextReply::Set(Ok(())) => self.log.push(format!("set {:?}", self.record().participants)),
-            ContextReply::Set(Err(refusal)) => self.log.push(format!("refused: {refusal}")),
-            ContextReply::Verdicts(_) => panic!("verdicts are handed over, not answered after the commit"),
+            ContextReply::Set(_, Ok(())) => self.log.push(format!("set {:?}", self.record().participants)),
+            ContextReply::Set(_, Err(refusal)) => self.log.push(format!("refused: {refusal}")),
+            ContextReply::Verdicts(..) | ContextReply::Verdict(..) => {
+                panic!("verdicts are handed over, not answered after the commit")
+            }
         }
     }
 

@@ -1,15 +1,17 @@
 //! An inbound batch of any form: its PDUs by position.
 
+use crate::errors::BatchError;
 use crate::model::{BadPdu, ContextId, InboundPush, InboundTransaction, Pdu, StrongBody};
-use crate::peer::effect::Pull;
+use crate::peer::effect::{BatchReply, Pull, PushReply, TransactionReply};
+use crate::reply_token::ReplyToken;
 
-/// An inbound batch: what the peer sends in one request, or returns to one.
+/// An inbound batch: what the peer sends in one request, with the token of its reply, or returns to one.
 #[derive(Debug, Clone)]
 pub enum InboundBatch {
     /// A push of the updates dialect.
-    Push(InboundPush),
+    Push(InboundPush, ReplyToken<PushReply>),
     /// A transaction of the transactions dialect.
-    Transaction(InboundTransaction),
+    Transaction(InboundTransaction, ReplyToken<TransactionReply>),
     /// PDUs of a `pull` response, the request, and the transaction id after which the peer has more.
     Pulled(Vec<Result<Pdu, BadPdu>>, Pull, Option<u64>),
 }
@@ -18,8 +20,8 @@ impl InboundBatch {
     /// Returns the number of its entries.
     pub(super) fn len(&self) -> usize {
         match self {
-            Self::Push(push) => push.strong.len(),
-            Self::Transaction(transaction) => transaction.pdus.len(),
+            Self::Push(push, _) => push.strong.len(),
+            Self::Transaction(transaction, _) => transaction.pdus.len(),
             Self::Pulled(pdus, ..) => pdus.len(),
         }
     }
@@ -27,11 +29,11 @@ impl InboundBatch {
     /// Returns the PDU at this position, if it is a valid one.
     pub(super) fn pdu(&self, place: usize) -> Option<&Pdu> {
         match self {
-            Self::Push(push) => match &push.strong[place].body {
+            Self::Push(push, _) => match &push.strong[place].body {
                 StrongBody::Pdu(pdu) => Some(pdu),
                 StrongBody::Plain | StrongBody::BadPdu(_) | StrongBody::NotAnObject(_) => None,
             },
-            Self::Transaction(transaction) => transaction.pdus[place].as_ref().ok(),
+            Self::Transaction(transaction, _) => transaction.pdus[place].as_ref().ok(),
             Self::Pulled(pdus, ..) => pdus[place].as_ref().ok(),
         }
     }
@@ -41,11 +43,20 @@ impl InboundBatch {
         (0..self.len()).filter_map(|place| Some(&self.pdu(place)?.context))
     }
 
+    /// Returns the reply that refuses the whole batch; `None` for a pull, for which nobody waits.
+    pub(crate) fn refusal(&self, error: BatchError) -> Option<BatchReply> {
+        match self {
+            Self::Push(_, token) => Some(BatchReply::Push(*token, Err(error))),
+            Self::Transaction(_, token) => Some(BatchReply::Transaction(*token, Err(error))),
+            Self::Pulled(..) => None,
+        }
+    }
+
     /// Returns the method by which the sender was authenticated.
     pub(super) const fn verified(&self) -> &'static str {
         match self {
-            Self::Push(push) => push.verified,
-            Self::Transaction(transaction) => transaction.verified,
+            Self::Push(push, _) => push.verified,
+            Self::Transaction(transaction, _) => transaction.verified,
             // The response came from the peer's own address.
             Self::Pulled(..) => "network",
         }

@@ -4,7 +4,6 @@ use std::collections::VecDeque;
 
 use crate::errors::UnavailableError;
 use crate::model::{ContextId, ParkedCode, Pdu, PduVerdict};
-use crate::peer::effect::ReplyToken;
 use crate::peer::inbound::batch::InboundBatch;
 use crate::peer::inbound::dispatch::{ContextGroup, Dispatch, DispatchError, PoisonCandidates, UnknownContexts};
 use crate::peer::inbound::new_contexts::ContextAllowance;
@@ -12,8 +11,6 @@ use crate::peer::inbound::new_contexts::ContextAllowance;
 /// A batch whose PDUs are being processed by their contexts.
 #[derive(Debug, Clone)]
 pub(super) struct BatchInProgress {
-    /// Token of the reply; `None` for a pull, for which nobody waits.
-    token: Option<ReplyToken>,
     batch: InboundBatch,
     /// Positions of the new entries in the batch.
     fresh: Vec<usize>,
@@ -28,7 +25,7 @@ impl BatchInProgress {
     /// Returns a batch of which the entries at these positions are new and the contexts in `allowance` unknown, and the
     /// groups to dispatch first. PDUs of contexts beyond the limit are refused with `refusal`.
     pub(super) fn begin(
-        (token, batch): (Option<ReplyToken>, InboundBatch),
+        batch: InboundBatch,
         (fresh, numbers_pushes): (Vec<usize>, bool),
         allowance: ContextAllowance,
         refusal: impl Fn(&ContextId) -> PduVerdict,
@@ -41,11 +38,7 @@ impl BatchInProgress {
             dispatch.settle(place, refusal(&pdu.context));
         }
         let groups = dispatch.begin();
-        (Self { token, batch, fresh, numbers_pushes, dispatch, creates: allowance.within }, groups)
-    }
-
-    pub(super) const fn token(&self) -> Option<ReplyToken> {
-        self.token
+        (Self { batch, fresh, numbers_pushes, dispatch, creates: allowance.within }, groups)
     }
 
     pub(super) const fn batch(&self) -> &InboundBatch {
@@ -100,7 +93,7 @@ impl BatchInProgress {
 }
 
 /// A batch that waits, with the contexts that had no record when it came.
-pub(super) type WaitingBatch = (Option<ReplyToken>, InboundBatch, UnknownContexts);
+pub(super) type WaitingBatch = (InboundBatch, UnknownContexts);
 
 /// The batch in progress and those behind it.
 #[derive(Debug, Clone, Default)]
@@ -173,7 +166,7 @@ mod tests {
         let allowance = ContextAllowance { within: vec![pdu.context.clone()], beyond: vec![] };
         let pulled = InboundBatch::Pulled(vec![Ok(pdu)], Pull { after: 1, page: 1, catch_up: false }, None);
         let refusal = |_: &ContextId| PduVerdict::Duplicate;
-        BatchInProgress::begin((None, pulled), (vec![0], false), allowance, refusal, &PoisonCandidates::default())
+        BatchInProgress::begin(pulled, (vec![0], false), allowance, refusal, &PoisonCandidates::default())
     }
 
     #[test]
@@ -183,14 +176,14 @@ mod tests {
         let suspects = &mut PoisonCandidates::default();
         queue.begin(in_progress);
         for id in ["b", "c"] {
-            queue.wait((None, batch(id).0.batch, UnknownContexts::default()));
+            queue.wait((batch(id).0.batch, UnknownContexts::default()));
         }
         assert!(queue.is_busy() && queue.take_done().is_none() && queue.next().is_none());
         let current = queue.current().expect("one is in progress");
         assert_eq!(current.back(&groups[0], Ok(vec![PduVerdict::Accepted]), suspects), None);
         assert!(queue.take_done().is_some() && !queue.is_busy());
         let ids: Vec<String> = std::iter::from_fn(|| queue.next())
-            .map(|(_, batch, _)| batch.pdu(0).expect("a PDU").reference.id.to_string())
+            .map(|(batch, _)| batch.pdu(0).expect("a PDU").reference.id.to_string())
             .collect();
         assert_eq!((ids, queue.is_empty()), (vec!["b".to_owned(), "c".to_owned()], true));
     }
@@ -210,13 +203,8 @@ mod tests {
         let (allowed, _) = batch("a");
         let allowance = ContextAllowance { within: vec![], beyond: allowed.creates };
         let refusal = |context: &ContextId| PduVerdict::Refused { code: "ADOPT_MAX", reason: context.to_string() };
-        let (batch, groups) = BatchInProgress::begin(
-            (None, allowed.batch),
-            (vec![0], false),
-            allowance,
-            refusal,
-            &PoisonCandidates::default(),
-        );
+        let (batch, groups) =
+            BatchInProgress::begin(allowed.batch, (vec![0], false), allowance, refusal, &PoisonCandidates::default());
         assert_eq!((groups.len(), batch.dispatch.is_done()), (0, true));
         let reason = "#room".to_owned();
         assert_eq!(batch.verdict(0), (Some(&PduVerdict::Refused { code: "ADOPT_MAX", reason }), None));

@@ -95,7 +95,7 @@ impl Inbound {
         };
         let further = pulled.upto.filter(|upto| pulled.more && *upto > asked.after);
         // Our own request does not lift the limit on new contexts; most of the PDUs belong to known ones.
-        self.take(None, InboundBatch::Pulled(pulled.pdus, asked, further), strange, out);
+        self.accept(InboundBatch::Pulled(pulled.pdus, asked, further), strange, out);
     }
 
     /// A page has been taken in.

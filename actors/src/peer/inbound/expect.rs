@@ -7,7 +7,8 @@ use super::Inbound;
 use crate::change::{Change, CommitPriority};
 use crate::errors::CommandError;
 use crate::model::Seq;
-use crate::peer::effect::{EffectCollector, PeerEffect, ReplyToken};
+use crate::peer::effect::{CommandReply, EffectCollector, PeerEffect};
+use crate::reply_token::ReplyToken;
 
 impl Inbound {
     /// Handles the start of the actor. A number from the configuration is applied once, until the configuration names
@@ -33,7 +34,7 @@ impl Inbound {
     /// numbers precede the command.
     ///
     /// The peer is asked to go on from that number, and skips all before it: one far above needs a confirmation (`yes`).
-    pub fn expect(&mut self, token: ReplyToken, number: Seq, yes: bool, out: &mut EffectCollector) {
+    pub fn expect(&mut self, token: ReplyToken<CommandReply>, number: Seq, yes: bool, out: &mut EffectCollector) {
         if number == Seq(0) || number >= Seq::LIMIT {
             return out.effect(PeerEffect::Decline(token, CommandError::NumberOutOfRange { number, count: 1 }));
         }

@@ -4,25 +4,38 @@ use crate::change::{Change, CommitPriority};
 use crate::errors::BatchError;
 use crate::limits::Numbering;
 use crate::model::{
-    Ack, BatchOutcome, FeedItem, InboundPush, NumberRange, ParkedCode, ParkedWhat, PduVerdict, Receipt, Seq, StrongBody,
+    Ack, FeedItem, InboundPush, NumberRange, ParkedCode, ParkedWhat, PduVerdict, Receipt, Seq, StrongBody,
 };
-use crate::peer::effect::{EffectCollector, ReplyToken};
+use crate::peer::effect::{BatchReply, EffectCollector, PeerEffect, PushReply};
 use crate::peer::inbound::batch_queue::BatchInProgress;
 use crate::peer::inbound::classify_push::{Classified, PushClass, classify};
 use crate::peer::inbound::dispatch::UnknownContexts;
 use crate::peer::inbound::parked::{parked_as, what, words};
 use crate::peer::inbound::received_sequence::NewDigests;
 use crate::peer::inbound::{Inbound, InboundBatch, NewItems};
+use crate::reply_token::ReplyToken;
 
 impl Inbound {
-    /// Returns the reply, or `None` if the batch is still in progress.
     pub(super) fn take_push(
         &mut self,
-        token: Option<ReplyToken>,
         push: InboundPush,
+        token: ReplyToken<PushReply>,
         strange: UnknownContexts,
         out: &mut EffectCollector,
-    ) -> Option<Result<BatchOutcome, BatchError>> {
+    ) {
+        if let Some(reply) = self.classify_push(push, token, strange, out) {
+            out.effect(PeerEffect::Answer(BatchReply::Push(token, reply)));
+        }
+    }
+
+    /// Returns the reply, or `None` if the new items of the push were dispatched.
+    fn classify_push(
+        &mut self,
+        push: InboundPush,
+        token: ReplyToken<PushReply>,
+        strange: UnknownContexts,
+        out: &mut EffectCollector,
+    ) -> Option<PushReply> {
         let (seq, count) = (push.seq, push.strong.len());
         if count > self.limits.intake_items as usize {
             return Some(Err(BatchError::PushTooLong { count, max: self.limits.intake_items }));
@@ -39,12 +52,9 @@ impl Inbound {
                     let text = format!("{} {words} {seq}, below {expected}: restored from a backup?", self.server);
                     out.numbering_notice(&self.server, text);
                 }
-                return self.dispatch_batch(
-                    token,
-                    InboundBatch::Push(push),
-                    NewItems { places: fresh, pushes, strange },
-                    out,
-                );
+                let fresh = NewItems { places: fresh, pushes, strange };
+                self.dispatch_batch(InboundBatch::Push(push, token), fresh, out);
+                return None;
             }
             PushClass::Known => return Some(Ok(self.receipt(&push, pushes))),
             PushClass::TooOld => {
@@ -82,7 +92,7 @@ impl Inbound {
                 return Some(Err(BatchError::Misnumbered { from_seq: push.from_seq, seq, count }));
             }
         };
-        Some(Ok(BatchOutcome::Push(ack.into())))
+        Some(Ok(ack.into()))
     }
 
     /// Stores the digests of the updates under their numbers, or one digest of the push under its number.
@@ -148,9 +158,9 @@ impl Inbound {
     }
 
     /// The push is taken, or was before: what of it is in quarantine. `pushes`: its number is its own.
-    pub(crate) fn receipt(&self, push: &InboundPush, pushes: bool) -> BatchOutcome {
+    pub(crate) fn receipt(&self, push: &InboundPush, pushes: bool) -> Receipt {
         let count = if pushes { 1 } else { push.strong.len() as u64 };
         let first = Seq((push.seq.0 + 1).saturating_sub(count));
-        BatchOutcome::Push(Receipt { ack: Ack::Ok(push.seq), parked: self.parked.within(first, push.seq) })
+        Receipt { ack: Ack::Ok(push.seq), parked: self.parked.within(first, push.seq) }
     }
 }

@@ -3,31 +3,33 @@
 
 use crate::change::{Change, CommitPriority};
 use crate::errors::BatchError;
-use crate::model::{BatchOutcome, InboundTransaction, PduVerdict, SeenTransaction};
-use crate::peer::effect::{EffectCollector, ReplyToken};
+use crate::model::{InboundTransaction, PduVerdict, SeenTransaction};
+use crate::peer::effect::{BatchReply, EffectCollector, PeerEffect, TransactionReply};
 use crate::peer::inbound::batch_queue::BatchInProgress;
 use crate::peer::inbound::dispatch::UnknownContexts;
 use crate::peer::inbound::transactions::seen_transactions::SEEN_MAX;
+use crate::reply_token::ReplyToken;
 
 use super::{Inbound, InboundBatch, NewItems};
 
 impl Inbound {
     pub(super) fn take_transaction(
         &mut self,
-        token: Option<ReplyToken>,
         transaction: InboundTransaction,
+        token: ReplyToken<TransactionReply>,
         strange: UnknownContexts,
         out: &mut EffectCollector,
-    ) -> Option<Result<BatchOutcome, BatchError>> {
+    ) {
+        let reply = |reply| PeerEffect::Answer(BatchReply::Transaction(token, reply));
         let count = transaction.pdus.len();
         if count > self.limits.intake_items as usize {
-            return Some(Err(BatchError::PushTooLong { count, max: self.limits.intake_items }));
+            return out.effect(reply(Err(BatchError::PushTooLong { count, max: self.limits.intake_items })));
         }
         if let Some(verdicts) = self.transactions.verdicts(&transaction) {
-            return Some(Ok(BatchOutcome::Transaction(verdicts.to_vec())));
+            return out.effect(reply(Ok(verdicts.to_vec())));
         }
         let fresh = NewItems { places: (0..count).collect(), pushes: false, strange };
-        self.dispatch_batch(token, InboundBatch::Transaction(transaction), fresh, out)
+        self.dispatch_batch(InboundBatch::Transaction(transaction, token), fresh, out);
     }
 
     /// Records a transaction with the verdicts of its PDUs.

@@ -11,15 +11,16 @@ use crate::change::Change;
 use crate::errors::BatchError;
 use crate::limits::PeerLimits;
 use crate::model::{
-    Ack, BatchId, BatchOutcome, DeadLetterReason, Digest, FeedItem, InboundPush, Index, Item, Millis, OutboundBatch,
-    PeerRecord, PushFailure, PushResponse, Receipt, Seq, ServerName, StrongBody, StrongUpdate, SubmissionId,
+    Ack, BatchId, DeadLetterReason, Digest, FeedItem, InboundPush, Index, Item, Millis, OutboundBatch, PeerRecord,
+    PushFailure, PushResponse, Receipt, Seq, ServerName, StrongBody, StrongUpdate, SubmissionId,
 };
 use crate::model::{OutboxRow, PeerSnapshot};
-use crate::peer::effect::{PeerEffect, ReplyToken};
+use crate::peer::effect::{BatchReply, PeerEffect, PushReply};
 use crate::peer::inbound::InboundBatch;
 use crate::peer::inbound::dispatch::UnknownContexts;
 use crate::peer::machine::{PeerEvent, PeerMachine};
 use crate::peer::outbound::StepInput;
+use crate::reply_token::ReplyToken;
 
 #[derive(Debug, Clone, Copy)]
 enum RandomFault {
@@ -67,7 +68,7 @@ struct MachineSide {
     pending: Vec<Change>,
     due: Option<Millis>,
     frame: Option<(u64, OutboundBatch)>,
-    answer: Option<Result<BatchOutcome, BatchError>>,
+    answer: Option<PushReply>,
 }
 
 /// What a store holds: record and digests, what was fed in order, and what was parked, and told.
@@ -98,7 +99,8 @@ impl MachineSide {
         for effect in self.machine.step(StepInput { now, jitter_roll: 0.5 }, event) {
             match effect {
                 PeerEffect::Commit(changes, _) => self.pending.extend(changes),
-                PeerEffect::Answer(_, answer) => {
+                PeerEffect::Answer(BatchReply::Transaction(..)) => panic!("no transaction was sent"),
+                PeerEffect::Answer(BatchReply::Push(_, answer)) => {
                     self.settle();
                     self.answer = Some(answer);
                 }
@@ -230,12 +232,11 @@ impl MachineSide {
         let strong = frame.items.iter().map(strong).collect();
         let BatchId::SeqRange { first, last } = frame.label else { panic!("updates are numbered") };
         let push = InboundPush { from_seq: first, seq: last, strong, weak: 0, verified: "network" };
-        self.step(now, PeerEvent::Accept(ReplyToken(1), InboundBatch::Push(push), UnknownContexts::default()));
+        self.step(now, PeerEvent::Accept(InboundBatch::Push(push, ReplyToken::new(1)), UnknownContexts::default()));
         match self.answer.take().expect("each push is answered") {
-            Ok(BatchOutcome::Push(Receipt { ack, .. })) => {
+            Ok(Receipt { ack, .. }) => {
                 Ok(PushResponse { ack, window: Some(self.limits.intake_items), refused: vec![], reason: None })
             }
-            Ok(BatchOutcome::Transaction(_)) => panic!("a push is answered as one"),
             Err(BatchError::PushTooLong { .. }) => Err(PushFailure::Refused { status: 413, reason: String::new() }),
             Err(other) => panic!("{other}"),
         }

@@ -1,13 +1,14 @@
 //! Numbers that operators set while a batch is in progress, and the one of the configuration that was applied last.
 
 use crate::model::Seq;
-use crate::peer::effect::ReplyToken;
+use crate::peer::effect::CommandReply;
+use crate::reply_token::ReplyToken;
 
 /// The numbers to go on from.
 #[derive(Debug, Clone)]
 pub(crate) struct PendingExpectations {
     /// Numbers that an operator has set while a batch is in progress, each with the token of its reply.
-    pending: Vec<(ReplyToken, Seq)>,
+    pending: Vec<(ReplyToken<CommandReply>, Seq)>,
     /// Number of the configuration that was applied.
     applied: Option<Seq>,
 }
@@ -36,12 +37,12 @@ impl PendingExpectations {
     }
 
     /// A number is to be applied.
-    pub(crate) fn add(&mut self, token: ReplyToken, number: Seq) {
+    pub(crate) fn add(&mut self, token: ReplyToken<CommandReply>, number: Seq) {
         self.pending.push((token, number));
     }
 
     /// Returns the numbers to apply now, in the order in which they were set.
-    pub(crate) fn take_pending(&mut self) -> Vec<(ReplyToken, Seq)> {
+    pub(crate) fn take_pending(&mut self) -> Vec<(ReplyToken<CommandReply>, Seq)> {
         std::mem::take(&mut self.pending)
     }
 }

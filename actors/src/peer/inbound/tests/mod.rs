@@ -5,6 +5,7 @@ use bytes::Bytes;
 use crate::errors::BatchError;
 use crate::model::{Ack, InboundPush, Seq, StrongBody};
 use crate::peer::inbound::*;
+use crate::reply_token::ReplyToken;
 
 fn inbound(limits: PeerLimits) -> Inbound {
     Inbound::new("red".parse().expect("valid"), Arc::new(limits), &InboundRecord::default(), vec![], vec![])
@@ -27,19 +28,17 @@ fn push(seq: u64, texts: &[&str]) -> InboundPush {
 /// The answer, and what went to the feed or to quarantine.
 fn take(inbound: &mut Inbound, push: InboundPush) -> (Result<Ack, BatchError>, Vec<String>) {
     let mut out = EffectCollector::default();
-    inbound.accept(ReplyToken(1), InboundBatch::Push(push), UnknownContexts::default(), &mut out);
-    let Some(PeerEffect::Answer(_, answer)) = out.effects.pop() else { panic!("each push is answered") };
+    inbound.accept(InboundBatch::Push(push, ReplyToken::new(1)), UnknownContexts::default(), &mut out);
+    let Some(PeerEffect::Answer(BatchReply::Push(_, answer))) = out.effects.pop() else {
+        panic!("each push is answered")
+    };
     let told = out.changes.iter().filter_map(|change| match change {
         Change::FeedAppended(FeedItem::Update { n, seq, bytes, .. }) => Some(format!("#{n} {seq} {}", text(bytes))),
         Change::Quarantined { parked, .. } => Some(format!("parked {:?} {}", parked.what, text(&parked.bytes))),
         Change::FeedAppended(other) => Some(format!("{other:?}")),
         _ => None,
     });
-    let answer = answer.map(|taken| match taken {
-        BatchOutcome::Push(receipt) => receipt.ack,
-        BatchOutcome::Transaction(_) => panic!("a push is answered as one"),
-    });
-    (answer, told.collect())
+    (answer.map(|receipt| receipt.ack), told.collect())
 }
 
 fn text(bytes: &Bytes) -> &str {

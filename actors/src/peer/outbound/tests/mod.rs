@@ -8,11 +8,11 @@ use crate::model::{
     Ack, BatchId, DeadLetterReason, DeliveryState, DialectSpec, Edu, Item, ItemObjection, NumberSegment, PeerCommand,
     PeerRecord, PeerSnapshot, PushFailure, PushResponse, Seq,
 };
-use crate::peer::effect::ReplyToken;
 use crate::peer::inbound::InboundBatch;
 use crate::peer::inbound::dispatch::UnknownContexts;
 use crate::peer::machine::{PeerEvent, PeerMachine};
 use crate::peer::outbound::*;
+use crate::reply_token::ReplyToken;
 
 /// A machine under a hand-driven clock.
 #[derive(Clone)]
@@ -162,11 +162,11 @@ impl Bench {
     fn contact(&mut self) -> &mut Self {
         let push =
             crate::model::InboundPush { from_seq: None, seq: Seq(0), strong: vec![], weak: 0, verified: "network" };
-        self.step(PeerEvent::Accept(ReplyToken(1), InboundBatch::Push(push), UnknownContexts::default()))
+        self.step(PeerEvent::Accept(InboundBatch::Push(push, ReplyToken::new(1)), UnknownContexts::default()))
     }
 
     fn order(&mut self, order: PeerCommand) -> &mut Self {
-        self.step(PeerEvent::Operator(ReplyToken(2), order))
+        self.step(PeerEvent::Operator(ReplyToken::new(2), order))
     }
 
     /// The same peer after a restart.

@@ -128,7 +128,7 @@ fn events(bench: &Bench) -> Vec<(String, PeerEvent, u64)> {
     add("", PeerEvent::Started, now);
     add("", PeerEvent::RestartsExhausted, now);
     let push = crate::model::InboundPush { from_seq: None, seq: Seq(0), strong: vec![], weak: 0, verified: "network" };
-    add("", PeerEvent::Accept(ReplyToken(1), InboundBatch::Push(push), UnknownContexts::default()), now);
+    add("", PeerEvent::Accept(InboundBatch::Push(push, ReplyToken::new(1)), UnknownContexts::default()), now);
     let group = ContextGroup { context: context(), places: vec![0] };
     add("", PeerEvent::Dispatched(group, Err(DispatchError::Late)), now);
     let edu = || Edu { kind: "typing".into(), content: Bytes::from_static(b"{}") };
@@ -193,7 +193,7 @@ fn events(bench: &Bench) -> Vec<(String, PeerEvent, u64)> {
         ("renumber far above", PeerCommand::Renumber { number: Seq(2_000_000), yes: false }),
         ("drop", PeerCommand::Drop { message, first: from, last: Index(tail) }),
     ] {
-        add(detail, PeerEvent::Operator(ReplyToken(2), command), now);
+        add(detail, PeerEvent::Operator(ReplyToken::new(2), command), now);
     }
     add("by a clock set back", PeerEvent::TimerFired, now);
     if let Some(due) = bench.machine.status().next_attempt {

@@ -9,13 +9,14 @@ use crate::change::Change;
 use crate::errors::{AdmissionError, BatchError, PeerError, UnavailableError};
 use crate::limits::PeerLimits;
 use crate::model::{
-    Ack, BadPdu, BatchOutcome, Digest, InboundPush, InboundRecord, InboundTransaction, Millis, ParkedItem,
-    PullResponse, PushFailure, Receipt, Seq, StrongBody, StrongUpdate,
+    Ack, BadPdu, Digest, InboundPush, InboundRecord, InboundTransaction, Millis, ParkedItem, PullResponse, PushFailure,
+    Receipt, Seq, StrongBody, StrongUpdate,
 };
-use crate::peer::effect::{EffectCollector, PeerEffect, Pull, ReplyToken};
+use crate::peer::effect::{BatchReply, EffectCollector, PeerEffect, Pull, PushReply, TransactionReply};
 use crate::peer::inbound::dispatch::*;
 use crate::peer::inbound::{Inbound, InboundBatch, PULL_PAGES_MAX};
 use crate::peer::outbound::StepInput;
+use crate::reply_token::ReplyToken;
 
 fn pdu(id: &str, context: &str) -> Pdu {
     Pdu {
@@ -33,23 +34,16 @@ fn pdu(id: &str, context: &str) -> Pdu {
 fn transaction(id: &str, pdus: Vec<Result<Pdu, BadPdu>>) -> InboundBatch {
     let mut digest = [0; 16];
     digest[0] = u8::try_from(pdus.len()).expect("few");
-    InboundBatch::Transaction(InboundTransaction {
-        id: id.to_owned(),
-        digest: Digest(digest),
-        prev_ids: vec![],
-        pdus,
-        edus: vec![],
-        verified: "network",
-    })
+    let (id, digest) = (id.to_owned(), Digest(digest));
+    let transaction = InboundTransaction { id, digest, prev_ids: vec![], pdus, edus: vec![], verified: "network" };
+    InboundBatch::Transaction(transaction, ReplyToken::new(0))
 }
 
 /// A transaction without PDUs that names others before it.
 fn after(id: &str, prev_ids: &[&str]) -> InboundBatch {
-    let InboundBatch::Transaction(transaction) = transaction(id, vec![]) else { panic!("it is one") };
-    InboundBatch::Transaction(InboundTransaction {
-        prev_ids: prev_ids.iter().map(|id| (*id).to_owned()).collect(),
-        ..transaction
-    })
+    let InboundBatch::Transaction(transaction, token) = transaction(id, vec![]) else { panic!("it is one") };
+    let prev_ids = prev_ids.iter().map(|id| (*id).to_owned()).collect();
+    InboundBatch::Transaction(InboundTransaction { prev_ids, ..transaction }, token)
 }
 
 /// An inbound machine whose effects are printed.
@@ -92,8 +86,14 @@ impl Bench {
 
     fn accept_strange(&mut self, frame: InboundBatch, strange: UnknownContexts) -> &mut Self {
         self.tokens += 1;
-        let token = ReplyToken(self.tokens);
-        self.step(&format!("accept {}", token.0), |inbound, out| inbound.accept(token, frame, strange, out))
+        let batch = match frame {
+            InboundBatch::Push(push, _) => InboundBatch::Push(push, ReplyToken::new(self.tokens)),
+            InboundBatch::Transaction(transaction, _) => {
+                InboundBatch::Transaction(transaction, ReplyToken::new(self.tokens))
+            }
+            pulled @ InboundBatch::Pulled(..) => pulled,
+        };
+        self.step(&format!("accept {}", self.tokens), |inbound, out| inbound.accept(batch, strange, out))
     }
 
     fn pulled(&mut self, after: u64, page: u32, pulled: PullResponse) -> &mut Self {
@@ -126,7 +126,7 @@ impl Bench {
                 format!("to {} {:?}{}", group.context, group.places, if *behind { " behind" } else { "" })
             }
             PeerEffect::TellStaged(context) => format!("tell {context}"),
-            PeerEffect::Answer(token, answer) => format!("answer {} {}", token.0, print(answer)),
+            PeerEffect::Answer(reply) => print(reply),
             PeerEffect::Pull(Pull { after, page, catch_up }) => {
                 format!("pull after {after}, page {page}{}", if *catch_up { ", to catch up" } else { "" })
             }
@@ -141,23 +141,40 @@ impl Bench {
     }
 }
 
-fn print(answer: &Result<BatchOutcome, BatchError>) -> String {
-    match answer {
-        Ok(BatchOutcome::Push(Receipt { ack: Ack::Ok(seq), parked })) if parked.is_empty() => format!("ok {seq}"),
-        Ok(BatchOutcome::Push(Receipt { ack: Ack::Ok(seq), parked })) => {
+fn print(reply: &BatchReply) -> String {
+    match reply {
+        BatchReply::Push(token, reply) => format!("answer {} {}", token.number(), print_push(reply)),
+        BatchReply::Transaction(token, reply) => format!("answer {} {}", token.number(), print_transaction(reply)),
+    }
+}
+
+fn print_push(reply: &PushReply) -> String {
+    match reply {
+        Ok(Receipt { ack: Ack::Ok(seq), parked }) if parked.is_empty() => format!("ok {seq}"),
+        Ok(Receipt { ack: Ack::Ok(seq), parked }) => {
             let parked = parked.iter().map(|(number, code)| format!("{number} {code}")).collect::<Vec<_>>();
             format!("ok {seq}, parked {}", parked.join(" and "))
         }
-        Ok(BatchOutcome::Push(Receipt { ack, .. })) => format!("{ack:?}"),
-        Ok(BatchOutcome::Transaction(verdicts)) => {
-            let word = |verdict: &PduVerdict| match verdict {
-                PduVerdict::Parked { code } | PduVerdict::Refused { code, .. } => (*code).to_owned(),
-                other => format!("{other:?}").to_lowercase(),
-            };
-            verdicts.iter().map(word).collect::<Vec<_>>().join(",")
-        }
-        Err(BatchError::Peer(PeerError::Unavailable(UnavailableError::OutcomeUnknown))) => "unknown".to_owned(),
-        Err(other) => other.to_string(),
+        Ok(Receipt { ack, .. }) => format!("{ack:?}"),
+        Err(error) => print_error(error),
+    }
+}
+
+fn print_transaction(reply: &TransactionReply) -> String {
+    let word = |verdict: &PduVerdict| match verdict {
+        PduVerdict::Parked { code } | PduVerdict::Refused { code, .. } => (*code).to_owned(),
+        other => format!("{other:?}").to_lowercase(),
+    };
+    match reply {
+        Ok(verdicts) => verdicts.iter().map(word).collect::<Vec<_>>().join(","),
+        Err(error) => print_error(error),
+    }
+}
+
+fn print_error(error: &BatchError) -> String {
+    match error {
+        BatchError::Peer(PeerError::Unavailable(UnavailableError::OutcomeUnknown)) => "unknown".to_owned(),
+        other => other.to_string(),
     }
 }
 
@@ -340,7 +357,10 @@ fn push(seq: u64, bodies: Vec<StrongBody>) -> InboundBatch {
         StrongUpdate { bytes: Bytes::from(format!("update {n}")), digest: Digest(digest), body }
     };
     let strong: Vec<StrongUpdate> = (0u8..).zip(bodies).map(strong).collect();
-    InboundBatch::Push(InboundPush { from_seq: None, seq: Seq(seq), strong, weak: 0, verified: "network" })
+    InboundBatch::Push(
+        InboundPush { from_seq: None, seq: Seq(seq), strong, weak: 0, verified: "network" },
+        ReplyToken::new(0),
+    )
 }
 
 #[test]
@@ -373,14 +393,17 @@ fn refused_push_pdu_consumes_its_number() {
 fn push_is_told_what_is_parked() {
     let stranger = |id: &str| StrongBody::Pdu(Box::new(pdu(id, "#x")));
     let strong = |seq, bodies| match push(seq, bodies) {
-        InboundBatch::Push(push) => push.strong,
+        InboundBatch::Push(push, _) => push.strong,
         other => panic!("{other:?}"),
     };
     let first = || strong(2, vec![stranger("a"), StrongBody::Plain]);
     let longer = || [first(), strong(4, vec![stranger("b"), StrongBody::NotAnObject("a number")])].concat();
     let frame = |strong: Vec<StrongUpdate>| {
         let seq = Seq(strong.len() as u64);
-        InboundBatch::Push(InboundPush { from_seq: Some(Seq(1)), seq, strong, weak: 0, verified: "network" })
+        InboundBatch::Push(
+            InboundPush { from_seq: Some(Seq(1)), seq, strong, weak: 0, verified: "network" },
+            ReplyToken::new(0),
+        )
     };
     let parked = PduVerdict::Parked { code: "NOT_A_PARTICIPANT" };
     let mut bench = Bench::new();

@@ -1,0 +1,112 @@
+//! The channels of the replies that an actor owes, one table for each type of reply.
+
+use std::any::Any;
+use std::collections::BTreeMap;
+use std::marker::PhantomData;
+
+use tokio::sync::oneshot;
+
+use crate::reply_token::ReplyToken;
+use crate::supervise::admission::AdmissionPermit;
+
+/// A reply that can be sent. Dropped unsent, it drops its channel, and the caller is told that the outcome is unknown.
+pub(crate) type ReadyReply = Box<dyn FnOnce() + Send>;
+
+/// The channels of replies of type `R`, which are sent as `S`. The permit of a request is released when its reply has been sent or
+/// dropped.
+pub(crate) struct ReplyTable<R, S = R> {
+    owed: BTreeMap<u64, (oneshot::Sender<S>, Option<AdmissionPermit>)>,
+    reply: PhantomData<fn() -> R>,
+}
+
+impl<R, S> Default for ReplyTable<R, S> {
+    fn default() -> Self {
+        Self { owed: BTreeMap::new(), reply: PhantomData }
+    }
+}
+
+impl<R: Send + 'static, S: From<R> + Send + 'static> ReplyTable<R, S> {
+    /// Keeps the channel of a request under this number, which is unique within the actor; returns its token.
+    pub(crate) fn insert(
+        &mut self,
+        number: u64,
+        channel: oneshot::Sender<S>,
+        permit: Option<AdmissionPermit>,
+    ) -> ReplyToken<R> {
+        self.owed.insert(number, (channel, permit));
+        ReplyToken::new(number)
+    }
+
+    /// Returns the reply to send, or `None` if the channel was taken or dropped before.
+    pub(crate) fn ready(&mut self, token: ReplyToken<R>, reply: R) -> Option<ReadyReply> {
+        let (channel, permit) = self.owed.remove(&token.number())?;
+        Some(Box::new(move || {
+            // The caller may have disconnected.
+            let _ = channel.send(reply.into());
+            drop(permit);
+        }))
+    }
+
+    /// Returns the channel of a reply that is made later, and releases its permit.
+    pub(crate) fn take(&mut self, token: ReplyToken<R>) -> Option<oneshot::Sender<S>> {
+        self.owed.remove(&token.number()).map(|(channel, _)| channel)
+    }
+
+    /// Returns whether no reply is owed.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.owed.is_empty()
+    }
+
+    /// Moves all channels with their numbers to `dropped`; see [`drop_in_order`].
+    pub(crate) fn drain_into(&mut self, dropped: &mut Vec<(u64, Box<dyn Any>)>) {
+        let owed = std::mem::take(&mut self.owed).into_iter();
+        dropped.extend(owed.map(|(number, owed)| (number, Box::new(owed) as Box<dyn Any>)));
+    }
+}
+
+/// Drops the channels of several tables in the order of their requests, because the callers repeat their requests in the order in
+/// which they are woken.
+pub(crate) fn drop_in_order(mut channels: Vec<(u64, Box<dyn Any>)>) {
+    channels.sort_by_key(|(number, _)| *number);
+    channels.into_iter().for_each(drop);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::supervise::admission::AdmissionLimit;
+
+    #[test]
+    fn reply_releases_permit_when_sent() {
+        let limit = AdmissionLimit::new("peers.intake_max", 1);
+        let mut table = ReplyTable::<&str>::default();
+        let (channel, mut reply) = oneshot::channel();
+        let token = table.insert(7, channel, limit.enter().ok());
+        let ready = table.ready(token, "taken").expect("it is owed");
+        assert!(table.is_empty() && !limit.is_empty());
+        assert!(table.ready(token, "twice").is_none());
+        ready();
+        assert_eq!((reply.try_recv(), limit.is_empty()), (Ok("taken"), true));
+    }
+
+    #[test]
+    fn channels_are_dropped_in_order() {
+        struct NotedDrop<'a>(u64, &'a std::cell::RefCell<Vec<u64>>);
+        impl Drop for NotedDrop<'_> {
+            fn drop(&mut self) {
+                self.1.borrow_mut().push(self.0);
+            }
+        }
+        let order: &'static _ = Box::leak(Box::new(std::cell::RefCell::new(vec![])));
+        let noted = |number| (number, Box::new(NotedDrop(number, order)) as Box<dyn Any>);
+        drop_in_order(vec![noted(2), noted(5), noted(1), noted(3)]);
+        assert_eq!(*order.borrow(), [1, 2, 3, 5]);
+        let (mut table, mut dropped) = (ReplyTable::<u8>::default(), vec![]);
+        let (channel, mut reply) = oneshot::channel();
+        table.insert(4, channel, None);
+        table.drain_into(&mut dropped);
+        assert!(table.is_empty() && reply.try_recv() == Err(oneshot::error::TryRecvError::Empty));
+        drop_in_order(dropped);
+        assert_eq!(reply.try_recv(), Err(oneshot::error::TryRecvError::Closed));
+    }
+}
