@@ -37,8 +37,8 @@ pub trait FederationCore: ReferenceContext {
     /// Returns a stored PDU, without a check of who may see it.
     fn pdu(&self, reference: &PduRef) -> Task<Result<Option<ServedPdu>, ArchiveError>>;
 
-    /// Delivered PDUs of a conversation that may be given to this server, those of `from` first and then what lies before them: at
-    /// most `limit`, and not more once they exceed `bytes`.
+    /// Returns delivered PDUs of a context that may be sent to this server, `from` first and then their ancestors: at most
+    /// `limit`, and no more once they exceed `bytes`.
     fn backfill<'a>(
         &'a self,
         context: &'a ContextId,
@@ -51,8 +51,8 @@ pub trait FederationCore: ReferenceContext {
     /// Returns the current state PDUs of a context, until they exceed `bytes`.
     fn state<'a>(&'a self, context: &'a ContextId, bytes: u64) -> Soon<'a, Result<Vec<ServedPdu>, ArchiveError>>;
 
-    /// Returns the PDUs that a peer was sent in transactions after this one: whole transactions, at most `items` PDUs
-    /// and `bytes` in total, but at least one transaction.
+    /// Returns the PDUs that the peer was sent in transactions after this one: whole transactions, at least one, at most
+    /// `items` PDUs and `bytes` in total.
     fn sent_after<'a>(
         &'a self,
         server: &'a ServerName,
@@ -84,8 +84,7 @@ impl FederationCore for Gateway {
         Box::pin(Self::accept_transaction(self, from, transaction))
     }
 
-    /// Returns 1 if the peer was removed from the configuration since it was admitted: the core refuses its request
-    /// next.
+    /// Returns 1 if the peer was removed from the configuration since it was authorized: the core then refuses the request.
     fn window(&self, from: &ServerName) -> u32 {
         self.ports().roster.limits(from).map_or(1, |limits| limits.intake_items)
     }
@@ -116,7 +115,7 @@ impl FederationCore for Gateway {
                 for current in page.state {
                     size += current.bytes.len() as u64;
                     let (context, depth, bytes) = (context.clone(), current.depth, current.bytes);
-                    // State is for everybody.
+                    // `to` is absent because state cannot be narrowed.
                     state.push(ServedPdu { context, depth, delivered: true, to: None, bytes });
                 }
                 if !page.more || size >= bytes {

@@ -1,13 +1,14 @@
-//! The dialects of the federation protocol, and what they share.
+//! The dialects of the federation protocol, and the code that they share.
 //!
-//! A dialect defines its name in the configuration, its numbering, its routes, and how its requests are written and their
-//! responses read. A new one is a folder here and an entry in [`DIALECTS`]; `tests/conversations/graph/toy_dialect.rs` shows one.
+//! A dialect defines its name in the configuration, its numbering and its routes; it writes requests and reads responses. A
+//! new dialect is a folder here and an entry in [`DIALECTS`]; `tests/conversations/graph/toy_dialect.rs` is an example.
 //!
 //! # Map
-//! - [`transactions`]: PDUs and ephemeral items in transactions, by HTTP PUT; and the GETs.
+//! - [`transactions`]: PDUs and ephemeral items in transactions, by HTTP PUT; the GET requests for PDUs.
 //! - [`updates`]: numbered pushes.
-//! - [`pdu`]: PDUs as JSON, the same in all dialects. [`json`](crate::json::reader): helpers for all readers.
-//! - [`intake`](crate::wire::core_api), [`acquaintance`](crate::wire::pdu::reference_context): what dialects need from the core. [`transport`]: sends the core's requests to peers.
+//! - [`pdu`]: PDUs as JSON, the same in all dialects.
+//! - [`core_api`](crate::wire::core_api), [`reference_context`](crate::wire::pdu::reference_context): the operations of the
+//!   core and the facts that dialects need. [`transport`]: sends the core's requests to peers.
 
 pub mod core_api;
 pub mod pdu;
@@ -35,16 +36,16 @@ pub use crate::wire::core_api::FederationCore;
 use crate::wire::pdu::PduReader;
 use crate::wire::transactions::fetch;
 
-/// A response of a peer that is being read: PDUs may have to be looked up for that.
+/// A future that reads a response of a peer; it may look up PDUs.
 pub type ResponseRead<'a, T> = Pin<Box<dyn Future<Output = Result<T, PushFailure>> + Send + 'a>>;
 
-/// A dialect of the federation protocol. The requests for PDUs have defaults: the GETs of the transactions dialect, which
-/// gateways serve whatever dialect they are addressed in.
+/// A dialect of the federation protocol. The requests for PDUs default to the GETs of the transactions dialect, because
+/// every gateway serves these to every peer.
 pub trait Dialect: Send + Sync + 'static {
-    /// Returns what the core needs to know of it: its name, as in `peers.*.dialect`, and its numbering.
+    /// Returns the name, as in `peers.*.dialect`, and the numbering, which are all that the core knows of a dialect.
     fn spec(&self) -> DialectSpec;
 
-    /// Adds its routes. Their handlers find the shared services in the application's data.
+    /// Adds the routes of the dialect. Their handlers find the shared services in the application's data.
     fn routes(&self, config: &mut ServiceConfig);
 
     /// Writes a push to a peer with these interop quirks.
@@ -56,7 +57,7 @@ pub trait Dialect: Send + Sync + 'static {
     ) -> Result<EgressRequest, PushFailure>;
 
     /// Returns the response to a request for this path while the gateway drains, in the dialect's form of "not now".
-    /// `None`: the request is served, because the path is not the dialect's or because a refusal might be taken as
+    /// `None`: the request is served, because the path belongs to another dialect or the caller might take a refusal as
     /// final.
     fn draining_response(&self, path: &str) -> Option<HttpResponse>;
 
@@ -78,7 +79,7 @@ pub trait Dialect: Send + Sync + 'static {
         Box::pin(fetch::decode(want, body, reader))
     }
 
-    /// Returns whether this status of a response to a request for PDUs means that the peer has none.
+    /// Returns whether this status of a response to a request for PDUs means that the peer has none of them.
     fn means_not_found(&self, want: &FetchRequest, status: u16) -> bool {
         fetch::means_not_found(want, status)
     }
@@ -109,16 +110,14 @@ impl DialectList {
 
     /// Returns the dialect with this spec.
     ///
-    /// # Panics
-    ///
-    /// If the spec is not of this list. The core has specs from the configuration only, which takes them from the list; a
-    /// dialect in place of another would send what the peer cannot read.
+    /// Panics if the spec is not in this list. The core has specs from the configuration only, which takes them from the list. A
+    /// fallback to another dialect would send requests that the peer cannot read.
     pub fn of(self, spec: DialectSpec) -> &'static dyn Dialect {
         self.named(spec.name).expect("a spec of the configuration is of the list")
     }
 
-    /// Adds the routes of every dialect without the services, which each request then brings along: a test that starts
-    /// thousands of gateways compiles the paths once.
+    /// Adds the routes of every dialect without the services, which each request then brings along. Tests that start
+    /// thousands of gateways use it to compile the paths once.
     pub fn paths(self, config: &mut ServiceConfig) {
         for dialect in self.0 {
             dialect.routes(config);
@@ -143,7 +142,7 @@ pub fn later(path: &str) -> Option<HttpResponse> {
     DIALECTS.0.iter().find_map(|dialect| dialect.draining_response(path))
 }
 
-/// Adds the routes of every dialect to the peer listener. A peer may use any dialect, whichever one we use towards it.
+/// Adds the routes of every dialect to the peer listener. A peer may use any dialect, whichever we use towards it.
 pub fn routes(gate: &DialectServices, config: &mut ServiceConfig) {
     config.app_data(Data::from(Arc::clone(&gate.intake)));
     config.app_data(Data::from(Arc::clone(&gate.admission)));
@@ -151,12 +150,13 @@ pub fn routes(gate: &DialectServices, config: &mut ServiceConfig) {
     DIALECTS.paths(config);
 }
 
-/// The resource under these paths. Methods that it does not have are refused to whom it may be told.
+/// Returns the resource under these paths. Only an authenticated caller learns that a method is not allowed.
 fn resource(paths: Vec<String>) -> Resource {
     web::resource(paths).default_service(web::to(unknown_method))
 }
 
-/// Answers unknown paths. The caller must be authenticated here too, because strangers must not learn which paths exist.
+/// Answers unknown paths. The caller must be authenticated here too, because unknown callers must not learn which paths
+/// exist.
 async fn unknown_path(_: VerifiedCaller) -> Result<HttpResponse, ApiError> {
     Err(ApiError::not_found("NOT_FOUND", "no such endpoint"))
 }

@@ -1,4 +1,4 @@
-//! Sends the core's requests to peers: a dialect writes and reads them, the egress client transfers them.
+//! Sends the core's requests to peers: a dialect writes and reads them, the egress client sends them.
 
 use std::sync::Arc;
 
@@ -20,7 +20,7 @@ pub struct PeerTransport {
 }
 
 impl PeerTransport {
-    /// Returns a transport over this client; responses are read with these reference facts.
+    /// Returns a transport over this client; responses are read with this reference context.
     pub fn new(egress: Arc<EgressClient>, us: ServerName, acquaintance: Arc<dyn ReferenceContext>) -> Self {
         Self { egress, us, acquaintance, dialects: DIALECTS }
     }

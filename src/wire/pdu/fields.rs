@@ -68,8 +68,7 @@ impl<'a> PduFields<'a> {
         self.name(key, code)?.ok_or_else(|| flaw("MISSING_KEY", format!("{key} is missing")))
     }
 
-    /// Returns the text of a key for use in a response, whatever is wrong with the rest of the PDU; `None` if it is too
-    /// long.
+    /// Returns the text of a key for a response about an invalid PDU; `None` if the text is too long.
     pub(super) fn told(&self, key: &str) -> Option<String> {
         reader::text(self.get(key)?).filter(|text| text.len() <= NAME_BYTES_MAX).map(Cow::into_owned)
     }

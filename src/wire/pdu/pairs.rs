@@ -72,7 +72,7 @@ fn named((first, second): &StringPair<'_>, order: PairOrder) -> Option<PduRef> {
     Some(PduRef { origin: origin.parse().ok()?, id: id.parse().ok()? })
 }
 
-/// Returns the order of the pairs; without a pair there is none to find.
+/// Returns the order of the pairs. Without pairs it is arbitrary.
 pub(super) async fn order(pairs: &[StringPair<'_>], around: &PairContext<'_>) -> PairOrder {
     let PairContext { reader, context, origin } = around;
     let server = |name: &str| -> Option<ServerName> { name.parse().ok() };

@@ -21,10 +21,10 @@ const DEPTH_MAX: u64 = (1 << 53) - 1;
 /// Keys that every PDU has.
 const KEYS: [&str; 9] = ["pdu_id", "origin", "context", "ts", "pdu_type", "prev_pdus", "depth", "is_state", "content"];
 
-/// The key of a PDU that is narrowed, where its value is a list.
+/// The key that lists the recipients of a narrowed PDU.
 const TO: &str = "to";
 
-/// Servers that a PDU may be narrowed to: more than any conversation has.
+/// Maximum number of recipients of a narrowed PDU: more than any context has.
 const RECIPIENTS_MAX: usize = 10_000;
 
 /// Returns whether this key has a meaning in PDUs; extra keys must have other names.
@@ -80,7 +80,7 @@ fn about(fields: &PduFields<'_>, FieldError { code, reason }: FieldError) -> Bad
     BadPdu { id: fields.told("pdu_id"), origin: fields.told("origin"), code, reason }
 }
 
-/// A PDU of which everything is checked but its parents: the order of their pairs may have to be looked up.
+/// A PDU whose keys are checked except its parents: the order of their pairs may have to be looked up.
 struct CheckedPdu<'a> {
     id: PduId,
     origin: ServerName,
@@ -155,7 +155,8 @@ fn depth(value: &RawValue) -> Option<u64> {
     value.get().parse().ok().filter(|depth| *depth <= DEPTH_MAX)
 }
 
-/// The servers it is narrowed to. A list that is none of servers cannot be kept to, and so the PDU cannot be kept.
+/// Returns the recipients of a narrowed PDU. A list that contains anything but servers is an error, because we could not
+/// keep to it.
 fn recipients(to: &RawValue, origin: &ServerName, is_state: bool) -> Result<Vec<ServerName>, FieldError> {
     if is_state {
         return Err(flaw("BAD_TO", "state is for everybody who takes part, and cannot be narrowed by to"));
@@ -174,8 +175,8 @@ fn recipients(to: &RawValue, origin: &ServerName, is_state: bool) -> Result<Vec<
     Ok(names)
 }
 
-/// Keys without a meaning for us, as they were written. The keys of state mean nothing in a PDU that is none, and `to` nothing
-/// where it is no list.
+/// Returns the keys that have no meaning for us, as they were written. The keys of state have none in a PDU that sets no
+/// state, and `to` has none if its value is no list.
 fn further<'f>(
     fields: &'f PduFields<'_>,
     is_state: bool,

@@ -17,7 +17,7 @@ pub struct StoreReferenceContext {
     pub us: ServerName,
     /// Reader of stored and uncommitted PDUs.
     pub contexts: Arc<dyn ContextReader>,
-    /// The configured peers, by which servers are told from ids.
+    /// The configured peers; their names distinguish servers from ids.
     pub roster: Arc<dyn PeerConfig>,
 }
 

@@ -19,7 +19,7 @@ pub(super) struct WrittenPdu<'a> {
     pub(super) prev: &'a [PduRef],
     pub(super) depth: Option<u64>,
     pub(super) state: Option<WrittenState<'a>>,
-    /// A JSON list of the servers it is for, where it is narrowed.
+    /// JSON list of the recipients, if the PDU is narrowed.
     pub(super) to: Option<&'a str>,
     /// Content as a JSON text.
     pub(super) content: &'a [u8],

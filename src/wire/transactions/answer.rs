@@ -68,10 +68,10 @@ fn entry(out: &mut Vec<u8>, named: &PduIdentity, verdict: &PduVerdict) {
     out.push(b'}');
 }
 
-/// Read an answer to a transaction of ours. It was taken; all that can be learned is what a PDU was refused or parked for.
-///
-/// Entries stand in the order of the request; one that names a PDU of the request is about that one. What is no JSON is taken
-/// too, for old servers were to say anything, but is told apart: a wrong server at the address says 200 as readily.
+/// Reads the response to a transaction of ours. A 200 accepts the transaction; the body only adds which PDUs were refused
+/// or parked, and why. An entry that names a PDU of the request is about this PDU; otherwise its position counts. A body
+/// that is not JSON accepts the transaction too, because old servers may send anything, but it is reported separately,
+/// because a wrong server at the address answers 200 as well.
 pub fn decode(frame: &OutboundBatch, body: &Bytes) -> PushResponse {
     let is_said = body.is_empty() || serde_json::from_slice::<&RawValue>(body).is_ok();
     let ack = if is_said { Ack::Taken } else { Ack::AcceptedUnparsedBody };

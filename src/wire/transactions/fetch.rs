@@ -106,10 +106,10 @@ pub async fn decode(
     }
 }
 
-/// PDUs read of an answer to a question for one.
+/// Maximum number of PDUs read from the response to a request for one.
 const BESIDE_MAX: u32 = 1_000;
 
-/// Returns whether this is the wanted PDU, also if it cannot be read.
+/// Returns whether this is the wanted PDU, even if it is invalid.
 fn is_about(pdu: &Result<Pdu, BadPdu>, wanted: &PduRef) -> bool {
     match pdu {
         Ok(pdu) => pdu.reference == *wanted,
@@ -123,10 +123,10 @@ fn is_about(pdu: &Result<Pdu, BadPdu>, wanted: &PduRef) -> bool {
 /// Maximum number of state PDUs read from one response.
 const STATE_PDUS_MAX: u32 = 10_000;
 
-/// PDUs read from a response beyond twice the limit.
+/// Number of PDUs read from a response beyond twice the limit.
 const NAMED_ON_TOP: u32 = 20;
 
-/// Of what came, what was asked for: those named, and what these name in turn, nearest first, each once.
+/// Returns the requested PDUs of a response and their ancestors, nearest first, each once; drops all others.
 fn stretch(
     context: &ContextId,
     from: &[PduRef],

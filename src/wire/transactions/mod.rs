@@ -1,4 +1,4 @@
-//! The transactions dialect: PDUs and ephemeral items in `PUT /matrix/federation/v1/send/..`, and the GETs beside it.
+//! The transactions dialect: PDUs and ephemeral items in `PUT /matrix/federation/v1/send/..`, and GET requests for PDUs.
 
 pub mod answer;
 mod backfill;
@@ -21,7 +21,7 @@ pub use prefix::PREFIX;
 use super::{Dialect, resource};
 use crate::egress::{EgressAnswer, EgressRequest};
 
-/// Maximum bytes of a response that are read for the trace: verdicts on the largest batch.
+/// Maximum bytes of a response that are read for the trace: the verdicts on the largest batch.
 const ANSWER_BYTES_MAX: usize = 1 << 20;
 
 /// The dialect of transactions, which carry PDUs.

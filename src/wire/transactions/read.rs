@@ -35,7 +35,8 @@ pub(super) async fn pdu(
     Err(nothing_there())
 }
 
-/// The conversation that the path names, where the asker takes part in it. What may not be seen is not there.
+/// Returns the context that the path names if the caller participates in it. A context that the caller may not see is
+/// reported as not found.
 pub(super) async fn context(
     caller: &VerifiedCaller,
     request: &HttpRequest,

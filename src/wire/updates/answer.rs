@@ -16,7 +16,7 @@ use crate::json::reader::put;
 /// Largest sequence number: readers with any integer type agree on numbers up to here.
 const SEQ_MAX: u64 = i64::MAX as u64;
 
-/// Characters of a peer's word for programs that are kept, and of its words for people.
+/// Maximum characters of a peer's code that are kept.
 const CODE_MAX: usize = 40;
 const REASON_MAX: usize = 200;
 
@@ -67,8 +67,8 @@ struct PushAnswerJson {
     reason: Option<Value>,
 }
 
-/// Read the answer to a frame. Whatever could be taken for an advance must be exactly that; `window`, `conflict`, `parked` and
-/// `reason` of another type than ours are as if absent, since peers that never heard of them may use the names.
+/// Reads the response to a batch. A value that could advance the cursor must be exact. `window`, `conflict`, `parked` and
+/// `reason` with another type than ours count as absent, because other implementations may use these names differently.
 pub fn decode(frame: &OutboundBatch, body: &Bytes) -> Result<PushResponse, PushFailure> {
     let wire: PushAnswerJson = json_error::object(body).map_err(|why| unreadable(format_args!("{why}")))?;
     let ack = match wire.receive.as_str() {
@@ -87,7 +87,7 @@ pub fn decode(frame: &OutboundBatch, body: &Bytes) -> Result<PushResponse, PushF
     Ok(PushResponse { ack, window: wire.window.as_ref().and_then(window), refused, reason })
 }
 
-/// The items of the frame that the peer has put into quarantine: `[[seq, code], ..]`. What is none of these is passed over.
+/// Returns the items of the batch that the peer has quarantined: `[[seq, code], ..]`. Other entries are ignored.
 fn parked_items(frame: &OutboundBatch, list: &Value) -> Vec<ItemObjection> {
     let BatchId::SeqRange { last, .. } = frame.label else { return Vec::new() };
     let item = |entry: &Value| {
@@ -99,7 +99,7 @@ fn parked_items(frame: &OutboundBatch, list: &Value) -> Vec<ItemObjection> {
     list.as_array().into_iter().flatten().filter_map(item).collect()
 }
 
-/// A stranger's words, short enough for the trace and safe in a log.
+/// Returns a peer's text, short enough for the trace and without control characters for the log.
 fn in_a_log(words: &str, most: usize) -> String {
     words.chars().take(most).map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
