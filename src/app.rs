@@ -230,7 +230,7 @@ impl App {
         UnsentAtShutdown { peers: backlog.len() as u64, items: backlog.iter().map(|(_, items)| items).sum() }
     }
 
-    /// Peers with something unsent, and how many items that is.
+    /// Returns the peers with unsent items and the number of these.
     pub async fn backlog(&self) -> Vec<(ServerName, u64)> {
         let behind = self.gateway.ports().archive.peers.peers_with_backlog(Vec::new()).await.unwrap_or_else(|error| {
             tracing::error!(%error, "the number of pending items cannot be read");
@@ -238,7 +238,7 @@ impl App {
         });
         let mut backlog = Vec::new();
         for server in behind {
-            // Whoever is no peer any more is not written to.
+            // Items of a server that is no longer a peer are not counted, because they are not sent.
             let status = self.gateway.stored_status(&server).await;
             backlog.extend(status.ok().filter(|status| status.backlog > 0).map(|status| (server, status.backlog)));
         }
@@ -364,7 +364,7 @@ fn start_servers(
     let door = closing.door(wire::later);
     let federation = serve_raw_targets(listeners.federation, serving, move |config| {
         let scope = web::scope("").app_data(Data::new(door.clone())).wrap(from_fn(drain::admit));
-        // Before all else, also while it stops.
+        // Callers are authenticated before anything else, also while the gateway drains.
         let scope = scope.wrap(from_fn(authentication::meet));
         config.service(scope.configure(|config| wire::routes(&gate, config)));
     });

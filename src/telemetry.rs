@@ -36,21 +36,21 @@ const LAST_LINES: Duration = Duration::from_secs(1);
 /// Maximum time that a panicking thread waits for its line, because the process may be about to end.
 const LAST_WORDS: Duration = Duration::from_millis(100);
 
-/// Start logging; `default` holds where [`LOG_VARIABLE`] does not say otherwise. Called once, by the command line. Fails where the
-/// system gives no thread.
+/// Starts logging; the filter is `default` unless [`LOG_VARIABLE`] sets one. The command line calls it once. It fails if
+/// the system cannot start a thread.
 pub fn start(default: &str) -> io::Result<()> {
     let asked = std::env::var(LOG_VARIABLE).unwrap_or_default();
     let filter = EnvFilter::try_new(quietly(if asked.is_empty() { default } else { &asked })).unwrap_or_else(|error| {
         say(&format!("{LOG_VARIABLE} = {asked:?} is not a filter ({error}); {default:?} is used"));
         EnvFilter::new(quietly(default))
     });
-    // A descriptor of its own: a write that blocks must not hold the lock of the process's stderr.
+    // The sink gets its own descriptor, because a write that blocks must not hold the lock of the process's stderr.
     let sink = LogSink::start(File::from(io::stderr().as_fd().try_clone_to_owned()?))?;
     let lines = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(SINK.get_or_init(|| sink).clone())
         .with_ansi(io::stderr().is_terminal())
-        // What it reports otherwise goes to the output that has just failed.
+        // Such reports would go to the output that has just failed.
         .log_internal_errors(false);
     // A second start can only come from a bug in a test harness, and is harmless.
     let _ = lines.try_init();
@@ -64,15 +64,15 @@ pub fn start(default: &str) -> io::Result<()> {
     Ok(())
 }
 
-/// Wait for the lines that were logged so far.
+/// Waits for the lines that were logged so far.
 pub fn flush() {
     wait(LAST_LINES);
 }
 
-/// Say why the process ends, behind all that was logged so far.
+/// Prints the reason why the process ends, after all lines that were logged so far.
 pub fn last_words(words: &str) {
     match SINK.get() {
-        // By the thread that writes the log: a pipe that nobody reads must not hold up the end of the process.
+        // The log's thread writes it, because a pipe that nobody reads must not delay the end of the process.
         Some(sink) => {
             sink.push(format!("{words}\n").as_bytes());
             flush();
@@ -81,7 +81,7 @@ pub fn last_words(words: &str) {
     }
 }
 
-/// A line that is no event of the log. What cannot be written is lost.
+/// Prints a line that is no log event. A line that cannot be written is lost.
 fn say(words: &str) {
     let _ = writeln!(io::stderr().lock(), "{words}");
 }
@@ -92,7 +92,7 @@ fn wait(patience: Duration) {
     }
 }
 
-/// Lines of the log that were lost since the process began.
+/// Returns the number of log lines that were lost since the process started.
 pub fn lost() -> u64 {
     SINK.get().map_or(0, LogSink::lost)
 }

@@ -18,7 +18,7 @@ pub(super) struct ConfiguredAdmission {
 }
 
 impl ConfiguredAdmission {
-    /// Over these settings.
+    /// Returns the policy of these peers.
     pub(super) fn new(peers: Arc<PeerTable>) -> Self {
         let unproved = LogThrottle::new(|listener, count, last| {
             tracing::warn!(
@@ -60,7 +60,7 @@ impl PeerAuthPolicy for ConfiguredAdmission {
     }
 }
 
-/// The peers' addresses of the settings.
+/// The peers' addresses from the settings.
 pub(super) struct ConfiguredAddresses {
     /// Addresses of the peers.
     pub(super) peers: Arc<PeerTable>,

@@ -1,4 +1,4 @@
-//! The addresses of peers, as the egress client asks for them.
+//! The addresses of peers that the egress client looks up.
 
 use std::net::IpAddr;
 

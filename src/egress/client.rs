@@ -87,7 +87,7 @@ impl EgressClient {
         self.slots.load()
     }
 
-    /// Sends a request and reads its whole response; only the body of a 200 is a success.
+    /// Sends a request and reads its whole response; only a 200 is a success.
     ///
     /// The next address is tried only if no connection was made: a request that may have reached the peer is repeated
     /// by the sender's rules, not here.

@@ -49,8 +49,8 @@ pub(super) struct RequestLimiter {
     failing: Semaphore,
     /// Earliest time of the next attempt at a peer that did not respond.
     turn: Turnstile<Instant>,
-    /// True for a peer that responded last time; absent if it was never tried. Only configured peers are requested, which
-    /// bounds the map.
+    /// True for a peer that responded last time; absent if it was never tried. The map is bounded because requests go to
+    /// configured peers only.
     answered: Mutex<HashMap<ServerName, bool>>,
     under_way: AtomicU64,
     waiting: AtomicU64,
@@ -66,7 +66,7 @@ pub(super) struct RequestPermit<'a> {
     counted: Option<CountedSlot<'a>>,
 }
 
-/// A count that is one higher until this is dropped.
+/// A count that is one higher until this value is dropped.
 struct CountedSlot<'a>(&'a AtomicU64);
 
 impl<'a> CountedSlot<'a> {
@@ -181,8 +181,8 @@ mod tests {
         timeout(Duration::from_millis(100), slots.enter(to, true)).await.ok()
     }
 
-    /// A thousand dead peers, whose deadlines had come to end in the same millisecond, cost their healthy neighbours half of
-    /// the worst percent, each time.
+    /// Regression: dead peers whose deadlines ended in the same millisecond delayed their healthy neighbours at the 99th
+    /// percentile.
     #[tokio::test(start_paused = true)]
     async fn failing_peer_attempts_are_spread() {
         let slots = std::sync::Arc::new(RequestLimiter::new(80));
@@ -211,10 +211,10 @@ mod tests {
         let asked = Instant::now();
         slots.enter(&healthy, true).await.ended(&healthy, true);
         drop(slots.enter(&healthy, true).await);
-        assert_eq!(asked.elapsed(), Duration::ZERO, "others wait for none of this");
+        assert_eq!(asked.elapsed(), Duration::ZERO, "healthy peers do not wait for the interval");
     }
 
-    /// A few dead servers held every worker of a large service for an hour.
+    /// Regression: a few dead servers occupied all workers of a service.
     #[tokio::test(start_paused = true)]
     async fn dead_peers_leave_permits_for_healthy() {
         let slots = RequestLimiter::new(8);
@@ -228,16 +228,20 @@ mod tests {
         for dead in 0..10 {
             held.extend(try_enter(&slots, &name(dead)).await);
         }
-        assert_eq!(held.len(), 2, "a quarter is for those that did not answer");
+        assert_eq!(held.len(), 2, "a quarter of the permits is for peers that did not respond");
         for new in 20..30 {
             held.extend(try_enter(&slots, &name(new)).await);
         }
-        assert_eq!(held.len(), 6, "three quarters are for these and for those never tried");
+        assert_eq!(held.len(), 6, "three quarters are for peers that did not respond or were never tried");
         held.extend(try_enter(&slots, &healthy).await);
         held.extend(try_enter(&slots, &healthy).await);
-        assert_eq!(held.len(), 8, "the rest is for those that answer");
-        assert_eq!(slots.load(), SlotLoad { under_way: 8, waiting: 0 }, "whoever gave up does not wait any more");
-        assert!(try_enter(&slots, &healthy).await.is_none(), "and that is all");
+        assert_eq!(held.len(), 8, "the last quarter is for peers that respond");
+        assert_eq!(
+            slots.load(),
+            SlotLoad { under_way: 8, waiting: 0 },
+            "a cancelled request is not counted as waiting"
+        );
+        assert!(try_enter(&slots, &healthy).await.is_none(), "no permit is left");
         held.clear();
         assert_eq!(slots.load(), SlotLoad::default());
     }
@@ -245,16 +249,16 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn closed_limiter_finishes_in_flight_requests() {
         let slots = RequestLimiter::new(4);
-        timeout(Duration::from_millis(1), slots.idle()).await.expect("nothing is under way");
+        timeout(Duration::from_millis(1), slots.idle()).await.expect("no request is in flight");
         let slot = slots.enter(&name(1), true).await;
         slots.close(ShutdownPhase::HandingOver);
         assert!(try_enter(&slots, &name(2)).await.is_none());
         let other = name(2);
         let asks = async || timeout(Duration::from_millis(1), slots.enter(&other, false)).await.is_ok();
-        assert!(asks().await, "a question may still be asked, for the sake of an answer that we owe");
+        assert!(asks().await, "requests that transfer no items are still sent: a response of ours may depend on them");
         slots.close(ShutdownPhase::All);
         assert!(!asks().await);
-        assert!(timeout(Duration::from_secs(60), slots.idle()).await.is_err(), "one is under way");
+        assert!(timeout(Duration::from_secs(60), slots.idle()).await.is_err(), "a request is in flight");
         tokio::join!(slots.idle(), async { slot.ended(&name(1), true) });
     }
 

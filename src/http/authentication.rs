@@ -22,7 +22,7 @@ pub const PROVED_BY_NETWORK: &str = "network";
 
 /// The configured rules about names and addresses.
 pub trait PeerAuthPolicy: Send + Sync + 'static {
-    /// Returns whether the operator denied this server. It is asked before anything that would admit the server.
+    /// Returns whether the operator denied this server. It is called before the server is authorized.
     fn denied(&self, server: &ServerName) -> bool;
 
     /// Returns whether the name is listed and the address is in the ranges listed for it.
@@ -177,7 +177,7 @@ fn met<T>(
 ) -> Ready<Result<T, ApiError>> {
     let admission = request
         .app_data::<web::Data<dyn PeerAuthPolicy>>()
-        .expect("every application whose routes ask for a caller has an Admission in its data");
+        .expect("every application with such routes has a PeerAuthPolicy in its data");
     let address = request.peer_addr().map(|peer| peer.ip());
     let met = who(&***admission, address, request.headers());
     ready(met.inspect_err(|problem| turned_away(&***admission, address, problem)))
@@ -189,8 +189,8 @@ fn turned_away(admission: &dyn PeerAuthPolicy, address: Option<IpAddr>, problem:
     }
 }
 
-/// Middleware: turns away whoever proves nothing, whatever the path. Where a body is to name its sender, and several peers call from
-/// the address, the rest is for [`CallerClaim::verify_origin`].
+/// Middleware: refuses unauthenticated callers, whatever the path. If several peers call from the address and the body
+/// names the sender, [`CallerClaim::verify_origin`] completes the authentication.
 pub async fn meet(
     admission: web::Data<dyn PeerAuthPolicy>,
     request: ServiceRequest,
@@ -231,7 +231,7 @@ mod tests {
 
     use super::*;
 
-    /// red on 10.0.0.0/8 and loopback, blue on a part of it, black listed and denied.
+    /// Peers: red on 10.0.0.0/8 and loopback, blue on a part of it; black is listed and denied.
     struct Book;
 
     const RANGES: [(&str, &str); 4] = [
@@ -318,7 +318,7 @@ mod tests {
         assert_eq!(asked(Some("10.9.9.9"), &[b"red.example", b"red.example"]), bad());
     }
 
-    /// green and grey share a range: only a body tells which of them calls from there.
+    /// Peers green and grey share a range, so only the body tells which of them is calling.
     struct Shared;
 
     impl PeerAuthPolicy for Shared {
@@ -365,7 +365,7 @@ mod tests {
         assert_eq!(claiming("10.0.0.3", None, green), Err((401, after_body)));
         assert_eq!(claiming("10.0.0.3", Some(green), green), Err((401, before_body)));
         assert_eq!(claiming("192.0.2.1", None, green), Err((401, before_body)));
-        assert_eq!(claiming("10.0.0.2", None, green), Err((403, before_body)), "nobody else calls from there");
+        assert_eq!(claiming("10.0.0.2", None, green), Err((403, before_body)), "no other peer calls from this address");
         assert_eq!(claiming("10.0.0.1", None, "grey.example"), Err((403, after_body)), "no peer");
     }
 }

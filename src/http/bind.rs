@@ -1,4 +1,4 @@
-//! Words for a listener's address that cannot be bound, with what to do about it.
+//! Advice for a listener's address that cannot be bound.
 
 use std::io::{Error, ErrorKind};
 
@@ -27,10 +27,11 @@ mod tests {
         let address = taken.local_addr().expect("an address");
         let in_use = TcpListener::bind(address).expect_err("it is taken");
         assert!(remedy(&in_use).starts_with("another process listens there"));
-        // 203.0.113.0/24 is for documentation: no machine has it.
+        // 203.0.113.0/24 is reserved for documentation, so no machine has an address in it.
         let elsewhere = TcpListener::bind("203.0.113.1:0").expect_err("no address of this machine");
         assert!(remedy(&elsewhere).starts_with("this machine does not have this address"));
-        // What the system says of port 80 to a user without privileges; the tests may run as root.
+        // The system returns this error for port 80 to a user without privileges. It is built here, because the tests may
+        // run as root.
         let privileged = remedy(&Error::from(ErrorKind::PermissionDenied));
         assert!(privileged.contains("CAP_NET_BIND_SERVICE") && !privileged.contains("another process"), "{privileged}");
     }

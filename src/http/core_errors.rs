@@ -1,5 +1,5 @@
-//! The errors of the core as answers to a plain HTTP caller, boundary by boundary. Dialects that have a form of their own for "not
-//! now" use that instead.
+//! Converts the errors of the core to HTTP responses, one conversion per error type. A dialect with its own form of "not
+//! now" converts such errors itself.
 
 use std::time::Duration;
 

@@ -37,7 +37,7 @@ impl ApiError {
         Self { status, code, words: words.into(), retry_after: None, oldest: None, tail: None }
     }
 
-    /// The same error with another status.
+    /// Returns the same error with another status.
     #[must_use]
     pub fn with_status(mut self, status: StatusCode) -> Self {
         self.status = status;
@@ -88,13 +88,13 @@ impl ApiError {
         Self { oldest: Some(oldest), ..Self::new(StatusCode::GONE, "GONE", words) }
     }
 
-    /// 422: no event has this position yet; the answer names the newest one that has one.
+    /// 422: no event has this position yet; the body names the newest position.
     pub fn beyond_tail(position: Position, tail: Position) -> Self {
         let words = format!("position {position} is beyond the newest event, {tail}");
         Self { tail: Some(tail), ..Self::unprocessable("BEYOND_TAIL", words) }
     }
 
-    /// The body it is answered with.
+    /// Returns the body of the response.
     pub fn json(&self) -> Vec<u8> {
         let [oldest, tail] = [self.oldest, self.tail].map(|position| position.map(|position| position.0));
         let body = ErrorBody { error: &*self.words, code: self.code, oldest, tail };

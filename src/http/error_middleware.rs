@@ -21,7 +21,7 @@ pub async fn error_middleware(
     if request.method() == Method::OPTIONS {
         return Ok(request.into_response(HttpResponse::Ok().content_type("application/json").body("{}")));
     }
-    // Every GET answers a HEAD, as HTTP wants it: what writes the answer leaves out its body.
+    // Every GET route also serves HEAD, as HTTP requires; the HTTP library omits the body.
     if request.method() == Method::HEAD {
         request.head_mut().method = Method::GET;
     }

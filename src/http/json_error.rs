@@ -1,4 +1,4 @@
-//! Texts that were to be JSON of some form: what is wrong with them, in plain words that say at which byte or key.
+//! Errors in JSON texts, in plain words that name the byte or the key.
 
 use std::str::Utf8Error;
 
@@ -14,7 +14,7 @@ use crate::json::serde_errors::{SourceFormat, in_words};
 pub fn words(error: &Error) -> String {
     let whole = error.to_string();
     let (line, column) = (error.line(), error.column());
-    // A fault of the value as a whole has no place, or the one before its first byte.
+    // An error about the whole value has no place, or the place before its first byte.
     let said = whole.strip_suffix(&format!(" at line {line} column {column}")).unwrap_or(&whole);
     let at = match line {
         0 => return in_words(said, SourceFormat::Json),
@@ -77,20 +77,20 @@ pub fn body(error: &JsonPayloadError) -> ApiError {
     ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "BODY_TOO_LARGE", words)
 }
 
-/// Read an object, or say what is wrong with it, with the key where it is one.
+/// Reads an object, or returns what is wrong with it, with the key if the error is at a key.
 pub fn object<'a, T: Deserialize<'a>>(text: &'a [u8]) -> Result<T, String> {
-    // What is derived takes a list of the values, too, which no reader of ours means.
+    // Derived code also accepts a list of the values, which no reader of ours means.
     if text.trim_ascii_start().starts_with(b"[") {
         return Err("it is a list; an object is expected".to_owned());
     }
     serde_json::from_slice(text).map_err(|error| {
-        // A second reading, which only failures pay for, notes the key that the first one was at.
+        // On failure only, a second pass records the key at which the first one stopped.
         let mut reader = serde_json::Deserializer::from_slice(text);
         let again: Result<T, _> = serde_path_to_error::deserialize(&mut reader);
         match again {
             Err(told) if told.inner().is_data() && told.path().iter().len() > 0 => {
                 let (key, why) = (told.path().to_string(), words(told.inner()));
-                // What is said of the key itself names it.
+                // An error about the key itself already names it.
                 if why.contains(&format!("{key:?}")) { why } else { format!("{key:?}: {why}") }
             }
             _ => words(&error),

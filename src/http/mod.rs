@@ -1,8 +1,8 @@
-//! Parts that all listeners share: serving, limits, errors as JSON, authentication. Knows no route.
+//! Parts that all listeners share: serving, limits, errors as JSON, authentication. This folder defines no route.
 //!
-//! A listener is [`serve`](serve::serve)d with a `configure` function that brings its routes; [`guard`](crate::http::error_middleware) stands around all of
-//! them, so that neither a panic nor an unknown path leaves without a JSON answer. What the HTTP library refuses before that is given its reason by
-//! [`refused_head`].
+//! A listener is [`serve`](serve::serve)d with a `configure` function that adds its routes.
+//! [`error_middleware`](crate::http::error_middleware) wraps all of them, so that a panic and an unknown path get a JSON
+//! response too. [`refused_head`] adds the reason to requests that the HTTP library refuses earlier.
 
 pub mod authentication;
 pub mod bearer;

@@ -1,4 +1,4 @@
-//! Queries of calls: read, or refused in words that name the key and what was written.
+//! Parses queries; errors name the key and the value.
 
 use std::future::{Ready, ready};
 use std::ops::Deref;
@@ -11,17 +11,17 @@ use serde::de::DeserializeOwned;
 use crate::http::error::ApiError;
 use crate::json::serde_errors::{SourceFormat, in_words};
 
-/// Characters of a query that are shown, and of a key.
+/// Characters of a query or of a key that are shown in an error.
 const SHOWN: usize = 200;
 const KEY_SHOWN: usize = 80;
 
-/// Parts of a query that are looked at for the one that is wrong: no call has half as many keys.
+/// Maximum number of parts of a query in which the wrong one is looked for: no endpoint has half as many keys.
 const PARTS_MAX: usize = 20;
 
 /// Parses the text after the question mark.
 pub fn read<T: DeserializeOwned>(query: &str) -> Result<T, ApiError> {
     whole(query).map_err(|error| {
-        // The reader names no key where a value is none of its kind: the parts are read alone to find it.
+        // The parser's error names no key if a value has the wrong type, so each part is parsed alone to find the key.
         let parts = query.split('&').filter(|part| !part.is_empty()).take(PARTS_MAX);
         let alone = parts.filter_map(|part| Some((part, whole::<T>(part).err()?)));
         let wrong = alone.map(|(part, error)| (part, said(&error))).find(|(_, why)| !why.starts_with("missing field"));
@@ -42,7 +42,7 @@ fn said(error: &QueryPayloadError) -> String {
     }
 }
 
-/// An error in one part of a query.
+/// Returns the message for an error in one part of a query.
 fn in_part(part: &str, why: &str) -> String {
     let key: String = part.split('=').next().unwrap_or(part).chars().take(KEY_SHOWN).collect();
     match why {
@@ -56,12 +56,12 @@ fn in_part(part: &str, why: &str) -> String {
     }
 }
 
-/// The query of a call, as an argument of its handler.
+/// Extracts the query of a request for its handler.
 #[derive(Debug)]
 pub struct QueryParams<T>(pub T);
 
 impl<T> QueryParams<T> {
-    /// The parsed query.
+    /// Returns the parsed query.
     pub fn into_inner(self) -> T {
         self.0
     }

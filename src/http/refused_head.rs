@@ -1,8 +1,8 @@
-//! Requests whose head the HTTP library refuses: its answer has no body, so it gets one that says why.
+//! Adds a body with the reason to the responses by which the HTTP library refuses a request head.
 //!
-//! The library answers before any route is asked, and lets nobody write that answer. The stream between the socket and the parser is
-//! the place where both sides are seen: what was read is remembered up to a bound until something is written, and a refusal without
-//! a body, which nothing else here writes, goes out with one.
+//! The library sends such a response, which has no body, before any route is called and offers no hook. So a stream between
+//! the socket and the parser remembers the received bytes, up to a limit, until a response is written. If the response is a
+//! refusal without a body, which no other code writes, the stream replaces it.
 
 mod reason;
 
@@ -17,31 +17,31 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::http::error::ApiError;
 
-/// Bytes of a request that are remembered. What is wrong with a longer head than this is told in general words.
+/// Bytes of a request that are remembered. The reason for a longer head is a general one.
 const HEARD_MAX: usize = 4096;
 
-/// Bytes that a refusal of the library has at most.
+/// Maximum bytes of a refusal of the library.
 const REFUSAL_MAX: usize = 512;
 
-/// A stream on which refusals of the HTTP library say why. All else passes untouched.
+/// A stream that adds the reason to refusals of the HTTP library. All other bytes pass unchanged.
 #[derive(Debug)]
 pub struct RefusedHeads<T> {
     io: T,
-    /// Maximum time for a head; named in the answer to a slower one.
+    /// Maximum time for a head; the response to a slower one names it.
     head_timeout: Duration,
-    /// Start of the bytes received since the last answer.
+    /// Start of the bytes received since the last response.
     heard: Vec<u8>,
     /// Rest of a refusal that is being written, and the number of the library's bytes that it replaces.
     refusal: Option<(Bytes, usize)>,
 }
 
 impl<T> RefusedHeads<T> {
-    /// The stream from its first byte on.
+    /// Wraps a stream from its first byte on.
     pub fn new(io: T, head_timeout: Duration) -> Self {
         Self { io, head_timeout, heard: Vec::new(), refusal: None }
     }
 
-    /// The refusal that is sent in place of the library's.
+    /// Returns the refusal that replaces the library's.
     fn worded(&self, bare: &[u8]) -> Option<Bytes> {
         let problem = match status(bare)? {
             StatusCode::REQUEST_TIMEOUT => {
@@ -65,14 +65,14 @@ impl<T> RefusedHeads<T> {
     }
 }
 
-/// The library's header of an answer without a body.
+/// The library's header of a response without a body.
 const EMPTY: &[u8] = b"\r\ncontent-length: 0\r\n";
 
 fn find(text: &[u8], part: &[u8]) -> Option<usize> {
     text.windows(part.len()).position(|window| window == part)
 }
 
-/// The status of an answer that refuses a head; `None`: it is another one.
+/// Returns the status of a response that refuses a head; `None` for any other response.
 fn status(answer: &[u8]) -> Option<StatusCode> {
     let digits = answer.strip_prefix(b"HTTP/1.")?.get(2..5)?;
     let status = StatusCode::from_bytes(digits).ok()?;
@@ -109,7 +109,7 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for RefusedHeads<T> {
         let this = self.get_mut();
         if this.refusal.is_none() {
             match bare_refusal(buf) {
-                // What stands before it goes first, as it is.
+                // An earlier response in the same buffer is written first, unchanged.
                 Some(at @ 1..) => return Pin::new(&mut this.io).poll_write(cx, &buf[..at]),
                 Some(0) => this.refusal = this.worded(buf).map(|worded| (worded, buf.len())),
                 None => {}
@@ -117,11 +117,12 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for RefusedHeads<T> {
         }
         let Some((worded, stands_for)) = &mut this.refusal else {
             let written = ready!(Pin::new(&mut this.io).poll_write(cx, buf))?;
-            // Given back, not kept: most connections wait for their next request most of the time.
+            // The memory is freed, because most connections are idle most of the time.
             this.heard = Vec::new();
             return Poll::Ready(Ok(written));
         };
-        // Told of as written once all of it is: until then the caller comes again with the same bytes.
+        // The library's bytes are reported as written only when the whole replacement is: until then the caller retries
+        // with the same bytes.
         while worded.has_remaining() {
             match ready!(Pin::new(&mut this.io).poll_write(cx, worded))? {
                 0 => return Poll::Ready(Ok(0)),
@@ -176,7 +177,7 @@ mod tests {
             assert!(head.contains(&format!("content-length: {}\r\n", body.len())), "{head}");
             assert!(head.contains("content-type: application/json\r\n") && head.ends_with("date: x"), "{head}");
             assert_eq!(head.matches("content-length").count(), 1, "{head}");
-            // Behind an answer to an earlier request, in one write.
+            // The refusal follows the response to an earlier request in one write.
             let both = arrives(b"G", &[OWN, BARE].concat(), at_once).await;
             assert!(both.starts_with("HTTP/1.1 200 OK") && both.ends_with("\"code\":\"BAD_REQUEST\"}"), "{both}");
         }

@@ -69,7 +69,7 @@ where
     serve_streams(listener, serving, configure, |io| io)
 }
 
-/// The same for callers that write a raw `#` into their targets.
+/// The same, for listeners whose callers write a raw `#` into request targets.
 pub fn serve_raw_targets<F>(listener: TcpListener, serving: ListenerHandle, configure: F) -> io::Result<Server>
 where
     F: Fn(&mut ServiceConfig) + Clone + Send + 'static,
@@ -77,11 +77,11 @@ where
     serve_streams(listener, serving, configure, RawTargets::new)
 }
 
-/// A connection, on which the refusals of the HTTP library say why.
+/// A connection on which the refusals of the HTTP library get a reason.
 type Stream = RefusedHeads<TcpStream>;
 
-/// Serves a listener as the library's `HttpServer` does, with our own streams between socket and parser, which `HttpServer` does not
-/// allow.
+/// Serves a listener as the library's `HttpServer` does. `HttpServer` itself does not allow our streams between socket and
+/// parser.
 fn serve_streams<F, S>(
     listener: TcpListener,
     serving: ListenerHandle,

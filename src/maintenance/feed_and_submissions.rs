@@ -14,11 +14,9 @@ const EVERY: Duration = Duration::from_secs(600);
 /// Maximum number of rows that one commit removes, so that it does not delay others noticeably.
 const PAGE: u32 = 1_000;
 
-/// Tidy up now and then every ten minutes, until the journal stops or the future is dropped.
-///
-/// Acknowledged events go `feed_retain` after they were fed, submissions `submissions_keep` after they were accepted, and what their
-/// traces show of deliveries as long after these. A page is
-/// removed at a time, each in a commit that waits for no one, so that what people wait for goes in between.
+/// Runs the job every ten minutes, until the journal stops or the future is dropped. Acknowledged events are removed
+/// `feed_retain` after they were written, submissions `submissions_keep` after they were accepted, and their delivery
+/// records when they are as old. Each page is removed in a deferred commit, so that urgent commits go first.
 pub async fn run(ports: Ports, feed_retain: Duration, submissions_keep: Duration) {
     let round = async || {
         // This process may not own the feed now, but it may again by the next round.
@@ -73,12 +71,13 @@ async fn forget_submissions(ports: &Ports, fence: Fence, before: Millis) -> Resu
     }
 }
 
-/// A delivery is younger than the submission that it delivers: it goes no earlier.
+/// Removes old delivery records. A delivery is younger than its submission, so the record never outlives the submission by
+/// less.
 async fn forget_deliveries(ports: &Ports, fence: Fence, before: Millis) -> Result<(), RoundError> {
     let (mut after, mut last) = (None, None);
     while let Some(oldest) = ports.archive.peers.old_deliveries(before, after.clone()).await? {
         let server = oldest.0.clone();
-        // A page that leaves the oldest where it was would leave it for ever.
+        // If a page did not remove the oldest record, further ones would not either: skip this peer.
         if last.as_ref() == Some(&oldest) {
             after = Some(server);
             continue;

@@ -20,7 +20,7 @@ use framing::RequestFraming;
 pub(crate) struct RawTargets<T> {
     io: T,
     framing: RequestFraming,
-    /// Bytes that were read and did not fit, because each `#` became three bytes. At most three times one read.
+    /// Bytes that were read and did not fit, because each `#` became three bytes. They are at most three times one read.
     rest: Bytes,
     /// Positions of the `#` in the latest read; kept to reuse its memory.
     hashes: Vec<usize>,

@@ -79,7 +79,7 @@ mod tests {
         assert!(panics.is_err_and(|error| error.is_panic()));
     }
 
-    /// An orderly end left a read behind, which kept the store's file open.
+    /// Regression: a graceful stop left a read running, which kept the store's file open.
     #[test]
     fn blocking_pool_shutdown_waits_for_jobs() {
         let threads = BlockingPool::new("some", 1, Duration::from_secs(1)).expect("no driver is asked for");
@@ -91,7 +91,7 @@ mod tests {
             drop(holds);
         }));
         threads.end(Duration::ZERO);
-        assert_eq!(Arc::strong_count(&held), 2, "patience has an end");
+        assert_eq!(Arc::strong_count(&held), 2, "`end` returns after its patience");
 
         let threads = BlockingPool::new("some", 1, Duration::from_secs(1)).expect("no driver is asked for");
         let (holds, begun) = (held.clone(), Arc::new(Barrier::new(2)));
@@ -104,7 +104,7 @@ mod tests {
         begun.wait();
         threads.end(Duration::from_secs(60));
         while Arc::strong_count(&held) > 1 {
-            thread::yield_now(); // the first one, which nobody waited for
+            thread::yield_now(); // the job of the first pool, for which `end` did not wait
         }
         let mut late = std::pin::pin!(threads.run(|| ()));
         let mut context = std::task::Context::from_waker(std::task::Waker::noop());

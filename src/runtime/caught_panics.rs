@@ -1,19 +1,19 @@
-//! Panics of others' code that ours expects: they are caught and told in the caller's words, not reported as bugs.
+//! Panics of foreign code that our code expects: they are caught and reported in the caller's words, not as bugs.
 //!
-//! The storage engine panics on some damaged files, and on a few of them a second time while it cleans up, which nothing can
-//! catch: the process aborts. So whoever works with a file says beforehand what is to be printed then.
+//! The storage engine panics on some damaged files, and on a few of them again during cleanup. A panic during cleanup
+//! cannot be caught: the process aborts. So code that works with a file sets in advance the last line that is printed then.
 
 use std::any::Any;
 use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, PanicHookInfo, catch_unwind, set_hook};
 
-/// The words by which the runtime announces that it aborts because a destructor panicked after another panic.
+/// The message with which the runtime aborts because a destructor panicked after another panic.
 const ABORTS: &str = "panic in a destructor during cleanup";
 
 /// Expectations about the panics of a piece of work.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct ExpectedPanics {
-    /// They are reported as well: they may be bugs of ours.
+    /// If true, the panics are reported as well, because they may be bugs of ours.
     pub reported: bool,
     /// The last line and the exit code of a process that cannot continue.
     pub last: Option<(String, i32)>,
@@ -24,13 +24,13 @@ thread_local! {
     static EXPECTED: RefCell<Option<ExpectedPanics>> = const { RefCell::new(None) };
 }
 
-/// Run `work`; a panic in it is given back as its message, and reported to nobody. What `work` changed is as it was when it
-/// panicked: it is for the caller to let go of it.
+/// Runs `work` and returns a panic in it as its message, without a report. The caller must drop whatever `work` was
+/// changing when it panicked.
 pub(crate) fn caught<T>(work: impl FnOnce() -> T) -> Result<T, String> {
     caught_as(ExpectedPanics::default(), work)
 }
 
-/// The same, where something else is expected.
+/// The same, with other expectations.
 pub(crate) fn caught_as<T>(expected: ExpectedPanics, work: impl FnOnce() -> T) -> Result<T, String> {
     let outer = EXPECTED.replace(Some(expected));
     let done = catch_unwind(AssertUnwindSafe(work));
@@ -45,8 +45,8 @@ pub(crate) fn message(payload: &(dyn Any + Send)) -> String {
     text.unwrap_or("no message").to_owned()
 }
 
-/// Report each panic by `report`, but for those that are expected here. `last_words` prints the last line of a process that
-/// aborts; it must return even where nobody reads the log.
+/// Reports each panic by `report`, unless this thread expects it. `last_words` prints the last line of a process that
+/// aborts; it must return even if nobody reads the log.
 pub(crate) fn report_by(
     report: impl Fn(&PanicHookInfo<'_>) + Send + Sync + 'static,
     last_words: impl Fn(&str) + Send + Sync + 'static,

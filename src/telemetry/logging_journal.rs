@@ -10,7 +10,7 @@ use actors::supervise::log_throttle::LogThrottle;
 /// A journal that also logs. Events that others can cause in large numbers are logged once a minute per subject.
 pub struct LoggingJournal {
     journal: Arc<dyn Journal>,
-    /// Items that a peer did not accept, by peer.
+    /// Items that were not delivered to a peer, by peer.
     left: LogThrottle,
     /// Quarantined items, by peer.
     parked: LogThrottle,

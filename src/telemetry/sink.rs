@@ -1,7 +1,7 @@
-//! The sink of log lines. Its own thread writes them, so that a log that is slow or cannot be written blocks no other thread.
+//! The sink of log lines. Its own thread writes them, so that a slow or failing output blocks no other thread.
 //!
-//! Lines that cannot be written, or find the queue full, are lost and counted. The count stands in `/metrics`, and in the log
-//! once it can be written again.
+//! Lines that cannot be written, or that find the queue full, are lost and counted. `/metrics` has the count, and the log
+//! has it too once it can be written again.
 
 use std::collections::VecDeque;
 use std::io::{self, Write};
@@ -14,7 +14,7 @@ use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use tracing_subscriber::fmt::MakeWriter;
 
-/// Bytes of lines that wait for the thread.
+/// Maximum bytes of queued lines.
 const BYTES_MAX: usize = 1 << 20;
 
 /// The queue of lines and its thread. Clones share one.
@@ -23,7 +23,7 @@ pub(super) struct LogSink(Arc<SinkShared>);
 
 struct SinkShared {
     waiting: Mutex<QueuedLines>,
-    /// Lines have come, or all of them are written.
+    /// Notified when lines were added, and when all lines are written.
     changed: Condvar,
     lost: AtomicU64,
 }
@@ -32,12 +32,12 @@ struct SinkShared {
 struct QueuedLines {
     lines: VecDeque<Vec<u8>>,
     bytes: usize,
-    /// A line was taken and is not written yet.
+    /// True while the thread writes a line.
     writing: bool,
 }
 
 impl LogSink {
-    /// Lines that go to `out`. Fails as the system does where it gives no thread.
+    /// Starts a sink that writes to `out`. It fails if the system cannot start a thread.
     pub(super) fn start(out: impl Write + Send + 'static) -> io::Result<Self> {
         let shared = SinkShared { waiting: Mutex::default(), changed: Condvar::new(), lost: AtomicU64::new(0) };
         let sink = Self(Arc::new(shared));
@@ -50,7 +50,7 @@ impl LogSink {
         self.0.waiting.lock()
     }
 
-    /// Adds a line to the queue. A line that finds no room is lost and counted.
+    /// Adds a line to the queue. If the queue is full, the line is lost and counted.
     pub(super) fn push(&self, line: &[u8]) {
         let mut waiting = self.waiting();
         if waiting.bytes + line.len() > BYTES_MAX {
@@ -68,7 +68,7 @@ impl LogSink {
         self.0.lost.load(Ordering::Relaxed)
     }
 
-    /// Wait until all lines are written or lost, for so long at most.
+    /// Waits until all lines are written or lost, for at most `patience`.
     pub(super) fn flush(&self, patience: Duration) {
         let busy = |waiting: &mut QueuedLines| waiting.writing || !waiting.lines.is_empty();
         self.0.changed.wait_while_for(&mut self.waiting(), busy, patience);
@@ -113,7 +113,7 @@ impl LogSink {
     }
 }
 
-/// Write a line, behind the end of one that was written in part. An error says whether this one was.
+/// Writes a line, after the end of a line that was written in part. The error tells whether this line was written in part.
 fn whole(out: &mut impl Write, line: &[u8], torn: bool) -> Result<(), bool> {
     let line = if torn { [b"\n", line].concat() } else { line.to_vec() };
     let mut rest = &line[..];
@@ -128,7 +128,7 @@ fn whole(out: &mut impl Write, line: &[u8], torn: bool) -> Result<(), bool> {
     Ok(())
 }
 
-/// One event on its way: the subscriber writes it in one call.
+/// A writer for one event, which the subscriber writes in one call.
 pub(super) struct LogLine<'a>(&'a LogSink);
 
 impl Write for LogLine<'_> {
@@ -158,14 +158,14 @@ mod tests {
 
     const LONG: Duration = Duration::from_secs(30);
 
-    /// An output that fails, or takes its time, when told.
+    /// An output that accepts a limited number of bytes and then fails.
     #[derive(Clone, Default)]
     struct Out(Arc<Mutex<Told>>);
 
     #[derive(Default)]
     struct Told {
         text: Vec<u8>,
-        /// So many more bytes are taken.
+        /// Number of bytes that are still accepted.
         room: Option<usize>,
     }
 
@@ -215,11 +215,11 @@ mod tests {
 
     #[test]
     fn lines_nobody_reads_hold_up_nobody() {
-        /// Written to, it waits for its reader, as a full pipe does.
+        /// An output whose writes wait for the reader, as with a full pipe.
         struct Pipe(mpsc::Receiver<()>);
         impl Write for Pipe {
             fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-                // The reader has gone once it cannot be received from: then all is taken.
+                // `recv` fails once the reader is dropped; from then on every write succeeds.
                 let _ = self.0.recv();
                 Ok(bytes.len())
             }
@@ -233,7 +233,7 @@ mod tests {
         for _ in 0..9 {
             sink.push(&line);
         }
-        // One may be with the thread already.
+        // The thread may have taken one line out of the queue already.
         assert!((4..=5).contains(&sink.lost()), "{}", sink.lost());
         sink.flush(Duration::ZERO);
         drop(reads);

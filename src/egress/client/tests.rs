@@ -1,4 +1,4 @@
-//! The gate against small servers that answer as real ones do, and as they should not.
+//! The egress client against small servers with valid and with invalid responses.
 
 use std::net::IpAddr;
 use std::sync::Mutex as StdMutex;
@@ -48,8 +48,8 @@ async fn ask(urls: Vec<String>, deadlines: RequestDeadlines) -> Result<Bytes, Pu
     gate(urls, false).send(&blue(), push(), deadlines).await
 }
 
-/// A server that gives every connection the same bytes after one request, and then holds it open or closes it. It tells the
-/// heads it read.
+/// Starts a server that sends these bytes on every connection after one request, and then holds the connection open or
+/// closes it. It reports the request heads it read.
 async fn answering(answer: impl Into<Vec<u8>>, hold: bool) -> (String, mpsc::UnboundedReceiver<String>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let url = format!("http://{}", listener.local_addr().expect("bound"));
@@ -133,10 +133,10 @@ async fn silent_response_times_out() {
     let (url, _heads) = answering("HTTP/1.1 503 Busy\r\nRetry-After: 3\r\nContent-Length: 10\r\n\r\nsorr", true).await;
     let kept =
         PushFailure::Troubled { status: 503, reason: "sorr".to_owned(), retry_after: Some(Duration::from_secs(3)) };
-    assert_eq!(ask(vec![url], HASTY).await, Err(kept), "a status outweighs the rest of its body");
+    assert_eq!(ask(vec![url], HASTY).await, Err(kept), "the status decides, even if the body is incomplete");
 }
 
-/// A server that took a transaction and then chokes on its answer would be sent it for ever.
+/// If a broken response body made the request fail, an accepted transaction would be sent again for ever.
 #[tokio::test]
 async fn status_decides_despite_broken_body() {
     let taken = |url| async {
@@ -230,14 +230,14 @@ async fn in_flight_requests_are_bounded() {
         tokio::spawn(async move { gate.send(&name.parse().expect("valid"), push(), PATIENT).await })
     };
     let first = ask("blue.example");
-    heads.recv().await.expect("it is on its way");
+    heads.recv().await.expect("the first request is sent");
     let second = ask("green.example");
     while gate.load().waiting == 0 {
         tokio::task::yield_now().await;
     }
     assert_eq!(gate.load(), SlotLoad { under_way: 1, waiting: 1 });
-    assert!(heads.try_recv().is_err(), "the second has not been sent");
+    assert!(heads.try_recv().is_err(), "the second request waits");
     first.abort();
-    heads.recv().await.expect("it goes once there is room");
+    heads.recv().await.expect("the second request is sent once a permit is free");
     second.abort();
 }

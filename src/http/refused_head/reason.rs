@@ -3,7 +3,7 @@
 use actix_web::http::Uri;
 use httparse::{EMPTY_HEADER, Error, Header, Request, Status};
 
-/// The library's own bound.
+/// The library's own limit.
 const HEADERS_MAX: usize = 96;
 
 /// Characters of a line that are shown.
@@ -99,7 +99,7 @@ fn body(request: &Request<'_, '_>) -> Result<usize, String> {
             let number = number.and_then(|text| text.parse().ok());
             number.ok_or_else(|| format!("its Content-Length is {}, which is not a number", shown(length)))
         }
-        // Where a body in chunks ends is not looked for: what follows it is told in general words.
+        // The end of a chunked body is not looked for, so the request after it gets a general reason.
         (None, Some(_)) => Ok(usize::MAX),
         (None, None) => Ok(0),
     }
@@ -146,7 +146,7 @@ mod tests {
                 "GET / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n",
                 "it has a Transfer-Encoding, which HTTP/1.0 does not have",
             ),
-            // Sound ones before it are passed over, with their bodies.
+            // Valid requests before the refused one are skipped, with their bodies.
             (
                 "\r\nPUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n{}GET / HTTP/1.1\r\n\r\n",
                 "it has no Host header",

@@ -1,4 +1,4 @@
-//! The hand-written GET against answers in every framing, in pieces, broken off, too long, and never ending.
+//! The hand-written GET with responses in every framing: in pieces, incomplete, too long, endless.
 
 use tokio::io::duplex;
 
@@ -10,7 +10,7 @@ fn asking(target: &str) -> RawGet<'_> {
     RawGet { target, headers: "Host: green\r\n", answer: NEEDED }
 }
 
-/// What becomes of an answer that comes in pieces of this size; then the connection ends, or is held.
+/// Reads a response that arrives in pieces of this size; then the connection ends or is held open.
 async fn answered(answer: &[u8], piece: usize, held: bool) -> Result<Bytes, PushFailure> {
     let (ours, mut theirs) = duplex(1 << 20);
     let deadline = Instant::now() + Duration::from_secs(5);
@@ -21,7 +21,7 @@ async fn answered(answer: &[u8], piece: usize, held: bool) -> Result<Bytes, Push
             theirs.read_buf(&mut asked).await.expect("a request");
         }
         for piece in answer.chunks(piece) {
-            // Who has read enough hangs up.
+            // The client closes the connection once it has read enough.
             if theirs.write_all(piece).await.is_err() {
                 break;
             }
@@ -35,7 +35,7 @@ async fn answered(answer: &[u8], piece: usize, held: bool) -> Result<Bytes, Push
     body
 }
 
-/// The same answer whole and byte by byte.
+/// Reads the same response whole and byte by byte.
 async fn both(answer: &str) -> Result<Bytes, PushFailure> {
     let whole = answered(answer.as_bytes(), usize::MAX, false).await;
     assert_eq!(answered(answer.as_bytes(), 1, false).await, whole, "{answer:?}");
@@ -119,7 +119,7 @@ async fn slow_raw_response_times_out() {
     }
     let known = answered(b"HTTP/1.1 500 No\r\nContent-Length: 9\r\n\r\nsorr", usize::MAX, true).await;
     let kept = PushFailure::Troubled { status: 500, reason: "sorr".to_owned(), retry_after: None };
-    assert_eq!(known, Err(kept), "a status outweighs the rest of its body");
+    assert_eq!(known, Err(kept), "the status decides, even if the body is incomplete");
     let (ours, mut theirs) = duplex(64);
     let drip = tokio::spawn(async move {
         let mut second = tokio::time::interval(Duration::from_secs(1));

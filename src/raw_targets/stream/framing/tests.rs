@@ -1,10 +1,10 @@
-//! Streams of requests, cut anywhere: a `#` in a target is seen, and no other byte is.
+//! Streams of requests, cut at any byte: each `#` in a target is found, and no other byte is.
 
 use proptest::prelude::*;
 
 use super::*;
 
-/// The stream with each `#` that is seen marked as `@HASH@`, when it comes in these pieces.
+/// Returns the stream, received in these pieces, with each `#` that is found replaced by `@HASH@`.
 fn marked<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> Vec<u8> {
     let (mut framing, mut out, mut found) = (RequestFraming::default(), Vec::new(), Vec::new());
     for piece in pieces {
@@ -24,7 +24,7 @@ fn check(stream: &str, expected: &str) {
     assert_eq!(shown(marked(stream.as_bytes().chunks(7))), expected, "in sevens");
 }
 
-/// The stream is given as it is; `@` stands for a `#` that must be seen.
+/// Checks a stream in which `@` stands for each `#` that must be found.
 fn sees(stream: &str) {
     check(&stream.replace('@', "#"), &stream.replace('@', "@HASH@"));
 }
@@ -34,10 +34,10 @@ fn only_target_hash_is_rewritten() {
     for stream in [
         "GET /state/@room.red/ HTTP/1.1\r\nHost: a\r\n\r\n",
         "GET /@@/@?v=@ HTTP/1.1\r\n\r\n",
-        // Not in a method, a version or a header.
+        // A `#` in a method, a version or a header is not found.
         "G#T /@ HTTP/1.1#\r\nHost: #\r\nX#: #\r\n\r\n",
         "GET /@",
-        // Empty lines before a request, and ends of lines without a carriage return.
+        // Empty lines may precede a request, and lines may end without a carriage return.
         "\r\n\n\r\nGET /@ HTTP/1.1\r\n\r\n\r\n\r\nGET /@ HTTP/1.1\n\nGET /@ HTTP/1.1\r\nX: y\n\r\nGET /@ HTTP/1.1\n\n",
     ] {
         sees(stream);
@@ -64,14 +64,14 @@ fn next_request_found_after_any_body() {
         sees(&format!("PUT /@ HTTP/1.1\r\nTransfer-Encoding: Chunked\r\n\r\n{chunks}{next}"));
     }
     sees(&format!("PUT /@ HTTP/1.1\r\nContent-Length: 0\r\n\r\n{next}"));
-    // Neither long headers nor long names of headers hide the length.
+    // Long headers and long header names do not hide the length.
     let long = "y".repeat(100_000);
     sees(&format!(
         "PUT /@{long} HTTP/1.1\r\n{long}: x\r\nX: {long}\r\nContent-Length: 20\r\n{long}\r\n\r\n{LINE}{next}"
     ));
 }
 
-/// Where a body ends must be certain: what follows an uncertain one passes, whatever it looks like.
+/// The end of a body must be certain: after an uncertain one all bytes pass unchanged, even if they look like a request.
 #[test]
 fn uncertain_framing_stops_rewriting() {
     let next = "GET /# HTTP/1.1\r\n\r\nGET /# HTTP/1.1\r\n\r\n";
@@ -153,7 +153,7 @@ impl Request {
     }
 }
 
-/// Bytes that look like requests, or like nothing.
+/// Generates bytes that look like requests, or like nothing.
 fn bytes() -> impl Strategy<Value = Vec<u8>> {
     let word = prop_oneof![
         Just(b"GET /# HTTP/1.1\r\n\r\n".to_vec()),
