@@ -10,9 +10,9 @@ pub struct RowCounts {
     pub rows_written: u64,
     /// Rows found by reading, except by trimming.
     pub rows_read: u64,
-    /// Times a table was asked for a key or a range, except by trimming.
+    /// Lookups of a key or a range in a table, except by trimming.
     pub lookups: u64,
-    /// Rows removed, and item rows rewritten because one reference less names them.
+    /// Rows removed, and item rows rewritten because their reference count decreased.
     pub rows_trimmed: u64,
     /// Rows read for trimming.
     pub trim_reads: u64,

@@ -21,7 +21,7 @@ pub enum OpenError {
     },
     /// The schema version is unknown to this program.
     #[error(
-        "the store {place} has schema version {found}, this program knows {known} and cannot convert it; start the program that wrote it, or move the file away and begin anew, without all that lies in it"
+        "the store {place} has schema version {found}, this program knows {known} and cannot convert it; start the program that wrote it, or move the file away to start with an empty store"
     )]
     Schema {
         /// Path of the store's file.
@@ -43,7 +43,7 @@ pub enum OpenError {
     },
     /// The file is no store, or it is damaged.
     #[error(
-        "the store {place} is damaged: {source}; `fernpost store verify` examines it, and `fernpost store restore` makes a backup the store, once this file is moved away"
+        "the store {place} is damaged: {source}; examine it with `fernpost store verify`; to restore a backup, move this file away and use `fernpost store restore`"
     )]
     Damaged {
         /// Path of the store's file.
@@ -51,9 +51,9 @@ pub enum OpenError {
         /// Error that redb returned.
         source: Box<redb::Error>,
     },
-    /// A store was made here, and is not here.
+    /// The marker says that a store was created here, but there is none.
     #[error(
-        "the store {place} is missing, and {marker} says that one was made there: see that its disk is mounted, or make a backup the store with `fernpost store restore`; to begin anew without all that was in it, add --accept-data-dir to `fernpost serve` once"
+        "the store {place} is missing, but {marker} says that it was created there: check that its disk is mounted, or restore a backup with `fernpost store restore`; to start with an empty store, add --accept-data-dir to `fernpost serve` once"
     )]
     Missing {
         /// Path at which the store is missing.
@@ -63,15 +63,15 @@ pub enum OpenError {
     },
     /// The file of the store is empty.
     #[error(
-        "the store {place} is an empty file, which no store ever is: see that its disk is sound, move the file away and make a backup the store with `fernpost store restore`; to begin anew without all that was in it, add --accept-data-dir to `fernpost serve` once"
+        "the store {place} is an empty file: check its disk, move the file away and restore a backup with `fernpost store restore`; to start with an empty store, add --accept-data-dir to `fernpost serve` once"
     )]
     Empty {
         /// Path of the store's file.
         place: String,
     },
-    /// There is a store, and nothing says that it was made or restored here.
+    /// There is a store, but no marker that it was created or restored here.
     #[error(
-        "the store {place} was not made in its folder, {marker} is missing: `fernpost store verify` examines it; where it is a backup, use `fernpost store restore`; where it is the newest store of this server and nobody uses a copy of it, add --accept-data-dir to `fernpost serve` once"
+        "the store {place} was not created in this folder, {marker} is missing: examine it with `fernpost store verify`; if it is a backup, use `fernpost store restore`; if it is the newest store of this server and no copy of it is in use, add --accept-data-dir to `fernpost serve` once"
     )]
     Unmarked {
         /// Path of the store's file.
@@ -79,7 +79,7 @@ pub enum OpenError {
         /// Path of the marker.
         marker: String,
     },
-    /// It cannot be read or written.
+    /// The file cannot be read or written.
     #[error("the store {place} cannot be opened: {source}; check that its folder exists, its owner and its disk")]
     Unusable {
         /// Path of the store's file.
@@ -90,7 +90,7 @@ pub enum OpenError {
 }
 
 impl OpenError {
-    /// The engine panicked on it.
+    /// Returns the error for a file on which the engine panicked.
     pub(crate) fn unreadable(place: &str) -> Self {
         Self::Damaged { place: place.to_owned(), source: Box::new(redb::Error::Corrupted(UNREADABLE.to_owned())) }
     }
@@ -135,7 +135,7 @@ impl StoreFailure {
 
     pub(crate) fn panic(place: &str, message: &str) -> Self {
         let what = format!("the writer panicked ({message})");
-        let remedy = "examine it with `fernpost store verify`, report this as a bug where it is sound";
+        let remedy = "examine it with `fernpost store verify`, and if it is sound, report a bug";
         Self { place: place.to_owned(), what, remedy }
     }
 

@@ -14,7 +14,8 @@ const IDLE_FOR: Duration = Duration::from_secs(10);
 /// The executor of commits and range reads.
 #[derive(Clone, Default)]
 pub enum BlockingExecutor {
-    /// The runtime's blocking threads. A paused test clock stands still while they run; it does not for other threads.
+    /// The runtime's blocking threads. While they run, a paused test clock stands still; while other threads run, it does
+    /// not.
     #[default]
     Common,
     /// Threads owned by the store.

@@ -1,11 +1,11 @@
-//! The marker beside a store: a small file which says that a store was made in this folder.
+//! The marker beside a store: a small file which says that a store was created in this folder.
 //!
-//! A store that is not there, or is empty, looks like the first start of a new server. Where it was lost, or its disk is not
-//! mounted, beginning anew would give up a name's numbers and everything that waits. So both files have to be there, or neither;
-//! all else is refused until an operator insists.
+//! A store that is missing or empty looks like the first start of a new server. If the store was lost, or its disk is not
+//! mounted, an empty store would reuse the server's numbers and lose all pending items. So the store and the marker must
+//! both exist or both be absent; otherwise the start is refused until an operator confirms it.
 //!
-//! The marker is written before the store is made, as `making`, and again once the store was opened, as `made`: a crash in
-//! between leaves what the next start may go on with.
+//! The marker is written as `making` before the store is created, and as `made` once the store was opened. After a crash in
+//! between, the next start continues.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind, Read, Write};
@@ -20,20 +20,20 @@ pub const MARKER: &str = "fernpost.marker";
 /// First lines of a marker, which explain the file to a reader.
 const WORDS: &str = "# A store of Fernpost was made in this folder. `fernpost serve` refuses to start where one of the two is missing.\n";
 
-/// Bytes of a marker that are read.
+/// Maximum bytes of a marker that are read.
 const BYTES_MAX: u64 = 4096;
 
 /// The content of a marker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct StoreMarker {
-    /// A store is being made and was never opened: nothing lies in it.
+    /// True while a store is created and was never opened, so it holds no data.
     making: bool,
     /// Number of restores of a backup into this folder.
     restores: u64,
 }
 
 impl StoreMarker {
-    /// That of the store at `store`, where there is one. What cannot be understood says that a store was made.
+    /// Reads the marker of the store at `store`; `None` if there is none. An unreadable marker counts as `made`.
     pub(crate) fn read(store: &Path) -> io::Result<Option<Self>> {
         let mut text = Vec::new();
         match File::open(place(store)) {
@@ -50,7 +50,7 @@ impl StoreMarker {
         Ok(Some(Self { making: value("state") == Some("making"), restores }))
     }
 
-    /// Write it, whole or not at all, and synced.
+    /// Writes the marker whole or not at all, and syncs it.
     fn write(self, store: &Path) -> io::Result<()> {
         let state = if self.making { "making" } else { "made" };
         let mut draft = draft_beside(store)?;
@@ -70,18 +70,19 @@ fn place(store: &Path) -> PathBuf {
     store.with_file_name(MARKER)
 }
 
-/// A backup is about to become the store.
+/// Records that a backup is about to become the store.
 pub(crate) fn restoring(store: &Path) -> io::Result<()> {
     let restores = StoreMarker::read(store)?.map_or(0, |marker| marker.restores);
     StoreMarker { making: false, restores: restores + 1 }.write(store)
 }
 
-/// The store was opened.
+/// Records that the store was opened.
 pub(crate) fn opened(store: &Path, marker: StoreMarker) -> io::Result<()> {
     if marker.making { StoreMarker { making: false, ..marker }.write(store) } else { Ok(()) }
 }
 
-/// Make sure that the store at `store` may be opened, or made; `as_found`: an operator insists. Returns what the marker says now.
+/// Checks that the store at `store` may be opened or created, and returns its marker. `as_found`: the operator accepts any
+/// state of the folder.
 pub(crate) fn admit(store: &Path, as_found: bool) -> Result<StoreMarker, OpenError> {
     let place = store.display().to_string();
     let unusable = |error: io::Error| OpenError::from_redb(&place, redb::Error::Io(error));
@@ -99,7 +100,7 @@ pub(crate) fn admit(store: &Path, as_found: bool) -> Result<StoreMarker, OpenErr
     let shown = self::place(store).display().to_string();
     match (marker, length) {
         (None, None) => {
-            // A data folder that is a mount point of its own looks like this while its disk is not mounted.
+            // A data folder that is a mount point looks like this while its disk is not mounted.
             tracing::info!(store = %place, "made a new store, because the data folder held none");
             making(0)
         }
@@ -109,12 +110,12 @@ pub(crate) fn admit(store: &Path, as_found: bool) -> Result<StoreMarker, OpenErr
             Ok(marker)
         }
         (Some(marker), _) if as_found => {
-            tracing::warn!(store = %place, "a new store is made where there was one, because an operator insists");
+            tracing::warn!(store = %place, "a new store replaces a missing one, because of --accept-data-dir");
             making(marker.restores)
         }
         (None, Some(0)) if as_found => making(0),
         (None, Some(_)) if as_found => {
-            tracing::warn!(store = %place, "a store without its marker is taken, because an operator insists");
+            tracing::warn!(store = %place, "a store without its marker is opened, because of --accept-data-dir");
             let marker = StoreMarker { making: false, restores: 0 };
             marker.write(store).map_err(unusable)?;
             Ok(marker)
@@ -125,8 +126,8 @@ pub(crate) fn admit(store: &Path, as_found: bool) -> Result<StoreMarker, OpenErr
     }
 }
 
-/// The engine writes its first bytes last when it makes a file: one that begins with zeros was never finished. A file that another
-/// process is making now is left to it.
+/// Removes a file that the engine never finished creating: the engine writes its first bytes last, so such a file begins
+/// with zeros. A file that another process is creating now is left alone.
 fn clear_unfinished(store: &Path) -> io::Result<()> {
     let mut file = match OpenOptions::new().read(true).write(true).open(store) {
         Ok(file) => file,

@@ -1,12 +1,14 @@
 //! The journal and the store reader on one redb file: opening, closing and the public face.
 //!
 //! # Map
-//! - `tables`: every table with its owner, its bound and who trims it. `rows`: how model types lie in them.
-//! - `queue` -> `writer` -> `apply`, `submissions`, `graph`, `heads`, `state`, `dead_letters`, `parked`, `trim`, `forget`: the way of a batch to the disk. `archive`: the way back.
-//! - `stats`, `backup`, `verify`, `restore`, `restored`, `jumps`: what an operator does with the file as a whole.
-//! - `lane`: which thread waits for the disk. `claims`, `under_way`: the PDUs and the state on the way there, for those who look.
-//! - `strangers`: what lies in quarantine, by conversation. `untouched`: a file looked at without being changed.
-//! - `marker`: whether a store was made in a folder. `failure`: why the store does not open, why it has stopped. `counters`: rows written and read.
+//! - `schema`: every table with its owner, its bound and what trims it, and how model types are encoded in rows.
+//! - `write`: the queue of batches, the group commit, and what each change writes. `read`: typed reads of committed rows.
+//! - `pending`: PDU references and state of batches that are submitted and not committed; reads consult them.
+//! - `offline`: backup, restore and verification of a whole file. `stats`: sizes. `position_jumps`: feed positions that a
+//!   restore skipped.
+//! - `executor`: the threads for commits and range reads. `delivery_clock`: delivery times that never go back.
+//! - `marker`: whether a store was created in a folder. `error`: why a store does not open, or has stopped. `counters`:
+//!   rows written and read.
 //!
 //! Every batch is committed whole, in the order of submission, or the journal stops: no batch fails alone, except one
 //! of an owner that has been replaced. When the journal has stopped, [`Store::failed`] resolves and the process must

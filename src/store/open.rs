@@ -57,7 +57,7 @@ pub struct StoreOptions {
     pub quick_repair: bool,
     /// Executor of commits and range reads.
     pub lane: BlockingExecutor,
-    /// Take the folder as it is found, though the store in it and its marker do not fit: an operator insists.
+    /// If true, the state of the folder is accepted even if store and marker do not fit, because the operator confirmed it.
     pub as_found: bool,
 }
 
@@ -159,7 +159,7 @@ pub(crate) struct OpenedStore {
     pub(crate) counted_from: u64,
 }
 
-/// Open it. redb trusts what it reads, and panics on some files that are damaged.
+/// Opens the store. redb trusts what it reads, and panics on some damaged files.
 pub(crate) fn open(options: StoreOptions, clock: &dyn Clock) -> Result<OpenedStore, OpenError> {
     let unreadable = OpenError::unreadable(&options.place.name());
     let last = Some((format!("fernpost cannot start: {unreadable}"), COULD_NOT_RUN));

@@ -1,36 +1,36 @@
-//! The positions of the feed that were skipped: one span for each restore from a backup.
+//! The feed positions that were skipped: one span for each restore from a backup.
 //!
-//! A restored store does not know which positions the lost disk gave after the backup. It skips a span that is larger than any
-//! feed grows in one life, so that none of them is given twice. A reader that stands inside a span has read everything before it
-//! and goes on behind it; a span is no loss, unlike rows that were trimmed.
+//! A restored store does not know which positions the lost store assigned after the backup. It skips a span that is larger
+//! than any feed grows, so that no position is assigned twice. A reader whose position is inside a span has read everything
+//! before the span and continues after it. Unlike trimmed rows, a span loses nothing.
 //!
-//! Several stores may begin from the same backup, one after the other. Each has to skip further than the one before: by
-//! [`PER_MINUTE`] more for each minute of the backup's age, and for each earlier restore into the same data folder (the folder's
-//! marker counts them), because two restores may be less than a minute apart.
+//! Several stores may start from the same backup, one after the other. Each must skip further than the one before: by
+//! [`PER_MINUTE`] more for each minute of the backup's age, and as much for each earlier restore into the same data folder
+//! (the folder's marker counts them), because two restores may be less than a minute apart.
 
 use std::time::Duration;
 
 use redb::{ReadableTable, Table};
 
-/// In a store that was ever restored: its spans, as `last-next` separated by blanks.
+/// Key in a store that was ever restored: its spans, as `last-next` separated by blanks.
 const JUMPS: &str = "jumps";
 
-/// Positions skipped by a restore: more than a feed gets in its life.
+/// Positions skipped by a restore: more than a feed uses in its lifetime.
 const SPAN: u64 = 1 << 32;
 
-/// More positions than a gateway can give in a minute.
+/// More positions than a gateway can assign in a minute.
 const PER_MINUTE: u64 = 1 << 23;
 
 /// A span of positions that a restore skipped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct PositionJump {
-    /// The newest position before it.
+    /// Newest position before the span.
     last: u64,
-    /// The first position after it.
+    /// First position after the span.
     next: u64,
 }
 
-/// All skipped spans that a reader can still stand in, in their order.
+/// The skipped spans in which a reader's position can still be, in ascending order.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct PositionJumps(Vec<PositionJump>);
 
@@ -48,8 +48,9 @@ impl PositionJumps {
         jumps.filter(|jumps| jumps.is_sorted_by(|one, two| one.next <= two.last)).map(Self).ok_or_else(bad)
     }
 
-    /// Skip a span behind `tail`, in a store that begins from a backup of this age after so many earlier ones in its folder.
-    /// Returns the first position behind it. Spans before `oldest`, the oldest row, are forgotten: rows behind them were trimmed.
+    /// Skips a span after `tail`, in a store made from a backup of this age after `earlier` restores into its folder, and
+    /// returns the first position after the span. Spans before `oldest`, the oldest row, are dropped, because rows after
+    /// them were trimmed.
     pub(crate) fn add(
         &mut self,
         meta: &mut Table<'_, &'static str, &'static str>,

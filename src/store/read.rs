@@ -1,8 +1,8 @@
 //! Typed reads of committed rows.
 //!
-//! Point reads run on the thread that polls them, and are ready at the first poll: they take microseconds and never wait for a sync, and a hop to another
-//! thread would cost more than it saves. Range reads run on a blocking thread. No read transaction is held across an
-//! await.
+//! Point reads run on the thread that polls them and are ready at the first poll: they take microseconds and never wait for
+//! a sync, so a hop to another thread would cost more than it saves. Range reads run on a blocking thread. No read
+//! transaction is held across an await.
 
 mod attempts;
 mod contexts;
@@ -78,8 +78,8 @@ impl Store {
         Box::pin(async move { Ok(run(&shared, read)?) })
     }
 
-    /// Runs a read of single rows and of what is submitted and not committed yet, on the caller's thread. It begins its own
-    /// transaction, under the lock of what is not committed.
+    /// Runs a read of single rows and of uncommitted changes on the caller's thread. The read begins its own transaction
+    /// while it holds the lock of the uncommitted changes.
     fn uncommitted<T: Send + 'static>(
         &self,
         read: impl FnOnce(&StoreShared) -> Read<T> + Send + 'static,
@@ -107,7 +107,7 @@ fn run<T>(shared: &StoreShared, read: impl FnOnce(&StoreShared, &ReadTransaction
     guarded(|| read(shared, &shared.database.begin_read()?))
 }
 
-/// A read fails where the engine panics: it trusts what lies in its file.
+/// Runs a read and turns a panic of the engine, which trusts its file, into an error.
 fn guarded<T>(read: impl FnOnce() -> Read<T>) -> Read<T> {
     caught(read).unwrap_or_else(|panic| Err(ReadError::Panic(panic)))
 }

@@ -1,21 +1,23 @@
-//! Adopts a backup: the changes of its first opening, so that the store works with peers that remember more than it
-//! does.
+//! Adopts a backup: the changes of its first opening, so that the store works with peers that remember more than it does.
 //!
-//! Data that the lost disk held after the backup is unknown here and known to others, so no number may be used a second time
-//! for something else:
-//! - **Ids of updates in the feed** (`<from>#<n>`): `n` goes on from the clock, in microseconds, which no counter of one update
-//!   at a time reaches. A fixed leap alone would give the same ids again at a second restore from the same backup; the clock alone
-//!   would where it was set back between two restores, so a store that was restored before leaps as well.
-//!   What a peer sends again has a new id then, and the messenger may see it twice; under an old id it would miss something else.
-//! - **Numbers of updates we send**: peers hold others under them, say so, and both sides number anew. A push never holds rows
-//!   from both sides of the restore: those from before it are known to the peer under these numbers, and are not taken twice.
-//! - **What peers sent by transactions** to the lost disk they are asked for, once each, after the newest transaction that the backup
-//!   holds: one that has nothing new to say would never show what is missing. Of updates the next number shows it.
-//! - **Ids of transactions** follow the clock by themselves; ids of PDUs are chance.
-//! - **PDUs of our own** that only the lost disk held are refused where they come back: nothing proves yet that we wrote them. What
-//!   names them as parents is delivered over a gap.
-//! - **Positions of the feed** go on behind a span that is skipped (see [`crate::store::position_jumps`]), with the notice as the first event there. A
-//!   reader that was given positions by the lost disk stands inside the span, and reads on from there without missing anything.
+//! Data that the lost store wrote after the backup is unknown here and known to others, so no number may be reused for
+//! something else:
+//! - **Ids of peers' updates in the feed** (`<from>#<n>`): `n` continues from the clock, in microseconds, which a counter
+//!   that rises by one per update never reaches. A fixed leap alone would assign the same ids again at a second restore
+//!   from the same backup. The clock alone would too if it was set back between two restores, so a store that was restored
+//!   before also leaps. An update that a peer resends gets a new id, so the messenger may see it twice; under an old id it
+//!   would miss another update.
+//! - **Sequence numbers of updates that we send**: peers hold other updates under these numbers and report the conflict;
+//!   then both sides renumber. A push never holds rows from both sides of the restore: those from before it are known to
+//!   the peer under these numbers, and it does not accept them twice.
+//! - **Transactions that peers sent** to the lost store are pulled from each peer once, after the newest transaction in the
+//!   backup: a peer without a new transaction would never show what is missing. For updates, the next sequence number shows
+//!   it.
+//! - **Ids of transactions** follow the clock; ids of PDUs are random.
+//! - **PDUs of our own** that only the lost store held are refused when peers send them back, because nothing proves yet
+//!   that we composed them. A PDU that names one as a parent is delivered with a gap.
+//! - **Feed positions** continue after a skipped span (see [`crate::store::position_jumps`]), and the notice is the first
+//!   event there. A reader that has positions from the lost store is inside the span and continues after it without a loss.
 
 use actors::model::{FeedItem, Index, Millis, NumberSegment, PeerRecord};
 use actors::ports::Clock;
@@ -31,8 +33,8 @@ const TAKEN: &str = "taken";
 /// Key in a store that was ever restored: the lowest start value of the counters of updates.
 const COUNTED_FROM: &str = "counted_from";
 
-/// Ids skipped at least by a store that was restored before, for this restore and for each earlier one into its folder: more than
-/// a restored store counts in years.
+/// Minimum leap of ids in a store that was restored before, per restore into its folder: more than a restored store assigns
+/// in years.
 const IDS_LEAP: u64 = 1 << 32;
 
 /// Marks a copy as a backup.
@@ -53,8 +55,8 @@ pub(crate) fn counted_from(meta: &impl ReadableTable<&'static str, &'static str>
     Ok(codec::number(meta, COUNTED_FROM)?.unwrap_or(0))
 }
 
-/// Makes a store of a backup, in the transaction that opens it. `earlier` is the number of earlier restores into its folder. Returns
-/// the lowest start value of the counters of updates.
+/// Turns a backup into a store, in the transaction that opens it, and returns the lowest start value of the counters of
+/// updates. `earlier` is the number of earlier restores into its folder.
 pub(crate) fn settle(
     opening: &WriteTransaction,
     memory: &mut WriterCache,
@@ -67,7 +69,8 @@ pub(crate) fn settle(
     let now = clock.now();
     let from = match before {
         0 => now.0.saturating_mul(1_000),
-        // The clock may have been set back since the restore before, so it alone could give ids of that time again.
+        // The clock may have been set back since the earlier restore, so the clock alone could assign ids of that time
+        // again.
         before => before.saturating_add(IDS_LEAP.saturating_mul(earlier + 1)).max(now.0.saturating_mul(1_000)),
     };
     meta.insert(COUNTED_FROM, from.to_string().as_str())?;
@@ -77,10 +80,10 @@ pub(crate) fn settle(
     let tail = memory.feed_tail;
     memory.feed_tail = memory.jumps.add(&mut meta, (tail, oldest), earlier, taken.until(now))?;
     let text = format!(
-        "this gateway was restored at {} from a backup of {}: what was submitted or received in between only the lost disk held. \
-         Submit again what was accepted after the backup; the feed goes on from position {} after {tail}, and nothing lies \
-         between them; updates are counted on from {from}, and what a peer sends again has a new id; what this gateway said in contexts after the backup is refused \
-         where it comes back, and answers to it come over a gap",
+        "this gateway was restored at {} from a backup of {}: what was submitted or received in between is lost here. \
+         Submit again what was accepted after the backup; the feed continues at position {} after {tail}, without events \
+         in between; ids of peers' updates continue from {from}, and an update that a peer resends has a new id; PDUs that this \
+         gateway composed after the backup are refused if peers send them back, and replies to them have a gap",
         time(now),
         time(taken),
         memory.feed_tail
@@ -89,7 +92,7 @@ pub(crate) fn settle(
     memory.deliveries.at(now.0);
     opening.open_table(tables::FEED)?.insert(memory.feed_tail, codec::feed_to_row(&item).row(now.0))?;
     let position = memory.feed_tail;
-    tracing::warn!(taken = %time(taken), tail, position, "the store is a backup; its feed goes on at this position");
+    tracing::warn!(taken = %time(taken), tail, position, "the store is a backup; its feed continues at this position");
     Ok(from)
 }
 

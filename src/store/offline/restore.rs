@@ -33,7 +33,7 @@ pub enum RestoreError {
     #[error("{} is in use by another process; stop the gateway first, and restore from a backup and not from a store", .0.display())]
     InUse(PathBuf),
     /// The file is a store and not a backup.
-    #[error("{} is a store and no backup: nobody knows what was done since it was copied; start the gateway on it where it lies", .0.display())]
+    #[error("{} is a store and not a backup, so it cannot be known what was sent since it was copied; start the gateway with it in its own folder", .0.display())]
     NoBackup(PathBuf),
     /// Verification found damage in the backup.
     #[error("the backup is damaged: {}, the first: {}; use an older one", CountedNoun(.0.findings.len() as u64 + .0.more, "finding"), .0.findings[0])]
@@ -78,7 +78,8 @@ pub fn restore(backup: impl AsRef<Path>, data_dir: impl AsRef<Path>) -> Result<R
         return Err(RestoreError::Damaged(Box::new(verified)));
     }
     let Some(taken) = verified.taken else { return Err(RestoreError::NoBackup(backup.to_owned())) };
-    // The marker first: a store without one is refused, and one that follows only the marker is looked for.
+    // The marker is written first: a store without a marker is refused, while a marker without a store makes the next start
+    // report the missing store.
     marker::restoring(&path).map_err(failed(&path))?;
     publish(draft, &path).map_err(|source| match source.kind() {
         ErrorKind::AlreadyExists => RestoreError::Exists(path.clone()),
@@ -88,11 +89,11 @@ pub fn restore(backup: impl AsRef<Path>, data_dir: impl AsRef<Path>) -> Result<R
     Ok(RestoreReport { path, taken, verified })
 }
 
-/// The folders that were made for a restore, the innermost first. They go again where nothing is restored.
+/// The folders that were created for a restore, innermost first. They are removed if nothing is restored.
 struct CreatedFolders(Vec<PathBuf>);
 
 impl CreatedFolders {
-    /// Make a folder, and those above it.
+    /// Creates a folder and its ancestors.
     fn folder(path: &Path) -> std::io::Result<Self> {
         let missing = path.ancestors().take_while(|folder| !folder.as_os_str().is_empty() && !folder.exists());
         let made = Self(missing.map(Path::to_owned).collect());
@@ -100,7 +101,7 @@ impl CreatedFolders {
         Ok(made)
     }
 
-    /// Something lies in them.
+    /// Keeps the folders, because they are in use.
     fn keep(&mut self) {
         self.0.clear();
     }
@@ -109,7 +110,7 @@ impl CreatedFolders {
 impl Drop for CreatedFolders {
     fn drop(&mut self) {
         for folder in &self.0 {
-            // Somebody may have put something into it meanwhile; then it stays, and so do those above it.
+            // A folder that another process has put something into stays, and so do its ancestors.
             if std::fs::remove_dir(folder).is_err() {
                 return;
             }

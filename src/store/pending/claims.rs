@@ -89,7 +89,7 @@ impl LockedClaims<'_> {
         self.0.get(reference).map(|claim| &claim.known)
     }
 
-    /// Claims a reference of which nothing is known.
+    /// Claims an unknown reference.
     pub(crate) fn claim(&mut self, context: &ContextId, reference: &PduRef) {
         let known = PduStatus::Claimed { context: context.clone() };
         self.0.insert(reference.clone(), PduClaim { known, under_way: 0 });

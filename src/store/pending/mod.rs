@@ -1,4 +1,4 @@
-//! State of batches that are handed over and not committed.
+//! State of batches that are submitted and not committed.
 
 pub(crate) mod claims;
 pub(crate) mod uncommitted_state;

@@ -28,7 +28,7 @@ pub(crate) enum UncommittedChange {
     Kept(StateEntry),
     /// The current state of the key has changed.
     Holder(Option<StateEntry>),
-    /// The PDU goes to quarantine.
+    /// The PDU was quarantined.
     Parked,
 }
 

@@ -1,4 +1,4 @@
-//! Attempts to deliver, as the trace of a message shows them.
+//! Reads the delivery attempts that the trace of a message shows.
 
 use std::ops::Bound;
 
@@ -10,14 +10,15 @@ use crate::store::schema::codec::columns::AttemptValue;
 use crate::store::schema::{codec, tables};
 use crate::store::shared::StoreShared;
 
-/// Rows of deliveries looked at beyond the first that is of later items only. Rows of items that were sent again, to a peer that
-/// went back, stand among those of other times.
+/// Maximum number of rows read beyond the first one that holds later items only. The rows are ordered by their newest item,
+/// and resent items make neighbouring rows differ in time.
 const STRAY_ROWS_MAX: usize = 4;
 
-/// Deliveries told of one run of items; a run that was sent one by one has as many as it has items.
+/// Maximum number of deliveries returned for one range of items: if they were sent one by one, there are as many deliveries
+/// as items.
 const DELIVERIES_MAX: usize = 1_000;
 
-/// Attempts that carried any of the items from `first` to `last`, oldest first.
+/// Returns the attempts that carried any of the items from `first` to `last`, oldest first.
 pub(super) fn attempts(
     shared: &StoreShared,
     read: &ReadTransaction,
@@ -43,7 +44,7 @@ pub(super) fn attempts(
     Ok(attempts)
 }
 
-/// Deliveries among which are those of the items: those in rows, and the newest from the peer's record.
+/// Returns deliveries that include those of the items: those in rows, and the newest from the peer's record.
 fn delivered(
     shared: &StoreShared,
     read: &ReadTransaction,
@@ -78,8 +79,8 @@ pub(super) fn newest_error(shared: &StoreShared, read: &ReadTransaction, server:
     Ok(newest.map(|(_, row)| row.value().result.to_owned()))
 }
 
-/// The first server after `after` whose oldest row of deliveries is older than `before`, and the key of that row. One look-up a
-/// server.
+/// Returns the first server after `after` whose oldest row of deliveries is older than `before`, and the newest index in
+/// that row. It takes one lookup per server.
 pub(super) fn old_deliveries(
     shared: &StoreShared,
     read: &ReadTransaction,

@@ -11,8 +11,8 @@ use crate::store::schema::codec::BadRow;
 use crate::store::schema::{codec, tables};
 use crate::store::shared::StoreShared;
 
-/// Level by level. What is not there or forgotten, not delivered yet, of another conversation, or not for whoever asks is neither
-/// given nor walked past. Each PDU names a bounded number of parents, so the limit bounds the walk, too.
+/// Returns PDUs level by level. A PDU that is missing, pruned, undelivered, of another context, or not addressed to `asker`
+/// is neither returned nor walked past. Each PDU names a bounded number of parents, so the limit bounds the walk too.
 pub(super) fn backfill(
     shared: &StoreShared,
     read: &ReadTransaction,

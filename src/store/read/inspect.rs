@@ -102,7 +102,7 @@ fn ages(
     Ok(InspectPage { rows: counts, next: None })
 }
 
-/// The tables of quarantine and dead letters. A walk goes server by server, quarantine first.
+/// The tables of quarantine and dead letters. A walk visits one server after the other, quarantine first.
 struct ParkedTables {
     quarantine: ReadOnlyTable<(&'static str, u64), QuarantineValue<'static>>,
     dead_letters: ReadOnlyTable<(&'static str, u64), DeadLetterValue<'static>>,

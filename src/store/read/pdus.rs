@@ -54,7 +54,8 @@ fn held(shared: &StoreShared, read: &ReadTransaction, context: &ContextId) -> Re
     Ok(held.into_iter().map(|(_, pdu)| pdu).collect())
 }
 
-/// Their rows say how deep they lie; what a PDU that names one builds on stands in its text.
+/// Returns the heads that have rows of their own. The row has the computed depth; the depth that the origin states is in
+/// the PDU's text.
 fn heads(shared: &StoreShared, read: &ReadTransaction, context: &str) -> Read<Vec<Head>> {
     let to = after(context);
     let pdus = read.open_table(tables::PDUS)?;

@@ -143,7 +143,7 @@ impl ItemBodies {
         Ok(self.item_within(number, origin, id)?.0)
     }
 
-    /// The same, with the conversation of a PDU.
+    /// Returns the item and the context if it is a PDU.
     fn item_within(&self, number: u64, origin: &str, id: &str) -> Read<(Item, Option<ContextId>)> {
         let missing = |what: &str| BadRow::new("outbox", &format!("{what} is missing"));
         if number > 0 {
@@ -208,8 +208,8 @@ pub(super) fn sent_after(
     Ok(page)
 }
 
-/// Returns the peers with pending items, and those that must be asked for transactions that they sent to a lost disk, or that they
-/// named and that never arrived.
+/// Returns the peers with pending items, and those that must be pulled from: for transactions that they sent to a lost
+/// store, or that they named and that never arrived.
 pub(super) fn peers_behind(
     shared: &StoreShared,
     read: &ReadTransaction,
@@ -220,14 +220,14 @@ pub(super) fn peers_behind(
     let peers = read.open_table(tables::PEERS)?;
     let is_restored = shared.counted_from > 0;
     for server in listed.into_iter().filter(|_| is_restored) {
-        // The backup knows nothing of it: it may have been heard of first on the lost disk.
+        // A listed peer without a record may have sent transactions to the lost store for the first time.
         if peers.get(server.as_str())?.is_none() && !unsent.contains(&server) {
             behind.push(server);
         }
     }
     for row in peers.iter()? {
         let (server, row) = row?;
-        // There may be very many rows, and to take one apart costs more than to look for this in it.
+        // There may be very many rows, and this test is cheaper than decoding each.
         if !is_restored && !codec::may_be_asked(row.value()) {
             continue;
         }

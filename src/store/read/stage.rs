@@ -37,7 +37,7 @@ pub(super) fn of_server(
     Ok((count, there))
 }
 
-/// Servers behind `last` come first, so that one server whose stage never empties does not keep the others from their turn.
+/// Servers after `last` come first, so that a server whose stage never empties does not starve the others.
 pub(super) fn page(
     shared: &StoreShared,
     read: &ReadTransaction,
@@ -73,7 +73,8 @@ pub(super) fn page(
     Ok(page)
 }
 
-/// Jumps from conversation to conversation: one look-up each, however much lies there.
+/// Returns the contexts with staged PDUs. It jumps from context to context with one lookup each, however many PDUs are
+/// staged.
 pub(super) fn contexts(shared: &StoreShared, read: &ReadTransaction) -> Read<Vec<ContextId>> {
     let stage = read.open_table(tables::STAGE)?;
     let mut contexts: Vec<ContextId> = Vec::new();

@@ -29,11 +29,13 @@ pub(crate) type ContextPduKey = (&'static str, &'static str, &'static str);
 /// A row of a context about one PDU as one server sent it: (context, origin, id, sender).
 pub(crate) type CopyKey = (&'static str, &'static str, &'static str, &'static str);
 
-/// A row about a PDU that a server sent to a conversation: (context, server, origin, id).
+/// A row about a PDU that a server sent to a context: (context, server, origin, id).
 pub(crate) type StageIdKey = (&'static str, &'static str, &'static str, &'static str);
 
-/// Schema version, own name, epoch; a time that is ahead of all deliveries; in a backup when it was taken; after a restore what
-/// updates are counted from, and which positions of the feed were skipped. Owner: opening the store, and of that time the writer. Bound: a row for each of these. Trimmed: what marks a backup, by the opening that makes a store of it.
+/// Schema version, own name, epoch; a time that is ahead of all deliveries; in a backup the time of the snapshot; after a
+/// restore the lowest start value of the counters of updates and the skipped feed positions. Owner: opening the store, and
+/// for the delivery time the writer. Bound: one row for each of these. Trimmed: the mark of a backup, by the opening that
+/// adopts it.
 pub(crate) const META: TableDefinition<&str, &str> = TableDefinition::new("meta");
 
 /// Server -> its record as JSON. Owner: that peer's actor. Bound: one row a peer. Trimmed: never, because the numbers
@@ -77,12 +79,12 @@ pub(crate) const OUTBOUND_TRANSACTIONS: TableDefinition<(&str, u64), (u64, u64)>
 /// which removes the oldest when one is added.
 pub(crate) const DEAD_LETTERS: TableDefinition<(&str, u64), DeadLetterValue> = TableDefinition::new("dead_letters");
 
-/// (server, number) -> an attempt to deliver that failed. Owner: that peer's actor. Bound: `attempts_keep` of the peer. Trimmed: by
-/// the writer, the oldest goes as a new one comes.
+/// (server, number) -> a failed delivery attempt. Owner: that peer's actor. Bound: `attempts_keep` of the peer. Trimmed: by
+/// the writer, which removes the oldest when one is added.
 pub(crate) const ATTEMPTS: TableDefinition<(&str, u64), AttemptValue> = TableDefinition::new("attempts");
 
-/// (server, newest index, time) -> deliveries up to that index, 25 bytes each. Owner: that peer's actor. Bound: a row for sixteen
-/// deliveries within `submissions_keep`. Trimmed: by the messenger's housekeeping.
+/// (server, newest index, time) -> deliveries up to that index, 25 bytes each. Owner: that peer's actor. Bound: one row for
+/// sixteen deliveries within `submissions_keep`. Trimmed: by the feed's maintenance job.
 pub(crate) const DELIVERED: TableDefinition<DeliveredKey, &[u8]> = TableDefinition::new("delivered");
 
 /// (server, number) -> a transaction accepted from the server. Owner: that peer's actor. Bound: the newest `keep` of
@@ -139,13 +141,13 @@ pub(crate) const HEADS: TableDefinition<ContextPduKey, u64> = TableDefinition::n
 /// quarantine. Owner: that context's actor. Bound: one row a context. Trimmed: by that actor, when the work is done.
 pub(crate) const CONTEXT_WORK: TableDefinition<&str, ()> = TableDefinition::new("context_work");
 
-/// (context, server, number) -> a PDU that came from this server while the context was too busy to take it. Owner: appended by
-/// that peer's actor. Bound: `contexts.stage_max` a context and server, and one batch. Trimmed: by the context's actor, as it
-/// takes them.
+/// (context, server, number) -> a PDU that this server sent while the context was too busy to process it. Owner: that
+/// peer's actor appends. Bound: `contexts.stage_max` a context and server, and one batch. Trimmed: by the context's actor
+/// when it processes the PDU.
 pub(crate) const STAGE: TableDefinition<(&str, &str, u64), StageValue> = TableDefinition::new("stage");
 
-/// (context, server, origin, id) -> the number of this PDU in `stage`: tells a repeat, and how many there are. Owner, bound and
-/// trimmed: as the rows it points at.
+/// (context, server, origin, id) -> the number of this PDU in `stage`, to detect repeats and to count. Owner, bound and
+/// trimmed: as the row in `stage`.
 pub(crate) const STAGE_IDS: TableDefinition<StageIdKey, u64> = TableDefinition::new("stage_ids");
 
 /// The only consumer of the feed.
@@ -161,7 +163,7 @@ pub(crate) fn all_of(server: &str) -> std::ops::RangeInclusive<(&str, u64)> {
     (server, 0)..=(server, u64::MAX)
 }
 
-/// The rows of a server in [`DELIVERED`] that hold items from `first` on, and maybe later ones only.
+/// Returns the key range of a server's rows in [`DELIVERED`] that may hold items from `first` on.
 pub(crate) fn deliveries_from(server: &str, first: u64) -> std::ops::RangeInclusive<(&str, u64, u64)> {
     (server, first, 0)..=(server, u64::MAX, u64::MAX)
 }

@@ -1,4 +1,4 @@
-//! Attempts to deliver, for the trace of a message: each that failed is a row, and of those that worked one row holds many.
+//! Records delivery attempts for the trace of a message: each failed attempt is a row, and one row holds many deliveries.
 
 use actors::model::{Attempt, DeliveredSpan, ServerName};
 use redb::ReadableTable;
@@ -35,8 +35,8 @@ impl WriteBatch<'_> {
         Ok(())
     }
 
-    /// The key is the newest item of all spans and the time of the last one: whoever looks for an item begins at it. A peer that went
-    /// back is sent items again, so rows of several times may hold one.
+    /// Writes a row of deliveries. Its key is the newest item of all spans and the time of the last span, because a lookup
+    /// of an item begins there. Items may be resent, so rows of several times may hold the same item.
     pub(crate) fn delivered(&mut self, server: &ServerName, spans: &[DeliveredSpan]) -> Result<(), redb::Error> {
         let newest = spans.iter().map(|span| span.last.0).max();
         let (Some(newest), Some(last)) = (newest, spans.last()) else { return Ok(()) };

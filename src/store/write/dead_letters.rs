@@ -45,7 +45,8 @@ impl WriteBatch<'_> {
         self.counts.lookups += 1;
         self.counts.rows_read += gone.len() as u64;
         for row in &gone {
-            // One that the peer took stays among what was sent, so that its item has one name more. A PDU has none to count.
+            // An item that the peer accepted also keeps its outbox row, so its reference count rises by one. PDUs are not
+            // counted.
             match fate.was_taken() {
                 true => self.named_once_more(row.item)?,
                 false => drop(self.outbox.open()?.remove((name, row.index))?),

@@ -87,7 +87,7 @@ fn stop(shared: &StoreShared, failure: StoreFailure) {
 /// Commits groups until none is due. `None` means that the journal has stopped.
 fn drain(shared: &StoreShared, mut memory: WriterCache) -> Option<WriterCache> {
     while let Some(entries) = shared.queue.take() {
-        // A bug of ours, or a damaged store, on which the engine panics, and may panic again while it cleans up.
+        // A panic here is a bug of ours, or the engine met a damaged store; the engine may panic again during cleanup.
         let last = format!("fernpost ends: {}", StoreFailure::panic(&shared.place, "it aborts the process"));
         let expected = ExpectedPanics { reported: true, last: Some((last, WRONG)) };
         let committed = caught_as(expected, || commit(shared, &mut memory, entries));

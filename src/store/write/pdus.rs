@@ -21,7 +21,7 @@ fn place<'a>(context: &'a ContextId, reference: &'a PduRef) -> (&'a str, &'a str
 }
 
 fn skip_inconsistent(context: &ContextId, reference: &PduRef, what: &'static str) -> RedbResult {
-    tracing::error!(%context, %reference, "{what}; the change is left out");
+    tracing::error!(%context, %reference, "{what}; the change is skipped");
     Ok(())
 }
 
@@ -35,7 +35,7 @@ impl WriteBatch<'_> {
         let before = pdus.insert(key(reference), codec::pdu_to_row(stored, &prev, at))?;
         if let Some(first) = before.map(|row| OwnedPdu::from_row(row.value())) {
             pdus.insert(key(reference), first.row())?;
-            return skip_inconsistent(context, reference, "a PDU is stored for the second time, the first one stays");
+            return skip_inconsistent(context, reference, "a PDU is stored for the second time");
         }
         self.counts.rows_written += 1;
         match &stored.standing {
@@ -61,7 +61,7 @@ impl WriteBatch<'_> {
         let found = pdus.get(key(reference))?.map(|row| OwnedPdu::from_row(row.value()));
         self.counts.rows_read += u64::from(found.is_some());
         let Some(mut row) = found.filter(|row| row.waits_in(context.as_str())) else {
-            return skip_inconsistent(context, reference, "a PDU is delivered that does not wait here");
+            return skip_inconsistent(context, reference, "a PDU is delivered that is not held in this context");
         };
         row.deliver(delivery, at);
         pdus.insert(key(reference), row.row())?;
@@ -89,7 +89,7 @@ impl WriteBatch<'_> {
             (epoch, arrival, slot.to_vec())
         });
         let Some((epoch, arrival, slot)) = before else {
-            return skip_inconsistent(context, reference, "a PDU waits anew that did not wait");
+            return skip_inconsistent(context, reference, "a PDU is held again that was not held");
         };
         let missing = codec::refs_to_row(&hold.missing);
         let (edge, depth) = (hold.edge, codec::hold_depth(hold));

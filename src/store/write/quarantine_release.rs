@@ -102,7 +102,7 @@ impl WriteBatch<'_> {
         Ok(letter)
     }
 
-    /// Its item, and the conversation of a PDU.
+    /// Returns the item, and the context if it is a PDU.
     fn item_of(&mut self, letter: &RemovedDeadLetter) -> Result<Option<(Item, Option<ContextId>)>, redb::Error> {
         self.counts.lookups += 1;
         self.counts.rows_read += 1;
@@ -144,7 +144,7 @@ impl WriteBatch<'_> {
     }
 }
 
-/// The conversation and the text of a stored PDU.
+/// Returns the context and the text of a stored PDU.
 fn pdu_of(row: PduValue<'_>) -> Result<(ContextId, Bytes), redb::Error> {
     let context = codec::context_id("pdus", row.context).map_err(|error| redb::Error::Corrupted(error.to_string()))?;
     Ok((context, Bytes::copy_from_slice(row.bytes)))

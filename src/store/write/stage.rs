@@ -1,4 +1,4 @@
-//! The stage of a conversation: what came while it was too busy, until it takes it.
+//! The stage of a context: PDUs that arrived while it was too busy, until it processes them.
 
 use actors::model::{ContextId, PduRef, ServerName};
 use bytes::Bytes;
@@ -9,7 +9,8 @@ use crate::store::schema::codec::columns::StageValue;
 use crate::store::write::apply::WriteBatch;
 
 impl WriteBatch<'_> {
-    /// Behind what this server has there. Whoever comes to a busy conversation is rare: the end is looked up each time.
+    /// Appends PDUs after those that this server has in the stage. The last number is read each time, because staging is
+    /// rare.
     pub(crate) fn staged(
         &mut self,
         context: &ContextId,
@@ -40,7 +41,8 @@ impl WriteBatch<'_> {
         Ok(())
     }
 
-    /// Its number may have been given to another one since, where the stage was empty: then that one stays.
+    /// Removes a staged PDU, unless its number has been assigned to another PDU since, which happens after the stage was
+    /// empty.
     pub(crate) fn stage_left(
         &mut self,
         context: &ContextId,

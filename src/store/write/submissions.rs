@@ -11,10 +11,10 @@ use crate::store::schema::tables;
 
 /// An item that goes to the end of an outbox.
 pub(crate) struct AppendedItem {
-    /// The number under which an update is stored; 0 of a PDU.
+    /// Number of the stored update; 0 for a PDU.
     pub(crate) number: u64,
     pub(crate) item: Item,
-    /// The conversation of a PDU.
+    /// Context of a PDU.
     pub(crate) context: Option<ContextId>,
     pub(crate) submission: SubmissionId,
 }
@@ -69,7 +69,7 @@ impl WriteBatch<'_> {
         Ok((first..).zip(updates.iter().cloned().map(Item::Update)).collect())
     }
 
-    /// Items go to the end of an outbox.
+    /// Appends items to the end of an outbox.
     pub(crate) fn append_rows(
         &mut self,
         server: &ServerName,

@@ -102,6 +102,6 @@ async fn lost_stores_are_not_begun_anew() {
     assert_eq!(started(&red, &[]).await, None, "once is enough");
     std::fs::remove_file(&marker).expect("it is there");
     std::fs::write(&store, kept).expect("a writable folder");
-    refused("was not made in its folder").await;
+    refused("was not created in this folder").await;
     assert_eq!(started(&red, &["--accept-data-dir"]).await, None);
 }

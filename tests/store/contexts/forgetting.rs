@@ -295,9 +295,9 @@ async fn verify_finds_references_to_pruned() {
     let verified = store::verify_backend(Disk::with(disk.survivors(Survives::Written))).unwrap();
     let told: Vec<_> = verified.findings.iter().map(|finding| (finding.table, finding.what.as_str())).collect();
     let amiss = [
-        ("outbox", "row 1 of red.example names blue.example/m, which is forgotten"),
-        ("feed", "at 1 stands red.example/a, which is forgotten"),
-        ("contexts", "red.example/a, an open end of c, is forgotten"),
+        ("outbox", "row 1 of red.example names blue.example/m, which is pruned"),
+        ("feed", "the event at 1 shows red.example/a, which is pruned"),
+        ("contexts", "red.example/a, a head of c, is pruned"),
     ];
     assert_eq!(told, amiss);
 }

@@ -201,7 +201,7 @@ async fn verify_detects_contradicting_rows() {
     world.store.close().await;
     type Tamper = fn(&WriteTransaction);
     let cases: [(&str, &str, Tamper); 12] = [
-        ("items", "named and missing", |t| drop(t.open_table(ITEMS).unwrap().pop_last().unwrap())),
+        ("items", "referred to and missing", |t| drop(t.open_table(ITEMS).unwrap().pop_last().unwrap())),
         ("items", "rows name it", |t| drop(t.open_table(ITEMS).unwrap().insert(77, (2, &b"{}"[..])).unwrap())),
         ("outbox", "which is missing", |t| {
             let row = (1, 0, false, 0, "red.example", "nowhere", "s");
@@ -210,22 +210,24 @@ async fn verify_detects_contradicting_rows() {
         ("peers", "cannot be understood", |t| {
             t.open_table(PEERS).unwrap().insert("red.example", &b"{}"[..]).unwrap();
         }),
-        ("taken", "not whole", |t| drop(t.open_table(TAKEN).unwrap().insert(("red.example", 9), &b"abc"[..]).unwrap())),
+        ("taken", "is cut off", |t| {
+            drop(t.open_table(TAKEN).unwrap().insert(("red.example", 9), &b"abc"[..]).unwrap())
+        }),
         ("submissions", "which is missing", |t| {
             t.open_table(PDUS).unwrap().remove(("blue.example", "m01")).unwrap();
         }),
-        ("submissions", "its outbox ends at", |t| {
+        ("submissions", "but its outbox ends at", |t| {
             let mut outbox = t.open_table(OUTBOX).unwrap();
             outbox.retain(|(server, index), _| server != "red.example" || index < 2).unwrap();
             t.open_table(PEERS).unwrap().remove("red.example").unwrap();
         }),
-        ("feed", "nothing lies between", |t| drop(t.open_table(FEED).unwrap().remove(6).unwrap())),
+        ("feed", "the events between", |t| drop(t.open_table(FEED).unwrap().remove(6).unwrap())),
         ("feed", "is acknowledged", |t| drop(t.open_table(CURSOR).unwrap().insert("messenger", 900).unwrap())),
-        ("timeline", "places for them", |t| {
+        ("timeline", "positions: ", |t| {
             t.open_table(TIMELINE).unwrap().remove(("here", 1)).unwrap();
         }),
         ("timeline", "no row of its own", |t| drop(t.open_table(CONTEXTS).unwrap().remove("c01").unwrap())),
-        ("pdus", "does not wait", |t| {
+        ("pdus", "neither delivered nor held", |t| {
             let held: TableDefinition<(&str, &str, &str), Held> = TableDefinition::new("held");
             t.open_table(held).unwrap().remove(("here", "red.example", "waits")).unwrap();
         }),
@@ -290,7 +292,7 @@ async fn restored_store_announces_and_advances_counters() {
     let [(position, FeedItem::Notice { text, server: None })] = &feed[..] else { panic!("{feed:?}") };
     for words in [
         "at 1970-01-01T00:10:00Z from a backup of 1970-01-01T00:00:00Z",
-        &format!("the feed goes on from position {position} after 0"),
+        &format!("the feed continues at position {position} after 0"),
         "Submit again",
     ] {
         assert!(text.contains(words), "{words}: {text}");

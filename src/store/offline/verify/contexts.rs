@@ -42,11 +42,11 @@ fn contexts(read: &ReadTransaction, findings: &mut VerifyFindings, pdus: &Pdus) 
 /// Checks that a head is not pruned: the next PDU will name it as a parent, and its recipients may ask for it.
 fn open_end(findings: &mut VerifyFindings, pdus: &Pdus, context: &str, (origin, id): (&str, &str)) -> RedbResult {
     let is_forgotten = StoredStanding::of(pdus, context, (origin, id))? == StoredStanding::Forgotten;
-    findings.unless(!is_forgotten, "contexts", || format!("{origin}/{id}, an open end of {context}, is forgotten"));
+    findings.unless(!is_forgotten, "contexts", || format!("{origin}/{id}, a head of {context}, is pruned"));
     Ok(())
 }
 
-/// The number of PDUs that are not pruned.
+/// The numbers of PDUs that are not pruned.
 #[derive(Default)]
 struct StoredReference {
     delivered: u64,
@@ -63,10 +63,11 @@ fn stored(read: &ReadTransaction, findings: &mut VerifyFindings, pdus: &Pdus) ->
             stored.delivered += u64::from(!codec::is_forgotten(value.value()));
             continue;
         }
-        findings.unless(!codec::is_forgotten(value.value()), "pdus", || format!("{origin}/{id} waits and has no text"));
+        findings
+            .unless(!codec::is_forgotten(value.value()), "pdus", || format!("{origin}/{id} is held and has no text"));
         stored.waiting += 1;
         let waits = held.get((context, origin, id))?.is_some();
-        findings.unless(waits, "pdus", || format!("{origin}/{id} is not delivered and does not wait in {context}"));
+        findings.unless(waits, "pdus", || format!("{origin}/{id} is neither delivered nor held in {context}"));
     }
     Ok(stored)
 }
@@ -82,7 +83,7 @@ fn timeline(read: &ReadTransaction, findings: &mut VerifyFindings, pdus: &Pdus, 
         let ((context, position), (origin, id)) = (key.value(), value.value());
         let standing = StoredStanding::of(pdus, context, (origin, id))?;
         findings.unless(standing == StoredStanding::Delivered, "timeline", || {
-            format!("{context} has at {position} {origin}/{id}, which is {}", standing.words())
+            format!("position {position} of {context} names {origin}/{id}, which is {}", standing.words())
         });
         if at.as_ref().is_none_or(|(last, _)| last != context) {
             let record = match contexts.get(context)? {
@@ -99,12 +100,12 @@ fn timeline(read: &ReadTransaction, findings: &mut VerifyFindings, pdus: &Pdus, 
             at = Some((context.to_owned(), next.unwrap_or(i64::MAX)));
         }
         let next = at.as_ref().map_or(i64::MAX, |(_, next)| *next);
-        findings
-            .unless(position < next, "timeline", || format!("{context} goes on at {next}, and {position} is taken"));
+        findings.unless(position < next, "timeline", || {
+            format!("the next position of {context} is {next}, but {position} is used")
+        });
     }
     let places = timeline.len()?;
-    findings
-        .unless(places == delivered, "timeline", || format!("delivered PDUs: {delivered}, places for them: {places}"));
+    findings.unless(places == delivered, "timeline", || format!("delivered PDUs: {delivered}, positions: {places}"));
     Ok(())
 }
 
@@ -132,10 +133,10 @@ impl StoredStanding {
     const fn words(self) -> &'static str {
         match self {
             Self::Missing => "missing",
-            Self::Elsewhere => "of another one",
+            Self::Elsewhere => "of another context",
             Self::Held => "held",
             Self::Delivered => "delivered",
-            Self::Forgotten => "forgotten",
+            Self::Forgotten => "pruned",
         }
     }
 }
@@ -147,18 +148,18 @@ fn waiting(read: &ReadTransaction, findings: &mut VerifyFindings, pdus: &Pdus, w
         let (context, origin, id) = key.value();
         let standing = StoredStanding::of(pdus, context, (origin, id))?;
         findings.unless(standing == StoredStanding::Held, "held", || {
-            format!("{origin}/{id} waits in {context} and is {}", standing.words())
+            format!("{origin}/{id} has a row in `held` of {context} and is {}", standing.words())
         });
         if let Err(error) = codec::refs_from_row("held", value.value().missing) {
             findings.add("held", error);
         }
     }
     let rows = held.len()?;
-    findings.unless(rows == waiting, "held", || format!("PDUs that are not delivered: {waiting}, that wait: {rows}"));
+    findings.unless(rows == waiting, "held", || format!("undelivered PDUs: {waiting}, rows in `held`: {rows}"));
     Ok(())
 }
 
-/// Contexts with unfinished work have names that can be read.
+/// Checks that the names of contexts with unfinished work can be read.
 fn work(read: &ReadTransaction, findings: &mut VerifyFindings) -> RedbResult {
     for row in read.open_table(tables::CONTEXT_WORK)?.iter()? {
         if let Err(error) = codec::context_id("context_work", row?.0.value()) {
@@ -168,7 +169,7 @@ fn work(read: &ReadTransaction, findings: &mut VerifyFindings) -> RedbResult {
     Ok(())
 }
 
-/// Each staged PDU can be read and is found by its name, and each name leads to one.
+/// Checks that each staged PDU can be read and has an index row, and that each index row leads to one.
 fn staged(read: &ReadTransaction, findings: &mut VerifyFindings) -> RedbResult {
     let (stage, ids) = (read.open_table(tables::STAGE)?, read.open_table(tables::STAGE_IDS)?);
     for row in stage.iter()? {
@@ -181,11 +182,11 @@ fn staged(read: &ReadTransaction, findings: &mut VerifyFindings) -> RedbResult {
         }
         let is_found = ids.get((context, server, origin, id))?.is_some_and(|row| row.value() == number);
         findings.unless(is_found, "stage", || {
-            format!("{origin}/{id} of {server}, staged for {context} as {number}, is not found by its name")
+            format!("{origin}/{id} of {server}, staged for {context} as {number}, has no row in `stage_ids`")
         });
     }
     let (rows, names) = (stage.len()?, ids.len()?);
-    findings.unless(rows == names, "stage_ids", || format!("staged PDUs: {rows}, their names: {names}"));
+    findings.unless(rows == names, "stage_ids", || format!("staged PDUs: {rows}, rows in `stage_ids`: {names}"));
     Ok(())
 }
 
@@ -200,7 +201,7 @@ fn others(read: &ReadTransaction, findings: &mut VerifyFindings, pdus: &Pdus) ->
                 for child in children {
                     let there = pdus.get((child.origin.as_str(), child.id.as_str()))?.is_some();
                     findings.unless(there, "gaps", || {
-                        format!("{child} was delivered in {context} without {origin}/{id}, and is missing")
+                        format!("{child}, delivered in {context} without its parent {origin}/{id}, is missing")
                     });
                 }
             }
@@ -216,7 +217,7 @@ fn others(read: &ReadTransaction, findings: &mut VerifyFindings, pdus: &Pdus) ->
         let ((context, kind, name), HolderValue { origin, id, .. }) = (key.value(), value.value());
         let standing = StoredStanding::of(pdus, context, (origin, id))?;
         findings.unless(standing == StoredStanding::Delivered, "state", || {
-            format!("{kind}/{name} of {context} is {origin}/{id}, which is {}", standing.words())
+            format!("the state {kind}/{name} of {context} is {origin}/{id}, which is {}", standing.words())
         });
     }
     for row in read.open_table(tables::STATE_PDUS)?.iter()? {
@@ -224,7 +225,7 @@ fn others(read: &ReadTransaction, findings: &mut VerifyFindings, pdus: &Pdus) ->
         let (context, kind, name, origin, id) = key.value();
         let standing = StoredStanding::of(pdus, context, (origin, id))?;
         findings.unless(standing == StoredStanding::Delivered, "state_pdus", || {
-            format!("{origin}/{id}, of {kind}/{name} in {context}, is {}", standing.words())
+            format!("{origin}/{id}, a candidate for {kind}/{name} in {context}, is {}", standing.words())
         });
         if let Err(error) = codec::reference("state_pdus", origin, id)
             .and_then(|reference| codec::piece_from_row(reference, value.value()))

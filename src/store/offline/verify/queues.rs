@@ -29,7 +29,7 @@ pub(super) fn examine(read: &ReadTransaction, findings: &mut VerifyFindings) -> 
     Ok(())
 }
 
-/// Newest index that each outbox ever had.
+/// Newest index that was ever assigned in each outbox.
 type Tails = HashMap<String, u64>;
 
 fn tails(read: &ReadTransaction, findings: &mut VerifyFindings) -> Result<Tails, redb::Error> {
@@ -60,7 +60,7 @@ fn tails(read: &ReadTransaction, findings: &mut VerifyFindings) -> Result<Tails,
         let counted = segments.iter().all(|segment| segment.number.0 > 0 && segment.first.0 > 0);
         findings.unless(counted, "peers", || format!("the segments of {server} begin below 1: {segments:?}"));
         let (acked, expected) = (record.outbound.acked.0, record.inbound.expected.0);
-        findings.unless(expected > 0, "peers", || format!("{server} is to send number 0"));
+        findings.unless(expected > 0, "peers", || format!("the next number expected from {server} is 0"));
         tails.insert(server.to_owned(), newest(server)?.max(acked).max(record.outbound.highest_index_assigned.0));
     }
     Ok(tails)
@@ -78,19 +78,21 @@ fn queued(read: &ReadTransaction, findings: &mut VerifyFindings, tails: &Tails) 
         named(&pdus, findings, "outbox", (server, index), (item, origin, id))?;
         findings.unless(index > 0, "outbox", || format!("{server} has a row 0"));
         let sound = codec::submission_id("outbox", submission).is_ok();
-        findings.unless(sound, "outbox", || format!("row {index} of {server} is of no submission: {submission:?}"));
+        findings.unless(sound, "outbox", || format!("row {index} of {server} has no valid submission: {submission:?}"));
     }
     for row in read.open_table(tables::DEAD_LETTERS)?.iter()? {
         let (key, value) = row?;
         let (server, index) = key.value();
         let DeadLetterValue { kind, item, origin, id, .. } = value.value();
         named(&pdus, findings, "dead_letters", (server, index), (item, origin, id))?;
-        // One that the peer took stays among what was sent.
+        // An item that the peer accepted also stays in the outbox, among the acknowledged ones.
         let was_taken = codec::fate(kind).is_ok_and(DeadLetterReason::was_taken);
         let twice = !was_taken && outbox.get((server, index))?.is_some();
         findings.unless(!twice, "dead_letters", || format!("row {index} of {server} is still queued"));
         let tail = tails.get(server).copied().unwrap_or(0);
-        findings.unless(index <= tail, "dead_letters", || format!("row {index} of {server} is beyond its end, {tail}"));
+        findings.unless(index <= tail, "dead_letters", || {
+            format!("row {index} of {server} is beyond the newest index, {tail}")
+        });
     }
     Ok(())
 }
@@ -107,9 +109,8 @@ fn named(
         findings
             .unless(row.is_some(), table, || format!("row {index} of {server} names {origin}/{id}, which is missing"));
         let is_forgotten = row.is_some_and(|row| codec::is_forgotten(row.value()));
-        findings.unless(!is_forgotten, table, || {
-            format!("row {index} of {server} names {origin}/{id}, which is forgotten")
-        });
+        findings
+            .unless(!is_forgotten, table, || format!("row {index} of {server} names {origin}/{id}, which is pruned"));
     }
     Ok(())
 }
@@ -146,7 +147,7 @@ fn items(read: &ReadTransaction, findings: &mut VerifyFindings) -> RedbResult {
         let mut missing: Vec<_> = names.into_keys().collect();
         missing.sort_unstable();
         for number in missing {
-            findings.add("items", format!("item {number} is named and missing"));
+            findings.add("items", format!("item {number} is referred to and missing"));
         }
         from = span.end;
     }
@@ -162,24 +163,24 @@ fn each_number(read: &ReadTransaction, note: &mut impl FnMut(u64)) -> RedbResult
     Ok(())
 }
 
-/// Checks that digests are whole.
+/// Checks that each row of digests has whole digests.
 fn taken(read: &ReadTransaction, findings: &mut VerifyFindings) -> RedbResult {
     for row in read.open_table(tables::INBOUND_DIGESTS)?.iter()? {
         let (key, value) = row?;
         let ((server, first), digests) = (key.value(), value.value());
         findings
-            .unless(digests.len() % 16 == 0, "taken", || format!("a digest of {server} from {first} on is not whole"));
+            .unless(digests.len() % 16 == 0, "taken", || format!("a digest of {server} from {first} on is cut off"));
     }
     Ok(())
 }
 
-/// Attempts and deliveries can be read, and each is of items in their order.
+/// Checks that attempts and deliveries can be read, and that their ranges of items are valid.
 fn attempts(read: &ReadTransaction, findings: &mut VerifyFindings) -> RedbResult {
     for row in read.open_table(tables::ATTEMPTS)?.iter()? {
         let (key, value) = row?;
         let ((server, number), AttemptValue { first, last, .. }) = (key.value(), value.value());
         findings.unless(first <= last, "attempts", || {
-            format!("row {number} of {server} is of the items from {first} to {last}")
+            format!("row {number} of {server} has the items from {first} to {last}")
         });
     }
     for row in read.open_table(tables::DELIVERED)?.iter()? {
@@ -189,7 +190,8 @@ fn attempts(read: &ReadTransaction, findings: &mut VerifyFindings) -> RedbResult
             Err(error) => findings.add("delivered", format!("row {newest} of {server}: {error}")),
             Ok(spans) => {
                 let is_within = spans.iter().all(|span| span.first <= span.last && span.last.0 <= newest);
-                findings.unless(is_within, "delivered", || format!("row {newest} of {server} is of other items"));
+                findings
+                    .unless(is_within, "delivered", || format!("row {newest} of {server} holds items beyond its key"));
             }
         }
     }
@@ -210,20 +212,21 @@ fn submissions(read: &ReadTransaction, findings: &mut VerifyFindings, tails: &Ta
         };
         if let Some(pdu) = &record.pdu {
             let there = pdus.get((pdu.origin.as_str(), pdu.id.as_str()))?.is_some();
-            findings.unless(there, "submissions", || format!("{id} became {pdu}, which is missing"));
+            findings.unless(there, "submissions", || format!("{id} was composed into {pdu}, which is missing"));
         }
         for (server, first) in record.queued.iter().filter(|_| record.items > 0) {
             let (last, tail) =
                 (first.0 + u64::from(record.items) - 1, tails.get(server.as_str()).copied().unwrap_or(0));
             findings.unless(last <= tail, "submissions", || {
-                format!("{id} is queued for {server} up to {last}, its outbox ends at {tail}")
+                format!("{id} is queued for {server} up to {last}, but its outbox ends at {tail}")
             });
         }
     }
     Ok(())
 }
 
-/// Above its start the feed has no gap but where a restore skipped positions, and every PDU it shows is there and delivered.
+/// Checks that the feed has no gap after its oldest row, except where a restore skipped positions, and that every PDU it
+/// shows is delivered.
 fn feed(read: &ReadTransaction, findings: &mut VerifyFindings) -> RedbResult {
     let feed = read.open_table(tables::FEED)?;
     let pdus = read.open_table(tables::PDUS)?;
@@ -236,16 +239,16 @@ fn feed(read: &ReadTransaction, findings: &mut VerifyFindings) -> RedbResult {
         match last.replace(position) {
             Some(before) => {
                 let follows = position == before + 1 || jumps.join(before, position);
-                findings.unless(follows, "feed", || format!("nothing lies between {before} and {position}"));
+                findings.unless(follows, "feed", || format!("the events between {before} and {position} are missing"));
             }
             None => findings.unless(position <= acked + 1 || jumps.join(acked, position), "feed", || {
-                format!("it begins at {position}, and only {acked} is acknowledged")
+                format!("the feed begins at {position}, but only {acked} is acknowledged")
             }),
         }
         shown(&pdus, findings, position, value.value())?;
     }
     if let Some(last) = last {
-        findings.unless(acked <= last, "feed", || format!("it ends at {last}, and {acked} is acknowledged"));
+        findings.unless(acked <= last, "feed", || format!("the feed ends at {last}, but {acked} is acknowledged"));
     }
     Ok(())
 }
@@ -263,11 +266,11 @@ fn shown(
             let row = pdus.get((reference.origin.as_str(), reference.id.as_str()))?;
             let amiss = match row.as_ref().map(|row| row.value()) {
                 None => Some("missing"),
-                Some(row) if codec::is_forgotten(row) => Some("forgotten"),
+                Some(row) if codec::is_forgotten(row) => Some("pruned"),
                 Some(row) => (!row.delivered).then_some("held"),
             };
             if let Some(amiss) = amiss {
-                findings.add("feed", format!("at {position} stands {reference}, which is {amiss}"));
+                findings.add("feed", format!("the event at {position} shows {reference}, which is {amiss}"));
             }
         }
     }

@@ -2,8 +2,8 @@
 
 use redb::{TypeName, Value};
 
-/// Makes structs of columns the values of tables. The encoding and the type that the file names are those of the tuple of the
-/// columns in their order, so a new order would be a new schema.
+/// Makes structs of columns the values of tables. The encoding, and the type name in the file, are those of the tuple of
+/// the columns, so another order of columns is another schema.
 macro_rules! columns {
     ($($(#[$about:meta])* struct $name:ident<$life:lifetime> { $($(#[$why:meta])* $column:ident: $kind:ty,)* })*) => {$(
         $(#[$about])*
@@ -84,9 +84,9 @@ macro_rules! columns {
 }
 
 columns! {
-    /// Where a PDU of a server that takes no part lies in quarantine.
+    /// The place in quarantine of a PDU from a server that does not participate.
     struct QuarantinePlace {
-        /// Its number in the sender's `quarantine`.
+        /// Number of the row in the sender's `quarantine`.
         number: u64,
         /// Order of arrival: the epoch, and the number within the epoch.
         epoch: u64,
@@ -95,8 +95,8 @@ columns! {
 }
 
 columns! {
-    /// A row of the feed, one layout for all kinds: columns that a kind does not use are 0 or empty. `codec::feed` says what each
-    /// holds.
+    /// A row of the feed, one layout for all kinds: columns that a kind does not use are 0 or empty. `codec::feed` defines
+    /// the content of each column.
     struct FeedValue<'a> {
         kind: u8,
         time: u64,
@@ -116,7 +116,7 @@ columns! {
         items: u32,
         /// JSON of the indexes in the outboxes.
         places: &'a [u8],
-        /// Origin and id of the PDU that was composed; empty if it became none.
+        /// Origin and id of the composed PDU; empty if the submission became none.
         origin: &'a str,
         id: &'a str,
     }
@@ -124,7 +124,7 @@ columns! {
     /// An inbound item in quarantine.
     struct QuarantineValue<'a> {
         time: u64,
-        /// Sequence number of an update; 0 of a PDU.
+        /// Sequence number of an update; 0 for a PDU.
         seq: u64,
         /// JSON that identifies a PDU; empty for an update.
         what: &'a [u8],
@@ -136,10 +136,10 @@ columns! {
     /// An item in an outbox. An update has an item number; a PDU has 0, an origin and an id.
     struct OutboxValue<'a> {
         queued: u64,
-        /// Bytes ever queued for the server up to and including this row: the size of the backlog takes two lookups, however long
-        /// the queue is.
+        /// Bytes ever queued for the server up to and including this row, so that the backlog's size takes two lookups,
+        /// however long the queue is.
         queued_bytes: u64,
-        /// True if it was requeued.
+        /// True if the item was requeued.
         again: bool,
         item: u64,
         origin: &'a str,
@@ -149,7 +149,7 @@ columns! {
 
     /// The bytes of an update.
     struct ItemValue<'a> {
-        /// Number of rows of `outbox` and `dead_letters` that refer to it.
+        /// Number of rows of `outbox` and `dead_letters` that refer to the item.
         names: u32,
         bytes: &'a [u8],
     }
@@ -165,7 +165,7 @@ columns! {
         submission: &'a str,
     }
 
-    /// An attempt to deliver that failed.
+    /// A failed delivery attempt.
     struct AttemptValue<'a> {
         time: u64,
         first: u64,
@@ -173,53 +173,53 @@ columns! {
         result: &'a str,
     }
 
-    /// A PDU. Without bytes it is forgotten: see `forget`.
+    /// A PDU. Without bytes it is pruned: see `write::retention`.
     struct PduValue<'a> {
         context: &'a str,
         delivered: bool,
-        /// Depth computed here, with a highest bit where it came as history.
+        /// Depth computed here; its highest bit is set if the PDU was delivered as history.
         depth: u64,
-        /// Who handed it over.
+        /// Server that sent the PDU.
         sender: &'a str,
         verified: &'a str,
-        /// When it came, or once it is delivered when that was.
+        /// Arrival time, or the delivery time once the PDU is delivered.
         since: u64,
         prev: &'a [u8],
         bytes: &'a [u8],
     }
 
-    /// The parents that a held PDU waits for. The first two columns are the order of arrival: an opening's epoch is above all
-    /// earlier ones, so nothing has to be read to go on counting.
+    /// The parents that a held PDU waits for. The first two columns are the order of arrival: each opening has a higher
+    /// epoch than earlier ones, so the count restarts without a read.
     struct HeldValue<'a> {
         epoch: u64,
-        /// Number since that opening.
+        /// Number of arrival since that opening.
         arrival: u64,
-        /// True if it lies at the edge of history.
+        /// True if the PDU is at the edge of history.
         edge: bool,
-        /// Depth over the delivered parents, with a highest bit where only state rests on it.
+        /// Depth from the delivered parents; its highest bit is set if only state depends on the PDU.
         depth: u64,
-        /// The state that it sets; empty if it is not state.
+        /// State that the PDU sets; empty if it is not state.
         slot: &'a [u8],
         missing: &'a [u8],
     }
 
     /// A parent that was given up.
     struct GapValue<'a> {
-        /// True if it lies beyond the edge of history.
+        /// True if the parent is beyond the edge of history.
         edge: bool,
         /// Children delivered without it.
         children: &'a [u8],
     }
 
-    /// What state resolution compares of a state PDU. Texts are empty if they do not apply.
+    /// The columns of a state PDU that state resolution compares. Texts are empty if they do not apply.
     struct PieceValue<'a> {
         power: i64,
-        /// Origin and id of the PDU that it replaces.
+        /// Origin and id of its `prev_state`.
         prev_origin: &'a str,
         prev_id: &'a str,
         /// Status of that `prev_state` link.
         link: u8,
-        /// Server of the member whose membership it sets.
+        /// Server of the user whose membership it sets.
         server: &'a str,
         /// True if that membership is a join.
         joins: bool,
@@ -237,7 +237,7 @@ columns! {
         joins: bool,
     }
 
-    /// A transaction that was accepted.
+    /// A transaction accepted from a peer.
     struct SeenValue<'a> {
         id: &'a str,
         digest: &'a [u8; 16],
@@ -249,9 +249,9 @@ columns! {
     struct StageValue<'a> {
         origin: &'a str,
         id: &'a str,
-        /// How its sender was proved.
+        /// Proof by which the sender was authenticated.
         verified: &'a str,
-        /// When it came.
+        /// Arrival time.
         time: u64,
         bytes: &'a [u8],
     }

@@ -28,7 +28,7 @@ struct ContextRow {
     join_reason: Option<String>,
 }
 
-/// (origin, id, depth, depth that is built upon); earlier versions wrote no fourth.
+/// (origin, id, depth, depth stated by the origin); earlier versions wrote no fourth.
 #[derive(Serialize, Deserialize)]
 #[serde(untagged)]
 enum HeadRow {

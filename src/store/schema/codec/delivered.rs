@@ -1,10 +1,10 @@
-//! Deliveries in a row: 25 bytes each, one after the other.
+//! Codec of deliveries: a row holds 25 bytes for each, one after the other.
 
 use actors::model::{DeliveredSpan, Index, Millis};
 
 use super::value::BadRow;
 
-/// Three numbers and whether the answer was no JSON.
+/// Three numbers, and one byte that is 1 if the response was not JSON.
 const SPAN_BYTES: usize = 25;
 
 pub(crate) fn spans_to_row(spans: &[DeliveredSpan]) -> Vec<u8> {

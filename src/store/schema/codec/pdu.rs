@@ -72,7 +72,7 @@ pub(crate) fn pdu_to_row<'a>(stored: &'a StoredPdu, prev: &'a [u8], at: u64) -> 
     let (delivered, depth, since) = match &stored.standing {
         PduState::Delivered(delivery) => (true, delivery_depth(delivery), at),
         PduState::Held(_) => (false, 0, stored.received.0),
-        // It comes without a text, and so lies there like one that is forgotten.
+        // A `Named` PDU comes without a text, so its row is that of a pruned one.
         PduState::Named { depth } => (true, *depth, at),
     };
     let sender = stored.sender.as_ref().map_or("", ServerName::as_str);
@@ -130,15 +130,15 @@ pub(crate) fn fed(reference: PduRef, shown: FeedFlags, row: PduValue<'_>) -> Res
     })
 }
 
-/// Set in a column `depth`: of `pdus` where it was delivered as history, of `held` where it was fetched for state. No
-/// conversation is that deep.
+/// The highest bit of the column `depth`: in `pdus` it marks a PDU delivered as history, in `held` one fetched for state.
+/// No context is that deep.
 const MARK: u64 = 1 << 63;
 
 fn marked(depth: u64, mark: bool) -> u64 {
     if mark { depth | MARK } else { unmarked(depth) }
 }
 
-/// The depth in a column without its mark.
+/// Returns the depth in a column without its mark.
 pub(crate) const fn unmarked(depth: u64) -> u64 {
     depth & !MARK
 }
@@ -147,12 +147,12 @@ fn delivery_depth(delivery: &Delivery) -> u64 {
     marked(delivery.depth, delivery.is_history())
 }
 
-/// The column `depth` of a row of `held`.
+/// Returns the column `depth` of a row of `held`.
 pub(crate) fn hold_depth(hold: &PendingParents) -> u64 {
     marked(hold.depth, hold.for_state)
 }
 
-/// Returns whether the PDU of a row was delivered, and not as history.
+/// Returns whether the PDU of a row was delivered as new, not as history.
 pub(crate) const fn is_news(row: PduValue<'_>) -> bool {
     row.delivered && row.depth & MARK == 0
 }

@@ -18,7 +18,7 @@ struct PeerRow {
 #[derive(Serialize, Deserialize)]
 struct OutboundRow {
     acked: u64,
-    /// (first index, sequence number of it)
+    /// (first index, its sequence number)
     segments: Vec<(u64, u64)>,
     window: Option<u32>,
     rest: RestRow,
@@ -33,7 +33,7 @@ struct OutboundRow {
     told_not_listed: bool,
     #[serde(default)]
     last_success: Option<u64>,
-    /// (time, first item, last item, acknowledged by no JSON)
+    /// (time, first item, last item, response was not JSON)
     #[serde(default)]
     delivered: Vec<(u64, u64, u64, bool)>,
 }
@@ -62,7 +62,7 @@ struct InboundRow {
     parked: Vec<(u64, String)>,
 }
 
-/// Of what most peers do not have.
+/// Used for fields that most peers do not have.
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "the form that serde asks for")]
 const fn is_zero(number: &u64) -> bool {
     *number == 0
@@ -238,7 +238,7 @@ pub(crate) fn place_moved(row: &[u8], items: u32, server: &str, from: u64, to: u
 /// Index of an item that was dropped: outbox indexes start at 1.
 pub(crate) const DROPPED: u64 = 0;
 
-/// Index of an item for which there was no room: no outbox reaches it.
+/// Index of an item that found no room in an outbox: no outbox reaches it.
 pub(crate) const LEFT_OUT: u64 = u64::MAX;
 
 fn read_places(row: &[u8]) -> Result<Vec<(String, u64)>, BadRow> {

@@ -18,14 +18,14 @@ fn said(text: &[u8]) -> Option<NarrowedText<'_>> {
     serde_json::from_slice(text).ok()
 }
 
-/// Its depth as its origin states it.
+/// Returns the depth that the PDU's origin states.
 pub(crate) fn stated_depth(text: &[u8]) -> Option<u64> {
     said(text)?.depth
 }
 
-/// The servers it is for, where it is narrowed to some: a list under `to`. Anything else under that key has no meaning here.
+/// Returns the recipients of a narrowed PDU: a list under `to`. Any other value of this key has no meaning here.
 pub(crate) fn narrowed_to(text: &[u8]) -> Option<Vec<ServerName>> {
-    // Hardly any is, and taking a text apart costs more than looking for this.
+    // Few PDUs are narrowed, and this test is cheaper than parsing the text.
     if !str::from_utf8(text).ok()?.contains(NARROWED) {
         return None;
     }

@@ -42,8 +42,8 @@ pub(crate) fn context_id(table: &'static str, text: &str) -> Result<ContextId, B
     text.parse().map_err(|error| BadRow::new(table, &format!("{text:?}: {error}")))
 }
 
-/// The same for lists of contexts: a name that cannot be read is logged and left out, so that one damaged row does not keep the
-/// other contexts from starting. `store verify` reports such a row.
+/// Parses the context id of a row in a list. An unreadable one is logged and left out, so that one damaged row does not
+/// keep the other contexts from starting. `store verify` reports such a row.
 pub(crate) fn readable_context(table: &'static str, text: &str) -> Option<ContextId> {
     context_id(table, text).inspect_err(|error| tracing::error!(%error, "a damaged row is left out")).ok()
 }
