@@ -85,7 +85,7 @@ impl SettingsCheck<'_> {
         }
     }
 
-    /// This key's value holds, and could be better or means less than it seems to.
+    /// Adds a note about a valid value that could be better or has less effect than it seems.
     pub(super) fn note(&mut self, key: &[&str], why: impl fmt::Display) {
         let key: Key = key.iter().map(|&s| s.to_owned()).collect();
         if !self.found.is_dropped(&key) {

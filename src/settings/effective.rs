@@ -1,4 +1,4 @@
-//! A peer's limits as they hold, by the keys of the manual: what an operator reads is what may be written in a file.
+//! The effective limits of a peer, by the keys of the manual: what an operator reads may be written in a file.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use crate::settings::sections::peer::written_limits;
 use crate::settings::values::profile::PeerProfile;
 
 impl PeerProfile {
-    /// As it is written.
+    /// Returns the name of the profile as it is written in a configuration.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Fernpost => "fernpost",
@@ -20,7 +20,7 @@ impl PeerProfile {
 }
 
 impl PeerSettings {
-    /// Every limit of the peer, by its key; one that is not set is left out.
+    /// Returns every limit of the peer by its key, except those that are not set.
     pub fn effective_limits(&self) -> BTreeMap<&'static str, Value> {
         written_limits(&self.limits)
     }

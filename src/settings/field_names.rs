@@ -10,7 +10,7 @@ pub(crate) fn fields_of<'de, T: Deserialize<'de>>() -> &'static [&'static str] {
     fields
 }
 
-/// A deserializer that records the fields a struct asks for and supplies none.
+/// A deserializer that records the fields that a struct requests and supplies none.
 pub(crate) struct FieldNameProbe<'a>(&'a mut &'static [&'static str]);
 
 impl<'de> Deserializer<'de> for FieldNameProbe<'_> {

@@ -61,7 +61,7 @@ fn texts(sources: &Sources, found: &mut CheckReport) -> Vec<(String, String)> {
     texts
 }
 
-/// The files to read: the main one, and those of `conf.d` by name.
+/// Returns the files to read: the main one, then those of `conf.d` by name.
 pub(super) fn files(main: &Path, folder: &Path, found: &mut CheckReport) -> Vec<PathBuf> {
     let mut files = vec![main.to_owned()];
     files.extend(snippets(&folder.join("conf.d"), found));
@@ -239,9 +239,9 @@ impl SettingsLayer {
         }
         let toml = ValueDeserializer::parse(text).ok().and_then(|toml| toml::Value::deserialize(toml).ok());
         let mut readings = match toml {
-            // A secret is taken as it stands, because quotes may be part of it.
+            // A token is used as it is written, because quotes may be part of it.
             _ if path.last().is_some_and(|key| key == "token") => vec![toml::Value::String(text.to_owned())],
-            // With the quotes of TOML around it the text is what stands between them.
+            // A quoted value is the text between the quotes.
             Some(quoted @ toml::Value::String(_)) => vec![quoted],
             toml => std::iter::once(toml::Value::String(text.to_owned())).chain(toml).collect(),
         };

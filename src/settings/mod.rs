@@ -66,8 +66,8 @@ pub struct Sources {
     pub env: Vec<(String, String)>,
     /// Overrides of the command line: a key as in TOML, and its value.
     pub flags: Vec<(String, String)>,
-    /// A gateway is to run on it, here and by this user: what it names on this machine has to be usable. An operator who only
-    /// talks to a gateway may have no right to its files.
+    /// If true, the files and folders that the configuration names must be usable here by this user, because a gateway will
+    /// run with it. An operator who only sends commands to a gateway may have no access to its files.
     pub to_run: bool,
 }
 
@@ -82,7 +82,7 @@ impl Sources {
         Self { text: Some((toml.into(), folder.into())), ..Self::default() }
     }
 
-    /// The files that are read, the main one first; none where the configuration is in memory.
+    /// Returns the files that are read, the main one first; none if the configuration is in memory.
     pub fn files(&self) -> Vec<PathBuf> {
         match (&self.text, &self.file) {
             (None, Some(main)) => layers::files(main, self.folder(), &mut CheckReport::default()),

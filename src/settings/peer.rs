@@ -73,7 +73,7 @@ pub(super) fn peer(
     Some(PeerSettings { name, limits, link, origins })
 }
 
-/// Values that peers share, each stored once: most of a thousand peers have no values of their own and would repeat two
+/// Values that peers share, each stored once: of a thousand peers, most have no values of their own and would repeat two
 /// kilobytes each.
 #[derive(Default)]
 pub(super) struct SharedLimits {

@@ -67,7 +67,7 @@ impl PeerTable {
             if let Some(peer) = peer::peer(tables.resolve(Some(name)), own, &mut alike, check) {
                 peers.hold_ranges(&peer);
                 shared.note(&peer, peers.denied(name));
-                // A denied peer is left out here, so that no other code has to check the ban.
+                // A denied peer is left out here, so that no other code has to check `federation.deny`.
                 if !peers.denied(name) {
                     peers.order.push(peer.name.clone());
                     peers.by_name.insert(peer.name.clone(), Arc::new(peer));

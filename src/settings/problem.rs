@@ -43,8 +43,7 @@ pub struct SettingsProblem {
 /// A fault of a key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ProblemKind {
-    /// The key does not exist. The list has valid keys, the most similar first; it has one entry if that is very
-    /// similar.
+    /// The key does not exist. The list has the valid keys, the most similar first, or only that one if it is very similar.
     Unknown(Vec<String>),
     /// The key, or this value of it, is planned and not implemented.
     Unavailable {

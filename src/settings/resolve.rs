@@ -77,7 +77,7 @@ impl<'a> PeerTables<'a> {
         self.servers.iter().map(|(server, _)| server)
     }
 
-    /// Patterns that no listed peer's name is like.
+    /// Returns the patterns that match no listed peer.
     pub(super) fn idle_patterns(&self) -> impl Iterator<Item = &NamePattern> {
         let is_idle = |pattern: &&NamePattern| !self.listed().any(|server| pattern.matches(server));
         self.patterns.iter().map(|(pattern, _)| pattern).filter(is_idle)

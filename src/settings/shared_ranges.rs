@@ -1,8 +1,7 @@
-//! Ranges that several peers call from: whether each of these peers says who it is.
+//! Checks that peers which call from the same range can be identified.
 //!
-//! A peer of `profile = "fernpost"` names itself in each request, one of "synapse-2014" in its transactions alone, and one of
-//! "actor-2016" nowhere: in a range of several peers the last could not be told from the others, and none of its calls would be
-//! taken.
+//! A peer of `profile = "fernpost"` names itself in each request, one of "synapse-2014" only in its transactions, and one
+//! of "actor-2016" never: in a range of several peers it could not be identified, and all its requests would be rejected.
 
 use std::collections::BTreeMap;
 
@@ -24,7 +23,7 @@ struct RangeUser {
 }
 
 impl SharedRanges {
-    /// Note the ranges of a peer.
+    /// Adds the ranges of a peer.
     pub(super) fn note(&mut self, peer: &PeerSettings, denied: bool) {
         let PeerAuth::Network { allow_from } = &peer.link.auth;
         for net in allow_from {
@@ -35,7 +34,7 @@ impl SharedRanges {
         }
     }
 
-    /// Report the peers that cannot be told from others.
+    /// Reports the peers that cannot be identified.
     pub(super) fn check(&self, check: &mut SettingsCheck<'_>) {
         for (net, callers) in self.0.iter().filter(|(_, callers)| callers.len() > 1) {
             for caller in callers.iter().filter(|caller| !caller.denied) {

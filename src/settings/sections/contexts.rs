@@ -29,13 +29,13 @@ pub(crate) struct ContextsSection {
     adopt_max: u64,
     /// Maximum number of held PDUs; above it the oldest is delivered with a gap.
     held_max: u32,
-    /// Maximum number of heads; above it the shallowest is forgotten.
+    /// Maximum number of heads; above it the one with the smallest depth is no longer tracked.
     heads_max: u32,
     /// Type of the empty messages that join heads when an operator orders a merge.
     merge_type: String,
     /// Maximum time that a peer's request waits for a busy context before its PDUs are staged.
     arrive_timeout: DurationValue,
-    /// PDUs of one peer staged for one busy context; beyond it the peer is told to come again.
+    /// Maximum number of PDUs of one peer staged for one busy context; above it the peer is told to retry.
     stage_max: u64,
     /// Time for which a context without work stays in memory.
     idle: DurationValue,
@@ -88,7 +88,7 @@ pub(crate) struct GapSection {
     asks_max: u32,
     /// Maximum number of fetches in a row from parent to parent; then the next parent is given up.
     depth_max: u32,
-    /// Maximum number of given-up parents that a context remembers; above it the one given up longest ago is forgotten.
+    /// Maximum number of gaps that a context remembers; above it the oldest one is forgotten.
     kept_max: u32,
 }
 

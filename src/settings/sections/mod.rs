@@ -1,4 +1,4 @@
-//! Sections of the configuration: the keys of each, checked.
+//! The sections of the configuration: the keys of each, and their checks.
 
 pub(crate) mod admin;
 pub(crate) mod contexts;

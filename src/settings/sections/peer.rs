@@ -99,7 +99,7 @@ macro_rules! define_peer_section {
             }
         }
 
-        /// Returns every limit by its key, as it is written; one that is not set is left out.
+        /// Returns every limit by its key, as it is written, except those that are not set.
         pub(crate) fn written_limits(limits: &PeerLimits) -> BTreeMap<&'static str, Value> {
             let mut written = BTreeMap::new();
             $(if let Some(value) = <written_limit!($unit, $type)>::write(limits.$key).json() {
@@ -121,7 +121,7 @@ impl PeerSection {
             dialect: self.dialect.0,
             // A server with the first version of the updates dialect has no GETs.
             fetches: self.profile != PeerProfile::Actor2016,
-            // Others know nothing of the key, and pass on what they have.
+            // Servers of other profiles do not know `to`, and pass on every PDU that they have.
             honours_to: self.profile == PeerProfile::Fernpost,
             habits: self.profile.habits(),
             one_a_context: is_synapse,

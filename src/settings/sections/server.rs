@@ -105,7 +105,7 @@ mod tests {
         assert!(!place.path().join("a").exists(), "nothing is made");
         assert!(usable(&file).is_err_and(|why| why.ends_with("is a file; it must be a folder")));
         assert!(usable(&file.join("data")).is_err_and(|why| why.contains("cannot be created: ")));
-        // Nobody writes there, whatever the user.
+        // No user can write in /proc/self.
         assert!(usable(Path::new("/proc/self")).is_err_and(|why| why.starts_with("/proc/self cannot be written: ")));
         assert!(
             usable(Path::new("/proc/self/data")).is_err_and(|why| why.contains("cannot be created in /proc/self: "))

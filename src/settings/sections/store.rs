@@ -6,7 +6,7 @@ use serde::Deserialize;
 use crate::settings::check::SettingsCheck;
 use crate::settings::values::units::SizeSetting;
 
-/// A page cache smaller than this was hardly meant.
+/// Size of the page cache below which the value is probably a mistake.
 const CACHE_SMALL: u64 = 1 << 20;
 
 /// The store on disk.

@@ -1,4 +1,4 @@
-//! What is set for conversations reaches them, within its bounds.
+//! The settings of contexts reach the contexts, within their bounds.
 
 use std::time::Duration;
 

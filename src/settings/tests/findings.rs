@@ -1,8 +1,8 @@
-//! What holds, and means less than it seems to.
+//! Notes about valid values that have less effect than they seem to.
 
 use super::*;
 
-/// The warnings of a configuration.
+/// Returns the notes about a configuration.
 fn noted(text: &str) -> Vec<String> {
     good(text).notes
 }
@@ -40,7 +40,11 @@ fn peers_of_one_range_must_authenticate() {
         peer("one.example", range, &profile(one)) + &peer("two.example", "10.0.0.0/8", &profile(other))
     };
     assert_eq!(noted(&two("10.0.0.0/8", "fernpost", "fernpost")), [""; 0], "each request names its sender");
-    assert_eq!(noted(&two("10.1.0.0/16", "actor-2016", "actor-2016")), [""; 0], "the longer prefix tells them apart");
+    assert_eq!(
+        noted(&two("10.1.0.0/16", "actor-2016", "actor-2016")),
+        [""; 0],
+        "the longer prefix identifies the peer"
+    );
     let nameless = wrong(&two("10.0.0.0/8", "actor-2016", "fernpost"));
     assert!(
         nameless.len() == 1 && nameless[0].starts_with("`peers.server.\"one.example\".allow_from` in"),
@@ -51,18 +55,16 @@ fn peers_of_one_range_must_authenticate() {
     let in_part = noted(&two("10.0.0.0/8", "fernpost", "synapse-2014"));
     assert!(in_part.len() == 1 && in_part[0].contains("GET requests of this peer would be rejected"), "{in_part:?}");
     let denied = format!("federation.deny = [\"one.example\"]\n{}", two("10.0.0.0/8", "actor-2016", "fernpost"));
-    assert!(
-        noted(&denied).iter().all(|note| note.contains("federation.deny")),
-        "who is shut out need not be told apart"
-    );
+    assert!(noted(&denied).iter().all(|note| note.contains("federation.deny")), "a denied peer need not be identified");
 }
 
 #[test]
 fn check_needs_no_data_folder() {
     let folder = folder(&[("red.toml", "server.name = \"red\"\nserver.data_dir = \"red.toml\"\n")]);
     let file = folder.path().join("red.toml");
-    Settings::load(&Sources::file(&file)).expect("an operator's command needs no folder");
-    let problems = Settings::load(&Sources { to_run: true, ..Sources::file(&file) }).expect_err("it is a file");
+    Settings::load(&Sources::file(&file)).expect("a command needs no data folder");
+    let problems =
+        Settings::load(&Sources { to_run: true, ..Sources::file(&file) }).expect_err("the data folder is a file");
     let told = problems.to_string();
     assert!(told.starts_with("`server.data_dir` in red.toml, line 2: ") && told.contains("is a file"), "{told}");
 }

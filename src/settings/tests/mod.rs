@@ -1,4 +1,4 @@
-//! What an operator gets to read, and what the layers make of what was written.
+//! The errors that an operator reads, and the merging of the layers.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -27,7 +27,7 @@ fn good(text: &str) -> Settings {
     load(text).unwrap_or_else(|problems| panic!("{problems}"))
 }
 
-/// What is wrong with it, a line each. The first line of the text is line 2.
+/// Returns the problems of a configuration, one per line. The first line of the text is line 2.
 fn wrong(text: &str) -> Vec<String> {
     lines(load(text))
 }
@@ -44,7 +44,7 @@ fn ip(text: &str) -> IpAddr {
     text.parse().expect("an address")
 }
 
-/// A peer at a port of its own, that calls from a range.
+/// Returns the table of a peer on a port of its own that calls from this range.
 fn peer(name: &str, range: &str, more: &str) -> String {
     format!(
         "[peers.server.\"{name}\"]\naddresses = [\"http://127.0.0.1:9890\"]\nauth = \"network\"\nallow_from = [\"{range}\"]\n{more}\n"
@@ -61,7 +61,7 @@ fn with_flags(text: &str, flags: &[(&str, &str)]) -> Result<Settings, SettingsPr
     Settings::load(&Sources { flags, ..Sources::text(format!("{RED}{text}"), "") })
 }
 
-/// A folder with these files.
+/// Creates a folder with these files.
 fn folder(files: &[(&str, &str)]) -> tempfile::TempDir {
     let folder = tempfile::tempdir().expect("a folder");
     for (name, text) in files {
@@ -400,7 +400,7 @@ fn remote_peer_needs_address() {
     assert_eq!(
         wrong(&misspelt),
         ["unknown key `peers.server.\"blue.example\".adresses` in configuration, line 5; did you mean `addresses`?"],
-        "what follows from a slip is not reported again"
+        "the consequences of an unknown key are not reported"
     );
 }
 
@@ -446,7 +446,7 @@ fn longest_prefix_identifies_caller() {
     assert_eq!(caller("::ffff:10.1.0.7").as_deref(), Some("one.example"));
     assert_eq!(caller("11.0.0.1"), None);
     assert_eq!(caller("::1"), None);
-    assert_eq!(caller("192.168.0.5"), None, "a tie is nobody");
+    assert_eq!(caller("192.168.0.5"), None, "an address that two peers share identifies neither");
     for twin in ["twin-a.example", "twin-b.example"] {
         assert!(peers.believes(&name(twin), ip("192.168.0.5")));
     }
@@ -464,8 +464,8 @@ fn denied_peer_overrides_listing() {
     assert!(peers.denied(&bad) && peers.peer(&bad).is_none() && peers.limits(&bad).is_none());
     assert_eq!(peers.listed(), [name("good.example")]);
     assert_eq!(peers.who_may_be(ip("127.0.0.2")), Some(name("good.example")));
-    assert_eq!(peers.who_may_be(ip("127.0.0.1")), None, "a banned server does not become its neighbour");
-    assert!(peers.believes(&bad, ip("127.0.0.1")), "it proves its name, and is then told that it is denied");
+    assert_eq!(peers.who_may_be(ip("127.0.0.1")), None, "the address of a denied peer does not identify another peer");
+    assert!(peers.believes(&bad, ip("127.0.0.1")), "a denied peer is authenticated first and refused as denied then");
     assert!(!peers.believes(&name("good.example"), ip("127.0.0.1")));
 }
 

@@ -1,4 +1,4 @@
-//! What a profile means for the other keys of a peer.
+//! The defaults that a profile sets for the other keys of a peer.
 
 use actors::model::DialectSpec;
 use std::time::Duration;
@@ -19,16 +19,20 @@ fn profile_sets_only_unset_keys() {
         (PeerProfile::Synapse2014, DialectSpec::TRANSACTIONS, true)
     );
     assert!(matches!(&old.link.auth, PeerAuth::Network { allow_from } if allow_from.len() == 1));
-    assert_eq!(old.limits.request_timeout, Duration::from_secs(75), "longer than it tries to connect elsewhere");
+    assert_eq!(
+        old.limits.request_timeout,
+        Duration::from_secs(75),
+        "longer than its own attempts to connect to other servers"
+    );
     assert_eq!((old.limits.dialect, old.limits.fetches), (DialectSpec::TRANSACTIONS, true));
     assert_eq!(old.limits.habits, InteropQuirks { pairs: PairOrder::IdFirst, raw_targets: true });
-    assert!(old.limits.never_refuse, "to it a refusal for now is a loss");
+    assert!(old.limits.never_refuse, "this server discards what is refused for now");
     let origin =
         |peer: &PeerSettings, key| peer.origins.iter().find(|(name, _)| *name == key).map(|(_, origin)| origin.clone());
     assert_eq!(
         (old.limits.intake_items, old.limits.one_a_context),
         (u32::MAX, true),
-        "out one a context, in by bytes alone"
+        "outbound one PDU per context, inbound limited by bytes only"
     );
     for key in ["dialect", "auth", "insecure", "intake_items", "request_timeout"] {
         assert_eq!(origin(&old, key), Some(ValueOrigin::Profile), "{key}");
@@ -36,7 +40,7 @@ fn profile_sets_only_unset_keys() {
     assert_eq!(origin(&old, "profile"), Some(ValueOrigin::Server));
     assert_eq!(origin(&old, "batch_items"), Some(ValueOrigin::Default));
 
-    // A key that is set wins over the profile, wherever it and the profile stand.
+    // A key that is set overrides the profile, in whichever layers the two are.
     let set = listed(
         "dialect = \"updates\"\n[peers.pattern.\"g*\"]\nprofile = \"synapse-2014\"\n[peers.default]\nrequest_timeout = \"12s\"\n",
     );

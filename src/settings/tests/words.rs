@@ -1,4 +1,4 @@
-//! Values that are nearly right, and what is said of them.
+//! The errors about values that are nearly right.
 
 use std::os::unix::fs::PermissionsExt;
 
@@ -37,7 +37,7 @@ fn exposed_token_file_is_noted() {
     let file = folder.path().join("a.token");
     for (mode, notes) in [(0o600, 0), (0o640, 0), (0o644, 1)] {
         std::fs::set_permissions(&file, std::fs::Permissions::from_mode(mode)).expect("ours");
-        let settings = load_in(&folder).expect("it holds all the same");
+        let settings = load_in(&folder).expect("an exposed file is no problem, only a note");
         assert_eq!(settings.notes.len(), notes, "{mode:o}: {:?}", settings.notes);
         assert!(settings.notes.iter().all(|note| note.contains("a.token") && note.contains("chmod")));
     }

@@ -46,10 +46,10 @@ impl PeerProfile {
                 ("dialect", ProfilePreset::Text("transactions")),
                 ("auth", ProfilePreset::Text("network")),
                 ("insecure", ProfilePreset::Yes),
-                // It puts all that waits into one transaction, and forgets what is not taken.
+                // Such a server puts all pending PDUs into one transaction and discards those that are refused.
                 ("intake_items", ProfilePreset::Number(0)),
-                // While it holds our request it fetches missing parents, and tries for 31 seconds to connect for each
-                // of them.
+                // While such a server processes our request, it fetches missing parents and tries for 31 seconds to connect
+                // for each of them.
                 ("request_timeout", ProfilePreset::Text("75s")),
             ],
         }

@@ -140,7 +140,7 @@ fn no_duration(why: &humantime::DurationError) -> String {
     }
 }
 
-/// A size for a number without its unit: a small one is seldom meant in bytes.
+/// Suggests a size for a number without its unit: a small number is rarely meant in bytes.
 fn sized(text: &str) -> String {
     match text.parse::<f64>() {
         Ok(number) if number > 0.0 && number < 1024.0 => {

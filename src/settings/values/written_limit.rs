@@ -1,4 +1,4 @@
-//! The limits of a peer as they are written in a configuration: a form for each unit of the table `actors::peer_limits`.
+//! The limits of a peer as they are written in a configuration: one form for each unit of the table `actors::peer_limits`.
 
 use std::time::Duration;
 
@@ -43,7 +43,7 @@ pub(crate) use written_limit;
 
 const NOTHING_PASSES: &str = "it must be more than 0, because 0 lets nothing through";
 
-/// Implements the form of a number that is written as it is.
+/// Implements the form of a number without a unit.
 macro_rules! plain {
     ($($type:ty, $zero:expr;)*) => {$(
         impl WrittenLimit for $type {
@@ -70,7 +70,7 @@ macro_rules! plain {
 
 plain! { u32, 0; u64, 0; f64, 0.0; bool, false; }
 
-/// A number of items of which 0 stands for no bound.
+/// A number of items; 0 means no limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(transparent)]
 pub(crate) struct UnboundedByZero(u32);
@@ -102,7 +102,7 @@ impl WrittenLimit for SizeSetting {
         self.0
     }
 
-    /// In the largest unit of which it is a whole number.
+    /// Uses the largest unit of which the value is a whole number.
     fn json(&self) -> Option<Value> {
         const UNITS: [(&str, u64); 3] = [("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)];
         let Self(bytes) = *self;
@@ -126,7 +126,7 @@ impl WrittenLimit for DurationValue {
         self.0
     }
 
-    /// In the largest unit of which it is a whole number.
+    /// Uses the largest unit of which the value is a whole number.
     fn json(&self) -> Option<Value> {
         const UNITS: [(&str, u128); 5] = [
             ("d", 86_400_000_000_000),
