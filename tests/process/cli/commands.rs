@@ -1,18 +1,18 @@
-//! The command line as a shell sees it: exit codes, and words that name what is wrong.
+//! The command line as a shell sees it: exit codes, and messages that name what is wrong.
 
 use std::process::Command;
 
 use crate::fixtures::node::Node;
 use crate::fixtures::process::{Process, fernpost};
 
-/// Exit code, standard output, standard error.
+/// Returns exit code, standard output and standard error.
 fn run(command: &mut Command) -> (Option<i32>, String, String) {
     let output = command.output().expect("the binary starts");
     let text = |bytes| String::from_utf8(bytes).expect("text");
     (output.status.code(), text(output.stdout), text(output.stderr))
 }
 
-/// Five things are wrong, each in its own way.
+/// A configuration with five different problems.
 const WRONG: &str = "[server]\nname = \"red..example\"\n[federation]\nlisten = \"0.0.0.0:9880\"\nmode = \"open\"\n\
                      [peers.default]\nbatch_item = 5\n[peers.server.blue]\naddresses = [\"ftp://blue\"]\n";
 const NAMED: [&str; 5] = ["server.name", "federation.listen", "federation.mode", "batch_items", "peers.server.blue"];
@@ -27,7 +27,7 @@ async fn invalid_configuration_exits_2_with_problems() {
     assert_eq!(process.ended().await.code(), Some(2), "{}", process.log());
     let (code, checked, _) = run(fernpost().args(["check", "config", "--config"]).arg(&file));
     assert_eq!(code, Some(1), "found something wrong");
-    assert_eq!(process.log(), checked.trim_end(), "serve and check say the same, and nothing else");
+    assert_eq!(process.log(), checked.trim_end(), "serve and check print the same problems");
     for key in NAMED {
         assert!(checked.contains(key), "{key} is not named:\n{checked}");
     }
@@ -48,7 +48,7 @@ fn valid_configuration_is_reported() {
     let mut check = fernpost();
     check.env("FERNPOST__STORE__GROUP_MAX", "many").args(["check", "config", "--config"]).arg(red.configured());
     let variable = check.output();
-    assert_eq!(variable.expect("it runs").status.code(), Some(1), "a variable counts, too");
+    assert_eq!(variable.expect("it runs").status.code(), Some(1), "a variable overrides the file");
 }
 
 #[test]
@@ -57,7 +57,7 @@ fn defaults_are_valid_configuration() {
     assert_eq!(code, Some(0));
     let table: toml::Table = toml::from_str(&manual).expect("TOML");
     assert!(table["store"].get("group_max").is_some());
-    // All that has to be added is a name.
+    // A configuration needs nothing but a name.
     let red = Node::new("red");
     let file = red.configured();
     std::fs::write(&file, manual).expect("a writable folder");

@@ -10,9 +10,9 @@ use serde_json::{Value, json};
 use crate::fixtures::node::Node;
 use crate::fixtures::process::fernpost;
 
-/// Exit code, standard output, standard error.
+/// Returns exit code, standard output and standard error.
 async fn ran(mut command: Command) -> (Option<i32>, String, String) {
-    // Elsewhere than on the test's thread, which drives what the command waits for.
+    // The command runs on a blocking thread, because the test's thread drives the server that the command waits for.
     let output = tokio::task::spawn_blocking(move || command.output().expect("the binary starts"));
     let output = output.await.expect("no panic");
     let text = |bytes| String::from_utf8(bytes).expect("text");
@@ -25,7 +25,7 @@ fn command(words: &[&str]) -> Command {
     command
 }
 
-/// What a command for this gateway fails with: its exit code and the code it says.
+/// Runs a command that fails for this gateway; returns its exit code and its error code.
 async fn fails(node: &Node, words: &[&str]) -> (Option<i32>, String) {
     let mut asked = command(words);
     asked.args(["--json", "--config"]).arg(node.configured());
@@ -87,7 +87,7 @@ async fn checked_configuration_is_told_as_json() {
     assert_eq!([&told["fine"], &told["server"], &told["peers"]], [&json!(true), &json!("red"), &json!(1)], "{told}");
     assert_eq!([&told["problems"], &told["warnings"]], [&json!([]), &json!([])], "{told}");
 
-    // A file where the data folder has to be, and a size without a unit.
+    // A file stands in the place of the data folder, and a size has no unit.
     std::fs::write(red.folder().join("data"), "x").expect("a writable folder");
     red.peer("green", "addresses = [\"http://127.0.0.1:9\"]\nallow_from = [\"127.0.0.9/32\"]\nbatch_bytes = \"32\"");
     let (code, printed, _) = checked(&red).await;
@@ -109,7 +109,7 @@ async fn piped_cells_are_never_cut() {
     let path = format!("/v1/contexts/{long}");
     let set = red.api().call(Method::PUT, &path, "{\"servers\":[\"blue\"]}").await.expect("an answer");
     assert_eq!(set.0, 200, "{}", set.1);
-    // What is in a name must not steer the terminal on which it is shown later.
+    // A name must not contain control characters that would act on the terminal on which it is shown.
     let steering = "/v1/contexts/%C2%9B31m";
     let set = red.api().call(Method::PUT, steering, "{\"servers\":[]}").await.expect("an answer");
     let mut list = command(&["context", "list", "--config"]);

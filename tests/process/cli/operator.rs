@@ -1,5 +1,5 @@
-//! The operator's commands as a shell sees them, against a gateway that runs: what they print, what they end with, and what
-//! they say when there is nobody to ask.
+//! The operator's commands as a shell sees them, against a running gateway: output, exit codes, and the errors without a
+//! gateway.
 
 use std::process::Output;
 
@@ -9,11 +9,11 @@ use serde_json::Value;
 use crate::fixtures::node::{Node, texts};
 use crate::fixtures::process::fernpost;
 
-/// `fernpost` with these words, for this gateway.
+/// Runs `fernpost` with these arguments for this gateway.
 async fn operate(node: &Node, words: &[&str]) -> (Option<i32>, String, String) {
     let mut command = fernpost();
     command.args(words).arg("--config").arg(node.configured());
-    // Elsewhere than on the test's thread: that one may have to drive what the command waits for.
+    // The command runs on a blocking thread, because the test's thread may have to drive what the command waits for.
     let output = tokio::task::spawn_blocking(move || command.output().expect("the binary starts")).await;
     said(output.expect("no panic"))
 }
@@ -23,7 +23,7 @@ fn said(output: Output) -> (Option<i32>, String, String) {
     (output.status.code(), text(output.stdout), text(output.stderr))
 }
 
-/// The same, where it has to work; what it printed.
+/// Runs a command that has to succeed, and returns its output.
 async fn works(node: &Node, words: &[&str]) -> String {
     let (code, printed, complaints) = operate(node, words).await;
     assert_eq!((code, complaints.as_str()), (Some(0), ""), "{words:?}: {printed}");
@@ -45,7 +45,7 @@ async fn cli_resume_delivers_suspended_queue() {
     for n in 0..3 {
         red.api().say(&format!("m-{n}"), "blue", &format!("text {n}")).await;
     }
-    // What is counted needs no token, as health needs none.
+    // Metrics need no token, like health.
     let counted = reqwest::get(format!("http://{}/metrics", red.admin)).await.expect("it answers");
     let counted = counted.error_for_status().expect("200").text().await.expect("text");
     assert!(counted.contains("\nfernpost_outbox_items 3\n"), "{counted}");
@@ -88,7 +88,7 @@ async fn cli_resume_delivers_suspended_queue() {
     assert_eq!(peer["expected_seq"], 40, "{peer}");
 }
 
-/// A number that nobody can mean, and the way back from each.
+/// Numbers far above the expected one need `--yes` or are refused, and each side can recover from them.
 #[tokio::test]
 async fn numbers_far_above_ask_for_yes() {
     let (mut red, mut blue) = Node::pair("");
@@ -100,11 +100,13 @@ async fn numbers_far_above_ask_for_yes() {
     let (code, _, why) = operate(&blue, &["peer", "expect", "red", "9223372036854775807", "--yes"]).await;
     assert!(code == Some(2) && why.contains("from 1 to 9007199254740991"), "{why}");
     assert_eq!(json(&blue, &["peer", "show", "red"]).await["expected_seq"], 1);
-    // A sender that has seen `window` states ranges; one that has not is taken at its word and cannot be told that it numbers too low.
+    // Red must have seen `window` before it sends ranges; without a range blue accepts its number as it is and cannot
+    // report that it is too low.
     red.api().say("m-first", "blue", "first").await;
     assert_eq!(blue.api().hear(1).await[0]["update"]["text"], "first");
 
-    // Blue's operator insists, and red does not follow: it says why, and waits for a word of its own operator.
+    // Blue's operator confirms the number, but red does not follow: it reports the reason and waits for a command of its
+    // own operator.
     works(&blue, &["peer", "expect", "red", "9007199254740991", "--yes"]).await;
     red.api().say("m-0", "blue", "text 0").await;
     let ahead = async {
@@ -121,7 +123,7 @@ async fn numbers_far_above_ask_for_yes() {
         error.contains("renumber_max = 1000000") && error.contains("fernpost peer renumber blue NUMBER"),
         "{error}"
     );
-    // Each of the two sets it right: blue goes back, red numbers its next update as blue expects it.
+    // Both operators correct it: blue goes back, and red numbers its next update as blue expects it.
     let (code, _, note) = operate(&blue, &["peer", "expect", "red", "7"]).await;
     assert!(code == Some(0) && note.starts_with("note: "), "{note}");
     let shown = works(&red, &["peer", "renumber", "blue", "7"]).await;
@@ -160,7 +162,7 @@ async fn message_is_dropped_only_with_yes() {
 async fn cli_quarantine_lists_releases_and_drops() {
     let (red, mut blue) = Node::pair("");
     blue.start().await;
-    // Red's part is played by hand: a push of two updates that are none.
+    // The test sends red's push: two updates that are not objects.
     let call = crate::fixtures::node::Api::at(blue.federation);
     let (status, answer) =
         call.call(Method::POST, "/http/v1/updates", r#"{"strong":[1,"two"],"seq":2}"#).await.expect("an answer");
@@ -217,7 +219,7 @@ async fn cli_connection_error_explains_remedy() {
     assert!(code == Some(2) && why.contains("nowhere.toml") && why.contains("--admin URL"), "{why}");
 }
 
-/// Taken out of the configuration, here by a ban, while something waits for it.
+/// A peer that is removed from the configuration, here by a ban, while items are pending for it.
 #[tokio::test]
 async fn unlisted_peer_keeps_queue_over_restart() {
     let (mut red, mut blue) = Node::pair("");

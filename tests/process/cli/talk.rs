@@ -1,4 +1,4 @@
-//! The demo as a conversation: what is typed at it is done, said, or told why it is neither.
+//! The demo as a conversation: a line is executed, sent, or refused with the reason.
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, Stdio};
@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use crate::fixtures::process::fernpost;
 
-/// Longer than anything takes that works, on a machine that is busy with something else.
+/// Longer than any successful step takes, even on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A demo that is typed at.
+/// A demo that reads lines from the test.
 struct Demo {
     child: Child,
     lines: Receiver<String>,
@@ -33,7 +33,7 @@ impl Demo {
         writeln!(input, "{line}").expect("it reads");
     }
 
-    /// Wait for a line with these words.
+    /// Waits for a line with these words.
     fn shows(&mut self, words: &str) {
         while !self.seen.iter().any(|line| line.contains(words)) {
             let line = self.lines.recv_timeout(PATIENCE);
@@ -44,7 +44,7 @@ impl Demo {
 
 impl Drop for Demo {
     fn drop(&mut self) {
-        // Both fail only where it has ended.
+        // Both fail only if the process has ended.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
@@ -71,8 +71,8 @@ fn demo_sends_only_chat_lines() {
     assert_eq!(demo.child.wait().expect("a child of ours").code(), Some(0));
     demo.seen.extend(demo.lines.try_iter());
     let said = demo.seen.iter().filter(|line| line.contains(" said ")).count();
-    assert_eq!(said, 1, "nothing else was said:\n{}", demo.seen.join("\n"));
+    assert_eq!(said, 1, "no other message was sent:\n{}", demo.seen.join("\n"));
     let helped = demo.seen.iter().filter(|line| line.starts_with("down NAME")).count();
-    assert_eq!(helped, 3, "at the start, and twice when asked:\n{}", demo.seen.join("\n"));
+    assert_eq!(helped, 3, "once at the start, and twice on request:\n{}", demo.seen.join("\n"));
     assert!(!demo.seen.iter().any(|line| line.contains(['\u{1b}', '\u{7}', '\r'])), "{:?}", demo.seen);
 }

@@ -1,4 +1,4 @@
-//! Stores that are damaged, and folders that have lost theirs: a start ends in one line that says what to do.
+//! Damaged stores, and data folders without their store: a start ends with one line that says what to do.
 
 use fastrand::Rng;
 use reqwest::Method;
@@ -6,13 +6,13 @@ use reqwest::Method;
 use crate::fixtures::node::{Api, Node};
 use crate::fixtures::process::{Process, fernpost, soon};
 
-/// What a disk writes at once.
+/// Unit of a disk write.
 const BLOCK: usize = 4096;
 
-/// Damaged copies that are started on.
+/// Number of damaged copies that are tried.
 const COPIES: u64 = 40;
 
-/// How a start ended: not at all, or with this code and this log.
+/// Starts a gateway. `None`: it runs; otherwise its exit code and its log.
 async fn started(node: &Node, flags: &[&str]) -> Option<(Option<i32>, String)> {
     let mut process = Process::start(node.serve(&[]).args(flags));
     let admin = Api::at(node.admin);
@@ -27,7 +27,7 @@ async fn started(node: &Node, flags: &[&str]) -> Option<(Option<i32>, String)> {
     };
     if soon("a start", ready).await {
         process.term();
-        // Not all of what was written before can be read, and not all that is damaged ends well.
+        // Some rows may be unreadable, and the end of a gateway on a damaged store may be unclean.
         process.ended().await;
         return None;
     }
@@ -92,13 +92,13 @@ async fn lost_stores_are_not_begun_anew() {
         assert!(code == Some(2) && last.starts_with("fernpost cannot start: the store "), "{log}");
         assert!(last.contains(words) && last.contains("--accept-data-dir"), "{log}");
     };
-    // As where its disk is not mounted, and only the folder is there.
+    // The folder looks like this if its disk is not mounted: the folder exists without the store.
     std::fs::remove_file(&store).expect("it is there");
     refused("is missing").await;
     assert!(!store.exists(), "nothing was begun");
     std::fs::write(&store, "").expect("a writable folder");
     refused("is an empty file").await;
-    assert_eq!(started(&red, &["--accept-data-dir"]).await, None, "an operator insists");
+    assert_eq!(started(&red, &["--accept-data-dir"]).await, None, "the operator accepts the folder as it is");
     assert_eq!(started(&red, &[]).await, None, "once is enough");
     std::fs::remove_file(&marker).expect("it is there");
     std::fs::write(&store, kept).expect("a writable folder");

@@ -1,4 +1,4 @@
-//! The store's file: a disk that takes no more, and two processes that want the same one.
+//! The store's file: on a full disk, and opened by two processes.
 
 use std::process::Command;
 
@@ -7,8 +7,8 @@ use reqwest::Method;
 use crate::fixtures::node::{Node, submission, texts};
 use crate::fixtures::process::Process;
 
-/// The same command in a shell that lets no file grow beyond so many blocks of 512 bytes. The signal that goes with it is
-/// ignored, as a full disk sends none: what remains is a write that fails.
+/// Returns the same command in a shell that limits files to this many blocks of 512 bytes. The signal of the limit is
+/// ignored, because a full disk sends none: what remains is a write that fails.
 fn limited(command: &Command, blocks: u64) -> Command {
     let mut shell = Command::new("sh");
     shell.arg("-c").arg(format!("trap '' XFSZ; ulimit -f {blocks}; exec \"$0\" \"$@\""));
@@ -23,7 +23,7 @@ async fn failed_journal_ends_process_clearly() {
     red.api().say("first", "blue", "first").await;
     red.process().term();
     red.process().ended().await;
-    // Room for some of what follows, not for all of it.
+    // The disk has room for a part of the following updates.
     let blocks = std::fs::metadata(red.store()).expect("it was made").len() / 512 + 512;
     red.start_as(&mut limited(&red.serve(&[]), blocks)).await;
 
@@ -36,9 +36,9 @@ async fn failed_journal_ends_process_clearly() {
             Ok((202, _)) => acknowledged.push(text),
             other => break other,
         }
-        assert!(acknowledged.len() < 1_000, "the limit does not limit");
+        assert!(acknowledged.len() < 1_000, "the limit has no effect");
     };
-    // Whoever is told anything is told that nobody knows.
+    // A caller gets no answer, or one that does not claim success or failure.
     assert!(matches!(&refused, Err(_) | Ok((503, _))), "{refused:?}");
     let exit = red.process().ended().await;
     let log = red.process().log();
@@ -52,7 +52,7 @@ async fn failed_journal_ends_process_clearly() {
 
     blue.start().await;
     red.start().await;
-    // The one without an answer may have been taken or not; said again, it is taken once.
+    // The update without an answer may or may not have been accepted; after a repeat it has been accepted once.
     let text = format!("{} {padding}", acknowledged.len());
     red.api().say(&format!("more-{}", acknowledged.len()), "blue", &text).await;
     acknowledged.push(text);
@@ -74,7 +74,7 @@ async fn second_process_cannot_open_store() {
     let log = second.log();
     let said: Vec<&str> = log.lines().filter(|line| line.starts_with("fernpost cannot start: ")).collect();
     assert!(said.len() == 1 && said[0].contains("in use by another process"), "{log}");
-    assert!(said[0].contains("server.data_dir"), "the words name a key that exists: {log}");
+    assert!(said[0].contains("server.data_dir"), "the message names an existing key: {log}");
 
     red.api().get("/v1/peers").await;
     red.process().term();

@@ -1,7 +1,8 @@
 //! SIGKILL under load: an acknowledgement means on disk, and what is on disk arrives once.
 //!
-//! Red and blue write updates to each other, green is written to and writes in transactions, and all three share a context.
-//! Chance kills one after the other. The way to each gateway is counted: what came twice there must be once in the feed.
+//! Red and blue exchange updates, green sends and receives transactions, and all three share a context. One random gateway
+//! after the other is killed. A relay in front of each gateway counts items: an item that was sent twice must be once in
+//! the feed.
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex};
@@ -19,24 +20,24 @@ use crate::fixtures::process::soon;
 use crate::fixtures::toy::{Heard, Life, Listener, Speaker, Spoken, Way, text};
 use crate::fixtures::wire::Wire;
 
-/// Who speaks at once, and how, on each side.
+/// The speakers of each side and what they submit.
 const WAYS: [(&str, &[Way]); 3] = [
     ("red", &[Way::Updates("blue"), Way::Updates("blue"), Way::Messages(GARDEN), Way::Messages(GARDEN)]),
     ("blue", &[Way::Updates("red"), Way::Updates("red"), Way::Messages(GARDEN), Way::Messages(GARDEN)]),
     ("green", &[Way::Messages(GARDEN), Way::Messages(GARDEN)]),
 ];
-/// The context of all three, as a URL has it.
+/// The context of all three, percent-encoded.
 const GARDEN: &str = "%23garden";
-/// At most so many submissions are acknowledged between a start and the next kill.
+/// Maximum acknowledged submissions between a start and the next kill.
 const CALM_MAX: usize = 60;
-/// At most so many are acknowledged on the other side before a killed gateway is started again.
+/// Maximum acknowledged submissions on the other side before a killed gateway is started again.
 const OUTAGE_MAX: usize = 40;
-/// Half a second at most between attempts, so that an outage ends soon after its cause. Nothing acknowledged is kept: whoever
-/// acknowledges what is not on disk yet is not made whole by its sender.
+/// Attempts are at most half a second apart, so that an outage ends soon after its cause. Acknowledged items are not kept:
+/// if a gateway acknowledges an item that is not on its disk yet, the sender cannot repair the loss.
 const LIMITS: &str = "backoff_min = \"50ms\"\nbackoff_max = \"500ms\"\nbatch_items = 20\nfailures_to_suspend = 1000\n\
                       retain_items = 1";
 
-/// One gateway and the messenger before it.
+/// One gateway and its messenger.
 struct Side {
     node: Node,
     lives: watch::Sender<Life>,
@@ -45,7 +46,7 @@ struct Side {
     heard_count: watch::Receiver<usize>,
 }
 
-/// Everything that runs beside the kills.
+/// The parts that all sides share.
 struct Crowd {
     speakers: JoinSet<(usize, Spoken)>,
     listeners: JoinSet<()>,
@@ -53,7 +54,7 @@ struct Crowd {
 }
 
 impl Side {
-    /// A gateway that knows who takes part, before anybody says anything.
+    /// Starts a gateway and names the participants before any message is submitted.
     async fn ready(mut node: Node) -> Node {
         node.start().await;
         let others = WAYS.iter().map(|(name, _)| *name).filter(|name| *name != node.name);
@@ -63,7 +64,7 @@ impl Side {
         node
     }
 
-    /// Everybody speaks and listens from here on.
+    /// Starts the speakers and the listener of a side.
     fn start(node: Node, number: usize, rng: &mut Rng, crowd: &mut Crowd) -> Self {
         let lives = watch::Sender::new(Life { number: 1, api: Some(node.api()) });
         let acknowledged = Arc::new(watch::Sender::new(0));
@@ -84,12 +85,12 @@ impl Side {
         Self { node, lives, acknowledged, heard, heard_count }
     }
 
-    /// Nobody starts a call on it from here on; those under way break.
+    /// Kills the gateway. New calls wait for its restart; calls in progress fail.
     fn kill(&mut self) {
         self.lives.send_modify(|life| life.api = None);
         let log = self.node.kill();
         for wrong in ["ERROR", "panic"] {
-            assert!(!log.contains(wrong), "{} did not live well:\n{log}", self.node.name);
+            assert!(!log.contains(wrong), "{} logged an error before the kill:\n{log}", self.node.name);
         }
     }
 
@@ -98,7 +99,7 @@ impl Side {
         self.lives.send_modify(|life| *life = Life { number: life.number + 1, api: Some(self.node.api()) });
     }
 
-    /// Wait until so many more of its submissions have their 202.
+    /// Waits until this many more submissions are acknowledged with 202.
     async fn goes_on(&self, by: usize) {
         let mut acknowledged = self.acknowledged.subscribe();
         let until = *acknowledged.borrow() + by;
@@ -112,7 +113,7 @@ fn from_environment<T: std::str::FromStr>(variable: &str) -> Option<T> {
     Some(text.parse().unwrap_or_else(|_| panic!("{variable} is not a number: {text:?}")))
 }
 
-/// The three, each reached by the others over a way that counts.
+/// Starts the three gateways, each reached by the others through a counting relay.
 async fn three() -> ([Node; 3], [Wire; 3]) {
     let mut nodes = WAYS.map(|(name, _)| Node::new(name));
     let wires =
@@ -150,7 +151,7 @@ async fn acknowledged_survives_repeated_sigkill() {
     }
 
     for n in 0..kills {
-        // The first three kills are one each; after that, chance may hit one side several times in a row.
+        // The first three kills hit each side once; after that, one side may be hit several times in a row.
         let victim = if n < 3 { n % 3 } else { rng.usize(..3) };
         let (load, calm) = (rng.usize(..3), rng.usize(1..=CALM_MAX));
         sides[load].goes_on(calm).await;
@@ -171,7 +172,7 @@ async fn acknowledged_survives_repeated_sigkill() {
         let heard = side.heard.lock().expect("no panic while it is held").events.len();
         let feed = side.node.api().hear(heard).await;
         let after = side.node.api().get(&format!("/v1/events?after={}", feed.len())).await;
-        assert_eq!(after["events"], Value::Array(vec![]), "nothing comes after what was expected");
+        assert_eq!(after["events"], Value::Array(vec![]), "no event follows the expected ones");
         delivered += verify(side, at, &feed, &spoken);
     }
     let (sent, again) = wires.iter().map(Wire::counted).fold((0, 0), |(a, b), (c, d)| (a + c, b + d));
@@ -185,7 +186,7 @@ async fn acknowledged_survives_repeated_sigkill() {
     );
 }
 
-/// Let everybody finish; returns what each side's speakers said.
+/// Waits until all sides have received everything; returns what the speakers of each side submitted.
 async fn drain(sides: &mut [Side], mut crowd: Crowd) -> [Vec<Spoken>; 3] {
     crowd.enough.send_replace(true);
     let mut spoken = [vec![], vec![], vec![]];
@@ -202,34 +203,34 @@ async fn drain(sides: &mut [Side], mut crowd: Crowd) -> [Vec<Spoken>; 3] {
             Some(ended) = crowd.listeners.join_next() => panic!("a listener ended: {ended:?}"),
         };
         let heard = *side.heard_count.borrow();
-        assert!(arrived.is_ok(), "{name} heard {heard} of {expected}");
+        assert!(arrived.is_ok(), "{name} received {heard} of {expected}");
     }
     crowd.listeners.shutdown().await;
     spoken
 }
 
-/// What others said to the side number `at`.
+/// Returns what others submitted for the side number `at`.
 fn meant_for(at: usize, spoken: &[Vec<Spoken>; 3]) -> impl Iterator<Item = &Spoken> {
     let others = spoken.iter().enumerate().filter(move |(side, _)| *side != at).flat_map(|(_, all)| all);
     others.filter(move |one| !matches!(one.way, Way::Updates(to) if to != WAYS[at].0))
 }
 
-/// The feed, read once more from its beginning, against what was acknowledged elsewhere and what was heard meanwhile. Returns
-/// how much was delivered.
+/// Compares the feed, read again from its beginning, with what the others submitted and what the listener received
+/// meanwhile. Returns the number of delivered items.
 fn verify(side: &Side, at: usize, feed: &[Value], spoken: &[Vec<Spoken>; 3]) -> usize {
     let heard = side.heard.lock().expect("no panic while it is held");
-    assert!(heard.events.values().eq(feed), "what was heard is what the feed holds");
+    assert!(heard.events.values().eq(feed), "the listener received what the feed holds");
     let positions = feed.iter().map(|event| event["position"].as_u64());
     assert!(positions.eq((1..=feed.len() as u64).map(Some)), "positions are without gaps");
     let kind = |event: &Value, kind: &str| event["kind"] == kind;
     for wrong in ["gap", "parked", "notice"] {
         let found = feed.iter().find(|event| kind(event, wrong));
-        assert!(found.is_none(), "nothing was given up or numbered anew: {found:?}");
+        assert!(found.is_none(), "no parent was given up and no update renumbered: {found:?}");
     }
     for (from, _) in WAYS {
         let updates = feed.iter().filter(|event| kind(event, "update") && event["from"] == from);
         for (event, n) in updates.zip(1..) {
-            assert_eq!(event["id"], format!("{from}#{n}"), "each update is counted once: {event}");
+            assert_eq!(event["id"], format!("{from}#{n}"), "ids of updates are consecutive: {event}");
         }
     }
     let said: Vec<&str> = feed.iter().filter_map(said_in).collect();
@@ -244,9 +245,9 @@ fn verify(side: &Side, at: usize, feed: &[Value], spoken: &[Vec<Spoken>; 3]) -> 
         );
     }
     let expected: usize = meant_for(at, spoken).map(|one| one.texts.len()).sum();
-    assert_eq!(said.len(), expected, "nothing was made up");
+    assert_eq!(said.len(), expected, "no event is without a submission");
 
-    // Each message once, and after all that it names; its own messenger's messages are not in a feed.
+    // Each message appears once and after all its parents. A feed does not contain the messages of its own messenger.
     let mut known: HashSet<String> = spoken[at].iter().flat_map(|one| one.ids.iter().cloned()).collect();
     for event in feed.iter().filter(|event| kind(event, "message")) {
         for parent in event["prev"].as_array().expect("a list") {
@@ -259,7 +260,7 @@ fn verify(side: &Side, at: usize, feed: &[Value], spoken: &[Vec<Spoken>; 3]) -> 
     said.len()
 }
 
-/// What was said, where the event is somebody's word.
+/// Returns the submitted text if the event is an update or a message.
 fn said_in(event: &Value) -> Option<&str> {
     match event["kind"].as_str()? {
         "update" => event["update"]["text"].as_str(),

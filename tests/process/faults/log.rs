@@ -1,4 +1,4 @@
-//! The log as a file that cannot be written: lines of it are lost and counted, and the gateway goes on.
+//! A log that cannot be written: its lines are lost and counted, and the gateway continues.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
@@ -10,7 +10,8 @@ use reqwest::Method;
 use crate::fixtures::node::{Api, Node};
 use crate::fixtures::process::soon;
 
-/// The command with its log elsewhere. What tells its end stays open: it is the other end of the test's pipe.
+/// Returns the command with its log in another file. Descriptor 3 keeps the test's pipe open, because its end shows the end
+/// of the process.
 fn logging_to(command: &Command, log: &Path) -> Command {
     let mut shell = Command::new("sh");
     shell.arg("-c").arg(format!("exec 3>&2 2>'{}'; exec \"$0\" \"$@\"", log.display()));
@@ -18,14 +19,14 @@ fn logging_to(command: &Command, log: &Path) -> Command {
     shell
 }
 
-/// A pipe with a name.
+/// Creates a named pipe.
 fn pipe(node: &Node) -> std::path::PathBuf {
     let path = node.folder().join("log");
     assert!(Command::new("mkfifo").arg(&path).status().expect("a shell tool").success());
     path
 }
 
-/// The reading end, once somebody has opened the other one.
+/// Returns the reading end once a writer has opened the pipe.
 async fn reader(path: &Path) -> BufReader<File> {
     let path = path.to_owned();
     let opened = tokio::task::spawn_blocking(move || File::open(path).expect("a pipe"));
@@ -39,7 +40,7 @@ async fn lost(node: &Node) -> u64 {
     line.expect("it is counted").parse().expect("a number")
 }
 
-/// It takes what is submitted, and ends as it is told.
+/// Checks that the gateway accepts a submission, is healthy, and ends with exit code 0.
 async fn works_and_ends_well(node: &mut Node) {
     node.api().say("said", "blue", "said").await;
     let (status, health) = Api::at(node.admin).call(Method::GET, "/health/ready", "").await.expect("an answer");
@@ -53,7 +54,7 @@ async fn log_on_full_disk_is_counted() {
     let (mut red, _blue) = Node::pair("");
     let command = red.serve(&[]);
     red.start_as(&mut logging_to(&command, Path::new("/dev/full"))).await;
-    assert!(lost(&red).await > 0, "the line of its start is lost");
+    assert!(lost(&red).await > 0, "the first line is lost");
     works_and_ends_well(&mut red).await;
 }
 
@@ -66,7 +67,7 @@ async fn closed_log_pipe_ends_nothing() {
     let mut line = String::new();
     log.read_line(&mut line).expect("the log");
     drop(log);
-    // What an operator does is a line.
+    // Each operator command is one line of the log.
     let done = Api::at(red.admin).call(Method::POST, "/admin/v1/peers/blue/suspend", "").await;
     assert_eq!(done.expect("an answer").0, 200);
     soon("a lost line", async { while lost(&red).await == 0 {} }).await;
@@ -86,7 +87,7 @@ async fn unread_log_holds_up_nobody() {
         red.api().say(&format!("m-{n}"), "blue", "hello").await;
     }
     blue.api().hear(500).await;
-    // Nobody reads its last lines either.
+    // The last lines are not read either.
     works_and_ends_well(&mut red).await;
     let mut text = vec![];
     log.read_to_end(&mut text).expect("the log");

@@ -1,4 +1,4 @@
-//! SIGTERM: what is under way is finished, what is queued stays, and nobody who merely waits holds it up.
+//! SIGTERM: requests in progress are finished, queued items stay, and waiting requests do not delay the end.
 
 use std::net::Ipv4Addr;
 use std::time::Duration;
@@ -12,12 +12,12 @@ use crate::fixtures::node::{Api, Node, own_address, submission};
 use crate::fixtures::process::soon;
 use crate::fixtures::raw::Raw;
 
-/// `server.drain` of every node here.
+/// `server.drain` of every gateway here.
 const DRAIN: Duration = Duration::from_secs(5);
 
 #[tokio::test]
 async fn sigterm_finishes_in_flight_requests() {
-    // Blue is not there; red tries once, and then not again while this test runs.
+    // Blue is down; red tries once, and not again while this test runs.
     let (mut red, _blue) = Node::pair("backoff_min = \"10m\"");
     red.start().await;
     let api = red.api();
@@ -34,25 +34,25 @@ async fn sigterm_finishes_in_flight_requests() {
         body.len()
     );
     under_way.send(head.as_bytes()).await;
-    // One worker takes connections in their order: once this one is answered, both others are under way.
+    // The single worker accepts connections in order: once this request is answered, both others are in progress.
     red.api().get("/v1/peers").await;
 
     let told = Instant::now();
     red.process().term();
     let (status, page) = waiting.answer().await;
-    assert_eq!((status, page), (200, json!({"events": [], "next": 0})), "a reader is sent home");
-    assert!(told.elapsed() < DRAIN, "and at once, not after {:?}", told.elapsed());
+    assert_eq!((status, page), (200, json!({"events": [], "next": 0})), "a waiting reader is answered");
+    assert!(told.elapsed() < DRAIN, "it is answered at once, not after {:?}", told.elapsed());
     let (status, health) = Api::at(red.admin).call(reqwest::Method::GET, "/health/ready", "").await.expect("an answer");
     assert_eq!((status, &health["failing"][0]["what"]), (503, &json!("stopping")), "{health}");
     let mut peer = Raw::connect(Ipv4Addr::LOCALHOST, red.federation).await;
     peer.send(b"POST /http/v1/updates HTTP/1.1\r\nHost: red\r\nConnection: close\r\nContent-Length: 2\r\n\r\n{}").await;
     let told_to_wait = json!({"receive": "wait", "wait": 1, "reason": "the gateway is stopping"});
-    assert_eq!(peer.answer().await, (200, told_to_wait), "a peer is not refused a connection");
+    assert_eq!(peer.answer().await, (200, told_to_wait), "a peer can still connect");
     let (status, said) = Api::at(red.messenger).call(reqwest::Method::GET, "/v1/peers", "").await.expect("an answer");
     assert_eq!((status, &said["code"]), (503, &json!("STOPPING")), "{said}");
     let stranger = Raw::connect(Ipv4Addr::new(127, 0, 0, 2), red.federation).await;
     let push = b"POST /http/v1/updates HTTP/1.1\r\nHost: red\r\nConnection: close\r\nContent-Length: 2\r\n\r\n{}";
-    assert_eq!(stranger.exchange(push).await.0, 401, "a stranger is told nothing of it");
+    assert_eq!(stranger.exchange(push).await.0, 401, "an unknown caller does not learn of the stop");
     under_way.send(rest.as_bytes()).await;
     assert_eq!(under_way.answer().await, (202, json!({"id": "under-way", "peers": ["blue"]})));
 
@@ -62,7 +62,7 @@ async fn sigterm_finishes_in_flight_requests() {
     let log = red.process().log();
     assert_eq!(exit.code(), Some(0), "{log}");
     assert!(log.lines().any(|line| line.contains("stopped") && line.contains("peers=1 items=4")), "{log}");
-    assert!(took < DRAIN, "idle connections do not hold it up: {took:?}\n{log}");
+    assert!(took < DRAIN, "idle connections do not delay the end: {took:?}\n{log}");
 
     red.start().await;
     let peer = red.api().get("/v1/peers/blue").await;
@@ -73,7 +73,7 @@ async fn sigterm_finishes_in_flight_requests() {
     }
 }
 
-/// A client that never ends its request is waited for until the drain ends, and not longer.
+/// A client that never completes its request delays the end until the drain time, and not longer.
 #[tokio::test]
 async fn stuck_request_ends_after_drain() {
     let (mut red, _blue) = Node::pair("");
@@ -93,7 +93,7 @@ async fn stuck_request_ends_after_drain() {
     assert!(told.elapsed() < Duration::from_secs(4), "{:?}", told.elapsed());
 }
 
-/// A push whose answer is on its way is waited for: the peer has taken it, and need not be sent it again.
+/// A push whose response is on its way is awaited: the peer has accepted it and need not receive it again.
 #[tokio::test]
 async fn sigterm_awaits_in_flight_push() {
     let listener = TcpListener::bind((own_address(), 0)).await.expect("a port");
@@ -124,10 +124,10 @@ async fn sigterm_awaits_in_flight_push() {
     let log = red.process().log();
     assert_eq!(exit.code(), Some(0), "{log}");
     assert!(log.lines().any(|line| line.contains("stopped") && line.contains("peers=1 items=1")), "{log}");
-    assert!(tokio::time::timeout(Duration::ZERO, listener.accept()).await.is_err(), "nothing more was begun");
+    assert!(tokio::time::timeout(Duration::ZERO, listener.accept()).await.is_err(), "no further push was started");
 }
 
-/// A user who stops a group of processes sends two signals, and means one.
+/// A user who stops a process group may send two signals and mean one.
 #[tokio::test]
 async fn terms_within_a_second_are_one() {
     let (mut red, _blue) = Node::pair("backoff_min = \"10m\"");
@@ -142,12 +142,12 @@ async fn terms_within_a_second_are_one() {
     }
     red.process().says("a second signal within a second is the same order").await;
     under_way.send(&body.as_bytes()[1..]).await;
-    assert_eq!(under_way.answer().await.0, 202, "it is finished all the same");
+    assert_eq!(under_way.answer().await.0, 202, "the request in progress is finished");
     let exit = red.process().ended().await;
     assert_eq!(exit.code(), Some(0), "{}", red.process().log());
 }
 
-/// Daemons read their configuration again at this signal; this one says that it does not yet, and goes on.
+/// SIGHUP makes many daemons reload their configuration; the gateway logs that it does not, and continues.
 #[tokio::test]
 async fn hup_does_not_end_it() {
     let mut red = Node::new("red");
@@ -160,7 +160,7 @@ async fn hup_does_not_end_it() {
     assert_eq!(red.process().ended().await.code(), Some(0), "{}", red.process().log());
 }
 
-/// A second stop ends the process without waiting, and loses nothing that was answered.
+/// A second stop ends the process at once and loses nothing that was acknowledged.
 #[tokio::test]
 async fn second_sigterm_ends_immediately() {
     let (mut red, _blue) = Node::pair("backoff_min = \"10m\"");
@@ -182,7 +182,7 @@ async fn second_sigterm_ends_immediately() {
     soon("the end", ends).await;
     let exit = red.process().ended().await;
     let log = red.process().log();
-    assert_eq!(exit.code(), Some(1), "nobody may take it for a clean stop\n{log}");
+    assert_eq!(exit.code(), Some(1), "the log must not show a clean stop\n{log}");
     assert!(log.contains("stopped at once by a second signal"), "{log}");
 
     red.start().await;

@@ -1,8 +1,8 @@
-//! A delay is on disk like what it delays: a restart neither shortens it nor forgets whom it was for.
+//! A delay is stored like the items that wait for it: a restart neither shortens nor forgets it.
 
 use crate::fixtures::node::{Node, texts};
 
-/// Long against a restart, short against patience.
+/// The delay is longer than a restart and shorter than the test's patience.
 const LIMITS: &str = "backoff_min = \"6s\"\njitter = 0.0";
 
 #[tokio::test]
@@ -11,7 +11,7 @@ async fn backoff_survives_restart_then_delivers() {
     red.start().await;
     red.api().say("m-1", "blue", "first").await;
     red.process().says("to=\"backing_off\"").await;
-    // Its commit takes with it whatever was handed over before it.
+    // This commit also includes the deferred batches before it.
     red.api().say("m-2", "blue", "second").await;
     let before = red.api().get("/v1/peers/blue").await;
     assert_eq!((before["state"].as_str(), before["failures"].as_u64()), (Some("backing_off"), Some(1)), "{before}");
@@ -26,7 +26,7 @@ async fn backoff_survives_restart_then_delivers() {
 
     blue.start().await;
     red.start().await;
-    // From here on nobody asks red for anything but its health.
+    // From here on red receives no request except for its health.
     let events = blue.api().hear(2).await;
     assert_eq!(texts(&events), ["first", "second"]);
     let (arrived, due) = (events[0]["time"].as_str(), before["next_attempt"].as_str());

@@ -1,9 +1,9 @@
-//! Dead peers among healthy ones: they stop no delivery, and cost next to no memory, and the log no flood. How long each delivery
-//! takes is printed, and judged nowhere: that depends on what else the machine does. That the healthy wait for no dead one is
+//! Dead peers among healthy ones stop no delivery, use little memory, and do not flood the log. The delivery times are
+//! printed and not checked, because they depend on the load of the machine. That healthy peers do not wait for dead ones is
 //! tested in virtual time, in `tests/supervision/delivery/dead.rs` and `src/egress/request_limiter.rs`.
 //!
-//! A few dead servers have stopped all delivery elsewhere, because they held every worker; destinations that were offline have
-//! filled the memory, and each failed connection has left something behind.
+//! In other servers, a few dead peers have stopped all delivery because they held every worker, queues for offline
+//! destinations have filled the memory, and each failed connection has leaked a resource.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -15,11 +15,11 @@ use crate::fixtures::node::{Api, Node, submission};
 use crate::fixtures::process::soon;
 use crate::fixtures::sim::Sim;
 
-/// Ways of being dead that a simulated peer plays; one more is a name that does not resolve.
+/// Behaviours of dead peers that a simulated peer plays; a further one is a name that does not resolve.
 const WAYS: [(&str, &str); 5] =
     [("refuse", "refuse"), ("drop", "blackhole"), ("silent", "silent"), ("endless", "huge"), ("tls", "garbage")];
 
-/// Dead peers stay as busy being dead as they can.
+/// With these limits dead peers cause as much work as they can.
 const LIMITS: &str = "connect_timeout = \"3s\"\nrequest_timeout = \"5s\"\nbackoff_min = \"1s\"\nbackoff_max = \"8s\"\n\
                       failures_to_suspend = 1000\ninsecure = true";
 
@@ -27,14 +27,15 @@ fn number(variable: &str, default: u64) -> u64 {
     std::env::var(variable).map_or(default, |text| text.parse().expect("a number"))
 }
 
-/// Microseconds, by the clock that the simulated peers use.
+/// Returns the time in microseconds, by the clock that the simulated peers use.
 #[expect(clippy::disallowed_methods, reason = "compared with the time at which another process took something")]
 fn now() -> u64 {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970");
     u64::try_from(since.as_micros()).expect("before the year 500000")
 }
 
-/// Submissions to the healthy at a steady rate; each says when it was made. Whoever is late is not waited for. How many they were.
+/// Submits to the healthy peers at a steady rate; each text contains its submission time. A late answer does not slow the
+/// rate. Returns the number of submissions.
 async fn drive(api: &Api, healthy: &[String], round: &str, rate: u64, time: Duration) -> usize {
     let (mut ticks, until) = (interval(Duration::from_micros(1_000_000 / rate)), Instant::now() + time);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -58,7 +59,7 @@ async fn drive(api: &Api, healthy: &[String], round: &str, rate: u64, time: Dura
     sent
 }
 
-/// The ways of a whole round: without the slow ones the last percent would say nothing.
+/// Waits for the delivery times of a whole round: without the slowest ones the last percentile would be meaningless.
 async fn all_of(sim: &Sim, healthy: &[String], round: &str, sent: usize) -> Vec<f64> {
     soon("all of the round", async {
         loop {
@@ -99,7 +100,7 @@ fn middle(mut all: Vec<f64>) -> f64 {
     percentile(&all, 0.5)
 }
 
-/// Queue one update for each, some peers a submission.
+/// Queues one update for each peer, with several peers per submission.
 async fn queue(api: &Api, peers: &[String], id: &str) {
     for (n, some) in peers.chunks(50).enumerate() {
         let body = submission(&some.join("\",\""), &["is anybody there?"]);
@@ -108,7 +109,7 @@ async fn queue(api: &Api, peers: &[String], id: &str) {
     }
 }
 
-/// How many peers are in each state, and have failed so often.
+/// Returns how many peers have failed at least this often, and the number of peers per state.
 async fn failed(api: &Api, times: u64) -> (usize, BTreeMap<String, usize>) {
     let told = api.get("/v1/peers").await;
     let peers = told["peers"].as_array().expect("a list");
@@ -131,8 +132,8 @@ async fn until_failed(api: &Api, peers: usize, times: u64) {
     }
 }
 
-/// Kilobytes of memory that a process has written, in proportion where it is shared, and its open descriptors. The program
-/// itself, which comes to memory as it is used, is not counted.
+/// Returns the kilobytes of memory that a process has written, proportionally for shared pages, and its open descriptors.
+/// The pages of the program itself are not counted.
 fn held(pid: u32) -> (u64, usize) {
     let rollup = std::fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).expect("a process of ours");
     let pss = rollup.lines().find_map(|line| line.strip_prefix("Pss_Anon:")).expect("the line is there");
@@ -140,7 +141,7 @@ fn held(pid: u32) -> (u64, usize) {
     (kilobytes, std::fs::read_dir(format!("/proc/{pid}/fd")).expect("a process of ours").count())
 }
 
-/// All dead peers, known to a gateway, and the processes that play them.
+/// Starts all dead peers, makes them peers of a gateway, and returns their processes.
 async fn bury(red: &mut Node, dead: usize) -> (Vec<Sim>, Vec<String>) {
     let (mut sims, mut names) = (vec![], vec![]);
     if dead == 0 {
@@ -165,7 +166,7 @@ async fn bury(red: &mut Node, dead: usize) -> (Vec<Sim>, Vec<String>) {
 async fn dead_peers_never_slow_healthy() {
     let (peers, rate) = (number("FERNPOST_PEERS", 40) as usize, number("FERNPOST_RATE", 50));
     let (time, rounds) = (Duration::from_secs(number("FERNPOST_SECONDS", 2)), number("FERNPOST_ROUNDS", 1));
-    // The deadlines of what is due at once after a stop, and a little.
+    // Time for the attempts that are due at once after a stop to reach their deadlines, and a little more.
     let settle = Duration::from_secs(if rounds > 1 { 7 } else { 3 });
     let healthy = Sim::start("well", u16::try_from(peers / 10).expect("few"), &[]).await;
     let names: Vec<String> = healthy.names().collect();
@@ -178,8 +179,8 @@ async fn dead_peers_never_slow_healthy() {
     queue(&troubled.api(), &dead, "dead").await;
     until_failed(&troubled.api(), dead.len(), 2).await;
 
-    // Turn by turn on the same machine: one stands still while the other is measured. Short turns, and many: a machine that others
-    // use too is a third faster or slower from one minute to the next, and of two long turns that is all one sees.
+    // The two gateways take turns: one is stopped while the other is measured. Turns are short and many, because a shared
+    // machine becomes a third faster or slower from one minute to the next, which would dominate two long turns.
     let (mut without, mut with, mut tails, mut lines) = (vec![], vec![], (vec![], vec![]), 0);
     for round in 0..rounds {
         troubled.process().signal("STOP");
@@ -189,8 +190,8 @@ async fn dead_peers_never_slow_healthy() {
         tails.0.push(percentile(&turn, 0.99));
         without.extend(turn);
         troubled.process().signal("CONT");
-        // What was due while it stood still comes at once, and most of it runs into its deadline; that is no part of an ordinary
-        // day.
+        // Attempts that became due during the stop start at once and mostly run into their deadlines; this is not normal
+        // load.
         sleep(settle).await;
         let (name, before) = (format!("b{round}"), troubled.process().log().lines().count());
         let sent = drive(&troubled.api(), &names, &name, rate, time).await;
@@ -214,13 +215,13 @@ async fn dead_peers_never_slow_healthy() {
         let (a, b) = (percentile(&without, share), percentile(&with, share));
         println!("figures:   {title:<18} {a:>10.2} {b:>10.2} {:>8.2}", b / a);
     }
-    // What a stall of the whole machine does to one turn does not show here.
+    // The median of the turns hides a stall of the whole machine in one turn.
     let (a, b) = (middle(tails.0), middle(tails.1));
     println!("figures:   {:<18} {a:>10.2} {b:>10.2} {:>8.2}", "p99, middle turn", b / a);
     println!("figures: updates measured {} and {}; states {states:?}", without.len(), with.len());
     println!("figures: log lines {lines}; troubled holds {kilobytes} kB PSS, {descriptors} descriptors");
-    assert!(lines as u64 <= 2 * rounds, "tries amid trouble are no news:\n{}", troubled.process().log());
-    // Each of the dead was told of once when its trouble began.
+    assert!(lines as u64 <= 2 * rounds, "attempts during an outage are not logged:\n{}", troubled.process().log());
+    // Each dead peer was logged once, when its outage began.
     let log = troubled.process().log();
     for name in &dead {
         let of_it = log.lines().filter(|line| line.contains(&format!("peer={name} "))).count();
@@ -229,7 +230,7 @@ async fn dead_peers_never_slow_healthy() {
     assert!(dead.is_empty() || log.lines().any(|line| line.contains("next=") && line.contains("reason=")), "{log}");
 }
 
-/// What one more peer costs that waits, with all that is remembered of its attempts.
+/// Measures the memory of one more waiting peer, including the record of its attempts.
 #[tokio::test]
 async fn waiting_peer_costs_little_memory() {
     let many = number("FERNPOST_PEERS", 300);
@@ -237,22 +238,22 @@ async fn waiting_peer_costs_little_memory() {
     let mut red = Node::new("red");
     let sim = Sim::start("refuse", u16::try_from(many).expect("few"), &["--script", "refuse"]).await;
     sim.are_known_to(&mut red, "backoff_min = \"20ms\"\nbackoff_max = \"50ms\"\nfailures_to_suspend = 20");
-    // What requests under way cost at their peak is another matter, and has its own bound.
+    // The memory of requests in flight at their peak has a bound of its own.
     red.start_with(&["store.cache=1MiB", "network.requests_max=16"]).await;
     let (names, few) = (sim.names().collect::<Vec<_>>(), usize::try_from(few).expect("few"));
     let mut seen = vec![];
     for (id, upto) in [("few", &names[..few]), ("many", &names[few..])] {
         queue(&red.api(), upto, id).await;
         let waiting = if id == "few" { few } else { names.len() };
-        // Asked of the log: answers about all peers would be the largest thing in memory.
+        // The states are read from the log, because a response about all peers would be the largest object in memory.
         let tired = |log: &str| log.matches("to=\"suspended\"").count();
         let all = async {
             while tired(&red.process().log()) < waiting {
                 sleep(Duration::from_millis(300)).await;
             }
         };
-        tokio::time::timeout(Duration::from_secs(120), all).await.expect("all are given up");
-        // Connections of the last attempts are closed, and nothing moves any more.
+        tokio::time::timeout(Duration::from_secs(120), all).await.expect("all are suspended");
+        // The connections of the last attempts are closed, and nothing else happens.
         sleep(Duration::from_millis(500)).await;
         seen.push(held(red.process().id()));
     }
@@ -262,13 +263,13 @@ async fn waiting_peer_costs_little_memory() {
         "figures: {few} waiting peers {first} kB PSS, {} waiting peers {second} kB: {each:.0} bytes each; descriptors {descriptors} and {later}",
         names.len()
     );
-    // Most of it is what the allocator keeps of twenty attempts at full speed. Where each attempt left a connection's buffers, or
-    // the payload, behind, it would be far more.
+    // Most of it is memory that the allocator keeps after twenty attempts at full speed. If each attempt leaked a
+    // connection's buffers or the payload, it would be far more.
     assert!(each < 64.0 * 1024.0, "{each:.0} bytes a waiting peer");
     assert!(later <= descriptors + 8, "descriptors: {descriptors}, then {later}");
 }
 
-/// Each failed connection elsewhere left a process and a socket behind, until the node died.
+/// In other servers each failed connection leaked a process and a socket, until the node failed.
 #[tokio::test]
 async fn failing_connects_leak_nothing() {
     let connects = number("FERNPOST_CONNECTS", 2_000);
@@ -288,11 +289,11 @@ async fn failing_connects_leak_nothing() {
                 sleep(Duration::from_millis(200)).await;
             }
         };
-        // Attempts at dead peers begin 2 ms apart, at least.
+        // Attempts at dead peers start at least 2 ms apart.
         let patience = Duration::from_secs(30) + Duration::from_millis(10) * u32::try_from(upto).expect("few");
         tokio::time::timeout(patience, all).await.expect("the failures");
     };
-    // Warm first: caches fill once.
+    // The first attempts fill the caches.
     tried(connects / 4).await;
     let (before, descriptors) = held(red.process().id());
     tried(connects + connects / 4).await;

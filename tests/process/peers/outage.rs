@@ -1,6 +1,7 @@
-//! A peer is away for long: its queue costs disk and not memory, a start does not walk it, and all of it arrives in order.
+//! A peer is down for long: its queue uses disk and not memory, a start does not walk the queue, and everything arrives in
+//! order.
 //!
-//! `scripts/outage.sh 1000000` is the same with a release build and a long queue.
+//! `scripts/outage.sh 1000000` runs the same test with a release build and a long queue.
 
 use std::time::Duration;
 
@@ -10,15 +11,15 @@ use tokio::time::{Instant, timeout};
 use crate::fixtures::node::{Api, Node};
 use crate::fixtures::process::soon;
 
-/// Items queued where nobody says otherwise.
+/// Default number of queued items.
 const ITEMS: u64 = 20_000;
-/// Updates a submission.
+/// Number of updates per submission.
 const BATCH: usize = 500;
-/// What a longer queue may add to the memory of a gateway: pages of the store, and the allocator's mood.
+/// Maximum growth of memory with the length of the queue: pages of the store, and variation of the allocator.
 const GROWTH_MAX_KB: u64 = 48 << 10;
-/// A gateway is ready this soon, whatever lies in its store.
+/// Maximum time until a gateway is ready, however large its store is.
 const READY_MAX: Duration = Duration::from_secs(5);
-/// An attempt every half second finds the peer soon after it is back.
+/// An attempt at least every half second finds the peer soon after it is back.
 const LIMITS: &str =
     "outbox_items = 100000000\nbackoff_min = \"50ms\"\nbackoff_max = \"500ms\"\nfailures_to_suspend = 1000000";
 
@@ -27,7 +28,7 @@ fn items() -> u64 {
     text.map_or(ITEMS, |text| text.parse().unwrap_or_else(|_| panic!("FERNPOST_OUTAGE is not a number: {text:?}")))
 }
 
-/// Submit updates numbered from `first` up to `end`, one call after the other.
+/// Submits updates numbered from `first` up to `end`, one call after the other.
 async fn queue(api: &Api, first: u64, end: u64) {
     let padding = "x".repeat(120);
     for from in (first..end).step_by(BATCH) {
@@ -40,7 +41,7 @@ async fn queue(api: &Api, first: u64, end: u64) {
     }
 }
 
-/// Read and acknowledge the feed until all numbers were there: in order, none twice.
+/// Reads and acknowledges the feed until all numbers have arrived, in order and each once.
 async fn hear_all(api: &Api, count: u64) {
     let (mut after, mut next) = (0, 0);
     while next < count {
@@ -57,7 +58,7 @@ async fn hear_all(api: &Api, count: u64) {
     }
 }
 
-/// Wait until so many items are queued: the peer's actor hears of a commit a moment after its submitter.
+/// Waits until this many items are queued: the peer's actor learns of a commit slightly later than the submitter.
 async fn queued(api: &Api, count: u64) {
     let settles = async {
         while api.get("/v1/peers").await["peers"][0]["backlog"] != count {
@@ -67,7 +68,7 @@ async fn queued(api: &Api, count: u64) {
     soon("the backlog", settles).await;
 }
 
-/// The time that a start takes until the gateway is ready.
+/// Returns the time that a start takes until the gateway is ready.
 async fn start(node: &mut Node) -> Duration {
     let began = Instant::now();
     node.start().await;

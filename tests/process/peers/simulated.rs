@@ -1,4 +1,4 @@
-//! A gateway against peers that misbehave: nothing they do loses, doubles or reorders what they are sent, or what they send.
+//! A gateway against peers that misbehave: nothing is lost, duplicated or reordered, in either direction.
 
 use reqwest::Method;
 use serde_json::json;
@@ -10,11 +10,11 @@ use crate::fixtures::sim::Sim;
 const LIMITS: &str = "backoff_min = \"20ms\"\nbackoff_max = \"100ms\"\nprobe_every = \"200ms\"\nconnect_timeout = \"1s\"\n\
                       request_timeout = \"1s\"\nfailures_to_suspend = 1000\nbatch_items = 7";
 
-/// Everything that may be wrong with an answer, one after the other.
+/// Every wrong response, one after the other.
 const EVERYTHING: &str = "ok,lie-seq,5xx:2,close:2,lie-json,lie-receive,wait:1s,hole,garbage,403,huge,429,silent,too-many:3:4,\
                           drip:2ms,slow:50ms,lie-hole,ok:3,hole,close,ok";
 
-/// Wait until a simulated peer has taken so many items.
+/// Waits until a simulated peer has accepted this many items.
 async fn took(sim: &Sim, peer: &str, count: usize) -> Vec<String> {
     let all = async {
         loop {
@@ -46,7 +46,7 @@ async fn updates_survive_misbehaving_peer() {
         assert_eq!(took(&sim, peer, expected.len()).await, expected, "{peer}");
         let (_, told) = sim.received(peer).await;
         println!("{peer}: {} requests, {} again, {}", told["requests"], told["repeated"], told["answers"]);
-        assert!(told["repeated"].as_u64() > Some(0), "an answer that breaks off is no answer: {told}");
+        assert!(told["repeated"].as_u64() > Some(0), "an incomplete response does not count: {told}");
     }
 }
 
@@ -80,7 +80,7 @@ async fn messages_survive_misbehaving_peer() {
     assert_eq!(took(&sim, "sim1", expected.len()).await, expected);
 }
 
-/// Both numberings and both dialects as a sender that shuffles and repeats itself writes them.
+/// Both numberings and both dialects, with a sender that shuffles and repeats its requests.
 #[tokio::test]
 async fn shuffled_repeated_pushes_arrive_once() {
     let mut blue = Node::new("blue");

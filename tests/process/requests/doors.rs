@@ -1,4 +1,4 @@
-//! Who gets in, and how: the messenger's token, and HEAD where there is a GET.
+//! Access: the messenger's token, and HEAD for each GET.
 
 use std::net::Ipv4Addr;
 
@@ -35,16 +35,20 @@ async fn token_guards_messenger_api() {
     }
     let friend = red.api().authorized("Bearer open-sesame");
     let (status, json) = friend.call(Method::GET, "/v1/messages/m-1", "").await.expect("an answer");
-    assert_eq!((status, json["code"].as_str()), (404, Some("UNKNOWN_ID")), "nothing of a stranger's was taken");
+    assert_eq!(
+        (status, json["code"].as_str()),
+        (404, Some("UNKNOWN_ID")),
+        "nothing from an unauthenticated caller was accepted"
+    );
     friend.say("m-1", "blue", "let me in").await;
     assert_eq!(friend.get("/v1/peers/blue").await["backlog"], 1);
 
-    // Health is for whoever watches, and has no secrets.
+    // Health is for monitoring and contains no secrets.
     for path in ["/health/live", "/health/ready"] {
         assert_eq!(Api::at(red.admin).get(path).await["status"], Value::from("ok"));
     }
     let log = red.kill();
-    assert!(!log.contains("sesame"), "a token is no word for a log:\n{log}");
+    assert!(!log.contains("sesame"), "a token must not be in the log:\n{log}");
 }
 
 #[tokio::test]
@@ -70,7 +74,7 @@ async fn each_get_answers_head_without_body() {
         assert_eq!((head_status, nothing.as_str()), (status, ""), "{path}");
         assert!(
             length.is_some_and(|length| length != "0") && !body.is_empty(),
-            "{path}: it says how long a GET would be"
+            "{path}: Content-Length is that of a GET"
         );
     }
     let (status, json) = red.api().call(Method::DELETE, "/v1/peers", "").await.expect("an answer");

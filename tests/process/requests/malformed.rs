@@ -1,4 +1,4 @@
-//! Requests that are wrong, to the doors of a real gateway: each has its answer, and none leaves a trace.
+//! Malformed requests to a real gateway: each gets its error, and none changes anything.
 
 use std::net::Ipv4Addr;
 
@@ -7,22 +7,23 @@ use serde_json::{Value, json};
 use crate::fixtures::node::{Node, texts};
 use crate::fixtures::raw::Raw;
 
-/// What `federation.body_max` and `messenger.body_max` are here.
+/// `federation.body_max` and `messenger.body_max` in this test.
 const BODY_MAX: usize = 64 << 10;
 
-/// A request: from 127.0.0.x, its first line without the version, its headers, its body; and the answer.
+/// A request: the last byte of the caller's address, the request line without the version, headers, body; and the expected
+/// status and code.
 type Case = (u8, &'static str, &'static str, Body, u16, &'static str);
 
 enum Body {
     Text(&'static str),
     Bytes(&'static [u8]),
-    /// Some text so many times between two others.
+    /// A text repeated this often between two others.
     Long(&'static str, &'static str, usize, &'static str),
-    /// Announced with so many bytes, and never sent.
+    /// A body of this announced length that is never sent.
     Announced(u64),
-    /// In chunks, as it stands on the wire.
+    /// A body in chunks, as raw bytes.
     Chunks(&'static [u8]),
-    /// Breaks off before the length that was announced.
+    /// A body that ends before its announced length.
     Broken(&'static str),
 }
 
@@ -30,12 +31,12 @@ use Body::{Announced, Broken, Bytes, Chunks, Long, Text};
 
 const PUSH: &str = "POST /http/v1/updates";
 
-/// To the listener for peers.
+/// Requests to the listener for peers.
 #[rustfmt::skip]
 fn federation() -> Vec<Case> {
     let stranger = "Fernpost-Origin: stranger.example\r\n";
     vec![
-        // No JSON.
+        // The body is not JSON.
         (1, PUSH, "", Text(""), 400, "NOT_JSON"),
         (1, PUSH, "", Text("strong=1&seq=1"), 400, "NOT_JSON"),
         (1, PUSH, "", Text("{\"strong\":[{}],\"seq\":1"), 400, "NOT_JSON"),
@@ -45,7 +46,7 @@ fn federation() -> Vec<Case> {
         (1, PUSH, "", Bytes(b"\xef\xbb\xbf{\"strong\":[{}],\"seq\":1}"), 400, "NOT_JSON"),
         (1, PUSH, "", Long("{\"seq\":1,\"strong\":[", "[", 20_000, ""), 400, "NOT_JSON"),
         (1, PUSH, "Content-Encoding: gzip\r\n", Bytes(b"\x1f\x8b\x08\x00\x00\x00"), 400, "NOT_JSON"),
-        // JSON, and no push.
+        // The body is JSON, but not a push.
         (1, PUSH, "", Text("[]"), 400, "NOT_A_PUSH"),
         (1, PUSH, "", Text("{}"), 400, "NOT_A_PUSH"),
         (1, PUSH, "", Text("{\"strong\":[{}]}"), 400, "NOT_A_PUSH"),
@@ -55,34 +56,34 @@ fn federation() -> Vec<Case> {
         (1, PUSH, "", Text("{\"strong\":[{}],\"seq\":1.0}"), 400, "NOT_A_PUSH"),
         (1, PUSH, "", Text("{\"strong\":[{}],\"seq\":99999999999999999999}"), 400, "NOT_A_PUSH"),
         (1, PUSH, "", Text("{\"strong\":[{}],\"seq\":1,\"seq\":1}"), 400, "NOT_A_PUSH"),
-        // Numbers that fit nothing.
+        // The numbers are inconsistent.
         (1, PUSH, "", Text("{\"strong\":[{}],\"seq\":0}"), 400, "MISNUMBERED"),
         (1, PUSH, "", Text("{\"strong\":[{},{}],\"seq\":1,\"from_seq\":1}"), 400, "MISNUMBERED"),
         (1, PUSH, "", Text("{\"strong\":[{}],\"seq\":1,\"from_seq\":0}"), 400, "MISNUMBERED"),
         (1, PUSH, "", Text("{\"strong\":[{}],\"seq\":1,\"from_seq\":2}"), 400, "MISNUMBERED"),
         (1, PUSH, "", Text("{\"strong\":[{},{}],\"seq\":3,\"from_seq\":1}"), 400, "MISNUMBERED"),
-        // Too much.
+        // The body is too large.
         (1, PUSH, "", Long("{\"seq\":1001,\"strong\":[{}", ",{}", 1000, "]}"), 413, "PUSH_TOO_LONG"),
         (1, PUSH, "", Long("{\"seq\":1,\"strong\":[{\"a\":\"", "x", BODY_MAX, "\"}]}"), 413, "BODY_TOO_LARGE"),
         (1, PUSH, "", Long("", " ", 8 << 20, ""), 413, "BODY_TOO_LARGE"),
         (1, PUSH, "", Announced(1 << 40), 413, "BODY_TOO_LARGE"),
-        // Bodies that are no bodies.
+        // The body is broken.
         (1, PUSH, "", Chunks(b"zz\r\n{}\r\n0\r\n\r\n"), 400, "BODY_BROKEN"),
         (1, PUSH, "", Broken("{\"strong\":[{}],\"seq\":1}"), 400, "BODY_BROKEN"),
-        // Who is that.
+        // The caller is unknown.
         (2, PUSH, "", Text("{\"strong\":[{}],\"seq\":1}"), 401, "UNAUTHENTICATED"),
         (2, PUSH, "Fernpost-Origin: blue\r\n", Text("{\"strong\":[{}],\"seq\":1}"), 401, "UNAUTHENTICATED"),
         (1, PUSH, stranger, Text("{\"strong\":[{}],\"seq\":1}"), 401, "UNAUTHENTICATED"),
         (1, PUSH, "Fernpost-Origin: red\r\n", Text("{\"strong\":[{}],\"seq\":1}"), 401, "UNAUTHENTICATED"),
         (2, PUSH, "X-Forwarded-For: 127.0.0.1\r\nForwarded: for=127.0.0.1\r\n", Text("{\"seq\":0}"), 401, "UNAUTHENTICATED"),
         (2, PUSH, "", Announced(1 << 40), 401, "UNAUTHENTICATED"),
-        // Denied, and told no more than any stranger.
+        // The caller is denied and learns no more than an unknown caller.
         (3, PUSH, "", Text("{\"strong\":[{}],\"seq\":1}"), 401, "UNAUTHENTICATED"),
         (3, PUSH, "Fernpost-Origin: x.bad.example\r\n", Text("{\"strong\":[{}],\"seq\":1}"), 403, "FORBIDDEN"),
         (1, PUSH, "Fernpost-Origin: blue..example\r\n", Text("{\"seq\":0}"), 400, "BAD_ORIGIN"),
         (1, PUSH, "Fernpost-Origin: \r\n", Text("{\"seq\":0}"), 400, "BAD_ORIGIN"),
         (1, PUSH, "Fernpost-Origin: blue\r\nFernpost-Origin: blue\r\n", Text("{\"seq\":0}"), 400, "BAD_ORIGIN"),
-        // What is that.
+        // The endpoint does not exist.
         (2, "GET /http/v1/updates", "", Text(""), 401, "UNAUTHENTICATED"),
         (2, "GET /nowhere", "", Text(""), 401, "UNAUTHENTICATED"),
         (1, "GET /nowhere", stranger, Text(""), 401, "UNAUTHENTICATED"),
@@ -101,7 +102,7 @@ fn federation() -> Vec<Case> {
 const PUT: &str = "PUT /v1/updates/m-1";
 const ACK: &str = "POST /v1/events/ack";
 
-/// To the messenger's listener.
+/// Requests to the messenger's listener.
 #[rustfmt::skip]
 fn messenger() -> Vec<Case> {
     vec![
@@ -149,7 +150,7 @@ fn messenger() -> Vec<Case> {
     ]
 }
 
-/// The bytes of a request.
+/// Returns the bytes of a request.
 fn written(line: &str, headers: &str, body: &Body) -> Vec<u8> {
     let (length, body) = match body {
         Text(text) => (format!("Content-Length: {}", text.len()), text.as_bytes().to_vec()),
@@ -195,7 +196,7 @@ async fn malformed_request_changes_nothing() {
         let seen = ["expected_seq", "backlog", "state"].map(|key| peer[key].clone());
         assert_eq!(seen, [Value::from(1), Value::from(0), Value::from("idle")], "{peer}");
     }
-    // The same calls, made rightly: what was refused above was refused for its faults alone.
+    // The same calls without the faults succeed, so each request above was refused for its fault alone.
     let push = written(PUSH, "Fernpost-Origin: blue\r\n", &Text("{\"strong\":[{\"text\":\"hello\"}],\"seq\":1}"));
     let (status, answer) = Raw::connect(Ipv4Addr::LOCALHOST, red.federation).await.exchange(&push).await;
     assert_eq!((status, &answer["receive"], &answer["seq"]), (200, &json!("ok"), &json!(1)), "{answer}");
@@ -205,7 +206,7 @@ async fn malformed_request_changes_nothing() {
     assert!(!log.contains("panic") && !log.contains("ERROR"), "{log}");
 }
 
-/// What is not even HTTP is refused before any route: what is said of it.
+/// Bytes that are not HTTP are refused before any route, with a reason.
 const NO_HTTP: &[(&str, &str)] = &[
     ("GARBAGE\r\n\r\n", "METHOD TARGET HTTP/1.1"),
     ("POST /http/v1/updates HTTP/1.1\r\nHost: red\r\nContent-Length: x\r\n\r\n", "Content-Length is \"x\""),

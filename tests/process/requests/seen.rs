@@ -1,4 +1,4 @@
-//! What stands in a gateway's log when something goes on outside of it, and what does not however often it is tried.
+//! What a gateway logs of events outside of it, and that repeated events do not flood the log.
 
 use reqwest::Method;
 
