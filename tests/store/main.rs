@@ -1,4 +1,4 @@
-//! The store against its promises, on disks in memory that fail and lose power when told.
+//! The store against its guarantees, on disks in memory that fail and lose power on request.
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail as the tests themselves do")]
 

@@ -1,4 +1,4 @@
-//! Look-ups see what is claimed or handed over beside what is committed, and each identity goes to one conversation.
+//! Lookups see claimed and submitted PDUs as well as committed ones, and each identity belongs to one context.
 
 use std::slice::from_ref;
 use std::sync::Barrier;
@@ -13,12 +13,12 @@ use crate::disk::Disk;
 use crate::fixtures::talk::{at, came, heard, ours, room, said, theirs, waits};
 use crate::fixtures::world::World;
 
-/// The status of one PDU, read without claiming it.
+/// Returns the status of one PDU without claiming it.
 fn known(store: &Store, reference: &PduRef) -> Option<PduStatus> {
     at_once(store.look_up(&room("asker"), vec![], vec![reference.clone()])).unwrap().remove(reference)
 }
 
-/// Claim it: `None` where nothing was known of it, and it is ours now.
+/// Claims a PDU. `None`: it was unknown and is claimed now.
 fn claim(store: &Store, context: &ContextId, reference: &PduRef) -> Option<PduStatus> {
     at_once(store.look_up(context, vec![reference.clone()], vec![])).unwrap().remove(reference)
 }
@@ -57,7 +57,7 @@ async fn only_owner_releases_its_claim() {
     let world = World::new();
     let (a, b) = (theirs("a"), theirs("b"));
     let found = world.store.look_up(&room("c"), vec![a.clone(), b.clone()], vec![a.clone()]).await.unwrap();
-    assert_eq!(found.len(), 0, "a batch is not told of its own claims");
+    assert_eq!(found.len(), 0, "a lookup does not report the claims that it makes");
     world.store.release(&room("d"), &[a.clone(), theirs("never")]);
     assert_eq!(claim(&world.store, &room("d"), &a), claimed("c"));
     world.store.release(&room("c"), from_ref(&a));
@@ -81,22 +81,23 @@ async fn submitted_pdu_is_known_before_commit() {
     assert_eq!(known(store, &ours("m")), delivered("c", 1));
     let third = world.submit(vec![came(&c, &theirs("a"), at(2, Some(FeedFlags::default())))]);
     assert_eq!(known(store, &theirs("a")), delivered("c", 2));
-    // It was handed over: neither a refusal nor a restart of its conversation can take it back.
+    // The PDU was submitted: neither a refusal nor a restart of its context releases it.
     store.release(&c, &[theirs("a")]);
     store.release_all(&c);
     assert_eq!(known(store, &theirs("a")), delivered("c", 2));
     assert_eq!(claim(store, &room("d"), &theirs("a")), delivered("c", 2));
-    assert_eq!(store.pdu(&ours("m")).await.unwrap(), None, "what is served comes from committed rows only");
+    assert_eq!(store.pdu(&ours("m")).await.unwrap(), None, "only committed PDUs are served");
     let read = store.counters().rows_read;
     drop(hold);
     first.committed().await.unwrap();
-    assert_eq!(known(store, &theirs("a")), delivered("c", 2), "what was said of it later is not forgotten");
+    assert_eq!(known(store, &theirs("a")), delivered("c", 2), "the later uncommitted change is still seen");
     second.committed().await.unwrap();
     third.committed().await.unwrap();
     let later = store.counters().rows_read;
     assert_eq!((known(store, &theirs("a")), known(store, &ours("m"))), (delivered("c", 2), delivered("c", 1)));
-    assert_eq!(store.counters().rows_read - later, 2, "the claims went with the commit");
-    // The delivery read the row it replaced; the look-up after the first commit read one too if the others had followed by then.
+    assert_eq!(store.counters().rows_read - later, 2, "the claims were removed by the commit");
+    // The delivery read the row that it replaced. The lookup after the first commit also read one if the others were
+    // committed by then.
     assert!((1..=2).contains(&(later - read)), "{}", later - read);
 }
 
@@ -111,7 +112,7 @@ async fn rejected_batch_leaves_no_claims() {
     assert_eq!(known(&world.store, &theirs("a")), None);
 }
 
-/// Between a commit and the end of its claims there is no moment in which neither shows it.
+/// Between a commit and the removal of its claims there is no moment in which neither shows the PDU.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn submitted_pdu_never_becomes_unknown() {
     const PDUS: u64 = 300;

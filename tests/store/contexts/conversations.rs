@@ -1,4 +1,4 @@
-//! Conversations as they lie in the store: each PDU once, and everything else refers to it.
+//! Contexts in the store: each PDU is stored once, and all other rows refer to it.
 
 use std::slice::from_ref;
 
@@ -33,7 +33,7 @@ async fn pdu_for_two_peers_stored_once() {
     let world = World::new();
     let before = world.store.counters();
     world.commit(said(&room("c"), &ours("m1"), &[red(), green()], 1)).await;
-    // The PDU, its place, two outbox rows, the submission.
+    // Rows written: the PDU, its timeline row, two outbox rows, the submission.
     assert_eq!(world.store.counters().rows_written - before.rows_written, 5);
     let woken = world.woken().await;
     assert_eq!(woken[0].rows[0].item, Item::Pdu(ours("m1"), text(&ours("m1"))));
@@ -46,8 +46,8 @@ async fn pdu_for_two_peers_stored_once() {
     let remembered = world.store.submission(&id("m1")).await.unwrap().unwrap();
     assert_eq!((remembered.pdu, remembered.items), (Some(ours("m1")), 1));
     assert_eq!(remembered.queued, [(red(), Index(1)), (green(), Index(1))]);
-    assert_eq!(world.store.submitted_updates(&id("m1")).await.unwrap(), None, "it is no list of updates");
-    assert_eq!(world.feed().await, [(1, notice_item("after"))], "our messenger's own is no news to it");
+    assert_eq!(world.store.submitted_updates(&id("m1")).await.unwrap(), None, "the submission was composed into a PDU");
+    assert_eq!(world.feed().await, [(1, notice_item("after"))], "the messenger gets no event for its own message");
 }
 
 fn notice_item(text: &str) -> FeedItem {
@@ -82,7 +82,7 @@ async fn held_pdus_reload_in_arrival_order() {
     world.commit(vec![waits(&c, &theirs("y"), from_ref(&missing)), waits(&c, &theirs("a"), &[theirs("y")])]).await;
     assert_eq!(held(&world, &c).await, ["z", "b", "y", "a"].map(theirs));
 
-    // It waits for something else now, and keeps its place.
+    // The PDU now waits for another parent and keeps its order of arrival.
     let hold = PendingParents { missing: vec![theirs("1"), theirs("y")], edge: true, depth: 9, for_state: true };
     world.commit(vec![Change::PduHeld { reference: theirs("b"), context: c.clone(), hold: hold.clone() }]).await;
     world.commit(vec![came(&c, &theirs("z"), at(1, Some(FeedFlags::default())))]).await;
@@ -114,7 +114,7 @@ async fn held_pdus_reload_with_state() {
     };
     let changes = vec![context_moved(&c, 1), change("a", None), change("b", Some("")), change("d", Some("key"))];
     world.commit(changes).await;
-    // It waits anew, and sets the same.
+    // The PDU is held again and sets the same state.
     let hold = PendingParents { missing: vec![theirs("1")], edge: false, depth: 4, for_state: false };
     world.commit(vec![Change::PduHeld { reference: theirs("d"), context: c.clone(), hold }]).await;
     let load = world.store.context(&c).await.unwrap().unwrap();
@@ -220,7 +220,7 @@ async fn newest_transactions_survive_restart() {
     assert_eq!(world.store.peer(&green()).await.unwrap().seen, []);
     world.commit(vec![seen(6, 3), seen(7, 3)]).await;
     assert_eq!(kept().await, [5, 6, 7].map(transaction));
-    // Settings that keep less.
+    // The settings now keep fewer rows.
     world.commit(vec![seen(8, 1)]).await;
     assert_eq!(kept().await, [transaction(8)]);
 }
@@ -295,6 +295,6 @@ async fn mismatched_rows_are_errors() {
         let world = World::on(&Disk::with(disk.survivors(Survives::Written)));
         let error = world.store.context(&d).await.unwrap_err().to_string();
         assert!(error.contains(complaint), "{error}");
-        assert!(world.store.context(&c).await.is_ok(), "another conversation is not harmed");
+        assert!(world.store.context(&c).await.is_ok(), "another context is not affected");
     }
 }

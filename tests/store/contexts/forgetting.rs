@@ -1,4 +1,5 @@
-//! Forgetting: an old PDU is removed when no row needs its text any more, its name stays, and no clock removes it too early.
+//! Pruning: an old PDU's text is removed when no row needs it any more, its identity stays, and no clock change prunes it
+//! early.
 
 use actors::change::Change;
 use actors::model::{ContextId, Head, Index, Millis, PduRef, Position};
@@ -22,7 +23,7 @@ fn trimmed(upto: u64) -> Change {
     Change::OutboxTrimmed { server, upto, keep_items: 0, queued_before: Millis(u64::MAX), rows_max: 9 }
 }
 
-/// The messenger has so many events, and they need not be kept.
+/// The messenger acknowledges this many events, and they are trimmed.
 fn read(upto: u64) -> [Change; 2] {
     [
         Change::FeedAcked { upto: Position(upto) },
@@ -34,7 +35,7 @@ fn known(world: &World, reference: &PduRef) -> Option<PduStatus> {
     at_once(world.store.look_up(&room("c"), vec![], vec![reference.clone()])).unwrap().remove(reference)
 }
 
-/// The PDUs that a walk finds, page by page.
+/// Returns the PDUs that a walk finds, page by page.
 async fn old(world: &World, before: u64, limit: u32) -> Vec<(i64, String)> {
     let (mut found, mut at) = (Vec::new(), None);
     loop {
@@ -62,20 +63,20 @@ async fn pruned_pdu_keeps_name_and_depth() {
     world.commit(read(3).into()).await;
     let before = world.store.counters();
     world.commit(vec![forgotten(&c, &[(1, a.clone()), (2, b.clone())], 1)]).await;
-    assert_eq!(world.store.counters().rows_trimmed - before.rows_trimmed, 4, "two texts, and two places");
+    assert_eq!(world.store.counters().rows_trimmed - before.rows_trimmed, 4, "two texts and two timeline rows");
 
     let check = async |world: &World| {
         assert_eq!(known(world, &b), Some(PduStatus::Delivered { context: c.clone(), depth: 102, history: false }));
         assert_eq!((world.store.pdu(&a).await.unwrap(), world.store.pdu(&b).await.unwrap()), (None, None));
         let found = world.store.backfill(&c, &red(), vec![b.clone(), d.clone()], 9, u64::MAX).await.unwrap();
-        assert_eq!(found.len(), 1, "what is forgotten is not given, and the walk ends there");
+        assert_eq!(found.len(), 1, "a pruned PDU is not returned, and the walk ends there");
         let page = world.store.timeline(&c, None, 9, u64::MAX).await.unwrap();
         let page: Vec<_> = page.into_iter().map(|(at, pdu)| (at, pdu.reference, pdu.shown.gap)).collect();
-        assert_eq!(page, [(3, d.clone(), vec![b.clone()])], "whoever reads is told where it ends");
+        assert_eq!(page, [(3, d.clone(), vec![b.clone()])], "the reader learns where history ends");
         assert_eq!(world.store.stats().await.unwrap().forgotten(), 2);
     };
     check(&world).await;
-    // Nothing of it is stored a second time, and it is forgotten once.
+    // No part of it is stored a second time, and it is pruned once.
     let before = world.store.counters();
     world.commit(vec![heard(&c, &b, &[], 4), forgotten(&c, &[(1, a.clone()), (2, b.clone())], 1)]).await;
     assert_eq!(world.store.counters().rows_trimmed, before.rows_trimmed);
@@ -120,7 +121,7 @@ async fn retention_scan_skips_heads() {
     let news = (1..=3).map(|n| heard(&c, &theirs(&format!("n{n}")), &[], n));
     world.commit(news.chain([heard(&e, &theirs("e"), &[], 1), context_moved(&e, 2)]).collect()).await;
     world.clock.set(20);
-    // Two batches of history, the second one of what was said before the first.
+    // Two batches of history; the second one holds earlier PDUs.
     let batch = |names: [(&str, i64); 2]| names.map(|(name, position)| heard(&c, &theirs(name), &[], position));
     world.commit(batch([("h1", -1), ("h2", 0)]).into()).await;
     world.clock.set(30);
@@ -167,24 +168,24 @@ async fn feed_and_queues_pin_pdus() {
     world.commit(vec![heard(&c, &theirs("b"), &[], 5), context_moved(&c, 6)]).await;
 
     let all = pinned(&world, 99).await;
-    assert_eq!((all.before, all.ours_before), (Millis(20), Millis(20)), "the feed begins there");
-    assert_eq!(names(all.named), ["m1"], "what is younger need not be looked at");
+    assert_eq!((all.before, all.ours_before), (Millis(20), Millis(20)), "the oldest row of the feed sets the limit");
+    assert_eq!(names(all.named), ["m1"], "younger rows are not examined");
     world.commit(read(1).into()).await;
     let all = pinned(&world, 99).await;
     assert_eq!((all.before, names(all.named)), (Millis(30), vec!["m1".to_owned(), "m2".to_owned()]));
     world.commit(read(2).into()).await;
-    assert_eq!(pinned(&world, 99).await.before, Millis(99), "a feed without rows holds nothing");
-    // Red has all, and refuses the second for good; green has the first still to come.
+    assert_eq!(pinned(&world, 99).await.before, Millis(99), "an empty feed pins nothing");
+    // Red has acknowledged all and refuses the second for good; green has not acknowledged the first.
     world.commit(vec![refused(red(), 2, 9), moved(red(), 3, 1), trimmed(4)]).await;
     assert_eq!(names(pinned(&world, 99).await.named), ["m1", "m2"]);
 
-    // In its queue again, it stands behind what was queued since; and it counts as delivered now.
+    // The requeued item is at the end of its queue, and the PDU counts as delivered now.
     world.clock.set(40);
     world.commit(vec![Change::DeadLetterRequeued { server: red(), index: Index(2) }]).await;
     let all = pinned(&world, 35).await;
-    assert_eq!(names(all.named), ["m1"], "the row of the second is younger, and so is the second");
+    assert_eq!(names(all.named), ["m1"], "the second PDU counts as delivered at the time of its new row");
     let old: Vec<_> = old(&world, 35, 9).await.into_iter().map(|(_, id)| id).collect();
-    assert_eq!(old, ["m1"], "behind it a walk ends until it is old itself");
+    assert_eq!(old, ["m1"], "a walk ends at the requeued PDU until that is old itself");
     world.commit(vec![forgotten(&c, &[(2, ours("m2"))], 35)]).await;
     assert_eq!(world.outbox(&red()).await.len(), 1);
     world.store.close().await;
@@ -222,18 +223,18 @@ async fn clock_rewind_never_ages_rows() {
     world.clock.set(5);
     world.commit(said(&c, &ours("m2"), &[red()], 3)).await;
     world.commit(vec![heard(&c, &theirs("b"), &[], 4), context_moved(&c, 5)]).await;
-    assert_eq!(old(&world, 1_000_000, 9).await, [], "as old as the one before it");
+    assert_eq!(old(&world, 1_000_000, 9).await, [], "the delivery time never goes back");
     world.store.close().await;
     drop(world);
 
-    // The same where the clock is set back while nobody looks; and the next one begins ahead of all.
+    // The same if the clock is set back while the store is closed; the next delivery time is ahead of all earlier ones.
     let world = World::later(&Disk::with(disk.survivors(Survives::Synced)), 1);
     world.commit(said(&c, &ours("m3"), &[red()], 5)).await;
     world.commit(vec![heard(&c, &theirs("d"), &[], 6), context_moved(&c, 7)]).await;
     for before in [1_000_000, 1_000_001] {
         let pinned = world.store.pinned(Millis(before)).await.unwrap();
         let goes = old(&world, pinned.before.0, 9).await;
-        assert!(goes.is_empty(), "the feed still shows them all: {goes:?}");
+        assert!(goes.is_empty(), "the feed still names all of them: {goes:?}");
     }
     world.commit(read(3).into()).await;
     let pinned = world.store.pinned(Millis(1_000_001)).await.unwrap();
@@ -242,7 +243,7 @@ async fn clock_rewind_never_ages_rows() {
     assert!([ours("m1"), ours("m2"), ours("m3")].iter().all(|m| pinned.named.contains(m)), "{pinned:?}");
 }
 
-/// A row that is no PDU has its time from the clock, and the rows that follow it in the feed or a queue are at most as old.
+/// The time of a row that names no PDU is the clock's, which may be ahead of the rows after it in the feed or a queue.
 #[tokio::test(start_paused = true)]
 async fn future_timestamps_never_unpin_pdus() {
     let world = World::new();
@@ -260,7 +261,7 @@ async fn future_timestamps_never_unpin_pdus() {
     }
     world.commit(read(2).into()).await;
     let pinned = world.store.pinned(Millis(1_000_001)).await.unwrap();
-    assert_eq!((pinned.before, pinned.named.len()), (Millis(1_000_001), 1), "the queue holds one");
+    assert_eq!((pinned.before, pinned.named.len()), (Millis(1_000_001), 1), "the queue pins one PDU");
     assert_eq!(old(&world, 1_000_001, 9).await.len(), 2);
 }
 
@@ -289,7 +290,7 @@ async fn verify_finds_references_to_pruned() {
     changes.extend([heard(&c, &theirs("a"), &[], 2), Change::ContextRecordUpdated(Box::new(with_end))]);
     world.commit(changes).await;
     sound(&disk);
-    // No walk would find these.
+    // The retention job would never select these PDUs.
     world.commit(vec![forgotten(&c, &[(1, ours("m")), (2, theirs("a"))], 1)]).await;
     world.store.close().await;
     let verified = store::verify_backend(Disk::with(disk.survivors(Survives::Written))).unwrap();
@@ -306,7 +307,8 @@ fn name(n: u64) -> String {
     format!("p{n:02}")
 }
 
-/// Red says something and we do; what was said two batches before is forgotten, once the feed and the queue have let go of it.
+/// Red sends a PDU and we compose one; those of two batches before are pruned once the feed and the queue no longer name
+/// them.
 pub(crate) fn batch(n: u64) -> Vec<Change> {
     let here = room("here");
     let prev: Vec<_> = (n > 1).then(|| theirs(&name(n - 1))).into_iter().collect();
@@ -341,7 +343,7 @@ pub(crate) async fn surviving(world: &World, context: &str) -> u64 {
     let places = timeline.iter().rev().map(|(position, _)| u64::try_from(*position).unwrap());
     assert!(places.eq(first..=2 * count), "{context}: {timeline:?}");
     assert_eq!(world.store.stats().await.unwrap().forgotten(), 2 * count.saturating_sub(2), "{context}");
-    // What is acknowledged last is not trimmed.
+    // The newest acknowledged row is not trimmed.
     assert_eq!(world.outbox(&red()).await.len() as u64, count.min(2), "{context}");
     assert_eq!(world.feed().await.len() as u64, count.min(1), "{context}");
     count

@@ -1,4 +1,4 @@
-//! Walks back through a conversation, as peers ask for them.
+//! Walks backwards through a context, as peers request them.
 
 use actors::model::PduRef;
 use actors::ports::ContextReader;
@@ -6,7 +6,7 @@ use actors::ports::ContextReader;
 use crate::fixtures::talk::{heard, ours, room, theirs, waits};
 use crate::fixtures::world::{World, red};
 
-/// The ids of what a walk gives.
+/// Returns the ids that a walk finds.
 async fn walk(world: &World, from: &[PduRef], limit: u32, bytes: u64) -> Vec<String> {
     let given = world.store.backfill(&room("c"), &red(), from.to_vec(), limit, bytes).await.unwrap();
     given.iter().map(|pdu| String::from_utf8(pdu.bytes.to_vec()).unwrap()).map(|text| named(&text)).collect()

@@ -1,4 +1,4 @@
-//! The stage of a context: what waits there, in which order, and when it has left.
+//! The stage of a context: which PDUs wait, in which order, and when they are removed.
 
 use actors::change::Change;
 use actors::model::{ContextId, PduRef, ServerName};
@@ -36,12 +36,12 @@ async fn staged_pdus_stand_in_order() {
     world.store.close().await;
     let disk = Disk::with(disk.survivors(Survives::Synced));
     let world = World::on(&disk);
-    // One that comes again is there already.
+    // A repeated PDU is staged already.
     world.commit(vec![staged(&c, red(), &["a", "b"])]).await;
     let expected = [(green(), 1, "m"), (red(), 1, "z"), (red(), 2, "a"), (red(), 3, "b")];
     assert_eq!(found(&world, &c).await, expected.map(|(from, number, id)| (from, number, theirs(id))));
     assert_eq!(world.store.staged(&c, None, 2, u64::MAX).await.unwrap().len(), 2, "a page");
-    assert_eq!(world.store.staged(&c, None, 9, 1).await.unwrap().len(), 1, "one always fits");
+    assert_eq!(world.store.staged(&c, None, 9, 1).await.unwrap().len(), 1, "a page holds at least one PDU");
     let of_red = world.store.stage(&c, &red(), vec![theirs("m"), theirs("b")]).await.unwrap();
     assert_eq!(of_red, (3, vec![theirs("b")]));
     assert_eq!(world.store.contexts_with_held_pdus().await.unwrap(), [c, d]);
@@ -61,7 +61,7 @@ async fn pages_give_each_server_its_turn() {
     };
     assert_eq!(page(None).await, [(green(), 1), (red(), 1)]);
     assert_eq!(page(Some(green())).await, [(red(), 1), (red(), 2)]);
-    assert_eq!(page(Some(red())).await, [(green(), 1), (red(), 1)], "round and round");
+    assert_eq!(page(Some(red())).await, [(green(), 1), (red(), 1)], "the turns start again with the first server");
 }
 
 #[tokio::test(start_paused = true)]
@@ -73,12 +73,16 @@ async fn a_number_given_again_leaves_once() {
     assert_eq!(world.store.contexts_with_held_pdus().await.unwrap(), []);
     world.commit(vec![staged(&c, red(), &["c"])]).await;
     world.commit(vec![left(&c, red(), 1, "a")]).await;
-    assert_eq!(found(&world, &c).await, [(red(), 1, theirs("c"))], "what left before does not take it along");
+    assert_eq!(
+        found(&world, &c).await,
+        [(red(), 1, theirs("c"))],
+        "the removal of an earlier PDU does not remove a later one with the same number"
+    );
     world.commit(vec![left(&c, red(), 1, "c")]).await;
     assert_eq!(world.store.stage(&c, &red(), vec![theirs("c")]).await.unwrap(), (0, vec![]));
 }
 
-/// One damaged name stopped the start of every context that had work, and `store verify` did not see it.
+/// Regression: one damaged name stopped the start of every context with work, and `store verify` did not report it.
 #[tokio::test(start_paused = true)]
 async fn damaged_names_stop_no_context() {
     type Row = (&'static str, &'static str, &'static str, u64, &'static [u8]);

@@ -1,4 +1,4 @@
-//! State as it lies in the store: all that was said of a key, who holds it, and what is looked for.
+//! State in the store: all candidates of a key, the current state, and missing links.
 
 use actors::change::Change;
 use actors::model::{ContextId, FeedFlags, MissingPrevState, PduRef, PduState, PrevStateLink, StateEntry};

@@ -1,4 +1,4 @@
-//! PDUs that servers sent before they took part, as they are in the store; and heads beyond those of a row.
+//! Quarantined PDUs of non-participants, and heads beyond those of a context's row.
 
 use actors::change::Change;
 use actors::model::{ContextId, Head, ParkedCode, ParkedItem, ParkedWhat, PduRef, ServerName};
@@ -45,7 +45,7 @@ async fn quarantine_lists_by_context_and_server() {
     assert_eq!((is_kept(&c, red()), is_kept(&d, red()), is_kept(&c, green())), (true, false, false));
     assert_eq!(found(&world, &c, &[red()]).await, ["z", "a", "b"].map(theirs));
     assert_eq!(found(&world, &c, &[red(), green()]).await, ["z", "a", "m", "b"].map(theirs));
-    assert_eq!(found(&world, &c, &[green()]).await, [], "its origin takes no part");
+    assert_eq!(found(&world, &c, &[green()]).await, [], "the origin does not participate");
     assert_eq!(found(&world, &d, &[red()]).await, [theirs("d")]);
 }
 
@@ -56,11 +56,11 @@ async fn removed_quarantine_entry_is_not_listed() {
     for id in ["1", "2", "3", "4"] {
         world.commit(vec![parked(&c, &theirs(id), red(), 3)]).await;
     }
-    assert_eq!(found(&world, &c, &[red()]).await, ["2", "3", "4"].map(theirs), "the oldest has gone");
+    assert_eq!(found(&world, &c, &[red()]).await, ["2", "3", "4"].map(theirs), "the oldest was removed");
     assert!(!world.store.is_quarantined(&c, &theirs("1"), &red()).await.unwrap());
     world.commit(vec![Change::QuarantineRemoved { server: red(), number: 3 }]).await;
     assert_eq!(found(&world, &c, &[red()]).await, ["2", "4"].map(theirs));
-    // It comes again, and lies elsewhere.
+    // The PDU arrives again and gets another number.
     world.commit(vec![parked(&c, &theirs("1"), green(), 3)]).await;
     assert_eq!(found(&world, &c, &[red(), green()]).await, ["2", "4", "1"].map(theirs));
 }

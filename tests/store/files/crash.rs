@@ -1,4 +1,5 @@
-//! The disk fails, or the power goes, at every sync: what was acknowledged is there, and no batch is there by half.
+//! The disk fails, or the power fails, at every sync: acknowledged batches are on disk, and each batch is on disk whole or
+//! not at all.
 
 use actors::model::Millis;
 use actors::ports::{Journal, JournalStopped};
@@ -8,7 +9,7 @@ use crate::disk::{Disk, Survives};
 use crate::fixtures::scenario::{BATCHES, Scenario};
 use crate::fixtures::world::{World, green, notice, red};
 
-/// After whatever happened, the store works and gives no number twice.
+/// Checks that after a failure the store works and assigns no number twice.
 async fn goes_on(scenario: Scenario, world: &World, count: u64, context: &str) {
     world.commit(scenario.batch(count + 1)).await;
     assert_eq!(scenario.surviving_batches(world, context).await, count + 1, "{context}");
@@ -24,7 +25,7 @@ async fn reopened(scenario: Scenario, disk: &Disk, survives: Survives, acknowled
     world.store.close().await;
 }
 
-/// Whatever lies there, its rows keep their promises to one another.
+/// Checks that the rows are consistent.
 fn sound(bytes: &[u8], context: &str) {
     let verified = store::verify_backend(Disk::with(bytes.to_vec())).unwrap();
     assert_eq!(verified.findings, [], "{context}");
@@ -55,7 +56,7 @@ enum Pace {
     Together,
 }
 
-/// Play the scenario on a failing disk: how many batches were acknowledged, and whether the journal failed.
+/// Plays the scenario on a failing disk; returns how many batches were acknowledged, and whether the journal failed.
 async fn play_until_failure(
     scenario: Scenario,
     disk: &Disk,
@@ -129,7 +130,8 @@ async fn fail_at_each_sync(scenario: Scenario, pace: Pace, quick_repair: bool) {
     assert!(k > 3, "the scenario has only {k} syncs");
 }
 
-/// Every `step`-th write of a scenario, beginning with another one for each: the sweep of all of them is for those who ask.
+/// Returns the distance of the write faults that are tried, starting from another one per scenario. All of them are tried
+/// on request only.
 fn step() -> u64 {
     if std::env::var_os("FERNPOST_SWEEP").is_some() { 1 } else { 23 }
 }
@@ -158,8 +160,8 @@ async fn write_error_keeps_acknowledged_data() {
     }
 }
 
-/// The copy's disk fails at some write or sync, or loses power after some sync: what is there is no backup, or a whole one; and
-/// the store that was copied never notices.
+/// The copy's disk fails at a write or a sync, or loses power after a sync: the result is no backup or a complete one, and
+/// the store that is copied is not affected.
 #[tokio::test(start_paused = true)]
 async fn failed_backup_is_invalid_and_harmless() {
     for fault in [Fault::Sync, Fault::Write] {
@@ -177,7 +179,7 @@ async fn failed_backup_is_invalid_and_harmless() {
                 let bytes = copy.survivors(survives);
                 match &taken {
                     Ok(_) => sound(&bytes, &context),
-                    // A part of a copy never says that it is a backup. The last fault of all finds it whole.
+                    // A partial copy is never marked as a backup. The last fault comes after the copy is complete.
                     Err(_) => {
                         let found = store::verify_backend(Disk::with(bytes));
                         let half = |found: &store::VerifyResult| found.taken.is_some() && !found.is_sound();
@@ -193,7 +195,7 @@ async fn failed_backup_is_invalid_and_harmless() {
     }
 }
 
-/// The disk of the store fails at some write while it is copied: the copy is whole all the same, and of one moment.
+/// The disk of the store fails at a write during a backup: the backup is complete and of one moment.
 #[tokio::test(start_paused = true)]
 async fn backup_survives_failing_store() {
     for scenario in Scenario::ALL {
@@ -208,7 +210,7 @@ async fn backup_survives_failing_store() {
             let (copy, mut next) = (Disk::new(), 4);
             let taken = world.store.backup_into(copy.clone(), move |_| {
                 if next <= BATCHES {
-                    // It may fail; the copy goes on.
+                    // The write may fail; the copy continues.
                     let _ = runtime.block_on(writes.submit(scenario.batch(next)).committed());
                     next += 1;
                 }
@@ -260,7 +262,7 @@ async fn crash_before_commit_answers_nobody() {
     world.commit(Scenario::Updates.batch(1)).await;
     let hold = disk.hold();
     let ticket = world.submit(Scenario::Updates.batch(2));
-    // The repeat of the same request: it changes nothing, but its answer rests on the batch in flight.
+    // The same request is repeated: it changes nothing, but its answer depends on the batch in flight.
     hold.reached().await;
     let repeat = world.store.barrier();
     let survivors = disk.survivors(Survives::Synced);
@@ -268,7 +270,7 @@ async fn crash_before_commit_answers_nobody() {
     assert_eq!(Scenario::Updates.surviving_batches(&after, "held").await, 1);
     let waits = tokio::spawn(async move { (ticket.committed().await, repeat.committed().await) });
     tokio::task::yield_now().await;
-    assert!(!waits.is_finished(), "somebody was answered before the disk was");
+    assert!(!waits.is_finished(), "a ticket completed before the sync");
     drop(hold);
     assert_eq!(waits.await.unwrap(), (Ok(()), Ok(())));
 }

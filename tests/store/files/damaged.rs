@@ -1,4 +1,4 @@
-//! Stores whose bytes change on their disk while they are open: a read that the engine panics on ends in words.
+//! Stores whose bytes change on disk while they are open: a read on which the engine panics becomes an error.
 
 use actors::model::{Index, Millis};
 use actors::ports::{FeedReader, PeerReader, SubmissionReader};
@@ -11,7 +11,7 @@ use crate::fixtures::world::{World, green, red};
 /// Number of bytes that a disk writes at once.
 const BLOCK: usize = 4096;
 
-/// Damaged copies that are read.
+/// Number of damaged copies that are read.
 const COPIES: u64 = 300;
 
 #[tokio::test(start_paused = true)]
@@ -31,8 +31,8 @@ async fn damaged_pages_are_read_in_words() {
         let mut chance = Rng::with_seed(seed);
         let disk = Disk::with(whole.clone());
         let world = World::open(&disk, |options| options.cache = 0).unwrap();
-        // What does not fit into memory is read from the disk, and that has rotted meanwhile. Written to, or closed, the engine
-        // might abort the process: it is never dropped.
+        // Rows that do not fit into memory are read from the disk, which has been damaged meanwhile. A write or a close
+        // might make the engine abort the process, so the store is never dropped.
         std::mem::forget(world.store.clone());
         disk.damage(|bytes| {
             let block = used[chance.usize(..used.len())];
@@ -57,5 +57,5 @@ async fn damaged_pages_are_read_in_words() {
         }
     }
     println!("reads of {COPIES} damaged stores failed {errors} times, {panics} times by a panic");
-    assert!(panics > 0 && errors > panics, "{panics} {errors}: they were damaged");
+    assert!(panics > 0 && errors > panics, "{panics} {errors}: damaged rows were read");
 }

@@ -1,4 +1,4 @@
-//! The marker beside a store: a store that is missing, empty or from elsewhere is never begun without a word.
+//! The marker beside a store: a store that is missing, empty or from elsewhere is never replaced silently.
 
 use std::path::Path;
 
@@ -13,7 +13,7 @@ fn open(folder: &Path, as_found: bool) -> Result<World, OpenError> {
     World::open(&Disk::new(), |options| (options.place, options.as_found) = (place, as_found))
 }
 
-/// The word for how an opening ended, and what the feed holds.
+/// Returns how an opening ended, and the number of events in the feed.
 async fn opened(folder: &Path, as_found: bool) -> String {
     let world = match open(folder, as_found) {
         Ok(world) => world,
@@ -27,7 +27,7 @@ async fn opened(folder: &Path, as_found: bool) -> String {
     format!("open, {events} events")
 }
 
-/// A folder with a store in it that was used.
+/// Creates a folder with a store that was used.
 async fn used() -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     let world = open(folder.path(), false).unwrap();
@@ -75,7 +75,7 @@ async fn stores_and_markers_belong_together() {
             change(&folder.path().join(FILE), &folder.path().join(MARKER));
             assert_eq!(opened(folder.path(), as_found).await, expected, "{what}, {as_found}");
             if expected.starts_with("open") {
-                assert_eq!(opened(folder.path(), false).await, expected, "{what}: from then on both are there");
+                assert_eq!(opened(folder.path(), false).await, expected, "{what}: from then on store and marker exist");
             }
         }
     }
@@ -104,7 +104,7 @@ async fn refusals_name_file_and_flag() {
 
 #[tokio::test]
 async fn interrupted_first_starts_go_on() {
-    // As the file is while the engine makes it: its first bytes are written last.
+    // The file while the engine creates it: its first bytes are written last.
     for left in [None, Some(vec![]), Some(vec![0; 5]), Some(vec![0; 8192])] {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join(MARKER), "state = making\nrestores = 0\n").unwrap();
@@ -114,9 +114,9 @@ async fn interrupted_first_starts_go_on() {
         let about = format!("{:?} bytes", left.map(|bytes| bytes.len()));
         assert_eq!(opened(folder.path(), false).await, "open, 0 events", "{about}");
         std::fs::remove_file(folder.path().join(FILE)).unwrap();
-        assert_eq!(opened(folder.path(), false).await, "missing", "{about}: from then on a store was made");
+        assert_eq!(opened(folder.path(), false).await, "missing", "{about}: from then on the marker says `made`");
     }
-    // The power went after the store was made, and before its marker said so.
+    // The power fails after the store was created and before its marker was updated.
     let folder = used().await;
     std::fs::write(folder.path().join(MARKER), "state = making\nrestores = 0\n").unwrap();
     assert_eq!(opened(folder.path(), false).await, "open, 1 events");

@@ -1,4 +1,5 @@
-//! The feed of a store that begins from a backup: no position twice, and nothing missed by who reads on from an own cursor.
+//! The feed of a store that was restored from a backup: no position is assigned twice, and a reader with its own cursor
+//! misses nothing.
 
 use actors::change::Change;
 use actors::model::{FeedItem, Millis, Position};
@@ -8,13 +9,13 @@ use fernpost::store::{self, StoreLocation};
 use crate::disk::{Disk, Survives};
 use crate::fixtures::world::{World, notice};
 
-/// Number of positions that a restore skips at least.
+/// Minimum number of positions that a restore skips.
 const SPAN: u64 = 1 << 32;
 
-/// More than a gateway feeds in a minute.
+/// More positions than a gateway assigns in a minute.
 const A_MINUTE: u64 = 1 << 23;
 
-/// Some events, some of them acknowledged, and a copy of the store as it is then.
+/// Creates a store with some events, some of them acknowledged, and a copy of it.
 async fn copied(events: u64, acked: u64) -> (World, Disk) {
     let world = World::new();
     world.commit((1..=events).map(|n| notice(&n.to_string())).collect()).await;
@@ -24,7 +25,7 @@ async fn copied(events: u64, acked: u64) -> (World, Disk) {
     (world, copy)
 }
 
-/// A store that begins from a copy, so many minutes after that was taken.
+/// Opens a copy, this many minutes after it was made.
 fn begin(copy: &Disk, minutes: u64) -> (World, Disk) {
     let disk = Disk::with(copy.survivors(Survives::Written));
     (World::later(&disk, minutes), disk)
@@ -46,7 +47,7 @@ async fn restored_feed_continues_behind_span() {
     for (after, read) in [
         (0, &[1, 2, 3, first, first + 1][..]),
         (3, &[first, first + 1]),
-        // The lost disk gave these, or may have.
+        // The lost store may have assigned these positions.
         (4, &[first, first + 1]),
         (first - 1, &[first, first + 1]),
         (first, &[first + 1]),
@@ -57,12 +58,16 @@ async fn restored_feed_continues_behind_span() {
     let feed = world.feed().await;
     assert!(matches!(&feed[3], (_, FeedItem::Notice { text, .. }) if text.contains("was restored at")), "{feed:?}");
     let bounds = *world.store.feed_bounds().borrow();
-    assert_eq!((bounds.tail.0, bounds.acked.0, bounds.unread()), (first + 1, 1, 4), "what was skipped is not unread");
+    assert_eq!(
+        (bounds.tail.0, bounds.acked.0, bounds.unread()),
+        (first + 1, 1, 4),
+        "skipped positions do not count as unread"
+    );
     world.store.close().await;
     drop(world);
     let verified = store::verify_backend(Disk::with(disk.survivors(Survives::Written))).unwrap();
-    assert_eq!(verified.findings, [], "positions that were skipped are no damage");
-    // The next opening knows as much.
+    assert_eq!(verified.findings, [], "skipped positions are not reported as damage");
+    // The next opening reads the same span.
     let world = World::on(&disk);
     assert_eq!(positions(&world, 70).await, Ok(vec![first, first + 1]));
     assert_eq!(world.store.feed_bounds().borrow().unread(), 4);
@@ -73,7 +78,7 @@ async fn cursor_inside_span_acknowledges_backup() {
     let (_lost, copy) = copied(3, 1).await;
     let (world, _) = begin(&copy, 0);
     let first = 3 + SPAN;
-    // The messenger has read up to 50 from the lost disk, and says so.
+    // The messenger has read up to 50 from the lost store and acknowledges it.
     world.commit(vec![Change::FeedAcked { upto: Position(50) }]).await;
     let bounds = *world.store.feed_bounds().borrow();
     assert_eq!((bounds.acked.0, bounds.unread()), (50, 1));
@@ -94,8 +99,12 @@ async fn later_restores_skip_further() {
         (feed.last().expect("a notice").0, world, disk)
     };
     assert_eq!(start(0).await.0, 3 + SPAN);
-    assert_eq!(start(1).await.0, 3 + SPAN + A_MINUTE, "a minute's positions are left to the store that began before");
-    // A backup of a restored store is restored: readers inside either span have missed nothing.
+    assert_eq!(
+        start(1).await.0,
+        3 + SPAN + A_MINUTE,
+        "the second restore skips the positions that the first may assign in a minute"
+    );
+    // A backup of a restored store is restored: readers inside either span miss nothing.
     let (first, world, _) = start(1).await;
     world.commit(vec![notice("new")]).await;
     let again = Disk::new();

@@ -1,4 +1,4 @@
-//! The store as a whole: measured, copied while it works, examined, and begun again from a copy.
+//! The store as a whole: measured, copied while it works, verified, and restored from a copy.
 
 use std::path::Path;
 use std::sync::{Arc, Mutex};
@@ -21,7 +21,7 @@ fn sound(disk: &Disk) -> VerifyResult {
     verified
 }
 
-/// Change rows behind the store's back.
+/// Changes rows directly in the file.
 pub(crate) fn tampered(disk: &Disk, change: impl FnOnce(&WriteTransaction)) -> Disk {
     let disk = Disk::with(disk.survivors(Survives::Written));
     let database = Database::builder().create_with_backend(disk.clone()).unwrap();
@@ -32,7 +32,7 @@ pub(crate) fn tampered(disk: &Disk, change: impl FnOnce(&WriteTransaction)) -> D
     Disk::with(disk.survivors(Survives::Written))
 }
 
-/// A copy as if it were the store itself: opened, it says nothing.
+/// Turns a backup into a store by removing its mark, so that its opening announces no restore.
 pub(crate) fn unmarked(copy: &Disk) -> Disk {
     tampered(copy, |transaction| {
         transaction.open_table(META).unwrap().remove("taken").unwrap();
@@ -55,7 +55,7 @@ async fn backup_is_consistent_during_commits() {
         let copy = Disk::new();
         let (moments, seen) = (Arc::new(Mutex::new(vec![])), Arc::clone(&world));
         let noted = moments.clone();
-        // At each step of the copy one more batch is handed over, and is on disk before the copy goes on.
+        // At each step of the copy one more batch is committed before the copy continues.
         let runtime = tokio::runtime::Handle::current();
         let mut next = 4;
         let backup = world.store.backup_into(copy.clone(), move |progress| {
@@ -70,11 +70,11 @@ async fn backup_is_consistent_during_commits() {
         assert!(moments.len() > 9 && moments.is_sorted_by_key(|moment| moment.rows), "{moments:?}");
         assert!(moments.iter().all(|moment| moment.rows_total == backup.rows), "{moments:?}");
         assert_eq!(moments.last().map(|last| (last.rows, last.bytes)), Some((backup.rows, backup.bytes)));
-        assert_eq!(scenario.surviving_batches(&world, "the one that was copied").await, BATCHES);
+        assert_eq!(scenario.surviving_batches(&world, "the batch that was copied").await, BATCHES);
 
         let verified = sound(&copy);
         assert_eq!((verified.server.as_str(), verified.taken), ("blue.example", Some(backup.taken)));
-        // Without its mark the copy is a store that was cut off at that moment.
+        // Without its mark the copy is a store that was stopped at that moment.
         let plain = unmarked(&copy);
         assert_eq!(scenario.surviving_batches(&World::on(&plain), "the copy").await, 3);
     }
@@ -133,7 +133,7 @@ async fn verify_accepts_store_leaves_file_unchanged() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("blue.redb");
         for quick_repair in [true, false] {
-            // As it lies after SIGKILL: not closed, and without quick repair not to be read without a repair.
+            // The file after SIGKILL: it was not closed, and without quick repair it can be read only after a repair.
             let disk = Disk::new();
             let world = World::open(&disk, |options| options.quick_repair = quick_repair).unwrap();
             for n in 1..=BATCHES {
@@ -155,10 +155,10 @@ async fn verify_accepts_store_leaves_file_unchanged() {
 async fn verify_detects_damaged_file() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("blue.redb");
-    assert!(matches!(store::verify(&path), Err(OpenError::Unusable { .. })), "it is not there");
+    assert!(matches!(store::verify(&path), Err(OpenError::Unusable { .. })), "the file does not exist");
     let world = World::open(&Disk::new(), |options| options.place = StoreLocation::file(&path)).unwrap();
     world.commit(Scenario::Talk.batch(1)).await;
-    assert!(matches!(store::verify(&path), Err(OpenError::InUse { .. })), "it is open");
+    assert!(matches!(store::verify(&path), Err(OpenError::InUse { .. })), "the store is open");
     world.store.close().await;
     drop(world);
 
@@ -170,7 +170,7 @@ async fn verify_detects_damaged_file() {
     assert_eq!(found(&bytes).unwrap(), []);
     assert_ne!(found(&[]).unwrap(), [], "an empty file");
     assert!(!matches!(found(b"no database at all, but long enough to be one"), Ok(findings) if findings.is_empty()));
-    // One bit, wherever there is text of ours.
+    // Flips one bit in a text of ours.
     let at = bytes.windows(6).position(|window| window == b"pdu\":\"").unwrap();
     let mut flipped = bytes.clone();
     flipped[at] ^= 1;
@@ -211,7 +211,7 @@ async fn verify_detects_contradicting_rows() {
             t.open_table(PEERS).unwrap().insert("red.example", &b"{}"[..]).unwrap();
         }),
         ("taken", "is cut off", |t| {
-            drop(t.open_table(TAKEN).unwrap().insert(("red.example", 9), &b"abc"[..]).unwrap())
+            drop(t.open_table(TAKEN).unwrap().insert(("red.example", 9), &b"abc"[..]).unwrap());
         }),
         ("submissions", "which is missing", |t| {
             t.open_table(PDUS).unwrap().remove(("blue.example", "m01")).unwrap();
@@ -239,7 +239,7 @@ async fn verify_detects_contradicting_rows() {
     }
 }
 
-/// A copy of what `world` holds, in a file.
+/// Copies the store of `world` into a file.
 async fn saved(world: &World, path: &Path) {
     world.store.backup(path, |_| {}).await.unwrap();
 }
@@ -278,7 +278,7 @@ async fn restore_refuses_damage_and_existing_store() {
 async fn restored_store_announces_and_advances_counters() {
     let disk = Disk::new();
     let world = World::on(&disk);
-    // Grey has never answered: it has rows, and no record.
+    // Grey has never answered: it has rows but no record.
     world.commit(vec![moved(red(), 1, 3), submitted("a", &[red(), server("grey")], 4), refused(red(), 4, 9)]).await;
     let copy = Disk::new();
     world.store.backup_into(copy.clone(), |_| {}).await.unwrap();
@@ -300,15 +300,15 @@ async fn restored_store_announces_and_advances_counters() {
     let load = restored.store.peer(&red()).await.unwrap();
     let record = load.record.unwrap();
     let first = record.inbound.taken;
-    assert!(text.contains(&format!("counted on from {first}")), "{text}");
-    // Rows from before the restore and from after it are never in one push.
+    assert!(text.contains(&format!("continue from {first}")), "{text}");
+    // A push never holds rows from both sides of the restore.
     let places = |record: &actors::model::PeerRecord| {
         record.outbound.segments.iter().map(|segment| (segment.first, segment.number)).collect::<Vec<_>>()
     };
     assert_eq!(places(&record), [(Index(1), Seq(1)), (Index(6), Seq(6))]);
     let grey = restored.store.peer(&server("grey")).await.unwrap().record.unwrap();
     assert_eq!(places(&grey), [(Index(1), Seq(1)), (Index(5), Seq(5))]);
-    assert_eq!(grey.inbound.taken, first, "a peer first met on the lost disk counts on as well");
+    assert_eq!(grey.inbound.taken, first, "the ids of a peer that only the lost store knew continue as well");
     let new = restored.store.peer(&server("never.met")).await.unwrap().record.unwrap();
     assert_eq!(new.inbound.taken, first);
     restored.store.close().await;
@@ -319,11 +319,11 @@ async fn restored_store_announces_and_advances_counters() {
 
     let (second, _) = begin(&copy, 30);
     let later = second.store.peer(&red()).await.unwrap().record.unwrap().inbound.taken;
-    assert!(later >= first + 20 * 60 * 1_000_000, "the same ids again after a second restore: {first}, {later}");
+    assert!(later >= first + 20 * 60 * 1_000_000, "ids repeat after a second restore: {first}, {later}");
 }
 
-/// The copy of a restored store is restored where the clock is behind the first restore: the clock alone gave the ids of the first
-/// one again, to other updates.
+/// A copy of a restored store is restored while the clock is behind the first restore: the clock alone would assign the ids
+/// of the first one again, to other updates.
 #[tokio::test(start_paused = true)]
 async fn restore_with_earlier_clock_skips_ids() {
     let world = World::on(&Disk::new());
@@ -337,7 +337,7 @@ async fn restore_with_earlier_clock_skips_ids() {
     };
     let (first, ids) = restored(&world, 20).await;
     let (second, later) = restored(&first, 10).await;
-    assert!(later > ids + 1_000_000, "{later} may be among the ids counted on from {ids}");
+    assert!(later > ids + 1_000_000, "{later} may be among the ids that continue from {ids}");
     let (_, latest) = restored(&second, 10).await;
-    assert!(latest > later + 1_000_000, "{latest} may be among the ids counted on from {later}");
+    assert!(latest > later + 1_000_000, "{latest} may be among the ids that continue from {later}");
 }

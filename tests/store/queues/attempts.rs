@@ -1,4 +1,4 @@
-//! Attempts to deliver in the store: what the trace of a message finds of them, after a restart too, and what bounds them.
+//! Delivery attempts in the store: the trace finds them, also after a restart, and they are bounded.
 
 use actors::change::Change;
 use actors::model::{
@@ -23,13 +23,13 @@ fn span(first: u64, last: u64, time: u64) -> DeliveredSpan {
     DeliveredSpan { time: Millis(time), first: Index(first), last: Index(last), blind: false }
 }
 
-/// A full row: items one by one from `first` on, each at the time `offset` after its index.
+/// Returns a full row: one delivery per item from `first` on, each at the time `offset` after its index.
 fn row(server: &ServerName, first: u64, offset: u64) -> Change {
     let spans = (first..first + DELIVERED_SPANS_IN_ROW as u64).map(|n| span(n, n, n + offset)).collect();
     Change::Delivered { server: server.clone(), spans }
 }
 
-/// `(time, result)` of what is found for these items.
+/// Returns `(time, result)` of the attempts found for these items.
 async fn found(world: &World, server: &ServerName, first: u64, last: u64) -> Vec<(u64, String)> {
     let attempts = world.store.attempts(server, Index(first), Index(last)).await.unwrap();
     attempts.into_iter().map(|attempt| (attempt.time.0, attempt.result)).collect()
@@ -49,10 +49,14 @@ async fn failed_attempts_survive_restart_and_bound() {
     world.store.close().await;
     let world = World::on(&Disk::with(disk.survivors(Survives::Synced)));
     assert_eq!(found(&world, &red(), 1, 9).await, said(&[(3, "failure 3"), (4, "failure 4"), (5, "failure 5")]));
-    assert_eq!(found(&world, &red(), 4, 4).await, said(&[(3, "failure 3"), (4, "failure 4")]), "what carried it");
+    assert_eq!(
+        found(&world, &red(), 4, 4).await,
+        said(&[(3, "failure 3"), (4, "failure 4")]),
+        "the attempts that carried the item"
+    );
     assert_eq!(found(&world, &green(), 1, 9).await, []);
     assert_eq!(world.store.peer(&red()).await.unwrap().last_error.as_deref(), Some("failure 5"));
-    // One that keeps fewer is done with the others at once.
+    // A lower limit takes effect with the next attempt.
     world.commit(vec![failed(6, (9, 9), 1)]).await;
     assert_eq!(found(&world, &red(), 1, 9).await, said(&[(6, "failure 6")]));
 }
@@ -68,10 +72,14 @@ async fn delivery_is_found_by_its_item() {
     world.commit(changes).await;
     let taken = "acknowledged";
     assert_eq!(found(&world, &red(), 1, 1).await, said(&[(1, taken)]));
-    assert_eq!(found(&world, &red(), 16, 17).await, said(&[(16, taken), (17, taken)]), "over the end of a row");
+    assert_eq!(found(&world, &red(), 16, 17).await, said(&[(16, taken), (17, taken)]), "the items span two rows");
     assert_eq!(found(&world, &red(), 701, 701).await, said(&[(700, "failure 700"), (701, taken)]));
-    assert_eq!(found(&world, &red(), 1_617, 1_617).await, said(&[(9_001, taken)]), "in no row yet");
-    let blind = "acknowledged, by an answer that is no JSON";
+    assert_eq!(
+        found(&world, &red(), 1_617, 1_617).await,
+        said(&[(9_001, taken)]),
+        "the delivery is only in the peer's record"
+    );
+    let blind = "acknowledged (response was not JSON)";
     assert_eq!(found(&world, &red(), 1_619, 1_619).await, said(&[(9_002, blind)]));
     assert_eq!(found(&world, &red(), 1_621, 2_000).await, []);
     assert_eq!(found(&world, &green(), 2, 2).await, said(&[(52, taken)]));
@@ -80,7 +88,7 @@ async fn delivery_is_found_by_its_item() {
     assert!(world.store.counters().rows_read - before <= 10, "the walk ends where later items begin");
 }
 
-/// A peer that was restored is sent items again; the rows of these stand among those of the first time.
+/// A restored peer receives items again; the rows of these lie among those of the first time.
 #[tokio::test(start_paused = true)]
 async fn repeated_delivery_keeps_first_time() {
     let world = World::new();
@@ -99,19 +107,19 @@ async fn old_deliveries_trimmed_row_by_row() {
     let old = async |before, after| world.store.old_deliveries(Millis(before), after).await.unwrap();
     let forgotten =
         |before, rows_max| Change::DeliveriesForgotten { server: green(), before: Millis(before), rows_max };
-    assert_eq!(old(16, None).await, None, "the oldest row is of that time");
+    assert_eq!(old(16, None).await, None, "the oldest row is not older");
     assert_eq!(old(17, None).await, Some((green(), Index(16))));
     assert_eq!(old(17, Some(green())).await, Some((red(), Index(16))));
     assert_eq!(old(17, Some(red())).await, None);
     world.commit(vec![forgotten(60, 2)]).await;
-    assert_eq!(old(60, None).await, Some((green(), Index(48))), "no more than it may");
+    assert_eq!(old(60, None).await, Some((green(), Index(48))), "at most `rows_max` rows are removed");
     world.commit(vec![forgotten(60, 2)]).await;
     assert_eq!(old(60, None).await, Some((red(), Index(16))));
     assert_eq!(found(&world, &green(), 48, 49).await, said(&[(49, "acknowledged")]));
 }
 
-/// The peer accepted the update, so it stays in the outbox for a peer that is restored; as an update it is named by both
-/// rows.
+/// The peer accepted the update, so it stays in the outbox for the case that the peer is restored. Both rows refer to its
+/// item.
 #[tokio::test(start_paused = true)]
 async fn update_parked_by_peer_stays_whole() {
     let disk = Disk::new();

@@ -1,4 +1,4 @@
-//! Rows written and read for a message: counted, so that no machine's noise moves the verdict.
+//! Rows written and read per message: they are counted, so the result does not depend on the load of the machine.
 
 use actors::change::Change;
 use actors::model::{Attempt, DELIVERED_SPANS_IN_ROW, DeliveredSpan, Index, Millis, Position};
@@ -11,7 +11,7 @@ use crate::fixtures::world::{World, moved, red, submitted, taken, update};
 
 const PUSHES: u64 = 32;
 
-/// The trace row that a peer's actor hands over when its peer has accepted this push: one row for many pushes.
+/// Returns the row of deliveries that a peer's actor writes after this push, if one is due: one row holds many pushes.
 fn delivered(push: u64, batch: u64) -> Option<Change> {
     let in_row = DELIVERED_SPANS_IN_ROW as u64;
     let span = |push: u64| {
@@ -22,7 +22,7 @@ fn delivered(push: u64, batch: u64) -> Option<Change> {
     spans.map(|spans| Change::Delivered { server: red(), spans })
 }
 
-/// Rows for each message, and the commits in all.
+/// Returns the rows per message, and the number of commits in total.
 fn per_message(world: &World, before: RowCounts, messages: u64) -> (f64, f64, u64) {
     let now = world.store.counters();
     let rate = |after: u64, before: u64| (after - before) as f64 / messages as f64;
@@ -33,7 +33,7 @@ async fn send(batch: u64) -> (f64, f64, u64) {
     let world = World::new();
     let before = world.store.counters();
     for push in 0..PUSHES {
-        // All but the last ride, so that the writer cannot take a part of them as a group of its own.
+        // All but the last are deferred, so that the writer does not commit a part of them as a group of its own.
         for n in 1..batch {
             drop(world.ride(vec![submitted(&format!("m{push}-{n}"), &[red()], 1)]));
         }
@@ -75,14 +75,14 @@ async fn sent_update_stays_within_row_budget() {
     let (written, read, commits) = send(50).await;
     println!("sender at 50: {written:.3} written, {read:.3} read, {commits} commits");
     assert!(written <= 4.2 && read <= 0.1, "{written} written, {read} read");
-    // Fifty submissions that lie in the queue together are one group; the answer to the push is another.
+    // Fifty submissions that are queued together are one group; the response to the push is another.
     assert_eq!(commits, 2 * PUSHES);
     let (written, read, commits) = send(1).await;
     println!("sender at 1: {written:.3} written, {read:.3} read, {commits} commits");
     assert!(written <= 4.2 && read <= 0.1, "{written} written, {read} read");
 }
 
-/// Beside the record of the peer, which a failure moves: a row, and in a long outage another one goes.
+/// Beside the peer's record, which a failure rewrites, an attempt writes one row and at the limit removes one.
 #[tokio::test(start_paused = true)]
 async fn a_failed_attempt_costs_one_row() {
     let world = World::new();
@@ -105,13 +105,13 @@ async fn received_update_stays_within_row_budget() {
     let (written, read, commits) = receive(50).await;
     println!("receiver at 50: {written:.3} written, {read:.3} read, {commits} commits");
     assert!(written <= 3.2 && read <= 1.1, "{written} written, {read} read");
-    // Acknowledgements of the feed ride with the next push; the last one went at the end.
+    // Acknowledgements of the feed are deferred until the next push; the last one was committed at the end.
     assert_eq!(commits, PUSHES + 1);
     let (written, read, commits) = receive(1).await;
     println!("receiver at 1: {written:.3} written, {read:.3} read, {commits} commits");
 }
 
-/// Messages of ours to one peer: what [`send`] is for updates.
+/// Messages of ours to one peer: as [`send`], but PDUs.
 async fn say(batch: u64) -> (f64, f64, u64) {
     let world = World::new();
     let before = world.store.counters();
@@ -140,7 +140,8 @@ async fn say(batch: u64) -> (f64, f64, u64) {
     per_message(&world, before, PUSHES * batch)
 }
 
-/// PDUs of a peer, taken and delivered at once; each names a parent that is on disk and nowhere else, which costs most.
+/// PDUs of a peer, accepted and delivered at once. Each names a parent that is only on disk, which is the most expensive
+/// case.
 async fn hear(batch: u64) -> (f64, f64, u64) {
     let world = World::new();
     let name = |position: u64| theirs(&format!("m{position:05}"));
@@ -156,7 +157,7 @@ async fn hear(batch: u64) -> (f64, f64, u64) {
         let pdus = arriving.iter().zip(&parents).zip(positions.clone());
         let pdus =
             pdus.map(|((name, parent), position)| heard(&room("c"), name, std::slice::from_ref(parent), position));
-        // The conversation hands over first, the peer's actor commits after it.
+        // The context submits its changes first, the peer's actor commits after it.
         drop(world.ride(pdus.chain([context_moved(&room("c"), positions.end)]).collect()));
         drop(world.ride(vec![Change::FeedAcked { upto: Position(positions.start - 1) }]));
         world.commit(vec![seen(push, 5), moved(red(), 0, 1)]).await;
@@ -172,8 +173,8 @@ async fn sent_message_stays_within_row_budget() {
     assert_eq!(commits, 2 * PUSHES);
     let (written, read, commits) = say(1).await;
     println!("sender of messages at 1: {written:.3} written, {read:.3} read, {commits} commits");
-    // The PDU, its place, the outbox, the submission; the rows of a group: its context's, and later the peer's; and for the trace
-    // a row for sixteen pushes.
+    // Per message: the PDU, its timeline row, the outbox, the submission. Per group: the record of the context, and later
+    // that of the peer; for the trace one row per sixteen pushes.
     assert_eq!((written, read), (6.0 + 1.0 / 16.0, 0.0));
 }
 
@@ -185,7 +186,7 @@ async fn received_message_stays_within_row_budget() {
     assert_eq!(commits, PUSHES);
     let (written, read, commits) = hear(1).await;
     println!("receiver of messages at 1: {written:.3} written, {read:.3} read, {commits} commits");
-    // The PDU, its place, the feed; and the rows of a group: context, transaction, peer, the feed's cursor.
+    // Per message: the PDU, its timeline row, the feed. Per group: context, transaction, peer, the feed's cursor.
     assert_eq!((written, read), (7.0, 1.0));
 }
 

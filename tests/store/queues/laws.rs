@@ -1,4 +1,4 @@
-//! The journal's laws, and what groups promise.
+//! The journal's laws, and the guarantees of groups.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use crate::fixtures::world::{World, green, moved, notice, red, submitted, update
 #[tokio::test(start_paused = true)]
 async fn submit_order_is_commit_order() {
     let world = World::new();
-    // No await in between: the order is that of the calls, urgent or not.
+    // There is no await in between: the order is that of the calls, whatever the priority.
     let tickets: Vec<_> =
         (1..=9).map(|n| if n % 3 == 0 { world.submit(vec![update(n)]) } else { world.ride(vec![update(n)]) }).collect();
     for ticket in tickets {
@@ -43,7 +43,7 @@ async fn barrier_resolves_without_own_commit() {
     // The queue is empty now, but its last group is not on disk.
     let barrier = tokio::spawn(world.store.barrier().committed());
     tokio::task::yield_now().await;
-    assert!(!barrier.is_finished(), "answered before the disk did");
+    assert!(!barrier.is_finished(), "answered before the sync");
     drop(hold);
     barrier.await.unwrap().unwrap();
     assert!(batch.is_finished());
@@ -171,7 +171,7 @@ async fn feed_bounds_follow_each_commit() {
     assert_eq!(*bounds.wait_for(|now| now.tail.0 == 2).await.unwrap(), bound(2, 0));
     world.commit(vec![FeedAcked { upto: Position(2) }]).await;
     assert_eq!(*bounds.wait_for(|now| now.acked.0 == 2).await.unwrap(), bound(2, 2));
-    // Neither back, nor beyond what there is.
+    // The cursor moves neither back nor beyond the newest event.
     world.commit(vec![FeedAcked { upto: Position(1) }, FeedAcked { upto: Position(9) }, notice("3")]).await;
     assert_eq!(*bounds.wait_for(|now| now.tail.0 == 3).await.unwrap(), bound(3, 2));
 }

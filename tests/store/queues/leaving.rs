@@ -1,4 +1,4 @@
-//! Items that leave an outbox, records of what was sent, and counts of pending items: across a restart.
+//! Items that leave an outbox, records of sent transactions, and counts of pending items, across a restart.
 
 use actors::change::Change;
 use actors::model::{DeadLetterReason, Index, Millis, PeerRecord, SentPage};
@@ -34,24 +34,28 @@ async fn missed_transactions_are_paged_whole() {
     let names = |list: &[&str]| list.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
     let (all, last, more) = after(0, open, 100).await;
     assert_eq!(all, names(&["10 m1", "10 m2", "20 m3", "30 m4", "30 m5", "40 m6"]));
-    assert_eq!((last, more), (Some(40), false), "the one on its way counts as sent");
+    assert_eq!((last, more), (Some(40), false), "the transaction in flight counts as sent");
     assert_eq!(after(0, open, 3).await, (names(&["10 m1", "10 m2", "20 m3"]), Some(20), true));
     assert_eq!(
         after(20, open, 1).await,
         (names(&["30 m4", "30 m5"]), Some(30), true),
-        "one is given whole, however long"
+        "a transaction is returned whole, however long"
     );
     assert_eq!(after(30, open, 1).await, (names(&["40 m6"]), Some(40), false));
     assert_eq!(after(40, open, 1).await, (vec![], None, false));
     assert_eq!(after(u64::MAX, None, 1).await, (vec![], None, false));
-    // It was acknowledged while the question was on its way.
+    // The transaction was acknowledged while the request was in progress.
     world.commit(vec![sent(40, 6, 6)]).await;
-    assert_eq!(after(30, open, 9).await.0, names(&["40 m6"]), "and is given once");
+    assert_eq!(after(30, open, 9).await.0, names(&["40 m6"]), "an acknowledged transaction is returned once");
 
     let trimmed =
         Change::OutboxTrimmed { server: red(), upto: Index(6), keep_items: 2, queued_before: Millis(0), rows_max: 100 };
     world.commit(vec![trimmed]).await;
-    assert_eq!(after(0, None, 100).await.0, names(&["30 m4", "30 m5", "40 m6"]), "what is no longer kept is not given");
+    assert_eq!(
+        after(0, None, 100).await.0,
+        names(&["30 m4", "30 m5", "40 m6"]),
+        "transactions without rows are not returned"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -64,7 +68,7 @@ async fn outbox_index_is_never_reused() {
     let mut record = PeerRecord::new(red());
     (record.outbound.acked, record.outbound.acked_bytes, record.outbound.highest_index_assigned) =
         (Index(1), whole / 4, Index(4));
-    // An operator takes the newest two out.
+    // An operator removes the newest two.
     world.commit(vec![left(3, 4, DeadLetterReason::Dropped, 9), Change::PeerRecordUpdated(Box::new(record))]).await;
     world.store.close().await;
     let disk = Disk::with(disk.survivors(Survives::Synced));
@@ -79,7 +83,7 @@ async fn outbox_index_is_never_reused() {
         [(3, DeadLetterReason::Dropped), (4, DeadLetterReason::Dropped)]
     );
 
-    // Put back, it stands behind everything, and says so.
+    // The requeued item is at the end of the queue and marked as requeued.
     world.commit(vec![Change::DeadLetterRequeued { server: red(), index: Index(3) }]).await;
     let rows = world.store.outbox_from(&red(), Index(5), 9, 1 << 20).await.unwrap();
     let rows: Vec<_> = rows.iter().map(|row| (row.index.0, row.again, row.submission.clone())).collect();
@@ -87,7 +91,8 @@ async fn outbox_index_is_never_reused() {
     world.store.close().await;
 }
 
-/// A message that found no room for a server was named by no queue, so nobody could have it sent there after all.
+/// Regression: if a message found no room in a server's outbox, no queue named it, so it could not be sent to that server
+/// later.
 #[tokio::test(start_paused = true)]
 async fn skipped_recipient_is_queued_once() {
     let disk = Disk::new();

@@ -1,4 +1,4 @@
-//! Typed reads: pages, bounds, and what is said where rows are missing.
+//! Typed reads: pages, bounds, and errors for missing rows.
 
 use std::slice::from_ref;
 use std::sync::Arc;
@@ -19,7 +19,7 @@ async fn unknown_peer_loads_empty() {
     assert_eq!((load.record, load.tail, load.digests.len()), (None, Index(0), 0));
 }
 
-/// A thousand peers that are due at once filled the pool that commits run on.
+/// Regression: a thousand peers that were due at once filled the thread pool on which commits run.
 #[tokio::test(start_paused = true)]
 async fn concurrent_range_reads_are_bounded() {
     let world = World::with(|options| options.lane = BlockingExecutor::Inline(Arc::new(|| Duration::from_secs(1))));
@@ -109,7 +109,7 @@ async fn digests_end_below_expected_seq() {
 async fn rewound_digests_replace_old_ones() {
     let world = World::new();
     world.commit(vec![taken(1, 51, 0), taken(51, 61, 0), taken(61, 71, 0), moved(red(), 0, 71)]).await;
-    // An operator set the number back to 55: the same numbers come again, with other updates.
+    // An operator set the number back to 55: the same numbers are used again for other updates.
     let again = |first: u64, end: u64| {
         let digests = (first..end).map(|n| digest(n + 1_000)).collect();
         Change::InboundDigestsStored {
@@ -124,7 +124,7 @@ async fn rewound_digests_replace_old_ones() {
     let expected: Vec<_> = (1..55).map(digest).chain((1_055..1_068).map(digest)).collect();
     assert_eq!(load.digests, expected);
 
-    // Set forward: what lies before the gap is nobody's neighbour.
+    // The number is set forward: digests before the gap do not adjoin the next update.
     world.commit(vec![taken(100, 103, 0), moved(red(), 0, 103)]).await;
     let load = world.store.peer(&red()).await.unwrap();
     assert_eq!(load.digests, (100..103).map(digest).collect::<Vec<_>>());

@@ -1,4 +1,4 @@
-//! Trimming removes the rows that may go and keeps those that may not; no number is ever given twice.
+//! Trimming removes the rows that may be removed and keeps all others; no number is ever assigned twice.
 
 use actors::change::Change;
 use actors::model::{FeedItem, Index, Millis, Position, ServerName};
@@ -40,10 +40,10 @@ async fn shared_item_stays_until_unreferenced() {
     world.commit(vec![submitted("a", &[red(), green()], 3)]).await;
     world.commit(vec![trimmed(red(), 3, 0, 0, 100)]).await;
     assert_eq!(indexes(&world, &green()).await, [1, 2, 3]);
-    assert!(world.store.submitted_updates(&id("a")).await.unwrap().is_some(), "green still has them all");
+    assert!(world.store.submitted_updates(&id("a")).await.unwrap().is_some(), "green still has all rows");
     let before = world.store.counters();
     world.commit(vec![trimmed(green(), 3, 0, 0, 100)]).await;
-    // Two outbox rows, and with them their two items.
+    // Two outbox rows and their two items were removed.
     assert_eq!(world.store.counters().rows_trimmed - before.rows_trimmed, 4);
     assert_eq!(world.store.submitted_updates(&id("a")).await.unwrap(), None);
 }
@@ -55,7 +55,7 @@ async fn numbering_survives_trim_and_restart() {
     world.commit(vec![submitted("a", &[red()], 3), notice("1"), notice("2"), moved(red(), 3, 1)]).await;
     let acked = Change::FeedAcked { upto: Position(2) };
     let feed = Change::FeedTrimmed { before: Millis(u64::MAX), rows_max: 100 };
-    // One beyond what there is: not even the newest row stays, and only the record still knows the number.
+    // The limit is beyond the newest row: not even that one stays, and only the record still has its number.
     world.commit(vec![trimmed(red(), 4, 0, u64::MAX, 100), acked, feed]).await;
     assert_eq!(indexes(&world, &red()).await, [0; 0]);
     world.store.close().await;
@@ -73,7 +73,7 @@ async fn reader_behind_feed_learns_oldest() {
     world.commit(vec![notice("1"), notice("2"), notice("3"), notice("4")]).await;
     world.clock.set(10);
     world.commit(vec![Change::FeedAcked { upto: Position(2) }]).await;
-    // Unacknowledged rows stay, however old.
+    // Unacknowledged rows stay, however old they are.
     world.commit(vec![Change::FeedTrimmed { before: Millis(5), rows_max: 100 }]).await;
     let page = async |after| world.store.feed_after(Position(after), 10, u64::MAX).await.unwrap();
     assert_eq!(page(0).await, FeedPage::Gone { oldest: Position(3) });
@@ -131,17 +131,21 @@ async fn dead_letter_keeps_its_item_bytes() {
 
     world.commit(vec![trimmed(green(), 4, 0, 0, 100)]).await;
     let kept = world.store.submitted_updates(&id("a")).await.unwrap();
-    assert_eq!(kept, Some(["a.0", "a.1", "a.2"].map(body).into()), "a repeat is still known by what was parked");
+    assert_eq!(
+        kept,
+        Some(["a.0", "a.1", "a.2"].map(body).into()),
+        "a repeat is still recognized by its verdict `parked`"
+    );
     world.store.close().await;
     let world = World::on(&Disk::with(disk.survivors(Survives::Synced)));
     assert_eq!(reasons(&world, 1, 3).await, [two]);
     let before = world.store.counters();
     world.commit(vec![refused(red(), 3, 2), refused(red(), 1, 2), moved(red(), 3, 1)]).await;
     assert_eq!(reasons(&world, 1, 3).await, [2, 3].map(letter));
-    // The dead letter, and with it the item that nothing else names.
+    // The dead letter was removed, and with it the item to which no other row refers.
     assert_eq!(world.store.counters().rows_trimmed - before.rows_trimmed, 2);
     assert_eq!(world.store.submitted_updates(&id("a")).await.unwrap(), None);
-    // The last row has left, and its index is not given again.
+    // The last row was removed, and its index is not assigned again.
     world.commit(vec![submitted("b", &[red()], 1)]).await;
     assert_eq!(indexes(&world, &red()).await, [4]);
 }
@@ -161,5 +165,5 @@ async fn pruned_submissions_are_gone() {
     world.commit(vec![Change::SubmissionsPruned(vec![id("a"), id("never")])]).await;
     assert_eq!(world.store.submission(&id("a")).await.unwrap(), None);
     assert!(world.store.submission(&id("b")).await.unwrap().is_some());
-    assert_eq!(indexes(&world, &red()).await, [1, 2], "what was queued still goes out");
+    assert_eq!(indexes(&world, &red()).await, [1, 2], "the queued item is still sent");
 }
