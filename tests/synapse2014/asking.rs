@@ -1,4 +1,4 @@
-//! Looking for what an old server's PDUs answer, and how such servers answer that.
+//! Fetching the parents of an old server's PDUs, and how such servers answer.
 
 use crate::gateway::{Blue, ids};
 use crate::old::{INTERNAL, Old, P, UNKNOWN_PDU, UNRECOGNIZED, answer, pdu, pdu_of};
@@ -10,7 +10,7 @@ async fn red_alone() -> (Blue, Old) {
     (Blue::knowing([&mut red], "").await, red)
 }
 
-/// In a context that is known, so that what is missing is a gap.
+/// Red sends a PDU of a known context, so that its missing parent is a gap.
 async fn missing(red: &Old, id: &str, parent: &str) {
     assert_eq!(red.sends("0", &[pdu_of("red", "root", 0, &[])]).await.verdicts(), ["accepted"]);
     assert_eq!(red.sends("1", &[pdu_of("red", id, 2, &[parent])]).await.verdicts(), ["held"]);
@@ -32,7 +32,7 @@ async fn oddities_09_10_mean_missing_pdu() {
     }
 }
 
-/// There a missing parent is asked for at the origin of its child alone.
+/// Such a server requests a missing parent from the origin of the child alone.
 #[actix_web::test]
 async fn oddity_17_sender_then_origin_asked() {
     let mut pair = (Old::red().await, Old::green().await);
@@ -48,7 +48,7 @@ async fn oddity_17_sender_then_origin_asked() {
     blue.end().await;
 }
 
-/// There no depth of 0 and no first PDU ever led to a question.
+/// In such a server neither a depth of 0 nor a first PDU leads to a request.
 #[actix_web::test]
 async fn oddity_18_zero_depth_still_fetches() {
     let (blue, red) = red_alone().await;
@@ -60,20 +60,20 @@ async fn oddity_18_zero_depth_still_fetches() {
     blue.end().await;
 }
 
-/// A row of such a server, with its nulls, as it comes when it is asked for.
+/// A fetched row of such a server, with its nulls.
 #[actix_web::test]
 async fn oddity_13_fetched_row_is_normalized() {
     let (blue, red) = red_alone().await;
     assert_eq!(red.sends("0", &[pdu("p2", 2, &["p1"])]).await.verdicts(), ["held"]);
     red.asked().await.answered(SERVED).await;
     let events = blue.feed(2).await;
-    assert_eq!((ids(&events), &events[0]["kind"]), (vec!["p1", "p2"], &"message".into()), "and no old state");
+    assert_eq!((ids(&events), &events[0]["kind"]), (vec!["p1", "p2"], &"message".into()), "the nulls set no state");
     let shown = red.gets(&format!("{P}/pdu/green/p1/")).await;
     assert!(!shown.text.contains("null") && shown.text.contains("\"is_state\":false"), "{}", shown.text);
     blue.end().await;
 }
 
-/// Each reply is one that such servers, or proxies before them, have given; after each the question is put again.
+/// Such servers, or proxies before them, have sent each of these replies; after each one the request is repeated.
 #[actix_web::test]
 async fn oddities_27_28_unreadable_reply_retried() {
     let (blue, red) = red_alone().await;
@@ -89,7 +89,7 @@ async fn oddities_27_28_unreadable_reply_retried() {
     blue.end().await;
 }
 
-/// Most HTTP libraries cut a target at its `#`, and then ask for something else.
+/// Most HTTP libraries end a target at its `#`, and then request another path.
 #[actix_web::test]
 async fn trap_01_raw_target_round_trips() {
     let (blue, red) = red_alone().await;

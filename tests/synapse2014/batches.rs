@@ -1,4 +1,4 @@
-//! Bursts, in both directions: what such a server makes of several PDUs in one transaction, and how many it sends in one.
+//! Bursts in both directions: how such a server processes several PDUs in one transaction, and how many it sends in one.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,14 +7,14 @@ use serde_json::Value;
 use crate::gateway::{Blue, ids, soon};
 use crate::old::{Asked, NULL, Old, P, pdu_of};
 
-/// A server as it handles transactions: all PDUs of one at the same time, so that each asks for every parent that was not here
-/// before the transaction. What it fetches it shows, and what is pushed it shows, once more where it was fetched.
+/// A server as it processes transactions: all PDUs at the same time, so that each one fetches every parent that was missing
+/// before the transaction. It shows fetched PDUs and pushed PDUs, so a PDU that is both is shown twice.
 struct Eager {
     red: Old,
     stored: BTreeSet<String>,
-    /// The messages that users see in each context.
+    /// Messages that users see in each context.
     shown: BTreeMap<String, Vec<String>>,
-    /// The contexts of the PDUs of each transaction.
+    /// Contexts of the PDUs of each transaction.
     transactions: Vec<Vec<String>>,
     fetched: Vec<String>,
 }
@@ -29,7 +29,7 @@ impl Eager {
         Self { red, stored: BTreeSet::new(), shown, transactions, fetched }
     }
 
-    /// Handle a transaction, and only then answer it.
+    /// Processes a transaction before answering it.
     async fn handles(&mut self, asked: Asked) {
         let transaction = asked.json();
         let pdus = transaction["pdus"].as_array().expect("a list");
@@ -41,7 +41,7 @@ impl Eager {
                 let parent = pair[0].as_str().expect("the id comes first");
                 if !self.stored.contains(parent) {
                     let answer = self.red.gets(&format!("{P}/pdu/blue/{parent}/")).await;
-                    assert_eq!(answer.status, 200, "while our own request is open: {}", answer.text);
+                    assert_eq!(answer.status, 200, "the fetch happens while our own request is open: {}", answer.text);
                     self.fetched.push(parent.to_owned());
                     self.shown.entry(context.to_owned()).or_default().push(parent.to_owned());
                 }
@@ -55,14 +55,14 @@ impl Eager {
     }
 }
 
-/// Sixty messages of one context in one transaction were shown 750 times by the genuine one; of a hundred it showed 36.
+/// The original server showed sixty messages of one context in one transaction 750 times; of a hundred it showed 36.
 #[actix_web::test]
 async fn burst_shown_once_in_order() {
     let mut red = Old::red().await;
     let blue = Blue::knowing([&mut red], "").await;
     let mut eager = Eager::new(red);
     let mut said: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    // Red comes into the conversation after its first message, and has to fetch that one.
+    // Red joins the context after its first message and has to fetch that one.
     blue.context("ctx", &[]).await;
     said.entry("ctx".to_owned()).or_default().push(blue.say("before", "ctx", "hello").await);
     blue.context("ctx", &["red"]).await;
@@ -81,17 +81,17 @@ async fn burst_shown_once_in_order() {
     };
     soon("all transactions", handled).await;
     assert_eq!(eager.shown, said, "{:?}", eager.transactions);
-    assert_eq!(eager.fetched, said["ctx"][..1], "nothing else was missing there");
+    assert_eq!(eager.fetched, said["ctx"][..1], "no other PDU was missing");
     for contexts in &eager.transactions {
         let distinct: BTreeSet<&String> = contexts.iter().collect();
-        assert_eq!(distinct.len(), contexts.len(), "at most one of each context");
+        assert_eq!(distinct.len(), contexts.len(), "a transaction has at most one PDU of each context");
     }
-    assert!(eager.transactions.iter().any(|contexts| contexts.len() == 2), "PDUs of two contexts share one");
+    assert!(eager.transactions.iter().any(|contexts| contexts.len() == 2), "PDUs of two contexts share a transaction");
     blue.becomes("other-29", "red", "acknowledged").await;
     blue.end().await;
 }
 
-/// After an outage such a server puts all that waits into one transaction, and forgets it after any answer but 200.
+/// After an outage such a server puts all pending PDUs into one transaction, and discards them after any answer but 200.
 #[actix_web::test]
 async fn transaction_of_any_length_is_taken() {
     let mut red = Old::red().await;
@@ -105,7 +105,7 @@ async fn transaction_of_any_length_is_taken() {
         (from..to).map(link).collect()
     };
     assert_eq!(red.sends("1", &chain(0, 149)).await.verdicts(), vec!["accepted"; 149]);
-    // More than any other peer may bring at once.
+    // The number exceeds the limit of any other peer.
     assert_eq!(red.sends("2", &chain(149, 1_300)).await.verdicts(), vec!["accepted"; 1_151]);
     let events = blue.feed(1_300).await;
     assert_eq!(ids(&events), (0..1_300).map(name).collect::<Vec<_>>());

@@ -1,4 +1,4 @@
-//! Transactions as an old server writes them: what is missing, what is too much, what is not even JSON.
+//! Transactions as an old server writes them: missing keys, extra keys, and bodies that are not JSON.
 
 use crate::gateway::{Blue, ids};
 use crate::old::{Answer, NULL, Old, P, pdu, pdu_of};
@@ -11,15 +11,15 @@ async fn red_alone() -> (Blue, Old) {
     (Blue::knowing([&mut red], "").await, red)
 }
 
-/// A refusal as ours are: JSON with words and a code.
+/// Returns status and code of one of our refusals: JSON with a message and a code.
 fn refused(answer: &Answer) -> (u16, String) {
     let json = answer.json();
     assert!(json["error"].as_str().is_some_and(|words| !words.is_empty()), "{}", answer.text);
     (answer.status, json["code"].as_str().expect("a code").to_owned())
 }
 
-/// The genuine bytes: no ids in the body, a time with a fraction, the id first in each pair. Their parent is not known here and
-/// its server knows it no more: the message comes all the same, as the edge of a conversation that is new to us.
+/// The original bytes: no ids in the body, a time with a fraction, the id first in each pair. The parent is unknown here
+/// and at its server. The message is delivered all the same, as the history edge of a new context.
 #[actix_web::test]
 async fn oddity_01_genuine_transaction_gets_verdict() {
     let (blue, red) = red_alone().await;
@@ -55,13 +55,14 @@ async fn oddity_01_any_200_is_acknowledged() {
     blue.say("last", "ctx", "hello").await;
     red.asked().await.answered(nothing).await;
     blue.becomes("last", "red", "acknowledged").await;
-    // What the answer was once meant to be: an entry a PDU. It was taken and comes to nothing there; its messenger is told.
+    // The response that the draft planned: one entry per PDU. The PDU was accepted and not used there, so its messenger is
+    // notified.
     blue.say("failed", "ctx", "hello").await;
     red.asked().await.answered(&crate::old::answer("200 OK", "[{\"error\":\"x\"}]")).await;
     blue.becomes("failed", "red", "refused").await;
     blue.say("after", "ctx", "hello").await;
     let asked = red.takes().await;
-    assert_eq!(asked.json()["pdus"].as_array().map(Vec::len), Some(1), "only what was not sent yet");
+    assert_eq!(asked.json()["pdus"].as_array().map(Vec::len), Some(1), "only the new PDU is sent");
     blue.becomes("after", "red", "acknowledged").await;
     blue.end().await;
 }
@@ -73,7 +74,7 @@ async fn oddity_02_repeated_transaction_runs_once() {
     let first = red.puts("7", &body).await;
     let again = red.puts("7", &body).await;
     assert_eq!((first.verdicts(), &first.text), (vec!["accepted".to_owned()], &again.text));
-    // The same id with other PDUs is another transaction: such servers use an id again.
+    // The same id with other PDUs is another transaction, because such servers reuse ids.
     let other = red.sends("7", &[pdu_of("red", "b", 1, &["a"]), pdu_of("red", "a", 0, &[])]).await;
     assert_eq!(other.verdicts(), ["accepted", "duplicate"]);
     assert_eq!(ids(&blue.feed(2).await), ["a", "b"]);
@@ -180,7 +181,7 @@ async fn oddity_25_foreign_edu_is_ignored() {
     let proof = |id: &str| events.iter().find(|event| event["pdu_id"] == id).expect("delivered")["verified"].clone();
     assert_eq!((proof("p1"), proof("r1")), ("relayed".into(), "network".into()));
     let pretender = format!("{{\"origin\":\"green\",\"pdus\":[{}],\"ts\":1}}", pdu("p2", 0, &[]));
-    assert_eq!(refused(&red.puts("2", pretender).await).0, 401, "and nobody writes in another's name");
+    assert_eq!(refused(&red.puts("2", pretender).await).0, 401, "no server sends in the name of another");
     blue.end().await;
 }
 
@@ -204,7 +205,7 @@ async fn oddity_27_invalid_json_is_refused() {
     blue.end().await;
 }
 
-/// Chunked bodies, no type, another type: such servers' own clients are not the only ones that speak to us.
+/// Chunked bodies, no content type, another type: other clients than such servers' own also send to us.
 #[actix_web::test]
 async fn oddity_28_any_request_form_works() {
     let (blue, red) = red_alone().await;
@@ -221,7 +222,7 @@ async fn oddity_28_any_request_form_works() {
     blue.end().await;
 }
 
-/// Its ids rise with gaps, as one counter serves all its peers: what is not there was not for us.
+/// Ids rise with gaps, because one counter serves all its peers: missing ids were not for us.
 #[actix_web::test]
 async fn trap_07_id_gaps_are_accepted() {
     let (blue, red) = red_alone().await;

@@ -1,4 +1,5 @@
-//! Writing to an old server: what it gets, byte for byte, and what becomes of it when it answers nothing, late, or with a status.
+//! Sending to an old server: the exact bytes, and the outcome if it does not answer, answers late, or answers with an
+//! error.
 
 use serde_json::json;
 
@@ -10,7 +11,7 @@ async fn red_alone(limits: &str) -> (Blue, Old) {
     (Blue::knowing([&mut red], limits).await, red)
 }
 
-/// There all PDUs of a transaction run at once, and one that is there twice is shown twice.
+/// Such a server processes all PDUs of a transaction at once, and shows a repeated one twice.
 #[actix_web::test]
 async fn oddity_19_duplicate_pdu_delivered_once() {
     let (blue, red) = red_alone("").await;
@@ -23,7 +24,7 @@ async fn oddity_19_duplicate_pdu_delivered_once() {
     blue.end().await;
 }
 
-/// There whatever did not get through within 31 seconds was lost.
+/// Such a server discards what did not arrive within 31 seconds.
 #[actix_web::test]
 async fn oddity_20_failed_transaction_repeats_unchanged() {
     let (blue, red) = red_alone("").await;
@@ -34,7 +35,7 @@ async fn oddity_20_failed_transaction_repeats_unchanged() {
     drop(first);
     for answer in [&b"HTTP/1.1 "[..], b"", INTERNAL] {
         let again = red.asked().await;
-        assert_eq!((again.line(), &again.body), (line.as_str(), &body), "the same id, the same bytes");
+        assert_eq!((again.line(), &again.body), (line.as_str(), &body), "a retry has the same id and the same bytes");
         again.answered(answer).await;
     }
     let last = red.takes().await;
@@ -43,7 +44,7 @@ async fn oddity_20_failed_transaction_repeats_unchanged() {
     blue.end().await;
 }
 
-/// There one server that never answers holds up its whole queue for ever.
+/// In such a server one unresponsive peer blocks its whole queue for ever.
 #[actix_web::test]
 async fn oddity_21_hanging_server_blocks_nobody() {
     let mut pair = (Old::red().await, Old::green().await);
@@ -61,7 +62,7 @@ async fn oddity_21_hanging_server_blocks_nobody() {
     blue.end().await;
 }
 
-/// A wrong guess brings no error there, only gaps that cannot be filled.
+/// In such a server a wrong guess causes no error, only gaps that cannot be filled.
 #[actix_web::test]
 async fn trap_02_pairs_written_id_first() {
     let (blue, red) = red_alone("").await;
@@ -84,11 +85,11 @@ async fn trap_02_pairs_written_id_first() {
     );
     assert_eq!((asked.line(), &asked.body), (format!("PUT {P}/send/{transaction}/").as_str(), &expected));
     let shown = red.gets(&format!("{P}/pdu/red/c/")).await;
-    assert_eq!(shown.json()["pdus"][0]["prev_pdus"], json!([["b", "red"]]), "in a reply, too");
+    assert_eq!(shown.json()["pdus"][0]["prev_pdus"], json!([["b", "red"]]), "the order is the same in a reply");
     blue.end().await;
 }
 
-/// There any status but 200 means that what was sent is forgotten.
+/// Such a server discards a transaction after any status but 200.
 #[actix_web::test]
 async fn trap_03_concurrent_transactions_are_accepted() {
     let (blue, red) = red_alone("").await;
@@ -99,11 +100,11 @@ async fn trap_03_concurrent_transactions_are_accepted() {
         assert_eq!(answer.verdicts(), ["accepted"]);
     }
     let huge = red.puts("6", format!("{{\"origin\":\"red\",\"x\":\"{}\"}}", "x".repeat(9 << 20))).await;
-    assert_eq!(huge.status, 413, "what will never be taken is told at once");
+    assert_eq!(huge.status, 413, "items that will never be accepted are reported at once");
     blue.end().await;
 }
 
-/// There one PDU that it does not like costs all that came with it.
+/// In such a server one PDU that it rejects costs the whole transaction.
 #[actix_web::test]
 async fn trap_10_refused_batch_is_bisected() {
     let (blue, red) = red_alone("").await;
@@ -142,8 +143,12 @@ async fn trap_10_refused_batch_is_bisected() {
     assert_eq!(
         (count, refused.iter().filter(|(other, _)| *other == line).count()),
         (4, 3),
-        "three times as it was: {refused:?}"
+        "the batch is sent three times unchanged: {refused:?}"
     );
-    assert_eq!(refused.last().map(|(_, count)| *count), Some(1), "and in the end it alone: {refused:?}");
+    assert_eq!(
+        refused.last().map(|(_, count)| *count),
+        Some(1),
+        "in the end the refused PDU is sent alone: {refused:?}"
+    );
     blue.end().await;
 }

@@ -1,4 +1,4 @@
-//! Blue: a whole gateway in this process, and its messenger.
+//! Blue: a whole gateway in this process, with its messenger.
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -13,10 +13,10 @@ use tokio::time::timeout;
 
 use crate::old::Old;
 
-/// Longer than anything takes that works, on a machine that is busy with something else.
+/// Longer than any successful step takes, even on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Wait for what has to happen.
+/// Waits for an event that has to happen.
 pub(crate) async fn soon<T>(what: &str, happens: impl Future<Output = T>) -> T {
     timeout(PATIENCE, happens).await.unwrap_or_else(|_| panic!("{what}: not within {} s", PATIENCE.as_secs()))
 }
@@ -30,9 +30,9 @@ pub(crate) struct Blue {
 }
 
 impl Blue {
-    /// Start it for these peers; `limits` is more TOML for each.
+    /// Starts it with these peers; `limits` is further TOML for each.
     pub(crate) async fn knowing<const N: usize>(peers: [&mut Old; N], limits: &str) -> Self {
-        // An address of its own on loopback: no connection outward can take a port of it.
+        // Each gateway has its own loopback address, so that no outbound connection can take one of its ports.
         static GATEWAYS: AtomicU8 = AtomicU8::new(1);
         let own = Ipv4Addr::new(127, 0, 14, GATEWAYS.fetch_add(1, Ordering::Relaxed));
         let bound = [0; 3].map(|port| TcpListener::bind((own, port)).expect("a free port"));
@@ -60,7 +60,7 @@ impl Blue {
         Self { app, messenger, client, _folder: folder }
     }
 
-    /// Take it down.
+    /// Stops it.
     pub(crate) async fn end(self) {
         self.app.kill().await;
     }
@@ -72,7 +72,7 @@ impl Blue {
         (status, serde_json::from_str(&text).unwrap_or(Value::Null))
     }
 
-    /// The servers of a context, said by the messenger.
+    /// Names the servers of a context through the messenger API.
     pub(crate) async fn context(&self, context: &str, servers: &[&str]) {
         let path = format!("/contexts/{}", context.replace('#', "%23"));
         let (status, json) =
@@ -80,20 +80,20 @@ impl Blue {
         assert_eq!(status, 200, "{json}");
     }
 
-    /// Say something in a context; returns the id of the PDU.
+    /// Submits a message to a context; returns the id of the PDU.
     pub(crate) async fn say(&self, id: &str, context: &str, text: &str) -> String {
         let body = serde_json::json!({ "context": context, "type": "m.text", "content": { "body": text } });
         self.submit(id, &body.to_string()).await
     }
 
-    /// Submit what is no plain text.
+    /// Submits a body that is not a plain text message.
     pub(crate) async fn submit(&self, id: &str, body: &str) -> String {
         let (status, json) = self.call(Method::PUT, &format!("/messages/{id}"), body).await;
         assert_eq!(status, 202, "{json}");
         json["pdu"]["pdu_id"].as_str().expect("an id").to_owned()
     }
 
-    /// The ids of the state PDUs that hold.
+    /// Returns the ids of the current state PDUs.
     pub(crate) async fn state(&self, context: &str) -> Vec<String> {
         let (status, json) = self.call(Method::GET, &format!("/contexts/{context}/state"), "").await;
         assert_eq!(status, 200, "{json}");
@@ -101,7 +101,7 @@ impl Blue {
         state.iter().map(|pdu| pdu["pdu_id"].as_str().expect("an id").to_owned()).collect()
     }
 
-    /// The events that its messenger reads, from the beginning, once there are so many.
+    /// Returns the events of the feed from the beginning, once there are this many.
     pub(crate) async fn feed(&self, count: usize) -> Vec<Value> {
         let mut events: Vec<Value> = vec![];
         let all = async {
@@ -116,7 +116,7 @@ impl Blue {
         events
     }
 
-    /// Wait until a message has come to this with a server.
+    /// Waits until a message has this state for a server.
     pub(crate) async fn becomes(&self, id: &str, server: &str, state: &str) {
         let there = async {
             loop {
@@ -131,7 +131,7 @@ impl Blue {
     }
 }
 
-/// The ids of PDUs, or the kinds of events without one, in the order of the feed.
+/// Returns the ids of PDUs, or the kinds of events without one, in the order of the feed.
 pub(crate) fn ids(events: &[Value]) -> Vec<&str> {
     events.iter().map(|event| event["pdu_id"].as_str().or(event["kind"].as_str()).expect("a kind")).collect()
 }

@@ -1,4 +1,4 @@
-//! History and state: what an old server asks for, and what it gives when it is asked.
+//! History and state: what an old server requests, and what it returns.
 
 use serde_json::json;
 
@@ -13,7 +13,7 @@ async fn red_alone() -> (Blue, Old) {
     (Blue::knowing([&mut red], "").await, red)
 }
 
-/// The ids of the PDUs of a reply.
+/// Returns the ids of the PDUs of a reply.
 fn given(answer: &Answer) -> Vec<String> {
     assert_eq!(answer.status, 200, "{}", answer.text);
     let json = answer.json();
@@ -26,7 +26,7 @@ fn given(answer: &Answer) -> Vec<String> {
     pdus.iter().map(|pdu| pdu["pdu_id"].as_str().expect("an id").to_owned()).collect()
 }
 
-/// Red's, one after the other, each naming the one before it.
+/// Red sends PDUs, each naming the one before it.
 async fn chain(red: &Old, count: u64) {
     let pdus: Vec<String> = (0..count)
         .map(|n| match n {
@@ -37,7 +37,7 @@ async fn chain(red: &Old, count: u64) {
     assert_eq!(red.sends("1", &pdus).await.verdicts(), vec!["accepted"; pdus.len()]);
 }
 
-/// An old server writes a name as it is and decodes nothing, so that a room may have such a name.
+/// An old server writes a name unencoded and decodes nothing, so a context name may contain `%`.
 #[actix_web::test]
 async fn context_with_percent_sign_is_found() {
     let (blue, red) = red_alone().await;
@@ -53,7 +53,8 @@ async fn context_with_percent_sign_is_found() {
     blue.end().await;
 }
 
-/// There it always failed; here whoever asks gets what it missed, and that it fails there costs nothing.
+/// In such a server a pull always failed. Here a caller gets the transactions that it missed, and a failing pull to such a
+/// server does no harm.
 #[actix_web::test]
 async fn oddity_11_failed_pull_costs_nothing() {
     let (blue, red) = red_alone().await;
@@ -80,9 +81,9 @@ async fn oddity_11_failed_pull_costs_nothing() {
     let unanswered = blue.say("m4", "ctx", "hello").await;
     let asked = red.asked().await;
     let pulled = given(&red.gets(&format!("{P}/pull/?origin=red&v={last}")).await);
-    assert_eq!(pulled, [unanswered], "what is not acknowledged yet was sent, too");
+    assert_eq!(pulled, [unanswered], "an unacknowledged transaction counts as sent");
     asked.answered(NULL).await;
-    // As asker.
+    // Blue is the caller now.
     assert_eq!(red.sends("10", &[pdu_of("red", "a", 0, &[])]).await.verdicts(), ["accepted"]);
     let body = red.envelope(&[pdu_of("red", "b", 1, &["a"])]).replacen('{', "{\"prev_ids\":[\"11\"],", 1);
     assert_eq!(red.puts("12", body).await.verdicts(), ["accepted"]);
@@ -93,7 +94,7 @@ async fn oddity_11_failed_pull_costs_nothing() {
     blue.end().await;
 }
 
-/// There it repeats, overshoots, leaves the context and goes round in circles.
+/// In such a server backfill repeats PDUs, exceeds the limit, leaves the context and walks in circles.
 #[actix_web::test]
 async fn oddity_12_backfill_gives_each_once() {
     let (blue, red) = red_alone().await;
@@ -122,7 +123,7 @@ async fn oddity_12_backfill_gives_each_once() {
     blue.end().await;
 }
 
-/// As asker: what comes twice, what was not asked for and what is of another context is left where it is.
+/// As the caller, blue ignores repeated PDUs, PDUs that it did not request and PDUs of other contexts.
 #[actix_web::test]
 async fn trap_08_backfill_names_missing_parents() {
     let (blue, red) = red_alone().await;
@@ -145,7 +146,7 @@ async fn trap_08_backfill_names_missing_parents() {
     blue.end().await;
 }
 
-/// There `/state/` and `/context/` show everything to everybody.
+/// In such a server `/state/` and `/context/` show everything to everybody.
 #[actix_web::test]
 async fn oddity_26_history_needs_participation() {
     let mut pair = (Old::red().await, Old::green().await);
@@ -158,9 +159,9 @@ async fn oddity_26_history_needs_participation() {
         let answer = green.gets(&format!("{P}/{path}")).await;
         assert_eq!((answer.status, &answer.json()["code"]), (404, &none.json()["code"]), "{path}");
     }
-    assert_eq!(red.gets(&format!("{P}/context/ctx/")).await.status, 404, "and all at once for nobody");
+    assert_eq!(red.gets(&format!("{P}/context/ctx/")).await.status, 404, "no caller may read whole contexts");
     assert_eq!(green.writes(GET_BACKFILL).await.status, 404);
-    assert_eq!(given(&red.gets(&format!("{P}/state/ctx/")).await), Vec::<String>::new(), "nothing is state yet");
+    assert_eq!(given(&red.gets(&format!("{P}/state/ctx/")).await), Vec::<String>::new(), "no state was set yet");
     for target in ["state/#nothing/", "state/ctx"] {
         let answer = green.gets(&format!("{P}/{target}")).await;
         assert_eq!((answer.status, &answer.json()["code"]), (404, &none.json()["code"]), "{target}");
@@ -169,7 +170,7 @@ async fn oddity_26_history_needs_participation() {
     blue.end().await;
 }
 
-/// An invited server asks at the moment of joining, and its join comes later.
+/// An invited server reads history when it joins, before its join arrives.
 #[actix_web::test]
 async fn oddity_31_invited_server_may_ask() {
     let (blue, red) = red_alone().await;
@@ -196,7 +197,7 @@ async fn oddity_31_invited_server_may_ask() {
     blue.end().await;
 }
 
-/// There two servers that see the same rivals in another order end with another state.
+/// In such servers two servers that receive rival state in different orders end with different states.
 #[actix_web::test]
 async fn trap_09_state_ignores_arrival_order() {
     let rival = |id: &str, power: u32, prev: &str| {
@@ -213,10 +214,10 @@ async fn trap_09_state_ignores_arrival_order() {
         for (n, pdu) in order.into_iter().enumerate() {
             red.sends(&format!("s{n}"), std::slice::from_ref(pdu)).await;
         }
-        // Each once, and again where it came to hold the key after it came.
+        // Each state PDU is an event once, and again if it becomes current later.
         blue.feed(4).await;
         assert_eq!(blue.state("ctx").await, ["strong"]);
-        assert_eq!(given(&red.gets(&format!("{P}/state/ctx/")).await), ["strong"], "and losers are given to nobody");
+        assert_eq!(given(&red.gets(&format!("{P}/state/ctx/")).await), ["strong"], "losers are not returned");
         blue.end().await;
     }
 }

@@ -1,4 +1,4 @@
-//! A server of 2014, played by hand: it writes what the real one wrote and answers as the real one answered.
+//! A scripted server of 2014: it sends what the real one sent and answers as the real one answered.
 
 use std::net::{Ipv4Addr, SocketAddr};
 
@@ -8,7 +8,7 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
 use crate::gateway::soon;
 
-/// The prefix of all its paths.
+/// Prefix of all its paths.
 pub(crate) const P: &str = "/matrix/federation/v1";
 
 pub(crate) const NULL: &[u8] = include_bytes!("golden/null.http");
@@ -19,22 +19,22 @@ pub(crate) const INTERNAL: &[u8] = include_bytes!("golden/internal.http");
 /// The server.
 pub(crate) struct Old {
     pub(crate) name: &'static str,
-    /// The address from which it calls: each server is known by an address of its own.
+    /// The address from which it calls; each server has an address of its own.
     pub(crate) from: Ipv4Addr,
     pub(crate) address: SocketAddr,
-    /// The address at which blue listens, once it does.
+    /// The address at which blue listens, once blue runs.
     pub(crate) blue: Option<SocketAddr>,
     listener: TcpListener,
 }
 
-/// A request of blue's that waits for its answer.
+/// A request of blue that waits for its response.
 pub(crate) struct Asked {
     pub(crate) head: String,
     pub(crate) body: String,
     stream: TcpStream,
 }
 
-/// An answer of blue's.
+/// A response of blue.
 pub(crate) struct Answer {
     pub(crate) status: u16,
     pub(crate) head: String,
@@ -57,7 +57,7 @@ impl Old {
         Self::listening("green", 2).await
     }
 
-    /// The next request it gets.
+    /// Returns the next request that it receives.
     pub(crate) async fn asked(&self) -> Asked {
         soon(&format!("a request to {}", self.name), async {
             loop {
@@ -71,7 +71,7 @@ impl Old {
         .await
     }
 
-    /// The next transaction, taken as a real server took it.
+    /// Accepts the next transaction as a real server did.
     pub(crate) async fn takes(&self) -> Asked {
         let mut asked = self.asked().await;
         assert!(asked.head.starts_with("PUT "), "{}", asked.head);
@@ -79,7 +79,7 @@ impl Old {
         asked
     }
 
-    /// Write these bytes to blue, and read what comes until it closes.
+    /// Sends these bytes to blue, and reads until blue closes.
     pub(crate) async fn writes(&self, bytes: &[u8]) -> Answer {
         let socket = TcpSocket::new_v4().expect("a socket");
         socket.bind((self.from, 0).into()).expect("an address of loopback");
@@ -92,14 +92,14 @@ impl Old {
         Answer { status, head, text }
     }
 
-    /// A GET as it writes one: the target stands as it is.
+    /// Sends a GET as it would: the target is not encoded.
     pub(crate) async fn gets(&self, target: &str) -> Answer {
         let request =
             format!("GET {target} HTTP/1.1\r\nConnection: close\r\nHost: blue\r\nUser-Agent: Synapse\r\n\r\n");
         self.writes(request.as_bytes()).await
     }
 
-    /// A PUT as it writes one.
+    /// Sends a PUT as it would.
     pub(crate) async fn puts(&self, id: &str, body: impl AsRef<[u8]>) -> Answer {
         let body = body.as_ref();
         let head = format!(
@@ -110,35 +110,35 @@ impl Old {
         self.writes(&[head.as_bytes(), body].concat()).await
     }
 
-    /// A transaction of these PDUs.
+    /// Sends a transaction of these PDUs.
     pub(crate) async fn sends(&self, id: &str, pdus: &[String]) -> Answer {
         self.puts(id, self.envelope(pdus)).await
     }
 
-    /// The body of a transaction of these PDUs, as such a server writes it: no ids, a time with a fraction.
+    /// Returns the body of a transaction of these PDUs, as such a server writes it: no ids, a time with a fraction.
     pub(crate) fn envelope(&self, pdus: &[String]) -> String {
         format!("{{\"origin\":\"{}\",\"pdus\":[{}],\"ts\":1795291147257.804}}", self.name, pdus.join(","))
     }
 }
 
 impl Asked {
-    /// Its method and target.
+    /// Returns method and target.
     pub(crate) fn line(&self) -> &str {
         self.head.split(" HTTP/1.1\r\n").next().expect("a request line")
     }
 
-    /// Its body as JSON.
+    /// Returns the body as JSON.
     pub(crate) fn json(&self) -> Value {
         serde_json::from_str(&self.body).expect("JSON")
     }
 
     pub(crate) async fn write(&mut self, bytes: &[u8]) {
-        // Whoever has read enough hangs up.
+        // The other side closes the connection once it has read enough.
         let _ = self.stream.write_all(bytes).await;
         let _ = self.stream.shutdown().await;
     }
 
-    /// Answer so, and close.
+    /// Answers with these bytes and closes.
     pub(crate) async fn answered(mut self, bytes: &[u8]) {
         self.write(bytes).await;
     }
@@ -149,7 +149,7 @@ impl Answer {
         serde_json::from_str(&self.text).unwrap_or_else(|_| panic!("no JSON: {:?}", self.text))
     }
 
-    /// The verdict on each PDU: its status, or the code of its refusal.
+    /// Returns the verdict on each PDU: its status, or the code of its refusal.
     pub(crate) fn verdicts(&self) -> Vec<String> {
         assert_eq!(self.status, 200, "{}", self.text);
         let json = self.json();
@@ -158,7 +158,7 @@ impl Answer {
     }
 }
 
-/// Read a request; none where the caller says nothing.
+/// Reads a request; `None` if the caller sends nothing.
 async fn request(stream: &mut TcpStream, bytes: &mut Vec<u8>) -> Option<(String, String)> {
     loop {
         if let Some(end) = bytes.windows(4).position(|four| four == b"\r\n\r\n") {
@@ -175,26 +175,26 @@ async fn request(stream: &mut TcpStream, bytes: &mut Vec<u8>) -> Option<(String,
     }
 }
 
-/// Head and body of an answer.
+/// Returns head and body of a response.
 fn taken_apart(answer: &[u8]) -> (String, String) {
     let text = String::from_utf8_lossy(answer);
     let (head, body) = text.split_once("\r\n\r\n").unwrap_or((&text, ""));
     (head.to_owned(), body.to_owned())
 }
 
-/// An answer as such a server writes it: chunked, closed, without a length.
+/// Returns a response as such a server writes it: chunked, closed, without a length.
 pub(crate) fn answer(status: &str, body: &str) -> Vec<u8> {
     let head = String::from_utf8_lossy(NULL).replace("200 OK", status);
     let head = head.split("\r\n\r\n").next().expect("a head").to_owned();
     format!("{head}\r\n\r\n{:x}\r\n{body}\r\n0\r\n\r\n", body.len()).into_bytes()
 }
 
-/// A complete PDU of green's that is no state, as it was pushed; `prev` are ids of green's.
+/// Returns a complete PDU of green without state, as it was pushed; `prev` are ids of green's PDUs.
 pub(crate) fn pdu(id: &str, depth: u64, prev: &[&str]) -> String {
     pdu_of("green", id, depth, prev)
 }
 
-/// The same of a server of choice.
+/// Returns the same PDU of this server.
 pub(crate) fn pdu_of(origin: &str, id: &str, depth: u64, prev: &[&str]) -> String {
     let prev: Vec<String> = prev.iter().map(|prev| format!("[\"{prev}\",\"{origin}\"]")).collect();
     format!(

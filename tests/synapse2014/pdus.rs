@@ -1,4 +1,4 @@
-//! PDUs as an old server writes and stores them, and what becomes of each here.
+//! PDUs as an old server writes and stores them, and how each is processed here.
 
 use serde_json::{Value, json};
 
@@ -10,14 +10,14 @@ async fn red_alone() -> (Blue, Old) {
     (Blue::knowing([&mut red], "").await, red)
 }
 
-/// One PDU as blue serves it to red.
+/// Returns one PDU as blue serves it to red.
 async fn served(red: &Old, origin: &str, id: &str) -> Value {
     let answer = red.gets(&format!("{P}/pdu/{origin}/{id}/")).await;
     assert_eq!(answer.status, 200, "{}", answer.text);
     answer.json()["pdus"][0].clone()
 }
 
-/// Of state: as it lies in the rows of such a server, and as it is fetched from there.
+/// Returns a state PDU as it is stored by such a server, and as it is fetched from there.
 fn stored_state(id: &str, power: &str, prev: Option<&str>) -> String {
     let (prev_id, prev_origin) =
         prev.map_or(("null".into(), "null".into()), |id| (format!("\"{id}\""), "\"red\"".to_owned()));
@@ -28,7 +28,7 @@ fn stored_state(id: &str, power: &str, prev: Option<&str>) -> String {
     )
 }
 
-/// Such a server drops in silence what has no depth: ours has one always, and theirs gets one.
+/// Such a server drops a PDU without depth silently: our PDUs always have one, and theirs get one.
 #[actix_web::test]
 async fn oddity_08_missing_depth_is_computed() {
     let (blue, red) = red_alone().await;
@@ -64,7 +64,7 @@ async fn oddity_13_rows_are_normalized() {
     blue.end().await;
 }
 
-/// There the second of two rivals erases the first one's row.
+/// In such a server the second of two rival PDUs erases the first one's row.
 #[actix_web::test]
 async fn oddity_15_conflicting_state_is_kept() {
     let (blue, red) = red_alone().await;
@@ -79,7 +79,7 @@ async fn oddity_15_conflicting_state_is_kept() {
     blue.end().await;
 }
 
-/// There a second root, and an ancestor that comes late, end in an error inside.
+/// In such a server a second root, and an ancestor that arrives late, cause an internal error.
 #[actix_web::test]
 async fn oddity_16_late_ancestor_is_accepted() {
     let (blue, red) = red_alone().await;
@@ -97,7 +97,7 @@ async fn oddity_16_late_ancestor_is_accepted() {
     blue.end().await;
 }
 
-/// A key that means something to one server alone would make such a server refuse the whole reply.
+/// A key that has a meaning for one server only would make such a server refuse the whole reply.
 #[actix_web::test]
 async fn oddities_23_24_private_keys_stripped() {
     let (blue, red) = red_alone().await;
@@ -115,20 +115,20 @@ async fn oddities_23_24_private_keys_stripped() {
     blue.end().await;
 }
 
-/// The real ones, with keys of their own that their users' clients live on.
+/// Real PDUs with extra keys that their clients use.
 #[actix_web::test]
 async fn unknown_keys_are_kept() {
     let (blue, red) = red_alone().await;
     let state = include_str!("golden/real_state.json").trim_end();
     let message = include_str!("golden/real_message.json").trim_end();
     let verdicts = red.sends("1", &[message.to_owned(), state.to_owned()]).await.verdicts();
-    assert_eq!(verdicts, ["held", "held"], "their parents are not here");
+    assert_eq!(verdicts, ["held", "held"], "their parents are missing");
     for _ in 0..3 {
         red.asked().await.answered(crate::old::UNKNOWN_PDU).await;
     }
     let events = blue.feed(2).await;
     let member = events.iter().find(|event| event["pdu_id"] == "vNuAUHmqcJ").expect("delivered");
-    assert_eq!(member["prev"], json!([["hs1", "JVlSCkGcSH"], ["hs2", "vwxtMChfVU"]]), "the id came first");
+    assert_eq!(member["prev"], json!([["hs1", "JVlSCkGcSH"], ["hs2", "vwxtMChfVU"]]), "the id was first in the pair");
     let extra = json!({"membership": "join", "prev_state": "iPdXSIdzvv@hs1", "target_user_id": "@bob:hs2", "user_id": "@bob:hs2"});
     assert_eq!((&member["extra"], &member["prev_state"]), (&extra, &json!(["hs1", "iPdXSIdzvv"])));
     let said = events.iter().find(|event| event["pdu_id"] == "LyXGjjKqpu").expect("delivered");
@@ -136,7 +136,7 @@ async fn unknown_keys_are_kept() {
     blue.end().await;
 }
 
-/// There each PDU that is done marks all as done.
+/// In such a server each finished PDU marks all as finished.
 #[actix_web::test]
 async fn oddity_29_pdu_verdicts_are_independent() {
     let (blue, red) = red_alone().await;
@@ -159,7 +159,7 @@ async fn oddity_30_reused_identity_is_reported() {
     let elsewhere = pdu_of("red", "a", 0, &[]).replace("\"ctx\"", "\"other\"");
     assert_eq!(red.sends("2", &[changed, elsewhere]).await.verdicts(), ["duplicate", "OTHER_CONTEXT"]);
     let events = blue.feed(1).await;
-    assert_eq!((events.len(), &events[0]["content"]["body"]), (1, &"a".into()), "the first one wins");
+    assert_eq!((events.len(), &events[0]["content"]["body"]), (1, &"a".into()), "the first PDU stays");
     blue.end().await;
 }
 

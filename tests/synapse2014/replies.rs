@@ -1,4 +1,4 @@
-//! Our answers to an old server that asks, and that looks for PDUs that we do not have.
+//! Our responses to an old server's requests, and to its requests for PDUs that we do not have.
 
 use crate::gateway::Blue;
 use crate::old::{Old, P, pdu, pdu_of};
@@ -41,7 +41,7 @@ async fn oddity_10_unknown_path_is_404() {
         assert_eq!(answer.status, status, "{line}: {}", answer.text);
         assert!(answer.json()["error"].is_string() && answer.head.contains("application/json"), "{line}");
     }
-    assert_eq!(red.writes(FIRST_DIALECT).await.status, 404, "the dialect before the prefix");
+    assert_eq!(red.writes(FIRST_DIALECT).await.status, 404, "the paths of the dialect before the prefix are unknown");
     for path in ["/", P, &format!("{P}/state/#room.red/"), "/nowhere/#"] {
         let answer = red.writes(request(&format!("OPTIONS {path}")).as_bytes()).await;
         assert_eq!((answer.status, answer.text.as_str()), (200, "{}"), "{path}");
@@ -51,7 +51,7 @@ async fn oddity_10_unknown_path_is_404() {
     blue.end().await;
 }
 
-/// Such a server discards a reply without `ts`, and shows its users nothing that came with nulls.
+/// Such a server discards a reply without `ts`, and does not show PDUs with nulls to its users.
 #[actix_web::test]
 async fn oddity_14_served_pdu_is_displayable() {
     let (blue, red) = red_alone().await;
@@ -67,7 +67,7 @@ async fn oddity_14_served_pdu_is_displayable() {
     blue.end().await;
 }
 
-/// A server that read a pair the wrong way round asks for it the wrong way round.
+/// A server that read a pair in the wrong order requests it in that order.
 #[actix_web::test]
 async fn oddity_22_any_target_encoding_works() {
     let (blue, red) = red_alone().await;
@@ -80,14 +80,14 @@ async fn oddity_22_any_target_encoding_works() {
     blue.end().await;
 }
 
-/// A dialect that asks beside its own request: whoever answers one thing at a time waits for itself.
+/// Such a server sends requests while ours is open: a server that answers one at a time would wait for itself.
 #[actix_web::test]
 async fn trap_05_gets_answered_during_put() {
     let (blue, red) = red_alone().await;
     blue.context("ctx", &["red"]).await;
     let id = blue.say("m1", "ctx", "one").await;
     let ours = red.asked().await;
-    // Ours stays open meanwhile.
+    // Our request stays open meanwhile.
     let asked = red.gets(&format!("{P}/pdu/blue/{id}/")).await;
     assert_eq!((asked.status, &asked.json()["pdus"][0]["pdu_id"]), (200, &id.clone().into()));
     assert_eq!(red.gets(&format!("{P}/query/profile?user_id=%40a%3Ablue&field=displayname")).await.status, 404);

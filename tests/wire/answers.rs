@@ -1,4 +1,4 @@
-//! Answers to a push as bytes: read, refused, written.
+//! Responses to a push as bytes: read, refused, written.
 
 use std::time::Duration;
 
@@ -27,16 +27,16 @@ fn reasons_of_waits_are_kept() {
     let read = |body: &str| decode(&frame(), &Bytes::copy_from_slice(body.as_bytes())).expect("readable").reason;
     let why = |reason: &str| read(&format!(r#"{{"receive":"wait","wait":1,"reason":{reason}}}"#));
     assert_eq!(why(r#""peers.rate is reached (1)""#).as_deref(), Some("peers.rate is reached (1)"));
-    assert_eq!(why(r#""a\nb\u001b[1m""#).as_deref(), Some("a b [1m"), "one line that steers no terminal");
+    assert_eq!(why(r#""a\nb\u001b[1m""#).as_deref(), Some("a b [1m"), "one line without control characters");
     assert_eq!(why(&format!("\"{}\"", "x".repeat(500))).map(|why| why.len()), Some(200));
     assert_eq!((why("7"), why("null"), read(r#"{"receive":"wait","wait":1}"#)), (None, None, None));
     assert_eq!(read(r#"{"receive":"ok","seq":7,"reason":"none"}"#), None);
 }
 
-/// An answer and its window.
+/// A response and its window.
 type Read = (Ack, Option<u32>);
 
-/// Three updates on their way, numbered 5, 6 and 7.
+/// Returns a batch of three updates in flight, numbered 5, 6 and 7.
 fn frame() -> OutboundBatch {
     let second = Duration::from_secs(1);
     OutboundBatch {
@@ -141,7 +141,7 @@ fn long_answer_never_fills_log() {
     assert!(words.len() < 100, "{words}");
 }
 
-/// The sender called these acknowledged, and its trace never said where they are.
+/// Regression: parked updates counted as acknowledged, and the trace never showed that the peer had parked them.
 #[test]
 fn parked_updates_are_told_by_number() {
     let parked = vec![(Seq(5), "NOT_A_PARTICIPANT"), (Seq(7), "BAD_PDU")];

@@ -19,7 +19,7 @@ fn read(body: &Bytes) -> InboundPush {
     at_once(decode(body, 9, &PduReader::new(&name("blue"), &circle), "network")).expect("a push")
 }
 
-/// One strong update between two plain ones.
+/// Reads one strong update between two plain ones.
 fn between(update: &str) -> InboundPush {
     read(&Bytes::from(format!(r#"{{"strong":[{{"a":1}},{update},{{"b":2}}],"seq":3}}"#)))
 }
@@ -34,12 +34,12 @@ fn strong_update_carries_pdu() {
         let strong = &push.strong[1];
         let StrongBody::Pdu(pdu) = &strong.body else { panic!("{strong:?}") };
         assert_eq!((&pdu.reference, text(&pdu.bytes)), (&reference("blue", "i"), PDU));
-        assert_eq!(strong.bytes, update, "it is carried as it came");
+        assert_eq!(strong.bytes, update, "the PDU is carried unchanged");
         assert!(matches!((&push.strong[0].body, &push.strong[2].body), (StrongBody::Plain, StrongBody::Plain)));
     }
 }
 
-/// A server on the way may write a PDU anew; that it did so makes no conflict of a repeat.
+/// A server on the way may rewrite a PDU; the rewritten repeat must not count as a conflict.
 #[test]
 fn repeated_pdu_matches_by_identity() {
     let digest_of = |update: &str| between(update).strong[1].digest;
@@ -50,7 +50,7 @@ fn repeated_pdu_matches_by_identity() {
     let other = digest_of(&format!(r#"{{"update":"pdu","pdu":{}}}"#, PDU.replace("blue\",\"c", "red\",\"c")));
     assert_ne!(other, one);
     let bad = r#"{"update":"pdu","pdu":{}}"#;
-    assert_eq!(digest_of(bad), digest(bad.as_bytes()), "what is no PDU is its bytes");
+    assert_eq!(digest_of(bad), digest(bad.as_bytes()), "an update without a valid PDU is identified by its bytes");
 }
 
 #[test]
@@ -113,7 +113,8 @@ fn push_encodes_updates_pdus_and_ephemeral() {
     assert!(matches!(&push.strong[1].body, StrongBody::Pdu(pdu) if text(&pdu.bytes) == PDU));
 }
 
-/// A PDU that one dialect accepts must fit the other: a PDU that makes a whole push unreadable would block all behind it.
+/// A PDU that one dialect accepts must fit the other: a PDU that makes a whole push unreadable would block all items after
+/// it.
 #[test]
 fn deepest_pdu_fits_push() {
     let nested = format!("{}{}", "[".repeat(PDU_NESTING_MAX - 1), "]".repeat(PDU_NESTING_MAX - 1));

@@ -1,4 +1,4 @@
-//! A small world to read PDUs in: who is a server, which PDUs are known, who takes part.
+//! A small reference context: which names are servers, which PDUs are known, which servers participate.
 
 use std::future::ready;
 use std::sync::Mutex;
@@ -19,15 +19,15 @@ pub(crate) fn reference(origin: &str, id: &str) -> PduRef {
     PduRef { origin: name(origin), id: id.parse().expect("an id") }
 }
 
-/// We are red, blue is a peer; `held` are known, `participants` take part in every conversation.
+/// We are red, and blue is a peer; `held` are the known PDUs, `participants` participate in every context.
 #[derive(Default)]
 pub(crate) struct Circle {
     pub(crate) held: Vec<PduRef>,
     pub(crate) participants: Vec<ServerName>,
-    /// The questions that the store was asked; a `broken` store fails them.
+    /// The lookups that the store received; a `broken` store fails them.
     pub(crate) asked: Mutex<Vec<&'static str>>,
     pub(crate) broken: bool,
-    /// Of every peer.
+    /// Interop quirks of every peer.
     pub(crate) habits: InteropQuirks,
 }
 
@@ -37,7 +37,7 @@ impl Circle {
         if self.broken { Err(ArchiveError("gone".to_owned())) } else { Ok(()) }
     }
 
-    /// The result of reading a PDU that blue sent.
+    /// Returns the result of reading a PDU that blue sent.
     pub(crate) fn read(&self, text: &str, usual: PairOrder) -> Result<Pdu, BadPdu> {
         let raw: &RawValue = serde_json::from_str(text).expect("JSON");
         at_once(PduReader { usual, ..PduReader::new(&name("blue"), self) }.read(raw))

@@ -1,4 +1,4 @@
-//! Both halves of the transactions dialect over a real socket, and fetching from peers that answer what they like.
+//! Both halves of the transactions dialect over a real socket, and fetching from peers with any response.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -127,7 +127,7 @@ fn backfill_query_writes_id_first() {
     assert_eq!(path, "/matrix/federation/v1/backfill/%23room%20c/?limit=7&v=%23a%2Cgreen&v=b%2Cc%2C%5B%3A%3A1%5D%3A80");
 }
 
-/// The ids of what is taken of an answer to a question for `e`, at most four PDUs.
+/// Returns the ids of the PDUs that are accepted from a response to a request for `e` with at most four PDUs.
 fn stretch(pdus: &[(&str, &[&str])]) -> Vec<String> {
     let text = |(id, prev): &(&str, &[&str])| {
         let pairs: Vec<String> = prev.iter().map(|id| format!(r#"["green","{id}"]"#)).collect();
@@ -201,7 +201,7 @@ fn fetch_response_parses_leniently() {
     assert_eq!(fetched(&format!(r#"{{"pdus":[{}]}}"#, PDU.replace("#a/b", "other"))), Ok(vec![]));
     let bad = fetched(&format!(r#"{{"pdus":[{}]}}"#, PDU.replace("\"ts\":1", "\"ts\":null"))).expect("an answer");
     assert!(matches!(&bad[..], [Err(BadPdu { code: "MISSING_KEY", .. })]), "{bad:?}");
-    // Whatever else the answer holds.
+    // All other PDUs of the response are ignored.
     let other = PDU.replace("#a/b", "other");
     for body in [format!(r#"{{"pdus":[{other},7,{PDU},{PDU}]}}"#), format!(r#"{{"pdus":[{PDU},{other}]}}"#)] {
         let pdus = fetched(&body).expect("an answer");

@@ -1,4 +1,4 @@
-//! The listener for peers: who gets in, and what each of the core's answers becomes.
+//! The listener for peers: who is accepted, and the response to each result of the core.
 
 use std::future::ready;
 use std::net::{IpAddr, SocketAddr};
@@ -27,7 +27,8 @@ use fernpost::wire::{DialectServices, FederationCore, routes};
 
 use crate::circle::name;
 
-/// red is believed on 10.1.0.0/16 and loopback, black is denied on 10.2.0.0/16; on 10.3.0.1 red and blue are both believed.
+/// red is authenticated on 10.1.0.0/16 and loopback, black is denied on 10.2.0.0/16; on 10.3.0.1 both red and blue are
+/// authenticated.
 pub(crate) struct Book;
 
 impl PeerAuthPolicy for Book {
@@ -54,10 +55,10 @@ impl PeerAuthPolicy for Book {
     }
 }
 
-/// A core that answers as told and remembers what it was given.
+/// A core that returns scripted results and records its input.
 pub(crate) struct Scripted {
     pub(crate) answer: Result<Receipt, BatchError>,
-    /// To a transaction; by default each PDU is accepted.
+    /// Result for a transaction; by default each PDU is accepted.
     pub(crate) verdicts: Option<Result<Vec<PduVerdict>, BatchError>>,
     pub(crate) taken: Mutex<Vec<(ServerName, InboundPush)>>,
     pub(crate) transactions: Mutex<Vec<(ServerName, InboundTransaction)>>,
@@ -67,9 +68,9 @@ pub(crate) struct Scripted {
     pub(crate) sent: Vec<(u64, Vec<PduRef>)>,
     /// True if the store cannot be read.
     pub(crate) broken: bool,
-    /// Conversations in which red takes part.
+    /// Contexts in which red participates.
     pub(crate) contexts: Vec<&'static str>,
-    /// Of every peer.
+    /// Interop quirks of every peer.
     pub(crate) habits: InteropQuirks,
     us: ServerName,
 }
@@ -91,7 +92,7 @@ impl ReferenceContext for Scripted {
     fn known(&self, _: &ContextId, _: Vec<PduRef>) -> Task<Result<Vec<PduRef>, ArchiveError>> {
         Box::pin(ready(self.ask().map(|()| vec![])))
     }
-    /// Red alone takes part, in the contexts listed.
+    /// Only red participates, in the contexts listed.
     fn takes_part(&self, context: &ContextId, server: &ServerName) -> Task<Result<bool, ArchiveError>> {
         let takes_part = self.contexts.contains(&context.as_str()) && server.as_str() == "red.example";
         Box::pin(ready(self.ask().map(|()| takes_part)))
@@ -122,7 +123,7 @@ impl FederationCore for Scripted {
         let stored = self.stored.iter().find(|(stored, _)| stored == reference).map(|(_, pdu)| pdu.clone());
         Box::pin(ready(self.ask().map(|()| stored)))
     }
-    /// The stored ones among the PDUs named, without their ancestors.
+    /// Returns the stored ones of the named PDUs, without their ancestors.
     fn backfill<'a>(
         &'a self,
         context: &'a ContextId,
@@ -139,7 +140,7 @@ impl FederationCore for Scripted {
             Ok(of_context.take(limit as usize).collect())
         })
     }
-    /// All that is stored of the conversation.
+    /// Returns all stored PDUs of the context.
     fn state<'a>(&'a self, context: &'a ContextId, _: u64) -> Soon<'a, Result<Vec<ServedPdu>, ArchiveError>> {
         Box::pin(async move {
             self.ask()?;
@@ -147,7 +148,7 @@ impl FederationCore for Scripted {
             Ok(stored.filter(|pdu| pdu.context == *context && pdu.delivered).collect())
         })
     }
-    /// The transactions scripted for red after that one: so many PDUs a page, and at least one transaction.
+    /// Returns the scripted transactions for red after that one: this many PDUs per page, and at least one transaction.
     fn sent_after<'a>(
         &'a self,
         server: &'a ServerName,
@@ -349,7 +350,7 @@ async fn every_answer_is_json() {
     assert_eq!(of(refused(get().uri("/nowhere")).await), (404, "NOT_FOUND".to_owned()));
     assert_eq!(of(refused(get().uri("/http/v1/updates")).await), (405, "METHOD_NOT_ALLOWED".to_owned()));
     assert_eq!(of(refused(get().uri("/number/x")).await).0, 404);
-    // Strangers are told of no path whether it is there, nor is whoever shares an address and says no name.
+    // Unknown callers do not learn which paths exist, nor does a caller without a name at a shared address.
     for method in [Method::GET, Method::POST, Method::PUT, Method::HEAD, Method::DELETE] {
         for uri in
             ["/nowhere", "/", "/http/v1/updates", "/matrix/federation/v1/send/7/", "/matrix/federation/v1/nothing/"]
@@ -367,11 +368,11 @@ async fn every_answer_is_json() {
     }
 }
 
-/// A panic in actix-web's own hands closes the connection without a word, and the peer counts us as unreachable.
+/// A panic inside actix-web would close the connection without a response, and the peer would count us as unreachable.
 #[actix_web::test]
 async fn handler_panic_answers_500() {
     let poison = from("10.1.0.1").set_payload(r#"{"seq":666}"#);
     let (status, code, words) = refused(poison).await;
     assert_eq!((status, code.as_str()), (500, "INTERNAL"));
-    assert!(!words.contains("poison"), "what went wrong inside is for the log");
+    assert!(!words.contains("poison"), "internal errors are only logged");
 }

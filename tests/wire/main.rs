@@ -1,4 +1,4 @@
-//! The dialects at their edge: the published examples, everything odd that may arrive, and the handlers' answers.
+//! The dialects at the HTTP boundary: the published examples, every odd input, and the handlers' responses.
 
 mod answers;
 mod carried;

@@ -1,4 +1,4 @@
-//! The order of the pairs in `prev_pdus`, told from what is known and from what they look like.
+//! The order of the pairs in `prev_pdus`, derived from known names and PDUs and from the look of the elements.
 
 use actors::limits::InteropQuirks;
 use actors::model::PduRef;
@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 
 use crate::circle::{Circle, name, reference};
 
-/// The parents of a PDU that green made and blue sent.
+/// Returns the parents of a PDU that green created and blue sent.
 fn parents(circle: &Circle, prev: &str, usual: fernpost::wire::pdu::PairOrder) -> Vec<PduRef> {
     let pdu = format!(
         r#"{{"pdu_id":"i","origin":"green","context":"c","ts":1,"pdu_type":"t","content":{{}},"prev_pdus":{prev}}}"#
@@ -19,7 +19,7 @@ fn parents(circle: &Circle, prev: &str, usual: fernpost::wire::pdu::PairOrder) -
 
 #[test]
 fn known_names_decide_pair_order() {
-    // The same pair, and one more thing known each time.
+    // The same pair, with one more known fact each time.
     let prev = r#"[["lime","mint"]]"#;
     let nothing = Circle::default();
     assert_eq!(parents(&nothing, prev, OriginFirst), [reference("lime", "mint")]);
@@ -29,10 +29,10 @@ fn known_names_decide_pair_order() {
     let holds = Circle { held: vec![reference("lime", "mint")], ..takes_part };
     assert_eq!(parents(&holds, prev, IdFirst), [reference("lime", "mint")]);
     let broken = Circle { broken: true, ..holds };
-    assert_eq!(parents(&broken, prev, IdFirst), [reference("mint", "lime")], "a store that fails tells nothing");
+    assert_eq!(parents(&broken, prev, IdFirst), [reference("mint", "lime")], "a failing store gives no indication");
 }
 
-/// A server of 2014 on a network of names without dots: nothing in its pairs tells, and its profile does.
+/// A server of 2014 on a network with names without dots: its pairs give no indication, so its profile decides.
 #[test]
 fn sender_profile_decides_ambiguous_pairs() {
     let pdu: &RawValue = serde_json::from_str(
@@ -64,34 +64,34 @@ fn store_is_asked_only_when_ambiguous() {
 fn pairs_of_pdu_share_one_order() {
     let circle = Circle::default();
     let table: &[(&str, &[(&str, &str)])] = &[
-        // A known server: us, the sender, the origin.
+        // An element is a known server: us, the sender, the origin.
         (r#"[["red","a"]]"#, &[("red", "a")]),
         (r#"[["a","red"]]"#, &[("red", "a")]),
         (r#"[["a","blue"]]"#, &[("blue", "a")]),
         (r#"[["a","GREEN"]]"#, &[("green", "a")]),
-        // One pair that tells is enough for those that do not.
+        // One decisive pair is enough for the others.
         (r#"[["a","b"],["c","red"]]"#, &[("b", "a"), ("red", "c")]),
         (r#"[["red","c"],["a","b"]]"#, &[("red", "c"), ("a", "b")]),
-        // Ids that are names of servers: pairs of two such tell nothing, and the majority tells.
+        // Ids are names of servers: pairs of two such elements give no indication, and the majority decides.
         (r#"[["red","blue"]]"#, &[("red", "blue")]),
         (r#"[["x","red"],["y","blue"],["green","z"]]"#, &[("red", "x"), ("blue", "y"), ("z", "green")]),
-        // Shape.
+        // The form of the element decides.
         (r#"[["a","hs.example"]]"#, &[("hs.example", "a")]),
         (r#"[["a","hs:6000"]]"#, &[("hs:6000", "a")]),
         (r#"[["1404381395883","localhost"]]"#, &[("localhost", "1404381395883")]),
         (r#"[["a","10.0.0.1"]]"#, &[("10.0.0.1", "a")]),
         (r#"[["a","[::1]:80"]]"#, &[("[::1]:80", "a")]),
         (r#"[["hs.example","a"]]"#, &[("hs.example", "a")]),
-        // What cannot be a name is none.
+        // An element that cannot be a server name is an id.
         (r#"[["$a!b","hs"]]"#, &[("hs", "$a!b")]),
         (r#"[["a.b!c","hs"]]"#, &[("hs", "a.b!c")]),
         (r#"[["a_b","hs"],["cd","ef"]]"#, &[("hs", "a_b"), ("ef", "cd")]),
-        // Nothing tells: the habit of the sender.
+        // Without an indication the sender's usual order decides.
         (r#"[["JVlSCkGcSH","hs1"]]"#, &[("jvlsckgcsh", "hs1")]),
         (r#"[["a.b","c.d"]]"#, &[("a.b", "c.d")]),
         // A third element is ignored.
         (r#"[["a","red",{"sha256":"x"}],["b","red",1,2,3]]"#, &[("red", "a"), ("red", "b")]),
-        // Each parent once.
+        // Each parent is listed once.
         (r#"[["red","a"],["red","b"],["RED","a"]]"#, &[("red", "a"), ("red", "b")]),
     ];
     for (prev, expected) in table {

@@ -1,4 +1,4 @@
-//! PDUs as bytes: read, put in order, refused alone, composed.
+//! PDUs as bytes: read, normalized, refused alone, composed.
 
 use std::sync::Arc;
 
@@ -28,7 +28,7 @@ fn pdus_have_one_stored_form() {
         (include_str!("golden/pdus/exact.json"), include_str!("golden/pdus/exact.stored.json")),
     ] {
         assert_eq!(stored(came), expected.trim_end());
-        assert_eq!(stored(expected), expected.trim_end(), "what is in order stays as it is");
+        assert_eq!(stored(expected), expected.trim_end(), "a normalized PDU stays unchanged");
     }
 }
 
@@ -47,7 +47,7 @@ fn pdu_reader_extracts_core_fields() {
     assert_eq!(exact.prev, [reference("red", "r1"), reference("blue", "b1")], "each parent once");
 }
 
-/// A sound PDU with some keys set, or (`""`) left out.
+/// Returns a valid PDU with some keys set, or (`""`) left out.
 fn with(changes: &[(&str, &str)]) -> String {
     let sound = [
         ("pdu_id", "\"i\""),
@@ -68,7 +68,7 @@ fn with(changes: &[(&str, &str)]) -> String {
     format!("{{{}}}", members.join(","))
 }
 
-/// One key of the PDU as it is stored; nothing where it is not there.
+/// Returns one key of the PDU as it is stored; `None` if it is absent.
 fn stored_key(pdu: &str, key: &str) -> Option<String> {
     let members: std::collections::HashMap<String, &serde_json::value::RawValue> =
         serde_json::from_str(pdu).expect("an object");
@@ -115,7 +115,7 @@ fn equivalent_values_store_alike() {
     }
 }
 
-/// Each stands between two sound neighbours in a transaction of its own; see `transactions.rs`.
+/// Returns invalid PDUs, each tested between two valid ones in a transaction of its own; see `transactions.rs`.
 pub(crate) fn bad_pdus() -> Vec<(String, &'static str)> {
     let long = format!("\"{}\"", "x".repeat(256));
     let deep = format!("{}{}", "[".repeat(PDU_NESTING_MAX), "]".repeat(PDU_NESTING_MAX));
@@ -240,11 +240,16 @@ fn served_pdu_gets_computed_depth() {
     let deep = r#"{"pdu_id":"i","origin":"blue","context":"c","ts":1,"pdu_type":"t","prev_pdus":[],"depth":7,"is_state":false,"content":{},"x":[1, 2]}"#;
     for pairs in [PairOrder::OriginFirst, PairOrder::IdFirst] {
         assert_eq!(text(&shown(&bytes, Some(7), pairs)), deep);
-        assert_eq!(text(&shown(&Bytes::from(deep), Some(9), pairs)), deep, "its own depth is not ours to change");
+        assert_eq!(
+            text(&shown(&Bytes::from(deep), Some(9), pairs)),
+            deep,
+            "a depth stated by the origin is not changed"
+        );
     }
 }
 
-/// A server of 2014 that gets pairs in our order does not fail: it asks for PDUs that nobody has, for ever.
+/// A server of 2014 that receives pairs in our order does not report an error: it requests PDUs that do not exist, for
+/// ever.
 #[test]
 fn pairs_are_swapped_for_synapse() {
     let content = r#"{"prev_pdus": [["blue","b1"]], "n": 1e2}"#;
@@ -255,8 +260,8 @@ fn pairs_are_swapped_for_synapse() {
     let theirs = r#""prev_pdus":[["b1","blue"],["g \"1\"","green"]],"depth":3"#;
     assert!(text(&bytes).contains(ours), "{}", text(&bytes));
     let turned = shown(&bytes, None, PairOrder::IdFirst);
-    assert_eq!(text(&turned), text(&bytes).replace(ours, theirs), "and no other byte");
-    assert_eq!(stored(text(&turned)), text(&bytes), "it comes back as the same PDU");
+    assert_eq!(text(&turned), text(&bytes).replace(ours, theirs), "no other byte changes");
+    assert_eq!(stored(text(&turned)), text(&bytes), "reading it returns the same PDU");
     assert_eq!(shown(&bytes, None, PairOrder::OriginFirst), bytes);
 }
 
@@ -292,7 +297,7 @@ fn a_narrowed_pdu_names_its_servers() {
     assert!(!narrowed.is_for(&name("green")) && narrowed.is_for(&name("blue")));
     assert!(
         text(&narrowed.bytes).contains("\"is_state\":false,\"to\":[ \"red:80\", \"Blue\"],\"content\""),
-        "as it was signed"
+        "the text is that which was signed"
     );
     assert_eq!(read(text(&narrowed.bytes)), Ok(narrowed));
     for other in ["\"red\"", "7", "{\"to\":[\"red\"]}"] {
@@ -334,7 +339,7 @@ fn composed_message_has_stored_form() {
     assert_eq!(stored(text(&state)), text(&state));
 }
 
-/// JSON that parsers of numbers and strings would write otherwise.
+/// Generates JSON that parsers of numbers and strings would write differently.
 fn raw_json() -> impl Strategy<Value = String> {
     let leaf = prop_oneof![
         Just("1208925819614629174706177".to_owned()),

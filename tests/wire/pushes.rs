@@ -43,14 +43,14 @@ fn published_push_keeps_update_bytes() {
     assert_eq!((decoded.strong.len(), decoded.verified), (1, "network"));
     let update = &decoded.strong[0];
     let start = text.find("{\n      \"update\": \"message\"").expect("the strong update");
-    let end = text.find("\n  ],\n  \"seq\"").expect("the end of the array");
+    let end = text.find("\n  ],\n  \"seq\"").expect("the slice ends with the array");
     assert_eq!(update.bytes, text[start..end]);
     assert!(matches!(update.body, StrongBody::Plain));
     assert_eq!(update.digest, digest(&text.as_bytes()[start..end]));
-    assert_eq!(update.bytes.as_ptr(), body[start..].as_ptr(), "a slice of the body, no copy");
+    assert_eq!(update.bytes.as_ptr(), body[start..].as_ptr(), "the update is a slice of the body, not a copy");
 }
 
-/// The verdict on a body, in one line.
+/// Returns the result for a body, in one line.
 fn verdict(body: &[u8]) -> String {
     match decode(&Bytes::copy_from_slice(body), 3, "network") {
         Err(BadPush::NotJson(_)) => "not JSON".to_owned(),
@@ -66,7 +66,7 @@ fn verdict(body: &[u8]) -> String {
 }
 
 const PUSHES: &[(&[u8], &str)] = &[
-    // Shapes that are taken.
+    // Accepted forms.
     (br#"{"seq":0}"#, "seq 0 strong [] weak 0"),
     (br#"{"seq":7,"weak":[],"strong":[]}"#, "seq 7 strong [] weak 0"),
     (br#"{"strong":[{}],"seq":1}"#, "seq 1 strong [+] weak 0"),
@@ -79,23 +79,23 @@ const PUSHES: &[(&[u8], &str)] = &[
     (br#"{"seq":1,"unknown":{"seq":null,"a":[1e400]},"x":null}"#, "seq 1 strong [] weak 0"),
     (br#"{"seq":1,"SEQ":2,"Strong":5}"#, "seq 1 strong [] weak 0"),
     (br#"{"seq":1,"":1}"#, "seq 1 strong [] weak 0"),
-    // Numbering is the core's business.
+    // The core checks the numbering.
     (br#"{"seq":0,"strong":[{}]}"#, "seq 0 strong [+] weak 0"),
     (br#"{"seq":5,"from_seq":9,"strong":[{}]}"#, "seq 5 from 9 strong [+] weak 0"),
-    // Strong updates that are no objects are taken alone.
+    // Strong updates that are not objects are refused alone.
     (br#"{"strong":[{},1,{}],"seq":3}"#, "seq 3 strong [+-+] weak 0"),
     (br#"{"strong":["{}",[{}],null],"seq":3}"#, "seq 3 strong [---] weak 0"),
     (br#"{"strong":[true,-0.5e-7,123456789012345678901234567890],"seq":3}"#, "seq 3 strong [---] weak 0"),
-    // Inside an update bytes are carried unread.
+    // Bytes inside an update are carried unread.
     (br#"{"strong":[{"a":1,"a":2}],"seq":1}"#, "seq 1 strong [+] weak 0"),
     (br#"{"strong":[{"a":"\ud800"}],"seq":1}"#, "seq 1 strong [+] weak 0"),
     (br#"{"strong":[{"n":1e999,"m":-0}],"seq":1}"#, "seq 1 strong [+] weak 0"),
     (br#"{"strong":[{"]":"}\"]\\"}],"seq":1}"#, "seq 1 strong [+] weak 0"),
     ("{\"strong\":[{\"\u{e9}\":\"\u{1f600}\"}],\"seq\":1}".as_bytes(), "seq 1 strong [+] weak 0"),
-    // More than the window is counted and not kept.
+    // Updates beyond the window are counted and not kept.
     (br#"{"strong":[{},{},{},{}],"seq":4}"#, "too long 4/3"),
     (br#"{"strong":[1,2,3,4,5,6,7],"seq":4}"#, "too long 7/3"),
-    // Not JSON.
+    // The body is not JSON.
     (b"", "not JSON"),
     (b"   ", "not JSON"),
     (b"{", "not JSON"),
@@ -131,7 +131,7 @@ const PUSHES: &[(&[u8], &str)] = &[
     (br#"{"seq":tru}"#, "not JSON"),
     (br#"{"\ud800":1,"seq":1}"#, "not JSON"),
     (b"weak=1&seq=2", "not JSON"),
-    // JSON, and no push.
+    // The body is JSON, but not a push.
     (b"{}", "no push"),
     (b"null", "no push"),
     (b"[]", "no push"),
@@ -160,7 +160,7 @@ const PUSHES: &[(&[u8], &str)] = &[
     (br#"{"seq":1,"weak":null}"#, "no push"),
     (br#"{"seq":1,"weak":{}}"#, "no push"),
     (br#"{"seq":1,"weak":false}"#, "no push"),
-    // Two readers must not see two pushes in one body.
+    // Two readers must not see two different pushes in one body.
     (br#"{"seq":1,"seq":1}"#, "no push"),
     (br#"{"seq":1,"s\u0065q":2}"#, "no push"),
     (br#"{"strong":[],"seq":1,"strong":[{}]}"#, "no push"),
@@ -177,7 +177,7 @@ fn odd_push_bodies_have_one_verdict() {
     }
 }
 
-/// CVE-2025-30355 and its like: a crafted body must cost its sender a 400, never us a stack.
+/// As in CVE-2025-30355: a crafted body must be answered with 400, and must not overflow our stack.
 #[test]
 fn push_nesting_is_bounded() {
     let nested = |depth: usize| format!(r#"{{"seq":1,"strong":[{}{}]}}"#, "[".repeat(depth), "]".repeat(depth));
@@ -216,7 +216,7 @@ fn json() -> impl Strategy<Value = serde_json::Value> {
     })
 }
 
-/// Text that is nearly a push: the parser's deep paths are not found by random bytes.
+/// Generates text that is nearly a push, because random bytes do not reach the deep paths of the parser.
 fn nearly_a_push() -> impl Strategy<Value = Vec<u8>> {
     let tokens = [
         "{",

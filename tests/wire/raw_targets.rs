@@ -1,4 +1,5 @@
-//! A raw `#` in request targets over real sockets: in, on every request of a connection; out, to whoever decodes nothing.
+//! A raw `#` in request targets over real sockets: inbound on every request of a connection, outbound to servers that do
+//! not decode.
 
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
@@ -18,7 +19,7 @@ use tokio::net::TcpStream;
 use crate::circle::{Circle, name, reference};
 use crate::sockets::One;
 
-/// Says what of a request reached it, and from where.
+/// Returns the parts of a request that reached the handler, and the caller's address.
 async fn echo(request: HttpRequest, path: web::Path<String>, body: web::Bytes) -> HttpResponse {
     let caller = request.peer_addr().expect("a connection").ip();
     HttpResponse::Ok().body(format!("{path}|{}|{}|{caller}$", request.query_string(), String::from_utf8_lossy(&body)))
@@ -36,7 +37,7 @@ fn listen(serving: ListenerHandle) -> (SocketAddr, ServerHandle) {
     (address, handle)
 }
 
-/// One answer, up to its final sign: its status and what was said.
+/// Reads one response up to its last byte; returns its status and text.
 async fn answer(stream: &mut TcpStream) -> (u16, String) {
     let mut bytes = vec![];
     while !bytes.ends_with(b"$") && stream.read_buf(&mut bytes).await.expect("an answer") > 0 {}
@@ -77,7 +78,7 @@ async fn raw_hash_works_on_every_request() {
             assert_eq!(answer(&mut stream).await, (200, expected.to_owned()), "{request:?} in {piece}");
         }
     }
-    // One after the other without waiting, and a side that has said all it will say.
+    // Requests are pipelined without waiting, and then the client closes its side for writing.
     let mut stream = TcpStream::connect(address).await.expect("connects");
     let together: String = requests().into_iter().map(|(request, _)| request).collect();
     stream.write_all(together.as_bytes()).await.expect("written");
@@ -123,7 +124,7 @@ async fn raw_target_connection_stays_bounded() {
     let (address, handle) = listen(serving);
     let mut long = TcpStream::connect(address).await.expect("connects");
     let target = "#".repeat(200_000);
-    // It may be told before it has written all.
+    // The response may arrive before the whole request is written.
     let _ = long.write_all(format!("GET /state/{target}/ HTTP/1.1\r\nHost: a\r\n\r\n").as_bytes()).await;
     let mut said = vec![];
     let _ = long.read_to_end(&mut said).await;
@@ -137,18 +138,20 @@ async fn raw_target_connection_stays_bounded() {
 
     handle.stop(false).await;
 
-    // A stop does not wait for a connection that nobody uses.
+    // A stop does not wait for an idle connection.
     let (address, handle) = listen(ListenerHandle::default());
     let mut idle = TcpStream::connect(address).await.expect("connects");
     idle.write_all(b"GET /state/#a/ HTTP/1.1\r\nHost: a\r\n\r\n").await.expect("written");
     assert_eq!(answer(&mut idle).await.0, 200);
-    tokio::time::timeout(Duration::from_secs(10), handle.stop(true)).await.expect("at once, and not after the drain");
+    tokio::time::timeout(Duration::from_secs(10), handle.stop(true))
+        .await
+        .expect("the stop is immediate, not after the drain time");
 }
 
 const DEADLINES: RequestDeadlines =
     RequestDeadlines { connect: Duration::from_secs(5), total: Duration::from_secs(20) };
 
-/// A server of 2014 that has none: it tells the request line it read.
+/// A server of 2014 that finds nothing and reports the request line that it read.
 async fn old_server() -> (SocketAddr, tokio::task::JoinHandle<String>) {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("bound");

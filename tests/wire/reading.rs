@@ -1,4 +1,4 @@
-//! `GET /matrix/federation/v1/pdu/..`: one PDU, for those who may see it, and one answer for all others.
+//! `GET /matrix/federation/v1/pdu/..`: one PDU for participants, and one common response for all others.
 
 use std::net::SocketAddr;
 
@@ -51,7 +51,11 @@ async fn participant_reads_pdu() {
     let odd = asked(core(), "10.1.0.1", "green.example/%23a%2Fb%20c%3F/").await;
     assert_eq!((odd.status, odd.body["pdus"][0]["pdu_id"].as_str()), (200, Some("#a/b c?")));
     let swapped = asked(core(), "10.1.0.1", "both/twin/").await;
-    assert_eq!(swapped.body["pdus"][0]["origin"].as_str(), Some("twin"), "what may not be seen is a miss");
+    assert_eq!(
+        swapped.body["pdus"][0]["origin"].as_str(),
+        Some("twin"),
+        "a PDU that the caller may not see is not found"
+    );
 }
 
 #[actix_web::test]
@@ -83,7 +87,7 @@ async fn backfill_includes_named_pdus() {
     for path in ["backfill/c/", "backfill/c", "paginate/c/", "%62ackfill/%63/"] {
         let answer = walked(core(), "10.1.0.1", &format!("{path}?v=i,green.example&v=both%2Ctwin&limit=9")).await;
         assert_eq!((answer.status, ids(&answer)), (200, vec!["i", "both"]), "{path}");
-        assert_eq!(answer.body["ts"].as_u64(), Some(1_404_835_423_000), "old servers throw away an answer without");
+        assert_eq!(answer.body["ts"].as_u64(), Some(1_404_835_423_000), "old servers discard a response without ts");
     }
     let several = "backfill/c/?v=i,green.example&limit=9&limit=0";
     assert_eq!(ids(&walked(core(), "10.1.0.1", several).await), Vec::<&str>::new());
@@ -110,7 +114,7 @@ async fn participant_reads_state() {
     assert_eq!(walked(core(), "10.1.0.1", "state/elsewhere/").await.text, unknown.text);
 }
 
-/// Its targets are not encoded: `%41` is two digits behind a sign, and `%23` a `#` that the listener saved.
+/// Targets of such a server are not encoded: `%41` is three characters, and `%23` is a `#` that the listener replaced.
 #[actix_web::test]
 async fn a_raw_target_is_not_decoded() {
     let found = async |contexts: &[&'static str], raw: bool, path: &str| {
@@ -127,7 +131,7 @@ async fn a_raw_target_is_not_decoded() {
         assert_eq!(found(&both, raw, "state/%2350%41/").await, expected);
         assert_eq!(found(&both, raw, "pdu/green.example/i%2350%41").await, expected);
         let walk = "backfill/%2350%41/?limit=5&v=i%252350%2541,green.example&v=i%2350A,green.example&v=i%2350%2541,green.example";
-        assert_eq!(found(&both, raw, walk).await, expected, "queries are decoded by everybody");
+        assert_eq!(found(&both, raw, walk).await, expected, "all servers decode queries");
     }
     for (contexts, path, expected) in [
         (["#50A"], "state/%2350%41/", "i#50A"),
@@ -172,9 +176,9 @@ async fn pull_pages_whole_transactions() {
         (ids(&answer).join(" "), next)
     };
     let more = |ids: &str, next: &str| (ids.to_owned(), Some(next.to_owned()));
-    assert_eq!(page("v=0").await, more("i j", "9"), "one that is larger than a page is given whole");
-    assert_eq!(page("v=2&v=9").await, more("i", "10"), "as a number 10 comes after 9");
-    assert_eq!(page("v=10&v=9").await, ("k".to_owned(), None), "the largest counts, and what is gone is left out");
+    assert_eq!(page("v=0").await, more("i j", "9"), "a transaction that is larger than a page is returned whole");
+    assert_eq!(page("v=2&v=9").await, more("i", "10"), "ids are compared as numbers: 10 is after 9");
+    assert_eq!(page("v=10&v=9").await, ("k".to_owned(), None), "the largest v counts, and pruned PDUs are omitted");
     assert_eq!(page("v=11").await, (String::new(), None));
     assert_eq!(page("v=99999999999999999999999").await, (String::new(), None));
 }
@@ -196,7 +200,7 @@ async fn pull_needs_own_origin() {
     assert_eq!(walked(broken, "10.1.0.1", "pull?origin=red.example&v=0").await.status, 503);
 }
 
-/// A 404 is a definite answer: the asker would take the PDU for lost.
+/// A 404 is a definite answer: the caller would take the PDU for lost.
 #[actix_web::test]
 async fn unreadable_store_is_no_miss() {
     let mut core = core();

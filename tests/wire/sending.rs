@@ -1,4 +1,4 @@
-//! `PUT /matrix/federation/v1/send/..`: who gets in, what reaches the core, and what its verdicts become.
+//! `PUT /matrix/federation/v1/send/..`: who is accepted, what reaches the core, and the responses to its verdicts.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -77,7 +77,7 @@ async fn transaction_origin_must_be_proven() {
     let forbidden = || (403, "FORBIDDEN".to_owned());
     let of = |request: TestRequest, origin: &str| refused(request.set_payload(named(origin)));
 
-    // An address that is nobody's, a header that is not believed, a denied peer: settled before the body.
+    // An unknown address, an unauthenticated header and a denied peer are refused before the body is read.
     for body in ["not even JSON", "{}"] {
         assert_eq!(in_short(refused(from("192.0.2.1").set_payload(body)).await), unproved());
         assert_eq!(in_short(refused(header(from("192.0.2.1"), "red.example").set_payload(body)).await), unproved());
@@ -92,7 +92,7 @@ async fn transaction_origin_must_be_proven() {
     let (status, code, _) = of(header(from("10.1.0.1"), "red..example"), "red.example").await;
     assert_eq!((status, code.as_str()), (400, "BAD_ORIGIN"));
 
-    // Two servers behind one address: the body, or the header, tells which.
+    // Two servers share an address: the body or the header names the caller.
     for (request, expected) in [
         (from("10.3.0.1"), "red.example"),
         (from("10.3.0.1"), "blue.example"),

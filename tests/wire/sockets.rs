@@ -1,4 +1,4 @@
-//! Both halves of the edge over a real socket: our transport writes to our listener.
+//! Both halves of the boundary over a real socket: our transport writes to our listener.
 
 use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::sync::Arc;
@@ -120,7 +120,8 @@ async fn parked_updates_come_back_with_answer() {
     listening.task.await.expect("no panic").expect("a clean end");
 }
 
-/// A sender that is cut off while it still writes sees a broken connection, and would repeat the same push for ever.
+/// A sender whose connection is closed while it still writes would see only a broken connection, and repeat the same push
+/// for ever.
 #[actix_web::test]
 async fn huge_body_refusal_reaches_sender() {
     let listening = listen(&core(Ok(Ack::Ok(Seq(7)))), Duration::from_secs(30));

@@ -1,4 +1,4 @@
-//! Transactions as bytes: read, refused, written; no item in one ever harms its neighbours.
+//! Transactions as bytes: read, refused, written; no item affects its neighbours.
 
 use std::time::Duration;
 
@@ -23,7 +23,7 @@ fn read(body: &[u8], max: u32) -> Result<InboundTransaction, BadTransaction> {
     at_once(envelope.transaction("7".to_owned(), max, &PduReader::new(&origin, &circle), "network"))
 }
 
-/// The outcome of each PDU: its id, or the code of its refusal.
+/// Returns the outcome of each PDU: its id, or the code of its refusal.
 fn outcome(transaction: &InboundTransaction) -> Vec<&str> {
     let pdus = transaction.pdus.iter();
     pdus.map(|pdu| pdu.as_ref().map_or_else(|bad| bad.code, |pdu| pdu.reference.id.as_str())).collect()
@@ -32,7 +32,11 @@ fn outcome(transaction: &InboundTransaction) -> Vec<&str> {
 #[test]
 fn published_and_2014_transactions_are_read() {
     let published = read(include_bytes!("golden/transactions/published.json"), 9).expect("published");
-    assert_eq!((published.id.as_str(), published.verified), ("7", "network"), "the path's id, not the body's");
+    assert_eq!(
+        (published.id.as_str(), published.verified),
+        ("7", "network"),
+        "the id in the path overrides that in the body"
+    );
     assert_eq!(published.prev_ids, ["e1da392e61898be4d2009b9fecce5325"]);
     assert_eq!(outcome(&published), ["a4ecee13e2accdadf56c1025af232176"]);
     let stored = include_str!("golden/pdus/published.stored.json").trim_end();
@@ -56,7 +60,7 @@ fn transaction_digest_covers_only_pdus() {
     assert_eq!(of(r#"{"origin":"red","pdus":[]}"#), digest(b"[]"));
 }
 
-/// The verdict on a body, in one line.
+/// Returns the result for a body, in one line.
 fn verdict(body: &[u8]) -> String {
     match read(body, 3) {
         Err(BadTransaction::NotJson(_)) => "not JSON".to_owned(),
@@ -67,21 +71,21 @@ fn verdict(body: &[u8]) -> String {
 }
 
 const BODIES: &[(&[u8], &str)] = &[
-    // Shapes that are taken.
+    // Accepted forms.
     (br#"{"origin":"red"}"#, "pdus 0 edus 0 prev "),
     (b" \n{ \"origin\" : \"red\" , \"pdus\" : [ ] }\t", "pdus 0 edus 0 prev "),
     (br#"{"or\u0069gin":"r\u0065d"}"#, "pdus 0 edus 0 prev "),
     (br#"{"origin":"RED.example:8448","pdus":[1,2,3]}"#, "pdus 3 edus 0 prev "),
     (br#"{"origin":"red","x":{"x":1,"x":[1e999]},"":null}"#, "pdus 0 edus 0 prev "),
-    // Any value of these is taken.
+    // Any value of these keys is accepted.
     (br#"{"origin":"red","ts":"yesterday","transaction_id":7,"destination":[]}"#, "pdus 0 edus 0 prev "),
     (br#"{"origin":"red","ts":null,"edus":null,"prev_ids":null}"#, "pdus 0 edus 0 prev "),
     (br#"{"origin":"red","edus":{},"prev_ids":{}}"#, "pdus 0 edus 0 prev "),
     (br#"{"origin":"red","edus":"[]","prev_ids":"1"}"#, "pdus 0 edus 0 prev "),
     (br#"{"origin":"red","prev_ids":["1",2,null,"","3",["4"],"\n"]}"#, "pdus 0 edus 0 prev 1 3"),
-    // More than is taken.
+    // The transaction exceeds the limit.
     (br#"{"origin":"red","pdus":[1,2,3,4]}"#, "too long 4/3"),
-    // Not JSON.
+    // The body is not JSON.
     (b"", "not JSON"),
     (b"{", "not JSON"),
     (br#"{"origin":"red"}}"#, "not JSON"),
@@ -95,7 +99,7 @@ const BODIES: &[(&[u8], &str)] = &[
     (b"{\"origin\":\"red\",\"pdus\":[{\"content\":\"\xed\xa0\x80\"}]}", "not JSON"),
     (b"\xef\xbb\xbf{\"origin\":\"red\"}", "not JSON"),
     (b"\xff\xfe{\x00", "not JSON"),
-    // JSON, and no transaction.
+    // The body is JSON, but not a transaction.
     (b"[]", "no transaction"),
     (b"null", "no transaction"),
     (br#""{}""#, "no transaction"),
@@ -110,7 +114,7 @@ const BODIES: &[(&[u8], &str)] = &[
     (br#"{"origin":"red","pdus":{}}"#, "no transaction"),
     (br#"{"origin":"red","pdus":"[]"}"#, "no transaction"),
     (br#"{"origin":"red","pdus":0}"#, "no transaction"),
-    // Two readers must not see two transactions in one body.
+    // Two readers must not see two different transactions in one body.
     (br#"{"origin":"red","origin":"red"}"#, "no transaction"),
     (br#"{"origin":"red","pdus":[],"pdus":[1]}"#, "no transaction"),
     (br#"{"origin":"red","edus":[],"\u0065dus":[]}"#, "no transaction"),
@@ -127,7 +131,8 @@ fn odd_transaction_bodies_have_one_verdict() {
 const LEFT: &str = r#"{"pdu_id":"left","origin":"blue","context":"c","ts":1,"pdu_type":"t","content":{"a":1e2}}"#;
 const RIGHT: &str = r#"{"pdu_id":"right","origin":"blue","context":"c","ts":1,"pdu_type":"t","content":[],"prev_pdus":[["left","blue"]]}"#;
 
-/// The server of 2014 answers 500 to the whole batch for one item it does not understand, and its sender forgets them all.
+/// A server of 2014 answers 500 to the whole batch if it does not understand one item, and the sender discards the whole
+/// batch.
 #[test]
 fn bad_transaction_pdu_is_refused_alone() {
     let table = bad_pdus();
@@ -136,7 +141,7 @@ fn bad_transaction_pdu_is_refused_alone() {
     for (bad, code) in table {
         let edu = r#"{"origin":"blue","edu_type":"typing","content":{}}"#;
         let body = format!(r#"{{"origin":"blue","pdus":[{LEFT},{bad},{RIGHT}],"edus":[{edu}]}}"#);
-        let read = read(body.as_bytes(), 9).expect("one bad PDU is no bad transaction");
+        let read = read(body.as_bytes(), 9).expect("one bad PDU does not make the transaction bad");
         assert_eq!(outcome(&read), ["left", code, "right"], "{bad}");
         assert_eq!((&read.pdus[0], &read.pdus[2]), (&alone.pdus[0], &alone.pdus[1]), "{bad}");
         assert_eq!(read.edus.len(), 1, "{bad}");
@@ -171,7 +176,7 @@ fn bad_edu_is_dropped_alone() {
         &long,
     ] {
         let body = format!(r#"{{"origin":"blue","pdus":[{LEFT}],"edus":[{good},{bad},{good}]}}"#);
-        let read = read(body.as_bytes(), 9).expect("one bad item is no bad transaction");
+        let read = read(body.as_bytes(), 9).expect("one bad item does not make the transaction bad");
         let typing = Edu { kind: "typing".to_owned(), content: Bytes::from_static(b"{\"a\":1.0}") };
         assert_eq!(read.edus, [typing.clone(), typing], "{bad}");
         assert_eq!(outcome(&read), ["left"], "{bad}");

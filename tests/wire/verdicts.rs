@@ -1,4 +1,4 @@
-//! Answers to a transaction as bytes: written, and read from whoever answers what.
+//! Responses to a transaction as bytes: written, and read from servers with any response.
 
 use std::time::Duration;
 
@@ -30,7 +30,7 @@ fn verdicts_have_one_written_form() {
     assert_eq!(String::from_utf8(written).expect("text"), expected);
 }
 
-/// Three PDUs on their way: red/a, red/b, green/a.
+/// Returns a batch of three PDUs in flight: red/a, red/b, green/a.
 fn frame() -> OutboundBatch {
     let second = Duration::from_secs(1);
     let items = [("red", "a"), ("red", "b"), ("green", "a")];
@@ -49,7 +49,7 @@ fn refused(body: &[u8]) -> Vec<(String, String)> {
     let is_json = body.is_empty() || serde_json::from_slice::<serde_json::Value>(body).is_ok();
     assert_eq!((ack, window), (if is_json { Ack::Taken } else { Ack::AcceptedUnparsedBody }, None));
     let named = |ItemObjection { place, fate, reason }| {
-        let Item::Pdu(reference, _) = &frame().items[place] else { panic!("each item is a PDU") };
+        let Item::Pdu(reference, _) = &frame().items[place] else { panic!("all items are PDUs") };
         let word = if fate == DeadLetterReason::ParkedByPeer { "parked as " } else { "" };
         (reference.to_string(), format!("{word}{reason}"))
     };
@@ -93,7 +93,7 @@ fn refusals_match_by_name_or_index() {
     assert_eq!(refused(long.as_bytes()), [pair("green/a", &"x".repeat(200))]);
 }
 
-/// The sender called these acknowledged, and its trace never said where they are.
+/// Regression: parked PDUs counted as acknowledged, and the trace never showed that the peer had parked them.
 #[test]
 fn parked_pdus_carry_their_codes() {
     let pair = |reference: &str, why: &str| (reference.to_owned(), why.to_owned());
