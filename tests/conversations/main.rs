@@ -1,4 +1,4 @@
-//! Conversations among several gateways: real stores, actors, handlers and wire bytes on one thread, where time jumps.
+//! Contexts among several gateways: real stores, actors, handlers and wire bytes on one thread, in virtual time.
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail as the tests themselves do")]
 

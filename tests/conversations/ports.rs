@@ -1,4 +1,4 @@
-//! The archive with an eye on it: told of each look-up, and of each load of a conversation.
+//! The store reader under observation: it reports each lookup and each load of a context.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -9,14 +9,14 @@ use tokio::sync::watch;
 
 use crate::read_hooks::ReadHooks;
 
-/// A conversation that is slow to load for as long as that is said.
+/// A context whose loads wait while `is_slow` is true.
 #[derive(Clone)]
 pub(crate) struct Slow {
     pub(crate) context: ContextId,
     pub(crate) is_slow: watch::Receiver<bool>,
 }
 
-/// Look-ups of a PDU with this id wait for as long as that is said.
+/// Lookups of a PDU with this id wait while the flag is true.
 #[derive(Clone)]
 pub(crate) struct HeldLookUps {
     pub(crate) id: &'static str,
@@ -25,7 +25,7 @@ pub(crate) struct HeldLookUps {
 
 type Seen = dyn Fn(&[PduRef]) + Send + Sync;
 
-/// The archive, watched.
+/// The observed store reader.
 pub(crate) struct Watched {
     seen: Box<Seen>,
     loads: Arc<Mutex<Vec<ContextId>>>,
@@ -36,7 +36,7 @@ pub(crate) struct Watched {
 }
 
 impl Watched {
-    /// `seen` is called before each look-up.
+    /// Calls `seen` before each lookup.
     pub(crate) fn new(seen: impl Fn(&[PduRef]) + Send + Sync + 'static) -> Self {
         Self {
             seen: Box::new(seen),
@@ -48,27 +48,27 @@ impl Watched {
         }
     }
 
-    /// Each load of a conversation is noted here.
+    /// Records each load of a context.
     pub(crate) fn noting(self, loads: Arc<Mutex<Vec<ContextId>>>) -> Self {
         Self { loads, ..self }
     }
 
-    /// Every load of this conversation waits.
+    /// Makes every load of this context wait.
     pub(crate) fn with_slow(self, slow: Slow) -> Self {
         Self { slow: Some(slow), ..self }
     }
 
-    /// While this is set, no read of a context's record ends.
+    /// While this is set, no read of a context's record completes.
     pub(crate) fn holding_records(self, records_held: Arc<AtomicBool>) -> Self {
         Self { records_held, ..self }
     }
 
-    /// Look-ups of this PDU wait.
+    /// Makes lookups of this PDU wait.
     pub(crate) fn holding_look_ups(self, held_look_ups: HeldLookUps) -> Self {
         Self { held_look_ups: Some(held_look_ups), ..self }
     }
 
-    /// While this is set, no read of what lies in quarantine ends.
+    /// While this is set, no read of quarantined PDUs completes.
     pub(crate) fn holding_strangers(self, strangers_held: Arc<AtomicBool>) -> Self {
         Self { strangers_held, ..self }
     }
@@ -84,7 +84,7 @@ impl ReadHooks for Watched {
         let load = store.context(context);
         let Some(mut slow) = self.slow.clone().filter(|slow| slow.context == *context) else { return load };
         Box::pin(async move {
-            // Whoever made it slow may have gone.
+            // The sender of the flag may have been dropped.
             let _ = slow.is_slow.wait_for(|is_slow| !is_slow).await;
             load.await
         })

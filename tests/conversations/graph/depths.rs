@@ -1,4 +1,4 @@
-//! The two depths of a PDU: what is computed orders, what is stated is shown, passed on and built upon.
+//! The two depths of a PDU: the computed one decides order, the stated one is shown, passed on and built upon.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ fn stated(pdu: &str, depth: &str) -> String {
     pdu.replace("\"ts\"", &format!("\"depth\":{depth},\"ts\""))
 }
 
-/// The depth that a stored PDU states, and the one that was computed.
+/// Returns the depth that a stored PDU states, and the computed one.
 fn depths(node: &Node, which: &str) -> (u64, u64) {
     let pdu = at_once(node.store().pdu(&at(which))).unwrap().expect("stored");
     let text: serde_json::Value = serde_json::from_slice(&pdu.bytes).unwrap();
@@ -41,7 +41,7 @@ async fn own_message_depth_fits_unknown_past() {
     .await;
 }
 
-/// Open ends beyond a hundred have rows of their own.
+/// Heads beyond a hundred have rows of their own.
 #[tokio::test(start_paused = true)]
 async fn head_depth_survives_restart() {
     world(async {

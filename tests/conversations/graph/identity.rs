@@ -1,5 +1,5 @@
-//! The identity of a PDU: the first PDU with an identity keeps it, a batch is done once, and a transaction's id may come
-//! again.
+//! The identity of a PDU: the first PDU with an identity keeps it, a batch is processed once, and a transaction id may be
+//! reused.
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use crate::missing::asking::{pdu, send, verdicts};
 use crate::network::{CALM, Network};
 use crate::node::{Node, millis, seconds, world};
 
-/// Blue, in two rooms with red and green.
+/// Returns blue, in two contexts with red and green.
 async fn two_rooms() -> (Arc<Network>, Rc<Node>) {
     let network = Network::new(1, CALM);
     let blue = Node::usual(&network, "blue").await;
@@ -50,7 +50,7 @@ async fn batch_identity_belongs_to_one_context() {
 async fn concurrent_identity_belongs_to_one_context() {
     world(async {
         let (network, blue) = two_rooms().await;
-        // While neither is on disk: the second must see what the first has in hand.
+        // Neither PDU is on disk: the second request must see the claim of the first.
         let hold = blue.disk().hold();
         let (one, two) = ([pdu("red", "x", "garden", &[])], [pdu("red", "x", "kitchen", &[])]);
         let both = async { tokio::join!(send(&network, "red", "1", &one), send(&network, "green", "2", &two)) };
@@ -66,7 +66,7 @@ async fn concurrent_identity_belongs_to_one_context() {
         is_whole_in(&blue, room[0], room[1]).await;
         assert_eq!(blue.feed().await, ["red/x"]);
 
-        // So it stays, on disk and after a restart, for whoever comes with it.
+        // The decision stays, on disk and after a restart, for any sender.
         blue.restart(crate::disk::Survives::Synced).await;
         let again = send(&network, "red", "3", &[pdu("red", "x", room[1], &[]), pdu("red", "x", room[0], &[])]).await;
         assert_eq!(verdicts(&again), ["x OTHER_CONTEXT", "x duplicate"]);
@@ -94,7 +94,7 @@ async fn concurrent_duplicate_batch_answers_alike() {
         let mut feed = blue.feed().await;
         feed.sort();
         assert_eq!(feed, ["red/a", "red/d"]);
-        // Later, and in another life, the same answer; nothing is done again.
+        // After a restart the repeat gets the same response and is not processed again.
         blue.restart(crate::disk::Survives::Synced).await;
         assert_eq!(send(&network, "red", "1", &batch).await, first);
         seconds(1).await;

@@ -1,4 +1,4 @@
-//! The cost of a message in a conversation with a long history: as many rows as in one with a short history.
+//! The cost of a message in a context with a long history: as many rows as in one with a short history.
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -17,14 +17,14 @@ use crate::network::{CALM, Network};
 use crate::node::{Node, millis, world};
 use crate::surroundings::{TestConfig, server};
 
-/// PDUs in one commit while a conversation is made.
+/// Number of PDUs per commit while a context is prepared.
 const AT_ONCE: u64 = 1000;
 
 fn said(n: u64) -> PduRef {
     at(&format!("red/old{n:06}"))
 }
 
-/// Red's, delivered, each naming the one before it.
+/// Returns a delivered PDU of red that names the one before it.
 fn delivered(n: u64) -> Change {
     let prev: Vec<PduRef> = (n > 1).then(|| said(n - 1)).into_iter().collect();
     let names: Vec<String> = prev.iter().map(crate::messenger::named).collect();
@@ -46,14 +46,15 @@ fn delivered(n: u64) -> Change {
     Change::PduStored(Box::new(StoredPdu { pdu, sender, verified: "network", received, standing }))
 }
 
-/// Blue in a garden with red and green in which so much was said.
+/// Returns blue in a context with red and green that has this many PDUs.
 async fn garden(length: u64) -> (Arc<Network>, Rc<Node>) {
     let network = Network::new(1, CALM);
-    // Red and green are no gateways. Were they tried again while something is counted, their queues would be read, and counted.
+    // Red and green are not gateways. If they were retried while rows are counted, reads of their queues would be counted
+    // too.
     let rarely = |limits: &mut PeerLimits| limits.backoff_min = Duration::from_secs(3600);
     let book = TestConfig::usual("blue").with_peer("red", rarely).with_peer("green", rarely);
-    // Commits run on this thread: beside a second one, how many batches share a commit is a matter of chance, and rows that several
-    // of them replace are written once a commit.
+    // Commits run on this thread: with a second one, the number of batches per commit would be random, and rows that
+    // several batches replace are written once per commit.
     let lane = BlockingExecutor::Inline(Arc::new(|| Duration::ZERO));
     let blue = Node::built(&network, "blue", book, Rc::new(|_, _| {}), lane);
     blue.begin().await;
@@ -71,12 +72,12 @@ async fn garden(length: u64) -> (Arc<Network>, Rc<Node>) {
     (network, blue)
 }
 
-/// Rows written, rows read, questions to tables.
+/// Returns rows written, rows read, and lookups.
 fn spent(before: RowCounts, after: RowCounts) -> [u64; 3] {
     [after.rows_written - before.rows_written, after.rows_read - before.rows_read, after.lookups - before.lookups]
 }
 
-/// The costs of loading the conversation, sending, accepting, and serving older messages, one after the other.
+/// Returns the costs of loading the context, sending, accepting, and serving older messages.
 async fn costs(length: u64) -> [[u64; 3]; 4] {
     let (network, blue) = garden(length).await;
     let (store, count) = (blue.store(), || blue.store().counters());
@@ -109,13 +110,13 @@ async fn costs(length: u64) -> [[u64; 3]; 4] {
     std::array::from_fn(|step| spent(marks[step], marks[step + 1]))
 }
 
-/// Rooms that were slow because they were old.
+/// Regression: contexts became slow with age.
 #[tokio::test(start_paused = true)]
 async fn message_cost_ignores_context_length() {
     world(async {
         let short = costs(200).await;
         let long = costs(20_000).await;
-        assert_eq!(short, long, "loading, saying, taking and serving, in rows written and read and in questions");
+        assert_eq!(short, long, "loading, sending, accepting and serving, in rows written, rows read and lookups");
         println!("load, say 10, take 10, serve 50: {short:?}");
     })
     .await;

@@ -1,4 +1,4 @@
-//! One conversation over both dialects: the same PDUs everywhere, each once, in order, byte for byte.
+//! One context over both dialects: the same PDUs everywhere, each once, in order, byte for byte.
 
 use actors::model::PduDraft;
 
@@ -6,7 +6,7 @@ use crate::messenger::{Text, draft, others};
 use crate::network::{CALM, Network};
 use crate::node::{Node, millis, seconds, world};
 
-/// Contents that no reader of numbers, texts or keys may change.
+/// Contents in which no reader may change numbers, texts or keys.
 const CONTENTS: [&str; 6] = [
     r#"{"n":1208925819614629174706176,"m":-0.0,"e":1e400,"long":0.1000000000000000055511151231257827}"#,
     r#"{"b":1,"a":2,"b":3,"":{"z":null,"y":[]}}"#,
@@ -26,7 +26,7 @@ async fn mixed_dialects_share_one_context() {
         for node in &nodes {
             node.with("garden", &others(&node.name, &names)).await;
         }
-        // Everybody speaks at once, in rounds: each round has three heads, which the next one joins.
+        // All send at the same time, in rounds: each round has three heads, which the next one joins.
         for (round, content) in CONTENTS.iter().enumerate() {
             let say = async |node: &Node| {
                 let id = format!("{}-{round}", crate::network::short(&node.name));
@@ -64,7 +64,7 @@ async fn mixed_dialects_share_one_context() {
         for (from, to) in [(0, 1), (1, 0), (1, 2), (2, 1)] {
             assert_eq!(dialect(from, to), ["/matrix/federation"]);
         }
-        // The same bytes lie everywhere.
+        // The stored bytes are the same everywhere.
         let texts = |node: &Node, origin: &Node| {
             let of_origin = node.pdus().into_iter().filter(|pdu| pdu.reference.origin == origin.name);
             of_origin.map(|pdu| pdu.bytes).collect::<Vec<_>>()

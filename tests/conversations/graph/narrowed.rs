@@ -1,4 +1,4 @@
-//! Messages that are for some participants only: nobody else gets one, names one, or misses one.
+//! Narrowed messages: other servers do not receive them, do not name them as parents, and have no gap.
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -55,7 +55,7 @@ async fn a_narrowed_message_reaches_nobody_else() {
         seconds(120).await;
         assert_eq!(green.feed().await, ["red/a", "red/w", "red/c"]);
         assert_eq!(blue.feed().await, ["red/a", "green/b", "red/c"]);
-        assert!(network.asked().is_empty(), "nobody misses anything: {:?}", network.asked());
+        assert!(network.asked().is_empty(), "no gap is left: {:?}", network.asked());
         green.restart(Survives::Synced).await;
         for (of, asker, id, given) in
             [("green", "red", "w", true), ("green", "blue", "w", false), ("red", "blue", "w", false)]
@@ -69,14 +69,14 @@ async fn a_narrowed_message_reaches_nobody_else() {
             );
         }
         let unknown = get(&network, "blue", "red", "pdu/red.example/nothing/").await;
-        assert_eq!(get(&network, "blue", "red", "pdu/red.example/w/").await, unknown, "that it exists is not told");
+        assert_eq!(get(&network, "blue", "red", "pdu/red.example/w/").await, unknown, "its existence is not revealed");
         let pulled = get(&network, "green", "red", "pull/?origin=green.example&v=0").await;
         assert!(pulled.1.contains("\"pdu_id\":\"w\""), "{pulled:?}");
     })
     .await;
 }
 
-/// A hearer may be another program, or one that lies: it names a narrowed PDU, or passes it on.
+/// A recipient may be another program or may lie: it names a narrowed PDU as parent, or passes it on.
 #[tokio::test(start_paused = true)]
 async fn narrowed_pdu_known_by_name_alone() {
     world(async {
@@ -93,7 +93,7 @@ async fn narrowed_pdu_known_by_name_alone() {
             blue.restart(Survives::Synced).await;
         }
         assert_eq!(verdicts(&send(&network, "red", "3", std::slice::from_ref(&secret)).await), ["w duplicate"]);
-        assert_eq!(blue.feed().await, ["green/x", "red/b"], "it fills the gap in silence");
+        assert_eq!(blue.feed().await, ["green/x", "red/b"], "it fills the gap without an event");
         assert_eq!(blue.store().pdu(&at("red/w")).await.unwrap(), None);
         let known = blue.store().look_up(&context("garden"), vec![], vec![at("red/w")]).await.unwrap();
         assert!(matches!(known[&at("red/w")], PduStatus::Delivered { depth: 1, .. }), "{known:?}");
@@ -101,7 +101,7 @@ async fn narrowed_pdu_known_by_name_alone() {
         assert_eq!(history.iter().map(|(_, pdu)| named(&pdu.reference)).collect::<Vec<_>>(), ["red/b", "green/x"]);
         let verified = fernpost::store::verify_backend(Disk::with(blue.disk().survivors(Survives::Synced))).unwrap();
         assert_eq!(verified.findings, []);
-        // Through a PDU that names it, its name leads no further, and the other way round.
+        // A walk through the PDU that names the narrowed one does not return the narrowed PDU or its parents.
         assert_eq!(
             verdicts(&send_to(&network, "red", "green", "1", &[secret, child]).await),
             ["w accepted", "b accepted"]
@@ -134,7 +134,7 @@ async fn narrowing_requires_fernpost_profile() {
             (pdu.to, Text::read(&pdu.bytes).prev().len())
         };
         assert_eq!(text("b"), (Some(vec![server("blue"), server("red")]), 0));
-        assert_eq!(text("c"), (None, 0), "it is for all, and names nothing that is not");
+        assert_eq!(text("c"), (None, 0), "it is for all and names no narrowed PDU");
     })
     .await;
 }

@@ -1,4 +1,4 @@
-//! An answer that travels faster than its question is heard after it: a messenger sees the promise of causal order.
+//! A reply that arrives before the message that it answers is delivered after it: causal order as the messenger sees it.
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use crate::surroundings::{TestConfig, server};
 
 const NAMES: [&str; 3] = ["red", "green", "blue"];
 
-/// Three gateways; these have been told who takes part. Blue takes PDUs of strangers to a conversation where it is `open`.
+/// Starts three gateways; the named ones know the participants. If `open`, blue's contexts accept PDUs from any server.
 async fn three(told: &[&str], open: bool) -> (Arc<Network>, [Rc<Node>; 3]) {
     let network = Network::new(1, CALM);
     let [red, green, blue] = NAMES.map(|name| {
@@ -25,7 +25,7 @@ async fn three(told: &[&str], open: bool) -> (Arc<Network>, [Rc<Node>; 3]) {
     (network, nodes)
 }
 
-/// Red has asked and green has answered; blue has heard of the answer alone, and can reach nobody.
+/// Red has sent a question and green a reply; blue has received only the reply and can reach no server.
 async fn overtaken(told: &[&str], open: bool) -> (Arc<Network>, [Rc<Node>; 3]) {
     let (network, nodes) = three(told, open).await;
     let [red, green, blue] = &nodes;
@@ -61,7 +61,7 @@ async fn early_child_follows_its_parent() {
 #[tokio::test(start_paused = true)]
 async fn early_child_in_new_context_waits() {
     world(async {
-        // Blue's messenger has never heard of the garden: the answer is the first of it there.
+        // Blue's messenger does not know the context: the reply is its first PDU there.
         let (network, [red, _green, blue]) = overtaken(&["red", "green"], true).await;
         seconds(20).await;
         assert_eq!(blue.feed().await, NOTHING);
@@ -81,17 +81,17 @@ async fn missing_parent_becomes_reported_gap() {
         seconds(5).await;
         assert_eq!(blue.feed().await, ["gap red/question before green/answer", "green/answer without red/question"]);
 
-        // It comes all the same, and the messenger learns what it was.
+        // The question arrives later, and the messenger is told that it fills the gap.
         network.release(&red.name, &blue.name);
         millis(10).await;
         assert_eq!(blue.feed().await[2..], ["red/question late", "filled red/question before green/answer"]);
         network.heal();
-        // What is said next rests on both, as if nothing had been missing.
+        // The next message names both as parents, as if no gap had been.
         blue.say("garden", "thanks").await;
         seconds(120).await;
         assert_eq!(red.feed().await, ["green/answer", "blue/thanks"]);
         assert_eq!(green.feed().await, ["red/question", "blue/thanks"]);
-        assert_eq!(blue.feed().await.len(), 4, "and nothing comes twice");
+        assert_eq!(blue.feed().await.len(), 4, "nothing is delivered twice");
     })
     .await;
 }
@@ -101,7 +101,7 @@ async fn new_context_edge_is_no_gap() {
     world(async {
         let (network, [red, _green, blue]) = overtaken(&["red", "green"], true).await;
         seconds(58).await;
-        assert_eq!(blue.feed().await, NOTHING, "what lies before is waited for like any other");
+        assert_eq!(blue.feed().await, NOTHING, "the missing parent is waited for like any other");
         seconds(5).await;
         assert_eq!(blue.feed().await, ["green/answer"]);
         let gaps = blue.gateway().context(&context("garden")).await.unwrap().gaps;

@@ -1,6 +1,6 @@
-//! A long conversation of three over a network that does all it can, with a restart in the middle; each seed is another one.
+//! A long context of three gateways over a network with all faults, with a restart in the middle; each seed is another run.
 //!
-//! One seed again: `FERNPOST_SEED=<seed> cargo test --test conversations every_storm`.
+//! Run one seed again: `FERNPOST_SEED=<seed> cargo test --test conversations every_storm`.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -37,14 +37,14 @@ const WEATHER: LinkFaults = LinkFaults {
 
 const MESSAGES: u32 = 200;
 
-/// More deaths than this would be a crash loop, which ends in giving up.
+/// Minimum time between two crashes: more frequent ones would be a crash loop, which ends in `faulty`.
 const BREAKS_APART: Duration = Duration::from_secs(70);
 
-/// The time within which everybody knows everything once the network is well: an hour between two attempts at most, and
-/// what was held back by a gap comes after its own clock.
+/// Time within which all gateways have everything once the network is well: attempts are at most an hour apart, and PDUs
+/// held for a gap wait for its own clock.
 const HEALED: u64 = 2 * 3600;
 
-/// The messages that messengers were told are accepted: the PDU of each, and its room.
+/// The messages that were acknowledged to messengers: the PDU of each, and its context.
 #[derive(Default)]
 struct Taken(RefCell<Vec<(PduRef, String)>>);
 
@@ -55,11 +55,11 @@ struct Storm {
     chance: fastrand::Rng,
     said: u32,
     breaks: Arc<AtomicBool>,
-    /// The moment at which a machine was last made to die.
+    /// Time at which a machine was last made to crash.
     broken: Instant,
 }
 
-/// A conversation dies of what it is given next, once for each time this is set.
+/// Makes a context crash at its next PDU, once for each time this is set.
 fn dying(breaks: &Arc<AtomicBool>) -> Change {
     let breaks = breaks.clone();
     Rc::new(move |ports: &mut Ports, clock: &Arc<TestClock>| {
@@ -75,7 +75,7 @@ fn dying(breaks: &Arc<AtomicBool>) -> Change {
 
 impl Storm {
     async fn begin(seed: u64) -> Self {
-        // The actors' own dice are this thread's.
+        // The actors take their jitter from this thread's generator.
         fastrand::seed(seed);
         let mut chance = fastrand::Rng::with_seed(seed);
         let network = Network::new(chance.u64(..), WEATHER);
@@ -103,7 +103,7 @@ impl Storm {
         self.nodes[self.chance.usize(..self.nodes.len())].clone()
     }
 
-    /// A messenger sends a message, mostly in answer to the last one that it heard.
+    /// A messenger sends a message, mostly as a reply to the last one that it received.
     async fn say(&mut self) {
         let node = self.node();
         node.read().await;
@@ -130,7 +130,7 @@ impl Storm {
                 self.network.mend(&from, &to);
                 self.network.release(&from, &to);
             }
-            // The next conversation that is given something, wherever that is, dies of it.
+            // The next context that receives a PDU, at any gateway, crashes.
             2 if self.broken.elapsed() > BREAKS_APART => {
                 self.broken = Instant::now();
                 self.breaks.store(true, Ordering::SeqCst);
@@ -150,7 +150,7 @@ impl Storm {
     }
 }
 
-/// Say it until it is taken, as a messenger does that repeats what it was not told about.
+/// Repeats a submission until it is accepted, as a messenger does without an answer.
 async fn insist(node: Rc<Node>, room: &'static str, id: String, answers: String, taken: Rc<Taken>) {
     let content = format!(r#"{{"text":"{id}","answers":"{answers}"}}"#);
     loop {
@@ -160,7 +160,7 @@ async fn insist(node: Rc<Node>, room: &'static str, id: String, answers: String,
             Err(ComposeError::Context(ContextError::Unavailable(_))) => {}
             Err(other) => panic!("{id}: {other}"),
         }
-        // It may have been taken all the same.
+        // The submission may have been accepted although the call failed.
         while node.alive().is_none() {
             seconds(1).await;
         }
@@ -174,13 +174,13 @@ async fn insist(node: Rc<Node>, room: &'static str, id: String, answers: String,
     taken.0.borrow_mut().push((reference, room.to_owned()));
 }
 
-/// The parents of every PDU, in short words.
+/// Returns the parents of every PDU, by short names.
 fn graph(storm: &Storm) -> BTreeMap<String, Vec<String>> {
     let pdus = storm.nodes.iter().flat_map(|node| node.pdus());
     pdus.map(|pdu| (named(&pdu.reference), Text::of(&pdu).prev().iter().map(named).collect())).collect()
 }
 
-/// True if `one` is `other`, or an ancestor of it.
+/// Returns whether `one` is `other` or an ancestor of it.
 fn is_before(graph: &BTreeMap<String, Vec<String>>, one: &str, other: &str) -> bool {
     let (mut seen, mut next) = (BTreeSet::new(), vec![other]);
     while let Some(at) = next.pop() {
@@ -194,7 +194,8 @@ fn is_before(graph: &BTreeMap<String, Vec<String>>, one: &str, other: &str) -> b
     false
 }
 
-/// In words that a messenger understands: no answer before its question, unless that lies beyond a gap it was told of.
+/// Checks causal order as a messenger sees it: no reply before the message that it answers, unless a gap was announced
+/// between them.
 fn check_answers(node: &Node, graph: &BTreeMap<String, Vec<String>>, about: &str) {
     let (mut known, mut gaps) = (BTreeSet::new(), BTreeSet::new());
     for entry in node.heard.borrow().iter() {
@@ -207,7 +208,7 @@ fn check_answers(node: &Node, graph: &BTreeMap<String, Vec<String>>, about: &str
                 let is_heard = answers.is_empty() || is_ours || known.contains(answers);
                 assert!(
                     is_heard || gaps.iter().any(|gap| is_before(graph, answers, gap)),
-                    "{about}: {} answers {answers} at {}, which has not heard it",
+                    "{about}: {} answers {answers} at {}, which has not received it",
                     pdu.reference,
                     node.name
                 );
@@ -219,7 +220,7 @@ fn check_answers(node: &Node, graph: &BTreeMap<String, Vec<String>>, about: &str
     }
 }
 
-/// Checks what every messenger may rely on against its whole feed.
+/// Checks all guarantees to a messenger against its whole feed.
 fn check(storm: &Storm, about: &str) {
     let (taken, graph) = (storm.taken.0.borrow(), graph(storm));
     for node in &storm.nodes {
@@ -230,8 +231,8 @@ fn check(storm: &Storm, about: &str) {
         let others = taken.iter().filter(|(reference, _)| reference.origin != node.name);
         let expected: BTreeMap<PduRef, String> = others.cloned().collect();
         let lost: Vec<_> = expected.keys().filter(|reference| !heard.contains_key(reference)).collect();
-        assert!(lost.is_empty(), "{about}: {} never heard {lost:?}", node.name);
-        assert_eq!(heard, expected, "{about}: {} heard what nobody was told is taken", node.name);
+        assert!(lost.is_empty(), "{about}: {} never received {lost:?}", node.name);
+        assert_eq!(heard, expected, "{about}: {} received unacknowledged messages", node.name);
     }
 }
 
@@ -255,7 +256,7 @@ async fn storm(seed: u64) {
         for node in &storm.nodes {
             let status = node.gateway().context(&context(room)).await.unwrap();
             assert_eq!((status.held, status.gaps.len()), (0, 0), "{about}: {} in the {room}", node.name);
-            // Not their depths: where a gap was delivered over, what follows lies less deep.
+            // The depths may differ: after a gap, following PDUs have smaller depths.
             let mut of_node: Vec<_> = status.record.heads.into_iter().map(|head| head.reference).collect();
             of_node.sort();
             heads.insert((of_node, status.record.next));
@@ -283,7 +284,7 @@ fn weather(seeds: Range<u64>) {
     }
 }
 
-// Two of them, for two cores.
+// There are two such tests, so that two cores run them.
 
 #[test]
 fn storm_first_seeds_converge() {

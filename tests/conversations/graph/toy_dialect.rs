@@ -1,4 +1,4 @@
-//! A third dialect beside the two: it needs nothing of the core, the store or the messenger's side.
+//! A third dialect beside the two: it needs no change of the core, the store or the messenger's side.
 
 use crate::disk::Survives;
 use crate::messenger::{draft, others};
@@ -7,7 +7,7 @@ use crate::node::{Node, millis, seconds, world};
 use crate::surroundings::TestConfig;
 use crate::toy_dialect::TOY;
 
-/// Red and blue address each other in the toy dialect, green is addressed in transactions. One of them is down meanwhile.
+/// Red and blue use the toy dialect with each other, and transactions with green. One of them is down for a while.
 #[tokio::test(start_paused = true)]
 async fn toy_dialect_joins_conversation() {
     world(async {
@@ -34,7 +34,7 @@ async fn toy_dialect_joins_conversation() {
             millis(50).await;
         }
         seconds(60).await;
-        // Of the 27 each hears what the others sent; blue sent 7.
+        // Each receives those of the 27 messages that others sent; blue sent 7.
         for (node, count) in [(&red, 17), (&green, 17), (&blue, 20)] {
             node.read().await;
             node.check_order("toy");

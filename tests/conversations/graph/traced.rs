@@ -1,4 +1,4 @@
-//! A sender's knowledge of a message that its peer has accepted: the time, and that the message is in the peer's quarantine.
+//! A sender learns about an accepted message when it was accepted, and whether it is in the peer's quarantine.
 
 use actors::model::{DeadLetterReason, Index};
 use actors::ports::{Journal, PeerReader};
@@ -8,7 +8,7 @@ use crate::messenger::others;
 use crate::network::{CALM, Network};
 use crate::node::{Node, seconds, world};
 
-/// The results of all attempts at a peer, and what became of its items.
+/// Returns the results of all attempts at a peer, and the reasons of its dead letters.
 async fn traced(node: &Node, at: &Node) -> (Vec<String>, Vec<DeadLetterReason>) {
     node.store().barrier().committed().await.unwrap();
     let attempts = node.store().attempts(&at.name, Index(1), Index(99)).await.unwrap();
@@ -16,7 +16,7 @@ async fn traced(node: &Node, at: &Node) -> (Vec<String>, Vec<DeadLetterReason>) 
     (attempts.into_iter().map(|it| it.result).collect(), letters.into_iter().map(|it| it.fate).collect())
 }
 
-/// Red speaks updates with blue and transactions with green.
+/// Red sends updates to blue and transactions to green.
 #[tokio::test(start_paused = true)]
 async fn message_parked_by_peer_is_reported() {
     world(async {
@@ -46,7 +46,7 @@ async fn message_parked_by_peer_is_reported() {
             );
         }
 
-        // Once they take it, a retry learns that they have it.
+        // Once the peers accept the message, a retry reports it as acknowledged.
         for at in [&green, &blue] {
             at.with("garden", &others(&at.name, &["red", "green", "blue"])).await;
             seconds(5).await;
@@ -61,7 +61,7 @@ async fn message_parked_by_peer_is_reported() {
     .await;
 }
 
-/// Records in memory were lost with a restart, and of deliveries the newest five of a peer were kept.
+/// Regression: records in memory were lost at a restart, and only the newest five deliveries of a peer were kept.
 #[tokio::test(start_paused = true)]
 async fn failures_and_deliveries_survive_a_restart() {
     world(async {

@@ -1,4 +1,4 @@
-//! State between gateways: rivals end the same everywhere, what is missing is fetched, and who is a member takes part.
+//! State between gateways: conflicts end the same everywhere, missing state is fetched, and members' servers participate.
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use crate::missing::asking::{pdu, send, send_to, verdicts};
 use crate::network::{CALM, Network};
 use crate::node::{Node, millis, seconds, world};
 
-/// A state PDU of the garden, as it is written.
+/// Returns a state PDU of the context as JSON.
 fn topic(origin: &str, id: &str, power: i64, prev: Option<&str>) -> String {
     let prev = prev.map_or(String::new(), |prev| {
         let (origin, id) = prev.split_once('/').unwrap();
@@ -24,13 +24,13 @@ fn topic(origin: &str, id: &str, power: i64, prev: Option<&str>) -> String {
     )
 }
 
-/// The PDU that holds the topic.
+/// Returns the PDU that is the current topic.
 fn held_by(node: &Node) -> Option<String> {
     let holder = at_once(node.store().state_holder(&context("garden"), &("topic".into(), String::new()))).unwrap();
     holder.map(|holder| crate::messenger::named(&holder.reference))
 }
 
-/// Each state event so far: which PDU, whether it held the key, and whether it was told again.
+/// Returns each state event so far: which PDU, whether it was current, and whether it was sent again.
 async fn told(node: &Node) -> Vec<String> {
     node.feed().await;
     let word = |is: bool, word: &str| if is { format!(" {word}") } else { String::new() };
@@ -54,7 +54,7 @@ async fn garden(names: &[&str]) -> (Arc<Network>, Vec<Rc<Node>>) {
     (network, nodes)
 }
 
-/// The last to arrive won, and two servers kept different topics for ever.
+/// Regression: the last PDU to arrive won, and two servers kept different topics for ever.
 #[tokio::test(start_paused = true)]
 async fn gateways_resolve_conflicting_state_alike() {
     world(async {
@@ -84,7 +84,7 @@ async fn gateways_resolve_conflicting_state_alike() {
     .await;
 }
 
-/// The state of a room jumped back by years when a missing link came.
+/// Regression: the state of a context jumped back by years when a missing link arrived.
 #[tokio::test(start_paused = true)]
 async fn a_missing_link_holds_up_nothing() {
     world(async {
@@ -96,15 +96,19 @@ async fn a_missing_link_holds_up_nothing() {
         let mine = [topic("green", "mine", 0, Some("red/2"))];
         send(&network, "green", "1", &mine).await;
         millis(100).await;
-        assert_eq!(told(blue).await, ["red/1 current", "green/mine"], "it is news at once, and does not hold the key");
+        assert_eq!(told(blue).await, ["red/1 current", "green/mine"], "it is delivered at once and is not current");
         seconds(2).await;
-        assert_eq!(told(blue).await[2..], ["red/2", "green/mine current again"], "the room is ours from its beginning");
+        assert_eq!(
+            told(blue).await[2..],
+            ["red/2", "green/mine current again"],
+            "this server was in the context from its beginning"
+        );
         assert_eq!((held_by(blue).as_deref(), held_by(green).as_deref()), (Some("green/mine"), Some("red/2")));
     })
     .await;
 }
 
-/// The state came as history, and before its parent.
+/// Regression: the state was delivered as history, and before its parent.
 #[tokio::test(start_paused = true)]
 async fn late_state_follows_its_parent() {
     world(async {
@@ -117,7 +121,7 @@ async fn late_state_follows_its_parent() {
         send_to(&network, "red", "green", "1", &[before.to_vec(), vec![late]].concat()).await;
         send(&network, "green", "1", &[topic("green", "mine", 0, Some("red/2"))]).await;
         millis(1000).await;
-        // What it answers is still looked for; a crash in between forgets nothing of that.
+        // Its parent is still being fetched; a crash in between does not lose that.
         assert_eq!(told(blue).await, ["red/1 current", "green/mine"]);
         blue.restart(crate::disk::Survives::Synced).await;
         seconds(5).await;
@@ -186,12 +190,12 @@ async fn only_local_low_power_is_refused() {
         assert_eq!(held_by(&nodes[0]).as_deref(), Some("blue/strong"));
         send(&network, "red", "2", &[topic("red", "2", 0, Some("blue/strong"))]).await;
         assert_eq!(held_by(&nodes[0]).as_deref(), Some("red/2"));
-        assert!(nodes[0].store().pdu(&at("blue/weak")).await.unwrap().is_none(), "nothing of it was taken");
+        assert!(nodes[0].store().pdu(&at("blue/weak")).await.unwrap().is_none(), "no PDU of it was accepted");
     })
     .await;
 }
 
-/// PDUs that a server had sent before it was admitted stayed in quarantine for ever.
+/// Regression: PDUs that a server had sent before it was added stayed in quarantine for ever.
 #[tokio::test(start_paused = true)]
 async fn quarantined_pdus_are_admitted_with_server() {
     world(async {
@@ -203,7 +207,7 @@ async fn quarantined_pdus_are_admitted_with_server() {
             let parked = ["x parkedNOT_A_PARTICIPANT", "y parkedNOT_A_PARTICIPANT"];
             assert_eq!(verdicts(&send(&network, "green", transaction, &said).await), parked);
         }
-        assert_eq!(blue.feed().await.len(), 2, "each is told once");
+        assert_eq!(blue.feed().await.len(), 2, "each is one event");
         blue.restart(crate::disk::Survives::Synced).await;
         blue.with("garden", &["red", "green"]).await;
         millis(50).await;

@@ -1,4 +1,5 @@
-//! Servers that take no part: what is refused, what waits in quarantine, and who is let in by the first PDU of a conversation.
+//! Servers that do not participate: what is rejected, what is quarantined, and who participates because of the first PDU of
+//! a context.
 
 use std::sync::Arc;
 
@@ -14,7 +15,7 @@ use crate::network::{CALM, Network};
 use crate::node::{Node, seconds, world};
 use crate::surroundings::server;
 
-/// Number of rows in quarantine.
+/// Returns the number of rows in quarantine.
 async fn kept(node: &Node) -> usize {
     let page = node.store().parked(ParkedFilter::default(), None, 100).await.unwrap();
     page.rows.len()
@@ -29,7 +30,7 @@ fn notices(node: &Node) -> Vec<String> {
     heard.iter().filter_map(|entry| text(&entry.item)).collect()
 }
 
-/// A push of PDUs comes to blue.
+/// Sends a push of PDUs to blue.
 async fn push(network: &Arc<Network>, from: &str, seq: usize, pdus: &[String]) -> String {
     let updates: Vec<String> = pdus.iter().map(|pdu| format!(r#"{{"update":"pdu","pdu":{pdu}}}"#)).collect();
     let body = Bytes::from(format!(r#"{{"strong":[{}],"seq":{seq}}}"#, updates.join(",")));
@@ -49,7 +50,7 @@ async fn relayed_copy_of_stranger_is_refused() {
         assert_eq!(verdicts(&answer), ["a SENDER_NOT_A_PARTICIPANT"]);
         for seq in 1..=2 {
             let said = push(&network, "grey", seq, std::slice::from_ref(&forged)).await;
-            assert!(said.contains(r#""receive":"ok""#), "its number is taken: {said}");
+            assert!(said.contains(r#""receive":"ok""#), "its sequence number is acknowledged: {said}");
         }
         assert_eq!(kept(&blue).await, 0);
         let own = send(&network, "red", "2", &[pdu("red", "a", "garden", &[])]).await;
@@ -90,7 +91,8 @@ async fn stranger_copy_never_displaces_own() {
     .await;
 }
 
-/// The servers that the first PDU named took part, got our messages and could read the state.
+/// Regression: servers that the first PDU named as origins of parents participated, so they received our messages and could
+/// read the state.
 #[tokio::test(start_paused = true)]
 async fn named_server_hears_and_reads_nothing() {
     world(async {

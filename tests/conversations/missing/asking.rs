@@ -14,7 +14,7 @@ use crate::surroundings::{TestConfig, server};
 
 const NAMES: [&str; 4] = ["red", "green", "blue", "grey"];
 
-/// Blue in a garden with three servers, which are no gateways; what is asked of them gets no further than the wire.
+/// Returns blue in a context with three servers that are not gateways; requests to them end at the network.
 async fn alone(book: TestConfig) -> (Arc<Network>, Rc<Node>) {
     let network = Network::new(1, CALM);
     let blue = Node::start(&network, "blue", book).await;
@@ -22,7 +22,7 @@ async fn alone(book: TestConfig) -> (Arc<Network>, Rc<Node>) {
     (network, blue)
 }
 
-/// A PDU of the garden, as it is written.
+/// Returns a PDU as JSON.
 pub(crate) fn pdu(origin: &str, id: &str, room: &str, prev: &[&str]) -> String {
     let pair = |parent: &&str| {
         let (origin, id) = parent.split_once('/').unwrap();
@@ -34,17 +34,17 @@ pub(crate) fn pdu(origin: &str, id: &str, room: &str, prev: &[&str]) -> String {
     )
 }
 
-/// One transaction comes to blue.
+/// Sends one transaction to blue.
 pub(crate) async fn send(network: &Network, from: &str, transaction: &str, pdus: &[String]) -> Answer {
     send_to(network, from, "blue", transaction, pdus).await
 }
 
-/// One transaction comes to somebody.
+/// Sends one transaction to a gateway.
 pub(crate) async fn send_to(network: &Network, from: &str, to: &str, transaction: &str, pdus: &[String]) -> Answer {
     carry(network, from, to, transaction, &format!(r#""pdus":[{}]"#, pdus.join(","))).await
 }
 
-/// The same with whatever else it holds, as it is written.
+/// Sends a transaction with this further content.
 pub(crate) async fn carry(network: &Network, from: &str, to: &str, transaction: &str, holds: &str) -> Answer {
     let body = format!(r#"{{"transaction_id":"{transaction}","ts":7,"origin":"{from}.example",{holds}}}"#);
     let path = format!("/matrix/federation/v1/send/{transaction}/");
@@ -52,7 +52,7 @@ pub(crate) async fn carry(network: &Network, from: &str, to: &str, transaction: 
     network.knock((server(from), server(to)), request).await.expect("it lives")
 }
 
-/// The verdict on each PDU of a transaction.
+/// Returns the verdict on each PDU of a transaction.
 pub(crate) fn verdicts(answer: &Answer) -> Vec<String> {
     assert_eq!(answer.status, 200, "{:?}", answer.body);
     let body: serde_json::Value = serde_json::from_slice(&answer.body).unwrap();
@@ -64,7 +64,8 @@ pub(crate) fn verdicts(answer: &Answer) -> Vec<String> {
         .collect()
 }
 
-/// The servers that were asked for the PDU, each once, in the order of the first request; and the time of the first request.
+/// Returns the servers that were asked for the PDU, each once, in the order of the first request; and the time of the first
+/// request.
 fn asked(network: &Network) -> (u64, Vec<String>) {
     let mut order: Vec<String> = vec![];
     let asked = network.asked();
@@ -80,7 +81,7 @@ fn asked(network: &Network) -> (u64, Vec<String>) {
 async fn fetch_asks_sender_origin_then_others() {
     world(async {
         let (network, _blue) = alone(TestConfig::usual("blue")).await;
-        // Relayed: green hands over what grey said; its parent is red's.
+        // Green relays a PDU of grey whose parent is red's.
         let child = pdu("grey", "child", "garden", &["red/parent"]);
         assert_eq!(verdicts(&send(&network, "green", "1", &[child]).await), ["child held"]);
         seconds(10).await;
@@ -105,13 +106,13 @@ async fn missing_parent_is_fetched_before_child() {
         millis(10).await;
         green.say("garden", "answer").await;
         millis(700).await;
-        assert!(network.asked().is_empty(), "it may come by itself");
+        assert!(network.asked().is_empty(), "the parent may arrive without a request");
         seconds(1).await;
         assert_eq!(asked(&network).1, ["blue asks green for question"]);
         assert_eq!(blue.feed().await, ["red/question", "green/answer"]);
         network.release(&red.name, &blue.name);
         seconds(120).await;
-        assert_eq!(blue.feed().await.len(), 2, "what comes by itself at last is known");
+        assert_eq!(blue.feed().await.len(), 2, "a parent that arrives without a request is used");
     })
     .await;
 }
@@ -134,7 +135,7 @@ async fn peer_2016_is_never_fetched() {
 async fn gap_fetch_skips_backing_off_peer() {
     world(async {
         let (network, blue) = alone(TestConfig::usual("blue")).await;
-        // For red alone, which cannot be reached.
+        // The parent is red's, and red is unreachable.
         network.cut(&blue.name, &server("red"));
         let whisper = PduDraft { to: Some(vec![server("red")]), ..draft("whisper") };
         blue.say_draft("garden", whisper).await.unwrap();
@@ -148,7 +149,7 @@ async fn gap_fetch_skips_backing_off_peer() {
     .await;
 }
 
-/// Peers that are not asked while they are suspended lose no try by that: they are asked once they are resumed.
+/// Suspended peers lose no attempt while they are not asked: they are asked once they are resumed.
 #[tokio::test(start_paused = true)]
 async fn resumed_peer_is_asked_for_parent() {
     world(async {
@@ -173,7 +174,7 @@ async fn resumed_peer_is_asked_for_parent() {
     .await;
 }
 
-/// A parent is given up in time where nobody may be asked until then.
+/// A parent is given up in time even if no server may be asked until then.
 #[tokio::test(start_paused = true)]
 async fn parent_of_suspended_peers_is_lost() {
     world(async {
@@ -191,7 +192,8 @@ async fn parent_of_suspended_peers_is_lost() {
     .await;
 }
 
-/// The time of a question is that of the process: a wall clock set forward meanwhile uses up no budget (`fetch_seconds`).
+/// The time of a request is measured by the monotonic clock: a wall clock that is set forward uses no budget
+/// (`fetch_seconds`).
 #[tokio::test(start_paused = true)]
 async fn clock_set_forward_costs_no_budget() {
     world(async {

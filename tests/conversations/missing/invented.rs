@@ -1,4 +1,4 @@
-//! A server that names parents nobody has, without end: it has its hour's worth of search, and nobody else is the poorer.
+//! A server that names nonexistent parents without end: it uses up its own hourly budget, and no other peer is affected.
 
 use std::time::Duration;
 
@@ -11,23 +11,23 @@ use crate::network::{CALM, Network};
 use crate::node::{Node, millis, seconds, world};
 use crate::surroundings::{TestConfig, server};
 
-/// PDUs in all, and parents that each of them names.
+/// Number of PDUs in total, and below, of parents that each of them names.
 const PDUS: usize = 10_000;
 const PARENTS: usize = 10;
 const A_TRANSACTION: usize = 50;
 
-/// Seconds of asking that it may cause within an hour.
+/// Seconds of requests that the server may cause per hour.
 const BUDGET: u64 = 20;
 
-/// Questions to all servers about all of it.
+/// Maximum number of requests to all servers for all of this.
 const ASKED_MAX: usize = 100;
 
-/// So much is kept of it in memory, at most.
+/// Maximum number of PDUs that are held in memory.
 const HELD_MAX: u32 = 500;
 
 const NAMES: [&str; 3] = ["red", "green", "blue"];
 
-/// One forged event made a server walk through a hundred thousand that did not exist.
+/// In another server, one forged event caused a walk through a hundred thousand nonexistent ones.
 #[tokio::test(start_paused = true)]
 async fn invented_parents_cost_only_their_sender() {
     world(async {
@@ -41,7 +41,7 @@ async fn invented_parents_cost_only_their_sender() {
             node.with("garden", &others(&node.name, &NAMES)).await;
         }
         blue.with("maze", &["red", "green", "grey"]).await;
-        // It does not even answer when it is asked for what it named.
+        // The server does not answer requests for the parents that it named.
         network.hold(&blue.name, &server("grey"));
         let mut invented = 0;
         for transaction in 0..PDUS / A_TRANSACTION {
@@ -66,7 +66,7 @@ async fn invented_parents_cost_only_their_sender() {
                 assert_eq!(green.pdus().len(), heard + 1);
                 let maze = blue.gateway().context(&context("maze")).await.unwrap();
                 assert!(maze.held <= u64::from(HELD_MAX), "{} are held", maze.held);
-                assert!(maze.wanted.len() <= HELD_MAX as usize * PARENTS, "{} are looked for", maze.wanted.len());
+                assert!(maze.wanted.len() <= HELD_MAX as usize * PARENTS, "{} parents are wanted", maze.wanted.len());
             }
             millis(200).await;
         }
@@ -86,7 +86,7 @@ async fn invented_parents_cost_only_their_sender() {
         let asked = network.sent().into_iter().filter(|sent| sent.request.method == EgressMethod::Get).count();
         assert!((1..ASKED_MAX).contains(&asked), "{asked} questions");
         let maze = blue.gateway().context(&context("maze")).await.unwrap();
-        assert_eq!((maze.held, maze.wanted.len()), (0, 0), "all of it is told, without its parents");
+        assert_eq!((maze.held, maze.wanted.len()), (0, 0), "all PDUs are delivered without their parents");
         assert_eq!(blue.pdus().iter().filter(|pdu| pdu.context == context("maze")).count(), PDUS);
     })
     .await;

@@ -1,4 +1,4 @@
-//! Late servers: a server joins a conversation by its state and its past, and reads further back where the rest lies.
+//! Late servers: a server joins a context by its state and some history, and fetches older history on request.
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -20,7 +20,7 @@ fn topic(id: &str) -> PduDraft {
     PduDraft { state: Some((String::new(), 0)), kind: "topic".into(), ..draft(id) }
 }
 
-/// The feed's events, with history and late PDUs marked.
+/// Returns the feed's PDUs, with history and late PDUs marked.
 fn heard(node: &Node) -> Vec<String> {
     let mark = |entry: &actors::model::FeedEntry| match &entry.item {
         FeedItem::Pdu(pdu) => {
@@ -34,7 +34,7 @@ fn heard(node: &Node) -> Vec<String> {
     node.heard.borrow().iter().filter_map(mark).collect()
 }
 
-/// Red and green have talked for a while, and blue is let in.
+/// Red and green have exchanged messages for a while, and then blue is added.
 async fn garden(network: &Arc<Network>) -> [Rc<Node>; 3] {
     let [red, green, blue] =
         [Node::usual(network, "red").await, Node::usual(network, "green").await, Node::usual(network, "blue").await];
@@ -74,7 +74,7 @@ async fn joiner_gets_state_history_then_live() {
         let past = heard(&blue);
         assert_eq!(past[0], "red/t2 history", "the state comes first: {past:?}");
         assert_eq!(past.len(), 11);
-        assert_eq!(past[10], "green/g34 history", "in the order in which it was said: {past:?}");
+        assert_eq!(past[10], "green/g34 history", "history is in causal order: {past:?}");
         red.say("garden", "news").await;
         seconds(5).await;
         blue.say("garden", "thanks").await;
@@ -82,7 +82,7 @@ async fn joiner_gets_state_history_then_live() {
         for node in [&red, &green, &blue] {
             node.read().await;
         }
-        assert_eq!(heard(&blue)[11..], ["red/news"], "no gap, and nothing twice");
+        assert_eq!(heard(&blue)[11..], ["red/news"], "no gap, and no PDU twice");
         assert_eq!(heard(&green).last().map(String::as_str), Some("blue/thanks"));
         let prev = green.pdus().last().map(|pdu| crate::messenger::Text::of(pdu).prev()).unwrap();
         assert_eq!(prev, [at("red/news")]);
@@ -104,12 +104,12 @@ async fn history_pages_reach_the_beginning() {
                 more => came += more,
             }
         }
-        // 30 of each, five more of green's, two topics; both topics and five came before.
+        // There are 30 of each, five more of green and two topics; the join has brought both topics and five others.
         assert_eq!(came, 67 - 7);
         let timeline = blue.store().timeline(&context("garden"), None, 1000, u64::MAX).await.unwrap();
         let ids: Vec<String> = timeline.iter().map(|(_, pdu)| named(&pdu.reference)).collect();
         assert_eq!((ids.len(), ids.last().map(String::as_str)), (67, Some("red/r00")));
-        assert!(timeline.iter().all(|(_, pdu)| pdu.shown.gap.is_empty()), "nothing is missing any more");
+        assert!(timeline.iter().all(|(_, pdu)| pdu.shown.gap.is_empty()), "no parent is missing any more");
         blue.read().await;
         let heard = heard(&blue);
         assert!(heard.iter().all(|line| line.ends_with(" history")), "{heard:?}");
@@ -119,8 +119,8 @@ async fn history_pages_reach_the_beginning() {
     .await;
 }
 
-/// Red has talked with green: p01 to p15, a topic, x01 to x15. Green has heard it up to `heard`. Then red lets blue in, with
-/// another topic, by which blue comes into the garden.
+/// Red has sent to green: p01 to p15, a topic, x01 to x15. Green has received the PDUs up to `heard`. Then red adds blue
+/// with another topic, which is blue's first PDU of the context.
 async fn long_garden(network: &Arc<Network>, heard: usize) -> [Rc<Node>; 3] {
     let [red, green, blue] =
         [Node::usual(network, "red").await, Node::usual(network, "green").await, Node::usual(network, "blue").await];
@@ -142,7 +142,11 @@ async fn long_garden(network: &Arc<Network>, heard: usize) -> [Rc<Node>; 3] {
     seconds(30).await;
     blue.read().await;
     let news: Vec<String> = heard_of(&blue, |line| !line.ends_with(" history"));
-    assert_eq!(news, ["red/x13", "red/x14", "red/x15", "red/t2"], "the edge lies close to where it came in");
+    assert_eq!(
+        news,
+        ["red/x13", "red/x14", "red/x15", "red/t2"],
+        "the history edge is close to the first received PDU"
+    );
     let history: Vec<String> = heard_of(&blue, |line| line.ends_with(" history"));
     let expected: Vec<String> = (6..=15).map(|n| format!("red/p{n:02} history")).collect();
     assert_eq!(history, [expected, vec!["red/t1 history".to_owned()]].concat(), "ten steps back from the first topic");
@@ -161,7 +165,7 @@ async fn history_continues_behind_fetched_state() {
         let [_red, _green, blue] = long_garden(&network, 0).await;
         let status = blue.gateway().context(&context("garden")).await.unwrap();
         let edge: Vec<String> = status.gaps.iter().filter(|gap| gap.edge).map(|gap| named(&gap.missing)).collect();
-        assert_eq!(edge, ["red/p05", "red/x12"], "where the past goes on is told");
+        assert_eq!(edge, ["red/p05", "red/x12"], "the status lists where history continues");
         while blue.gateway().fetch_older(&context("garden"), 1).await.unwrap() > 0 {}
         blue.read().await;
         let further = heard(&blue).split_off(15);
@@ -172,13 +176,13 @@ async fn history_continues_behind_fetched_state() {
     .await;
 }
 
-/// The same, where news names what lies there: it is waited for as ever.
+/// The same, if a new PDU names a PDU there: it is waited for as usual.
 #[tokio::test(start_paused = true)]
 async fn live_pdu_waits_behind_fetched_state() {
     world(async {
         let network = Network::new(1, CALM);
         let [_red, green, blue] = long_garden(&network, 5).await;
-        // Green has heard nothing of all that: it answers p05.
+        // Green has received none of the later PDUs: it replies to p05.
         green.with("garden", &["red", "blue"]).await;
         blue.with("garden", &["red", "green"]).await;
         green.say("garden", "c").await;
@@ -190,7 +194,7 @@ async fn live_pdu_waits_behind_fetched_state() {
     .await;
 }
 
-/// History reads that wait for a slow join take no place from what peers send, and all of them are answered in the end.
+/// History reads that wait for a slow join use no permits of peers' requests, and all of them are answered in the end.
 #[tokio::test(start_paused = true)]
 async fn reads_behind_slow_join_block_nothing() {
     world(async {
@@ -202,15 +206,15 @@ async fn reads_behind_slow_join_block_nothing() {
         let read = |gateway: Gateway| spawn_local(async move { gateway.fetch_older(&context("garden"), 5).await });
         let reads: Vec<_> = (0..200).map(|_| read(blue.gateway())).collect();
         seconds(5).await;
-        assert!(reads.iter().all(|read| !read.is_finished()), "they wait for the join's question");
+        assert!(reads.iter().all(|read| !read.is_finished()), "the reads wait for the join's request");
         let meanwhile = [pdu("green", "meanwhile", "garden", &[])];
         let answer = timeout(Duration::from_secs(1), send_to(&network, "green", "blue", "1", &meanwhile)).await;
-        assert_eq!(verdicts(&answer.expect("nothing holds it up")), ["meanwhile accepted"]);
+        assert_eq!(verdicts(&answer.expect("the request is not delayed")), ["meanwhile accepted"]);
         seconds(5).await;
         network.release(&blue.name, &red.name);
         seconds(60).await;
         for read in reads {
-            assert_eq!(read.await.unwrap(), Ok(1), "the join's question brought the state");
+            assert_eq!(read.await.unwrap(), Ok(1), "the join's request brought the state");
         }
         let again = send_to(&network, "green", "blue", "2", &[pdu("green", "afterwards", "garden", &[])]).await;
         assert_eq!(verdicts(&again), ["afterwards accepted"], "the context is not busy");
@@ -220,7 +224,8 @@ async fn reads_behind_slow_join_block_nothing() {
     .await;
 }
 
-/// Beyond `contexts.history.reads_max` a read is refused, with the limit named; a read whose caller has gone takes no place.
+/// Beyond `contexts.history.reads_max` a read is refused with the limit's name; a read whose caller has gone releases its
+/// permit.
 #[tokio::test(start_paused = true)]
 async fn reads_beyond_their_limit_are_refused() {
     world(async {
@@ -260,7 +265,7 @@ async fn nonparticipant_join_fails_with_reason() {
         blue.gateway().join(&context("garden"), server("red"), 5).await.unwrap();
         seconds(400).await;
         let status = blue.gateway().context(&context("garden")).await.unwrap();
-        let join = status.record.join.expect("it was told to");
+        let join = status.record.join.expect("the join was requested");
         assert_eq!((join.stage, join.came), (JoinStage::Failed, 0));
         let reason = join.reason.expect("it says why");
         assert!(reason.contains("refused with status"), "{reason}");
@@ -285,7 +290,7 @@ async fn join_survives_gateway_restart() {
         blue.gateway().join(&context("garden"), server("red"), 10).await.unwrap();
         blue.restart(crate::disk::Survives::Synced).await;
         network.mend(&blue.name, &red.name);
-        // Nobody asks about it meanwhile: that would start it.
+        // The test does not query the context meanwhile, because a query would start its actor.
         seconds(30).await;
         let record = blue.gateway().record(&context("garden")).await.unwrap();
         assert_eq!(record.join.map(|join| join.stage), Some(JoinStage::Done));

@@ -1,4 +1,4 @@
-//! Transactions that a peer named and that never came, where the peer says "not now" when it is asked for them.
+//! Transactions that a peer named and that never arrived, if the peer answers "not now" to the pull.
 
 use std::collections::VecDeque;
 use std::rc::Rc;
@@ -19,14 +19,14 @@ use crate::network::{CALM, Network};
 use crate::node::{Change, Node, seconds, world};
 use crate::surroundings::{TestConfig, server};
 
-/// The peer's answers, one for each request; after them the peer has what was missed.
+/// The peer's responses, one per request; after them it returns what was missed.
 #[derive(Clone)]
 struct Script {
     answers: Arc<Mutex<VecDeque<PushFailure>>>,
     /// The times at which the peer was asked, in seconds.
     asked: Arc<Mutex<Vec<u64>>>,
     since: Instant,
-    /// The first answer stays for ever.
+    /// True if the first response applies to all requests.
     stays: bool,
 }
 
@@ -37,7 +37,7 @@ impl Script {
     }
 }
 
-/// The way outward, but for this question.
+/// The transport; it answers this pull from the script.
 struct Scripted {
     inner: Arc<dyn Transport>,
     script: Script,
@@ -74,7 +74,7 @@ fn says(status: u16, retry_after: Option<u64>) -> PushFailure {
     PushFailure::Troubled { status, reason: "no".into(), retry_after: retry_after.map(Duration::from_secs) }
 }
 
-/// Blue has heard of a transaction of green's that never came.
+/// Blue has learned of a transaction of green that never arrived.
 async fn missing(script: &Script, book: TestConfig) -> (Arc<Network>, Rc<Node>) {
     let network = Network::new(1, CALM);
     let scripted = script.clone();
@@ -99,7 +99,7 @@ fn notices(node: &Node) -> Vec<String> {
     heard.iter().filter_map(|entry| text(&entry.item)).collect()
 }
 
-/// One 429 or 503 ended the question for good.
+/// Regression: one 429 or 503 ended the pull for good.
 #[tokio::test(start_paused = true)]
 async fn busy_peer_is_asked_until_answered() {
     world(async {
@@ -107,7 +107,7 @@ async fn busy_peer_is_asked_until_answered() {
         let script = Script::of(failures, false);
         let (_network, blue) = missing(&script, TestConfig::usual("blue")).await;
         seconds(10).await;
-        assert_eq!(*script.asked.lock().unwrap(), [0, 1], "it is asked again, and then obeyed");
+        assert_eq!(*script.asked.lock().unwrap(), [0, 1], "the pull is repeated after the requested delay");
         seconds(20).await;
         blue.restart(Survives::Synced).await;
         seconds(10).await;
@@ -115,12 +115,16 @@ async fn busy_peer_is_asked_until_answered() {
         assert_eq!(
             (asked[..4].to_vec(), asked.len()),
             (vec![0, 1, 21, 25], 5),
-            "by itself, and after a restart: {asked:?}"
+            "the pull is repeated without contact, also after a restart: {asked:?}"
         );
         assert_eq!(blue.feed().await, ["green/a", "green/b", "green/missed"]);
         blue.restart(Survives::Synced).await;
         seconds(3600).await;
-        assert_eq!((script.asked.lock().unwrap().len(), notices(&blue)), (5, vec![]), "answered, it is asked no more");
+        assert_eq!(
+            (script.asked.lock().unwrap().len(), notices(&blue)),
+            (5, vec![]),
+            "after a response the pull is not repeated"
+        );
     })
     .await;
 }
@@ -148,7 +152,7 @@ async fn unanswered_question_expires_with_notice() {
         seconds(36_000).await;
         blue.restart(Survives::Synced).await;
         seconds(60).await;
-        assert_eq!(script.asked.lock().unwrap().len(), asked, "no more after that");
+        assert_eq!(script.asked.lock().unwrap().len(), asked, "no further pull follows");
         assert_eq!(blue.gateway().peer(&server("green")).await.unwrap().backlog, 0);
     })
     .await;

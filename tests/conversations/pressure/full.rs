@@ -1,4 +1,4 @@
-//! One dead server never closes a conversation: what it has no room for it can fetch once it is back.
+//! One dead server never blocks a context: messages that found no room in its queue can be fetched once it is back.
 
 use crate::messenger::others;
 use crate::network::{CALM, Network};
@@ -30,7 +30,7 @@ async fn full_outbox_skips_only_its_peer() {
         network.heal();
         seconds(10).await;
         assert_eq!(green.feed().await, ["red/1", "red/2"]);
-        // Only now does it learn of them: as parents that it lacks.
+        // Green learns of them only now: as missing parents.
         red.say("garden", "5").await;
         seconds(5).await;
         assert_eq!(green.feed().await, ["red/1", "red/2", "red/3", "red/4", "red/5"]);
@@ -40,7 +40,7 @@ async fn full_outbox_skips_only_its_peer() {
     .await;
 }
 
-/// A message that was reported as parked can be sent after all, like everything that is parked.
+/// A message that was reported as parked can be retried.
 #[tokio::test(start_paused = true)]
 async fn skipped_recipient_gets_retried_message() {
     world(async {
@@ -58,7 +58,7 @@ async fn skipped_recipient_gets_retried_message() {
             millis(10).await;
         }
         let retry = async || red.gateway().retry_message(&"3".parse().unwrap(), Some(&green.name)).await;
-        assert!(matches!(retry().await, Err(CommandError::OutboxFull(_))), "there is no room still");
+        assert!(matches!(retry().await, Err(CommandError::OutboxFull(_))), "the queue is still full");
         network.heal();
         seconds(10).await;
         assert_eq!(retry().await.unwrap(), 1);

@@ -1,4 +1,4 @@
-//! A peer that takes every refusal for good is never refused for now: its request is held until there is room.
+//! A peer that takes every refusal as final is never told to come again: its request waits until there is room.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,7 +17,7 @@ fn old(peer: &mut PeerLimits) {
     peer.intake_max = 2;
 }
 
-/// A transaction of one PDU comes to blue from green; the answer, and how long it took.
+/// Sends a transaction of one PDU from green to blue; returns the response and its delay.
 fn begin(network: &Arc<Network>, n: u32) -> tokio::task::JoinHandle<(Answer, Duration)> {
     let network = network.clone();
     spawn_local(async move {
@@ -38,12 +38,12 @@ async fn synapse_overload_answer_is_delayed() {
         seconds(1).await;
         let held = begin(&network, 2);
         seconds(7).await;
-        assert!(!held.is_finished(), "the messenger has something to read first");
+        assert!(!held.is_finished(), "the messenger has to read first");
         blue.read().await;
         blue.read().await;
         let (answer, took) = held.await.unwrap();
         assert_eq!(verdicts(&answer), ["2 accepted"]);
-        assert!((7..=9).contains(&took.as_secs()), "as soon as there is room: {took:?}");
+        assert!((7..=9).contains(&took.as_secs()), "the request continues as soon as there is room: {took:?}");
     })
     .await;
 }

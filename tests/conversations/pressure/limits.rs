@@ -1,5 +1,5 @@
-//! Limits that do nothing, and refusals that do not say which limit was met: each key that bounds a peer is walked here. Those
-//! that refuse name themselves and their value; of those that shape what is sent, the test that proves it is named.
+//! Every key that limits a peer must have an effect, and every refusal must name its limit. Keys that refuse are tested
+//! here; for keys that shape what is sent, the table names the test that proves it.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -17,7 +17,7 @@ use crate::network::{BASE, CALM, Network};
 use crate::node::{Node, world};
 use crate::surroundings::{TestConfig, server};
 
-/// Keys that refuse: what they are set to, and the words a refusal must have.
+/// Keys that refuse: their value, and the words that a refusal must contain.
 const REFUSING: &[(&str, &str)] = &[
     ("intake_max", "peers.intake_max is reached (1)"),
     ("intake_items", "at most 1 item (peers.intake_items), this one has 2"),
@@ -26,7 +26,7 @@ const REFUSING: &[(&str, &str)] = &[
     ("rate", "peers.rate is reached (1)"),
 ];
 
-/// Keys that refuse nobody but shape what is sent, kept or believed: the test that fails without them.
+/// Keys that refuse nothing but shape what is sent, kept or accepted: the test that fails without each.
 const SHAPING: &[(&str, &str)] = &[
     ("batch_items", "batch_is_bounded_but_never_empty"),
     ("batch_bytes", "batch_is_bounded_but_never_empty"),
@@ -58,10 +58,10 @@ const SHAPING: &[(&str, &str)] = &[
     ("request_timeout", "silent_response_times_out"),
 ];
 
-/// Keys that say who a peer is, and bound nothing.
+/// Keys that identify a peer and limit nothing.
 const LINK: &[&str] = &["profile", "dialect", "addresses", "auth", "allow_from", "insecure"];
 
-/// The result of meeting the limit of each refusing key.
+/// Returns the refusal when the limit of each refusing key is reached.
 async fn met(key: &str) -> String {
     let tight = |peer: &mut PeerLimits| match key {
         "intake_max" => peer.intake_max = 1,
@@ -69,7 +69,7 @@ async fn met(key: &str) -> String {
         "outbox_items" => peer.outbox_items = 1,
         "outbox_bytes" => peer.outbox_bytes = 3,
         "rate" => (peer.rate, peer.intake_items) = (1, 1),
-        other => panic!("{other} is not known here"),
+        other => panic!("{other} is not handled here"),
     };
     let network = Network::new(1, CALM);
     let blue = Node::start(&network, "blue", TestConfig::usual("blue").with_peer("red", tight)).await;
@@ -98,7 +98,7 @@ async fn met(key: &str) -> String {
     }
 }
 
-/// Blue's answer to a push of red.
+/// Returns blue's response to a push of red.
 async fn pushed(network: &Arc<Network>, body: &str) -> String {
     let body = Bytes::from(body.to_owned());
     let request = EgressRequest::post("/http/v1/updates", body, Wanted::Needed { bytes_max: 1 << 20 });
@@ -130,14 +130,17 @@ async fn context_limit_refusal_names_its_key() {
         assert_eq!(send(&network, "green", "1", &[pdu("green", "a", "one", &[])]).await.status, 200);
         let both = [pdu("green", "b", "one", &[]), pdu("green", "c", "two", &[])];
         let answer = String::from_utf8(send(&network, "green", "2", &both).await.body.to_vec()).unwrap();
-        assert!(answer.contains(r#""status":"accepted"},{"pdu_id":"c""#), "what was begun goes on: {answer}");
+        assert!(answer.contains(r#""status":"accepted"},{"pdu_id":"c""#), "existing contexts continue: {answer}");
         assert!(answer.contains("contexts.adopt_max is reached (1)"), "{answer}");
         blue.restart(crate::disk::Survives::Synced).await;
         let answer = String::from_utf8(send(&network, "green", "3", &both[1..]).await.body.to_vec()).unwrap();
         assert!(answer.contains("contexts.adopt_max is reached (1)"), "after a restart, too: {answer}");
         blue.with("two", &["green"]).await;
         let answer = String::from_utf8(send(&network, "green", "4", &both[1..]).await.body.to_vec()).unwrap();
-        assert!(answer.contains(r#""status":"accepted""#), "what our messenger creates is not counted: {answer}");
+        assert!(
+            answer.contains(r#""status":"accepted""#),
+            "contexts that our messenger creates are not counted: {answer}"
+        );
     })
     .await;
 }
@@ -160,13 +163,13 @@ fn every_peer_key_has_test() {
     assert_eq!(keys, walked.collect());
 }
 
-/// The key of a line of the manual; those without a default are commented out.
+/// Returns the key of a line of the manual; keys without a default are commented out.
 fn key_of(line: &str) -> Option<&str> {
     let (key, _) = line.trim_start_matches("# ").split_once(" = ")?;
     key.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_').then_some(key)
 }
 
-/// All Rust below a folder.
+/// Reads all Rust files below a folder.
 fn read(folder: &Path, into: &mut String) {
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();

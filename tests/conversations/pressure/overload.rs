@@ -1,5 +1,5 @@
-//! A messenger that does not read, and a disk that fills: peers are told to wait, nothing is lost, and each refusal names the
-//! limit it comes from.
+//! A messenger that does not read, and a disk that becomes full: peers are told to wait, nothing is lost, and each refusal
+//! names its limit.
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -19,7 +19,7 @@ use crate::surroundings::{TestConfig, server};
 
 const NAMES: [&str; 3] = ["red", "green", "blue"];
 
-/// One push comes to blue from red.
+/// Sends one push from red to blue.
 pub(crate) async fn push(network: &Network, body: &str) -> String {
     let request = EgressRequest::post(
         "/http/v1/updates".to_owned(),
@@ -36,7 +36,7 @@ fn refused(answer: &Answer) -> (u16, Option<u64>, String) {
     (answer.status, answer.retry_after.map(|wait| wait.as_secs()), body)
 }
 
-/// Unread events of blue.
+/// Returns the number of unread events of blue.
 fn unread(blue: &Node) -> u64 {
     let bounds = *blue.gateway().ports().archive.feed.feed_bounds().borrow();
     bounds.unread()
@@ -75,10 +75,14 @@ async fn unread_feed_stays_bounded_without_loss() {
         assert_eq!(blue.pdus().len(), 200, "{feed:?}");
         assert!(feed.iter().all(|line| !line.starts_with("gap")), "{feed:?}");
         let notices = feed.iter().filter(|line| line.contains("feed.high_water")).count();
-        assert!((1..=8).contains(&notices), "one a closing: {notices}");
+        assert!((1..=8).contains(&notices), "one notice each time intake stops: {notices}");
         assert!(overload.subscribe().borrow().is_open());
         for node in [&red, &green] {
-            assert_eq!(node.gateway().peer(&blue.name).await.unwrap().failures, 0, "to wait is no failure");
+            assert_eq!(
+                node.gateway().peer(&blue.name).await.unwrap().failures,
+                0,
+                "a wait does not count as a failure"
+            );
         }
     })
     .await;
@@ -101,8 +105,8 @@ async fn high_water_rejects_strong_passes_ephemeral() {
         let (status, again, body) = refused(&send(&network, "green", "1", &[pdu("green", "g", "garden", &[])]).await);
         assert_eq!((status, again), (429, Some(10)));
         assert!(body.contains("feed.high_water is reached (2)"), "{body}");
-        assert_eq!(send(&network, "green", "2", &[]).await.status, 200, "an empty transaction brings nothing");
-        // Our own messenger is not held up by what it does not read.
+        assert_eq!(send(&network, "green", "2", &[]).await.status, 200, "an empty transaction is accepted");
+        // Our own messenger may submit although it does not read.
         blue.say("garden", "own").await;
 
         blue.read().await;
@@ -116,7 +120,7 @@ async fn high_water_rejects_strong_passes_ephemeral() {
     .await;
 }
 
-/// Blue, and its disk.
+/// Returns blue and its disk.
 async fn on_a_small_disk(network: &Arc<Network>) -> (Rc<Node>, Arc<TestDisk>) {
     let disk = Arc::new(TestDisk::default());
     let book = TestConfig {
@@ -150,7 +154,7 @@ async fn full_disk_rejects_writes_serves_reads() {
         assert_eq!((status, again), (429, Some(10)));
         assert!(body.contains("DISK_LOW") && body.contains(words), "{body}");
 
-        assert_eq!(blue.feed().await[0], "green/g", "what is there is read, and acknowledged");
+        assert_eq!(blue.feed().await[0], "green/g", "existing events can be read and acknowledged");
         assert_eq!(unread(&blue), 0);
         let overload = blue.gateway().overload().unwrap();
         let now = *overload.subscribe().borrow();
@@ -158,10 +162,10 @@ async fn full_disk_rejects_writes_serves_reads() {
 
         disk.leave(1100);
         seconds(2).await;
-        assert!(blue.try_say("garden", "own").await.is_err(), "not for every byte");
+        assert!(blue.try_say("garden", "own").await.is_err(), "intake does not resume for each byte");
         disk.leave(1200);
         seconds(2).await;
-        assert!(overload.subscribe().borrow().is_open(), "also while nobody asks");
+        assert!(overload.subscribe().borrow().is_open(), "also without requests");
         blue.say("garden", "own").await;
         assert_eq!(
             push(&network, r#"{"strong":[{"n":1}],"seq":1}"#).await,
@@ -183,11 +187,11 @@ async fn rate_refusal_names_its_limit() {
         assert_eq!(push(&network, r#"{"strong":[{"n":1},{"n":2}],"seq":2}"#).await, ok);
         let wait = r#"{"receive":"wait","wait":1,"reason":"peers.rate is reached (2)"}"#;
         assert_eq!(push(&network, r#"{"strong":[{"n":3},{"n":4}],"seq":4}"#).await, wait);
-        assert_eq!(push(&network, r#"{"weak":[{"n":3}],"seq":2}"#).await, wait, "what is ephemeral takes a token, too");
-        assert_eq!(push(&network, r#"{"seq":2}"#).await, ok, "what brings nothing takes none");
+        assert_eq!(push(&network, r#"{"weak":[{"n":3}],"seq":2}"#).await, wait, "an ephemeral item takes a token too");
+        assert_eq!(push(&network, r#"{"seq":2}"#).await, ok, "an empty request takes no token");
         let two =
             |n: u32| [pdu("green", &format!("{n}"), "garden", &[]), pdu("green", &format!("{}", n + 1), "garden", &[])];
-        assert_eq!(send(&network, "green", "1", &two(1)).await.status, 200, "each has a bucket of its own");
+        assert_eq!(send(&network, "green", "1", &two(1)).await.status, 200, "each peer has a bucket of its own");
         let (status, again, body) = refused(&send(&network, "green", "2", &two(3)).await);
         assert_eq!((status, again), (429, Some(1)));
         assert!(body.contains("peers.rate is reached (2)"), "{body}");
@@ -218,12 +222,12 @@ async fn ephemeral_counts_towards_rate() {
         let (status, again, body) = sent("2", &edus(1)).await.unwrap_err();
         assert_eq!((status, again), (429, Some(1)));
         assert!(body.contains("peers.rate is reached (2)"), "{body}");
-        assert_eq!(sent("2", &edus(0)).await, Ok(()), "what brings nothing takes no token");
+        assert_eq!(sent("2", &edus(0)).await, Ok(()), "an empty transaction takes no token");
         seconds(1).await;
-        assert!(sent("3", &and_a_message("b", 2)).await.is_err(), "two came back, and three are wanted");
+        assert!(sent("3", &and_a_message("b", 2)).await.is_err(), "two tokens were refilled, and three are needed");
         assert_eq!(sent("4", &and_a_message("b", 1)).await, Ok(()));
         seconds(2).await;
-        assert_eq!(sent("5", &edus(50)).await, Ok(()), "more than ever fits takes all there is");
+        assert_eq!(sent("5", &edus(50)).await, Ok(()), "a batch larger than the bucket takes all tokens");
         assert!(sent("6", &edus(1)).await.is_err());
     })
     .await;

@@ -1,4 +1,4 @@
-//! A bug that one PDU wakes costs that PDU, or its conversation; never its neighbours, and never the link.
+//! A bug that one PDU triggers costs that PDU or its context, never its neighbours and never the link.
 
 use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
@@ -18,12 +18,12 @@ use crate::surroundings::TestConfig;
 
 const NAMES: [&str; 3] = ["red", "green", "blue"];
 
-/// The machine of a conversation panics whenever one of these ids comes to it.
+/// Makes the machine of a context panic whenever one of these ids arrives.
 fn dies_of(ids: &[&str]) -> Change {
     let ids: HashSet<String> = ids.iter().map(|id| (*id).to_owned()).collect();
     Rc::new(move |ports: &mut Ports, clock: &Arc<TestClock>| {
         let (ids, clock) = (ids.clone(), clock.clone());
-        // Right after the look-up the machine takes its step, and that reads the clock within its guard.
+        // After the lookup the machine runs its step, which reads the clock inside its guard.
         let breaks = move |arriving: &[PduRef]| {
             if arriving.iter().any(|reference| ids.contains(reference.id.as_str())) {
                 clock.break_once();
@@ -33,7 +33,7 @@ fn dies_of(ids: &[&str]) -> Change {
     })
 }
 
-/// Blue, whose machines die of these, in two rooms with red and green.
+/// Returns blue, whose machines crash at these ids, in two contexts with red and green.
 async fn blue_dying_of(ids: &[&str]) -> (Arc<Network>, Rc<Node>) {
     let network = Network::new(1, CALM);
     let blue = Node::changed(&network, "blue", TestConfig::usual("blue"), dies_of(ids)).await;
@@ -54,16 +54,16 @@ async fn poison_pdu_is_quarantined_alone() {
             pdu("red", "elsewhere", "kitchen", &[]),
         ];
         let first = send(&network, "red", "1", &batch).await;
-        assert_eq!(first.status, 503, "the first death is not blamed on anybody: come again");
+        assert_eq!(first.status, 503, "no PDU is blamed for the first crash: the peer is told to retry");
         let second = send(&network, "red", "1", &batch).await;
         assert_eq!(
             verdicts(&second),
             ["before accepted", "poison parkedPOISON", "after held", "elsewhere duplicate"],
-            "after the second death the context is slow to come back"
+            "after the second crash the context restarts with a delay"
         );
         seconds(5).await;
         assert_eq!(blue.feed().await, ["red/elsewhere", "red/before", "parked poison of red: POISON", "red/after"]);
-        // It is done with: a repeat is answered alike, and what comes next goes the usual way.
+        // The PDU stays in quarantine: a repeat gets the same answer, and the following PDUs are processed as usual.
         assert_eq!(send(&network, "red", "1", &batch).await, second);
         let next = [pdu("red", "next", "garden", &["red/after"])];
         assert_eq!(verdicts(&send(&network, "red", "2", &next).await), ["next accepted"]);
@@ -92,7 +92,7 @@ async fn poisoned_context_never_stops_peer() {
             }
             seconds(30).await;
             let status = from.gateway().peer(&blue.name).await.unwrap();
-            assert_eq!((status.backlog, status.failures), (0, 0), "{speaker}: the link goes on");
+            assert_eq!((status.backlog, status.failures), (0, 0), "{speaker}: the link continues");
             seconds(90).await;
             let of_blue = blue.feed().await;
             let has = |event: String| of_blue.contains(&event);
@@ -100,7 +100,7 @@ async fn poisoned_context_never_stops_peer() {
                 assert!(has(format!("{speaker}/{id}")), "{speaker}: {of_blue:?}");
             }
             assert!(has(format!("parked poison of {speaker}: POISON")), "{of_blue:?}");
-            // What names it is not lost: it comes with a gap.
+            // A PDU that names it is delivered, with a gap.
             assert!(has(format!("{speaker}/3 without {speaker}/poison")), "{of_blue:?}");
             blue.check_order(speaker);
 
@@ -120,7 +120,7 @@ async fn faulty_context_keeps_peer_working() {
         let poisons: Vec<String> = (1..=3).map(|n| format!("poison{n}")).collect();
         let ids: Vec<&str> = poisons.iter().map(String::as_str).collect();
         let (network, blue) = blue_dying_of(&ids).await;
-        // Each death is waited for to be over; the sixth within the period is one too many.
+        // Each crash is waited for; the sixth within the period exceeds the limit.
         for ((n, id), waits) in ids.iter().enumerate().zip([[1, 3], [5, 9], [17, 0]]) {
             let batch = [pdu("red", id, "garden", &[]), pdu("red", &format!("k{n}"), "kitchen", &[])];
             assert_eq!(send(&network, "red", id, &batch).await.status, 503);
@@ -143,12 +143,12 @@ async fn faulty_context_keeps_peer_working() {
     .await;
 }
 
-/// A disk that stalls makes a conversation late, and that is nobody's fault.
+/// A slow disk delays a context, and no PDU is blamed for it.
 #[tokio::test(start_paused = true)]
 async fn late_context_poisons_nothing() {
     world(async {
         let (network, blue) = blue_dying_of(&["poison1", "poison2", "poison3"]).await;
-        // Five deaths: the next life begins only after sixteen seconds, longer than a request of a peer waits for it.
+        // After five crashes the context restarts only after sixteen seconds, longer than a peer's request waits.
         for id in ["poison1", "poison2"] {
             let batch = [pdu("red", id, "garden", &[])];
             assert_eq!(send(&network, "red", id, &batch).await.status, 503);
@@ -166,7 +166,7 @@ async fn late_context_poisons_nothing() {
     .await;
 }
 
-/// An identity that is claimed by a life that dies is free again for the next life.
+/// A claim of an incarnation that crashes is released for the next one.
 #[tokio::test(start_paused = true)]
 async fn crash_releases_claimed_identity() {
     world(async {

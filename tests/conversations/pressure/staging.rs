@@ -1,4 +1,4 @@
-//! A context that is too busy to take its PDUs costs nobody else anything: they are staged, and it takes them when it can.
+//! A context that is too busy to process its PDUs delays nothing else: they are staged, and it processes them when it can.
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -18,8 +18,8 @@ use crate::ports::{Slow, Watched};
 use crate::read_hooks::ReadHooks;
 use crate::surroundings::TestConfig;
 
-/// Blue, in a garden that is slow to load at each start for as long as that is said, and in a kitchen that is not. Machines die
-/// of PDUs that are called `poison`.
+/// Returns blue in two contexts: `garden` loads slowly at each start while the flag is set, `kitchen` does not. Machines
+/// crash at PDUs that are called `poison`.
 async fn slow_blue(network: &Arc<Network>, book: TestConfig) -> (Rc<Node>, watch::Sender<bool>) {
     let (is_slow, seen) = watch::channel(false);
     let change: Change = Rc::new(move |ports: &mut Ports, clock: &Arc<TestClock>| {
@@ -41,14 +41,15 @@ async fn slow_blue(network: &Arc<Network>, book: TestConfig) -> (Rc<Node>, watch
     (blue, is_slow)
 }
 
-/// The verdicts on one transaction of red's, and how long they took.
+/// Returns the verdicts on one transaction of red, and its duration.
 async fn timed(network: &Network, id: &str, pdus: &[String]) -> (Vec<String>, u128) {
     let begun = Instant::now();
     let verdicts = verdicts(&send(network, "red", id, pdus).await);
     (verdicts, begun.elapsed().as_millis())
 }
 
-/// The first batch waits for `contexts.arrive_timeout` at most, its other PDUs for nothing, and the next batches for nothing.
+/// The first batch waits at most `contexts.arrive_timeout` for the slow context; its other PDUs and the next batches do not
+/// wait.
 #[tokio::test(start_paused = true)]
 async fn batches_for_slow_context_cost_nobody() {
     world(async {
@@ -64,7 +65,7 @@ async fn batches_for_slow_context_cost_nobody() {
             let (answer, took) = timed(&network, &n.to_string(), &more).await;
             assert_eq!((answer, took), (vec![format!("g{n} held"), format!("k{n} accepted")], 0));
         }
-        // A repeat is there already, in another transaction as well.
+        // A repeat is recognized as staged, also in another transaction.
         let (answer, took) = timed(&network, "again", &first).await;
         assert_eq!((answer, took), (vec!["g1 duplicate".to_owned(), "k1 duplicate".to_owned()], 0));
         let kitchen: Vec<String> = (1..=9).map(|n| format!("red/k{n}")).collect();
@@ -73,7 +74,7 @@ async fn batches_for_slow_context_cost_nobody() {
         millis(100).await;
         let garden: Vec<String> = (1..=9).map(|n| format!("red/g{n}")).collect();
         assert_eq!(blue.feed().await[9..], garden);
-        // It is waited for again, as it answers.
+        // The context responds again, so it is waited for again.
         let (answer, took) = timed(&network, "10", &[pdu("red", "g10", "garden", &["red/g9"])]).await;
         assert_eq!((answer, took), (vec!["g10 accepted".to_owned()], 0));
         blue.check_order("staged");
@@ -81,7 +82,7 @@ async fn batches_for_slow_context_cost_nobody() {
     .await;
 }
 
-/// The same in the other dialect: plain updates and other contexts of the same peer go on.
+/// The same in the other dialect: plain updates and other contexts of the peer continue.
 #[tokio::test(start_paused = true)]
 async fn updates_pass_a_slow_context() {
     world(async {
@@ -108,7 +109,7 @@ async fn updates_pass_a_slow_context() {
     .await;
 }
 
-/// A PDU that was answered `held` is on disk, and is accepted after a restart although no call touches the context.
+/// A PDU that was answered `held` is on disk, and is accepted after a restart although no request reaches the context.
 #[tokio::test(start_paused = true)]
 async fn what_is_staged_outlives_power_cut() {
     world(async {
@@ -125,7 +126,7 @@ async fn what_is_staged_outlives_power_cut() {
     .await;
 }
 
-/// A context that nobody has heard of, and that cannot be begun in time, is begun from its stage.
+/// An unknown context that cannot be created in time is created from its stage.
 #[tokio::test(start_paused = true)]
 async fn new_context_begins_from_its_stage() {
     world(async {
@@ -164,13 +165,17 @@ async fn only_full_stage_refuses_batch() {
         let words = String::from_utf8_lossy(&refused.body);
         assert!(refused.status == 429 && words.contains("contexts.stage_max is reached (2)"), "{words}");
         assert_eq!(refused.retry_after.map(|wait| wait.as_secs()), Some(5));
-        // Other peers have a stage of their own, and other contexts none.
+        // Other peers have a stage of their own, and other contexts are not staged.
         let green = send(&network, "green", "1", &[pdu("green", "g4", "garden", &[])]).await;
         assert_eq!(verdicts(&green), ["g4 held"]);
         assert_eq!(timed(&network, "4", &[pdu("red", "k4", "kitchen", &[])]).await.0, ["k4 accepted"]);
         is_slow.send_replace(false);
         seconds(5).await;
-        assert_eq!(timed(&network, "3", &third).await.0, ["g3 duplicate", "k3 duplicate"], "it waited at the door");
+        assert_eq!(
+            timed(&network, "3", &third).await.0,
+            ["g3 duplicate", "k3 duplicate"],
+            "the request waited for admission"
+        );
         let feed = blue.feed().await;
         let of_red: Vec<String> = feed.iter().filter(|event| event.starts_with("red/g")).cloned().collect();
         assert_eq!((feed.len(), of_red), (6, ["red/g1", "red/g2", "red/g3"].map(str::to_owned).into()));
@@ -178,7 +183,7 @@ async fn only_full_stage_refuses_batch() {
     .await;
 }
 
-/// A peer that takes every refusal for good is answered late, and never refused for a full stage.
+/// A peer that takes every refusal as final is answered late, and never refused because of a full stage.
 #[tokio::test(start_paused = true)]
 async fn a_full_stage_holds_old_servers() {
     world(async {
@@ -196,7 +201,7 @@ async fn a_full_stage_holds_old_servers() {
     .await;
 }
 
-/// A staged PDU that kills the context goes to quarantine, and its neighbours are delivered.
+/// A staged PDU that crashes the context goes to quarantine, and its neighbours are delivered.
 #[tokio::test(start_paused = true)]
 async fn poison_in_a_stage_costs_itself() {
     world(async {
@@ -212,7 +217,7 @@ async fn poison_in_a_stage_costs_itself() {
     .await;
 }
 
-/// A context that is given up costs its own PDUs, and not the link, also where its stage is full.
+/// A faulty context costs its own PDUs, and not the link, even if its stage is full.
 #[tokio::test(start_paused = true)]
 async fn faulty_context_costs_only_itself() {
     world(async {

@@ -1,4 +1,4 @@
-//! A gateway that keeps what was said for two days only, among others that keep it for ever.
+//! A gateway that keeps texts for two days only, among others that keep them for ever.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -35,7 +35,7 @@ impl Node {
         store.submit(store.claim_feed().unwrap(), vec![trimmed], CommitPriority::Now).committed().await.unwrap();
     }
 
-    /// The PDUs of the garden that the node can still show, newest first, each with the parents that it reports as missing.
+    /// Returns the PDUs of the context that the node still has, newest first, each with the parents that it lacks.
     async fn shows(&self) -> Vec<String> {
         let page = self.store().timeline(&context("garden"), None, 1_000, u64::MAX).await.unwrap();
         let line = |(_, pdu): &(i64, actors::model::FeedPdu)| {
@@ -53,7 +53,7 @@ impl Node {
         self.store().stats().await.unwrap().forgotten()
     }
 
-    /// Its rows keep their promises to one another.
+    /// Checks that the rows of the store are consistent.
     fn is_sound(&self) {
         let verified = fernpost::store::verify_backend(Disk::with(self.disk().survivors(Survives::Synced))).unwrap();
         assert_eq!(verified.findings, []);
@@ -77,15 +77,15 @@ async fn pruned_pdu_stays_known() {
         assert_eq!(verdicts(&send(&network, "red", "1", &first).await), ["a accepted", "b accepted", "c accepted"]);
         assert_eq!(blue.feed().await, ["red/a", "red/b", "red/c"]);
         seconds(3 * DAY).await;
-        assert_eq!(blue.forgotten().await, 0, "it lies in the feed, where the messenger may read it again");
+        assert_eq!(blue.forgotten().await, 0, "the feed still names it, so the messenger may read it again");
         blue.trim().await;
         seconds(700).await;
-        assert_eq!(blue.shows().await, ["red/c without red/b"], "an open end stays");
+        assert_eq!(blue.shows().await, ["red/c without red/b"], "a head stays");
         assert_eq!(blue.forgotten().await, 2);
         blue.is_sound();
 
         for life in 0..2 {
-            // From its origin, and from another one that has just heard of it.
+            // The PDUs arrive again from their origin, and from another server that has just received them.
             let again = send(&network, "red", &format!("2{life}"), &first).await;
             assert_eq!(verdicts(&again), ["a duplicate", "b duplicate", "c duplicate"]);
             let again = send(&network, "green", &format!("2{life}"), &first[1..2]).await;
@@ -97,7 +97,7 @@ async fn pruned_pdu_stays_known() {
             assert!(status == 200 && body.contains(r#""text":"c""#) && !body.contains(r#""text":"b""#), "{body}");
             blue.restart(Survives::Synced).await;
         }
-        // A late answer to what is forgotten: its parent is known, so that nobody waits for it or asks for it.
+        // A late reply to a pruned PDU: the parent is known, so it is neither waited for nor fetched.
         let late = send(&network, "red", "3", &[said("d", &["red/a", "red/b"])]).await;
         assert_eq!(verdicts(&late), ["d accepted"]);
         assert_eq!(
@@ -105,13 +105,9 @@ async fn pruned_pdu_stays_known() {
             Some(PduStatus::Delivered { context: context("garden"), depth: 2, history: false })
         );
         seconds(100).await;
-        assert_eq!(blue.feed().await[3..], ["red/d"], "no gap, and nothing twice");
+        assert_eq!(blue.feed().await[3..], ["red/d"], "no gap, and no PDU twice");
         assert!(network.asked().is_empty(), "{:?}", network.asked());
-        assert_eq!(
-            blue.gateway().fetch_older(&context("garden"), 9).await.unwrap(),
-            0,
-            "what is forgotten is not asked for"
-        );
+        assert_eq!(blue.gateway().fetch_older(&context("garden"), 9).await.unwrap(), 0, "pruned PDUs are not fetched");
         assert_eq!(blue.shows().await, ["red/d without red/a without red/b", "red/c without red/b"]);
         blue.check_order("blue");
     })
@@ -142,8 +138,8 @@ async fn retention_keeps_queued_pdus() {
         network.mend(&blue.name, &red.name);
         seconds(DAY).await;
         assert_eq!(red.feed().await, ["blue/m0", "blue/m1", "blue/m2", "blue/m3", "blue/m4"]);
-        // Red may come back from a backup, and ask for what it had: that is kept for as long as `retain` says. A restart looks
-        // whether anything of it is left to be trimmed.
+        // Red may be restored from a backup and request older items, which are kept for `retain`. After a restart blue
+        // checks whether rows are left to trim.
         assert_eq!(blue.forgotten().await, 0);
         blue.restart(Survives::Synced).await;
         blue.say("garden", "news").await;
@@ -176,7 +172,7 @@ async fn pruning_keeps_state_for_joiners() {
         seconds(3 * DAY).await;
         blue.trim().await;
         seconds(700).await;
-        // The one that holds the key, the one it replaced, and the open end.
+        // The current state, the state that it replaced, and the head.
         assert_eq!(blue.shows().await, ["red/r5 without red/r4", "red/t2 without red/r1", "red/t1"]);
         assert_eq!(blue.forgotten().await, 4);
         let state = blue.store().current_state(&context("garden"), None, 9, u64::MAX).await.unwrap().state;
@@ -195,8 +191,8 @@ async fn pruning_keeps_state_for_joiners() {
         assert_eq!(status.record.join.map(|join| join.stage), Some(JoinStage::Done));
         let holder = green.store().state_holder(&context("garden"), &("topic".into(), String::new())).await.unwrap();
         assert_eq!(holder.map(|holder| named(&holder.reference)), Some("red/t2".to_owned()));
-        assert!(!green.shows().await.iter().any(|line| line.starts_with("red/r4")), "blue has it no more");
-        // State that follows finds what it replaces, and red decides as blue does.
+        assert!(!green.shows().await.iter().any(|line| line.starts_with("red/r4")), "blue has pruned it");
+        // The following state finds the state that it replaces, and red resolves it as blue does.
         blue.say_draft("garden", topic("t3")).await.unwrap();
         seconds(5).await;
         for node in [&red, &blue] {
@@ -220,7 +216,7 @@ async fn history_age_counts_from_arrival() {
             seconds(1).await;
         }
         red.say_draft("garden", topic("t")).await.unwrap();
-        // Said five days ago, and here since today.
+        // The PDUs were composed five days ago and delivered here today.
         seconds(5 * DAY).await;
         red.with("garden", &["green", "blue"]).await;
         blue.gateway().join(&context("garden"), server("red"), 4).await.unwrap();
@@ -232,10 +228,10 @@ async fn history_age_counts_from_arrival() {
         seconds(DAY + 3_600).await;
         blue.trim().await;
         seconds(700).await;
-        // The state, which is the open end as well, and what came a day later.
+        // The state PDU, which is a head as well, and the PDU of a day later are left.
         let left = ["red/t without red/r9", "red/r5", "red/r4", "red/r3 without red/r2"];
         assert_eq!((blue.shows().await, blue.forgotten().await), (left.map(str::to_owned).to_vec(), 4));
-        // What lies further back is asked for as before; what is given once more of the forgotten is not taken.
+        // Earlier PDUs are fetched as before; pruned PDUs that are returned again are ignored.
         blue.gateway().join(&context("garden"), server("red"), 50).await.unwrap();
         seconds(60).await;
         assert_eq!(blue.shows().await.len(), 4 + 3, "{:?}", blue.shows().await);
@@ -250,7 +246,7 @@ async fn history_age_counts_from_arrival() {
     .await;
 }
 
-/// The ways that are open are not shut by what is forgotten: two that forget go on talking.
+/// Pruning does not interrupt exchange: two gateways that prune continue to exchange messages.
 #[tokio::test(start_paused = true)]
 async fn pruning_peers_converge_despite_crashes() {
     world(async {

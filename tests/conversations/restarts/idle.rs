@@ -1,4 +1,4 @@
-//! Idle conversations leave memory and come back, and there are never two of the same.
+//! Idle contexts are evicted and loaded again, and there are never two actors of the same one.
 
 use std::rc::Rc;
 use std::sync::{Arc, Mutex};
@@ -21,7 +21,7 @@ const IDLE: Duration = Duration::from_secs(5);
 
 type Loads = Arc<Mutex<Vec<ContextId>>>;
 
-/// Blue, whose conversations leave after five seconds, and the loads of them.
+/// Returns blue, whose contexts are evicted after five seconds, and their loads.
 async fn blue(network: &Arc<Network>) -> (Rc<Node>, Loads) {
     let loads = Loads::default();
     let seen = loads.clone();
@@ -46,12 +46,12 @@ async fn idle_context_is_evicted_and_reloaded() {
         send(&network, "red", "2", &[pdu("red", "b", "garden", &["red/a"])]).await;
         millis(4_900).await;
         blue.say("garden", "c").await;
-        assert_eq!(count(), 1, "whatever happens keeps it");
+        assert_eq!(count(), 1, "any activity keeps it in memory");
         millis(5_100).await;
         send(&network, "red", "3", &[pdu("red", "d", "garden", &["red/b"])]).await;
         assert_eq!(count(), 2);
         seconds(20).await;
-        assert_eq!(count(), 2, "and by itself it does not come back");
+        assert_eq!(count(), 2, "without a request it is not loaded again");
         assert_eq!(blue.gateway().context(&context("garden")).await.unwrap().record.next, 5);
         assert_eq!(blue.feed().await, ["red/a", "red/b", "red/d"]);
     })
@@ -69,7 +69,7 @@ async fn context_with_gap_stays_loaded() {
         seconds(20).await;
         assert_eq!(blue.feed().await, ["gap red/a before red/b", "red/b without red/a"]);
         seconds(10).await;
-        // It has left; what it gave up is still known when it is back.
+        // The context was evicted; its gap is still known after the next load.
         send(&network, "red", "2", &[pdu("red", "a", "garden", &[])]).await;
         assert_eq!(loads.lock().unwrap().len(), 2);
         assert_eq!(blue.feed().await[2..], ["red/a late", "filled red/a before red/b"]);
@@ -77,7 +77,7 @@ async fn context_with_gap_stays_loaded() {
     .await;
 }
 
-/// Words come from two sides and from the messenger, around the very moment at which the conversation leaves.
+/// Messages arrive from two peers and from the messenger around the time at which the context is evicted.
 #[tokio::test(start_paused = true)]
 async fn evicting_context_never_runs_twice() {
     world(async {
@@ -86,7 +86,8 @@ async fn evicting_context_never_runs_twice() {
         let mut chance = fastrand::Rng::with_seed(7);
         const ROUNDS: u64 = 60;
         for round in 0..ROUNDS {
-            // The timer is due after exactly five seconds: before it, with it, amid the leaving, after it.
+            // The timer is due after exactly five seconds: messages arrive before it, with it, during the eviction, and
+            // after it.
             millis(chance.u64(4_998..5_003)).await;
             let came = ["red", "green"].map(|from| {
                 let (network, turns) = (network.clone(), chance.u32(0..12));
@@ -111,8 +112,8 @@ async fn evicting_context_never_runs_twice() {
             said.await.unwrap();
         }
         let loads = loads.lock().unwrap().len() as u64;
-        assert!((ROUNDS / 4..=ROUNDS).contains(&loads), "it left and came back {loads} times");
-        // Two of the same would give the same places twice, and lose heads to one another.
+        assert!((ROUNDS / 4..=ROUNDS).contains(&loads), "it was evicted and loaded {loads} times");
+        // Two actors of one context would assign the same positions twice and lose each other's heads.
         let record = blue.gateway().context(&context("garden")).await.unwrap().record;
         assert_eq!(record.next, 3 * ROUNDS + 1);
         let feed = blue.feed().await;

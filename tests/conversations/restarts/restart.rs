@@ -1,4 +1,4 @@
-//! A gateway that ends in the middle of a conversation goes on where its disk says; what it acknowledged is there.
+//! A gateway that stops in the middle of a context continues from its disk; everything that it acknowledged is there.
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -47,12 +47,12 @@ async fn held_pdus_restart_their_gap_clock() {
             seconds(58).await;
             let status = blue.gateway().context(&context("garden")).await.unwrap();
             assert_eq!((status.held, status.wanted), (2, vec![at("red/question")]));
-            assert_eq!(blue.feed().await, Vec::<String>::new(), "a full time again");
+            assert_eq!(blue.feed().await, Vec::<String>::new(), "the full give-up time runs again");
             seconds(5).await;
             let gap = ["gap red/question before green/answer", "green/answer without red/question", "green/more"];
             assert_eq!(blue.feed().await, gap);
 
-            // What was given up stays so over another life, and a late one is told as what it is.
+            // A parent that was given up stays so after another restart, and is delivered as late when it arrives.
             blue.restart(survives).await;
             network.heal();
             seconds(3700).await;
@@ -106,7 +106,7 @@ impl Acknowledged {
     }
 }
 
-/// A short conversation in which blue hears, says, holds and is answered.
+/// Plays a short context in which blue receives, sends, holds, and receives a reply.
 async fn play(network: &Network, [red, green, blue]: &[Rc<Node>; 3]) -> Acknowledged {
     let mut acknowledged = Acknowledged::default();
     acknowledged.say(red, "1").await;
@@ -128,9 +128,9 @@ async fn play(network: &Network, [red, green, blue]: &[Rc<Node>; 3]) -> Acknowle
     acknowledged
 }
 
-/// Blue starts again, and everybody catches up.
+/// Restarts blue, and waits until all have everything.
 async fn check(nodes: &[Rc<Node>; 3], acknowledged: &Acknowledged, about: &str) {
-    // The longest pause between two attempts is an hour; nobody was away for that long.
+    // The longest delay between two attempts is an hour, but no gateway was down that long.
     seconds(600).await;
     for node in nodes {
         let feed = node.feed().await;
@@ -161,7 +161,7 @@ async fn any_crash_keeps_acknowledged_data() {
                 network.heal();
                 let before = nodes[2].heard.borrow().clone();
                 nodes[2].restart(survives).await;
-                // What the messenger has read is what stands there.
+                // A position that the messenger has read must still hold the same event.
                 nodes[2].heard.borrow_mut().clear();
                 nodes[2].read().await;
                 assert_eq!(nodes[2].heard.borrow()[..before.len()], before, "{about}");
@@ -177,7 +177,7 @@ async fn any_crash_keeps_acknowledged_data() {
     }
 }
 
-/// A PDU that a server sent before it was admitted is accepted after a restart, although no call touches the context.
+/// A PDU that a server sent before it was added is accepted after a restart although no request reaches the context.
 #[tokio::test(start_paused = true)]
 async fn take_back_survives_restart() {
     world(async {
@@ -198,7 +198,7 @@ async fn take_back_survives_restart() {
         blue.restart(Survives::Synced).await;
         seconds(5).await;
         assert!(blue.feed().await.contains(&"green/early".to_owned()));
-        // Done with, it is not started for that again.
+        // Once that is done, a restart does not start the context for it again.
         blue.restart(Survives::Synced).await;
         assert_eq!(blue.store().contexts_with_held_pdus().await.unwrap(), []);
     })

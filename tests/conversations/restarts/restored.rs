@@ -1,4 +1,4 @@
-//! A gateway that has lost its disk and goes on from a backup, among peers that remember more than it does.
+//! A gateway that has lost its disk and continues from a backup, among peers that remember more than it does.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
@@ -22,9 +22,9 @@ type Event = (u8, u64, u64, u64, &'static str, &'static str, &'static str, &'sta
 struct Scene {
     network: Arc<Network>,
     nodes: [Rc<Node>; 3],
-    /// Everything that each messenger ever read under an id, over all lives of its gateway.
+    /// Everything that each messenger ever read under an id, across all restores of its gateway.
     read: BTreeMap<(ServerName, String), Bytes>,
-    /// The positions in the feeds at which the current lives of the gateways begin.
+    /// Feed positions at which the current stores of the gateways begin.
     begins: [Position; 3],
 }
 
@@ -39,7 +39,7 @@ impl Scene {
         Self { network, nodes, read: BTreeMap::new(), begins: [Position(0); 3] }
     }
 
-    /// Everybody says something twice, and red and blue tell each other something beside it.
+    /// Each gateway sends two messages, and red and blue also exchange updates.
     async fn talk(&mut self, phase: &str) {
         for n in 1..=2 {
             for (node, name) in self.nodes.iter().zip(NAMES) {
@@ -55,7 +55,7 @@ impl Scene {
         self.read().await;
     }
 
-    /// Every messenger reads on. An id that it read before says what it said before.
+    /// Every messenger reads on. An id that it read before must have the same content.
     async fn read(&mut self) {
         for node in &self.nodes {
             node.read().await;
@@ -66,20 +66,20 @@ impl Scene {
                     _ => continue,
                 };
                 let before = self.read.insert((node.name.clone(), id.clone()), bytes.clone());
-                assert!(before.is_none_or(|before| before == bytes), "{id} at {} says something else now", node.name);
+                assert!(before.is_none_or(|before| before == bytes), "{id} at {} has other content now", node.name);
             }
         }
     }
 
-    /// The messenger of a restored gateway keeps its cursor, and is to miss nothing: what it has heard since the backup was taken
-    /// is put aside, as the gateway does not know it.
+    /// Restores a gateway. Its messenger keeps its cursor and must miss nothing. The events that it has read since the
+    /// backup are set aside, because the restored gateway does not know them.
     async fn restore(&mut self, which: usize, backup: &Disk) {
         let node = self.nodes[which].clone();
         let copied = backup_tail(backup);
         node.restore(backup).await;
         let tail = node.store().feed_bounds().borrow().tail;
-        let read = node.heard.borrow().last().expect("it has read something").position;
-        assert!(read > copied && read < tail, "it was told more than the backup holds");
+        let read = node.heard.borrow().last().expect("the messenger has read events").position;
+        assert!(read > copied && read < tail, "the messenger has read more than the backup holds");
         node.cursor.set(read);
         node.heard.borrow_mut().retain(|entry| entry.position <= copied);
         self.begins[which] = tail;
@@ -108,7 +108,7 @@ async fn tell(node: &Node, to: &Node, text: &str) {
     node.gateway().submit(submission).await.unwrap();
 }
 
-/// The texts of updates in the feed, in order, from the life on that is lived now.
+/// Returns the texts of updates in the feed of the current store, in order.
 fn updates(node: &Node, from: Position) -> Vec<String> {
     let heard = node.heard.borrow();
     let of_now = heard.iter().filter(|entry| entry.position >= from);
@@ -131,8 +131,8 @@ fn notices(node: &Node) -> Vec<String> {
     heard.iter().filter_map(|entry| text(&entry.item)).collect()
 }
 
-/// Each PDU once, and none before one that it names and that is not announced as a gap. What it names of its own, and no longer
-/// knows, is a gap as well.
+/// Checks that each PDU appears once, and none before its parents unless a gap was announced. A parent of its own that it
+/// no longer knows is a gap as well.
 fn check_order(node: &Node, about: &str) {
     let (mut seen, mut gaps) = (BTreeSet::new(), BTreeSet::new());
     for entry in node.heard.borrow().iter() {
@@ -150,7 +150,7 @@ fn check_order(node: &Node, about: &str) {
     }
 }
 
-/// A transaction's id stands for the same PDUs for ever, whichever life of a gateway gave it.
+/// Checks that a transaction id stands for the same PDUs for ever, across all restores.
 fn check_transactions(network: &Network, about: &str) {
     let mut seen: BTreeMap<(ServerName, ServerName, String), serde_json::Value> = BTreeMap::new();
     for sent in network.sent() {
@@ -164,7 +164,7 @@ fn check_transactions(network: &Network, about: &str) {
     }
 }
 
-/// The gateways in `lost` lose their disks, and start again from backups: red's backup is the oldest.
+/// The gateways in `lost` lose their disks and start again from backups; red's backup is the oldest.
 async fn lose(lost: &[usize]) {
     let about = format!("{:?} restored", lost.iter().map(|at| NAMES[*at]).collect::<Vec<_>>());
     let mut scene = Scene::begin().await;
@@ -198,8 +198,8 @@ async fn lose(lost: &[usize]) {
         let status = node.gateway().context(&context("garden")).await.unwrap();
         assert_eq!(status.held, 0, "{about}: {}", node.name);
         if lost == [at] {
-            // What it said itself after the backup is refused where it comes back, for nothing proves who wrote it; what answers
-            // it is delivered all the same, over a gap.
+            // PDUs that it composed after the backup are refused when they come back, because nothing proves their author;
+            // replies to them are delivered with a gap.
             let own = format!("{0}/{0}-c2", NAMES[at]);
             let gaps: Vec<_> = feed.iter().filter(|event| event.starts_with("gap ") && event.contains(&own)).collect();
             assert_eq!(gaps.len(), 1, "{about}: {feed:#?}");
@@ -209,14 +209,14 @@ async fn lose(lost: &[usize]) {
     }
     for (at, other, name) in [(0, 2, "blue"), (2, 0, "red")] {
         let node = &scene.nodes[at];
-        // What a peer that kept its disk sent comes again where it was lost, and nothing comes twice.
+        // Items of a peer that kept its disk arrive again after a loss, and nothing arrives twice.
         let from = scene.begins[at];
         let mut expected: Vec<String> = vec![];
         let phases = match (lost.contains(&at), lost.contains(&other)) {
-            // Red lost what came after its first backup, blue what came after its second one.
+            // Red lost everything after its first backup, blue everything after its second.
             (true, false) if at == 0 => "bcde",
             (true, false) => "cde",
-            // Blue still has what it sent before its own backup.
+            // Blue still has the items that it sent before its own backup.
             (true, true) if at == 0 => "bde",
             (true, true) => "de",
             (false, _) => "abcde",
@@ -240,7 +240,7 @@ async fn restored_updates_are_not_duplicated() {
     world(async {
         let network = Network::new(1, CALM);
         let (red, blue) = (Node::usual(&network, "red").await, Node::usual(&network, "blue").await);
-        // Known to each other, so that pushes are ranges.
+        // The gateways exchange a push first, so that pushes carry ranges.
         tell(&red, &blue, "0").await;
         seconds(5).await;
         network.cut(&red.name, &blue.name);
@@ -267,7 +267,7 @@ async fn restored_updates_are_not_duplicated() {
     .await;
 }
 
-/// Blue, and green that has heard it once, with a copy of green as it is then.
+/// Returns blue, and green which has received one message, with a copy of green at that time.
 async fn heard_once() -> (Arc<Network>, Rc<Node>, Rc<Node>, Disk) {
     let network = Network::new(1, CALM);
     let (blue, green) = (Node::usual(&network, "blue").await, Node::usual(&network, "green").await);
@@ -278,7 +278,7 @@ async fn heard_once() -> (Arc<Network>, Rc<Node>, Rc<Node>, Disk) {
     (network, blue, green, backup)
 }
 
-/// The ids of what was heard in a room, in order. What blue says to green goes by transactions.
+/// Returns the ids received in a context, in order. Blue sends to green by transactions.
 fn heard(green: &Node, room: &str) -> Vec<String> {
     let pdus = green.pdus().into_iter().filter(|pdu| pdu.context == context(room));
     pdus.map(|pdu| pdu.reference.id.to_string()).collect()
@@ -289,7 +289,7 @@ async fn restored_gateway_pulls_lost_pdus() {
     world(async {
         let (network, blue, green, backup) = heard_once().await;
         blue.say("garden", "2").await;
-        // A conversation that the backup knows nothing of: what came last in it must not hide what came first.
+        // The backup does not know this context: its last message must not hide the first.
         blue.with("attic", &["green"]).await;
         for text in ["3", "4", "5", "6", "7", "8"] {
             blue.say("attic", text).await;
@@ -301,7 +301,7 @@ async fn restored_gateway_pulls_lost_pdus() {
         green.read().await;
         assert_eq!(heard(&green, "garden"), ["1", "2"], "{:#?}", notices(&green));
         assert_eq!(heard(&green, "attic"), ["3", "4", "5", "6", "7", "8"], "{:#?}", notices(&green));
-        // It was asked once, and not at each beginning.
+        // The peer was asked once, and not at each start.
         let of_blue = |sent: &Sent| sent.to == blue.name && sent.request.path.contains("/pull/");
         let pulls = |network: &Network| network.sent().iter().filter(|sent| of_blue(sent)).count();
         let before = pulls(&network);
@@ -326,7 +326,7 @@ async fn offline_peer_is_pulled_from_backup() {
         network.cut(&green.name, &blue.name);
         green.restore(&backup).await;
         seconds(60).await;
-        // What comes before blue can be asked, and a crash on top of it, do not move the place.
+        // New messages before blue can be asked, and a crash on top, do not change the start of the pull.
         blue.say("garden", "3").await;
         seconds(60).await;
         green.restart(Survives::Synced).await;
@@ -340,7 +340,7 @@ async fn offline_peer_is_pulled_from_backup() {
     .await;
 }
 
-/// A peer that the backup does not know is asked as well: all that it ever sent may have been on the lost disk.
+/// A peer that the backup does not know is asked as well: the lost store may have held everything that it ever sent.
 #[tokio::test(start_paused = true)]
 async fn peers_unknown_to_backup_are_asked() {
     world(async {

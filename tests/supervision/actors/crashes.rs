@@ -1,4 +1,4 @@
-//! Ring 1: a panic in a machine restarts its actor in place, and only it.
+//! Ring 1: a panic in a machine restarts its actor in place, and only that actor.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ fn ok(seq: u64) -> Result<Ack, BatchError> {
     Ok(Ack::Ok(Seq(seq)))
 }
 
-/// A rig whose loads are noted; its peers take everything.
+/// A fixture that records loads; its peers accept everything.
 fn observed(disk: &Disk, change: impl FnOnce(Observed) -> Observed) -> (Rig, Arc<Observed>, Arc<Prepared>) {
     let mut archive = None;
     let transport = Prepared::new([]);
@@ -41,7 +41,7 @@ async fn machine_panic_restarts_only_its_actor() {
         assert_eq!(beside.await.unwrap(), ok(2));
         assert_eq!(poisoned.await.unwrap(), Err(UnavailableError::OutcomeUnknown.into()));
         for (asked, seq) in queued.into_iter().zip([2, 3, 2]) {
-            assert_eq!(asked.await.unwrap(), ok(seq), "what waited in the mailbox is answered after the reload");
+            assert_eq!(asked.await.unwrap(), ok(seq), "requests in the mailbox are answered after the reload");
         }
         assert_eq!(rig.fed(&red()).await, [(1, 1), (2, 2), (3, 3)], "nothing twice, nothing lost");
         assert_eq!(rig.fed(&green()).await, [(1, 1), (2, 2)]);
@@ -75,29 +75,33 @@ async fn crash_loop_ends_in_faulty() {
         let (rig, archive, transport) = observed(&disk, |archive| archive);
         assert_eq!(rig.push(&red(), 1).await, ok(1));
         for _ in 0..6 {
-            // The status is told by the next life: the reload is over then.
+            // The next incarnation answers this request, so the reload is complete.
             assert_eq!(rig.status(&red()).await.state, PeerState::Idle);
             rig.clock.break_once();
             assert_eq!(rig.push(&red(), 2).await, Err(UnavailableError::OutcomeUnknown.into()));
         }
         let status = rig.status(&red()).await;
         assert_eq!(status.state, PeerState::Suspended(SuspendReason::Faulty));
-        assert_eq!(status.expected_seq, Seq(2), "what it is about is still known");
+        assert_eq!(status.expected_seq, Seq(2), "its numbers are still known");
         let loads = archive.loads_of(&red());
-        assert_eq!(loads, [0, 0, 2_000, 6_000, 14_000, 30_000, 30_000], "the first is no reload, the last is faulty");
+        assert_eq!(
+            loads,
+            [0, 0, 2_000, 6_000, 14_000, 30_000, 30_000],
+            "the first is the start, the last is followed by `faulty`"
+        );
 
         assert_eq!(rig.push(&red(), 2).await, Err(BatchError::Faulty(red())));
         assert_eq!(rig.submit("s1", &[red(), green()], 1).await, Ok(()));
         at_rest().await;
         let frames = transport.frames();
         assert_eq!(frames.iter().map(|frame| &frame.to).collect::<Vec<_>>(), [&green()]);
-        assert_eq!(rig.status(&red()).await.backlog, 1, "what is for it is kept");
+        assert_eq!(rig.status(&red()).await.backlog, 1, "its items are kept");
         assert_eq!(rig.push(&green(), 1).await, ok(1));
         rig.settled().await;
     })
     .await;
 
-    // A fault is of the process. The next one tries again.
+    // `faulty` is a state of the process. The next process tries again.
     life(async {
         let transport = Prepared::new([]);
         let rig =
@@ -121,7 +125,7 @@ async fn unreadable_peer_ends_faulty() {
         assert_eq!(archive.loads_of(&red()), [0, 0, 2_000, 6_000, 14_000, 30_000, 30_000]);
         rig.settled().await;
         let load = rig.store.peer(&red()).await.unwrap();
-        assert_eq!(load.record, None, "it has not written over what it could not read");
+        assert_eq!(load.record, None, "the unreadable record was not overwritten");
     })
     .await;
 }
@@ -144,7 +148,7 @@ async fn reload_waits_for_barrier() {
         assert_eq!(archive.loads_of(&red()).len(), 1);
         drop(hold);
 
-        assert_eq!(first.await.unwrap(), ok(1), "the answer was owed by the life before, and rests on its batch");
+        assert_eq!(first.await.unwrap(), ok(1), "the crashed incarnation answers this after its batch is committed");
         for (asked, seq) in repeats.into_iter().zip([1, 2]) {
             assert_eq!(asked.await.unwrap(), ok(seq));
         }
@@ -161,7 +165,7 @@ async fn crash_never_resends_acknowledged_item() {
         rig.submit("s1", &[red()], 1).await.unwrap();
         transport.pushed(1).await;
         all_has_run().await;
-        assert_eq!(rig.status(&red()).await.backlog, 0, "acknowledged, and the record rides: it is on no disk yet");
+        assert_eq!(rig.status(&red()).await.backlog, 0, "acknowledged, but the deferred record is not on disk yet");
         rig.clock.break_once();
         assert_eq!(rig.push(&red(), 1).await, Err(UnavailableError::OutcomeUnknown.into()));
         at_rest().await;

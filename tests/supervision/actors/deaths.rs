@@ -1,4 +1,4 @@
-//! Ring 2: an actor that dies outside its guard is replaced. And panics of other code, which cost no actor its life.
+//! Ring 2: an actor that exits outside its guard is replaced. Panics of other code do not end an actor.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -17,7 +17,7 @@ use crate::fixtures::ports::{Brittle, Observed, Prepared};
 use crate::fixtures::rig::{Rig, at_rest, green, life, limits, red};
 use crate::read_hooks::ReadHooks;
 
-/// A rig whose journal breaks when told, whose loads are noted, and whose peers take everything.
+/// A fixture whose journal panics on request and which records loads; its peers accept everything.
 fn brittle() -> (Rig, Arc<Brittle>, Arc<Observed>, Arc<Prepared>) {
     let (mut journal, mut archive) = (None, None);
     let transport = Prepared::new([]);
@@ -41,11 +41,11 @@ async fn unguarded_exit_replaces_actor() {
             assert_eq!(
                 asked.await.unwrap(),
                 Err(UnavailableError::OutcomeUnknown.into()),
-                "its mailbox died with it; none hangs"
+                "requests in its mailbox fail and do not hang"
             );
         }
         assert_eq!(rig.push(&green(), 1).await, Ok(Ack::Ok(Seq(1))));
-        // The machine had taken 2, the journal had not: the successor knows only what is on disk.
+        // The machine had accepted 2, the journal had not: the successor knows only what is on disk.
         for seq in [2, 2, 3] {
             assert_eq!(rig.push(&red(), seq).await, Ok(Ack::Ok(Seq(seq))));
         }
@@ -61,7 +61,7 @@ async fn exited_actor_restarts_without_traffic() {
         journal.break_once();
         rig.submit("s1", &[red()], 1).await.unwrap();
         at_rest().await;
-        assert_eq!(transport.times(), [0, 0], "the first acknowledgement died with the actor");
+        assert_eq!(transport.times(), [0, 0], "the first acknowledgement was lost with the actor");
         assert_eq!(transport.frames()[0].label, transport.frames()[1].label);
         assert_eq!(rig.status(&red()).await.backlog, 0);
     })
@@ -72,7 +72,7 @@ async fn exited_actor_restarts_without_traffic() {
 async fn actor_exiting_at_start_is_replaced() {
     life(async {
         let rig = Rig::new();
-        // Before it has loaded it reads the clock without a guard, to see how soon it may.
+        // Before it loads, the actor reads the clock outside its guard to compute its delay.
         rig.clock.break_once();
         assert_eq!(rig.push(&red(), 1).await, Err(UnavailableError::OutcomeUnknown.into()));
         assert_eq!(rig.push(&red(), 1).await, Ok(Ack::Ok(Seq(1))));
@@ -114,7 +114,7 @@ async fn transport_panic_fails_only_attempt() {
     .await;
 }
 
-/// Panics once, before it has made a future.
+/// A transport that panics once, before it returns a future.
 struct PanickingTransport {
     calm: Arc<Prepared>,
     panics: AtomicBool,
@@ -151,7 +151,7 @@ async fn early_transport_panic_fails_only_attempt() {
         assert_eq!(transport.times(), [1_000], "an ordinary back-off");
         at_rest().await;
         assert_eq!(rig.attempts(&red()).await[0], "unreachable: no request is ever made");
-        assert_eq!(archive.unwrap().loads_of(&red()).len(), 1, "the actor lives on");
+        assert_eq!(archive.unwrap().loads_of(&red()).len(), 1, "the actor continues");
     })
     .await;
 }

@@ -1,4 +1,4 @@
-//! Permits: what bounds an actor's mailbox, and that each of them returns.
+//! Admission permits: they bound an actor's mailbox, and each of them is returned.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,7 +18,8 @@ fn rig(disk: &Disk) -> Rig {
     Rig::start(disk, |ports| ports.roster = Arc::new(AllowAllPeers(Arc::new(limits))))
 }
 
-/// With the disk held, as many pushes as there are permits wait for it; the next is told to come again, by this peer only.
+/// Checks that while a sync is held, as many pushes as there are permits wait for it; the next push to this peer, and only
+/// to this one, is told to retry.
 async fn all_permits_are_there(disk: &Disk, rig: &Rig, first: u64) {
     let hold = disk.hold();
     let pushes: Vec<Asked<Ack, BatchError>> = (first..first + PERMITS).map(|seq| rig.begin_push(&red(), seq)).collect();
@@ -76,7 +77,7 @@ async fn aborted_caller_returns_permit_when_done() {
         hold.reached().await;
         pushes.iter().for_each(Asked::abort);
         let busy = rig.push(&red(), 4).await.unwrap_err();
-        assert!(busy.admission().is_some(), "the work is still to be done: {busy}");
+        assert!(busy.admission().is_some(), "the requests are still in progress: {busy}");
         drop(hold);
         rig.settled().await;
         crate::fixtures::rig::at_rest().await;

@@ -1,4 +1,4 @@
-//! A peer that is taken out of the configuration while something waits for it, and one that is listed again.
+//! A peer that is removed from the configuration while items are pending for it, and one that is listed again.
 
 use std::sync::Arc;
 
@@ -28,7 +28,7 @@ impl PeerConfig for Listing {
     }
 }
 
-/// One life of the gateway under this list of peers.
+/// Starts a gateway with this list of peers.
 fn start(disk: &Disk, listed: &[ServerName], peer: &Arc<Prepared>) -> Rig {
     let (roster, transport) = (Arc::new(Listing(listed.to_vec())), peer.clone());
     Rig::start(disk, |ports| {
@@ -37,7 +37,7 @@ fn start(disk: &Disk, listed: &[ServerName], peer: &Arc<Prepared>) -> Rig {
     })
 }
 
-/// The feed's events about peers and about deliveries to them.
+/// Returns the feed's events about peers and about deliveries to them.
 async fn told(rig: &Rig) -> Vec<String> {
     let FeedPage::Entries(entries) = rig.store.feed_after(Position(0), 1_000, u64::MAX).await.unwrap() else {
         panic!("nothing is trimmed here")
@@ -70,8 +70,8 @@ async fn unlisted_peer_keeps_its_queue() {
         assert_eq!(told(&rig).await, std::slice::from_ref(&not_listed));
         let status = rig.status(&green()).await;
         assert_eq!((status.state, status.backlog), (PeerState::Suspended(SuspendReason::NotListed), 2));
-        assert_eq!(rig.gateway.peers(), [red(), green()], "it is shown behind those that are listed");
-        // Nothing new goes to it, and nothing of it is taken.
+        assert_eq!(rig.gateway.peers(), [red(), green()], "it is shown after the listed peers");
+        // New items for it and from it are refused.
         let stranger = || PeerError::UnknownPeer(green());
         assert_eq!(rig.submit("n", &[green()], 1).await, Err(stranger().into()));
         assert_eq!(rig.push(&green(), 1).await, Err(stranger().into()));
@@ -79,7 +79,7 @@ async fn unlisted_peer_keeps_its_queue() {
             assert_eq!(rig.gateway.order(&green(), order).await, Err(stranger().into()));
         }
         seconds(24 * 60 * 60).await;
-        assert_eq!((peer.frames().len(), told(&rig).await), (0, vec![not_listed]), "and it is not written to");
+        assert_eq!((peer.frames().len(), told(&rig).await), (0, vec![not_listed]), "nothing is sent to it");
         rig.settled().await;
     })
     .await;
@@ -114,10 +114,10 @@ async fn unlisted_peer_items_become_dead_letters() {
         let letters = rig.store.dead_letters(&green(), Index(1), Index(2)).await.unwrap();
         assert_eq!(letters.len(), 2);
         assert_eq!(rig.status(&green()).await.backlog, 0);
-        assert!(rig.gateway.peers().is_empty(), "nothing waits for it any more");
+        assert!(rig.gateway.peers().is_empty(), "no item is pending for it any more");
     })
     .await;
-    // Without anything that waits it is nobody.
+    // Without pending items it is unknown.
     life(async {
         let rig = start(&disk, &[], &Prepared::new([]));
         at_rest().await;

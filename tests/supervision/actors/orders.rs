@@ -1,4 +1,4 @@
-//! Orders of operators, carried out by real actors and kept by the real store.
+//! Commands of operators, executed by real actors and stored in the real store.
 
 use std::sync::Arc;
 
@@ -31,8 +31,8 @@ async fn answered_command_survives_power_cut() {
         let transport = Prepared::new([]);
         let rig = Rig::start(&Disk::with(survived), |ports| ports.transport = transport.clone());
         at_rest().await;
-        assert_eq!(transport.frames().len(), 0, "a suspended peer is written to after a restart");
-        assert_eq!(rig.push(&red(), 40).await, Ok(Ack::Ok(Seq(40))), "what it sends is taken");
+        assert_eq!(transport.frames().len(), 0, "a suspended peer is sent to after a restart");
+        assert_eq!(rig.push(&red(), 40).await, Ok(Ack::Ok(Seq(40))), "items from it are accepted");
         rig.gateway.order(&red(), PeerCommand::Resume).await.unwrap();
         transport.pushed(1).await;
         at_rest().await;
@@ -61,7 +61,7 @@ async fn suspending_peer_aborts_in_flight_request() {
         assert_eq!(Arc::strong_count(&in_flight), 3);
         rig.gateway.order(&red(), PeerCommand::Suspend).await.unwrap();
         at_rest().await;
-        assert_eq!(Arc::strong_count(&in_flight), 2, "the request in flight goes on");
+        assert_eq!(Arc::strong_count(&in_flight), 2, "the request in flight continues");
         rig.settled().await;
     })
     .await;
@@ -94,7 +94,7 @@ async fn outbox_byte_limit_survives_restart() {
     let full = || Err(OutboxFullError { server: red(), key: "peers.outbox_bytes", limit: 26 }.into());
     let survived = life(async {
         let rig = Rig::start(&disk, |ports| ports.roster = Arc::new(AllowAllPeers(small())));
-        // Thirteen bytes each.
+        // Each update has thirteen bytes.
         rig.submit("s1", &[red()], 1).await.unwrap();
         rig.submit("s2", &[red()], 1).await.unwrap();
         at_rest().await;
@@ -104,7 +104,11 @@ async fn outbox_byte_limit_survives_restart() {
     .await;
     life(async {
         let rig = Rig::start(&Disk::with(survived), |ports| ports.roster = Arc::new(AllowAllPeers(small())));
-        assert_eq!(rig.status(&red()).await.backlog_bytes, 26, "what waits is not known after a restart");
+        assert_eq!(
+            rig.status(&red()).await.backlog_bytes,
+            26,
+            "the number of pending items is unknown after a restart"
+        );
         assert_eq!(rig.submit("s3", &[red()], 1).await, full());
         rig.settled().await;
     })

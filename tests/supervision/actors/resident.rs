@@ -1,4 +1,5 @@
-//! The limit of peers in memory: some leave for others, some stay, some are turned away, and leaving loses nothing.
+//! The limit of peers in memory: some are evicted for others, some stay, some requests are refused, and eviction loses
+//! nothing.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -23,7 +24,7 @@ use crate::fixtures::ports::{Observed, Prepared};
 use crate::fixtures::rig::{Rig, at_rest, green, life, limits, pushed, red, seconds, server, taken};
 use crate::read_hooks::ReadHooks;
 
-/// Everybody is a peer, and so many are in memory.
+/// All servers are peers, and this many are kept in memory.
 struct SmallRoster(u32, Arc<PeerLimits>);
 
 impl PeerConfig for SmallRoster {
@@ -44,7 +45,7 @@ impl PeerConfig for SmallRoster {
     }
 }
 
-/// A gateway that keeps so many peers in memory, and the loads of each.
+/// Returns a gateway that keeps this many peers in memory, and the loads of each.
 fn with_room_for(max: u32, limits: PeerLimits, change: impl FnOnce(&mut Ports)) -> (Rig, Arc<Observed>) {
     let mut archive = None;
     let rig = Rig::start(&Disk::new(), |ports| {
@@ -73,10 +74,10 @@ async fn least_recent_peer_is_evicted_intact() {
             (red(), 1, [1, 0, 0]),
             (green(), 1, [1, 1, 0]),
             (red(), 2, [1, 1, 0]),
-            (grey(), 1, [1, 1, 1]),  // for it green left ...
+            (grey(), 1, [1, 1, 1]),  // evicts green ...
             (red(), 3, [1, 1, 1]),   // ... and not red
-            (green(), 2, [1, 2, 1]), // for it grey left
-            (grey(), 2, [1, 2, 2]),  // for it red left
+            (green(), 2, [1, 2, 1]), // evicts grey
+            (grey(), 2, [1, 2, 2]),  // evicts red
             (red(), 4, [2, 2, 2]),
         ] {
             assert_eq!(rig.push(&from, seq).await, Ok(Ack::Ok(Seq(seq))), "{from} {seq}");
@@ -85,7 +86,7 @@ async fn least_recent_peer_is_evicted_intact() {
         assert_eq!(
             rig.push(&red(), 4).await,
             Ok(Ack::Ok(Seq(4))),
-            "it holds the digests of what it took before it left"
+            "the digests from before its eviction are still known"
         );
         assert_eq!(rig.fed(&red()).await, [(1, 1), (2, 2), (3, 3), (4, 4)]);
     })
@@ -104,8 +105,8 @@ async fn busy_peer_is_never_evicted() {
         let words = rig.push(&green(), 1).await.unwrap_err().to_string();
         assert!(words.contains("peers.resident_max") && words.contains('1'), "{words}");
         let seen = rig.status(&green()).await;
-        assert_eq!((seen.state, seen.expected_seq), (PeerState::Idle, Seq(1)), "the disk tells how it stands");
-        // What is ephemeral is the first to go where there is no room.
+        assert_eq!((seen.state, seen.expected_seq), (PeerState::Idle, Seq(1)), "the status is read from the store");
+        // Ephemeral items are the first to be dropped if there is no room.
         assert_eq!(rig.gateway.send_ephemeral(&green(), typing()).await, Ok(()));
         assert_eq!(rig.push(&red(), 1).await, Ok(Ack::Ok(Seq(1))));
     })
@@ -201,7 +202,7 @@ fn typing() -> EphemeralItem {
     EphemeralItem { key: None, until: crate::fixtures::rig::BASE.after(Duration::from_secs(1 << 20)), edu }
 }
 
-/// A peer each that takes everything after a moment, and that must never be written to twice at once.
+/// A transport whose peers accept everything after a moment, and fail if two requests to one peer overlap.
 #[derive(Default)]
 struct OneAtATime {
     under_way: Arc<Mutex<HashSet<ServerName>>>,
@@ -210,7 +211,11 @@ struct OneAtATime {
 
 impl Transport for OneAtATime {
     fn push(&self, frame: OutboundBatch) -> Task<Result<PushResponse, PushFailure>> {
-        assert!(self.under_way.lock().unwrap().insert(frame.to.clone()), "{} is written to by two actors", frame.to);
+        assert!(
+            self.under_way.lock().unwrap().insert(frame.to.clone()),
+            "{} receives requests of two actors",
+            frame.to
+        );
         let (under_way, all) = (self.under_way.clone(), self.taken.clone());
         Box::pin(async move {
             tokio::time::sleep(Duration::from_millis(3)).await;
@@ -231,7 +236,7 @@ impl Transport for OneAtATime {
     }
 }
 
-/// Repeats a push until it is accepted, as a peer does that is turned away.
+/// Repeats a push until it is accepted, as a refused peer does.
 async fn push_until_taken(rig: &Rig, from: &ServerName, seq: u64) -> u32 {
     for turned_away in 0.. {
         match rig.push(from, seq).await {
@@ -248,7 +253,7 @@ async fn push_until_taken(rig: &Rig, from: &ServerName, seq: u64) -> u32 {
             }
         }
     }
-    unreachable!("it is taken in the end")
+    unreachable!("it is accepted in the end")
 }
 
 #[tokio::test(start_paused = true)]
@@ -285,12 +290,13 @@ async fn repeated_eviction_loses_nothing() {
             assert_eq!(transport.taken.lock().unwrap()[peer], sent, "{peer}");
             assert_eq!(rig.status(peer).await.backlog, 0);
         }
-        assert!(archive.loads().len() as u64 > ROUNDS, "{} loads: they hardly left", archive.loads().len());
+        assert!(archive.loads().len() as u64 > ROUNDS, "{} loads: peers were hardly evicted", archive.loads().len());
     })
     .await;
 }
 
-/// Keeps two peers in memory, and sees it when one is started that still lives: what an actor is made of holds its limits.
+/// Keeps two peers in memory, and detects the start of an actor that still lives: each part of an actor holds a reference
+/// to its limits.
 struct DoubleStartDetector {
     limits: HashMap<ServerName, Arc<PeerLimits>>,
     ownership: Arc<dyn Ownership>,
@@ -298,7 +304,8 @@ struct DoubleStartDetector {
 }
 
 impl DoubleStartDetector {
-    /// So many holds on its limits a living actor has at least: the shell, its door, its machine and both halves of that.
+    /// Minimum number of references that a living actor holds: the actor, its admission, its machine and both halves of
+    /// that.
     const ALIVE: usize = 5;
 }
 
@@ -322,10 +329,10 @@ impl PeerConfig for DoubleStartDetector {
 
 impl Ownership for DoubleStartDetector {
     fn claim(&self, peer: &ServerName) -> Option<Fence> {
-        // Ours, the router's, and one a caller for a moment.
+        // One reference is ours, one the router's, and each caller may hold one for a moment.
         let most = 2 + THREADS;
         let holds = Arc::strong_count(&self.limits[peer]);
-        assert!(holds <= most && most < 1 + Self::ALIVE, "{peer} lives and is started again: {holds} holds");
+        assert!(holds <= most && most < 1 + Self::ALIVE, "{peer} is started while it lives: {holds} references");
         self.births.fetch_add(1, Ordering::SeqCst);
         self.ownership.claim(peer)
     }
@@ -339,10 +346,10 @@ impl Ownership for DoubleStartDetector {
     }
 }
 
-/// Callers beside the thread of the actors.
+/// Number of caller threads beside the thread of the actors.
 const THREADS: usize = 3;
 
-/// As the listeners' threads do: the others share one with all actors, where little can happen between two steps.
+/// Callers run on other threads, as those of the listeners: on the actors' thread little can happen between two steps.
 #[tokio::test]
 async fn concurrent_callers_meet_one_actor() {
     const ROUNDS: u64 = 60;
@@ -361,7 +368,7 @@ async fn concurrent_callers_meet_one_actor() {
             let (done, is_done) = oneshot::channel();
             std::thread::spawn(move || {
                 let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-                // All say the same, so that what one peer sends comes in at several doors at once.
+                // All send the same, so that one peer's items arrive through several callers at once.
                 runtime.block_on(async {
                     for seq in 1..=ROUNDS {
                         peers.rotate_left(place);
@@ -384,7 +391,7 @@ async fn concurrent_callers_meet_one_actor() {
             assert!(rig.fed(peer).await.into_iter().eq((1..=ROUNDS).map(|n| (n, n))), "{peer}");
         }
         let births = midwife.unwrap().births.load(Ordering::SeqCst);
-        assert!(births > peers.len() * 5, "{births} births: they hardly left");
+        assert!(births > peers.len() * 5, "{births} starts: peers were hardly evicted");
     })
     .await;
 }

@@ -1,4 +1,4 @@
-//! A clock drives delivery: at boot, after a wait, after a failure; and only the timer that counts.
+//! Timers drive delivery: at start, after a wait, after a failure; and only the newest timer counts.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -58,7 +58,7 @@ async fn all_backlogs_wake_within_two_minutes() {
             seconds(300).await;
             let loads = archive.unwrap().loads();
             assert_eq!(loads.len(), peers);
-            assert!(loads[peers - 1] <= 120_000, "the last of {peers} after {} ms", loads[peers - 1]);
+            assert!(loads[peers - 1] <= 120_000, "the last of {peers} was sent to after {} ms", loads[peers - 1]);
             let in_a_second = peers / 120 + 2;
             let crowded = loads.windows(in_a_second + 1).find(|window| window[in_a_second] - window[0] < 1_000);
             assert_eq!(crowded, None, "more than {in_a_second} in a second");
@@ -67,7 +67,7 @@ async fn all_backlogs_wake_within_two_minutes() {
     }
 }
 
-/// The store is asked who has work until it answers: traffic alone may never come.
+/// The read of peers with work is repeated until it succeeds, because traffic alone may never come.
 #[tokio::test(start_paused = true)]
 async fn failed_read_of_work_is_repeated() {
     life(async {
@@ -93,7 +93,7 @@ async fn requested_wait_survives_restart() {
         transport.pushed(2).await;
         assert_eq!(transport.times(), [0, 600_000]);
         seconds(200).await;
-        // It asked for silence, whatever it says meanwhile.
+        // The peer has requested a wait, which its own traffic does not end.
         assert_eq!(rig.push(&red(), 1).await, Ok(Ack::Ok(Seq(1))));
         rig.submit("s2", &[red()], 1).await.unwrap();
         at_rest().await;
@@ -101,7 +101,7 @@ async fn requested_wait_survives_restart() {
     })
     .await;
 
-    // Two more lives, the second of which ends within the wait, too.
+    // Two more restarts, the second of which also ends within the wait.
     for _ in 0..2 {
         disk = Disk::with(disk.survivors(Survives::Synced));
         life(async {
@@ -149,7 +149,8 @@ async fn wait_elapsed_while_down_ends() {
 async fn stale_timer_is_ignored() {
     let limits = Arc::new(PeerLimits { backoff_min: Duration::from_secs(10), ..limits() });
     life(async {
-        // Fails at 0 s: again at 10 s. Contact at 4 s brings that forward, and the peer asks for 600 s.
+        // The attempt at 0 s fails, so the next is due at 10 s. Contact at 4 s brings it forward, and the peer requests a
+        // wait of 600 s.
         let transport = Prepared::new([|_: &_| unreachable(), |_: &_| wait(600), taken]);
         let rig = Rig::start(&Disk::new(), |ports| {
             ports.transport = transport.clone();
@@ -161,7 +162,7 @@ async fn stale_timer_is_ignored() {
         assert_eq!(rig.status(&red()).await.state, PeerState::BackingOff);
         rig.push(&red(), 1).await.unwrap();
         transport.pushed(2).await;
-        assert_eq!(transport.times(), [0, 4_000, 604_000], "the timer for 10 s went off, or was waited for");
+        assert_eq!(transport.times(), [0, 4_000, 604_000], "the timer for 10 s fired, or was waited for");
     })
     .await;
 }

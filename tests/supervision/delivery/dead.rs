@@ -1,5 +1,5 @@
-//! Dead peers among healthy ones: what the healthy wait for them, in virtual time, in which work costs nothing and only waiting
-//! does. So the figure is the same on every machine, however busy it is.
+//! Dead peers among healthy ones: how long the healthy wait because of them, in virtual time, in which work costs nothing
+//! and only waiting counts. So the result is the same on every machine.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -13,19 +13,19 @@ use tokio::time::Instant;
 use crate::disk::Disk;
 use crate::fixtures::rig::{Rig, life, limits, seconds, server, taken};
 
-/// The time that a healthy peer takes to answer.
+/// Time that a healthy peer takes to answer.
 const ANSWER: Duration = Duration::from_millis(5);
 
-/// Between two submissions.
+/// Interval between two submissions.
 const PACE: Duration = Duration::from_millis(10);
 
 const HEALTHY: usize = 10;
 const SUBMISSIONS: usize = 300;
 
-/// The moment at which each update arrived, by the update's bytes.
+/// Arrival time of each update, by its bytes.
 type Arrived = Arc<Mutex<HashMap<Vec<u8>, Instant>>>;
 
-/// The behaviour of a peer: healthy ones answer, a third of the others refuse connections, and the rest are silent until the
+/// Answers as a peer: healthy ones respond, a third of the others refuse connections, and the rest are silent until the
 /// deadline.
 async fn answer(frame: OutboundBatch, arrived: Arrived) -> Result<actors::model::PushResponse, PushFailure> {
     let name = frame.to.as_str();
@@ -46,7 +46,7 @@ async fn answer(frame: OutboundBatch, arrived: Arrived) -> Result<actors::model:
     Err(PushFailure::TimedOut)
 }
 
-/// The time from submission to arrival at a healthy peer, for each submission, with `dead` dead peers; sorted.
+/// Returns the time from submission to arrival at a healthy peer, for each submission, with `dead` dead peers; sorted.
 async fn ways(dead: usize) -> Vec<Duration> {
     let arrived = Arrived::default();
     let ear = arrived.clone();
@@ -60,7 +60,7 @@ async fn ways(dead: usize) -> Vec<Duration> {
     for (n, some) in named("dead", dead).chunks(50).enumerate() {
         rig.submit(&format!("dead-{n}"), some, 1).await.unwrap();
     }
-    // Long enough for all of them to fail more than once.
+    // Time for all dead peers to fail more than once.
     seconds(120).await;
     let mut made = vec![];
     for (n, peer) in healthy.iter().cycle().take(SUBMISSIONS).enumerate() {
@@ -76,12 +76,12 @@ async fn ways(dead: usize) -> Vec<Duration> {
     ways
 }
 
-/// A few dead servers have stopped all delivery elsewhere, because they held every worker.
+/// In other servers a few dead peers have stopped all delivery, because they held every worker.
 #[tokio::test(start_paused = true)]
 async fn healthy_peers_skip_dead_ones() {
     let without = life(ways(0)).await;
     let with = life(ways(400)).await;
     let p99 = |ways: &[Duration]| ways[ways.len() * 99 / 100];
-    println!("p99 of {} ways: {:?} without dead peers, {:?} with 400", with.len(), p99(&without), p99(&with));
-    assert_eq!(with, without, "each way takes as long");
+    println!("p99 of {} deliveries: {:?} without dead peers, {:?} with 400", with.len(), p99(&without), p99(&with));
+    assert_eq!(with, without, "all deliveries take equally long");
 }

@@ -1,4 +1,4 @@
-//! A peer that answers nothing but holes for ten minutes: it costs a few requests and commits, and afterwards gets everything.
+//! A peer that answers only holes for ten minutes: it causes few requests and commits, and receives everything afterwards.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -17,22 +17,22 @@ use crate::disk::Disk;
 use crate::fixtures::network::{Network, Weather};
 use crate::fixtures::rig::{Rig, green, life, seconds, server};
 
-/// The time for which the peer is hostile, in seconds.
+/// Time for which the peer is hostile, in seconds.
 const HOSTILE: u64 = 600;
 
-/// Updates that it takes before that.
+/// Number of updates that it accepts before that.
 const BEFORE: u64 = 50;
 
-/// The most pushes that the peer is sent: with more of them, the test has failed and is to end soon.
+/// Maximum number of pushes: with more, the test has failed and ends soon.
 const PUSHES_MAX: u64 = 1_000;
 
 const CALM: Weather = Weather { requests_lost: 0.0, answers_lost: 0.0, delay_max: Duration::from_millis(1) };
 
-/// The way to a peer whose first answers, or whose answers for a while, are made up; then it is the real one.
+/// A transport whose first responses, or responses for a while, are made up; afterwards it reaches the real peer.
 struct Hostile {
     wire: Arc<dyn Transport>,
     hostile: std::sync::Mutex<Option<Instant>>,
-    /// Its n-th answer.
+    /// Returns the n-th response.
     answer: fn(u64) -> Ack,
     pushes: AtomicU64,
 }
@@ -64,7 +64,7 @@ impl Transport for Hostile {
     }
 }
 
-/// The journal, which counts the batches that are neither a submission nor something taken from the peer.
+/// A journal that counts the batches that are neither submissions nor items accepted from the peer.
 struct Counting {
     journal: Arc<dyn Journal>,
     batches: Arc<AtomicU64>,
@@ -87,7 +87,7 @@ impl Journal for Counting {
     }
 }
 
-/// The feed's events, except updates of the peer and deliveries.
+/// Returns the feed's events, except updates of the peer and deliveries.
 async fn told(rig: &Rig) -> Vec<String> {
     let FeedPage::Entries(entries) = rig.store.feed_after(Position(0), 100_000, u64::MAX).await.unwrap() else {
         panic!("nothing is trimmed here")
@@ -121,18 +121,18 @@ async fn endures(answer: fn(u64) -> Ack) {
     let before = batches.load(Ordering::SeqCst);
     for round in 0..HOSTILE / 10 {
         rig.submit(&format!("m{round}"), &[green()], 1).await.unwrap();
-        // It writes to us all the while, which brings our attempts forward.
+        // The peer sends to us all the while, which brings our attempts forward.
         rig.push(&green(), round + 1).await.unwrap();
         seconds(10).await;
     }
     let (pushes, commits) = (hostile.pushes.load(Ordering::SeqCst), batches.load(Ordering::SeqCst) - before);
-    // Delays double from a second on: ten of them in ten minutes, each of which contact may cut short once.
+    // Delays double from a second on: ten of them in ten minutes, each of which contact may shorten once.
     assert!((5..=22).contains(&pushes), "{pushes} pushes");
     assert!(commits <= pushes + 1, "{commits} commits for {pushes} pushes");
     let events = told(&rig).await;
     assert!(events.len() <= 2, "{events:#?}");
 
-    // Every item arrives, once and in order, however its number was changed meanwhile.
+    // Every item arrives once and in order, although its number was changed.
     seconds(24 * 60 * 60).await;
     let status = rig.status(&green()).await;
     assert_eq!((status.state, status.backlog, status.failures), (PeerState::Idle, 0, 0), "{:?}", status.last_error);

@@ -1,4 +1,4 @@
-//! A peer that refuses some items for ever: they are parked, everything else arrives, and no crash changes that.
+//! A peer that refuses some items for good: they become dead letters, everything else arrives, and no crash changes that.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -16,7 +16,7 @@ use bytes::Bytes;
 use crate::disk::{Disk, Survives};
 use crate::fixtures::rig::{Rig, at_rest, life, limits, red, seconds, submission};
 
-/// Of what is submitted, these are refused, by index.
+/// Indexes of the submitted items that the peer refuses.
 const BAD: [u64; 4] = [3, 4, 6, 9];
 
 /// A receiver that outlives the sender.
@@ -24,7 +24,7 @@ const BAD: [u64; 4] = [3, 4, 6, 9];
 struct RejectingReceiver(Arc<Mutex<Vec<Bytes>>>);
 
 impl RejectingReceiver {
-    /// Take what is new, as one that has read the rule on numbers.
+    /// Accepts new items, as a receiver that follows the numbering rules.
     fn answer(&self, frame: &OutboundBatch) -> Result<PushResponse, PushFailure> {
         let items: Vec<Bytes> = frame.items.iter().map(|item| item.bytes().clone()).collect();
         if items.iter().any(|item| BAD.iter().any(|&n| *item == text(n))) {
@@ -38,7 +38,7 @@ impl RejectingReceiver {
                     Ack::Hole { expected: Seq(held.len() as u64 + 1), conflict: false }
                 } else {
                     let known = (held.len() - first).min(items.len());
-                    assert_eq!(items[..known], held[first..first + known], "another item came under a number taken");
+                    assert_eq!(items[..known], held[first..first + known], "another item arrived under a used number");
                     held.extend_from_slice(&items[known..]);
                     Ack::Ok(last)
                 }
@@ -64,12 +64,12 @@ impl RejectingReceiver {
     }
 }
 
-/// Item `n` of the submissions `s1` to `s3`, of four updates each.
+/// Returns item `n` of the submissions `s1` to `s3`, of four updates each.
 fn text(n: u64) -> Bytes {
     Bytes::from(format!(r#"{{"id":"s{}.{}"}}"#, (n - 1) / 4 + 1, (n - 1) % 4))
 }
 
-/// The feed's events about parked items.
+/// Returns the feed's events about parked items.
 async fn told(rig: &Rig) -> Vec<String> {
     let page = rig.store.feed_after(Position(0), 1_000, u64::MAX).await.unwrap();
     let FeedPage::Entries(entries) = page else { panic!("nothing is ever trimmed here") };
@@ -86,7 +86,7 @@ fn letter(n: u64, reason: &str) -> DeadLetter {
     DeadLetter { index: Index(n), fate: DeadLetterReason::Parked, reason: reason.to_owned() }
 }
 
-/// Everything but the bad ones arrived once and in order; these, and no others, are parked and told of.
+/// Checks that all other items arrived once and in order; that the refused ones, and only these, are parked and reported.
 async fn assert_parked(rig: &Rig, fussy: &RejectingReceiver, context: &str) {
     let wanted: Vec<Bytes> = (1..=12).filter(|n| !BAD.contains(n)).map(text).collect();
     assert_eq!(*fussy.0.lock().unwrap(), wanted, "{context}");
@@ -136,7 +136,7 @@ async fn crash_before_commit_repeats_dead_letters() {
                 let all = ["s1", "s2", "s3"].map(|id| Change::Submitted(submission(id, &[red()], 4)));
                 let fence = rig.store.claim(&red()).unwrap();
                 rig.store.submit(fence, all.into(), CommitPriority::Now).committed().await.unwrap();
-                // From here on only what the peer's actor hands over is lost.
+                // From here on only batches of the peer's actor are lost.
                 disk.fail_at(k);
                 at_rest().await;
                 tokio::time::timeout(Duration::ZERO, rig.store.failed()).await.is_ok()

@@ -1,4 +1,4 @@
-//! The disk fails at the k-th sync, for every k: whatever was answered before it is found after it.
+//! The disk fails at the k-th sync, for every k: everything acknowledged before is found afterwards.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,10 +16,10 @@ use crate::fixtures::rig::{Rig, at_rest, green, life, pushed, red};
 
 const ROUNDS: u64 = 3;
 
-/// The items and orders that were acknowledged, and so must be found again.
+/// The items and commands that were acknowledged, so they must be found again.
 #[derive(Default)]
 struct Answered {
-    /// All numbers of red's up to here.
+    /// All numbers of red up to this one.
     taken: u64,
     submissions: Vec<String>,
     feed: u64,
@@ -27,7 +27,7 @@ struct Answered {
 }
 
 impl Answered {
-    /// True if the call succeeded. No call succeeds after one has failed.
+    /// Records whether the call succeeded. No call may succeed after one has failed.
     fn note<T: std::fmt::Debug, E: Clone + Into<ApiError> + std::fmt::Debug>(
         &mut self,
         outcome: &Result<T, E>,
@@ -44,8 +44,8 @@ impl Answered {
     }
 }
 
-/// Pushes from two peers, repeats and holes among them; submissions, the peers' acknowledgements of them, and the messenger's
-/// of the feed.
+/// Plays pushes from two peers with repeats and holes, submissions, and the acknowledgements of the peers and of the
+/// messenger.
 async fn play(rig: &Rig) -> Answered {
     let mut answered = Answered::default();
     for round in 1..=ROUNDS {
@@ -74,12 +74,12 @@ async fn play(rig: &Rig) -> Answered {
         if answered.note(&acked.map_err(|_| UnavailableError::OutcomeUnknown)) {
             answered.feed = answered.taken;
         }
-        // The two peers acknowledge, and that rides to the disk by itself, or with the next round.
+        // The two peers acknowledge; these deferred changes are committed alone or with the next round.
         if round != 2 {
             at_rest().await;
         }
     }
-    // Two at once, and a repeat of one of them while it is on its way.
+    // Two at the same time, and a repeat of one of them while it is in progress.
     let asked = [rig.begin_push(&red(), 7), rig.begin_push(&red(), 7), rig.begin_push(&green(), 1)];
     for (asked, seq) in asked.into_iter().zip([7, 7, 1]) {
         let outcome = asked.await.unwrap();
@@ -93,7 +93,7 @@ async fn play(rig: &Rig) -> Answered {
     answered
 }
 
-/// Everything a peer was sent, by number.
+/// Adds every update that a peer was sent, by number.
 fn sent(frames: &[OutboundBatch], to: &ServerName, into: &mut BTreeMap<u64, Bytes>) {
     for frame in frames.iter().filter(|frame| frame.to == *to) {
         let BatchId::SeqRange { last, .. } = frame.label else { panic!("updates are numbered") };
@@ -105,7 +105,7 @@ fn sent(frames: &[OutboundBatch], to: &ServerName, into: &mut BTreeMap<u64, Byte
     }
 }
 
-/// All that was acknowledged is there; then both sides repeat, and everything has happened once.
+/// Checks that everything acknowledged is there; then both sides repeat, and everything must have happened once.
 async fn check(disk: &Disk, answered: &Answered, before: &Prepared, context: &str) {
     let peer = Prepared::new([]);
     let rig = Rig::start(disk, |ports| ports.transport = peer.clone());
@@ -133,7 +133,7 @@ async fn check(disk: &Disk, answered: &Answered, before: &Prepared, context: &st
         let mut seen = BTreeMap::new();
         sent(&before.frames(), &server, &mut seen);
         let known = seen.len();
-        assert!(known <= queued.len(), "{context}: {server} was sent what is not on disk");
+        assert!(known <= queued.len(), "{context}: {server} was sent items that are not on disk");
         sent(&peer.frames(), &server, &mut seen);
         assert!(seen.keys().copied().eq(1..=queued.len() as u64), "{context}: {server} saw {:?}", seen.keys());
         assert!(seen.values().eq(&queued), "{context}: {server}");
@@ -159,7 +159,7 @@ async fn acknowledgement_never_precedes_commit() {
                 assert_eq!(
                     rig.push(&red(), 1).await,
                     Err(UnavailableError::OutcomeUnknown.into()),
-                    "not even a repeat"
+                    "even a repeat is refused"
                 );
             }
             answered

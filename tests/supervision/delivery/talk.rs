@@ -1,4 +1,4 @@
-//! Two gateways in one process, over a wire that loses answers: each update arrives once, in order.
+//! Two gateways in one process, over a network that loses responses: each update arrives once, in order.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,7 +17,7 @@ const UPDATES: u64 = 1_000;
 
 const WEATHER: Weather = Weather { requests_lost: 0.1, answers_lost: 0.2, delay_max: Duration::from_millis(300) };
 
-/// A gateway in the network, with a window small enough that a rewind crosses pushes.
+/// Returns a gateway in the network, with a window small enough that a rewind crosses pushes.
 fn gateway(network: &Arc<Network>, name: ServerName) -> Rig {
     let rig = Rig::start(&Disk::new(), |ports| {
         ports.transport = network.wire(name.clone());
@@ -27,7 +27,7 @@ fn gateway(network: &Arc<Network>, name: ServerName) -> Rig {
     rig
 }
 
-/// Submit at odd moments, one to six updates at a time; in the order submitted.
+/// Submits at random times, one to six updates at a time; returns them in order.
 async fn submit_all(rig: &Rig, to: ServerName, mut chance: fastrand::Rng) -> Vec<Bytes> {
     let mut submitted = Vec::new();
     for call in 0.. {
@@ -44,7 +44,7 @@ async fn submit_all(rig: &Rig, to: ServerName, mut chance: fastrand::Rng) -> Vec
     submitted
 }
 
-/// Wait until the feed holds that many updates; other events may lie between them.
+/// Waits until the feed holds this many updates; other events may be between them.
 async fn arrived(rig: &Rig, from: ServerName) -> Vec<(u64, u64, Bytes)> {
     let mut bounds = rig.store.feed_bounds();
     bounds.wait_for(|bounds| bounds.tail.0 >= UPDATES).await.unwrap();
@@ -58,7 +58,7 @@ async fn arrived(rig: &Rig, from: ServerName) -> Vec<(u64, u64, Bytes)> {
 }
 
 async fn talk(seed: u64) {
-    // The actors' own dice are this thread's.
+    // The actors take their jitter from this thread's generator.
     fastrand::seed(seed);
     let mut chance = fastrand::Rng::with_seed(seed);
     let network = Network::new(chance.u64(..), WEATHER);
@@ -69,19 +69,19 @@ async fn talk(seed: u64) {
         (submitted, tokio::join!(arrived(&two, red()), arrived(&one, green())))
     };
     let a_day = Duration::from_secs(24 * 60 * 60);
-    let both = tokio::time::timeout(a_day, both).await.unwrap_or_else(|_| panic!("seed {seed}: it has come to a stop"));
+    let both = tokio::time::timeout(a_day, both).await.unwrap_or_else(|_| panic!("seed {seed}: delivery has stopped"));
 
     let ((from_one, from_two), (at_two, at_one)) = both;
     for (submitted, arrived) in [(from_one, at_two), (from_two, at_one)] {
         assert!(arrived.iter().map(|(n, seq, _)| (*n, *seq)).eq((1..=UPDATES).map(|n| (n, n))), "seed {seed}");
         assert!(arrived.into_iter().map(|(_, _, bytes)| bytes).eq(submitted), "seed {seed}");
     }
-    // The last answers may have been lost: it is the sender that comes back, and hears that all is known.
+    // The last responses may have been lost: the sender retries and learns that all is known.
     tokio::time::sleep(a_day).await;
     for (rig, to) in [(&one, green()), (&two, red())] {
         let status = rig.status(&to).await;
         assert_eq!((status.state, status.backlog), (PeerState::Idle, 0), "seed {seed}");
-        assert_eq!(rig.updates(&to).await.len() as u64, UPDATES, "seed {seed}: and nothing arrives twice");
+        assert_eq!(rig.updates(&to).await.len() as u64, UPDATES, "seed {seed}: an update arrived twice");
     }
 }
 

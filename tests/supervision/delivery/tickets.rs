@@ -1,4 +1,4 @@
-//! No answer without a ticket: whatever an answer rests on is on disk before it goes out.
+//! No response without a ticket: everything that a response depends on is on disk before it is sent.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -12,7 +12,7 @@ use crate::fixtures::rig::{Rig, all_has_run, at_rest, green, life, red};
 
 type Order = Rc<RefCell<Vec<&'static str>>>;
 
-/// Note when an answer comes.
+/// Records when a response arrives.
 fn noted<T: 'static, E: 'static>(
     order: &Order,
     name: &'static str,
@@ -31,7 +31,7 @@ async fn answers_wait_for_their_ticket() {
     life(async {
         let disk = Disk::new();
         let rig = Rig::start(&disk, |_| {});
-        // Both are loaded: a load would wait for the disk by itself.
+        // Both are loaded now, because a load would wait for the disk itself.
         assert_eq!(rig.push(&red(), 1).await, Ok(Ack::Ok(Seq(1))));
         rig.status(&green()).await;
 
@@ -42,7 +42,7 @@ async fn answers_wait_for_their_ticket() {
         let duplicate = noted(&order, "duplicate", rig.begin_push(&red(), 2));
         let hole = noted(&order, "hole", rig.begin_push(&red(), 9));
         let submission = noted(&order, "submission", rig.begin_submit("s1", &[green()]));
-        // The machine has decided all three: this is answered from its memory, by the same mailbox.
+        // The machine has decided all three: this status is answered from its memory, through the same mailbox.
         assert_eq!(rig.status(&red()).await.expected_seq, Seq(3));
         all_has_run().await;
         assert!(order.borrow().is_empty(), "answered before the disk: {order:?}");
@@ -53,12 +53,12 @@ async fn answers_wait_for_their_ticket() {
         assert_eq!(hole.await.unwrap(), Ok(Ack::Hole { expected: Seq(3), conflict: false }));
         assert_eq!(submission.await.unwrap(), Ok(()));
         let pushes: Vec<_> = order.borrow().iter().copied().filter(|name| *name != "submission").collect();
-        assert_eq!(pushes, ["fresh", "duplicate", "hole"], "in the order of the decisions");
+        assert_eq!(pushes, ["fresh", "duplicate", "hole"], "responses are in the order of the decisions");
     })
     .await;
 }
 
-/// Stop where the first commit of what `ask` asks is held, and pull the plug.
+/// Runs `ask` until its first commit is held, and then cuts the power.
 async fn power_cut(before: impl AsyncFn(&Rig), ask: impl AsyncFn(&Rig, &Order)) -> Disk {
     life(async {
         let disk = Disk::new();
@@ -96,12 +96,12 @@ async fn power_cut_drops_unanswered_pushes() {
 
     life(async {
         let rig = Rig::start(&disk, |_| {});
-        assert_eq!(rig.fed(&red()).await, [(1, 1)], "what was answered, and nothing else");
+        assert_eq!(rig.fed(&red()).await, [(1, 1)], "only the acknowledged push is there");
         assert_eq!(rig.outbox(&green()).await.len(), 2);
         for (id, there) in [("s1", true), ("s2", false)] {
             assert_eq!(rig.store.submission(&id.parse().unwrap()).await.unwrap().is_some(), there);
         }
-        // Nobody was told anything, so both sides repeat, and all is as if nothing had happened.
+        // No caller got a response, so both sides repeat, and everything succeeds.
         assert_eq!(rig.push(&red(), 2).await, Ok(Ack::Ok(Seq(2))));
         assert_eq!(rig.push(&red(), 2).await, Ok(Ack::Ok(Seq(2))));
         assert_eq!(rig.submit("s2", &[green()], 1).await, Ok(()));
@@ -125,7 +125,7 @@ async fn hole_waits_for_its_commit() {
     life(async {
         let rig = Rig::start(&disk, |_| {});
         let hole = Ack::Hole { expected: Seq(1), conflict: false };
-        assert_eq!(rig.push(&red(), 5).await, Ok(hole), "two was never asked for: one would have been lost");
+        assert_eq!(rig.push(&red(), 5).await, Ok(hole), "number 2 must not be expected, because 1 would be lost");
     })
     .await;
 }
