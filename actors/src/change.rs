@@ -47,7 +47,8 @@ pub enum Change {
         /// Number of dead letters kept for this peer.
         keep: u64,
     },
-    /// An attempt to deliver came to nothing: for the trace of what it carried. Over `keep` of that peer the oldest go.
+    /// A delivery attempt failed; it is kept for the traces of its items. If the peer has more than `keep` attempts, the
+    /// oldest are removed.
     AttemptFailed {
         /// Peer whose outbox changes.
         server: ServerName,
@@ -56,14 +57,15 @@ pub enum Change {
         /// Maximum number of attempts that are kept for this peer.
         keep: u32,
     },
-    /// A peer took these items: for their trace. The newest deliveries stand in its record until a row of them is full.
+    /// A peer accepted these items; this is kept for their traces. The newest deliveries are in the peer's record until
+    /// they fill a row.
     Delivered {
         /// Peer whose outbox changes.
         server: ServerName,
-        /// In the order of their times; never empty.
+        /// Deliveries in the order of their times; never empty.
         spans: Vec<DeliveredSpan>,
     },
-    /// Deliveries before this time are forgotten: at most `rows_max` rows from the oldest on.
+    /// Deliveries before this time are removed: at most `rows_max` rows, oldest first.
     DeliveriesForgotten {
         /// Peer whose outbox changes.
         server: ServerName,
@@ -165,7 +167,7 @@ pub enum Change {
     },
     /// The record of a context was updated. The context's actor alone writes it, always whole.
     ContextRecordUpdated(Box<ContextRecord>),
-    /// A conversation was too busy to take these PDUs: they wait in its stage. One that is there already is passed over.
+    /// A context was too busy to process these PDUs, so they are staged. A PDU that is staged already is skipped.
     Staged {
         /// Context that the change belongs to.
         context: ContextId,
@@ -176,19 +178,19 @@ pub enum Change {
         /// The PDUs in order, each with the text that would be stored.
         pdus: Vec<(PduRef, Bytes)>,
     },
-    /// A staged PDU was taken by its conversation, or refused.
+    /// A staged PDU was processed by its context, or refused.
     StageLeft {
         /// Context that the change belongs to.
         context: ContextId,
         /// Peer that sent the item.
         from: ServerName,
-        /// Its number among the staged ones of that server.
+        /// Number of the PDU among those staged for that server.
         number: u64,
         /// The PDU, because its number may have been assigned again.
         reference: PduRef,
     },
-    /// A conversation has unfinished work that no other row tells of, or no longer: a join, or PDUs of servers that were let in
-    /// and whose quarantine was not looked through to its end. It is started with the process while it has.
+    /// A context has, or no longer has, unfinished work that no other row shows: a join, or quarantine that was not read to
+    /// its end after servers were added. While it has, the context is started with the process.
     ContextWork {
         /// Context that the change belongs to.
         context: ContextId,

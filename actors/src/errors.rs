@@ -1,4 +1,4 @@
-//! What a request can be refused with, one type for each boundary. A variant is something that a caller treats differently.
+//! The errors of requests, one type for each boundary. A variant is an error that callers handle differently.
 //!
 //! ```text
 //!   AdmissionError -> UnavailableError -+-> PeerError -+-> BatchError     a peer's batch
@@ -50,7 +50,7 @@ impl AdmissionError {
     }
 }
 
-/// The request cannot be served now, whatever it asks. Repeating it later is safe.
+/// The request cannot be served now, whatever it is. Repeating it later is safe.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum UnavailableError {
     /// A limit is reached and nothing was accepted.
@@ -64,10 +64,10 @@ pub enum UnavailableError {
     Stopping,
 }
 
-/// A peer's actor cannot be asked.
+/// A peer's actor cannot be reached.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PeerError {
-    /// It cannot be asked now.
+    /// The actor cannot be reached now.
     #[error(transparent)]
     Unavailable(#[from] UnavailableError),
     /// The name does not belong to a configured peer.
@@ -78,7 +78,7 @@ pub enum PeerError {
 /// A batch of a peer is not accepted.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BatchError {
-    /// The actor of the sender cannot be asked.
+    /// The actor of the sender cannot be reached.
     #[error(transparent)]
     Peer(#[from] PeerError),
     /// The peer's actor crashed too often and is suspended as faulty; an operator must resume it.
@@ -134,10 +134,10 @@ pub struct OutboxFullError {
 /// Updates of the messenger are not queued.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SubmitError {
-    /// The actor of a recipient cannot be asked.
+    /// The actor of a recipient cannot be reached.
     #[error(transparent)]
     Peer(#[from] PeerError),
-    /// A recipient has no room.
+    /// The outbox of a recipient is full.
     #[error(transparent)]
     OutboxFull(#[from] OutboxFullError),
 }
@@ -145,16 +145,16 @@ pub enum SubmitError {
 /// An operator's command is not carried out.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CommandError {
-    /// The actor of the peer cannot be asked.
+    /// The actor of the peer cannot be reached.
     #[error(transparent)]
     Peer(#[from] PeerError),
     /// The peer's actor is suspended as faulty; only a resume helps.
     #[error("the state of {0} is faulty; see the log, then resume it")]
     Faulty(ServerName),
-    /// What the command would queue finds no room.
+    /// The outbox has no room for the items that the command would queue.
     #[error(transparent)]
     OutboxFull(#[from] OutboxFullError),
-    /// An operator orders a number far above the one in use, and has not confirmed it.
+    /// An operator requests a number far above the one in use, without confirmation.
     #[error(
         "number {number} is {above} above the last one in use with {server}, and renumber_max is {max}: all numbers between are \
          skipped for good; to order it all the same add --yes (\"yes\": true)"
@@ -169,10 +169,10 @@ pub enum CommandError {
         /// Value of `renumber_max`.
         max: u64,
     },
-    /// A number that no update may have.
+    /// The number is one that no update may have.
     #[error("numbers of updates go from 1 to {}: {number} for the first of {count} is beyond that", Seq::LIMIT.0 - 1)]
     NumberOutOfRange {
-        /// The number of the first.
+        /// Number of the first item.
         number: Seq,
         /// Number of items that would be numbered.
         count: u64,
@@ -185,10 +185,10 @@ pub enum CommandError {
 /// An operation on a context is not carried out.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ContextError {
-    /// The context's actor, or that of a peer it needs, cannot be asked now.
+    /// The context's actor, or that of a peer it needs, cannot be reached now.
     #[error(transparent)]
     Unavailable(#[from] UnavailableError),
-    /// A server that the operation needs is no configured peer.
+    /// A server that the operation needs is not a configured peer.
     #[error("{0} is not a peer of this server")]
     UnknownPeer(ServerName),
     /// The context does not exist.
@@ -221,7 +221,7 @@ pub enum DraftError {
         /// Context that it does not participate in.
         context: ContextId,
     },
-    /// A message is narrowed to a server that knows nothing of such messages.
+    /// A message is narrowed to a server that does not support narrowed messages.
     #[error(
         "{server} does not honour \"to\", and would pass the message on: only peers whose profile is \"fernpost\" can be named; \
          leave {server} out, or name all participants"
@@ -230,7 +230,7 @@ pub enum DraftError {
         /// Server that does not support narrowed messages.
         server: ServerName,
     },
-    /// State is narrowed, so that not all who take part would have the same.
+    /// State cannot be narrowed, because all participants must have the same state.
     #[error("state cannot be narrowed by \"to\": name all participants of {0}, or none")]
     StateNarrowed(ContextId),
     /// A state message of the local messenger has less power than the current state that it would replace.
@@ -246,7 +246,7 @@ pub enum DraftError {
     },
 }
 
-/// A message is not composed, alone or with all of its call.
+/// A message is not composed, alone or with its whole call.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ComposeError {
     /// The whole call is refused.

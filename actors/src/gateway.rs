@@ -1,4 +1,4 @@
-//! `Gateway`: the typed calls adapters may make. Cheap to clone; every HTTP worker holds one.
+//! `Gateway`: the typed calls of adapters. It is cheap to clone; every HTTP worker holds one.
 
 mod messages;
 mod quarantine;
@@ -51,7 +51,7 @@ pub struct Gateway {
     began: Millis,
     /// Rate-limited log of participants whose outbox is full, so that messages are not queued for them.
     full: LogThrottle,
-    /// Peers that are told to come again, or held.
+    /// Rate-limited log of peers that are told to retry, or whose requests are held.
     limited: LogThrottle,
 }
 
@@ -62,7 +62,7 @@ const JOURNAL_WAIT: Duration = Duration::from_secs(1);
 /// Interval at which a held request checks again whether it is admitted.
 const CAPACITY_POLL_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Returns whether a peer is not in memory, and has to come again for a slot.
+/// Returns whether the peer is not in memory and no slot is free for it.
 fn is_resident_max_reached(error: &PeerError) -> bool {
     matches!(
         error,
@@ -199,10 +199,10 @@ impl Gateway {
         Ok(said)
     }
 
-    /// The servers that drafts are narrowed to and that do not honour it.
+    /// Returns the servers that drafts are narrowed to and that do not honour it.
     fn deaf(&self, drafts: &[PduDraft]) -> Vec<ServerName> {
         let named = drafts.iter().filter_map(|draft| draft.to.as_ref()).flatten();
-        // A participant that is no listed peer may become one of any profile, and pass on what it asks for then.
+        // A participant that is not a listed peer may become one with any profile, and then pass the message on.
         let is_deaf = |server: &&ServerName| {
             **server != self.ports.us && self.ports.roster.limits(server).is_none_or(|peer| !peer.honours_to)
         };
@@ -282,14 +282,14 @@ impl Gateway {
 
     /// Runs an operator's command for a peer; answers with the peer's status after the commit.
     pub async fn order(&self, server: &ServerName, order: PeerCommand) -> Result<PeerStatus, CommandError> {
-        // One that is not listed takes hardly any order, and is not started for it.
+        // A server that is not listed accepts hardly any command, so its actor is not started for it.
         let need =
             if self.ports.roster.limits(server).is_some() { LookupPurpose::Deliver } else { LookupPurpose::Inspect };
         let status = self.routes.peer(server, need).await?.order(order).await;
         status.map(|status| self.dated(status))
     }
 
-    /// A peer whose state never changed has been in it since this gateway began.
+    /// Dates the state of a peer that never changed to the start of this gateway.
     fn dated(&self, mut status: PeerStatus) -> PeerStatus {
         if status.since == Millis(0) {
             status.since = self.began;
@@ -297,7 +297,7 @@ impl Gateway {
         status
     }
 
-    /// The listed peers, in the order of the configuration; then the servers that are not listed and for which something waits.
+    /// Returns the listed peers in the order of the configuration, then unlisted servers with pending items.
     pub fn peers(&self) -> Vec<ServerName> {
         let mut peers = self.ports.roster.listed();
         peers.extend(self.routes.unlisted());
@@ -351,7 +351,7 @@ impl Gateway {
         Ok((peer, permit))
     }
 
-    /// A peer met a limit of ours. The peer's operator sees it wait; ours is told why.
+    /// Logs that a peer reached a limit of ours: the peer's operator sees only the wait.
     fn note_limit(&self, peer: &ServerName, limit: Option<&AdmissionError>) {
         if let Some(limit) = limit {
             self.limited.note(peer.as_str(), 1, &limit.to_string());
@@ -413,7 +413,8 @@ impl Gateway {
         Ok(())
     }
 
-    /// The status of a peer as the store has it. Starts no actor. A server that is not listed is a peer while something waits for it.
+    /// Returns the status of a peer from the store, without starting its actor. A server that is not listed counts as a
+    /// peer while items are pending for it.
     pub async fn stored_status(&self, server: &ServerName) -> Result<PeerStatus, PeerError> {
         let limits = self.ports.roster.limits(server).unwrap_or_else(|| self.ports.roster.unlisted());
         self.ports.journal.barrier().committed().await.map_err(|_| UnavailableError::OutcomeUnknown)?;

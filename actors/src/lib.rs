@@ -1,13 +1,13 @@
 //! The core of Fernpost: message exchange with peers, causal order of PDUs in contexts, and the durable state of both.
 //!
-//! An actor here is a *machine* (pure: an event in, effects out) inside a thin *shell* (actix). Everything durable is a
-//! [`change::Change`]; many actors hand changes to one journal, which commits them in groups. A remote's request is
-//! answered after the commit, and a local effect happens after the commit. A bug has one cure: stop, restart in place,
-//! reload from the journal ([`supervise`]).
+//! An actor here is a *machine* (pure: an event in, effects out) inside a thin actix actor. Everything durable is a
+//! [`change::Change`]; many actors submit changes to one journal, which commits them in groups. A request of a remote
+//! server is answered after the commit, and a local effect happens after the commit. A bug has one cure: stop, restart in
+//! place, reload from the journal ([`supervise`]).
 //!
 //! # Map
-//! - [`model`]: names, numbers, frames, records. [`limits`]: what bounds an actor. [`change`]: durable facts.
-//! - [`errors`]: what a request can be refused with, one type for each boundary.
+//! - [`model`]: names, numbers, batches, records. [`limits`]: the limits of an actor. [`change`]: durable facts.
+//! - [`errors`]: the errors of requests, one type for each boundary.
 //! - [`ports`]: interfaces that adapters implement: journal, store reader, transport, peer configuration, ownership,
 //!   clock.
 //! - [`peer`]: one actor per remote server; it sends the outbox and receives the inbound sequence.

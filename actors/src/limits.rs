@@ -4,19 +4,19 @@ use std::time::Duration;
 
 use crate::model::{DialectSpec, RequestDeadlines, Seq};
 
-/// The table of the limits of a peer: key in the configuration, type, unit as it is written there, default, and `positive` for one
-/// that must not be 0. It is passed to the macro `$with`: here it makes the fields and defaults of [`PeerLimits`], in the settings
-/// the keys, their checks and the effective values.
+/// The table of a peer's limits: key in the configuration, type, unit in which it is written, default, and `positive` if it
+/// must not be 0. It is passed to the macro `$with`: here this makes the fields and defaults of [`PeerLimits`], in the
+/// settings the keys, their checks and the effective values.
 #[macro_export]
 macro_rules! peer_limits {
     ($with:ident) => {
         $with! {
             /// Maximum number of concurrent requests from this peer; further ones are told to wait.
             intake_max: u32 as count = 4, positive;
-            /// Durable items taken in one request (told to the peer as `window` or `limits.pdus`); [`u32::MAX`], written 0: only
-            /// bytes bound it.
+            /// Maximum number of durable items accepted in one request (announced to the peer as `window` or
+            /// `limits.pdus`); [`u32::MAX`], written 0: only bytes are limited.
             intake_items: u32 as count_or_unbounded = 1000;
-            /// Durable items sent in one request.
+            /// Maximum number of durable items sent in one request.
             batch_items: u32 as count = 100, positive;
             /// Maximum size of the updates in one push, in bytes. A larger submission is refused; one that was queued under a
             /// higher limit is sent alone.
@@ -35,29 +35,29 @@ macro_rules! peer_limits {
             retain: Duration as time = days(7);
             /// Maximum number of acknowledged items that are kept.
             retain_items: u64 as count = 100_000;
-            /// The longest wait a peer may ask for.
+            /// Longest wait that a peer may request.
             wait_max: Duration as time = seconds(3600), positive;
             /// Delay after the first failure; it doubles with each further one.
             backoff_min: Duration as time = seconds(1), positive;
             /// Longest delay between two attempts.
             backoff_max: Duration as time = seconds(3600);
-            /// The share by which a delay is moved at random, to either side: 0.2 is a fifth.
+            /// Share by which a delay is moved at random, in either direction: 0.2 is a fifth.
             jitter: f64 as share = 0.2;
             /// Number of failed attempts in a row after which the peer is suspended as unreachable and only probed.
             failures_to_suspend: u32 as count = 20, positive;
-            /// The time between probes of a suspended peer.
+            /// Time between probes of a suspended peer.
             probe_every: Duration as time = seconds(3600), positive;
             /// Maximum time to connect.
             connect_timeout: Duration as time = seconds(10), positive;
             /// Maximum time of a whole request, including the response.
             request_timeout: Duration as time = seconds(30), positive;
-            /// Restarts of the peer's actor in a period above which it is suspended as faulty.
+            /// Maximum number of restarts of the peer's actor in a period; above it the peer is suspended as faulty.
             restarts_max: u32 as count = 5;
             /// Period in which restarts are counted.
             restarts_period: Duration as time = seconds(60), positive;
             /// Maximum number of quarantined items, and the same number of dead letters; the oldest is removed first.
             quarantine_items: u64 as count = 10_000, positive;
-            /// Failed attempts kept for the trace of what they carried; 0 keeps none.
+            /// Number of failed attempts kept for the traces of their items; 0 keeps none.
             attempts_keep: u32 as count = 20;
             /// Maximum number of ephemeral items kept for the peer; the oldest is dropped first.
             weak_items: u32 as count = 1000;
@@ -84,24 +84,25 @@ macro_rules! peer_limits {
     };
 }
 
-/// Makes the struct of the table, beside what a peer's profile and dialect imply.
+/// Makes the struct of the table, beside the fields that a peer's profile and dialect imply.
 macro_rules! define_peer_limits {
     ($($(#[$doc:meta])* $key:ident: $type:ty as $unit:ident = $default:expr $(, $range:ident)?;)*) => {
         /// The limits of one peer's actor.
         #[derive(Debug, Clone, PartialEq)]
         pub struct PeerLimits {
-            /// The configuration names it; one that it does not name is not written to, and keeps what waits for it until its
-            /// time is over.
+            /// True if the configuration names the peer. Nothing is sent to a peer that it does not name; pending items are
+            /// kept until they expire.
             pub listed: bool,
             /// Dialect in which the peer is addressed.
             pub dialect: DialectSpec,
             /// True if the peer answers the GETs of the transactions dialect.
             pub fetches: bool,
-            /// It passes what is for some servers only on to nobody else.
+            /// True if the peer passes a narrowed PDU to no other server.
             pub honours_to: bool,
             /// Deviations of the peer's implementation from the protocol text.
             pub habits: InteropQuirks,
-            /// It handles all PDUs of a request at once: one request holds at most one PDU of each conversation.
+            /// True if the peer processes all PDUs of a request at once: a request then holds at most one PDU of each
+            /// context.
             pub one_a_context: bool,
             /// True if any status but 200 means that the peer lost the batch: the same batch is then not resent without end.
             pub drops_batch_on_error_status: bool,
@@ -140,8 +141,8 @@ const fn days(days: u64) -> Duration {
 }
 
 impl PeerLimits {
-    /// Items that may come at once under a `rate`: what one request may bring, or what we would send in one where only bytes bound
-    /// that.
+    /// Number of items that may arrive at once under a `rate`: the maximum of one request, or what we would send in one
+    /// request if only bytes are limited.
     pub const fn burst(&self) -> u32 {
         if self.intake_items == u32::MAX { self.batch_items } else { self.intake_items }
     }
@@ -243,7 +244,7 @@ pub struct ContextLimits {
     pub held_max: u32,
     /// Time for which a peer's actor waits for a context to accept its PDUs before they are staged.
     pub arrive_timeout: Duration,
-    /// Staged PDUs of one conversation and peer; beyond it the peer is told to come again.
+    /// Maximum number of staged PDUs per context and peer; above it the peer is told to retry.
     pub stage_max: u64,
     /// Time for which a context without work stays in memory.
     pub idle: Duration,
@@ -255,7 +256,7 @@ pub struct ContextLimits {
     pub gap: GapLimits,
     /// Limits for history that is fetched and served.
     pub history: HistoryLimits,
-    /// Maximum number of heads; above it the shallowest is forgotten.
+    /// Maximum number of heads; above it the one with the smallest depth is no longer tracked.
     pub heads_max: u32,
     /// PDU type of the merge that an operator orders to join heads.
     pub merge_type: String,
@@ -278,8 +279,8 @@ pub struct GapLimits {
     pub tries_max: u32,
     /// Maximum number of missing parents that are fetched at the same time.
     pub asks_max: u32,
-    /// Maximum depth of a walk: parents found by this many fetches in a row are still fetched, those behind them are
-    /// given up.
+    /// Maximum number of fetches in a row from parent to parent; parents found by the last of them are fetched, and those
+    /// after them are given up.
     pub depth_max: u32,
     /// Maximum number of given-up parents that a context remembers; above it the one given up longest ago is forgotten.
     pub kept_max: u32,
@@ -288,11 +289,11 @@ pub struct GapLimits {
 /// The limits for history that is fetched and served.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct HistoryLimits {
-    /// Maximum number of PDUs in one `backfill` response, served or asked for.
+    /// Maximum number of PDUs in one `backfill` response, served or requested.
     pub backfill_max: u32,
     /// Maximum number of PDUs in one page of a `pull` response.
     pub pull_max: u32,
-    /// History reads of one conversation that may wait at once for what other servers are asked.
+    /// Maximum number of history reads per context that wait for responses of other servers.
     pub reads_max: u32,
     /// Time for which the text of a PDU is kept after its delivery; `None`: forever.
     pub keep: Option<Duration>,
@@ -346,11 +347,11 @@ impl Default for ContextLimits {
 /// The growth of the delay between attempts.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct BackoffLimits {
-    /// After the first failure.
+    /// Delay after the first failure.
     pub min: Duration,
     /// Longest delay between two attempts.
     pub max: Duration,
-    /// The share by which a delay is moved at random, to either side: 0.2 is a fifth.
+    /// Share by which a delay is moved at random, in either direction: 0.2 is a fifth.
     pub jitter: f64,
 }
 

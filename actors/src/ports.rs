@@ -103,16 +103,15 @@ impl QueueDepth {
     }
 }
 
-/// The one way to the disk. Its four laws:
+/// The only way to the disk. Its four laws:
 ///
-/// 1. Handing over is a synchronous act, done where the decision is made: the queue is in the order of decisions.
-/// 2. No answer without a ticket: also one that changes nothing rests on what was handed over before it.
-/// 3. No load without a [`barrier`](Self::barrier): else an actor that restarts reads a state that its own batches have
-///    not reached yet.
-/// 4. References are read-your-writes: what is handed over and not yet committed is seen by look-ups.
+/// 1. Submitting is synchronous and happens where the decision is made, so the queue is in the order of decisions.
+/// 2. No answer without a ticket: even an answer that changes nothing depends on the batches submitted before it.
+/// 3. No load without a [`barrier`](Self::barrier): otherwise an actor that restarts reads a state without its own batches.
+/// 4. References are read-your-writes: lookups see submitted PDUs before their commit.
 ///
-/// It is first in, first out, and durability is prefix-closed: what was handed over earlier is on disk whenever what
-/// was handed over later is.
+/// The journal is first in, first out, and durability is prefix-closed: if a batch is on disk, all batches submitted before
+/// it are on disk too.
 pub trait Journal: Send + Sync + 'static {
     /// Submits a batch. It is committed whole, after everything that was submitted before it.
     fn submit(&self, fence: Fence, changes: Vec<Change>, urgency: CommitPriority) -> CommitTicket;
@@ -158,7 +157,7 @@ pub trait PeerConfig: Send + Sync + 'static {
     /// Returns the peers that the configuration names, in its order.
     fn listed(&self) -> Vec<ServerName>;
 
-    /// The limits of a server that is no peer of ours any more and for which something waits.
+    /// Returns the limits of a server that is no longer a peer and has pending items.
     fn unlisted(&self) -> Arc<PeerLimits> {
         Arc::new(PeerLimits { listed: false, ..PeerLimits::default() })
     }

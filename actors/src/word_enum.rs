@@ -1,8 +1,8 @@
-//! Enums of fixed words, as they stand in rows, events and answers.
+//! Enums of fixed words, as they are written in rows, events and answers.
 
-/// Declares an enum in which each variant stands for a word, with both directions, `as_str` and `from_word`, and `ALL`. One list makes
-/// all three, so that a variant without a word, or one whose word cannot be read back, does not compile. Tests that go over all words
-/// take `ALL`.
+/// Declares an enum in which each variant stands for a word, with both directions, `as_str` and `from_word`, and `ALL`. One
+/// list makes all three, so a variant without a word, or one whose word cannot be read back, does not compile. Tests of all
+/// words use `ALL`.
 macro_rules! word_enum {
     (
         $(#[$meta:meta])*

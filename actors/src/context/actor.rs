@@ -31,7 +31,8 @@ use crate::supervise::restart_intensity::{CrashHistory, RestartDecision};
 use crate::supervise::task::spawn_detached;
 use crate::supervise::timer::Timer;
 
-/// Deaths remembered: more than any restart intensity lets happen in a short time, those of a page of the stage included.
+/// Maximum number of crashes remembered: more than any restart intensity allows in a short time, including those of a page
+/// of the stage.
 const KILLERS_MAX: usize = 256;
 
 /// Number of crashes on one PDU from which it counts as poison: it is treated as missing everywhere, and its children
@@ -46,17 +47,17 @@ pub(crate) struct ContextActor {
     routes: ActorRegistry,
     fence: Fence,
     crashes: CrashHistory,
-    /// The PDUs the machine died on, one entry a death. What a peer pushes is tried by the peer's actor, which parks it; a
-    /// copy of it that is fetched comes past that, as often as a child waits for it.
+    /// The PDUs on which the machine crashed, one entry per crash. Poison that a peer pushes is found and quarantined by
+    /// the peer's actor. A fetched copy does not pass there, and is fetched as long as a child waits for it.
     poison_crashes: VecDeque<PduRef>,
-    /// Staged PDUs are given to the machine one by one: of several it is not known which killed it.
+    /// True if staged PDUs are given to the machine one by one, because of several it is unknown which one crashed it.
     pub(crate) one_by_one: bool,
     /// `None` while loading, while a step waits for a read, and after the actor was given up as faulty.
     machine: Option<Box<ContextMachine>>,
     /// True while a step waits for a read; actix handles no message meanwhile.
     is_waiting: bool,
     faulty: bool,
-    /// Counts loads: a page that an earlier life asked for is not this one's.
+    /// Incarnation, counted by loads: a page that an earlier incarnation requested is ignored.
     pub(crate) life: u64,
     /// Number of messages read from quarantine since the participants changed, for the log.
     pub(crate) taken_back: usize,
@@ -186,7 +187,8 @@ impl ContextActor {
         self.crash(ctx);
     }
 
-    /// The machine died on these. Of several each is suspected once, and the next time they come one by one.
+    /// Records the PDUs on which the machine crashed. Each of several is suspected once, and the next time they are given
+    /// one by one.
     fn blame(&mut self, brought: Vec<PduRef>) {
         let is_alone = brought.len() == 1;
         self.one_by_one |= !is_alone && !brought.is_empty();
@@ -218,7 +220,7 @@ impl ContextActor {
                 let (reads, settled) = (std::mem::take(&mut self.reads), self.ports.journal.barrier());
                 spawn_detached(async move {
                     if settled.committed().await.is_ok() {
-                        // A caller may have gone; then nobody is owed anything.
+                        // A caller may have disconnected.
                         reads.into_iter().for_each(|read| drop(read.send(Ok(came))));
                     }
                 });
@@ -403,7 +405,7 @@ impl Handler<ContextMessage> for ContextActor {
             }
             ContextMessage::FetchOlder { limit, answer } => {
                 if self.faulty {
-                    // The caller may have gone.
+                    // The caller may have disconnected.
                     let _ = answer.send(Err(ContextError::Faulty(self.context.clone())));
                     return;
                 }

@@ -50,7 +50,7 @@ impl ContextMachine {
                         PduOutcome::Taken(reference.clone())
                     }
                     Err(verdict) => {
-                        // What was fetched for state alone and comes by itself as well is news.
+                        // A PDU that was fetched for state alone and then arrives by itself is news.
                         if way.verified.is_some() && verdict == PduVerdict::Duplicate {
                             self.becomes_news(step, &reference, false);
                         }
@@ -83,8 +83,8 @@ impl ContextMachine {
         self.admit(step, way, vec![pdu], known).await.pop().expect("each PDU has an outcome")
     }
 
-    /// Judge one anew that the context itself reads from quarantine. One that is taken, or that is known by now, leaves
-    /// quarantine. One that is refused stays: its sender was told that it is kept, and the messenger was told where.
+    /// Validates a quarantined PDU again that the context itself read. A PDU that is accepted, or known by now, leaves
+    /// quarantine. A refused one stays, because its sender and the messenger were told that it is quarantined.
     pub(crate) async fn retry_quarantined(
         &mut self,
         step: &mut ContextStep<'_>,
@@ -121,7 +121,8 @@ impl ContextMachine {
             None if is_elsewhere => return Err(refused("OTHER_CONTEXT", format!("{reference} is of {}", pdu.context))),
             None => {}
         }
-        // The name alone of such a PDU would stand in the way of its origin's copy, so only its origin may state it.
+        // If only the identity of such a PDU were stored, the origin's copy would be a duplicate, so only its origin may
+        // state it.
         if !pdu.is_for(&self.us) && (self.is_new() || *way.from != reference.origin) {
             step.released.push(reference.clone());
             let words = format!("{reference} is for other servers only; only its origin may send it here");
@@ -240,9 +241,9 @@ impl ContextMachine {
         }
     }
 
-    /// Checks that origin and sender are participants. A PDU whose origin is none goes to quarantine, where our messenger can see
-    /// it. A PDU whose sender is none, and not its origin, is refused, because a stored copy would block the copy that its
-    /// origin sends.
+    /// Checks that origin and sender are participants. A PDU whose origin is not one goes to quarantine, where our
+    /// messenger can see it. A PDU whose sender is neither a participant nor its origin is refused, because a stored copy
+    /// would block the copy of its origin.
     async fn check_participation(
         &mut self,
         step: &mut ContextStep<'_>,
@@ -252,7 +253,7 @@ impl ContextMachine {
         let (origin, asked_for) = (&pdu.reference.origin, way.verified.is_none());
         let max = self.limits.participants_max as usize;
         if self.is_new() && !asked_for {
-            // Its origin and its sender take part. The origins of the parents it names do not: anybody can be named.
+            // Its origin and its sender participate. The origins of its parents do not, because a PDU can name any server.
             let mut servers = vec![origin.clone()];
             servers.extend(Some(way.from).filter(|from| *from != origin).cloned());
             servers.retain(|server| *server != self.us);
@@ -274,15 +275,16 @@ impl ContextMachine {
             self.record.participants.push(origin.clone());
             step.record_dirty = true;
         }
-        // A parent that the first batch names is waited for, whoever said it; its origin is not let in by that.
+        // A parent that the first batch names is accepted from any origin, but its origin does not become a participant by
+        // that.
         match self.record.participants.contains(origin) || self.order.is_awaited_at_edge(&pdu.reference) {
             true => Ok(()),
             false => Err(self.park(step, way, pdu).await),
         }
     }
 
-    /// State may rest on what was said by somebody who has left since: that is taken, as history. What lies before it is not,
-    /// and as nobody but that state asks for it, it is not worth a word.
+    /// Accepts, as history, a PDU of a server that has left if state depends on it. Its own parents are not accepted, and
+    /// as only that state requests it, a refusal is not reported.
     fn may_bear_state(&self, pdu: &Pdu) -> Result<(), PduVerdict> {
         let reference = &pdu.reference;
         match self.wanted.is_link(reference) || self.takes_part(&reference.origin) {
@@ -295,7 +297,8 @@ impl ContextMachine {
         self.limits.open || self.record.participants.contains(server)
     }
 
-    /// Its origin takes no part. One row a PDU and sender: what its origin sends itself is kept beside what others handed over.
+    /// Quarantines a PDU whose origin does not participate. There is one row per PDU and sender, so the copy of its origin
+    /// is kept beside relayed ones.
     async fn park(&mut self, step: &mut ContextStep<'_>, way: Provenance<'_>, pdu: &Pdu) -> PduVerdict {
         let code = ParkedCode::NotAParticipant;
         let PduRef { origin, id } = &pdu.reference;
@@ -320,7 +323,8 @@ impl ContextMachine {
         PduVerdict::Parked { code: code.as_str() }
     }
 
-    /// Take one in; it waits until it is linked. Returns how far back the walk is at what it names.
+    /// Adds an accepted PDU, which is held until it is linked. Returns the number of fetches in a row for the PDUs that it
+    /// names.
     pub(crate) fn hold(
         &mut self,
         step: &mut ContextStep<'_>,
@@ -351,7 +355,7 @@ impl ContextMachine {
         }
         let for_state = want.as_ref().filter(|want| want.for_state && way.verified.is_none() && !way.past);
         let is_link = for_state.is_some_and(|want| want.link);
-        // Behind something that is history, behind the edge, or said by somebody who has left.
+        // The PDU names history, is behind the edge, or is of a server that has left.
         let is_old = for_state.is_some_and(|want| {
             let is_edge = self.gaps.get(&reference).is_some();
             want.old || want.past || is_edge || !self.takes_part(&reference.origin)
@@ -389,13 +393,13 @@ impl ContextMachine {
         };
         step.take(NewPdu { pdu, sender: way.from.clone(), verified });
         let further = way.walked + 1;
-        // A walk through its ancestors begins at what state rests on.
+        // A walk through its ancestors starts at the PDU that state depends on.
         StateWalk { parents: if is_link { 1 } else { further }, link: further }
     }
 }
 
 impl ContextMachine {
-    /// It is for other servers only. Its name is kept and nothing else: whoever names it as a parent waits for it no longer.
+    /// Records only the identity of a PDU that is narrowed to other servers, so that its children do not wait for it.
     pub(crate) async fn know_by_name(
         &mut self,
         step: &mut ContextStep<'_>,

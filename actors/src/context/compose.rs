@@ -59,7 +59,8 @@ impl ContextMachine {
         Ok(ComposedPdu { reference, peers })
     }
 
-    /// The others it is for, each once, where these are not all who take part. Each must keep it from those that are not named.
+    /// Returns the other recipients of a draft, each once; `None` if they are all participants. Each recipient must keep
+    /// the message from all other servers.
     fn narrowed(&self, draft: &PduDraft, deaf: &[ServerName]) -> Result<Option<Vec<ServerName>>, DraftError> {
         let Some(named) = &draft.to else { return Ok(None) };
         let (participants, context) = (&self.record.participants, &self.record.context);
@@ -103,7 +104,7 @@ impl ContextMachine {
         Ok(StateSlot { key: key.to_owned(), power_level, prev, member })
     }
 
-    /// Give it its place, and write it. `to` are the others it is for, where it is narrowed.
+    /// Assigns the graph position and writes the PDU. `to` are the other recipients if it is narrowed.
     async fn assign_position(
         &mut self,
         step: &mut ContextStep<'_>,
@@ -126,7 +127,7 @@ impl ContextMachine {
         let position = self.next_position(step, depth);
         let standing = PduState::Delivered(Delivery { position, depth, shown: None });
         let (kind, received) = (draft.kind.clone(), draft.accepted);
-        // Others never see one that is narrowed: it is nobody's parent, and what it names stays an edge.
+        // Other servers never see a narrowed PDU: it is no parent, and the heads that it names stay heads.
         if to.is_none() {
             self.advance_heads(&prev, Some(Head::of(reference.clone(), depth, Some(emitted))));
         }

@@ -71,7 +71,7 @@ pub enum ContextEvent {
         /// Number of PDUs that the read lacks.
         limit: u32,
     },
-    /// An answer to [`ContextEffect::Fetch`].
+    /// The response to [`ContextEffect::Fetch`].
     Fetched {
         /// Request that was sent.
         want: FetchRequest,
@@ -79,7 +79,7 @@ pub enum ContextEvent {
         from: ServerName,
         /// PDUs in the response; empty if the server has none or could not be asked.
         pdus: Vec<Pdu>,
-        /// Reason of a failure: a server that could not be reached has not said that it has none.
+        /// Reason of a failure; an unreachable server has not answered that it has none.
         failed: Option<String>,
         /// Status of the PDUs in the store, as in [`ContextEvent::Arrive`].
         known: HashMap<PduRef, PduStatus>,
@@ -111,7 +111,7 @@ pub enum ContextEvent {
         /// True if items of peers are accepted.
         open: bool,
     },
-    /// An answer to [`ContextEffect::TakeBack`]: one of what was found, where it can be read.
+    /// A result of [`ContextEffect::TakeBack`]: one of the PDUs found, if it can be read.
     Kept {
         /// PDU with its quarantine row.
         kept: Option<QuarantinedPdu>,
@@ -120,16 +120,16 @@ pub enum ContextEvent {
         /// Position at which the next page begins, if this is the last PDU of a full page.
         next: Option<(u64, u64)>,
     },
-    /// PDUs were staged: they came while this conversation was too busy.
+    /// PDUs were staged, because they arrived while this context was too busy.
     StageFilled,
-    /// An answer to [`ContextEffect::ReadStage`]: some of what is staged, or nothing where nothing is.
+    /// The response to [`ContextEffect::ReadStage`]: staged PDUs, or an empty page if there are none.
     Staged {
         /// The page that was read.
         page: StagePage,
         /// Status of the PDUs in the store, as in [`ContextEvent::Arrive`].
         known: HashMap<PduRef, PduStatus>,
     },
-    /// All that [`ContextEffect::TakeBack`] found has been given back.
+    /// All results of [`ContextEffect::TakeBack`] were returned.
     TakenBack,
     /// The timer has fired.
     Due,
@@ -170,7 +170,7 @@ pub enum ContextEffect {
     AnswerReads(u64),
     /// Drop these claims, because their PDUs were refused.
     Release(Vec<PduRef>),
-    /// Ask a peer; the answer comes back as [`ContextEvent::Fetched`].
+    /// Send a fetch to a peer; the response returns as [`ContextEvent::Fetched`].
     Fetch {
         /// Server that will be asked.
         of: ServerName,
@@ -179,8 +179,8 @@ pub enum ContextEffect {
         /// Peer that sent the PDU which names them; its budget is charged.
         cause: ServerName,
     },
-    /// Find what lies in quarantine of servers that take part now; it comes back as [`ContextEvent::Kept`], one by one: of several it
-    /// would not be known which kills.
+    /// Find quarantined PDUs of servers that participate now. They return as [`ContextEvent::Kept`] one by one, because of
+    /// several it is unknown which one crashes the machine.
     TakeBack {
         /// Participants of the context.
         participants: Vec<ServerName>,
@@ -189,9 +189,9 @@ pub enum ContextEffect {
         /// Maximum number of PDUs per page.
         limit: u32,
     },
-    /// Read a page of the stage once everything handed over so far is on disk; it comes back as [`ContextEvent::Staged`].
+    /// Read a page of the stage once everything submitted so far is on disk; it returns as [`ContextEvent::Staged`].
     ReadStage {
-        /// Begin with the servers behind this one in the order of names.
+        /// Server in the order of names after which to begin.
         after: Option<ServerName>,
     },
     /// Set the timer to this time; it replaces any earlier one.

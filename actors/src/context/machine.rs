@@ -66,7 +66,7 @@ pub struct ContextMachine {
     pub(crate) order: CausalOrder,
     pub(crate) wanted: MissingParents,
     pub(crate) gaps: Gaps,
-    /// Delivered lately, with their depths, and whether they came as history.
+    /// Recently delivered PDUs, with their depths and whether they were delivered as history.
     pub(crate) recent: LruCache<PduRef, (u64, bool)>,
     /// PDUs that are named as `prev_state` and are not delivered.
     pub(crate) links: Links,
@@ -82,9 +82,9 @@ pub struct ContextMachine {
     pub(crate) stage: StageReader,
     /// Walks through quarantine that have not ended.
     take_backs: u32,
-    /// Servers were let in, and quarantine was not looked through to its end since.
+    /// True if servers were added and quarantine was not read to its end since.
     let_in: bool,
-    /// The disk says that there is unfinished work.
+    /// True if the store records unfinished work.
     unfinished_stored: bool,
     /// Time that the actor's timer is set to.
     armed: Option<Millis>,
@@ -180,7 +180,8 @@ impl ContextMachine {
     /// Handles one event and returns its effects. It awaits its reads, and nothing else.
     pub async fn step(&mut self, now: Millis, event: ContextEvent, reads: &dyn StateReader) -> Vec<ContextEffect> {
         let mut step = ContextStep::new(now, reads);
-        // A peer's actor commits right after an arrival, and that commit holds both; nobody waits for the end of a walk.
+        // A peer's actor commits right after an arrival, and that commit covers both; the end of a quarantine walk is not
+        // awaited either.
         let urgency = match event {
             ContextEvent::Arrive { .. } | ContextEvent::TakenBack => CommitPriority::Deferred,
             _ => CommitPriority::Now,
@@ -232,8 +233,8 @@ impl ContextMachine {
             }
             ContextEvent::Fetched { want, from, pdus, failed: _, known } => {
                 let walked = self.wanted.generation(want.named());
-                // A server that did not answer counts as heard too: it is asked again in the next round, and what it may
-                // have is given up only when the time for that has passed.
+                // A server that did not answer counts as asked too: it is asked again in the next round, and a PDU that it
+                // may have is given up only when the time for that has passed.
                 for reference in want.named() {
                     self.wanted.on_response(
                         now,
@@ -394,7 +395,7 @@ impl ContextMachine {
         }
     }
 
-    /// Work that a restart has to go on with is on disk as long as there is any.
+    /// Records unfinished work that a restart has to continue.
     fn note_work(&mut self, step: &mut ContextStep<'_>) {
         let unfinished = self.let_in || self.has_open_join();
         if unfinished != self.unfinished_stored {
@@ -411,7 +412,7 @@ impl ContextMachine {
     ) -> Vec<ContextEffect> {
         if step.admitted {
             self.wanted.reschedule_all(step.now, fetch_candidates(&self.us, &self.record, &self.limits));
-            // This walk replaces one that would have gone on, so that both together end once.
+            // This walk replaces one in progress, so that the two end once.
             self.take_backs -= u32::from(self.take_backs > 0 && step.take_back.is_some_and(|next| next != (0, 0)));
             step.take_back = Some((0, 0));
             self.let_in = true;

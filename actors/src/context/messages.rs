@@ -1,5 +1,5 @@
-//! Messages of a context's actor: those from outside, which are one enum, so that a handle need not know the actor; and those that
-//! the actor sends to itself.
+//! Messages of a context's actor: those from outside, in one enum, so that a handle need not know the actor type; and those
+//! that the actor sends to itself.
 
 use actix::Message;
 use tokio::sync::oneshot;
@@ -133,7 +133,7 @@ pub(crate) enum ContextMessage {
     FetchOlder {
         /// Number of PDUs that the read lacks.
         limit: u32,
-        /// Channel of the number of PDUs that came.
+        /// Channel of the number of PDUs received.
         answer: HistoryReply,
     },
     /// A fetch for this context has finished.
@@ -145,7 +145,7 @@ pub(crate) enum ContextMessage {
         /// PDUs in the response, or the reason why there was none.
         pdus: Result<Vec<Result<Pdu, BadPdu>>, String>,
     },
-    /// A peer's actor has not asked its peer for what we miss, because too many questions to it are open.
+    /// A peer's actor has not sent our fetch, because too many requests to the peer are in flight.
     PutOff {
         /// Request that was not sent.
         want: FetchRequest,
@@ -154,7 +154,7 @@ pub(crate) enum ContextMessage {
         /// The limit that was reached.
         why: String,
     },
-    /// A peer's actor has not asked its peer for what we miss, because nothing goes out to the peer now.
+    /// A peer's actor has not sent our fetch, because nothing is sent to the peer now.
     Declined {
         /// Request that was not sent.
         want: FetchRequest,
@@ -174,14 +174,14 @@ pub(crate) enum ContextMessage {
     GetStatus(oneshot::Sender<ContextStatus>),
 }
 
-/// The channel of the answer to a history read.
+/// The channel of the reply to a history read.
 pub(crate) type HistoryReply = oneshot::Sender<Result<u64, ContextError>>;
 
 /// A page of quarantined PDUs of servers that participate now was read.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(crate) struct QuarantinePage {
-    /// In which life of the actor the page was asked for; that of an earlier one means nothing.
+    /// Incarnation that requested the page; the page of an earlier one is ignored.
     pub(crate) life: u64,
     /// PDUs of the page.
     pub(crate) page: Vec<QuarantinedPduRow>,
@@ -193,7 +193,7 @@ pub(crate) struct QuarantinePage {
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(crate) struct StageRead {
-    /// In which life of the actor the page was asked for; that of an earlier one means nothing.
+    /// Incarnation that requested the page; the page of an earlier one is ignored.
     pub(crate) life: u64,
     /// The first PDUs of the stage.
     pub(crate) page: Vec<StagedPdu>,

@@ -8,12 +8,12 @@
 //!                   +----+---- given up: delivered with a gap, and told
 //! ```
 //!
-//! Start reading at [`machine`]; `admit` says what is taken, `order` when it is delivered, `wanted` how long and where a
-//! missing parent is looked for, `gaps` what is known of those that were given up. `state` chooses who holds a key, `keys` and
-//! `links` keep what it chooses among, `for_state` says what of that is news, `members` draws from it who takes part.
+//! Start reading at [`machine`]. `admit` decides what is accepted, `ordering` when it is delivered, `missing` how long and
+//! where a missing parent is requested. In `state`, `resolution` and `current_state` choose the current state, `late_state`
+//! decides which fetched state PDUs are news, and `membership` derives the participants.
 //!
-//! A peer's actor waits only until a conversation has *handed over* (see the journal's laws) and commits after it: one commit
-//! holds both. A conversation never waits for a gap while somebody waits for it.
+//! A peer's actor waits only until a context has *submitted* its batch (see the journal's laws) and commits after it, so
+//! one commit covers both. A context never waits for a gap while a caller waits for the context.
 
 pub(crate) mod actor;
 mod admit;
@@ -183,7 +183,7 @@ impl ContextHandle {
         post_to(&self.mailbox, ContextMessage::Declined { want, from, why });
     }
 
-    /// PDUs lie in its stage, on disk.
+    /// Notifies the actor that PDUs are staged and on disk.
     pub(crate) fn stage_filled(&self) {
         post_to(&self.mailbox, ContextMessage::StageFilled);
     }

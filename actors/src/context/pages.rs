@@ -1,4 +1,4 @@
-//! Pages that a conversation's actor reads for its machine: what lies in quarantine of servers that take part now, and its stage.
+//! Pages that a context's actor reads for its machine: quarantined PDUs of servers that participate now, and the stage.
 
 use std::collections::VecDeque;
 
@@ -15,7 +15,7 @@ use crate::supervise::again::until_read;
 use crate::supervise::mailbox::send_unbounded;
 use crate::supervise::task::spawn_detached;
 
-/// Staged PDUs taken at once, and bytes of them.
+/// Maximum number of staged PDUs read at once, and below, of their bytes.
 const STAGE_PAGE: u32 = 100;
 const STAGE_BYTES: u64 = 1 << 20;
 
@@ -41,7 +41,7 @@ impl ContextActor {
         let (settled, address, life) = (self.ports.journal.barrier(), ctx.address(), self.life);
         let limit = if self.one_by_one { 1 } else { STAGE_PAGE };
         spawn_detached(async move {
-            // On a lost journal the process is about to end.
+            // If the journal has stopped, the process is about to end.
             if settled.committed().await.is_ok() {
                 let read = || archive.contexts.staged(&context, after.as_ref(), limit, STAGE_BYTES);
                 let page = until_read("the stage", read).await;
@@ -50,7 +50,7 @@ impl ContextActor {
         });
     }
 
-    /// A staged PDU as the machine takes it, or why it cannot.
+    /// Returns a staged PDU as the machine reads it, or the reason why it cannot be read.
     fn readable(&self, staged: &StagedPdu) -> Result<Pdu, ParkedCode> {
         if !self.is_not_poison(&staged.reference) {
             return Err(ParkedCode::Poison);

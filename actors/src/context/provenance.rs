@@ -9,7 +9,7 @@ pub struct QuarantinedPdu {
     pub from: ServerName,
     /// Number of its row in that peer's quarantine.
     pub number: u64,
-    /// The PDU; `None`: the copy that its origin sent itself lies there too, and is the one to be judged.
+    /// The PDU; `None`: the copy of its origin is quarantined too, and that one is validated.
     pub pdu: Option<Pdu>,
 }
 

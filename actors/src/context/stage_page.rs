@@ -7,20 +7,20 @@ use crate::model::{ParkedCode, Pdu, ServerName, StagedPdu};
 /// A page of the stage.
 #[derive(Debug, Clone, Default)]
 pub struct StagePage {
-    /// In order, each with its PDU, or why it cannot be given to the machine.
+    /// The PDUs in order, each readable or with the reason why it is not.
     pub pdus: Vec<(StagedPdu, Result<Pdu, ParkedCode>)>,
 }
 
 /// Progress of reading the stage.
 #[derive(Debug, Default)]
 pub(crate) struct StageReader {
-    /// A page is being read.
+    /// True while a page is read.
     pub(crate) is_reading: bool,
-    /// More was staged meanwhile.
+    /// True if more PDUs were staged meanwhile.
     pub(crate) has_more: bool,
-    /// The server that the last page ended with: the next page begins behind it.
+    /// Server of the last page's last PDU; the next page begins after it.
     pub(crate) last_server: Option<ServerName>,
-    /// Servers for which a notice was written that PDUs they handed over are refused and not kept.
+    /// Servers for which a notice reported that their PDUs are refused and not kept.
     pub(crate) told_servers: BTreeSet<ServerName>,
 }
 

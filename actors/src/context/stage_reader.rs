@@ -1,5 +1,5 @@
-//! PDUs that came while their conversation was too busy to take them. They lie on disk, in its stage, page by page are taken
-//! from there as if they came then, and leave it in the same commit.
+//! PDUs that arrived while their context was too busy. They are staged on disk, are read page by page, processed as if they
+//! had just arrived, and removed in the same commit.
 
 use std::collections::HashMap;
 
@@ -12,12 +12,13 @@ use crate::model::{
     FeedItem, ParkedCode, ParkedItem, ParkedWhat, Pdu, PduRef, PduStatus, PduVerdict, ServerName, StagedPdu,
 };
 
-/// Servers remembered whose refused PDUs were told of. Beyond them nothing more is told in this life of the actor: a notice for
-/// each PDU would let one peer fill the feed.
+/// Maximum number of servers remembered for which a refusal was reported. Refusals of further servers are not reported in
+/// this incarnation, because a notice per PDU would let one peer fill the feed.
 const TOLD_SERVERS_MAX: usize = 64;
 
 impl ContextMachine {
-    /// Something may be staged. One page is read at a time: what was taken has left the stage before the next one is read.
+    /// Reads the stage if PDUs may be there. One page is read at a time: processed PDUs have left the stage before the next
+    /// page is read.
     pub(crate) fn read_stage(&mut self, step: &mut ContextStep<'_>) {
         self.stage.has_more = self.stage.is_reading;
         if !std::mem::replace(&mut self.stage.is_reading, true) {
@@ -25,7 +26,7 @@ impl ContextMachine {
         }
     }
 
-    /// Take a page of staged PDUs. An empty one is the last.
+    /// Processes a page of staged PDUs. An empty page is the last one.
     pub(crate) async fn take_staged(
         &mut self,
         step: &mut ContextStep<'_>,
@@ -37,7 +38,7 @@ impl ContextMachine {
         self.stage.last_server = page.pdus.last().map(|(staged, _)| staged.from.clone());
         let mut rest = page.pdus.into_iter().peekable();
         while let Some((first, pdu)) = rest.next() {
-            // Those that came from one server in one way are one batch, as they would have been.
+            // PDUs of one server and one authentication method form one batch, as they did when they arrived.
             let mut batch = vec![(first, pdu)];
             let is_like =
                 |(staged, _): &(StagedPdu, _)| staged.from == batch[0].0.from && staged.verified == batch[0].0.verified;
@@ -50,7 +51,7 @@ impl ContextMachine {
         }
     }
 
-    /// Tell once of a server that hands over what is refused and not kept.
+    /// Reports once per server that its PDUs are refused and not kept.
     fn tell_refused(&mut self, step: &mut ContextStep<'_>, from: &ServerName, reason: &str) {
         let told = &mut self.stage.told_servers;
         if told.len() < TOLD_SERVERS_MAX && told.insert(from.clone()) {
@@ -73,7 +74,7 @@ impl ContextMachine {
             let context = self.record.context.clone();
             let refused = match pdu.map(|_| fates.next()) {
                 Err(code) => Some((code, code.as_str().to_owned())),
-                // Kept, it would stand in the way of the copy that its origin sends.
+                // A stored copy would block the copy that its origin sends.
                 Ok(Some(PduOutcome::Told(PduVerdict::Refused {
                     code: PduVerdict::SENDER_NOT_A_PARTICIPANT,
                     reason,
@@ -82,7 +83,7 @@ impl ContextMachine {
                     None
                 }
                 Ok(Some(PduOutcome::Told(PduVerdict::Refused { code: PduVerdict::NOT_FOR_US, .. }))) => None,
-                // Its sender was told that it is held, and will not send it again: it must not vanish.
+                // The sender was told that the PDU is held and will not send it again, so it must not be lost.
                 Ok(Some(PduOutcome::Told(PduVerdict::Refused { reason, .. }))) => Some((ParkedCode::BadPdu, reason)),
                 Ok(_) => None,
             };

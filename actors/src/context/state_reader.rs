@@ -1,4 +1,5 @@
-//! One step of a context's machine with its reads of the store: the look-up of what arrives, and the reads of the step itself.
+//! One step of a context's machine with its reads of the store: the lookup of arriving PDUs, and the reads of the step
+//! itself.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -14,35 +15,36 @@ pub(crate) type KnownPdus = HashMap<PduRef, PduStatus>;
 
 /// An event for the machine, with the PDUs that are looked up for it first.
 pub(crate) struct PendingEvent {
-    /// `None`: nothing is looked up.
+    /// PDUs to look up; `None`: none.
     arriving: Option<Vec<Pdu>>,
     event: Box<dyn FnOnce(Vec<Pdu>, KnownPdus) -> ContextEvent>,
 }
 
 impl PendingEvent {
-    /// Returns an event that needs no look-up.
+    /// Returns an event that needs no lookup.
     pub(crate) fn plain(event: ContextEvent) -> Self {
         Self { arriving: None, event: Box::new(|_, _| event) }
     }
 
-    /// Returns an event that is made of these PDUs and of what is known of them and of their parents. Unknown ones are claimed.
+    /// Returns an event that is built from these PDUs and the status of the PDUs and their parents. Unknown ones are
+    /// claimed.
     pub(crate) fn of_pdus(pdus: Vec<Pdu>, event: impl FnOnce(Vec<Pdu>, KnownPdus) -> ContextEvent + 'static) -> Self {
         Self { arriving: Some(pdus), event: Box::new(event) }
     }
 }
 
-/// Why a step has no effects: the machine is dropped, and loaded again from the store.
+/// The reason why a step has no effects: the machine is dropped and loaded again from the store.
 pub(crate) enum StepFailure {
     /// The look-up of the arriving PDUs failed, or a read of the step.
     Unreadable(ArchiveError),
-    /// The machine panicked, on these PDUs.
+    /// The machine panicked while it processed these PDUs.
     Panicked(StepPanicked, Vec<PduRef>),
 }
 
 /// The effects of a step.
 pub(crate) type StepOutcome = Result<Vec<ContextEffect>, StepFailure>;
 
-/// Looks up what the event brings, and lets the machine take its step under the guard.
+/// Looks up the PDUs of the event and runs the machine's step under the guard.
 pub(crate) async fn take_step(
     machine: &mut ContextMachine,
     pending: PendingEvent,
@@ -68,8 +70,8 @@ pub(crate) async fn take_step(
     }
 }
 
-/// The PDUs an event brings, where it would be tried again with them. Of several that a peer hands over or that were fetched it
-/// is not known which kills, and the peer's actor gives them one by one.
+/// Returns the PDUs of an event that may be tried again with them. Of several pushed or fetched PDUs it is unknown which
+/// one crashes the machine, and the peer's actor dispatches them one by one.
 fn brought(event: &ContextEvent) -> Vec<PduRef> {
     match event {
         ContextEvent::Kept { kept: Some(kept), .. } => kept.pdu.iter().map(|pdu| pdu.reference.clone()).collect(),

@@ -134,7 +134,7 @@ pub(crate) enum PduOutcome {
     Told(PduVerdict),
 }
 
-/// An answer, before the step has ended.
+/// A reply, before the step has ended.
 pub(crate) enum PendingReply {
     Verdicts(ReplyToken<Vec<PduVerdict>>, Vec<PduOutcome>),
     Verdict(ReplyToken<PduVerdict>, PduOutcome),

@@ -1,8 +1,8 @@
-//! Attempts to deliver, as kept for the trace of a message.
+//! Delivery attempts, as kept for the trace of a message.
 
 use super::{Index, Millis};
 
-/// One attempt to deliver.
+/// A delivery attempt.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Attempt {
     /// Time at which the response or the failure arrived.
@@ -15,7 +15,7 @@ pub struct Attempt {
     pub result: String,
 }
 
-/// Items of a peer's outbox that the peer took in one request.
+/// Items of a peer's outbox that the peer accepted in one request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DeliveredSpan {
     /// Time at which the response arrived.
@@ -24,12 +24,12 @@ pub struct DeliveredSpan {
     pub first: Index,
     /// Index of the last item.
     pub last: Index,
-    /// The answer was a status alone, and no JSON.
+    /// True if the response was not JSON, so that its status alone counts.
     pub blind: bool,
 }
 
-/// Deliveries that share a row. Until there are so many they stand in the peer's record, which each delivery writes anyway,
-/// because a row for each delivery would be a fifth of all that a message costs which is sent alone.
+/// Number of deliveries that share a row. Until there are as many, they are in the peer's record, which each delivery
+/// writes anyway: a row for each delivery would be a fifth of the cost of a message that is sent alone.
 pub const DELIVERED_SPANS_IN_ROW: usize = 16;
 
 impl From<DeliveredSpan> for Attempt {

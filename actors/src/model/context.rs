@@ -87,18 +87,18 @@ pub struct Head {
     pub reference: PduRef,
     /// Depth of the PDU as computed here.
     pub depth: u64,
-    /// The depth that a PDU of ours builds on where it names this one: the one its origin states, where that can be one.
+    /// Depth on which a local PDU with this parent builds: the one that its origin states, if that is valid.
     pub emitted: u64,
 }
 
 impl Head {
-    /// The edge that a PDU is whose origin states this depth.
+    /// Returns the head for a PDU whose origin states this depth.
     pub fn of(reference: PduRef, depth: u64, stated: Option<u64>) -> Self {
         Self { reference, depth, emitted: stated.filter(|stated| *stated <= DEPTH_BUILT_UPON_MAX).unwrap_or(depth) }
     }
 }
 
-/// The greatest depth that others state and that is shown and built upon; larger ones are passed on as they came.
+/// The greatest stated depth that is shown and built upon; larger ones are passed on unchanged.
 pub const DEPTH_BUILT_UPON_MAX: u64 = (1 << 31) - 1;
 
 /// A PDU that is being stored for the first time.
@@ -123,7 +123,7 @@ pub enum PduState {
     Delivered(Delivery),
     /// The PDU is held until its parents are delivered.
     Held(PendingParents),
-    /// It is for other servers only: nothing is kept of it but its name, and so deep it lies.
+    /// The PDU is narrowed to other servers: only its identity and depth are stored.
     Named {
         /// Its depth, computed here.
         depth: u64,
@@ -140,7 +140,7 @@ pub struct PendingParents {
     pub edge: bool,
     /// Lower bound of the PDU's depth: one more than the deepest delivered parent, 0 if none is delivered.
     pub depth: u64,
-    /// It was fetched, and only state rests on it: it is history where what it waits for cannot be had.
+    /// True if it was fetched and only state depends on it: if its parents cannot be fetched, it is history.
     pub for_state: bool,
 }
 
@@ -156,7 +156,7 @@ pub struct Delivery {
 }
 
 impl Delivery {
-    /// It comes as history, not as news.
+    /// Returns whether the PDU is delivered as history, not as news.
     pub fn is_history(&self) -> bool {
         self.shown.as_ref().is_some_and(|shown| shown.history)
     }
@@ -192,11 +192,11 @@ pub struct HeldPdu {
     pub sender: Option<ServerName>,
     /// Key and state entry that the PDU sets; `None` for a PDU that is not state.
     pub state: Option<(StateKey, StateEntry)>,
-    /// It is for some servers only.
+    /// True if the PDU is narrowed.
     pub narrowed: bool,
-    /// Its depth as its origin states it.
+    /// Depth that its origin states.
     pub stated: Option<u64>,
-    /// Of one that is held for state: a parent of it is delivered, and not as history.
+    /// For a PDU held for state: true if a parent of it was delivered as news.
     pub on_news: bool,
 }
 

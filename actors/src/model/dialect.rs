@@ -1,4 +1,4 @@
-//! What the core knows of a dialect. How its requests are written and read is known to the code that sends them.
+//! The properties of a dialect that the core knows. Only the code that sends its requests knows their form.
 
 use std::fmt;
 

@@ -236,7 +236,7 @@ impl fmt::Display for Ack {
 pub struct Receipt {
     /// The acknowledgement that is sent to the peer.
     pub ack: Ack,
-    /// The numbers of its updates that are in quarantine, each with its code.
+    /// Numbers of its updates that are in quarantine, each with its code.
     pub parked: Vec<(Seq, &'static str)>,
 }
 
@@ -249,11 +249,11 @@ impl From<Ack> for Receipt {
 /// An objection of a peer to an item that it accepted with the others.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ItemObjection {
-    /// The place of the item in the frame.
+    /// Index of the item in the batch.
     pub place: usize,
-    /// It refuses the item, or has put it into its quarantine.
+    /// Whether the peer refuses the item or has quarantined it.
     pub fate: DeadLetterReason,
-    /// The reason in the peer's words.
+    /// Reason as the peer states it.
     pub reason: String,
 }
 
@@ -264,7 +264,7 @@ pub struct PushResponse {
     pub ack: Ack,
     /// Number of strong updates that the peer accepts per push. Its presence shows that the peer understands ranges.
     pub window: Option<u32>,
-    /// Items that it took with the others and does not deliver.
+    /// Items that the peer accepted with the others and does not deliver.
     pub refused: Vec<ItemObjection>,
     /// The peer's reason for a wait, if it states one.
     pub reason: Option<String>,

@@ -10,7 +10,7 @@ macro_rules! counter {
         pub struct $name(pub u64);
 
         impl $name {
-            /// The one after this; the largest stays.
+            /// Returns the next value; the largest one stays.
             #[must_use]
             pub const fn next(self) -> Self {
                 Self(self.0.saturating_add(1))
@@ -53,7 +53,8 @@ counter! {
     Seq
 }
 counter! {
-    /// A place in the messenger's feed: the first is 1, each is one more than the one before, but for the first of a restored store.
+    /// A position in the messenger's feed: the first is 1, and each is one more than the one before, except for the first
+    /// after a restore.
     Position
 }
 counter! {
@@ -66,7 +67,7 @@ counter! {
 }
 
 impl Seq {
-    /// Numbers on the wire stay below this: up to here every JSON reader keeps integers exact.
+    /// Numbers on the wire are below this limit: up to here every JSON reader keeps integers exact.
     pub const LIMIT: Self = Self(1 << 53);
 }
 

@@ -16,13 +16,13 @@ pub struct Pdu {
     pub context: ContextId,
     /// Parents: the PDUs that the author had seen.
     pub prev: Vec<PduRef>,
-    /// Its depth as its origin states it: kept, passed on, shown, and never trusted for order.
+    /// Depth that its origin states: it is kept, passed on and shown, and never trusted for order.
     pub depth: Option<u64>,
     /// Type of the PDU (`pdu_type`).
     pub kind: Arc<str>,
     /// State that the PDU sets; `None` for a PDU that is not state.
     pub state: Option<StateSlot>,
-    /// The servers it is for, its author included; `None`: everybody who takes part. State is for everybody.
+    /// The recipients, its author included; `None`: all participants. State is for all participants.
     pub to: Option<Vec<ServerName>>,
     /// The whole PDU as one JSON object in normal form: booleans and integers where the protocol demands them, no null
     /// keys, `prev_pdus` always present with `[origin, id]` pairs, `depth` only if it was stated. `content` and unknown
@@ -31,7 +31,7 @@ pub struct Pdu {
 }
 
 impl Pdu {
-    /// Returns whether it may be given to this server. No PDU names a narrowed one as a parent.
+    /// Returns whether the PDU may be sent to this server. No PDU names a narrowed one as a parent.
     pub fn is_for(&self, server: &ServerName) -> bool {
         self.to.as_ref().is_none_or(|to| to.contains(server))
     }
@@ -87,9 +87,9 @@ pub enum PduVerdict {
 }
 
 impl PduVerdict {
-    /// The code of a PDU that is for other servers only, in a conversation that nothing is known of here.
+    /// The code of a PDU that is narrowed to other servers, in an unknown context.
     pub const NOT_FOR_US: &str = "NOT_FOR_US";
-    /// The code of a PDU that was handed over by a server that takes no part in its conversation and did not make it.
+    /// The code of a PDU that was sent by a server that neither participates in its context nor created it.
     pub const SENDER_NOT_A_PARTICIPANT: &str = "SENDER_NOT_A_PARTICIPANT";
 }
 
@@ -110,7 +110,7 @@ pub struct PduDraft {
     pub content: Bytes,
     /// State key and power level of the author; `None` if the message is not state.
     pub state: Option<(String, i64)>,
-    /// Deliver to these participants only, unless that is all of them; such a PDU is never anybody's parent.
+    /// Recipients of a narrowed message, unless they are all participants; such a PDU is never a parent.
     pub to: Option<Vec<ServerName>>,
     /// Further top-level keys, each with its JSON text.
     pub extra: Vec<(String, Bytes)>,
@@ -123,7 +123,7 @@ pub struct GraphPosition {
     pub context: ContextId,
     /// Parents of the PDU.
     pub prev: Vec<PduRef>,
-    /// The depth it emits: one more than the deepest that a parent emits.
+    /// Emitted depth: one more than the greatest that a parent emits.
     pub depth: u64,
     /// For a state PDU: the PDU that it replaces.
     pub prev_state: Option<PduRef>,

@@ -16,14 +16,14 @@ pub enum PeerCommand {
     Expect {
         /// The new sequence number.
         number: Seq,
-        /// Also where it lies more than `renumber_max` above the number expected until now.
+        /// Confirms a number that is more than `renumber_max` above the number expected until now.
         yes: bool,
     },
-    /// Our first item that the peer has not acknowledged carries this number from now on; ends a suspension `ahead_of_us`.
+    /// Assigns this number to our first item that the peer has not acknowledged; ends a suspension `ahead_of_us`.
     Renumber {
         /// The new sequence number.
         number: Seq,
-        /// Also where it lies more than `renumber_max` above our newest number.
+        /// Confirms a number that is more than `renumber_max` above our newest number.
         yes: bool,
     },
     /// Removes unacknowledged items of a submission from the outbox and stores them as dead letters.

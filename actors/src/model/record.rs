@@ -50,11 +50,13 @@ pub struct OutboundRecord {
     pub oldest_queued_at: Option<Millis>,
     /// Highest index ever assigned; no index up to it is assigned again, even if its row was removed.
     pub highest_index_assigned: Index,
-    /// The messenger was told that the configuration no longer names the peer, and not that it does again.
+    /// True if the messenger was told that the configuration no longer names the peer, and not told since that it does
+    /// again.
     pub told_not_listed: bool,
     /// Time at which the peer last accepted a batch; `None`: never.
     pub last_success: Option<Millis>,
-    /// The deliveries since the last row of them was written, oldest first: fewer than [`DELIVERED_SPANS_IN_ROW`](super::DELIVERED_SPANS_IN_ROW).
+    /// The deliveries since the last row of them was written, oldest first: fewer than
+    /// [`DELIVERED_SPANS_IN_ROW`](super::DELIVERED_SPANS_IN_ROW).
     pub delivered: Vec<DeliveredSpan>,
 }
 
@@ -106,8 +108,8 @@ impl DeadLetterReason {
         }
     }
 
-    /// The peer has it under its number: its row stays in the outbox beside the dead letter, or a peer that goes back would not
-    /// get it again.
+    /// Returns whether the peer has the item under its number. Its row then stays in the outbox beside the dead letter,
+    /// because a peer that is restored must receive it again.
     pub const fn was_taken(self) -> bool {
         match self {
             Self::Refused | Self::ParkedByPeer => true,
@@ -116,19 +118,19 @@ impl DeadLetterReason {
     }
 }
 
-/// A run of outbox indexes numbered one by one: the item at `first` carries `number`.
+/// A run of outbox indexes with consecutive numbers: the item at `first` has `number`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NumberSegment {
-    /// The first index of the run.
+    /// First index of the run.
     pub first: Index,
     /// Sequence number of the item at `first`.
     pub number: Seq,
 }
 
-/// The durable part of the outbound state: whether the peer may be written to, and if not, why and until when.
+/// The durable part of the outbound state: whether items may be sent to the peer, and if not, why and until when.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DeliveryState {
-    /// The peer may be written to.
+    /// Items may be sent to the peer.
     Ready,
     /// The peer asked us to wait. The time is kept exactly, and the wait does not count as a failure.
     Waiting {
@@ -160,7 +162,7 @@ word_enum! {
         Refused = "refused",
         /// The peer expects a sequence number far above any that we assigned.
         AheadOfUs = "ahead_of_us",
-        /// The configuration no longer names it.
+        /// The configuration no longer names the peer.
         NotListed = "not_listed",
         /// The peer's actor crashed too often within a short time.
         Faulty = "faulty",
@@ -170,7 +172,7 @@ word_enum! {
 /// The inbound half of a [`PeerRecord`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InboundRecord {
-    /// The number the next new strong update must carry.
+    /// The number that the next new strong update must have.
     pub expected: Seq,
     /// Number of updates ever accepted from the peer: the `n` in feed ids. It never decreases.
     pub taken: u64,
@@ -184,16 +186,17 @@ pub struct InboundRecord {
     pub contexts_created: u64,
     /// Transaction id after which the peer must still be asked for what was lost with a restored disk.
     pub catch_up: Option<u64>,
-    /// Since when it is asked for that; 0: not yet.
+    /// Time of the first pull for that; 0: none yet.
     pub catch_up_since: Millis,
     /// Transaction id after which the peer must still be asked for transactions that `prev_ids` named and that never
     /// arrived.
     pub missed: Option<u64>,
-    /// Since when it is asked for these; 0: not yet.
+    /// Time of the first pull for these; 0: none yet.
     pub missed_since: Millis,
     /// Number of the store restore that was last reconciled with the peer; 0 if the store was never restored.
     pub restored: u64,
-    /// The newest of its updates that went into quarantine, by number, each with its code: the answer to a repeat says it again.
+    /// The newest of its updates that were quarantined, by number, each with its code: the answer to a repeat states them
+    /// again.
     pub parked: Vec<(Seq, &'static str)>,
 }
 
@@ -249,12 +252,12 @@ pub struct Submission {
 pub enum SubmittedContent {
     /// Updates, in order; each becomes one item for each server.
     Updates(Vec<Bytes>),
-    /// A PDU of this conversation, stored in the same batch; one item for each server.
+    /// A PDU of this context, stored in the same batch; one item for each server.
     Pdu(PduRef, ContextId, Bytes),
 }
 
 impl SubmittedContent {
-    /// The conversation of a PDU.
+    /// Returns the context of the PDU.
     pub const fn context(&self) -> Option<&ContextId> {
         match self {
             Self::Updates(_) => None,
@@ -345,9 +348,10 @@ pub struct PeerStatus {
     pub failures: u32,
     /// Error of the last failed attempt.
     pub last_error: Option<String>,
-    /// The number the peer's next strong update must carry.
+    /// The number that the peer's next strong update must have.
     pub expected_seq: Seq,
-    /// The number of our first item that it has not acknowledged, or of the next one queued; none in the transactions dialect.
+    /// Number of our first item that the peer has not acknowledged, or of the next one queued; `None` in the transactions
+    /// dialect.
     pub next_seq: Option<Seq>,
     /// Size of the items that are queued and not acknowledged, in bytes.
     pub backlog_bytes: u64,

@@ -16,7 +16,7 @@ pub struct OutboxRow {
     pub queued: Millis,
     /// Item to be sent.
     pub item: Item,
-    /// The conversation of a PDU.
+    /// Context of a PDU.
     pub context: Option<ContextId>,
     /// Id of the submission that the item belongs to.
     pub submission: SubmissionId,
@@ -43,7 +43,7 @@ pub struct DeadLetter {
 pub struct SentPage {
     /// PDUs in the order in which they were sent, each with the id of its transaction.
     pub pdus: Vec<(u64, PduRef, Bytes)>,
-    /// The last transaction on this page; `None`: there is none after the one asked for.
+    /// Last transaction on this page; `None`: there is none after the requested one.
     pub last: Option<u64>,
     /// True if more transactions follow.
     pub more: bool,
@@ -78,7 +78,7 @@ pub struct ContextSnapshot {
     pub gaps: Vec<Gap>,
     /// PDUs that are named as `prev_state` and are not delivered.
     pub links: Vec<MissingPrevState>,
-    /// It has unfinished work that no other row tells of.
+    /// True if the context has unfinished work that no other row shows.
     pub unfinished: bool,
 }
 
@@ -91,7 +91,7 @@ pub enum PduStatus {
         context: ContextId,
         /// Depth of the PDU as computed here.
         depth: u64,
-        /// It came as history.
+        /// True if the PDU was delivered as history.
         history: bool,
     },
     /// The PDU waits for its parents.
@@ -124,14 +124,14 @@ pub struct ServedPdu {
     pub depth: u64,
     /// True if the PDU is delivered; a held PDU is not served to peers.
     pub delivered: bool,
-    /// The servers it is for; `None`: everybody who takes part.
+    /// The recipients; `None`: all participants.
     pub to: Option<Vec<ServerName>>,
-    /// The whole PDU as one JSON object; without `depth` where its origin stated none.
+    /// The whole PDU as one JSON object, without `depth` if its origin stated none.
     pub bytes: Bytes,
 }
 
 impl ServedPdu {
-    /// Returns whether it may be given to this server, if that is a participant of its context.
+    /// Returns whether the PDU may be sent to this server if it participates in the context.
     pub fn is_for(&self, server: &ServerName) -> bool {
         self.delivered && self.to.as_ref().is_none_or(|to| to.contains(server))
     }
@@ -159,14 +159,14 @@ pub struct QuarantinedPduRow {
     pub number: u64,
     /// PDU in the form in which it would be stored.
     pub bytes: Bytes,
-    /// The copy that its origin sent itself lies there too: that one counts, and this one only leaves.
+    /// True if the copy of its origin is quarantined too: that copy counts, and this one is only removed.
     pub superseded: bool,
 }
 
-/// A PDU in the stage of its conversation, which was too busy to take it when it came.
+/// A staged PDU of a context that was too busy when the PDU arrived.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StagedPdu {
-    /// Its number among the staged ones of its sender.
+    /// Number among the staged PDUs of its sender.
     pub number: u64,
     /// Identity of the PDU.
     pub reference: PduRef,

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::Seq;
 
-/// So many of a noun that takes an s: "1 update", "7 updates".
+/// A count with its noun, which takes an s: "1 update", "7 updates".
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CountedNoun(pub u64, pub &'static str);
 

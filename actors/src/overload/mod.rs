@@ -1,4 +1,4 @@
-//! Overload detection: measured here, checked at each admission, and published to those who wait for a change.
+//! Overload detection: measured here, checked at each admission, and published to the parts that wait for a change.
 //!
 //! ```text
 //!   journal - how far the feed reaches ---> Overload ---> doors        wait, 429, 503
@@ -33,7 +33,7 @@ pub struct OverloadMonitor {
     limits: OverloadLimits,
     disk: Arc<dyn Disk>,
     measured: Mutex<LoadSample>,
-    /// State that was last announced to the messenger, so that each closing is announced once.
+    /// State that was last announced to the messenger, so that each stop of intake is announced once.
     told: Mutex<Congestion>,
     state: watch::Sender<Congestion>,
 }

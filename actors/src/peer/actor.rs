@@ -215,7 +215,7 @@ impl PeerActor {
                 });
             }
             PeerEffect::Pull(pull) => {
-                // Above the limit the peer is not asked now; PDUs that are missing are also noticed by their context.
+                // Above the limit the peer is not asked now; missing PDUs are also noticed by their context.
                 let Ok(permit) = self.fetches().enter() else {
                     let (finish, strange) = (self.completion_sender(ctx), UnknownContexts::default());
                     let busy = Err(PushFailure::Unreachable("peers.intake_max questions are open".to_owned()));
@@ -288,14 +288,14 @@ impl PeerActor {
     /// fetch.
     fn get(&self, context: ContextId, want: FetchRequest, cause: ServerName) {
         let (routes, server) = (self.routes.clone(), self.server.clone());
-        // Beyond the bound the peer is not asked, and the conversation asks it again later.
+        // Above the limit the peer is not asked, and the context repeats the request later.
         let Ok(permit) = self.fetches().enter() else {
             let why = "peers.intake_max questions to it are open".to_owned();
             return spawn_detached(async move { routes.put_off(&context, want, server, why).await });
         };
         let (transport, deadlines) = (self.ports.transport.clone(), self.limits.deadlines());
         spawn_detached(async move {
-            // Not the wall clock: set forward meanwhile, it would use up the budget.
+            // The monotonic clock is used, because a wall clock that is set forward would use up the budget.
             let began = Instant::now();
             let asked = transport.fetch(&server, want.clone(), deadlines).await;
             drop(permit);

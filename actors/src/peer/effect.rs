@@ -60,10 +60,10 @@ pub enum PeerEffect {
         verified: &'static str,
         /// PDUs to pass on.
         pdus: Vec<Pdu>,
-        /// Earlier ones of this peer were staged: where they still are, these go behind them.
+        /// True if earlier PDUs of this peer were staged: if they still are, these are staged after them.
         behind: bool,
     },
-    /// PDUs are staged by the batch of this step: tell their conversation once it is on disk.
+    /// Notify the context, once the batch of this step is on disk, that it stages PDUs of the context.
     TellStaged(ContextId),
     /// Fetch PDUs from the peer on behalf of a context, which gets the result.
     FetchFromPeer {
@@ -111,7 +111,7 @@ pub enum PeerEffect {
     Arm(Millis),
     /// Cancel the timer, if it is set.
     Disarm,
-    /// Wake the machine at this time as well, to ask the peer for transactions once more; `None`: not at all.
+    /// Set the timer of the pulls to this time; `None`: cancel it.
     AskAt(Option<Millis>),
 }
 
@@ -120,7 +120,7 @@ pub enum PeerEffect {
 pub struct EffectCollector {
     pub(crate) changes: Vec<Change>,
     pub(crate) moved: Option<CommitPriority>,
-    /// Changes that nobody waits for: alone they ride.
+    /// Changes for which no caller waits; alone they are deferred.
     pub(crate) notes: Vec<Change>,
     pub(crate) effects: Vec<PeerEffect>,
     /// Time of the step.
@@ -145,8 +145,8 @@ impl EffectCollector {
         self.notes.push(change);
     }
 
-    /// A notice about the peer's numbering; of several within an hour only the first is raised, and the next says how many there
-    /// were.
+    /// Adds a notice about the peer's numbering. Of several within an hour only the first is raised, and the next one
+    /// states their number.
     pub fn numbering_notice(&mut self, server: &ServerName, text: String) {
         let text = match self.numbering.admit(self.now) {
             None => return,

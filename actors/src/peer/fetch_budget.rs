@@ -1,9 +1,8 @@
-//! The budget for fetches that one peer causes. A peer that names parents which nobody has makes us search for them:
-//! the search is charged to the server that sent the child, whichever server is asked.
-//!
-//! There is a bucket for each of three measures, which holds one hour's worth. Spent budget is refilled evenly over the
-//! hour: a peer that caused one long search may soon cause short ones, and one that never stops causes no more than an
-//! hour's worth per hour.
+//! The budget for fetches that one peer causes. A peer that names nonexistent parents makes us search for them: the search
+//! is charged to the server that sent the child, whichever server is asked.
+//! There is a bucket for each of three measures, which holds one hour's worth. Spent budget is refilled evenly over an
+//! hour: a peer that caused one long search may soon cause short ones, and one that never stops causes at most an hour's
+//! worth per hour.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! PDUs of a peer's batch on their way to one conversation, or to its stage where it cannot take them in time.
+//! PDUs of a peer's batch on their way to one context, or to its stage if it cannot process them in time.
 
 use std::collections::HashSet;
 use std::future::Future;
@@ -16,12 +16,13 @@ use crate::router::registry::ActorRegistry;
 /// Interval at which a held request checks whether the stage has room.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
-/// Hands PDUs of one peer over.
+/// Hands the PDUs of one peer over.
 pub(crate) struct Handover {
     from: ServerName,
     ports: Arc<Ports>,
     routes: ActorRegistry,
-    /// The peer takes every refusal for good: a full stage is waited for this long, and then passed.
+    /// Maximum time to wait for room in a full stage, for a peer that takes every refusal as final; after it the limit is
+    /// exceeded.
     hold: Option<Duration>,
 }
 
@@ -30,8 +31,8 @@ impl Handover {
         Self { from, ports, routes, hold: limits.never_refuse.then_some(limits.hold_max) }
     }
 
-    /// Give PDUs to their conversation. `behind`: earlier ones of this peer were staged, and if they still are, these go
-    /// behind them, as far as there is room, without waiting for the conversation.
+    /// Delivers PDUs to their context. `behind`: earlier PDUs of this peer were staged; if they still are, these are staged
+    /// after them as far as there is room, without waiting for the context.
     pub(crate) async fn run(
         &self,
         context: &ContextId,
@@ -42,7 +43,7 @@ impl Handover {
         let references: Vec<PduRef> = pdus.iter().map(|pdu| pdu.reference.clone()).collect();
         if behind {
             let stage = self.stage(context, &references).await?;
-            // A full stage may be that of a conversation that was given up, and only it can say so.
+            // A full stage may be that of a faulty context, and only the context can report that.
             if !stage.is_empty() && stage.has_room(references.len()) {
                 return Err(DispatchError::Slow(stage));
             }
@@ -58,7 +59,7 @@ impl Handover {
         }
     }
 
-    /// The stage once there is room in it, or when there was none for too long.
+    /// Returns the stage once it has room, or after the maximum wait.
     async fn room(&self, context: &ContextId, references: &[PduRef]) -> Result<DispatchError, DispatchError> {
         let begun = Instant::now();
         loop {
@@ -74,7 +75,7 @@ impl Handover {
     }
 
     async fn stage(&self, context: &ContextId, references: &[PduRef]) -> Result<PeerStage, DispatchError> {
-        // What was handed over before is staged, too.
+        // PDUs that were submitted before are staged too.
         self.ports.journal.barrier().committed().await.map_err(|_| DispatchError::Late)?;
         let max = self.ports.roster.contexts().stage_max;
         let read = self.ports.archive.contexts.stage(context, &self.from, references.to_vec()).await;

@@ -35,7 +35,7 @@ pub struct Inbound {
     server: ServerName,
     limits: Arc<PeerLimits>,
     sequence: ReceivedSequence,
-    /// Number of plain updates that the feed got.
+    /// Number of plain updates accepted from the peer.
     taken: u64,
     announced: AnnouncedOnce,
     transactions: SeenTransactions,
@@ -43,7 +43,7 @@ pub struct Inbound {
     contexts: NewContexts,
     /// PDUs on which a context's actor crashed.
     suspects: PoisonCandidates,
-    /// Conversations whose stage may hold PDUs of this peer.
+    /// Contexts whose stage may hold PDUs of this peer.
     slow: SlowContexts,
     expectations: PendingExpectations,
     questions: CatchUpQuestions,

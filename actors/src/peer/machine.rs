@@ -36,7 +36,7 @@ pub enum PeerEvent {
     Weak(EphemeralItem),
     /// A context misses parents of a PDU that the peer sent; the named server may have them.
     Fetch(ContextId, FetchRequest, ServerName),
-    /// The peer is to be asked for PDUs, charged to the named server.
+    /// Ask the peer for PDUs, charged to the named server.
     Ask(ContextId, FetchRequest, ServerName),
     /// A fetch that the peer caused has finished.
     Spent(FetchCost),
@@ -69,7 +69,7 @@ pub enum PeerEvent {
     Operator(ReplyToken<CommandReply>, PeerCommand),
     /// The machine's timer has fired.
     TimerFired,
-    /// The timer of [`PeerEffect::AskAt`] went off.
+    /// The timer of [`PeerEffect::AskAt`] has fired.
     AskDue,
 }
 
@@ -146,7 +146,7 @@ impl PeerMachine {
             PeerEvent::Operator(token, order) => self.handle_command(at, token, order, &mut out),
             PeerEvent::TimerFired => self.outbound.on_timer(at, &mut out),
             PeerEvent::AskDue => {
-                // What was waited for has passed, also where the wall clock was set back meanwhile.
+                // The scheduled time has passed, even if the wall clock was set back meanwhile.
                 let due = self.asks_at.take().unwrap_or(at.now);
                 self.inbound.ask_due(at.now.max(due), &mut out);
             }
@@ -210,7 +210,7 @@ impl PeerMachine {
                 _ => PeerEffect::Decline(token, CommandError::Faulty(self.server.clone())),
             });
         }
-        // What waits for a peer that is not listed may be taken out; to write to it, it has to be listed.
+        // Pending items of an unlisted peer may be dropped; to send them, the peer must be listed.
         if !self.limits.listed && !matches!(order, PeerCommand::Drop { .. }) {
             return out.effect(PeerEffect::Decline(token, PeerError::UnknownPeer(self.server.clone()).into()));
         }
@@ -265,8 +265,8 @@ impl PeerMachine {
         self.outbound.state()
     }
 
-    /// From when on it may leave memory: the store then holds all it knows but what any restart forgets (how large a batch the peer
-    /// could take). `None`: it has something to do.
+    /// Returns the time from which the peer can be evicted: the store then holds everything but what any restart loses (the
+    /// batch size that the peer can accept). `None`: it has work.
     pub fn free_from(&self) -> Option<Millis> {
         let outbound = self.outbound.free_from().filter(|_| self.inbound.is_free())?;
         let told = self.numbering.quiet_until().unwrap_or_default();

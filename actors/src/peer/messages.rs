@@ -1,5 +1,5 @@
-//! Messages of a peer's actor: those from outside, which are one enum, so that a handle need not know the actor; and that of the tasks
-//! that the actor starts.
+//! Messages of a peer's actor: those from outside, in one enum, so that a handle need not know the actor type; and those of
+//! the tasks that the actor starts.
 
 use actix::Message;
 use tokio::sync::oneshot;

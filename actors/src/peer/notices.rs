@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::model::Millis;
 
-/// The shortest time between two notices.
+/// Minimum time between two notices.
 const BETWEEN: Duration = Duration::from_secs(60 * 60);
 
 /// The time of the last notice, and the number of notices suppressed since.
@@ -15,7 +15,7 @@ pub struct HourlyNotice {
 }
 
 impl HourlyNotice {
-    /// One more notice. `Some`: it is raised, and so many were left out before it. `None`: it is left out.
+    /// Counts a notice. `Some`: it is raised, and this many were suppressed before it. `None`: it is suppressed.
     pub fn admit(&mut self, now: Millis) -> Option<u64> {
         if self.quiet_until().is_some_and(|until| now < until) {
             // After a clock was set back, the hour begins at the new time.
@@ -27,7 +27,7 @@ impl HourlyNotice {
         Some(std::mem::take(&mut self.left_out))
     }
 
-    /// Until when notices are left out.
+    /// Returns the time until which notices are suppressed.
     pub fn quiet_until(&self) -> Option<Millis> {
         Some(self.raised?.after(BETWEEN))
     }

@@ -63,7 +63,7 @@ pub struct Outbound {
     labels: BatchNumbering,
     /// Ephemeral items to send with the next push, and those in flight.
     ephemeral: EphemeralBuffer,
-    /// What a refusal for content changes.
+    /// Consequences of a refusal for content.
     rejected: RejectedBatch,
     /// Items that the peer may have accepted although no response came.
     unconfirmed: UnconfirmedItems,
@@ -218,7 +218,7 @@ impl Outbound {
         if matches!(self.progress.state(), OutboundState::Idle) {
             self.proceed(at, out);
         } else if self.is_paused() && first {
-            // This is the only item that waits: set the timer to its expiry.
+            // This is the only pending item: set the timer to its expiry.
             self.expiry.first_queued(at.now);
             self.arm(out);
         }
@@ -269,7 +269,7 @@ impl Outbound {
         if matches!(self.progress.state(), OutboundState::BackingOff { .. })
             && self.outbox.cursor() > self.outbox.tail()
         {
-            // Nothing durable is to be sent: what is ephemeral alone causes no attempt at a peer that failed.
+            // No durable item is pending, and ephemeral items alone cause no attempt at a peer that failed.
             self.ephemeral.clear();
         }
         self.proceed(at, out);
@@ -297,14 +297,14 @@ impl Outbound {
         self.arm_or_sweep(out);
     }
 
-    /// Tells the messenger of the peer's state.
+    /// Notifies the messenger of the peer's state.
     fn announce_state(&self, state: PeerState, reason: Option<SuspendReason>, out: &mut EffectCollector) {
         let (server, state, reason) = (self.server.clone(), state.as_str(), reason.map(SuspendReason::as_str));
         out.change(Change::FeedAppended(FeedItem::Peer { server, state, reason }));
     }
 
-    /// Our messenger has something ephemeral. It never wakes a peer that is being left alone, and rides on the next attempt where
-    /// it is still worth sending then.
+    /// Handles an ephemeral item. It never wakes a paused peer; it is sent with the next attempt if it has not expired by
+    /// then.
     pub fn weak(&mut self, at: StepInput, fleeting: EphemeralItem, out: &mut EffectCollector) {
         if self.progress.state().keeps_ephemeral(fleeting.until) {
             self.ephemeral.push(fleeting, self.ring_limits());

@@ -34,7 +34,7 @@ impl TokenBucket {
         if self.rate == 0 {
             return Ok(());
         }
-        // A clock that was set back refills nothing; time counts on from its new value.
+        // A clock that was set back refills nothing; time continues from its new value.
         self.level = self.holds.min(self.level.saturating_add(now.since(self.at).saturating_mul(self.rate)));
         self.at = now;
         // Batches larger than the bucket are rejected elsewhere. Ephemeral items are not, so cap the request at the

@@ -18,7 +18,7 @@ pub(crate) struct PeerShared {
     pub(crate) intake: AdmissionLimit,
     /// Admission limit of held requests, for a peer that treats every refusal as final. Boxed, because few peers do.
     pub(crate) held: Option<Box<AdmissionLimit>>,
-    /// Rate limiter, if the configuration sets a rate. Boxed, because it seldom does.
+    /// Rate limiter, if the configuration sets a rate. Boxed, because few configurations do.
     pub(crate) pace: Option<Box<RateLimiter>>,
     /// Statistics that the actor writes.
     pub(crate) gauge: SharedStats,

@@ -70,7 +70,7 @@ impl SharedStats {
         self.evictable_from.store(free_from, Ordering::Relaxed);
     }
 
-    /// Marks the peer as not evictable, because a message is under way to it or it loads; the next step corrects this.
+    /// Marks the peer as not evictable, because it loads or a message for it is in flight; the next step corrects this.
     pub(crate) fn busy(&self) {
         self.evictable_from.store(u64::MAX, Ordering::Relaxed);
     }

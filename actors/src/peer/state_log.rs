@@ -39,7 +39,7 @@ impl StateLogger {
             self.trouble = now;
         }
         self.state = to;
-        // In the words of the configuration, which the log's own form of a time is not.
+        // The delay is logged in the units of the configuration, not in the log's own format of a time.
         let next = machine.status().next_attempt.map(|due| tracing::field::display(ShortDuration(now.until(due))));
         let error = || machine.last_error().unwrap_or("none");
         match (to, &next) {

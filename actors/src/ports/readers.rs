@@ -18,11 +18,11 @@ use crate::ports::Task;
 #[error("the store cannot be read: {0}")]
 pub struct ArchiveError(pub String);
 
-/// A page of the feed, or why there is none.
+/// A page of the feed, or the reason why there is none.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum FeedPage {
-    /// Entries after the position asked for, in order; empty at the end of the feed. Positions rise by one, but where a restored
-    /// store skipped some.
+    /// Entries after the requested position, in order; empty at the end of the feed. Positions rise by one, except where a
+    /// restored store skipped some.
     Entries(Vec<FeedEntry>),
     /// The events after the position were deleted; this is the oldest that remains.
     Gone {
@@ -54,9 +54,9 @@ pub struct SubmissionsPage {
 pub struct FeedBounds {
     /// The newest position; 0 before the first event.
     pub tail: Position,
-    /// The newest position the messenger acknowledged.
+    /// Newest position that the messenger acknowledged.
     pub acked: Position,
-    /// Positions between the two that no event ever had: a restored store skips some.
+    /// Number of positions between the two that were never assigned, because a restored store skips some.
     pub skipped: u64,
 }
 
@@ -69,9 +69,9 @@ impl FeedBounds {
 
 /// The readers of committed rows. Every read is bounded in items and bytes.
 ///
-/// There is one reader for each family of rows, so that an engine, or a test, can replace one of them and pass the others on.
-/// No read blocks its caller: an engine that waits for another process waits in the future that it returns. One that has the
-/// row in memory returns a future that is ready, and the actor goes on in the same turn.
+/// There is one reader for each family of rows, so that an engine, or a test, can replace one of them. No read blocks its
+/// caller: an engine that waits for another process waits in the returned future. An engine that has the row in memory
+/// returns a ready future, and the actor continues in the same turn.
 #[derive(Clone)]
 pub struct StoreReaders {
     /// Reader of the rows of peers.
@@ -91,7 +91,7 @@ impl StoreReaders {
     }
 }
 
-/// Reads of the rows of a peer: its record, its outbox, what became of its items, and what lies in quarantine of it.
+/// Reads of the rows of a peer: its record, outbox, dead letters, attempts and quarantine.
 pub trait PeerReader: Send + Sync + 'static {
     /// Loads the snapshot of a peer's actor. Await a [`Journal::barrier`](crate::ports::Journal::barrier) first.
     fn peer(&self, server: &ServerName) -> Task<Result<PeerSnapshot, ArchiveError>>;
@@ -115,12 +115,13 @@ pub trait PeerReader: Send + Sync + 'static {
         last: Index,
     ) -> Task<Result<Vec<DeadLetter>, ArchiveError>>;
 
-    /// Attempts to deliver any of the items from `first` to `last` to a peer, oldest first: the failed ones that are still kept, and
-    /// those that worked. Await a [`Journal::barrier`](crate::ports::Journal::barrier) first.
+    /// Returns the delivery attempts at a peer that carried any of the items from `first` to `last`, oldest first: the
+    /// failed ones that are still kept, and the successful ones. Await a
+    /// [`Journal::barrier`](crate::ports::Journal::barrier) first.
     fn attempts(&self, server: &ServerName, first: Index, last: Index) -> Task<Result<Vec<Attempt>, ArchiveError>>;
 
-    /// The first server after `after` whose oldest row of deliveries is older than `before`, and the index that tells this row
-    /// from the next. For housekeeping.
+    /// Returns the first server after `after` whose oldest row of deliveries is older than `before`, and the index that
+    /// distinguishes this row from the next. For the maintenance jobs.
     fn old_deliveries(
         &self,
         before: Millis,
@@ -139,8 +140,8 @@ pub trait PeerReader: Send + Sync + 'static {
         bytes: u64,
     ) -> Task<Result<SentPage, ArchiveError>>;
 
-    /// Peers with unacknowledged items, and in a store that was restored those of them and of `listed` that are still to be
-    /// asked what they sent to the lost disk: those to start when the process starts.
+    /// Returns the peers to start with the process: those with unacknowledged items, and in a restored store those of them
+    /// and of `listed` from which transactions must still be pulled.
     fn peers_with_backlog(&self, listed: Vec<ServerName>) -> Task<Result<Vec<ServerName>, ArchiveError>>;
 
     /// Returns whether quarantine holds a non-participant's PDU as this server sent it; sees uncommitted writes.
@@ -151,8 +152,9 @@ pub trait PeerReader: Send + Sync + 'static {
         from: &ServerName,
     ) -> Task<Result<bool, ArchiveError>>;
 
-    /// The PDUs of a conversation that lie in quarantine because a server took no part, and whose origin and sender are among
-    /// `participants`: the first `limit` after this place in the order of their arrival. Copies of one PDU come one by one.
+    /// Returns the PDUs of a context that were quarantined because a server did not participate, and whose origin and
+    /// sender are among `participants`: the first `limit` after this position in the order of arrival. Each copy of a PDU
+    /// is returned separately.
     fn quarantined_pdus_of(
         &self,
         context: &ContextId,
@@ -162,13 +164,13 @@ pub trait PeerReader: Send + Sync + 'static {
     ) -> Task<Result<Vec<QuarantinedPduRow>, ArchiveError>>;
 }
 
-/// Reads of the rows of a context: its record, its PDUs, its state and its stage, and the claims on PDUs that have no row yet.
+/// Reads of the rows of a context: its record, its PDUs, its state, its stage, and the claims on PDUs without a row.
 pub trait ContextReader: Send + Sync + 'static {
     /// Loads the snapshot of a context. The context's own actor awaits a [`Journal::barrier`](crate::ports::Journal::barrier) first.
     fn context(&self, context: &ContextId) -> Task<Result<Option<ContextSnapshot>, ArchiveError>>;
 
-    /// Conversations with PDUs waiting for parents, with state whose link is looked for, with staged PDUs, or with
-    /// other unfinished work ([`Change::ContextWork`](crate::change::Change::ContextWork)): those to start when the process starts.
+    /// Returns the contexts to start with the process: those with held PDUs, missing `prev_state` links, staged PDUs, or
+    /// other unfinished work ([`Change::ContextWork`](crate::change::Change::ContextWork)).
     fn contexts_with_held_pdus(&self) -> Task<Result<Vec<ContextId>, ArchiveError>>;
 
     /// Returns the status of PDUs, read-your-writes, in one read transaction. The same call claims for `context` those of
@@ -180,17 +182,19 @@ pub trait ContextReader: Send + Sync + 'static {
         parents: Vec<PduRef>,
     ) -> Task<Result<HashMap<PduRef, PduStatus>, ArchiveError>>;
 
-    /// Drops the claims on PDUs that were refused. Claims are kept in memory: this waits for nothing.
+    /// Drops the claims on refused PDUs. Claims are in memory, so this does not wait.
     fn release(&self, context: &ContextId, references: &[PduRef]);
 
-    /// Drops all claims of a context that were never submitted: its actor restarts, behind a barrier. It waits for nothing.
+    /// Drops all claims of a context that were never submitted, because its actor restarts behind a barrier. This does not
+    /// wait.
     fn release_all(&self, context: &ContextId);
 
     /// Returns a committed PDU.
     fn pdu(&self, reference: &PduRef) -> Task<Result<Option<ServedPdu>, ArchiveError>>;
 
-    /// Delivered PDUs of a conversation that may be given to this server: those of `from` that are there, then their ancestors, level by level, within a level in
-    /// the order in which they are named, each once: at most `limit`, and not more once they exceed `bytes` (one always fits).
+    /// Returns delivered PDUs of a context that may be sent to this server: the known ones of `from`, then their ancestors,
+    /// level by level, within a level in the order in which they are named, each once; at most `limit`, and no more once
+    /// they exceed `bytes` (at least one is returned).
     fn backfill(
         &self,
         context: &ContextId,
@@ -239,10 +243,10 @@ pub trait ContextReader: Send + Sync + 'static {
         references: Vec<PduRef>,
     ) -> Task<Result<(u64, Vec<PduRef>), ArchiveError>>;
 
-    /// Staged PDUs of a conversation, in the order in which each server sent them: at most `limit`, and not more once they
-    /// exceed `bytes` (one always fits). The servers behind `after` in the order of names come first, then the others from the
-    /// first name on: a caller that passes the server of the last page's last PDU gives every server its turn. Await a
-    /// [`Journal::barrier`](crate::ports::Journal::barrier) first: what was taken must have left.
+    /// Returns staged PDUs of a context, in the order in which each server sent them: at most `limit`, and no more once
+    /// they exceed `bytes` (at least one is returned). Servers after `after` in the order of names come first, then the
+    /// others: a caller that passes the server of the last page's last PDU gives every server its turn. Await a
+    /// [`Journal::barrier`](crate::ports::Journal::barrier) first, so that processed PDUs are gone.
     fn staged(
         &self,
         context: &ContextId,

@@ -10,7 +10,7 @@ use crate::model::{ContextId, Millis, PduRef};
 /// The references that keep old PDUs from being pruned.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RetentionPins {
-    /// PDUs delivered at this time or later must not be pruned: it is the time asked for, or the start of the feed.
+    /// PDUs delivered at this time or later must not be pruned: it is the requested time, or the start of the feed.
     pub before: Millis,
     /// PDUs of our own delivered at this time or later must not be pruned: a queue holds more rows than were examined.
     pub ours_before: Millis,

@@ -187,7 +187,7 @@ fn not_owned() -> AdmissionError {
 impl Actor for Router {
     type Context = Context<Self>;
 
-    /// Peers and conversations with unfinished work are started without any new traffic: a clock drives delivery, also at start.
+    /// Starts peers and contexts with unfinished work without new traffic, because timers drive delivery from the start on.
     fn started(&mut self, ctx: &mut Context<Self>) {
         ctx.set_mailbox_capacity(0); // see the permits of `supervise::intake`
         self.watch(ctx);
@@ -198,7 +198,8 @@ impl Actor for Router {
             let holding = until_read("contexts with work", || archive.contexts.contexts_with_held_pdus()).await;
             let count = u32::try_from(behind.len() + holding.len()).unwrap_or(u32::MAX).max(1);
             let step = BOOT_STEP.min(BOOT_SPREAD / count);
-            // Dates, not pauses: a timer rounds up to its millisecond, and thousands of pauses would add that up.
+            // Absolute times are used instead of pauses: a timer rounds up to its millisecond, and thousands of pauses
+            // would add that up.
             let begin = tokio::time::Instant::now();
             let mut dates = (0u32..).map(|place| begin + step * place);
             for server in behind {
@@ -238,7 +239,7 @@ impl Handler<FindContext> for Router {
     }
 }
 
-/// Start a conversation's actor: it has unfinished work.
+/// Start the actor of a context with unfinished work.
 #[derive(Message)]
 #[rtype(result = "()")]
 struct StartContext(ContextId);

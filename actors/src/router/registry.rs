@@ -54,13 +54,13 @@ pub(crate) const RESIDENT_MAX: &str = "peers.resident_max";
 pub(crate) enum LookupPurpose {
     /// The caller wants the status of the peer. No other peer is evicted, because the store has the status too.
     Inspect,
-    /// The peer sends something. An idle peer is evicted for it; if there is none, the peer is told to retry.
+    /// The peer sends a request. An idle peer is evicted for it; if there is none, the peer is told to retry.
     Receive,
     /// There is work for the peer. Its actor starts in any case, because its work would not be done otherwise.
     Deliver,
 }
 
-/// Find a peer's actor, or start it.
+/// Finds a peer's actor, or starts it.
 #[derive(Message)]
 #[rtype(result = "Result<Arc<PeerHandle>, PeerError>")]
 pub(crate) struct FindPeer {
@@ -148,7 +148,7 @@ impl ActorRegistry {
             }
         };
         if need != LookupPurpose::Inspect {
-            // One that is not listed is in memory for what waits for it, and for nothing new.
+            // An unlisted peer is in memory for its pending items only, and accepts nothing new.
             if !handle.is_listed() {
                 return Err(PeerError::UnknownPeer(server.clone()));
             }
@@ -157,7 +157,7 @@ impl ActorRegistry {
         Ok(handle)
     }
 
-    /// The servers in memory that the configuration does not list and for which something waits, by name.
+    /// Returns the servers in memory that the configuration does not list and that have pending items, by name.
     pub(crate) fn unlisted(&self) -> Vec<ServerName> {
         let waits = |handle: &PeerHandle| (!handle.is_listed() && handle.state_and_backlog().1 > 0).then_some(());
         let mut unlisted: Vec<ServerName> =
@@ -214,28 +214,28 @@ impl ActorRegistry {
         }
     }
 
-    /// Tell a conversation that PDUs lie in its stage. It is started if need be.
+    /// Notifies a context that PDUs are staged for it, and starts it if necessary.
     pub(crate) async fn stage_filled(&self, context: &ContextId) {
         if let Ok(handle) = self.context(context).await {
             handle.stage_filled();
         }
     }
 
-    /// Tell a conversation that a peer was not asked, because too many questions to it are open.
+    /// Notifies a context that a fetch was not sent, because too many requests to the peer are in flight.
     pub(crate) async fn put_off(&self, context: &ContextId, want: FetchRequest, from: ServerName, why: String) {
         if let Ok(handle) = self.context(context).await {
             handle.put_off(want, from, why);
         }
     }
 
-    /// Tell a conversation that a peer was not asked, because nothing goes out to it now.
+    /// Notifies a context that a fetch was not sent, because nothing is sent to the peer now.
     pub(crate) async fn declined(&self, context: &ContextId, want: FetchRequest, from: ServerName, why: String) {
         if let Ok(handle) = self.context(context).await {
             handle.declined(want, from, why);
         }
     }
 
-    /// Delivers the result of a fetch to the context that asked for it.
+    /// Delivers the result of a fetch to the context that requested it.
     pub(crate) async fn fetched(
         &self,
         context: &ContextId,

@@ -64,7 +64,7 @@ impl Router {
         self.spawn_peer(ctx, server, &limits)
     }
 
-    /// Start the actor of a server for which something waits, listed or not.
+    /// Starts the actor of a server with pending items, listed or not.
     fn begin_work(&mut self, ctx: &Context<Self>, server: &ServerName) -> Result<Arc<PeerHandle>, PeerError> {
         self.make_room(LookupPurpose::Deliver)?;
         let limits = self.limits_of(server);
@@ -78,7 +78,7 @@ impl Router {
         self.spawn_peer(ctx, server, &limits)
     }
 
-    /// The limits of a server, listed or not.
+    /// Returns the limits of a server, listed or not.
     fn limits_of(&self, server: &ServerName) -> Arc<PeerLimits> {
         self.ports.roster.limits(server).unwrap_or_else(|| self.ports.roster.unlisted())
     }

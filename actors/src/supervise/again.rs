@@ -1,4 +1,4 @@
-//! Reads of the archive that are tried until they succeed, for what nothing else would start.
+//! Reads of the store that are repeated until they succeed, for work that no other event would start.
 
 use std::future::Future;
 use std::time::Duration;
@@ -8,12 +8,12 @@ use tokio::time::sleep;
 use crate::model::ShortDuration;
 use crate::ports::ArchiveError;
 
-/// The pause after the first failed read; it doubles ...
+/// Pause after the first failed read; it doubles ...
 const PAUSE_MIN: Duration = Duration::from_secs(1);
 /// ... up to this.
 const PAUSE_MAX: Duration = Duration::from_secs(60);
 
-/// Call `read` until it succeeds. `what` tells the log what waits for it.
+/// Calls `read` until it succeeds. `what` tells the log which work waits for it.
 pub(crate) async fn until_read<T, F>(what: &'static str, mut read: impl FnMut() -> F) -> T
 where
     F: Future<Output = Result<T, ArchiveError>>,

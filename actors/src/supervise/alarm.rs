@@ -16,7 +16,7 @@ pub struct TimerSlot {
 }
 
 impl TimerSlot {
-    /// Replace whatever is pending: `fire` is called with the new epoch after `delay`.
+    /// Replaces the pending timer: `fire` is called with the new epoch after `delay`.
     #[expect(clippy::disallowed_methods, reason = "this is where the ban is lifted: an epoch tells what was cancelled")]
     pub fn arm<A>(&mut self, ctx: &mut Context<A>, delay: Duration, fire: fn(&mut A, &mut Context<A>, u64))
     where

@@ -19,7 +19,7 @@ pub fn guard<T>(step: impl FnOnce() -> T) -> Result<T, StepPanicked> {
     catch_unwind(AssertUnwindSafe(step)).map_err(|payload| StepPanicked(panic_message(payload.as_ref())))
 }
 
-/// The same for a step that awaits its reads.
+/// The same for an asynchronous step.
 pub async fn guard_future<T>(step: impl Future<Output = T>) -> Result<T, StepPanicked> {
     let mut step = pin!(step);
     poll_fn(|context| match guard(|| step.as_mut().poll(context)) {

@@ -12,7 +12,7 @@ pub const PERIOD: Duration = Duration::from_secs(60);
 /// Maximum number of subjects that are tracked; events of further subjects share one line.
 const SUBJECTS_MAX: usize = 1000;
 
-/// The subject of what is beyond [`SUBJECTS_MAX`].
+/// Subject of the events beyond [`SUBJECTS_MAX`].
 const OTHERS: &str = "others";
 
 /// Logs the first event of a subject at once; then, after each [`PERIOD`], the number of further events and the last

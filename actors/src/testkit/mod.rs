@@ -73,7 +73,7 @@ impl Clock for TestClock {
 
 type Script = dyn Fn(OutboundBatch) -> Task<Result<PushResponse, PushFailure>> + Send + Sync;
 
-/// A transport that answers as its script says and remembers what it carried.
+/// A transport that answers by script and remembers the batches.
 pub struct ScriptedTransport {
     script: Box<Script>,
     carried: Mutex<Vec<OutboundBatch>>,
@@ -150,7 +150,7 @@ impl PeerConfig for AllowAllPeers {
     }
 }
 
-/// Composes a PDU that tests can identify by its id; the real text is written by a dialect.
+/// Composes a PDU that tests can identify by its id; a dialect writes the real text.
 pub struct PlainText;
 
 impl PduText for PlainText {

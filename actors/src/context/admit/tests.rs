@@ -1,4 +1,4 @@
-//! Printed traces of who is heard in a conversation: what is taken, what is refused, and what waits in quarantine.
+//! Printed traces of admission: which PDUs are accepted, refused, or quarantined.
 
 use crate::context::tests::harness::{MachineHarness, at, pdu, pdus, server};
 use crate::limits::ContextLimits;
@@ -26,7 +26,7 @@ fn named_origin_is_not_let_in() {
     assert_eq!(desk.record().participants, [server("green")]);
 }
 
-/// Its origin may send it by itself before anybody is asked for it.
+/// The origin may send the parent by itself before the parent is requested.
 #[test]
 fn awaited_edge_parent_accepted_from_origin() {
     let mut desk = MachineHarness::new(ContextLimits::default());
@@ -41,7 +41,7 @@ fn awaited_edge_parent_accepted_from_origin() {
     assert_eq!(desk.record().participants, [server("green")]);
 }
 
-/// The origin of a parent at the edge is asked as well: the sender of the child may not have it.
+/// The origin of a parent at the edge is asked as well, because the sender of the child may not have the parent.
 #[test]
 fn edge_parent_requested_from_origin() {
     let mut desk = MachineHarness::new(ContextLimits::default());
@@ -54,7 +54,8 @@ fn edge_parent_requested_from_origin() {
     desk.expect(&["deliver red/1 at 0", "deliver green/1 at 1"]);
 }
 
-/// A stranger's copy that came first took the place of the origin's own, which was answered `parked` and not kept.
+/// Regression: a non-participant's copy that arrived first blocked the origin's own copy, which was answered `parked` and
+/// not kept.
 #[test]
 fn own_copy_wins_over_relayed() {
     let mut desk = MachineHarness::among("red");
@@ -92,7 +93,7 @@ fn open_conversation_takes_what_strangers_relay() {
     assert_eq!(desk.record().participants, [server("red"), server("blue")]);
 }
 
-/// Others named it as a parent, and whoever had not got it looked for it in vain.
+/// Regression: others named it as a parent, and servers that had not received it requested it in vain.
 #[test]
 fn a_narrowed_pdu_is_no_head() {
     let mut desk = MachineHarness::among("red green");
@@ -120,7 +121,7 @@ fn narrowed_pdu_recorded_by_name() {
     desk.expect(&["name red/2 at 0", "deliver red/1 at 0", "deliver green/1 at 1", verdicts]);
     desk.arrive("red", pdus("red/2<red/1>green,red"));
     desk.expect(&["verdicts duplicate"]);
-    // One that was given up fills its gap without a word.
+    // A narrowed PDU that was given up fills its gap without an event.
     while !desk.gaps.contains_key(&at("red/9")) {
         desk.until(desk.now.0 + 1000);
         for (from, wanted) in desk.asked.clone() {
@@ -146,7 +147,8 @@ fn pdu_for_others_begins_no_conversation() {
     desk.expect(&["hold red/3 for [red/2], edge", "verdicts held"]);
 }
 
-/// The bare name, taken from somebody else, made the origin's own copy a duplicate that nobody ever saw.
+/// Regression: the bare identity, accepted from another server, made the origin's own copy a duplicate that was never
+/// shown.
 #[test]
 fn narrowed_relay_does_not_hide_original() {
     let mut desk = MachineHarness::among("red green");
@@ -169,7 +171,7 @@ fn narrowed_history_does_not_hide_original() {
     assert!(desk.log.iter().any(|line| line.starts_with("deliver green/1")), "{:?}", desk.log);
 }
 
-/// Its sender left while the page of quarantine was read; the row went without a word.
+/// Regression: its sender left while the page of quarantine was read, and the row was removed without a report.
 #[test]
 fn refused_take_back_stays_in_quarantine() {
     let mut desk = MachineHarness::among("red");
@@ -180,7 +182,7 @@ fn refused_take_back_stays_in_quarantine() {
     assert_eq!(desk.kept.len(), 1, "red takes no part any more: {:?}", desk.log);
 }
 
-/// The newest of what a join brought may be for some only.
+/// The newest PDU of a join may be narrowed.
 #[test]
 fn joined_context_names_no_narrowed_pdu() {
     let mut desk = MachineHarness::new(ContextLimits::default());
@@ -192,7 +194,7 @@ fn joined_context_names_no_narrowed_pdu() {
     assert!(desk.log.iter().any(|line| line.starts_with("send us/1 prev [red/3] depth 2")), "{:?}", desk.log);
 }
 
-/// What was said next had the depth 1, in a room whose messages lie deep.
+/// Regression: the next local PDU had depth 1 in a context with much greater depths.
 #[test]
 fn joined_context_has_fitting_depth() {
     let mut desk = MachineHarness::new(ContextLimits::default());

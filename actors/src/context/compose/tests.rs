@@ -1,4 +1,4 @@
-//! Printed traces of what our messenger says.
+//! Printed traces of local messages.
 
 use crate::context::tests::harness::{MachineHarness, pdu, pdus, server};
 use crate::model::Pdu;
@@ -113,7 +113,7 @@ fn own_depth_exceeds_stated_parent_depth() {
         "composed us/2 for [red, green]",
     ]);
     assert_eq!(desk.record().depth, 2, "order rests on what is computed");
-    // One that was held over a restart, too.
+    // The stated depth of a held PDU survives a restart.
     desk.arrive("red", vec![stated("red/9<red/8", 90)]);
     desk.restart();
     desk.arrive("red", pdus("red/8"));

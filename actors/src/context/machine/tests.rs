@@ -1,4 +1,4 @@
-//! Printed traces of what comes: what is taken, and when it is delivered.
+//! Printed traces of arrivals: which PDUs are accepted, and when they are delivered.
 
 use std::collections::HashMap;
 
@@ -121,7 +121,7 @@ fn quarantined_pdus_admitted_in_order() {
     assert!(desk.kept.is_empty());
 }
 
-/// A server was let in, and the process ended before what it had said was taken.
+/// Regression: a server was added, and the process ended before its quarantined PDUs were accepted.
 #[test]
 fn quarantine_retry_resumes_after_restart() {
     let mut desk = MachineHarness::among("red");
@@ -133,7 +133,7 @@ fn quarantine_retry_resumes_after_restart() {
     desk.expect(&["deliver green/1 at 0"]);
 }
 
-/// Rooms got slower as open ends piled up, 1,600 in one.
+/// Regression: contexts became slower as heads accumulated, 1,600 in one.
 #[test]
 fn overflow_heads_merge_within_bound() {
     let mut desk = MachineHarness::among("red");

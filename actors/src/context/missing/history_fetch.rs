@@ -56,14 +56,14 @@ impl ContextMachine {
         self.record.join = Some(JoinProgress { via, left: backfill, came: 0, stage: JoinStage::State, reason: None });
         (self.past.tries, self.past.again) = (0, None);
         self.past.exhausted_edges.clear();
-        // The answer to what an earlier join has asked is not this one's.
+        // A response to a request of an earlier join does not belong to this one.
         self.past.asking.take_if(|asking| matches!(asking.purpose, FetchPurpose::Join));
         step.record_dirty = true;
         Ok(())
     }
 
-    /// A history read waits. It is answered by the next question that ends, whoever asked it: one that is under way may bring
-    /// what the read lacks.
+    /// Registers a history read. It is answered when the next request ends, whichever read or join sent it: a request in
+    /// flight may bring the PDUs that the read lacks.
     pub(crate) fn older(&mut self, step: &mut ContextStep<'_>, limit: u32) {
         self.past.lacking = self.past.lacking.max(Some(limit));
         if self.past.asking.is_none() {
@@ -71,7 +71,7 @@ impl ContextMachine {
         }
     }
 
-    /// Ask those who take part, one after the other, for what the waiting history reads lack.
+    /// Requests the PDUs that the waiting history reads lack from the participants, one after the other.
     fn read_on(&mut self, step: &mut ContextStep<'_>) {
         let Some(limit) = self.past.lacking else { return };
         let mut servers: Vec<ServerName> = self.record.participants.clone();
@@ -82,7 +82,7 @@ impl ContextMachine {
 
     /// Asks the last of these servers; without a server or an edge the readers get no PDUs.
     fn ask_next(&mut self, step: &mut ContextStep<'_>, mut then: Vec<ServerName>, limit: u32) {
-        // What the server we join by does not have, another may.
+        // Another server may have what the server of the join lacks.
         let from = self.edges(|_| true);
         match then.pop().filter(|_| !from.is_empty()) {
             Some(of) => {
@@ -162,7 +162,7 @@ impl ContextMachine {
         }
     }
 
-    /// The question under way has its answer, or will have none.
+    /// Handles the end of the request in flight, with or without a response.
     async fn question_ended(
         &mut self,
         step: &mut ContextStep<'_>,
@@ -184,8 +184,8 @@ impl ContextMachine {
                     Some(why) => self.schedule_join_retry(step, why),
                     None => self.join_goes_on(step, want, came),
                 }
-                // History reads that came meanwhile have waited for it. Where it brought nothing, others are asked before the
-                // join goes on; so neither keeps the other waiting for longer than one round.
+                // History reads that arrived meanwhile have waited for this request. If it brought nothing, other servers
+                // are asked before the join continues, so neither delays the other by more than one round.
                 match came {
                     0 => self.read_on(step),
                     came => self.answer_reads(step, came),
@@ -194,7 +194,7 @@ impl ContextMachine {
         }
     }
 
-    /// The server we join by has answered.
+    /// Handles the response of the server of the join.
     fn join_goes_on(&mut self, step: &mut ContextStep<'_>, want: FetchRequest, came: u64) {
         self.past.tries = 0;
         let mut taken = 0;
@@ -286,7 +286,7 @@ impl ContextMachine {
             if !self.order.holds(&parent) && !self.wanted.contains(&parent) && self.gaps.get(&parent).is_none() {
                 self.gaps.give_up(parent.clone(), true);
             }
-            // What history names is history; held, it is delivered in this step.
+            // Parents of history are history too; a held one is delivered in this step.
             self.becomes_history(step, &parent, generation);
             if self.order.get(&parent).is_some_and(|waiting| waiting.history) {
                 continue;

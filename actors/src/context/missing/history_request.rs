@@ -9,7 +9,7 @@ use crate::model::{FetchRequest, Millis, PduRef, ServerName};
 #[derive(Default)]
 pub(crate) struct HistoryFetch {
     pub(crate) asking: Option<HistoryRequest>,
-    /// The most PDUs that a waiting history read lacks; `None`: no read waits.
+    /// Largest number of PDUs that a waiting history read lacks; `None`: no read waits.
     pub(crate) lacking: Option<u32>,
     /// Earliest time at which a server that did not respond is asked again.
     pub(crate) again: Option<Millis>,
@@ -34,7 +34,7 @@ pub(crate) struct HistoryRequest {
 
 /// The purpose of a history request.
 pub(crate) enum FetchPurpose {
-    /// A join goes on.
+    /// A join continues.
     Join,
     /// History reads wait for the PDUs.
     Read {

@@ -23,7 +23,7 @@ pub(crate) struct MissingParent {
     pub(super) first: Millis,
     /// True if no PDU waits for it, because it is only the `prev_state` of a state PDU.
     pub(crate) link: bool,
-    /// Only what is held for state waits for it, or nobody.
+    /// True if only PDUs held for state wait for it, or none.
     pub(crate) for_state: bool,
     /// True if the PDUs that name it are history; it is then history, too.
     pub(crate) old: bool,
@@ -46,13 +46,13 @@ struct FetchTries {
     server: ServerName,
     /// Number of rounds in which it was its turn.
     asked: u32,
-    /// Number of those in which it was not asked after all, because nothing goes out to it.
+    /// Number of those rounds in which it was not asked after all, because nothing is sent to it.
     declined: u32,
     heard: bool,
 }
 
 impl MissingParent {
-    /// Returns one that nobody waits for yet.
+    /// Returns a missing PDU for which no PDU waits yet.
     pub(super) fn new(now: Millis, ask_at: Millis, edge: bool, generation: u32) -> Self {
         let (senders, tries) = (vec![], vec![]);
         Self {
@@ -105,14 +105,14 @@ impl MissingParent {
         }
     }
 
-    /// Takes back an ask: it is the server's turn again.
+    /// Takes back a request that was not sent: it is the server's turn again.
     pub(super) fn note_put_off(&mut self, server: &ServerName) {
         if let Some(tries) = self.tries_mut(server) {
             tries.asked = tries.asked.saturating_sub(1);
         }
     }
 
-    /// Records that nothing went out to the server; `unreachable` if that was so until the end.
+    /// Records that nothing was sent to the server; `unreachable` if that was so until the end.
     pub(super) fn note_declined(&mut self, server: &ServerName, unreachable: bool) {
         if let Some(tries) = self.tries_mut(server) {
             tries.declined += 1;
@@ -126,8 +126,8 @@ impl MissingParent {
         }
     }
 
-    /// Returns the peer whose budget pays for a fetch from `of`: that server, if it sent a child, or else the senders in turn,
-    /// because one sender's budget must not pay for what all of them caused.
+    /// Returns the peer whose budget pays for a fetch from `of`: that server if it sent a child, otherwise the senders in
+    /// turn, because one sender's budget must not pay for all of them.
     pub(super) fn payer<'a>(&'a self, of: &'a ServerName) -> &'a ServerName {
         if self.senders.is_empty() || self.senders.contains(of) {
             return of;

@@ -214,7 +214,7 @@ impl MissingParents {
         true
     }
 
-    /// Records that a server was not asked, for a reason of our own: that is no attempt, and it is asked after a pause.
+    /// Records that a server was not asked for a reason of our own: this is no attempt, and it is asked after a pause.
     pub(crate) fn put_off(&mut self, now: Millis, reference: &PduRef, from: &ServerName) {
         if !self.land(reference, from) {
             return;
@@ -235,8 +235,9 @@ impl MissingParents {
         self.intake_closed_since.unwrap_or(now)
     }
 
-    /// Records that a server was not asked, because nothing goes out to it now. That is no attempt and no response: the others
-    /// are asked first, and it is asked again after a pause. If nothing goes out to it at the end either, it counts as unreachable.
+    /// Records that a server was not asked, because nothing is sent to it now. This is no attempt and no response: the
+    /// others are asked first, and it is asked again after a pause. If nothing is sent to it at the end either, it counts
+    /// as unreachable.
     pub(crate) fn declined(
         &mut self,
         now: Millis,
@@ -303,7 +304,7 @@ impl MissingParents {
             self.wants.keys().filter(|wanted| !self.flying.contains_key(wanted)).cloned().collect();
         for reference in waiting {
             let Some(want) = self.wants.get(&reference) else { continue };
-            // Not before the grace period ends, because the parent may arrive by itself.
+            // The request is not sent before the grace period ends, because the parent may arrive by itself.
             let is_early = now < want.first.after(self.limits.grace);
             if !is_early && want.pick(clock, &reference, servers, &self.limits).is_some() {
                 self.ask_at(&reference, Some(now));

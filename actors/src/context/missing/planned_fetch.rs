@@ -1,4 +1,4 @@
-//! Missing PDUs put together into questions: by name where they are few, else by `backfill`.
+//! Groups missing PDUs into requests: by identity if they are few, otherwise by `backfill`.
 
 use crate::model::{ContextId, FetchRequest, PduRef, ServerName};
 
@@ -23,7 +23,7 @@ pub(crate) struct PlannedFetch {
     pub(crate) references: Vec<PduRef>,
     /// Number of fetches in a row that have led to them.
     pub(crate) generation: u32,
-    /// If true, each is requested by itself, without its ancestors: it is needed for state, or lies at the history edge.
+    /// If true, each is requested alone, without its ancestors: it is needed for state, or is at the history edge.
     pub(crate) alone: bool,
 }
 

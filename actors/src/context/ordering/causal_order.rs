@@ -24,13 +24,13 @@ pub(crate) struct PendingPdu {
     pub(crate) link: Option<PduRef>,
     /// True if it is history and waits only for parents of its own batch.
     pub(crate) history: bool,
-    /// It was fetched, and only state rests on it: its ancestors show whether it is news or history.
+    /// True if the PDU was fetched and only state depends on it: its ancestors decide whether it is news or history.
     pub(crate) for_state: bool,
-    /// A parent of it is delivered, and not as history.
+    /// True if a parent of it was delivered as news.
     pub(crate) on_news: bool,
-    /// It is for some servers only: it is no head, and what it names stays one.
+    /// True if the PDU is narrowed: it is no head, and the heads that it names stay heads.
     pub(crate) narrowed: bool,
-    /// Its depth as its origin states it.
+    /// Depth that its origin states.
     pub(crate) stated: Option<u64>,
     /// Missing parents of a PDU that was fetched for state. Nothing waits for them; a history fetch continues with
     /// them.
@@ -116,8 +116,8 @@ impl CausalOrder {
         self.children.entry(parent.clone()).or_default().insert(reference.clone());
     }
 
-    /// One that is held for state is history from now on. Those that may be held together with it: the parents it waits for,
-    /// what it replaces, and its children. `None`: it is not held for state.
+    /// Turns a PDU held for state into history. Returns the PDUs that may be held together with it: the parents it waits
+    /// for, the PDU it replaces, and its children. `None`: it is not held for state.
     pub(crate) fn make_history(&mut self, reference: &PduRef) -> Option<Vec<PduRef>> {
         let (_, waiting) = self.held.get_mut(reference).filter(|(_, waiting)| waiting.for_state)?;
         (waiting.for_state, waiting.history) = (false, true);
@@ -125,7 +125,7 @@ impl CausalOrder {
         Some(waiting.missing.iter().chain(&waiting.link).chain(children).cloned().collect())
     }
 
-    /// One that is held for state is news from now on. The parents it waits for, and who handed it to us.
+    /// Turns a PDU held for state into news. Returns the parents it waits for and its sender.
     pub(crate) fn make_news(&mut self, reference: &PduRef, edge: bool) -> Option<(Vec<PduRef>, Option<ServerName>)> {
         let (age, waiting) = self.held.get_mut(reference).filter(|(_, waiting)| waiting.for_state)?;
         (waiting.for_state, waiting.edge) = (false, edge);
@@ -133,7 +133,7 @@ impl CausalOrder {
         Some((waiting.missing.clone(), waiting.sender.clone()))
     }
 
-    /// This parent of one that is history is where reading goes on.
+    /// Records that a history read continues at this parent of history.
     pub(crate) fn note_behind(&mut self, reference: &PduRef, parent: &PduRef) {
         if let Some((_, waiting)) = self.held.get_mut(reference) {
             waiting.absent_parents.push(parent.clone());
@@ -173,7 +173,7 @@ impl CausalOrder {
         children.iter().for_each(|child| self.satisfy_parent(child, parent, 0));
     }
 
-    /// This was delivered, as news or as history.
+    /// Records the delivery of a parent, as news or as history.
     pub(crate) fn delivered(&mut self, parent: &PduRef, depth: u64, history: bool) {
         let children = self.children.remove(parent).unwrap_or_default();
         for child in children {

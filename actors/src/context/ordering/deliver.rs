@@ -86,7 +86,7 @@ impl ContextMachine {
             history,
             ..
         } = waiting;
-        // Of its parents, where it was fetched for state, none is news; without any it stands where the conversation began.
+        // None of the parents of a PDU fetched for state is news; without parents it is at the beginning of the context.
         let is_old = for_state && !on_news && (!prev.is_empty() || self.has_edge());
         let history = history || is_old;
         let link = self.links.close(reference);
@@ -102,7 +102,7 @@ impl ContextMachine {
         let shown = Some(FeedFlags { gap, late, history, current, again: false });
         let position = if history { self.past_position(step) } else { self.next_position(step, depth) };
         step.delivered(reference, &self.record, Delivery { position, depth, shown });
-        // What lies far back is no edge, and hides none; nor does one that others never see.
+        // History and narrowed PDUs never become heads and replace none.
         if !history && !narrowed {
             // A delivered child names a late PDU already, so it is not a head.
             let head = (!late).then(|| Head::of(reference.clone(), depth, stated));

@@ -1,5 +1,5 @@
-//! The heads of a context (forward extremities): delivered PDUs that nobody has named as a parent yet. The next local
-//! PDU names them.
+//! The heads of a context (forward extremities): delivered PDUs that no PDU names as a parent yet. The next local PDU names
+//! them.
 
 use crate::model::{Head, PduRef};
 
@@ -9,17 +9,17 @@ pub(crate) const PARENTS_MAX: usize = 10;
 /// The parents of our next PDU, and its two depths.
 #[derive(Debug, PartialEq)]
 pub(crate) struct NamedParents {
-    /// Its parents, oldest depth first.
+    /// Parents, by ascending depth.
     pub(crate) prev: Vec<PduRef>,
-    /// Its depth as it is computed: order and limits rest on it.
+    /// Computed depth, which decides order and limits.
     pub(crate) depth: u64,
-    /// Its depth as it is emitted: one more than the deepest that a parent emits, whose past we may not hold.
+    /// Emitted depth: one more than the greatest that a parent emits, because we may not hold that parent's ancestors.
     pub(crate) emitted: u64,
 }
 
-/// The parents of what we say next.
+/// Returns the parents of the next local PDU.
 ///
-/// The depths are over the parents named, not over all edges: so every server computes the same one.
+/// The depths are computed from the named parents and not from all heads, so that every server computes the same one.
 pub(crate) fn parents(heads: &[Head]) -> NamedParents {
     let named = &heads[..heads.len().min(PARENTS_MAX)];
     let over = |depth: fn(&Head) -> u64| named.iter().map(|head| depth(head) + 1).max().unwrap_or(0);

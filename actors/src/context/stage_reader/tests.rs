@@ -1,4 +1,4 @@
-//! Traces of what a conversation takes from its stage.
+//! Traces of how a context reads its stage.
 
 use crate::context::machine::ContextEvent;
 use crate::context::tests::harness::{MachineHarness, at, pdus};
@@ -13,7 +13,7 @@ fn staged_pdus_are_taken_in_order() {
     assert!(desk.stage.is_empty() && desk.machine.is_idle());
 }
 
-/// Nobody has to say anything for it.
+/// The stage is read after a restart without any request.
 #[test]
 fn a_stage_outlives_a_restart() {
     let mut desk = MachineHarness::among("red");
@@ -23,7 +23,7 @@ fn a_stage_outlives_a_restart() {
     assert!(desk.stage.is_empty());
 }
 
-/// A batch may be taken by its conversation after all, before the stage is read.
+/// A context may still accept a batch before the stage is read.
 #[test]
 fn what_was_taken_leaves_the_stage() {
     let mut desk = MachineHarness::among("red");
@@ -35,7 +35,7 @@ fn what_was_taken_leaves_the_stage() {
     assert!(desk.stage.is_empty());
 }
 
-/// A server whose stage is refilled as fast as it is read would otherwise keep the others' PDUs there for ever.
+/// Without turns, a server whose stage is refilled as fast as it is read would block the others' PDUs for ever.
 #[test]
 fn each_server_has_its_turn() {
     let mut desk = MachineHarness::among("blue green");
@@ -57,7 +57,8 @@ fn strangers_pdus_are_told_once() {
     assert!(desk.stage.is_empty());
 }
 
-/// Its sender was told that it is held: what cannot be taken after all is put where the messenger sees it.
+/// The sender was told that the PDU is held, so one that cannot be accepted after all is quarantined, where the messenger
+/// sees it.
 #[test]
 fn a_staged_pdu_never_vanishes() {
     let mut desk = MachineHarness::among("red");

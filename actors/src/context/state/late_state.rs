@@ -1,13 +1,12 @@
-//! PDUs that are fetched for the state that rests on them, and what lies before those: news or history, as their ancestors show.
+//! PDUs that are fetched because state depends on them, and their ancestors: news or history, as the ancestors show.
 //!
-//! A state PDU that another one replaces is asked for when it is missing, although nobody waits for it. It may be news that has
-//! not reached us, or lie behind the place where we came into the conversation. So it is held for its parents, and these are
-//! looked for like any others:
-//! - Where its ancestors lead to news that was delivered here, it is news, and delivered after them.
-//! - Where they lead to history only, it is history.
-//! - Where one of them cannot be had or lies behind the edge, it is history, with all that is held only for it. It waits for
-//!   nothing then but for its own kind.
-//! - Where news names it, it is a parent like any other from then on.
+//! A missing `prev_state` is fetched although no PDU waits for it. It may be news that has not reached us, or precede our
+//! first PDU of the context. So it is held for its parents, and these are fetched like any others:
+//! - If its ancestors lead to news that was delivered here, it is news, and is delivered after them.
+//! - If they lead only to history, it is history.
+//! - If one of them cannot be fetched or is behind the edge, it is history, with all PDUs that are held only for it. It
+//!   then waits only for PDUs of the same kind.
+//! - If news names it, it is a parent like any other from then on.
 
 use std::collections::BTreeSet;
 
@@ -16,17 +15,17 @@ use crate::context::state::state_walk::StateWalk;
 use crate::context::step::ContextStep;
 use crate::model::PduRef;
 
-/// In a conversation with an edge: steps back from a state PDU that are asked for, one PDU each. What was said here lies closer,
-/// and what lies behind the edge would be walked through to its beginning.
+/// Maximum number of fetches in a row from a state PDU in a context with an edge, one PDU each. PDUs of our time in the
+/// context are closer, and those behind the edge would be walked through to the beginning.
 const STEPS_AT_EDGE: u32 = 10;
 
 impl ContextMachine {
-    /// The conversation began before we came into it.
+    /// Returns whether the context began before our first PDU of it.
     pub(crate) fn has_edge(&self) -> bool {
         self.gaps.edges().next().is_some() || self.wanted.has_edge()
     }
 
-    /// Find out what one that is held for state waits for, or that it is history.
+    /// Determines what a PDU held for state waits for, or that it is history.
     pub(crate) fn link_for_state(&mut self, step: &mut ContextStep<'_>, reference: &PduRef, walked: StateWalk) {
         let Some(waiting) = self.order.get(reference) else { return };
         let (missing, sender) = (waiting.missing.clone(), waiting.sender.clone());
@@ -49,7 +48,7 @@ impl ContextMachine {
         self.order.settle(reference);
     }
 
-    /// One that is held for state is history, and with it all that is held only for it or that it is held for.
+    /// Turns a PDU held for state into history, with all PDUs that are held only for it or for which it is held.
     pub(crate) fn becomes_history(&mut self, step: &ContextStep<'_>, reference: &PduRef, generation: u32) {
         let (mut kind, mut ahead) = (BTreeSet::new(), vec![reference.clone()]);
         while let Some(next) = ahead.pop() {
@@ -68,7 +67,7 @@ impl ContextMachine {
         }
     }
 
-    /// It does not wait for parents of another kind; those that are not here are where reading goes on.
+    /// Stops waiting for parents of another kind; history reads continue at those that are missing.
     fn leave_behind(&mut self, reference: &PduRef, kind: &BTreeSet<PduRef>) {
         let missing = self.order.get(reference).map(|waiting| waiting.missing.clone()).unwrap_or_default();
         for parent in missing.iter().filter(|parent| !kind.contains(*parent)) {
@@ -80,7 +79,7 @@ impl ContextMachine {
         }
     }
 
-    /// News names one that is held for state: from now on it is waited for, with all its ancestors, as for any parent.
+    /// Handles news that names a PDU held for state: from now on it is waited for, with all its ancestors, like any parent.
     pub(crate) fn becomes_news(&mut self, step: &ContextStep<'_>, reference: &PduRef, edge: bool) {
         let mut ahead = vec![reference.clone()];
         while let Some(next) = ahead.pop() {
@@ -88,14 +87,14 @@ impl ContextMachine {
             for parent in missing {
                 match self.order.holds(&parent) {
                     true => ahead.push(parent),
-                    // How far it is from what came by itself is known already.
+                    // The number of fetches that led to it is known already.
                     false => self.wanted.want(step.now, &parent, sender.as_ref(), edge, u32::MAX),
                 }
             }
         }
     }
 
-    /// A parent cannot be had. Those that are held for state are history, whatever else waits for it.
+    /// Handles a parent that cannot be fetched: the PDUs held for state that wait for it become history.
     pub(crate) fn lost_for_state(&mut self, step: &ContextStep<'_>, missing: &PduRef) {
         for child in self.order.held_for_state(missing) {
             self.becomes_history(step, &child, 1);

@@ -1,4 +1,4 @@
-//! The store below the desk: it takes nothing that does not fit what it holds.
+//! The store of the harness: it refuses every change that contradicts its rows.
 
 use crate::change::Change;
 use crate::context::tests::harness::{DeliveredRow, FeedEntry, HeldRow, MachineHarness, StoredRow, at, server};

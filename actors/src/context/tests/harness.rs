@@ -1,4 +1,4 @@
-//! A machine at a desk: a store in memory below it that checks each commit, and a log of all it does.
+//! A machine with a store in memory that checks each commit, and a log of all its effects.
 
 use std::cell::Cell;
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -28,7 +28,7 @@ pub(crate) struct HeldRow {
 }
 
 pub(crate) enum StoredRow {
-    /// Its depth, and whether it came as history.
+    /// Depth, and whether the PDU was delivered as history.
     Delivered(u64, bool),
     Held(Box<HeldRow>),
 }
@@ -42,7 +42,7 @@ pub(crate) struct DeliveredRow {
     pub(crate) late: bool,
 }
 
-/// What the messenger's feed got, in order.
+/// The entries of the messenger's feed, in order.
 #[derive(Debug, Clone)]
 pub(crate) enum FeedEntry {
     Pdu(DeliveredRow),
@@ -58,44 +58,44 @@ pub(crate) struct MachineHarness {
     pub(crate) log: Vec<String>,
     pub(crate) told: Vec<FeedEntry>,
     pub(crate) gaps: BTreeMap<PduRef, Gap>,
-    /// What is asked for, of whom.
+    /// Requests in flight: the server and the PDU.
     pub(crate) asked: Vec<(ServerName, PduRef)>,
     /// Who paid for each fetch, in order: the server asked, and the peer whose budget was charged.
     pub(crate) charged: Vec<(ServerName, ServerName)>,
-    /// Questions by `backfill` under way.
+    /// `backfill` requests in flight.
     pub(crate) stretches: Vec<(ServerName, FetchRequest)>,
-    /// Questions about the past under way.
+    /// History requests in flight.
     pub(crate) past: Vec<(ServerName, FetchRequest)>,
     pub(crate) elsewhere: HashMap<PduRef, PduStatus>,
     pub(crate) verdicts: Vec<PduVerdict>,
     pub(crate) record: Option<ContextRecord>,
     pub(crate) rows: BTreeMap<PduRef, StoredRow>,
-    /// How many were delivered.
+    /// Number of delivered PDUs.
     pub(crate) positions: i64,
-    /// Places that history got.
+    /// Timeline positions of history.
     pub(crate) past_places: std::collections::BTreeSet<i64>,
     pub(crate) held_by: HashMap<StateKey, StateEntry>,
     pub(crate) pieces: HashMap<StateKey, BTreeMap<PduRef, StateEntry>>,
     pub(crate) links: BTreeMap<PduRef, MissingPrevState>,
-    /// What lies in quarantine, by its number: who sent it, and the PDU.
+    /// Quarantined PDUs by number, with their senders.
     pub(crate) kept: BTreeMap<u64, (ServerName, Pdu)>,
-    /// What lies in the stage.
+    /// Staged PDUs.
     pub(crate) stage: Vec<(StagedPdu, Pdu)>,
-    /// The disk says that there is unfinished work.
+    /// True if the store records unfinished work.
     pub(crate) unfinished: bool,
-    /// Servers that do not honour a narrowing.
+    /// Servers that do not honour narrowing.
     pub(crate) deaf: Vec<ServerName>,
-    /// Whose PDUs are to be taken back, and after which place.
+    /// Servers whose quarantined PDUs are to be accepted, and the position after which to read.
     take_back: Option<(Vec<ServerName>, u64)>,
-    /// Open ends that have rows of their own.
+    /// Heads that have rows of their own.
     pub(crate) spilled: BTreeMap<PduRef, Head>,
-    /// All that ever came, by who sent it.
+    /// All PDUs that ever arrived, by sender.
     pub(crate) arrived: HashMap<(ServerName, PduRef), Pdu>,
-    /// How often a whole key was read.
+    /// Number of reads of a whole key.
     pub(crate) weighed: Cell<usize>,
     pub(crate) claimed: HashSet<PduRef>,
     pub(crate) prevs: HashMap<PduRef, Vec<PduRef>>,
-    /// How often each was asked for what in this life, and when last.
+    /// Number of requests per server and PDU in this incarnation, and the time of the last one.
     tries: HashMap<(ServerName, PduRef), (u32, Millis)>,
 }
 
@@ -140,7 +140,7 @@ impl MachineHarness {
         desk
     }
 
-    /// A conversation that our messenger began.
+    /// Returns a context that our messenger created.
     pub(crate) fn among(servers: &str) -> Self {
         let mut desk = Self::new(ContextLimits::default());
         desk.participants(servers);
@@ -166,7 +166,7 @@ impl MachineHarness {
         assert!(self.claimed.is_empty(), "claimed and neither stored nor released: {:?}", self.claimed);
     }
 
-    /// `shut` is a list of servers with their reasons: `green:outbox_full`.
+    /// Composes drafts. `shut` is a list of servers with reasons: `green:outbox_full`.
     pub(crate) fn compose(&mut self, drafts: &str, shut: &'static str) {
         let drafts = drafts.split_whitespace().map(draft).collect();
         let shut = shut.split_whitespace().filter_map(|one| one.split_once(':'));
@@ -178,7 +178,7 @@ impl MachineHarness {
         });
     }
 
-    /// The answer to the request for this one from that server.
+    /// Delivers the response to the request for this PDU from that server.
     pub(crate) fn fetched(&mut self, from: &str, wanted: &str, answered: bool, pdus: Vec<Pdu>) {
         let (from, wanted) = (server(from), at(wanted));
         let place = self.asked.iter().position(|asked| *asked == (from.clone(), wanted.clone()));
@@ -195,7 +195,7 @@ impl MachineHarness {
         assert!(self.claimed.is_empty(), "claimed and neither stored nor released: {:?}", self.claimed);
     }
 
-    /// The request for this one to that server is not sent: too many are open.
+    /// Reports that the request for this PDU to that server was not sent, because too many are in flight.
     pub(crate) fn put_off(&mut self, from: &str, wanted: &str) {
         let (from, wanted) = (server(from), at(wanted));
         let place = self.asked.iter().position(|asked| *asked == (from.clone(), wanted.clone()));
@@ -204,7 +204,7 @@ impl MachineHarness {
         self.step(ContextEvent::PutOff { want: FetchRequest::Pdu(wanted), from, why: String::new() });
     }
 
-    /// The request for this one to that server is not sent: nothing goes out to it.
+    /// Reports that the request for this PDU to that server was not sent, because nothing is sent to it.
     pub(crate) fn declined(&mut self, from: &str, wanted: &str) {
         let (from, wanted) = (server(from), at(wanted));
         let place = self.asked.iter().position(|asked| *asked == (from.clone(), wanted.clone()));
@@ -213,7 +213,7 @@ impl MachineHarness {
         self.step(ContextEvent::Declined { want: FetchRequest::Pdu(wanted), from, why: String::new() });
     }
 
-    /// The answer to the question by `backfill` that names this one, from that server.
+    /// Delivers the response to the `backfill` request that names this PDU, from that server.
     pub(crate) fn brought(&mut self, from: &str, named: &str, answered: bool, pdus: Vec<Pdu>) {
         let is_meant =
             |(of, want): &(ServerName, FetchRequest)| *of == server(from) && want.named().contains(&at(named));
@@ -225,17 +225,17 @@ impl MachineHarness {
         assert!(self.claimed.is_empty(), "claimed and neither stored nor released: {:?}", self.claimed);
     }
 
-    /// What peers send is taken, or is not.
+    /// Opens or closes intake from peers.
     pub(crate) fn intake(&mut self, open: bool) {
         self.step(ContextEvent::Intake { open });
     }
 
-    /// Our messenger joins.
+    /// Starts a join.
     pub(crate) fn join(&mut self, via: &str, backfill: u32) {
         self.step(ContextEvent::Join { token: ReplyToken::new(4), via: server(via), backfill });
     }
 
-    /// The answer to the oldest question about the past; `None`: it was not answered.
+    /// Delivers the response to the oldest history request; `None`: there was none.
     pub(crate) fn told_of_the_past(&mut self, pdus: Option<Vec<Pdu>>) {
         let (from, want) = self.past.remove(0);
         let (answered, pdus) = (pdus.is_some(), pdus.unwrap_or_default());
@@ -244,7 +244,7 @@ impl MachineHarness {
         assert!(self.claimed.is_empty(), "claimed and neither stored nor released: {:?}", self.claimed);
     }
 
-    /// Time passes up to `at`; the timer fires whenever it is due.
+    /// Lets time pass up to `at`; the timer fires whenever it is due.
     pub(crate) fn until(&mut self, at: u64) {
         while let Some(due) = self.due.filter(|due| due.0 <= at) {
             self.now = self.now.max(due);
@@ -256,7 +256,7 @@ impl MachineHarness {
         self.now = self.now.max(Millis(at));
     }
 
-    /// PDUs of a batch that came while the conversation was busy lie in its stage.
+    /// Stages PDUs of a batch that arrived while the context was busy.
     pub(crate) fn stage(&mut self, from: &str, pdus: Vec<Pdu>) {
         self.arrived.extend(pdus.iter().map(|pdu| ((server(from), pdu.reference.clone()), pdu.clone())));
         for pdu in pdus {
@@ -266,7 +266,7 @@ impl MachineHarness {
         }
     }
 
-    /// Two that are staged, those of servers behind `after` first; those without a text that can be read are called bad.
+    /// Returns two staged PDUs, those of servers after `after` first; unreadable ones are named `bad`.
     fn give_stage(&mut self, after: Option<&ServerName>) {
         let readable = |pdu: &Pdu| if pdu.bytes.is_empty() { Err(ParkedCode::BadPdu) } else { Ok(pdu.clone()) };
         let is_later = |(staged, _): &&(StagedPdu, Pdu)| after.is_none_or(|after| staged.from > *after);
@@ -279,7 +279,7 @@ impl MachineHarness {
         assert!(self.claimed.is_empty(), "claimed and neither stored nor released: {:?}", self.claimed);
     }
 
-    /// What is to be taken back from quarantine is, in pages of two.
+    /// Returns the quarantined PDUs that are to be accepted, in pages of two.
     pub(crate) fn take_back(&mut self) {
         while let Some((participants, after)) = self.take_back.take() {
             let takes_part = |(_, (from, pdu)): &(&u64, &(ServerName, Pdu))| {
@@ -302,7 +302,7 @@ impl MachineHarness {
         }
     }
 
-    /// The process starts again from its disk; requests under way are forgotten.
+    /// Restarts the process from its store; requests in flight are lost.
     pub(crate) fn restart(&mut self) {
         self.asked.clear();
         self.stretches.clear();
@@ -373,7 +373,7 @@ impl MachineHarness {
         known
     }
 
-    /// What the machine says to an event, and nothing is done about it.
+    /// Returns the effects of an event without performing them.
     pub(crate) fn decide(&mut self, event: ContextEvent) -> Vec<ContextEffect> {
         let reads = BelowEdge {
             held_by: &self.held_by,
@@ -478,7 +478,7 @@ impl MachineHarness {
         }
     }
 
-    /// What has happened since the last time.
+    /// Checks the log since the last call.
     pub(crate) fn expect(&mut self, expected: &[&str]) {
         assert_eq!(std::mem::take(&mut self.log), expected);
     }
@@ -494,7 +494,7 @@ fn word(verdict: &PduVerdict) -> String {
     }
 }
 
-/// Why there is no answer, where there is none.
+/// Returns the reason if there is no response.
 fn silent(answered: bool) -> Option<String> {
     (!answered).then(|| "silence".to_owned())
 }

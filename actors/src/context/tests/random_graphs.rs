@@ -1,5 +1,5 @@
 //! Random graphs: up to 200 PDUs of three servers in any order, some withheld for a while or for ever, with repeats and
-//! restarts. Whatever happens, the messenger sees each once, after what it answers, and is told where something is missing.
+//! restarts. In every case the messenger receives each PDU once, after its parents, and is notified of each gap.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 
@@ -10,15 +10,15 @@ use crate::context::tests::harness::{DeliveredRow, FeedEntry, MachineHarness, at
 use crate::limits::ContextLimits;
 use crate::model::{FetchRequest, Pdu, PduRef, ServerName};
 
-/// How one PDU reaches us.
+/// The way in which one PDU reaches us.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum NetworkFate {
     Comes,
-    /// Also a second time, in another batch.
+    /// It arrives also a second time, in another batch.
     ComesTwice,
-    /// Not by itself; one of the servers gives it when asked.
+    /// It does not arrive by itself; one of the servers returns it on request.
     MustBeFetched,
-    /// When its children have been delivered without it.
+    /// It arrives when its children have been delivered without it.
     ComesLate,
     Never,
 }
@@ -28,7 +28,7 @@ struct GraphSeed {
     origin: usize,
     prev: Vec<Index>,
     fate: NetworkFate,
-    /// Its place among the others.
+    /// Its position among the others.
     order: u16,
 }
 
@@ -43,7 +43,7 @@ fn seed() -> impl Strategy<Value = GraphSeed> {
 
 const SERVERS: [&str; 3] = ["blue", "green", "red"];
 
-/// The graph the seeds make: each names parents among the ten before it.
+/// Returns the graph of the seeds: each PDU names parents among the ten before it.
 fn graph(seeds: &[GraphSeed]) -> Vec<Pdu> {
     let name = |n: usize| format!("{}/{n:03}", SERVERS[seeds[n].origin]);
     let one = |(n, seed): (usize, &GraphSeed)| {
@@ -56,14 +56,14 @@ fn graph(seeds: &[GraphSeed]) -> Vec<Pdu> {
 
 struct GraphWorld {
     desk: MachineHarness,
-    /// What somebody gives when asked.
+    /// The PDUs that servers return on request.
     servable: HashMap<PduRef, Pdu>,
-    /// Those that could not be reached the first time.
+    /// Requests that failed the first time.
     failed: BTreeSet<(ServerName, PduRef)>,
 }
 
 impl GraphWorld {
-    /// Answer what was asked before, and what is asked for because of the answers; some cannot be reached the first time.
+    /// Answers requests in flight and those that follow from the responses; some fail the first time.
     fn answer(&mut self) {
         loop {
             if let Some((from, wanted)) = self.desk.asked.first().cloned() {
@@ -86,7 +86,7 @@ impl GraphWorld {
         wanted.id.as_str().ends_with(['1', '4', '7']) || !self.failed.insert((from.clone(), wanted.clone()))
     }
 
-    /// What a server of its own PDUs alone answers to `backfill`.
+    /// Returns the response of a server to `backfill`, if it has only its own PDUs.
     fn stretch(&self, from: &ServerName, want: &FetchRequest) -> Vec<Pdu> {
         let FetchRequest::Backfill { from: named, limit, .. } = want else { return vec![] };
         let mut pdus: Vec<Pdu> = vec![];
@@ -111,7 +111,7 @@ impl GraphWorld {
         self.desk.until(end);
     }
 
-    /// Until nothing is waited for.
+    /// Runs until no PDU is waited for.
     fn settle(&mut self) {
         let mut rounds = 0;
         while !self.desk.machine.is_idle() {
@@ -150,7 +150,7 @@ fn plan() -> impl Strategy<Value = GraphPlan> {
     )
 }
 
-/// In this order, in batches, with pauses and restarts.
+/// Delivers the PDUs in this order, in batches, with pauses and restarts.
 fn bring(world: &mut GraphWorld, plan: &GraphPlan, mut pdus: Vec<Pdu>) {
     let mut batch = 0;
     while !pdus.is_empty() {
@@ -170,7 +170,7 @@ fn play(plan: &GraphPlan) -> (GraphWorld, Vec<Pdu>) {
     let graph = graph(&plan.seeds);
     let mut desk = MachineHarness::new(ContextLimits { held_max: plan.held_max, ..ContextLimits::default() });
     if plan.adopted {
-        // Begun from outside; the others are let in before they speak.
+        // The context is created by a peer; the other servers are added before their PDUs arrive.
         desk.arrive("red", vec![pdu("red/first<red/before")]);
     }
     desk.participants(&SERVERS.join(" "));
@@ -194,7 +194,7 @@ fn play(plan: &GraphPlan) -> (GraphWorld, Vec<Pdu>) {
     (world, graph)
 }
 
-/// The feed as the messenger reads it, held against the graph.
+/// Compares the feed with the graph.
 fn check(world: &GraphWorld, plan: &GraphPlan, graph: &[Pdu]) {
     let mut seen: HashMap<PduRef, &DeliveredRow> = HashMap::new();
     let (mut named, mut open, mut announced) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
@@ -228,7 +228,7 @@ fn check(world: &GraphWorld, plan: &GraphPlan, graph: &[Pdu]) {
                 assert!(is_seen, "{} is missing", pdu.reference);
             }
             NetworkFate::Never => assert!(!is_seen),
-            // Nobody asks for one that nobody names.
+            // A PDU that no PDU names is not requested.
             NetworkFate::MustBeFetched => {
                 assert!(is_seen || !named.contains(&pdu.reference) || open.contains(&pdu.reference));
             }

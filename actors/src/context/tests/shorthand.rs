@@ -1,4 +1,4 @@
-//! Short words for long things, for traces.
+//! Short notation for PDUs and drafts in traces.
 
 use std::sync::Arc;
 
@@ -77,7 +77,7 @@ pub(crate) fn draft(text: &str) -> PduDraft {
     }
 }
 
-/// Writes what a PDU rests on; reads what [`pdu`] and [`draft`] write.
+/// Prints the parents of a PDU; reads what [`pdu`] and [`draft`] write.
 pub(super) struct PrintedStep;
 
 impl PduText for PrintedStep {

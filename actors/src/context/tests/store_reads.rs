@@ -9,7 +9,7 @@ use crate::context::tests::harness::StoredRow;
 use crate::context::tests::shorthand::context;
 use crate::model::{Pdu, PduRef, PduStatus, ServerName, StateEntry, StateKey};
 
-/// What a step may read.
+/// The rows that a step may read.
 pub(crate) struct BelowEdge<'a> {
     pub(crate) held_by: &'a HashMap<StateKey, StateEntry>,
     pub(crate) pieces: &'a HashMap<StateKey, BTreeMap<PduRef, StateEntry>>,

@@ -1,13 +1,13 @@
-//! What the messenger is told of a peer once, because the peer can repeat its cause any number of times.
+//! Announcements about a peer that are made once, because the peer can repeat their cause any number of times.
 
 use crate::model::Seq;
 
-/// Announcements that were made since the actor has loaded.
+/// Announcements made since the actor was loaded.
 #[derive(Debug, Clone, Default)]
 pub(super) struct AnnouncedOnce {
     /// A push that is too old to compare was announced.
     too_old: bool,
-    /// It was announced that the peer hands over what it may not.
+    /// True if it was announced that the peer relays PDUs without permission.
     relayed: bool,
     /// Expected number in the conflict that was announced last; the sender repeats its push until it renumbers.
     conflict: Option<Seq>,
@@ -19,7 +19,7 @@ impl AnnouncedOnce {
         !std::mem::replace(&mut self.too_old, true)
     }
 
-    /// Returns whether it is to be announced that the peer hands over what it may not.
+    /// Returns whether it is to be announced that the peer relays PDUs without permission.
     pub(super) const fn note_relayed(&mut self) -> bool {
         !std::mem::replace(&mut self.relayed, true)
     }
@@ -34,7 +34,7 @@ impl AnnouncedOnce {
         self.conflict == Some(expected)
     }
 
-    /// The peer goes on from another number, so trouble about its numbers is news again.
+    /// Resets the announcements about numbers, because the peer continues from another number.
     pub(super) const fn forget_numbers(&mut self) {
         (self.too_old, self.conflict) = (false, None);
     }

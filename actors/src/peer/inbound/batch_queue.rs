@@ -95,12 +95,12 @@ impl BatchInProgress {
 /// A batch that waits, with the contexts that had no record when it came.
 pub(super) type WaitingBatch = (InboundBatch, UnknownContexts);
 
-/// The batch in progress and those behind it.
+/// The batch in progress and those that wait for it.
 #[derive(Debug, Clone, Default)]
 pub(super) struct BatchQueue {
     /// Boxed, because most peers have none most of the time.
     in_progress: Option<Box<BatchInProgress>>,
-    /// Batches that wait until it is finished, under their permits, which bound them.
+    /// Batches that wait until it is finished. They hold their permits, which bound their number.
     waiting: VecDeque<WaitingBatch>,
 }
 
@@ -115,12 +115,12 @@ impl BatchQueue {
         self.in_progress.is_none() && self.waiting.is_empty()
     }
 
-    /// A batch has to wait.
+    /// Queues a batch.
     pub(super) fn wait(&mut self, batch: WaitingBatch) {
         self.waiting.push_back(batch);
     }
 
-    /// A batch was dispatched to its contexts.
+    /// Records that a batch was dispatched to its contexts.
     pub(super) fn begin(&mut self, batch: BatchInProgress) {
         debug_assert!(!self.is_busy(), "one batch is in progress at a time");
         self.in_progress = Some(Box::new(batch));

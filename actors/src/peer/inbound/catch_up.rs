@@ -1,9 +1,10 @@
-//! Transactions that the peer is asked for, page by page: those that it has named and that never came, and, after our store was
-//! restored, those that it sent to the disk that is lost.
+//! Transactions that are pulled from the peer, page by page: those that it named and that never arrived, and, after our
+//! store was restored, those that it sent to the lost store.
 //!
-//! The next transaction shows what is missing, but a peer without new items would never show it. The ids asked from are
-//! durable; that of a restore is that of the backup, and what comes meanwhile does not move it. A peer that says "not now", or
-//! nothing, is asked again with its backoff, by the next life too, until it answers or `peers.keep` has passed, which is told.
+//! The next transaction shows what is missing, but a peer without new items would never show it. The ids from which pulls
+//! start are durable; that after a restore is the backup's, and later transactions do not move it. A peer that answers "not
+//! now", or not at all, is asked again with its backoff, also after restarts, until it answers or `peers.keep` has passed,
+//! which is announced.
 
 use crate::change::{Change, CommitPriority};
 use crate::model::{FeedItem, Millis, PullResponse, PushFailure, ShortDuration};
@@ -13,11 +14,11 @@ use crate::peer::inbound::dispatch::UnknownContexts;
 use crate::peer::inbound::{Inbound, InboundBatch};
 use crate::peer::outbound::StepInput;
 
-/// Answers that say no after which a peer counts as one that cannot tell; and failures of a server of 2014, which never could,
-/// after which our messenger is told.
+/// Number of refusals after which a peer counts as unable to answer; and number of failures of a server of 2014, which is
+/// never able to, after which our messenger is notified.
 const TRIES_MAX: u32 = 3;
 
-/// Pages asked for in one go.
+/// Maximum number of pages requested in a row.
 const PAGES_MAX: u32 = 100;
 
 impl Inbound {
@@ -34,7 +35,7 @@ impl Inbound {
         questions.into_iter().flatten().filter_map(|question| date(question)).min()
     }
 
-    /// That time has come.
+    /// Handles the timer of the pulls.
     pub fn ask_due(&mut self, now: Millis, out: &mut EffectCollector) {
         for catch_up in [false, true] {
             let Some(question) = self.questions.of(catch_up).as_deref_mut() else { continue };
@@ -57,7 +58,7 @@ impl Inbound {
         // Write this in the commit of that transaction, because it will not be accepted a second time.
         out.moved(CommitPriority::Now);
         if was_asked {
-            // What is under way is about other transactions, as far as is known.
+            // The request in flight is about other transactions, as far as we know.
             out.effect(PeerEffect::Pull(Pull { after, page: 1, catch_up: false }));
         } else if question.ask(now) {
             out.effect(PeerEffect::Pull(Pull { after: question.after, page: 1, catch_up: false }));
@@ -90,7 +91,7 @@ impl Inbound {
         let pulled = match answer {
             Err(failure) if is_for_now(&failure) => return self.not_now(asked, &failure, out),
             Err(failure) if asked.catch_up => return self.on_pull_failed(asked, &failure, out),
-            // It has none of them.
+            // The peer has none of them.
             answer => answer.unwrap_or_default(),
         };
         let further = pulled.upto.filter(|upto| pulled.more && *upto > asked.after);
@@ -98,7 +99,7 @@ impl Inbound {
         self.accept(InboundBatch::Pulled(pulled.pdus, asked, further), strange, out);
     }
 
-    /// A page has been taken in.
+    /// Handles the end of a page.
     pub(super) fn paged(&mut self, asked: Pull, further: Option<u64>, out: &mut EffectCollector) {
         let (now, pause) = (self.questions.at.now, self.limits.backoff_min);
         let most = if asked.catch_up { PAGES_MAX } else { super::PULL_PAGES_MAX };
@@ -110,11 +111,11 @@ impl Inbound {
                     question.goes_on(further);
                     question.wait(now, pause);
                 }
-                // What is missing after so many pages shows in its conversation.
+                // PDUs that are still missing after so many pages show as gaps in their contexts.
                 (None, _) => *self.questions.of(asked.catch_up) = None,
             }
-            // Where nothing else comes, nothing comes that a restore's place could ride on. Of the other, in the worst case a page is
-            // asked for once more.
+            // Without other commits, a deferred change of the restore's position might never be written. For the other
+            // pull, a lost position costs at most one page that is requested again.
             out.moved(if asked.catch_up { CommitPriority::Now } else { CommitPriority::Deferred });
         }
         if let Some(after) = next {
@@ -122,7 +123,7 @@ impl Inbound {
         }
     }
 
-    /// It was not asked after all: the next contact asks.
+    /// Handles a pull that was not sent: the next contact sends it.
     pub fn put_off(&mut self, asked: Pull) {
         if let Some(question) = self.questions.asked(asked) {
             question.put_off();
@@ -144,7 +145,8 @@ impl Inbound {
             out.effect(PeerEffect::Pull(Pull { after: question.after, page: 1, catch_up: asked.catch_up }));
         }
         let is_over = question.ends(keep).is_some_and(|ends| ends <= at.now);
-        // Servers of 2014 always answer so, and else it would be told in the end only.
+        // Servers of 2014 always answer like this, so this is announced early; otherwise it would be announced at the end
+        // only.
         let is_old =
             self.limits.drops_batch_on_error_status && matches!(failure, PushFailure::Troubled { status: 500, .. });
         question.refusals += u32::from(is_old);
@@ -157,7 +159,7 @@ impl Inbound {
         }
     }
 
-    /// It says no to what it was asked after a restore.
+    /// Handles a refusal of the pull after a restore.
     fn on_pull_failed(&mut self, asked: Pull, failure: &PushFailure, out: &mut EffectCollector) {
         let (now, pause) = (self.questions.at.now, self.limits.backoff_min);
         let Some(question) = self.questions.asked(asked) else { return };
@@ -179,7 +181,7 @@ impl Inbound {
         )
     }
 
-    /// It was asked for long enough.
+    /// Ends a pull that was repeated for long enough.
     fn end_unanswered(&mut self, catch_up: bool, out: &mut EffectCollector) {
         let Some(question) = self.questions.of(catch_up).take() else { return };
         let (server, after, keep) = (&self.server, question.after, ShortDuration(self.limits.keep));

@@ -165,7 +165,7 @@ mod tests {
         held.expected()
     }
 
-    /// We hold a, b, c, d, e under 1 to 5.
+    /// Returns the result of a push; we hold a, b, c, d, e under 1 to 5.
     fn verdict(numbering: Numbering, pushes: bool, from_seq: Option<u64>, seq: u64, letters: &str) -> String {
         let held = ReceivedSequence::new(&InboundRecord { numbers_pushes: pushes, ..expecting(6) }, digests("abcde"));
         let push = push(from_seq, seq, letters);
@@ -196,7 +196,7 @@ mod tests {
     #[test]
     fn push_classification_matches_table() {
         for (from_seq, seq, letters, expected) in [
-            // in turn
+            // the next numbers
             (Some(6), 7, "fg", "take fg, then 8"),
             (None, 6, "f", "take f, then 7"),
             (None, 7, "fg", "take fg, then 8"),
@@ -207,28 +207,28 @@ mod tests {
             (Some(5), 7, "efg", "take fg, then 8"),
             (None, 7, "efg", "take fg, then 8"),
             (None, 6, "ef", "take f, then 7"),
-            // something else under our numbers
+            // other updates under our numbers
             (Some(5), 6, "xf", "conflict"),
             (Some(3), 3, "x", "conflict"),
             (None, 5, "x", "take x, then 6, went back"),
             (None, 3, "x", "take x, then 4, went back"),
             (None, 4, "cx", "take x, then 5, went back"),
             (None, 7, "xfg", "take xfg, then 8"),
-            // the number expected, and several: it counts pushes
+            // several updates under the expected number: the sender counts pushes
             (None, 6, "xf", "take xf, then 7; pushes"),
             (None, 6, "exf", "take exf, then 7; pushes"),
             (None, 6, "fghijklm", "take fghijklm, then 7; pushes"),
             (None, 7, "fghijklm", "hole; pushes"),
-            // numbers missing before it
+            // numbers are missing before the push
             (Some(7), 7, "g", "hole"),
             (None, 8, "g", "hole"),
-            // nothing strong: a probe
+            // no strong updates: a probe
             (None, 5, "", "known"),
             (None, 4, "", "known"),
             (None, 6, "", "hole"),
             (Some(6), 5, "", "known"),
             (Some(5), 5, "", "misnumbered"),
-            // numbers that fit nothing
+            // inconsistent numbers
             (Some(6), 6, "fg", "misnumbered"),
             (Some(0), 0, "f", "misnumbered"),
             (None, 0, "f", "misnumbered"),
@@ -251,7 +251,7 @@ mod tests {
             (None, 9, "gh", "hole; pushes"),
             (None, 5, "x", "take x, then 6, went back; pushes"),
             (None, 4, "de", "take de, then 5, went back; pushes"),
-            // What fits the other reading only: that one was learned in error.
+            // The push fits only the other reading, so this reading was learned in error.
             (None, 8, "fgh", "take fgh, then 9"),
             (None, 5, "", "known"),
             (Some(6), 7, "fg", "take fg, then 8"),
@@ -302,13 +302,13 @@ mod tests {
         assert_eq!(read(&push(None, 3, "c"), &numbered).what, PushClass::TooOld);
     }
 
-    /// An operator takes out an update on its way; its number goes to the next; a copy of it arrives after all, late.
+    /// An operator drops an update in flight; its number goes to the next update; a copy of the dropped one arrives late.
     #[test]
     fn late_unranged_copy_never_rewinds() {
         let held = ReceivedSequence::new(&InboundRecord { sends_from_seq: true, ..expecting(6) }, digests("abcde"));
         assert_eq!(read(&push(None, 3, "x"), &held).what, PushClass::Conflict);
         assert_eq!(read(&push(None, 3, "c"), &held).what, PushClass::Known);
-        // Nothing is gone back for: what follows is not taken again.
+        // The sequence does not go back, so the following updates are not accepted twice.
         let newest = PushClass::Take { fresh: vec![0], sender_rewound: true };
         assert_eq!(read(&push(None, 5, "x"), &held).what, newest);
         assert_eq!(read(&push(None, 6, "f"), &held).what, PushClass::Take { fresh: vec![0], sender_rewound: false });

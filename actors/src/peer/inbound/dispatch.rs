@@ -6,8 +6,8 @@
 //! as received. PDUs of a faulty context are quarantined at once, so that it harms its own context only and never the
 //! link.
 //!
-//! A conversation that is too busy to take its PDUs in time costs nobody anything: they are staged, that is, stored with the
-//! batch, and it takes them from there. Only where its stage is full is the batch given back.
+//! A context that is too busy to process its PDUs in time delays nothing else: they are staged, that is, stored with the
+//! batch, and the context reads them from there. Only if its stage is full is the batch rejected.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -27,14 +27,14 @@ pub enum DispatchError {
     Faulty,
     /// The context's admission limit is reached; nothing was accepted.
     Busy(AdmissionError),
-    /// One of the two before, and its stage can be had.
+    /// The context was late or busy, and its stage is known.
     Slow(PeerStage),
 }
 
-/// The stage of a conversation, as far as it concerns one peer and the PDUs of one group.
+/// The stage of a context, as far as it concerns one peer and the PDUs of one group.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PeerStage {
-    /// PDUs of the peer that lie there.
+    /// Number of PDUs of the peer in the stage.
     pub count: u64,
     /// Maximum number of PDUs in the stage.
     pub max: u64,
@@ -216,7 +216,8 @@ impl Dispatch {
         Some(next)
     }
 
-    /// Stages a group, with the PDUs that the context was to get one by one: it processes staged PDUs singly after a crash.
+    /// Stages a group, with the PDUs that were to be dispatched one by one: the context processes staged PDUs singly after
+    /// a crash.
     fn stage<'a>(&mut self, group: &ContextGroup, stage: &PeerStage, reference: impl Fn(usize) -> &'a PduRef) {
         let is_of_it = |other: &ContextGroup| other.context == group.context;
         let (of_it, later): (VecDeque<ContextGroup>, VecDeque<ContextGroup>) =
@@ -238,7 +239,7 @@ impl Dispatch {
         }
     }
 
-    /// The places of those that are staged.
+    /// Returns the positions of the staged PDUs.
     pub fn staged(&self) -> &[usize] {
         &self.staged
     }

@@ -46,7 +46,7 @@ impl NewContexts {
         ContextAllowance { within, beyond }
     }
 
-    /// The peer has created this context.
+    /// Records that the peer has created this context.
     pub(super) fn create(&mut self, context: ContextId) {
         self.created += 1;
         self.recent.push(context, RECENT_MAX);

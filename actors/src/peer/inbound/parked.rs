@@ -1,28 +1,28 @@
-//! Items of a peer's batches that go to quarantine: their names there, and the numbers of their updates, so that a repeated push
-//! gets the same answer.
+//! Items of a peer's batches that go to quarantine: their identity there, and the numbers of their updates, so that a
+//! repeated push gets the same answer.
 
 use std::collections::VecDeque;
 
 use crate::model::{ParkedCode, ParkedWhat, Pdu, PduRef, PduVerdict, Seq, StrongBody};
 use crate::peer::inbound::received_sequence::DIGESTS_MAX;
 
-/// Numbers remembered in memory: as many as there may be digests that tell a repeat.
+/// Maximum number of numbers remembered in memory: as many as digests, which detect repeats.
 const PARKED_MAX: usize = DIGESTS_MAX;
 
-/// Numbers in the record, which is written whole with each push.
+/// Maximum number of numbers in the record, which is written whole with each push.
 const IN_RECORD_MAX: usize = 64;
 
-/// The newest of them, oldest first.
+/// The newest numbers, oldest first.
 #[derive(Debug, Clone, Default)]
 pub(super) struct ParkedNumbers(VecDeque<(Seq, &'static str)>);
 
 impl ParkedNumbers {
-    /// As the store left them.
+    /// Returns the numbers that were loaded from the store.
     pub(super) fn new(kept: &[(Seq, &'static str)]) -> Self {
         Self(kept.iter().copied().collect())
     }
 
-    /// An update went into quarantine under this code.
+    /// Records that an update was quarantined under this code.
     pub(super) fn note(&mut self, number: Seq, code: &'static str) {
         if self.0.len() >= PARKED_MAX {
             self.0.pop_front();
@@ -30,7 +30,7 @@ impl ParkedNumbers {
         self.0.push_back((number, code));
     }
 
-    /// From this number on the peer sends others.
+    /// Forgets the numbers from this one on, because the peer assigns them to other updates.
     pub(super) fn renumbered(&mut self, first: Seq) {
         self.0.retain(|(number, _)| *number < first);
     }
@@ -46,8 +46,8 @@ impl ParkedNumbers {
     }
 }
 
-/// The code under which an update of a push lies in quarantine, if it does: the context's actor has put it there, or the peer's
-/// actor does, which knows no other way to refuse an update.
+/// Returns the code under which an update of a push is quarantined, if it is: the context's actor has quarantined it, or
+/// the peer's actor does, because an update cannot be refused in another way.
 pub(super) fn parked_as(
     body: &StrongBody,
     (verdict, parked): (Option<&PduVerdict>, Option<ParkedCode>),
@@ -58,7 +58,7 @@ pub(super) fn parked_as(
         (StrongBody::BadPdu(_), ..) => Some(ParkedCode::BadPdu.as_str()),
         (StrongBody::Pdu(_), _, Some(code)) => Some(code.as_str()),
         (StrongBody::Pdu(_), Some(PduVerdict::Parked { code }), None) => Some(code),
-        // It is not kept.
+        // The PDU is not stored.
         (
             StrongBody::Pdu(_),
             Some(PduVerdict::Refused { code: PduVerdict::SENDER_NOT_A_PARTICIPANT | PduVerdict::NOT_FOR_US, .. }),
@@ -69,7 +69,7 @@ pub(super) fn parked_as(
     }
 }
 
-/// A PDU as it is named in quarantine.
+/// Returns the identity of a PDU for its quarantine row.
 pub(super) fn what(pdu: &Pdu) -> ParkedWhat {
     let PduRef { origin, id } = &pdu.reference;
     ParkedWhat::Pdu { origin: Some(origin.to_string()), id: Some(id.to_string()), context: Some(pdu.context.clone()) }

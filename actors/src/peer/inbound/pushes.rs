@@ -147,9 +147,9 @@ impl Inbound {
         }
     }
 
-    /// Refuses a PDU that the peer hands over without having made it and without taking part in its context. It takes its
-    /// number in the push, and is not kept: a copy that lies here would stand in the way of the one that its origin sends.
-    /// The answer to a push names no PDU, so our messenger is told; once, for a peer may send any number of them.
+    /// Refuses a PDU that the peer neither created nor may relay. The update uses its number, and the PDU is not stored,
+    /// because a stored copy would block the copy that its origin sends. The answer to a push names no PDU, so our
+    /// messenger is notified, but once only, because a peer may send any number of them.
     fn refuse_relayed(&mut self, reason: &str, out: &mut EffectCollector) {
         if self.announced.note_relayed() {
             let text = format!("handed over a PDU that is refused and not kept, and so is every further one: {reason}");

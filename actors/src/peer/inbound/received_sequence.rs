@@ -1,5 +1,5 @@
-//! The received sequence of one sender: the number that is expected next, the digests of what came before, and what is known
-//! of the sender's numbering.
+//! The received sequence of one sender: the expected number, the digests of earlier updates, and what was learned about the
+//! sender's numbering.
 
 use std::collections::VecDeque;
 
@@ -11,10 +11,10 @@ pub const DIGESTS_MAX: usize = 1024;
 /// Digest of a push without strong updates, for a sender that numbers pushes.
 pub(super) const NOTHING: Digest = Digest([0; 16]);
 
-/// The received sequence. It has what the classification of a push reads.
+/// The received sequence, as far as the classification of a push reads it.
 #[derive(Debug, Clone)]
 pub struct ReceivedSequence {
-    /// The number the next new strong update must carry.
+    /// The number that the next new strong update must have.
     expected: Seq,
     /// Digests of the newest updates, ascending, one per number; the last one belongs to the number before `expected`.
     digests: VecDeque<Digest>,
@@ -31,7 +31,7 @@ pub struct ReceivedSequence {
 pub struct NewDigests {
     /// Number of the first digest.
     pub first: Seq,
-    /// One digest a number.
+    /// Digests, one per number.
     pub digests: Vec<Digest>,
     /// Number below which no digests are kept.
     pub forget_below: Seq,
@@ -98,7 +98,7 @@ impl ReceivedSequence {
         std::mem::replace(&mut self.numbers_pushes, numbers_pushes) != numbers_pushes
     }
 
-    /// A push without strong updates is answered with a hole.
+    /// Records that a push without strong updates is answered with a hole.
     pub fn answer_hole(&mut self, number: Seq) {
         if number == self.expected {
             self.probe_answered_with_hole = Some(number);
@@ -125,7 +125,7 @@ impl ReceivedSequence {
         NewDigests { first, digests, forget_below: self.kept_from() }
     }
 
-    /// Goes on from this number, as an operator or the configuration says; returns the number that was expected before.
+    /// Continues from this number, as an operator or the configuration says; returns the number that was expected before.
     /// The sender may be another program now, so whether it states ranges is learned anew.
     pub fn go_on_from(&mut self, number: Seq) -> Seq {
         let before = std::mem::replace(&mut self.expected, number);

@@ -5,10 +5,10 @@ use std::collections::BTreeSet;
 use crate::model::{ContextId, PduVerdict};
 use crate::peer::inbound::dispatch::DispatchError;
 
-/// Slow conversations that are remembered. A further one is waited for once more.
+/// Maximum number of slow contexts that are remembered. A further one is waited for once more.
 pub(crate) const SLOW_MAX: usize = 1024;
 
-/// Conversations whose stage may hold PDUs of this peer.
+/// Contexts whose stage may hold PDUs of this peer.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct SlowContexts(pub(crate) BTreeSet<ContextId>);
 

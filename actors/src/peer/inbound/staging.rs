@@ -1,4 +1,4 @@
-//! PDUs that busy conversations could not take in time: stored with their batch, behind those that are staged already.
+//! PDUs that busy contexts could not process in time: stored with their batch, after those that are staged already.
 
 use std::collections::BTreeMap;
 

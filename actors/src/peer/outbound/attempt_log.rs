@@ -1,7 +1,7 @@
-//! Attempts and deliveries for the trace of a message: each becomes durable, and little of it stays in memory.
+//! Attempts and deliveries for the trace of a message: all become durable, and few stay in memory.
 //!
-//! A failed attempt is a row of its own; the newest `attempts_keep` of a peer are kept. A delivery stands in the peer's record
-//! until [`DELIVERED_SPANS_IN_ROW`] of them share a row; these are kept as long as submissions are remembered.
+//! A failed attempt is a row of its own; the newest `attempts_keep` of a peer are kept. A delivery is in the peer's record
+//! until [`DELIVERED_SPANS_IN_ROW`] of them share a row; these are kept as long as submissions.
 
 use crate::change::Change;
 use crate::model::{
@@ -10,10 +10,10 @@ use crate::model::{
 };
 use crate::peer::outbound::outbox_window::IndexSpan;
 
-/// The log of attempts to deliver to one peer.
+/// The log of delivery attempts at one peer.
 #[derive(Debug, Clone)]
 pub struct AttemptLog {
-    /// Failed attempts kept in the store.
+    /// Maximum number of failed attempts kept in the store.
     keep: u32,
     last_success: Option<Millis>,
     last_error: Option<Box<str>>,
@@ -21,15 +21,15 @@ pub struct AttemptLog {
     asked: Option<Box<str>>,
     /// Deliveries that are not in a row of their own yet.
     delivered: Vec<DeliveredSpan>,
-    /// The newest item noted as delivered. A peer that goes back and is sent its items again adds no row for them: otherwise it
-    /// could make the store grow without a bound.
+    /// Newest item recorded as delivered. Items that are resent to a restored peer add no row, because such a peer could
+    /// otherwise make the store grow without bound.
     delivered_to: Index,
-    /// A delivery was acknowledged by an answer that is no JSON; the messenger was told.
+    /// True if a delivery was acknowledged by a response that is not JSON, and the messenger was notified.
     blind: bool,
 }
 
 impl AttemptLog {
-    /// As the store left them.
+    /// Returns the log that was loaded from the store.
     pub fn new(keep: u32, record: &OutboundRecord, last_error: Option<String>) -> Self {
         Self {
             keep,
@@ -42,13 +42,13 @@ impl AttemptLog {
         }
     }
 
-    /// Write down what of this is durable.
+    /// Writes the durable part into the record.
     pub fn keep(&self, record: &mut OutboundRecord) {
         record.last_success = self.last_success;
         record.delivered.clone_from(&self.delivered);
     }
 
-    /// An attempt that carried items ended. What there is to write rides with the next commit.
+    /// Handles the end of an attempt that carried items. Its changes are deferred to the next commit.
     pub fn ended(
         &mut self,
         server: &ServerName,
@@ -86,7 +86,7 @@ impl AttemptLog {
         (self.keep > 0).then(|| Change::AttemptFailed { server: server.clone(), attempt, keep: self.keep })
     }
 
-    /// The peer was asked, and has the items up to `last`.
+    /// Records that the peer, when probed, has the items up to `last`.
     pub fn confirmed(&mut self, server: &ServerName, time: Millis, first: Index, last: Index) -> Option<Change> {
         if first > last {
             return None;
@@ -107,7 +107,7 @@ impl AttemptLog {
         Some(Change::Delivered { server: server.clone(), spans: std::mem::take(&mut self.delivered) })
     }
 
-    /// The peer has taken what it was sent, be it nothing but what is ephemeral.
+    /// Records that the peer accepted a batch, even one with ephemeral items only.
     pub fn succeeded(&mut self, time: Millis) {
         self.last_error = None;
         self.last_success = Some(time);
@@ -118,7 +118,7 @@ impl AttemptLog {
         self.last_error = Some(reason.into_boxed_str());
     }
 
-    /// The peer asks for time, and may say why.
+    /// Records that the peer requests a wait, and its reason if it states one.
     pub fn asked(&mut self, why: Option<&str>) {
         self.asked = why.filter(|why| !why.is_empty()).map(Box::from);
     }

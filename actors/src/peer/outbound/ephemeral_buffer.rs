@@ -1,4 +1,4 @@
-//! Ephemeral items for one peer: bounded, ageing, newest wins per key, dropped first. Never on disk.
+//! Ephemeral items for one peer: bounded and ageing; the newest per key is kept, and they are never on disk.
 
 use std::collections::VecDeque;
 
@@ -29,21 +29,20 @@ pub struct EphemeralBuffer {
 pub struct RingLimits {
     /// Maximum number of items.
     pub items: u32,
-    /// Bytes of them: what one request carries, as more could not go along at once.
+    /// Maximum bytes: the size of one request, because more could not be sent at once.
     pub bytes: u64,
 }
 
 impl EphemeralBuffer {
-    /// One more, the newest.
+    /// Adds the newest item.
     pub fn push(&mut self, fleeting: EphemeralItem, limits: RingLimits) {
         self.forget(fleeting.key.as_deref());
         self.items.push_back(fleeting);
         self.trim(limits);
     }
 
-    /// Removes the item of a key that a newer item replaces which is not buffered itself. If the peer does not accept the
-    /// older item that is in flight, it is not sent again, even if the newer one has been dropped for want of room by
-    /// then.
+    /// Removes the item of a key that is replaced by a newer item which is not buffered itself. If the older item is in
+    /// flight and the peer does not accept it, it is not sent again, even if the newer one has been dropped by then.
     pub fn forget(&mut self, key: Option<&str>) {
         if key.is_some() {
             self.items.retain(|other| other.key.as_deref() != key);
@@ -51,8 +50,8 @@ impl EphemeralBuffer {
         }
     }
 
-    /// The peer accepted nothing of the request in flight: its items come back. They are older than all that is here, and
-    /// are dropped first. No newer item of their keys came meanwhile.
+    /// Returns the items of the request in flight to the buffer, because the peer accepted nothing. They are older than all
+    /// others, so they are dropped first. No newer item of their keys arrived meanwhile.
     pub fn put_back(&mut self, limits: RingLimits) {
         for fleeting in std::mem::take(&mut self.in_flight).into_iter().rev() {
             self.items.push_front(fleeting);
@@ -60,7 +59,7 @@ impl EphemeralBuffer {
         self.trim(limits);
     }
 
-    /// The items of the request in flight are not sent again, be it that the peer accepted them or that nobody knows.
+    /// Drops the items of the request in flight, whether the peer accepted them or the outcome is unknown.
     pub fn let_go(&mut self) {
         self.in_flight = vec![];
     }

@@ -1,5 +1,5 @@
-//! The expiry of items while sending is paused: no rows are in memory then, so the age of the oldest one is remembered, and
-//! the rows are read page by page when it has expired.
+//! The expiry of items while sending is paused: no rows are in memory then, so the age of the oldest item is remembered,
+//! and when it has expired the rows are read page by page.
 
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ pub(super) struct ExpirySweep {
 }
 
 impl ExpirySweep {
-    /// Returns the state in which this is known of the oldest item.
+    /// Returns the state with this age of the oldest item.
     pub(super) const fn new(oldest_queued_at: Option<Millis>) -> Self {
         Self { oldest_queued_at, sweeping_from: None }
     }
@@ -33,7 +33,7 @@ impl ExpirySweep {
         self.oldest_queued_at.map(|queued| queued.after(keep))
     }
 
-    /// The only item that waits was queued now.
+    /// Records that the only pending item was queued now.
     pub(super) const fn first_queued(&mut self, now: Millis) {
         self.oldest_queued_at = Some(now);
     }
@@ -45,12 +45,12 @@ impl ExpirySweep {
         self.oldest_queued_at = in_memory.or(self.oldest_queued_at.filter(|_| was_paused));
     }
 
-    /// A page is being read from this index on.
+    /// Records that a page is being read from this index on.
     pub(super) const fn begin(&mut self, from: Index) {
         self.sweeping_from = Some(from);
     }
 
-    /// Sending goes on; the page is for that.
+    /// Stops the sweep, because sending continues and needs the page.
     pub(super) const fn stop(&mut self) {
         self.sweeping_from = None;
     }
@@ -65,7 +65,7 @@ impl ExpirySweep {
         self.sweeping_from.take() == Some(from)
     }
 
-    /// The page could not be read: it is read again a little later.
+    /// Repeats a failed read of a page a little later.
     pub(super) fn retry_later(&mut self, now: Millis, keep: Duration) {
         let keep = u64::try_from(keep.as_millis()).unwrap_or(u64::MAX);
         self.oldest_queued_at = Some(Millis((now.0 + SWEEP_AGAIN_MS).saturating_sub(keep)));

@@ -1,7 +1,7 @@
-//! A peer that was taken out of the configuration: what waits for it stays, its time goes on, and nothing is sent.
+//! A peer that was removed from the configuration: its items stay pending until they expire, and nothing is sent.
 //!
-//! It is suspended for as long as the process runs. What the disk says of it stays as it was, so a peer that is listed again goes on
-//! where it stood. The messenger is told of both, once.
+//! It is suspended for as long as the process runs. Its stored state stays unchanged, so a peer that is listed again
+//! continues from there. The messenger is notified of both, once.
 
 use crate::change::CommitPriority;
 use crate::model::PeerState;
@@ -9,7 +9,7 @@ use crate::peer::effect::EffectCollector;
 use crate::peer::outbound::Outbound;
 
 impl Outbound {
-    /// The actor has loaded: tell where the configuration has changed since the messenger was told last.
+    /// Announces a change of the configuration since the last announcement, when the actor has loaded.
     pub(super) fn tell_listing(&mut self, out: &mut EffectCollector) {
         if !self.progress.note_listing(self.limits.listed, self.outbox.backlog() > 0) {
             return;

@@ -1,13 +1,13 @@
-//! Answers of a peer about our sequence numbers, and the limits within which we follow them: holes, conflicts, numbers above ours,
-//! and an operator's `renumber`.
+//! Answers of a peer about our sequence numbers, and the limits within which we follow them: holes, conflicts, numbers
+//! above ours, and an operator's `renumber`.
 //!
-//! A hole costs the peer one short answer, and us a resend of all that is kept, or a new numbering and its commit. So only the
-//! first one is followed at once. Each further one before the acknowledged index has passed the highest one ever acknowledged
-//! counts as a failure, whatever its number: it is followed at the next attempt, after the backoff.
+//! A hole costs the peer one short answer, and us a resend of all kept items, or a renumbering with its commit. So only the
+//! first one is followed at once. Each further one before the acknowledged index has passed its maximum counts as a
+//! failure, whatever its number: it is followed at the next attempt, after the backoff.
 //!
-//! A new numbering begins at most `renumber_max` above our newest number, and all numbers stay below [`Seq::LIMIT`]. Beyond
-//! either the peer is suspended `ahead_of_us`, until an operator sets the number here ([`Order::Renumber`](crate::model::Order))
-//! or at the peer.
+//! A renumbering starts at most `renumber_max` above our newest number, and all numbers stay below [`Seq::LIMIT`]. Beyond
+//! either the peer is suspended `ahead_of_us`, until an operator sets the number here
+//! ([`PeerCommand::Renumber`](crate::model::PeerCommand)) or at the peer.
 
 use crate::change::{Change, CommitPriority};
 use crate::errors::CommandError;
@@ -18,7 +18,7 @@ use crate::peer::outbound::progress::state::OutboundState;
 use crate::peer::outbound::{Outbound, StepInput};
 
 impl Outbound {
-    /// The peer asks for this number next; `conflict`: it holds other updates under ours.
+    /// Handles a hole: the peer expects this number next; `conflict`: it holds other updates under our numbers.
     pub(super) fn on_hole(&mut self, at: StepInput, expected: Seq, conflict: bool, out: &mut EffectCollector) {
         if self.unconfirmed.question().is_some_and(|last| expected > self.outbox.number(last)) {
             return self.delivered(at, None, None, &[], out);
@@ -26,7 +26,7 @@ impl Outbound {
         if expected == Seq(0) {
             return self.fail(at, "the peer asks for number 0, and numbers begin at 1".to_owned(), out);
         }
-        // A hole that answers our own question is no confusion.
+        // A hole that answers our own probe is expected.
         let holes = match self.unconfirmed.question() {
             Some(_) => 1,
             None => self.renumbering.note_hole(self.outbox.acked()),
@@ -44,7 +44,7 @@ impl Outbound {
         self.pause(at, state, CommitPriority::Deferred, out);
     }
 
-    /// Send next what the peer asks for, under the number it asks for. `Err`: its number is not followed.
+    /// Continues with the items that the peer requests, under the requested number. `Err`: the number is not followed.
     fn follow(&mut self, expected: Seq, conflict: bool, out: &mut EffectCollector) -> Result<(), String> {
         let first = self.first_unacknowledged();
         if conflict {
@@ -74,7 +74,7 @@ impl Outbound {
                 self.renumber(next, expected, "it asks for a number that we left out", out);
             }
             HoleAt::Above => {
-                // A peer that holds more than we ever numbered holds what a rewind was resending.
+                // A peer that holds more than we ever numbered already has the items that a rewind was resending.
                 let first = self.outbox.acked().next();
                 self.check_number(first, expected)?;
                 self.unconfirmed.reset();
@@ -110,7 +110,8 @@ impl Outbound {
         number.0.saturating_add(self.outbox.tail().since(first)) >= Seq::LIMIT.0
     }
 
-    /// A request that would carry a number beyond the limit is not sent: the other side would refuse each of its items for good.
+    /// Suspends the peer instead of sending a request with a number beyond the limit, because the peer would refuse each of
+    /// its items for good.
     pub(super) fn refuses_label(&mut self, at: StepInput, label: BatchId, out: &mut EffectCollector) -> bool {
         let BatchId::SeqRange { last, .. } = label else { return false };
         if last < Seq::LIMIT {
@@ -159,8 +160,8 @@ impl Outbound {
         out.moved(CommitPriority::Now);
     }
 
-    /// An operator sets the number of our first item that the peer has not acknowledged. What is in flight is given up: it
-    /// carries the old number.
+    /// Sets the number of our first item that the peer has not acknowledged, at an operator's command. The request in
+    /// flight is discarded, because it has the old number.
     pub fn set_number(
         &mut self,
         at: StepInput,
@@ -200,8 +201,8 @@ impl Outbound {
         Ok(())
     }
 
-    /// The number of our first item that the peer has not acknowledged, or of the next one to be queued. `None`: it is written to
-    /// in transactions, which number nothing.
+    /// Returns the number of our first item that the peer has not acknowledged, or of the next one to be queued. `None`:
+    /// the dialect does not number items.
     pub fn next_number(&self) -> Option<Seq> {
         self.limits.dialect.numbers_items().then(|| self.outbox.number(self.first_unacknowledged()))
     }

@@ -152,8 +152,8 @@ impl Outbound {
         out.moved(CommitPriority::Deferred);
     }
 
-    /// A message that was in trouble, or waited long, is told of; one of which the peer refuses or parks an item is too. All else is
-    /// read by who asks.
+    /// Emits a delivery event for each message that had failed or waited long, and for each item that the peer refuses or
+    /// parks. All other deliveries are visible in traces only.
     fn emit_delivery_events(
         &self,
         at: StepInput,

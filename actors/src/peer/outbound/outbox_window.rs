@@ -53,9 +53,9 @@ pub enum HoleAt {
     Kept(Index),
     /// The number is no longer known: the items from this index on are the oldest that can be sent.
     Below(Index),
-    /// A number we left out when we numbered anew from this item on: nothing lies under it.
+    /// A number that a renumbering from this item on has skipped: no item has it.
     Between(Index),
-    /// A number we never gave.
+    /// A number that we never assigned.
     Above,
 }
 
@@ -73,7 +73,7 @@ pub struct Outbox {
     /// Tail at the time of the last read; an empty page means that no rows are left up to it.
     asked: Index,
     room: WindowRoom,
-    /// A request holds at most one PDU of each conversation.
+    /// True if a request holds at most one PDU of each context.
     one_a_context: bool,
     /// Running sums of the queued bytes, up to `acked` and up to `tail`; their difference is the size of the backlog.
     acked_bytes: u64,
@@ -119,7 +119,7 @@ impl Outbox {
         self
     }
 
-    /// The same, where a request may hold only one PDU of each conversation.
+    /// Limits a request to one PDU of each context, if set.
     #[must_use]
     pub const fn spreading(mut self, one_a_context: bool) -> Self {
         self.one_a_context = one_a_context;
@@ -191,7 +191,7 @@ impl Outbox {
         self.tail = tail;
     }
 
-    /// Adds rows that were read from disk from `from` on, as asked for by [`NextSpan::Load`]. Returns whether `from` itself
+    /// Adds rows that were read from disk from `from` on, as requested by [`NextSpan::Load`]. Returns whether `from` itself
     /// is missing.
     pub fn loaded(&mut self, from: Index, mut rows: Vec<OutboxRow>) -> bool {
         if from != self.loaded_to.next() {
@@ -226,8 +226,8 @@ impl Outbox {
         }
     }
 
-    /// Moves the cursor over missing rows. Returns whether their numbers went to the items behind them: the new
-    /// segments must be on disk before one of these is sent.
+    /// Moves the cursor over missing rows. Returns whether their numbers went to the items after them: the new segments
+    /// must be on disk before one of these is sent.
     pub fn mend(&mut self) -> bool {
         let Some(first) = self.first_left() else { return false };
         let gone = std::mem::replace(&mut self.cursor, first);
@@ -299,7 +299,7 @@ impl Outbox {
     }
 
     /// Removes the unacknowledged items up to `last`, however many, as one step in the numbering. A rewind in progress
-    /// goes on.
+    /// continues.
     pub fn leave(&mut self, last: Index) {
         let rewound = (self.cursor <= self.acked).then_some(self.cursor);
         self.left.push((self.acked.next(), last));

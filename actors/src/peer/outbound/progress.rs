@@ -90,12 +90,12 @@ impl DeliveryProgress {
         self.enter(now, state);
     }
 
-    /// Nothing is left to send.
+    /// Becomes idle, because nothing is left to send.
     pub(super) fn rest(&mut self, now: Millis) {
         self.enter(now, OutboundState::Idle);
     }
 
-    /// Rows are being read for the next request.
+    /// Records that rows are being read for the next request.
     pub(super) fn load(&mut self, now: Millis) {
         self.enter(now, OutboundState::Loading);
     }
@@ -209,8 +209,8 @@ impl DeliveryProgress {
         OutboundState::suspended(SuspendReason::Refused, Some(now.after(limits.probe_every)))
     }
 
-    /// Clears the record of trouble, because the peer has processed what it was sent. Returns whether the messenger is to
-    /// be told that a suspension is over.
+    /// Clears the record of failures, because the peer has processed a request. Returns whether the messenger is to be told
+    /// that a suspension is over.
     pub(super) fn clear_trouble(&mut self, now: Millis) -> bool {
         self.timer.bring_forward(None);
         self.probing = false;
@@ -220,7 +220,7 @@ impl DeliveryProgress {
         self.announced.end_suspension()
     }
 
-    /// The refused request carried no items, so there is nothing left to probe with.
+    /// Ends probing: the refused request carried no items, so nothing is left to probe with.
     pub(super) const fn end_probing(&mut self) {
         self.probing = false;
     }
@@ -240,12 +240,12 @@ impl DeliveryProgress {
         self.enter(now, OutboundState::of_this_process(SuspendReason::Faulty, self.state.durable()));
     }
 
-    /// An operator has ended a suspension; returns whether the messenger is to be told.
+    /// Ends a suspension by an operator; returns whether the messenger is to be told.
     pub(super) const fn end_suspension(&mut self) -> bool {
         self.announced.end_suspension()
     }
 
-    /// Returns whether the messenger is to be told that the configuration names the peer no more, or again.
+    /// Returns whether the messenger is to be told that the configuration no longer names the peer, or names it again.
     pub(super) const fn note_listing(&mut self, is_listed: bool, has_backlog: bool) -> bool {
         self.announced.note_listing(is_listed, has_backlog)
     }
@@ -260,7 +260,7 @@ impl DeliveryProgress {
         self.timer.fired(now)
     }
 
-    /// Enters a state; no other function does. An attempt during an outage keeps `since`, because the outage goes on.
+    /// Enters a state; no other function does. An attempt during an outage keeps `since`, because the outage continues.
     fn enter(&mut self, now: Millis, state: OutboundState) {
         let before = self.state.reported();
         self.state = state;

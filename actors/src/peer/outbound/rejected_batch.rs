@@ -1,4 +1,4 @@
-//! What a refusal for content changes: the size of the next batches, until the item that the peer refuses is found.
+//! Consequences of a refusal for content: smaller batches, until the refused item is found.
 
 use crate::limits::PeerLimits;
 use crate::model::Index;
@@ -12,7 +12,7 @@ const REJECTED_IN_A_ROW_MAX: u32 = 100;
 /// Number of steps in which a reduced batch size grows back.
 const GROWTH_STEPS: u32 = 20;
 
-/// The search for a refused item, and the batch size that the peer can take.
+/// The search for a refused item, and the batch size that the peer can accept.
 #[derive(Debug, Clone)]
 pub(super) struct RejectedBatch {
     /// Adaptive batch size: maximum number of items per request. It shrinks when the peer could not take a batch, and
@@ -28,7 +28,7 @@ pub(super) struct RejectedBatch {
     without_ephemeral: bool,
 }
 
-/// What to do about a request that was refused for its content.
+/// The reaction to a request that was refused for its content.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum ContentRefusal {
     /// Send less.
@@ -44,7 +44,7 @@ impl RejectedBatch {
         Self { batch_cap, batch_max, bisection: Bisection::default(), rejected_in_a_row: 0, without_ephemeral: false }
     }
 
-    /// Returns the maximum number of items that the peer can take at once.
+    /// Returns the maximum number of items that the peer can accept at once.
     pub(super) const fn batch_cap(&self) -> u32 {
         self.batch_cap
     }
@@ -59,7 +59,7 @@ impl RejectedBatch {
         std::mem::replace(&mut self.without_ephemeral, false) && has_items
     }
 
-    /// The peer could not take a batch in time: the next is half as large at most.
+    /// Halves the batch size, because the peer could not accept a batch in time.
     pub(super) fn timed_out(&mut self, span: Option<IndexSpan>) {
         let count = span.map_or(1, |span| u32::try_from(span.count()).unwrap_or(u32::MAX));
         self.limit_to_half(count);
@@ -96,18 +96,18 @@ impl RejectedBatch {
         self.bisection.counts_as_content_error(request)
     }
 
-    /// An item was removed because the peer refuses it.
+    /// Counts an item that was removed because the peer refuses it.
     pub(super) const fn rejected(&mut self) {
         self.rejected_in_a_row += 1;
     }
 
-    /// The count of rejected items begins anew: the peer accepted something, or an operator says so.
+    /// Resets the count of rejected items, because the peer accepted something or an operator says so.
     pub(super) const fn forget_rejected(&mut self) {
         self.rejected_in_a_row = 0;
     }
 
-    /// The peer accepted these items. The batch size grows by one step, and only if it limited this batch: a size that
-    /// the peer could not take is not tried again and again.
+    /// Records that the peer accepted these items. The batch size grows by one step, and only if it limited this batch, so
+    /// that a size which the peer could not accept is not tried again and again.
     pub(super) fn accepted(&mut self, span: IndexSpan) {
         if span.count() >= u64::from(self.batch_cap) {
             self.batch_cap = (self.batch_cap + (self.batch_max / GROWTH_STEPS).max(1)).min(self.batch_max);

@@ -1,14 +1,14 @@
-//! The dialogue about our numbers with a peer: the holes that it answers, the number that a rewind looks for, and whether
+//! The exchange about our numbers with a peer: the holes that it answers, the number that a rewind looks for, and whether
 //! the numbers in use are on disk.
 
 use crate::model::{Index, Seq};
 
-/// The state of the dialogue.
+/// The state of the exchange.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Renumbering {
-    /// Holes that the peer answered since it last took something new: more than one are failures.
+    /// Number of holes since the peer last accepted something new: more than one are failures.
     holes: u32,
-    /// The acknowledged index at the last of them.
+    /// Acknowledged index at the last of them.
     acked: Index,
     /// True if the next push carries numbers that are not committed yet.
     uncommitted: bool,
@@ -28,27 +28,27 @@ impl Renumbering {
         self.holes
     }
 
-    /// An operator begins anew: the next hole is the first one.
+    /// Resets the holes by an operator's command: the next hole is the first one.
     pub(super) fn forget_holes(&mut self) {
         (self.holes, self.acked) = (0, Index::default());
     }
 
-    /// Numbers were assigned that have to be on disk before they are sent.
+    /// Records that numbers were assigned which must be on disk before they are sent.
     pub(super) const fn assign(&mut self) {
         self.uncommitted = true;
     }
 
-    /// Returns whether the push that is sent now has to wait for the commit of its numbers.
+    /// Returns whether the next push has to wait for the commit of its numbers.
     pub(super) const fn take_uncommitted(&mut self) -> bool {
         std::mem::replace(&mut self.uncommitted, false)
     }
 
-    /// The rewind that begins looks for this number; `None`: what it does not find was reported before.
+    /// Records the number that a rewind looks for; `None`: what it does not find was reported before.
     pub(super) const fn rewind_to(&mut self, target: Option<Seq>) {
         self.rewind_target = target;
     }
 
-    /// Ends the search of a rewind; returns what it looked for.
+    /// Ends the search of a rewind; returns the number that it looked for.
     pub(super) const fn take_rewind_target(&mut self) -> Option<Seq> {
         self.rewind_target.take()
     }

@@ -34,9 +34,9 @@ impl Outbound {
         }
     }
 
-    /// Sends a confirmation probe: a push without updates that asks whether the peer has everything up to this item.
-    /// Its number is two above the item's, so it is never the number that the peer expects, and the peer cannot take it
-    /// for a numbered push.
+    /// Sends a confirmation probe: a push without updates that asks whether the peer has everything up to this item. Its
+    /// number is two above the item's, so it is never the number that the peer expects, and the peer cannot take it for a
+    /// numbered push.
     fn ask_for(&mut self, at: StepInput, last: Index, out: &mut EffectCollector) {
         let (label, _) = self.labels.label(at.now, None, self.outbox.number(last).next().next());
         self.ephemeral.let_go();

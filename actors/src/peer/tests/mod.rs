@@ -1,3 +1,3 @@
-//! Two peer machines that talk to each other over a lossy link.
+//! Two peer machines that exchange updates over a lossy link.
 
 pub(crate) mod two_machines;

@@ -1,5 +1,5 @@
-//! Two machines talk over a wire that loses, repeats and delays, and crash whenever chance says so: whatever happens,
-//! each update arrives once and in order, but for those that the receiver refuses for ever. These, and no others, are parked.
+//! Two machines exchange updates over a link that loses, repeats and delays, and crash at random. In every case each update
+//! arrives once and in order, except for those that the receiver refuses for good: these, and no others, are dead-lettered.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -24,25 +24,25 @@ use crate::reply_token::ReplyToken;
 
 #[derive(Debug, Clone, Copy)]
 enum RandomFault {
-    /// One more update is submitted.
+    /// An update is submitted.
     Submit,
-    /// One that the receiver will never take, nor anything it comes with.
+    /// An update is submitted that the receiver refuses, together with its whole push.
     SubmitBad,
-    /// The frame on the wire arrives, and its answer too.
+    /// The batch on the link arrives, and its response too.
     Deliver,
-    /// It arrives, and the answer is lost.
+    /// The batch arrives, and its response is lost.
     LoseAnswer,
-    /// It is lost.
+    /// The batch is lost.
     LoseFrame,
-    /// An old frame comes once more, from nowhere.
+    /// An old batch arrives once more.
     Echo,
-    /// The sender, or the receiver, starts again from its disk.
+    /// The sender, or the receiver, restarts from its store.
     CrashSender,
     CrashReceiver,
     /// The receiver is restored from its last backup, or makes one.
     RestoreReceiver,
     Backup,
-    /// The receiver asks for time instead of taking the frame.
+    /// The receiver requests a wait instead of accepting the batch.
     Wait,
     /// Time passes.
     Tick,
@@ -60,18 +60,18 @@ fn chance() -> impl Strategy<Value = RandomFault> {
 struct MachineSide {
     machine: PeerMachine,
     limits: Arc<PeerLimits>,
-    /// Everything ever queued.
+    /// All items ever queued.
     queue: Vec<Bytes>,
     disk: SideStore,
     backup: SideStore,
-    /// Handed over and not on disk yet.
+    /// Changes that are submitted and not committed yet.
     pending: Vec<Change>,
     due: Option<Millis>,
     frame: Option<(u64, OutboundBatch)>,
     answer: Option<PushReply>,
 }
 
-/// What a store holds: record and digests, what was fed in order, and what was parked, and told.
+/// The content of a store: record and digests, feed entries in order, and the parked and reported items.
 #[derive(Clone)]
 struct SideStore {
     record: PeerRecord,
@@ -134,7 +134,7 @@ impl MachineSide {
         assert!(self.machine.status().acked >= acked, "an acknowledgement is never taken back");
     }
 
-    /// All that was handed over comes to the disk.
+    /// Commits everything submitted.
     fn settle(&mut self) {
         for change in std::mem::take(&mut self.pending) {
             self.commit(change);
@@ -159,9 +159,9 @@ impl MachineSide {
             }
             Change::FeedAppended(FeedItem::Delivery { message, state: "parked", .. }) => disk.told.push(message),
             Change::OutboxTrimmed { .. } => {}
-            // For the trace of a message.
+            // These changes are for the trace of a message only.
             Change::AttemptFailed { .. } | Change::Delivered { .. } => {}
-            // Too many frames lost in a row, or one that got through after them.
+            // These events come after too many lost batches in a row, or after the first that arrived again.
             Change::FeedAppended(FeedItem::Peer { .. }) => {}
             other => panic!("nothing here calls for {other:?}"),
         }
@@ -182,7 +182,7 @@ impl MachineSide {
         rows.take(2 * self.limits.batch_items as usize).collect()
     }
 
-    /// What was handed over and is not on disk is lost.
+    /// Loses everything submitted and not committed.
     fn crash(&mut self, now: Millis) {
         let SideStore { record, digests, .. } = &self.disk;
         let digests = digests[digests.len().saturating_sub(1024)..].to_vec();
@@ -243,7 +243,7 @@ impl MachineSide {
     }
 }
 
-/// Names what the receiver never takes.
+/// Marks updates that the receiver refuses.
 const BAD: char = 'b';
 
 fn is_bad(bytes: &Bytes) -> bool {
@@ -258,7 +258,7 @@ struct MachineTalk {
     now: Millis,
     red: MachineSide,
     blue: MachineSide,
-    /// The last frames that were on the wire.
+    /// The last batches on the link.
     seen: Vec<OutboundBatch>,
 }
 
@@ -323,9 +323,9 @@ proptest! {
             let wanted = talk.red.queue.iter().filter(|bytes| !is_bad(bytes));
             prop_assert!(wanted.zip(&talk.blue.disk.fed).all(|(queued, fed)| queued == fed));
         }
-        // A receiver that was restored shows it when it is written to.
+        // A restored receiver shows it when it receives the next push.
         talk.red.submit(talk.now, 'n');
-        // Heal, and demand convergence within a bound.
+        // The faults end, and both sides must converge within a bound.
         for _ in 0..2_000 {
             talk.happen(RandomFault::Deliver);
             talk.happen(RandomFault::Tick);

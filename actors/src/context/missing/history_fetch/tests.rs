@@ -1,4 +1,4 @@
-//! Traces of joining, and of reading further back.
+//! Traces of joins and of reads of older history.
 
 use crate::context::machine::ContextEvent;
 use crate::context::tests::harness::{MachineHarness, at, pdus, server};
@@ -163,7 +163,7 @@ fn due_join_waits_for_read() {
     ]);
 }
 
-/// The answer to a join's question answers the history reads that came meanwhile.
+/// The response to a join's request also answers the history reads that arrived meanwhile.
 #[test]
 fn read_behind_join_answered_together() {
     let mut desk = MachineHarness::new(ContextLimits::default());
@@ -178,7 +178,7 @@ fn read_behind_join_answered_together() {
     assert!(desk.machine.is_idle());
 }
 
-/// Where a join's question brings nothing, the reads have others asked, and the join goes on behind them.
+/// If a join's request brings nothing, other servers are asked for the reads, and the join continues after them.
 #[test]
 fn reads_and_idle_join_take_turns() {
     let mut desk = MachineHarness::among("green");
@@ -208,7 +208,7 @@ fn reads_and_idle_join_take_turns() {
     assert_eq!(stage(&desk), (JoinStage::Done, 1));
 }
 
-/// An answer that comes after its time is not taken for the answer to the question under way.
+/// A response that arrives after its deadline is not taken for the response to the request in flight.
 #[test]
 fn late_answer_ends_no_other_question() {
     let mut desk = MachineHarness::new(ContextLimits::default());
@@ -231,7 +231,7 @@ fn late_answer_ends_no_other_question() {
     assert_eq!(stage(&desk), (JoinStage::Done, 0));
 }
 
-/// What a restart has to go on with is on disk for as long as it is not done.
+/// Work that a restart has to continue is recorded in the store until it is done.
 #[test]
 fn unfinished_work_is_noted_until_done() {
     let mut desk = MachineHarness::new(ContextLimits::default());
@@ -248,8 +248,8 @@ fn unfinished_work_is_noted_until_done() {
     assert!(!desk.unfinished);
 }
 
-/// The last PDU of a full page of quarantine lets in another server: the walk begins anew, and the one that it replaces does not
-/// end by itself. Counted as two, the work was never done.
+/// The last PDU of a full page of quarantine adds another server, so the walk starts anew, and the walk that it replaces
+/// does not end separately. If both were counted, the work would never be done.
 #[test]
 fn replaced_quarantine_walk_ends_once() {
     let mut desk = MachineHarness::among("red");

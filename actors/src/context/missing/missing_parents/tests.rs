@@ -1,4 +1,4 @@
-//! Printed traces of what is missing: asked for, brought, given up, and come after all.
+//! Printed traces of missing parents: requested, received, given up, and received late.
 
 use std::time::Duration;
 
@@ -34,7 +34,7 @@ fn parent_before_edge_is_no_gap() {
     assert!(desk.gaps.is_empty());
 }
 
-/// Everybody who is asked has none, at once. Until so much time has passed, or something is delivered.
+/// All servers answer at once that they have none, until this time has passed or a PDU is delivered.
 fn in_vain(desk: &mut MachineHarness, until: u64) {
     while let Some(due) = desk.due.filter(|due| due.0 <= until) {
         desk.until(due.0);
@@ -52,7 +52,7 @@ fn closed_intake_stops_gap_clock() {
     in_vain(&mut desk, 20_000);
     desk.intake(false);
     in_vain(&mut desk, 3_600_000);
-    // One that begins to wait meanwhile has all its time before it.
+    // A parent that is missing since then has its whole time left.
     desk.arrive("green", pdus("green/2<red/9"));
     in_vain(&mut desk, 4_000_000);
     desk.intake(false);
@@ -68,7 +68,7 @@ fn closed_intake_stops_gap_clock() {
     assert_eq!(told(&desk)[1..], ["deliver green/2 at 0 without [red/9]"]);
 }
 
-/// Another conversation asks the same peer: that costs this one no try, and the peer is asked in the end.
+/// Another context fetches from the same peer: that costs this one no attempt, and the peer is asked in the end.
 #[test]
 fn question_put_off_is_no_try() {
     let mut desk = MachineHarness::among("red green");
@@ -85,7 +85,7 @@ fn question_put_off_is_no_try() {
     desk.expect(&["deliver red/1 at 0", "deliver red/2 at 1"]);
 }
 
-/// Nothing goes out to a peer that says "not now": that costs no try, and the peer is asked when it is over.
+/// Nothing is sent to a peer that answers "not now": that costs no attempt, and the peer is asked when the wait is over.
 #[test]
 fn declined_question_is_no_try() {
     let gap = GapLimits { tries_max: 2, ..ContextLimits::default().gap };
@@ -112,7 +112,7 @@ fn declined_question_is_no_try() {
     desk.expect(&["deliver red/1 at 0", "deliver red/2 at 1"]);
 }
 
-/// A peer that is not asked at the end either has been unreachable for all that time.
+/// A peer that is not asked at the end either counts as unreachable for the whole time.
 #[test]
 fn peer_declined_until_end_is_unreachable() {
     let mut desk = MachineHarness::among("red");
@@ -212,7 +212,7 @@ fn gap_waits_for_silent_candidate() {
     assert!(!desk.machine.is_idle() || desk.asked.len() == 1, "red's silence counts as an answer");
 }
 
-/// The only request under way was about something else when the time of this one was over.
+/// The only request in flight was about another parent when the time of this one had passed.
 #[test]
 fn candidate_never_asked_keeps_parent_wanted() {
     let gap = GapLimits { asks_max: 1, ..ContextLimits::default().gap };
@@ -222,7 +222,7 @@ fn candidate_never_asked_keeps_parent_wanted() {
     desk.until(750);
     desk.arrive("green", pdus("green/2<red/2"));
     desk.until(30_000);
-    // Green has not got it, and before red is asked, the one request that may be under way is about the other parent.
+    // Green does not have it, and before red is asked, the only permitted request is about the other parent.
     desk.fetched("green", "red/1", true, vec![]);
     assert_eq!(desk.asked, [(server("green"), at("red/2"))]);
     desk.log.clear();
@@ -379,7 +379,7 @@ fn remembered_gaps_are_bounded() {
     desk.expect(&["deliver red/1 at 0", "verdicts accepted"]);
 }
 
-/// A fetch names at most twenty PDUs; the others of the same server go into another one.
+/// A fetch names at most twenty PDUs; further PDUs of the same server go into another fetch.
 #[test]
 fn fetch_names_at_most_twenty() {
     let mut desk = MachineHarness::among("red");
@@ -411,7 +411,7 @@ fn gap_ends_when_participant_leaves() {
     desk.expect(&["gap [red/1] before [green/1]", "deliver green/1 at 0 without [red/1]", "set [green]"]);
 }
 
-/// A grace period of 0 is no reason to ask without pause.
+/// A grace period of 0 is no reason to send requests without pause.
 #[test]
 fn grace_of_zero_pauses_all_the_same() {
     let gap = GapLimits { grace: Duration::ZERO, ..ContextLimits::default().gap };

@@ -1,4 +1,4 @@
-//! Printed traces of state: who holds a key, what is read for that, and what the messenger is told.
+//! Printed traces of state: the current PDU of a key, the reads for it, and the messenger's events.
 
 use std::collections::BTreeMap;
 
@@ -33,7 +33,7 @@ fn only_state_fork_reads_store() {
     desk.compose("4=topic", "");
     assert_eq!((desk.weighed.get(), held_by(&desk)), (0, "us/4".to_owned()));
     desk.log.clear();
-    // Of those that replace red/1, one branch weighs 9 and the other 5.
+    // Of the PDUs that replace red/1, one branch has power 9 and the other 5.
     desk.arrive("green", pdus("green/1=topic*5^red/1"));
     desk.expect(&["deliver green/1 at 0", "verdicts accepted"]);
     assert_eq!((desk.weighed.get(), held_by(&desk)), (1, "us/4".to_owned()));
@@ -41,7 +41,7 @@ fn only_state_fork_reads_store() {
     assert_eq!(held_by(&desk), "green/2");
 }
 
-/// The last to arrive won, so that two servers kept different topics for ever.
+/// Regression: the last PDU to arrive won, so that two servers kept different topics for ever.
 #[test]
 fn state_conflict_ignores_arrival_order() {
     let play = |batches: [&str; 2]| {
@@ -79,7 +79,7 @@ fn missing_prev_state_resolved_on_arrival() {
     assert_eq!(heads, [at("green/3"), at("red/1")], "history is no edge");
 }
 
-/// An answer was heard before its question, without a word of a gap, because the question also lay before a piece of state.
+/// Regression: a reply was delivered before its parent without a gap, because the parent was also an ancestor of state.
 #[test]
 fn missing_history_parent_holds_pdu() {
     let mut desk = MachineHarness::among("red green");
@@ -112,7 +112,7 @@ fn unreachable_prev_state_is_given_up() {
     assert!(desk.links[&at("green/2")].given_up && desk.machine.is_idle());
     desk.restart();
     assert!(desk.due.is_none(), "it is not looked for again");
-    // It comes after all, and says that red/1 was replaced long ago by something that weighs less than nothing.
+    // The missing PDU arrives after all and shows that red/1 was replaced long ago by a PDU with negative power.
     desk.log.clear();
     desk.arrive("green", pdus("green/2=topic^red/1 red/2=topic*9^red/1"));
     desk.expect(&["deliver green/2 at 0", "deliver red/2 at 0", "state topic = red/2", "verdicts accepted accepted"]);
@@ -197,7 +197,7 @@ fn submission_below_current_power_refused() {
     assert_eq!(held_by(&desk), "us/1");
 }
 
-/// One state PDU: what it replaces, whether by a name nobody has, its power, how it reaches us, and when.
+/// A state PDU: the PDU it replaces, whether that does not exist, its power, how it reaches us, and when.
 type Seed = (Option<Index>, bool, i64, u8, u16);
 
 fn forest(seeds: &[Seed]) -> Vec<Pdu> {
@@ -212,7 +212,7 @@ fn forest(seeds: &[Seed]) -> Vec<Pdu> {
     seeds.iter().enumerate().map(one).collect()
 }
 
-/// Until nothing is looked for: every server gives what `gives` lets it.
+/// Runs until nothing is missing: every server returns what `gives` contains.
 fn settle(desk: &mut MachineHarness, gives: &BTreeMap<PduRef, Pdu>) {
     let mut rounds = 0;
     while !desk.machine.is_idle() {
@@ -229,7 +229,7 @@ fn settle(desk: &mut MachineHarness, gives: &BTreeMap<PduRef, Pdu>) {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 192, ..ProptestConfig::default() })]
 
-    /// Any order, any batches, some links late or only by asking, with restarts: what holds the key is what the set says.
+    /// Any order and batches, with some links late or fetched, and with restarts: the current PDU is that of the whole set.
     #[test]
     fn current_state_is_order_independent(
         seeds in prop::collection::vec(
@@ -265,7 +265,7 @@ proptest! {
         desk.arrive("green", late);
         settle(&mut desk, &asked);
         check(&desk);
-        // The same set at once, at a server that has all of it from the start.
+        // The same set at a server that has all of it from the start.
         let delivered: Vec<Pdu> = pdus.into_iter().filter(|pdu| desk.is_delivered(&pdu.reference)).collect();
         let mut other = MachineHarness::among("red green");
         other.arrive("red", delivered);
@@ -275,7 +275,7 @@ proptest! {
     }
 }
 
-/// What was moved step by step is what the whole set says.
+/// Checks that the state updated step by step equals that of the whole set.
 fn check(desk: &MachineHarness) {
     let set = desk.pieces.values().next();
     let whole = set.and_then(|set| winner(set.values())).map(|piece| piece.reference.to_string());

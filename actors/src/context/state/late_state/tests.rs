@@ -1,4 +1,4 @@
-//! Traces of state PDUs that others replace and that were missing: when they come as news, and when as history.
+//! Traces of missing `prev_state` PDUs: when they are delivered as news, and when as history.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,7 @@ use crate::context::tests::harness::{MachineHarness, at, pdu, pdus};
 use crate::limits::ContextLimits;
 use crate::model::{Pdu, PduRef};
 
-/// Time passes until nothing is looked for; who is asked gives what there is. What was asked for, in order.
+/// Lets time pass until nothing is missing; servers return what exists. Returns the requested PDUs, in order.
 fn settle(desk: &mut MachineHarness, there: &str) -> Vec<String> {
     let there: BTreeMap<PduRef, Pdu> = pdus(there).into_iter().map(|pdu| (pdu.reference.clone(), pdu)).collect();
     let mut asked = vec![];
@@ -28,7 +28,7 @@ fn delivered(desk: &mut MachineHarness) -> Vec<String> {
     std::mem::take(&mut desk.log).into_iter().filter(is_told).collect()
 }
 
-/// A conversation that red and green have had with us from its beginning.
+/// Returns a context that red and green have shared with us from its beginning.
 fn known() -> MachineHarness {
     let mut desk = MachineHarness::among("red green");
     desk.arrive("red", pdus("red/1"));
@@ -36,7 +36,7 @@ fn known() -> MachineHarness {
     desk
 }
 
-/// One that we came into with red/5; what lies before it cannot be had.
+/// Returns a context that we joined with red/5; earlier PDUs cannot be fetched.
 fn adopted() -> MachineHarness {
     let mut desk = MachineHarness::new(ContextLimits::default());
     desk.arrive("red", pdus("red/5<red/4"));
@@ -46,7 +46,7 @@ fn adopted() -> MachineHarness {
     desk
 }
 
-/// It came as history, and before what it answers.
+/// Regression: it was delivered as history, and before its parent.
 #[test]
 fn late_state_follows_its_parent() {
     let mut desk = known();
@@ -85,7 +85,7 @@ fn late_state_without_ancestors_is_history() {
     assert_eq!(delivered(&mut desk), ["deliver red/2 at 0 as history", "deliver red/3 at 1 as history"], "and no gap");
     assert!(desk.machine.is_idle());
     assert_eq!(desk.gaps.keys().collect::<Vec<_>>(), [&at("red/0")], "reading goes on there");
-    // News that names what lies there waits for it as for any other.
+    // News that names an earlier PDU waits for it as usual.
     desk.arrive("green", pdus("green/10<red/0"));
     desk.expect(&["hold green/10 for [red/0]", "verdicts held"]);
 }
@@ -101,7 +101,7 @@ fn state_behind_the_edge_is_history() {
     assert!(desk.machine.is_idle());
 }
 
-/// What lies far behind the edge is not walked through, and what lies at the beginning has nothing before it.
+/// PDUs far behind the edge are not walked through, and a PDU at the beginning has no ancestors.
 #[test]
 fn walk_at_edge_is_short() {
     let mut desk = adopted();
@@ -112,7 +112,7 @@ fn walk_at_edge_is_short() {
     assert_eq!((asked.len(), asked.last().map(String::as_str)), (11, Some("red/x40")));
     let delivered_all = delivered(&mut desk);
     assert!(delivered_all.len() == 11 && delivered_all.iter().all(|line| line.ends_with(" as history")));
-    // Another one that answers what came as history is history, too, without another walk.
+    // A further PDU that names history is history too, without another walk.
     desk.arrive("red", pdus("red/7<red/6=name^red/y"));
     desk.log.clear();
     assert_eq!(settle(&mut desk, "red/y<red/x45=name"), ["red/y"]);
@@ -134,7 +134,7 @@ fn state_after_the_edge_is_news() {
     assert!(desk.machine.is_idle());
 }
 
-/// A chain of old state costs one walk, and not one for each of its links.
+/// A chain of old state costs one walk, and not one for each link.
 #[test]
 fn what_old_state_replaces_is_old() {
     let mut desk = adopted();
@@ -146,7 +146,7 @@ fn what_old_state_replaces_is_old() {
     assert_eq!(delivered(&mut desk), history);
 }
 
-/// From then on it is a parent like any other: what cannot be had before it is a gap, and is told.
+/// From then on it is a parent like any other: if its ancestors cannot be fetched, there is a gap, which is reported.
 #[test]
 fn new_child_makes_late_state_news() {
     let mut desk = known();
@@ -161,7 +161,7 @@ fn new_child_makes_late_state_news() {
     assert_eq!(delivered(&mut desk), told);
 }
 
-/// It is on its way to us, and was only fetched before it came.
+/// It is on its way to us, and was only fetched before it arrived.
 #[test]
 fn late_state_pushed_is_news() {
     let mut desk = known();
@@ -193,7 +193,7 @@ fn late_state_held_over_restart() {
     }
 }
 
-/// Too many wait: it leaves as history, and nobody is told of a gap.
+/// Too many PDUs are held: it is released as history, without a gap event.
 #[test]
 fn late_state_evicted_first() {
     let mut desk = MachineHarness::new(ContextLimits { held_max: 1, ..ContextLimits::default() });
@@ -206,7 +206,7 @@ fn late_state_evicted_first() {
     assert_eq!(delivered(&mut desk), ["deliver red/3 at 0 as history"]);
 }
 
-/// State may rest on what was said by somebody who has left since. It is history, and what lies before it is nobody's business.
+/// State may depend on a PDU of a server that has left since. That PDU is history, and its parents are not fetched.
 #[test]
 fn state_of_leaver_is_history() {
     let mut desk = known();
@@ -221,8 +221,8 @@ fn state_of_leaver_is_history() {
     assert!(desk.kept.is_empty(), "nothing is kept of what nobody waits for");
 }
 
-/// The room has been joined, so it is read back through what came as history. That one leaves as too many are held; of its two
-/// parents neither is forgotten.
+/// The context was joined, so it is read back through history. That PDU is released because too many are held; neither of
+/// its two parents is forgotten.
 #[test]
 fn parents_of_released_history_are_edges() {
     let mut desk = MachineHarness::new(ContextLimits { held_max: 0, ..ContextLimits::default() });

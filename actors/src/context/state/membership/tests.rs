@@ -1,4 +1,4 @@
-//! Printed traces of who takes part by what is said of members.
+//! Printed traces of participants derived from membership state.
 
 use crate::context::tests::harness::{MachineHarness, pdus, server};
 use crate::limits::ContextLimits;
@@ -30,7 +30,7 @@ fn only_current_membership_counts() {
     desk.arrive("red", pdus("red/4=@a:blue+*9^red/3"));
     assert_eq!(desk.record().participants, [server("red"), server("blue")]);
     desk.restart();
-    // Said twice, it counts once.
+    // A repeated join counts once.
     desk.arrive("red", pdus("red/5=@a:blue+^red/4"));
     assert_eq!(desk.record().members, [(server("blue"), 1)]);
 }

@@ -1,4 +1,4 @@
-//! Who holds a key, by example and for every order of arrival.
+//! The current state of a key, by example and for every order of arrival.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use super::winner;
 use crate::context::tests::harness::at;
 use crate::model::{PduRef, PrevStateLink, StateEntry};
 
-/// `C<A` replaces A, `B<A*7` weighs 7, `D<X!` has given its link up, `E<Y~` has a foreign one.
+/// `C<A` replaces A, `B<A*7` has power 7, `D<X!` has given its link up, `E<Y~` has a foreign link.
 fn piece(text: &str) -> StateEntry {
     let (text, power) =
         text.split_once('*').map_or((text, 0), |(text, power)| (text, power.parse().expect("a number")));
@@ -74,7 +74,7 @@ fn state_tie_matches_published_example() {
     assert_eq!(holds("A B<A C<A"), "C");
 }
 
-/// `prev` is trusted by nobody: a chain may be as long as its author has patience.
+/// A chain of `prev` may have any length, because its author decides it.
 #[test]
 fn long_state_chain_never_overflows() {
     let name = |n: u32| at(&format!("red/{n}"));
@@ -87,16 +87,16 @@ fn long_state_chain_never_overflows() {
     };
     let mut pieces: Vec<StateEntry> = (0..100_000).map(one).collect();
     assert_eq!(winner(&pieces).map(|piece| &piece.reference), Some(&name(99_999)));
-    // The same as one circle.
+    // The same chain as one cycle.
     pieces[0].prev = Some(name(99_999));
     assert_eq!(winner(&pieces).map(|piece| &piece.reference), Some(&name(99_999)));
-    // And as a fan: all replace the first.
+    // The same PDUs as a fan: all replace the first.
     pieces.iter_mut().for_each(|piece| piece.prev = Some(name(0)));
     (pieces[0].prev, pieces[77_777].power) = (None, 1);
     assert_eq!(winner(&pieces).map(|piece| &piece.reference), Some(&name(77_777)));
 }
 
-/// As the rule is written, by recursion.
+/// State resolution as the rule is written, by recursion.
 mod as_written {
     use sha1::{Digest as _, Sha1};
 
@@ -108,7 +108,7 @@ mod as_written {
         set.iter().filter(move |piece| piece.prev.as_ref() == Some(of))
     }
 
-    /// From the winner's end down to `from`.
+    /// Returns the chain from the winner's end down to `from`.
     fn chain<'a>(set: &'a Set, from: &'a StateEntry) -> Vec<&'a StateEntry> {
         let branches = successors(set, &from.reference).map(|successor| chain(set, successor));
         let best = branches.max_by_key(|branch| weight(branch, Some(from)));
@@ -138,7 +138,7 @@ mod as_written {
     }
 }
 
-/// Forests of up to 40, some links of which lead nowhere; powers are few, so that ties are many.
+/// Generates forests of up to 40 PDUs, some with links that lead nowhere; powers are few, so that ties are many.
 fn forest() -> impl Strategy<Value = Vec<StateEntry>> {
     let one = (prop::option::weighted(0.9, any::<Index>()), 0..3_i64, prop::bool::weighted(0.1), 0..3_usize);
     prop::collection::vec(one, 1..40).prop_map(|seeds| {
@@ -158,7 +158,7 @@ proptest! {
         prop_assert_eq!(winner(&set).map(|piece| piece.reference.clone()), as_written::winner(&set));
     }
 
-    /// Whatever the order of arrival, one step at a time with the two short cuts ends where the whole set does.
+    /// Whatever the order of arrival, resolving step by step with the two shortcuts gives the result of the whole set.
     #[test]
     fn state_resolution_ignores_arrival_order(set in forest(), order in Just(()).prop_perturb(|(), mut rng| {
         (0..40).map(|_| rng.random::<u32>()).collect::<Vec<_>>()

@@ -1,11 +1,11 @@
-//! The open pulls of a peer: transactions that were named and never came, and those sent before a restore.
+//! The open pulls of a peer: for transactions that were named and never arrived, and for those sent before a restore.
 
 use crate::model::{InboundRecord, Millis};
 use crate::peer::effect::Pull;
 use crate::peer::inbound::catch_up::question::PullQuestion;
 use crate::peer::outbound::StepInput;
 
-/// The pull that follows a restore of our store.
+/// The open pulls of one peer.
 #[derive(Debug, Clone)]
 pub(crate) struct CatchUpQuestions {
     /// Inputs of the current step.
@@ -46,7 +46,7 @@ impl CatchUpQuestions {
         self.catch_up.is_some()
     }
 
-    /// The peer can never be asked. Whether there was anything to ask.
+    /// Drops all pulls, because the peer can never be asked; returns whether there were any.
     pub(crate) fn drop_all(&mut self) -> bool {
         self.catch_up.take().is_some() | self.missed.take().is_some()
     }
@@ -55,7 +55,7 @@ impl CatchUpQuestions {
         if catch_up { &mut self.catch_up } else { &mut self.missed }
     }
 
-    /// The question that this request is about, unless it begins elsewhere by now.
+    /// Returns the pull to which this request belongs, unless it has moved to another position.
     pub(crate) fn asked(&mut self, asked: Pull) -> Option<&mut PullQuestion> {
         self.of(asked.catch_up).as_deref_mut().filter(|question| question.after == asked.after)
     }

@@ -1,4 +1,4 @@
-//! One question for transactions of the peer's: asked again, later each time, until it is answered or too old.
+//! One pull of a peer's transactions: repeated, later each time, until it is answered or too old.
 
 use std::time::Duration;
 
@@ -10,48 +10,48 @@ use crate::peer::outbound::StepInput;
 /// A pull of transactions and its progress.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct PullQuestion {
-    /// After which of the peer's transactions.
+    /// Transaction of the peer after which the pull starts.
     pub(crate) after: u64,
     /// Time of the first request; 0: none yet, or by a version that did not record it.
     pub(crate) since: Millis,
-    /// Answers in a row that say no, or nothing that can be read.
+    /// Number of refusals or unreadable responses in a row.
     pub(crate) refusals: u32,
-    /// Failures in a row that say "not now".
+    /// Number of failures in a row that may pass, such as "not now".
     failures: u32,
     state: QuestionState,
 }
 
 #[derive(Debug, Clone, Copy)]
 enum QuestionState {
-    /// It may be asked.
+    /// The pull may be sent.
     Ready,
-    /// A request is under way.
+    /// A request is in flight.
     Asked {
-        /// The peer was heard of meanwhile: should it turn out to be unreachable, it is worth another request.
+        /// True if the peer made contact meanwhile: if the request fails because the peer is unreachable, it is repeated.
         heard: bool,
-        /// Contact has brought it forward; it had this date.
+        /// Original time of the request, if contact brought it forward.
         forwarded: Option<Millis>,
     },
-    /// It failed, and is not asked before this.
+    /// The request failed and is not repeated before this time.
     Later {
         again: Millis,
-        /// The peer could not be reached: contact brings it forward, once.
+        /// True if the peer was unreachable, so that contact brings the request forward once.
         by_contact: bool,
     },
 }
 
 impl PullQuestion {
-    /// A question that may be asked.
+    /// Returns a pull that may be sent.
     pub(crate) const fn new(after: u64, since: Millis) -> Self {
         Self { after, since, refusals: 0, failures: 0, state: QuestionState::Ready }
     }
 
-    /// A request for it is under way.
+    /// Returns whether a request is in flight.
     pub(crate) const fn is_asked(&self) -> bool {
         matches!(self.state, QuestionState::Asked { .. })
     }
 
-    /// The peer is heard of, or the time has come. Whether it is to be asked now, which the caller does.
+    /// Handles contact from the peer or the timer; returns whether the caller has to send the request now.
     pub(crate) fn ask(&mut self, now: Millis) -> bool {
         let forwarded = match &mut self.state {
             QuestionState::Ready => None,
@@ -70,27 +70,28 @@ impl PullQuestion {
         true
     }
 
-    /// It was not asked after all.
+    /// Records that the request was not sent.
     pub(crate) const fn put_off(&mut self) {
         self.state = QuestionState::Ready;
     }
 
-    /// It is asked again after this time.
+    /// Schedules the next request after this time.
     pub(crate) fn wait(&mut self, now: Millis, time: Duration) {
         self.state = QuestionState::Later { again: now.after(time), by_contact: false };
     }
 
-    /// A page was answered; the next one begins after this transaction.
+    /// Continues after this transaction, because a page was answered.
     pub(crate) const fn goes_on(&mut self, after: u64) {
         (self.after, self.failures, self.refusals) = (after, 0, 0);
         self.state = QuestionState::Asked { heard: false, forwarded: None };
     }
 
-    /// The peer says "not now", or nothing. Whether it is asked once more at once, as it was heard of meanwhile.
+    /// Handles a failure that may pass; returns whether the request is repeated at once because the peer made contact
+    /// meanwhile.
     pub(crate) fn failed(&mut self, at: StepInput, limits: &PeerLimits, failure: &PushFailure) -> bool {
         let QuestionState::Asked { heard, forwarded } = self.state else { return false };
         let is_distance = is_distance(failure);
-        // The counter moves once a period: a request that contact brought forward is not one more.
+        // Failures are counted once per period: a request that contact brought forward is not counted.
         self.failures += u32::from(forwarded.is_none());
         let date = at.now.after(backoff::delay(&limits.backoff(), self.failures.max(1), at.jitter_roll));
         if heard && is_distance && forwarded.is_none() {
@@ -120,7 +121,7 @@ impl PullQuestion {
     }
 }
 
-/// The peer was not reached, or no answer came back.
+/// Returns whether the peer was unreachable, or sent no response.
 pub(crate) const fn is_distance(failure: &PushFailure) -> bool {
     matches!(failure, PushFailure::Unreachable(_) | PushFailure::Broken(_) | PushFailure::TimedOut)
 }

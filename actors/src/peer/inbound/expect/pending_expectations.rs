@@ -4,7 +4,7 @@ use crate::model::Seq;
 use crate::peer::effect::CommandReply;
 use crate::reply_token::ReplyToken;
 
-/// The numbers to go on from.
+/// The numbers from which the sequence is to continue.
 #[derive(Debug, Clone)]
 pub(crate) struct PendingExpectations {
     /// Numbers that an operator has set while a batch is in progress, each with the token of its reply.

@@ -1,4 +1,4 @@
-//! Pushes in, answers and feed out.
+//! Pushes in, answers and feed entries out.
 
 use bytes::Bytes;
 
@@ -25,7 +25,7 @@ fn push(seq: u64, texts: &[&str]) -> InboundPush {
     InboundPush { from_seq, seq: Seq(seq), strong: texts.iter().map(strong).collect(), weak: 0, verified: "network" }
 }
 
-/// The answer, and what went to the feed or to quarantine.
+/// Returns the answer, and the entries of the feed and of quarantine.
 fn take(inbound: &mut Inbound, push: InboundPush) -> (Result<Ack, BatchError>, Vec<String>) {
     let mut out = EffectCollector::default();
     inbound.accept(InboundBatch::Push(push, ReplyToken::new(1)), UnknownContexts::default(), &mut out);
@@ -151,7 +151,7 @@ fn learned_push_numbering_survives_restart() {
     let mut again = Inbound::new("red".parse().expect("valid"), limits, &record, digests, vec![]);
     assert_eq!(take(&mut again, unranged(2, &[])), (Ok(Ack::Ok(Seq(2))), vec![]));
     assert_eq!(take(&mut again, unranged(3, &["{c}"])), (Ok(Ack::Ok(Seq(3))), vec!["#3 3 {c}".to_owned()]));
-    // Two under numbers 4 and 5: this one counts updates after all.
+    // The push has two updates under the numbers 4 and 5, so this sender counts updates after all.
     let (answer, told) = take(&mut again, unranged(5, &["{d}", "{e}"]));
     assert_eq!((answer, told), (Ok(Ack::Ok(Seq(5))), vec!["#4 4 {d}".to_owned(), "#5 5 {e}".to_owned()]));
     assert!(!again.record().numbers_pushes);

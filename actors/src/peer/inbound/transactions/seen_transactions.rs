@@ -13,7 +13,7 @@ pub(crate) const SEEN_MAX: usize = 64;
 pub(crate) struct SeenTransactions {
     /// The newest ones, oldest first.
     seen: VecDeque<SeenTransaction>,
-    /// Ids of transactions that the peer was asked for; each is asked for once, whatever the result.
+    /// Ids of transactions that were pulled; each is pulled once, whatever the result.
     asked: RecentSet<String>,
 }
 
@@ -37,9 +37,9 @@ impl SeenTransactions {
         }
     }
 
-    /// Returns the transaction id after which to pull, if this transaction names some that never arrived; each is asked
-    /// for once. An id older than all that we remember counts as forgotten, not as missed; without any remembered id
-    /// there is no starting point.
+    /// Returns the transaction id after which to pull, if this transaction names some that never arrived; each is pulled
+    /// once. An id older than all remembered ones counts as forgotten, not as missed; without any remembered id there is no
+    /// starting point.
     pub(crate) fn missed(&mut self, transaction: &InboundTransaction) -> Option<u64> {
         let held: Vec<u64> = self.seen.iter().filter_map(|seen| decimal(&seen.id)).collect();
         let mut missed = None;

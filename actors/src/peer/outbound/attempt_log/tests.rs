@@ -1,4 +1,4 @@
-//! What each outcome of an attempt leaves in the store, printed.
+//! The rows that each outcome of an attempt leaves in the store, printed.
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ fn answered(ack: Ack) -> Result<PushResponse, PushFailure> {
     Ok(PushResponse { ack, window: None, refused: vec![], reason: None })
 }
 
-/// An attempt with the items `first` to `last`, as a transaction of this id or as a push.
+/// Ends an attempt with the items `first` to `last`, as a transaction of this id or as a push.
 fn ended(
     attempts: &mut AttemptLog,
     transaction: u64,

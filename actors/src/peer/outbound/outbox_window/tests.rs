@@ -142,7 +142,7 @@ fn pruned_rows_detected_on_load() {
     assert!(outbox.loaded(Index(3), rows(30..=42)), "3 to 29 are gone");
 }
 
-/// As many rows as there are after `gone` left; answers a load.
+/// Answers a load with all rows except those in `gone`.
 fn load(outbox: &mut Outbox, gone: &[u64]) {
     if let NextSpan::Load(from) = outbox.next(100, None, 1 << 20) {
         let kept = rows(from.0..=outbox.tail.0).into_iter().filter(|row| !gone.contains(&row.index.0));
@@ -150,7 +150,8 @@ fn load(outbox: &mut Outbox, gone: &[u64]) {
     }
 }
 
-/// What goes out from the cursor on, `items` at a time: (number, index), and `!` before what rests on a commit.
+/// Returns what is sent from the cursor on, `items` at a time: (number, index), and `!` before items that wait for a
+/// commit.
 fn sent(outbox: &mut Outbox, items: u32, gone: &[u64]) -> String {
     let mut log = vec![];
     loop {
@@ -221,8 +222,8 @@ fn renumbering_from_below_rebuilds_segments() {
     outbox.ack(Index(8));
     let gone = [1, 4, 6, 7];
     assert_eq!(sent(&mut outbox, 10, &gone), "6:9");
-    // The peer has lost all, and of ours the first is no longer kept: 2 goes as 1, and with that all that follows is numbered
-    // anew, without a hole where something was parked.
+    // The peer has lost everything, and our first item is no longer kept: item 2 is sent as number 1, and all following
+    // items are renumbered, without a hole where an item was parked.
     outbox.renumber(Index(2), Seq(1));
     assert_eq!(sent(&mut outbox, 10, &gone), "1:2 2:3, !3:5, !4:8 5:9");
     outbox.rewind(Index(2));
@@ -282,7 +283,7 @@ fn removed_rows_ahead_stay_removed() {
     assert_eq!(span(outbox.next(10, None, 1000)).1, 5, "item 6 is not sent");
 }
 
-/// The numbering of the items that a rewind sends again is still needed when a removal begins one segment too many.
+/// The numbering of the items that a rewind resends is still needed when a removal adds one segment too many.
 #[test]
 fn removal_amid_rewind_keeps_its_numbers() {
     let segments = (0..16).map(|n| NumberSegment { first: Index(1 + 2 * n), number: Seq(101 + n) }).collect();

@@ -1,4 +1,4 @@
-//! When the acknowledged rows of an outbox are trimmed: not with each of them, because a trim reads the oldest ones.
+//! The schedule for trimming acknowledged rows: not with each acknowledgement, because a trim reads the oldest rows.
 
 /// Number of newly acknowledged rows after which the outbox is trimmed.
 const TRIM_EVERY: u64 = 256;
@@ -16,7 +16,7 @@ impl TrimSchedule {
         Self { acked_since: TRIM_EVERY }
     }
 
-    /// So many rows more are acknowledged.
+    /// Counts newly acknowledged rows.
     pub(crate) const fn acked(&mut self, rows: u64) {
         self.acked_since += rows;
     }

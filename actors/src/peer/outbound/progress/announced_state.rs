@@ -1,4 +1,4 @@
-//! What the messenger was told of a peer's state, so that it is told of each change once.
+//! The peer's state as the messenger was told, so that each change is announced once.
 
 use crate::model::{DeliveryState, OutboundRecord, SuspendReason};
 
@@ -7,7 +7,7 @@ use crate::model::{DeliveryState, OutboundRecord, SuspendReason};
 pub(super) struct AnnouncedState {
     /// Cause of the suspension that was announced; failed probes do not announce it again.
     suspension: Option<SuspendReason>,
-    /// The messenger was told that the configuration no longer names the peer.
+    /// True if the messenger was told that the configuration no longer names the peer.
     not_listed: bool,
 }
 
@@ -36,8 +36,8 @@ impl AnnouncedState {
         self.suspension.take().is_some()
     }
 
-    /// Records whether the peer is missing from the configuration while items wait for it. Returns whether it is news:
-    /// a peer that is missing and for which nothing waits any more is none.
+    /// Records whether the peer is missing from the configuration while items are pending for it. Returns whether this is a
+    /// change: a missing peer without pending items is none.
     pub(super) const fn note_listing(&mut self, is_listed: bool, has_backlog: bool) -> bool {
         let is_gone = !is_listed && has_backlog;
         if is_gone == self.not_listed || (!is_gone && !is_listed) {

@@ -24,7 +24,7 @@ impl AttemptTimer {
         now.max(self.set_to.take().unwrap_or(now))
     }
 
-    /// The next attempt is made before its time.
+    /// Records that the next attempt is made before its time.
     pub(super) const fn bring_forward(&mut self, original: Option<Millis>) {
         self.original = original;
     }

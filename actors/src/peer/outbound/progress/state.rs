@@ -3,7 +3,7 @@
 use crate::model::{BatchId, DeliveryState, Millis, PeerState, SuspendReason};
 use crate::peer::outbound::outbox_window::IndexSpan;
 
-/// Whether something is sent to the peer, and what its pause depends on.
+/// The state of sending to the peer, with the data on which its pause depends.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum OutboundState {
     Idle,
@@ -14,7 +14,7 @@ pub(crate) enum OutboundState {
         attempt: u64,
         label: BatchId,
         mode: SendMode,
-        /// The original time of the attempt, if contact or an operator brought it forward.
+        /// Original time of the attempt, if contact or an operator brought it forward.
         original_retry_at: Option<Millis>,
     },
     Waiting {
@@ -22,19 +22,19 @@ pub(crate) enum OutboundState {
     },
     BackingOff {
         until: Millis,
-        /// The peer has contacted us in this period; only the first contact brings the attempt forward.
+        /// True if the peer has contacted us in this period; only the first contact brings the attempt forward.
         contacted: bool,
     },
     Suspended {
         cause: SuspendReason,
         probe_at: Option<Millis>,
         contacted: bool,
-        /// The state that the store keeps meanwhile, if the cause lies in this process or its configuration.
+        /// The state that the store keeps meanwhile, if the cause is in this process or its configuration.
         underlying: Option<DeliveryState>,
     },
 }
 
-/// What a request carries, which decides what its refusal says.
+/// The content of a request, which determines the meaning of its refusal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum SendMode {
     /// Items with ephemeral ones: a refusal may be about the latter.
@@ -43,7 +43,7 @@ pub(crate) enum SendMode {
     WithoutEphemeral(IndexSpan),
     /// Ephemeral items alone, or nothing, which probes a peer that was suspended.
     WithoutItems,
-    /// The question whether the peer has an unconfirmed item.
+    /// A confirmation probe: does the peer have an unconfirmed item?
     Confirm,
 }
 

@@ -1,4 +1,4 @@
-//! Failures, pauses and the times of attempts, without a queue.
+//! Failures, pauses and the times of attempts, without an outbox.
 
 use super::*;
 
@@ -20,7 +20,7 @@ fn progress() -> DeliveryProgress {
     DeliveryProgress::new(&limits(), &OutboundRecord::default())
 }
 
-/// Makes an attempt at this time that fails; returns the state that follows, and until when.
+/// Makes an attempt at this time that fails; returns the following state and its end.
 fn fail(progress: &mut DeliveryProgress, secs: u64) -> (PeerState, u64) {
     let now = Millis(secs * 1000);
     let attempt = progress.begin_attempt(now, FIRST, SendMode::WithoutItems);

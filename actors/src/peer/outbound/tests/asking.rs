@@ -1,4 +1,4 @@
-//! Traces of asking a peer, and of who pays for it.
+//! Traces of fetches from a peer, and of the peers that are charged.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Traces of batches that are made smaller, and of peers that are looked in on.
+//! Traces of batches that are made smaller, and of peers that are probed.
 
 use super::*;
 
@@ -79,7 +79,7 @@ fn third_500_bisects_synapse_transaction() {
         bench.trace[bench.trace.len() - 2..],
         ["1003s sending     push #1000000 after none (2)", "1003s sending     push #1003000 after none (1)",]
     );
-    // Any other server is only in trouble, however long.
+    // For any other server, errors count as failures of the server, however many.
     let mut bench = transactions_of(2);
     bench.queue(2).fail(troubled(500));
     for _ in 0..9 {
@@ -119,7 +119,7 @@ fn successful_probe_restores_full_batches() {
     ]);
 }
 
-/// Many dead servers wait for their turn, each with what was read for it.
+/// Many dead peers wait for their turn, and each holds the rows that were read for it.
 #[test]
 fn suspended_peer_loads_one_item() {
     let mut bench = Bench::new(|limits, _| limits.failures_to_suspend = 1);

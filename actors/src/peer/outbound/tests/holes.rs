@@ -1,4 +1,4 @@
-//! Traces of peers that answer holes, conflicts and numbers of their own making; and of operators who set numbers.
+//! Traces of peers that answer holes, conflicts and invalid numbers, and of operators who set numbers.
 
 use super::*;
 
@@ -21,7 +21,7 @@ fn expect(number: u64, yes: bool) -> PeerCommand {
     PeerCommand::Expect { number: Seq(number), yes }
 }
 
-/// A store in which the first unacknowledged item has this number.
+/// Returns a machine whose first unacknowledged item has this number.
 fn numbered_from(number: u64) -> Bench {
     Bench::new(|_, record| {
         record.outbound.acked = Index(8);
@@ -173,7 +173,7 @@ fn numbers_above_ours_suspend_peer() {
     }
     assert_eq!(bench.machine.state(), PeerState::Suspended(SuspendReason::Unreachable));
     assert_eq!((loads, bench.now), (4, Millis(3_000)), "one at once, three failures");
-    // It takes the item at last: all is as before.
+    // The peer accepts the item at last, and everything is as before.
     bench.now = bench.machine.status().next_attempt.expect("a probe");
     bench.step(PeerEvent::TimerFired).load(1, 1).ok(400);
     assert_eq!((bench.machine.state(), bench.machine.failures()), (PeerState::Idle, 0));
@@ -184,7 +184,7 @@ fn numbering_notices_come_hourly_with_count() {
     let mut bench = Bench::new(|_, _| ());
     let mut notices = vec![];
     for round in 1..=100 {
-        // One item goes for each conflict, so that each is the first since.
+        // One item is removed for each conflict, so each conflict is the first since then.
         bench.now = Millis(round * 120_000);
         let number = 1_000 * round;
         bench.queue(1);
@@ -248,7 +248,7 @@ fn hole_at_skipped_number_no_gap() {
     ]);
 }
 
-/// As a hostile conflict left it in a store, before numbers were bounded.
+/// The state that a hostile conflict left in a store before numbers were bounded.
 #[test]
 fn number_beyond_limit_never_sent() {
     for number in [1 << 53, i64::MAX as u64, u64::MAX - 1, u64::MAX] {

@@ -1,4 +1,4 @@
-//! Traces of items that leave unacknowledged: by age, by an operator's hand; and of those that are put back.
+//! Traces of items that are removed unacknowledged, by age or by an operator, and of those that are requeued.
 
 use super::*;
 
@@ -64,7 +64,7 @@ fn suspended_queue_expiry_survives_restart() {
     let mut bench = kept_for(100);
     bench.queue(1).order(PeerCommand::Suspend);
     let mut again = bench.restart(|limits| limits.keep = Duration::from_secs(100));
-    // What was queued last was not known to the record, nor how long it waits.
+    // The record does not know the item that was queued last, nor its age.
     let mut record = bench.machine.record();
     record.outbound.oldest_queued_at = None;
     let mut unknown = Bench::new(|limits, from| {
@@ -113,7 +113,7 @@ fn expired_item_is_not_sent() {
         "  99s sending     disarm; load 4; report",
         "  99s sending     push 4..=4 (1)",
         " 200s sending     ",
-        // The bench queues all its rows at the beginning of time.
+        // The bench queues all its rows at time 0.
         " 200s idle        commit event(sending )+expired 5..=6+event(m5 expired: not taken within 100 s (keep))+event(m6 expired: not taken within 100 s (keep))+peer",
     ]);
 }
@@ -142,7 +142,7 @@ fn cancelled_item_aborts_request() {
     taken(&mut bench).check(&[
         "1000s sending     commit peer; push #1000000 after none (3) settled",
         "1000s sending     commit dropped 1+event(m parked: taken out by an operator)+peer; abort; push #1000001 after none (2) settled; report",
-        // A page that nobody asked for.
+        // A page arrives that was not requested.
         "1000s sending     ",
         "1000s idle        note sent #1000001 2..=3+trim<=3+peer",
     ]);
@@ -153,7 +153,7 @@ fn dropped_tail_indexes_never_reused() {
     let mut bench = Bench::new(|_, _| ());
     bench.queue(3).unreachable().order(drop_items(2, 3)).at(1).step(PeerEvent::TimerFired).load(1, 1).ok(1);
     bench.step(PeerEvent::Loaded { from: Index(2), rows: Ok(vec![]) });
-    // It may have taken them: it is asked.
+    // The peer may have accepted them, so a probe is sent.
     assert_eq!(bench.trace.last().expect("traced"), "   1s sending     push 6..=5 (0)");
     bench.hole(2).step(PeerEvent::Loaded { from: Index(2), rows: Ok(vec![]) });
     let record = bench.machine.record().outbound;
@@ -172,12 +172,12 @@ fn dropped_in_flight_number_stays_reserved() {
         "   0s sending     push 1..=3 (3)",
         "   0s sending     commit dropped 1..=2+event(m parked: taken out by an operator)+peer; abort; push 5..=4 (0) settled; report",
     ]);
-    // It had taken all three: what follows is not numbered anew.
+    // The peer had accepted all three, so the following items are not renumbered.
     let mut taken = bench.clone();
     taken.trace.clear();
     taken.hole(4).ok(3).check(&["   0s sending     note peer; push 3..=3 (1)", "   0s idle        note trim<=3+peer"]);
     assert_eq!((taken.machine.backlog(), taken.machine.status().acked), (0, Index(3)));
-    // It took the first only: the number of the other goes to what follows.
+    // The peer had accepted only the first: the number of the other goes to the next item.
     bench.trace.clear();
     bench.hole(2).step(PeerEvent::Loaded { from: Index(2), rows: Ok(bench_rows(&[(3, 0)])) }).ok(2).check(&[
         "   0s sending     load 2",

@@ -1,9 +1,9 @@
-//! Traces of peers that are taken out of the configuration, and listed again.
+//! Traces of peers that are removed from the configuration, and listed again.
 
 use super::leaving::drop_items;
 use super::*;
 
-/// A peer for which items 1 to `items` wait, behind this rest.
+/// Returns a peer with the pending items 1 to `items` and this delivery state.
 fn waiting(items: u64, rest: DeliveryState, change: impl FnOnce(&mut PeerLimits)) -> Bench {
     Bench::queued(items, |limits, record| {
         record.outbound.rest = rest;
@@ -11,7 +11,7 @@ fn waiting(items: u64, rest: DeliveryState, change: impl FnOnce(&mut PeerLimits)
     })
 }
 
-/// The same peer after a restart, with what waits for it.
+/// Restarts the peer with its pending items.
 fn restarted(bench: &Bench, items: u64, change: impl FnOnce(&mut PeerLimits)) -> Bench {
     let record = bench.machine.record();
     let acked = record.outbound.acked.0;
@@ -38,7 +38,7 @@ fn unlisted_peer_suspended_notified_once() {
         "   0s suspended   arm 100s",
         "   0s suspended   answer",
     ]);
-    // Another start under the same configuration is no news; listed again it goes on where it stood.
+    // Another start with the same configuration changes nothing; when it is listed again, the peer continues from there.
     let mut again = restarted(&bench, 2, gone);
     again.check(&["   0s suspended   arm 100s"]);
     let mut back = restarted(&again, 2, |_| ());

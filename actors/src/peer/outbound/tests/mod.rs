@@ -1,4 +1,4 @@
-//! Printed traces: what goes in on the left, what the machine does about it on the right.
+//! Printed traces: events on the left, effects of the machine on the right.
 
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ struct Bench {
     attempt: u64,
     tail: u64,
     trace: Vec<String>,
-    /// The texts of the notices in it.
+    /// Texts of the notices in the trace.
     notices: Vec<String>,
 }
 
@@ -31,7 +31,7 @@ impl Bench {
         Self::queued(0, change)
     }
 
-    /// With so many items behind the acknowledged ones in the store.
+    /// Returns a machine with this many items after the acknowledged ones in the store.
     fn queued(items: u64, change: impl FnOnce(&mut PeerLimits, &mut PeerRecord)) -> Self {
         let server: ServerName = "blue".parse().expect("valid");
         let mut limits = PeerLimits { batch_items: 3, notify_after: Duration::MAX, ..PeerLimits::default() };
@@ -65,7 +65,7 @@ impl Bench {
                     Change::FeedAppended(FeedItem::Notice { text, .. }) => Some(text.clone()),
                     _ => None,
                 }));
-                // What only the trace of a message shows is printed by the tests of attempts.
+                // Changes that only the trace of a message shows are printed by the tests of attempts.
                 let is_traced =
                     |change: &&Change| matches!(change, Change::AttemptFailed { .. } | Change::Delivered { .. });
                 let names: Vec<String> = changes.iter().filter(|change| !is_traced(change)).map(name).collect();
@@ -169,7 +169,7 @@ impl Bench {
         self.step(PeerEvent::Operator(ReplyToken::new(2), order))
     }
 
-    /// The same peer after a restart.
+    /// Restarts the peer.
     fn restart(&mut self, change: impl FnOnce(&mut PeerLimits)) -> Self {
         let record = self.machine.record();
         let mut bench = Self::new(|limits, from| {
@@ -260,7 +260,7 @@ fn repeated_hole_backs_off() {
     bench.queue(1).hole(41).hole(41).check(&[
         "   0s sending     push 41..=41 (1)",
         "   0s sending     load 41",
-        // The reply belongs to no attempt any more.
+        // The reply belongs to an earlier attempt.
         "   0s sending     ",
     ]);
     bench.load(41, 41).hole(41).check(&[
@@ -352,7 +352,7 @@ fn repeated_failures_suspend_until_success() {
         "   3s suspended   note event(suspended unreachable)+peer; arm 3603s",
         "3603s sending     load 1",
         "3603s sending     push 1..=1 (1)",
-        // The messenger was told once; a probe that fails is no news.
+        // The messenger was notified once; a failed probe is not announced.
         "3603s suspended   note peer; arm 7203s",
         "7203s sending     load 1",
         "7203s sending     push 1..=1 (1)",
@@ -448,13 +448,13 @@ fn paused_peer_keeps_queue_and_receives() {
     let mut bench = Bench::new(|limits, _| limits.paused = true);
     bench.step(PeerEvent::Started).queue(1).contact().check(&[
         "   0s suspended   disarm",
-        // The clock of what waits runs.
+        // The expiry of pending items still runs.
         "   0s suspended   arm 2592000s",
         "   0s suspended   answer",
     ]);
 }
 
-/// A machine that speaks transactions.
+/// Returns a machine that uses transactions.
 fn transactions() -> Bench {
     Bench::new(|limits, _| limits.dialect = DialectSpec::TRANSACTIONS)
 }

@@ -1,4 +1,4 @@
-//! Traces of what operators order.
+//! Traces of operators' commands.
 
 use super::*;
 
@@ -21,7 +21,7 @@ fn suspended_peer_waits_for_resume() {
     bench.load(1, 2).ok(2).check(&[
         "   0s sending     push 1..=1 (1)",
         "   0s suspended   commit event(suspended admin)+peer; abort; arm 2592000s; report",
-        // Whether the peer took it is learnt when it is sent again.
+        // Whether the peer accepted it shows when it is sent again.
         "   0s suspended   ",
         "   0s suspended   ",
         "   0s suspended   answer",
@@ -54,7 +54,7 @@ fn pause_keeps_requested_wait() {
         limits.paused = true;
         record.outbound.rest = DeliveryState::Waiting { until: Millis(50_000) };
     });
-    // Something inbound writes the record meanwhile.
+    // Meanwhile an inbound change writes the record.
     bench.step(PeerEvent::Started).order(expect(3));
     bench.restart(|_| ()).check(&["   0s waiting     arm 50s"]);
 }

@@ -1,4 +1,4 @@
-//! Traces of a peer that refuses what it is sent: one item is found and parked, and the others flow.
+//! Traces of a peer that refuses items: the refused item is found and dead-lettered, and the others are sent.
 
 use super::leaving::drop_items;
 use super::*;
@@ -52,7 +52,7 @@ fn crash_before_dead_letter_repeats_it() {
         bench
     };
     let first = life();
-    // Nothing of it came to the disk: the record and the rows are what they were.
+    // Nothing of it was committed: the record and the rows are unchanged.
     let mut second = life();
     assert_eq!(second.trace, first.trace);
     second.ok(1).check(&[
@@ -69,7 +69,7 @@ fn ephemeral_refusal_never_blames_item() {
     let mut bench = Bench::new(|_, record| record.outbound.acked = Index(7));
     typing(&mut bench).fail(refused(400)).check(&[
         "   0s sending     push 8..=7 (0+1 weak)",
-        // Ephemeral as it is, it is not missed, and the peer is not left alone for it.
+        // The refused item is ephemeral, so it is dropped and the peer is not paused.
         "   0s idle        ",
     ]);
     bench.trace.clear();
@@ -105,7 +105,7 @@ fn rewind_skips_dead_letter() {
 fn rewind_to_trailing_dead_letter_renumbers() {
     let mut bench = Bench::new(|_, record| {
         record.outbound.acked = Index(5);
-        // As a renumbering from below leaves it: 5 was parked, and no segment says so any more.
+        // A renumbering from below leaves this state: 5 was parked, and no segment shows it any more.
         record.outbound.segments = vec![NumberSegment { first: Index(1), number: Seq(1) }];
     });
     bench.queue(1).hole(5);
@@ -265,7 +265,7 @@ fn restart_makes_all_items_unconfirmed() {
     ]);
 }
 
-/// A hole that was answered once and comes again is two confused servers, but not where it answers our own question.
+/// A hole that was answered once and is repeated is an error, unless it answers our own probe.
 #[test]
 fn repeated_probe_hole_dead_letters() {
     let mut bench = Bench::new(|_, _| ());
@@ -311,14 +311,14 @@ fn missing_successor_rows_stay_unacknowledged() {
     ]);
 }
 
-/// It was called acknowledged, and nobody here learned that its messenger does not have it.
+/// Regression: the item counted as acknowledged, and it was never reported that the peer had parked it.
 #[test]
 fn item_parked_by_peer_is_told() {
     let parked =
         |place| ItemObjection { place, fate: DeadLetterReason::ParkedByPeer, reason: "NOT_A_PARTICIPANT".to_owned() };
     let mut bench = Bench::new(|_, _| ());
     bench.queue(3);
-    // The last place is none of ours.
+    // The last index is not in the batch.
     let refused = vec![parked(1), parked(3)];
     let outcome = Ok(PushResponse { ack: Ack::Ok(Seq(3)), window: Some(100), refused, reason: None });
     bench.step(PeerEvent::Replied { attempt: 1, outcome }).check(&[

@@ -1,4 +1,4 @@
-//! Traces of a peer that is written to in transactions.
+//! Traces of a peer that uses transactions.
 
 use super::leaving::drop_items;
 use super::*;
@@ -18,7 +18,7 @@ fn transaction_retry_keeps_id_and_span() {
     ]);
 }
 
-/// The peer may have taken items 1 and 2 under the first id: under it no other items may ever come.
+/// The peer may have accepted items 1 and 2 under the first id: no other items may ever be sent under it.
 #[test]
 fn transaction_after_expiry_changes_id() {
     let mut bench = Bench::new(|limits, _| {
@@ -62,7 +62,7 @@ fn transaction_413_halves_get_new_ids() {
         "1000s sending     push #1000001 after none (1)",
         "1000s sending     note sent #1000001 1..=1+trim<=1+peer; push #1000002 after 1000001 (2)",
         "1000s idle        note sent #1000002 2..=3+peer",
-        // The reply belongs to no attempt any more.
+        // The reply belongs to an earlier attempt.
         "1000s idle        ",
     ]);
 }
@@ -77,7 +77,7 @@ fn transaction_id_exceeds_crash_reserve() {
     bench.at(1000).queue(1).check(&["1000s sending     commit peer; push #2000001 after 1000000 (1) settled"]);
 }
 
-/// Somebody put a web server where the peer was, and every message was thanked for and thrown away.
+/// Regression: a web server at the peer's address answered 200 to every transaction and discarded it.
 #[test]
 fn unparsed_ack_counts_and_notifies_once() {
     let mut bench = transactions();

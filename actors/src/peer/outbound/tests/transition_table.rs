@@ -1,5 +1,5 @@
-//! The transition table of the outbound state: every state, driven through every event, printed and compared with a snapshot;
-//! the diagram in the module's documentation names the same edges.
+//! The transition table of the outbound state: every state, driven through every event, printed and compared with a
+//! snapshot. The diagram in the module's documentation must have the same edges.
 
 use std::collections::BTreeSet;
 
@@ -31,7 +31,7 @@ fn fresh() -> Bench {
     Bench::new(|_, _| ())
 }
 
-/// A peer with two items in flight.
+/// Returns a peer with two items in flight.
 fn at_work() -> Bench {
     let mut bench = fresh();
     bench.queue(2);
@@ -42,7 +42,7 @@ fn copy_of(bench: &mut Bench) -> Bench {
     bench.clone()
 }
 
-/// Every state, with the distinctions on which its way out depends.
+/// Returns every state, with the distinctions on which its transitions depend.
 fn states() -> Vec<(&'static str, Bench)> {
     let suspends = || {
         let mut bench = Bench::new(|limits, _| limits.failures_to_suspend = 1);
@@ -113,7 +113,8 @@ const fn event_name(event: &PeerEvent) -> &'static str {
 /// Number of variants of the event enum, as [`event_name`] counts them.
 const EVENTS: usize = 15;
 
-/// The events of a state, each with what sets it apart from others of its variant, and the time at which it comes, in seconds.
+/// Returns the events for a state, each with the detail that distinguishes it from others of its variant, and its time in
+/// seconds.
 fn events(bench: &Bench) -> Vec<(String, PeerEvent, u64)> {
     let (now, attempt, tail) = (bench.now.0 / 1000, bench.attempt, bench.tail);
     let first = bench.machine.status().acked.0 + 1;
@@ -228,7 +229,7 @@ const fn effect_kind(effect: &PeerEffect) -> &'static str {
     }
 }
 
-/// The printed table, and its edges from one state to another. Events without effect in a state share a line.
+/// Returns the printed table, and its edges from one state to another. Events without effect in a state share a line.
 fn table() -> (String, BTreeSet<(&'static str, &'static str)>) {
     let (mut lines, mut edges) = (vec![], BTreeSet::new());
     for (title, bench) in states() {

@@ -1,13 +1,13 @@
-//! Traces of what is ephemeral, and of what is only asked for: neither wakes a peer that is left alone.
+//! Traces of ephemeral items and of fetches: neither wakes a paused peer.
 
 use super::*;
 
-/// Something ephemeral under this key that is worth sending for so many seconds from now on.
+/// Submits an ephemeral item with this key that expires after this many seconds.
 fn typing_for<'a>(bench: &'a mut Bench, key: &str, secs: u64) -> &'a mut Bench {
     saying(bench, key, key, secs)
 }
 
-/// The same with other words than the key.
+/// Submits an ephemeral item whose text differs from its key.
 fn saying<'a>(bench: &'a mut Bench, key: &str, words: &str, secs: u64) -> &'a mut Bench {
     let edu = Edu { kind: "typing".into(), content: Bytes::from(words.to_owned()) };
     let until = Millis(bench.now.0 + secs * 1000);
@@ -30,7 +30,7 @@ fn ephemeral_piggybacks_on_batch() {
 fn ephemeral_rides_on_next_attempt() {
     let mut bench = Bench::new(|_, _| ());
     bench.queue(1).reply(Ack::Wait(Duration::from_secs(10))).at(5);
-    // One ends before the date, one at it; of those that outlast it the newer one of a key counts.
+    // One expires before the attempt, one at its time; of those that outlast it the newest per key is sent.
     for (key, secs) in [("short", 4), ("equal", 5), ("a", 6), ("b", 30), ("a", 30)] {
         typing_for(&mut bench, key, secs);
     }
@@ -99,7 +99,7 @@ fn unaccepted_ephemeral_rides_again() {
     for (failure, rides) in [
         (PushFailure::Unreachable("gone".into()), true),
         (troubled(429), true),
-        // It may have taken it, or it is what the trouble is about.
+        // The peer may have accepted it, or it may be the cause of the failure.
         (PushFailure::TimedOut, false),
         (PushFailure::Broken("cut".into()), false),
         (PushFailure::Unreadable("?".into()), false),
@@ -108,7 +108,7 @@ fn unaccepted_ephemeral_rides_again() {
         let mut bench = Bench::new(|_, _| ());
         typing_for(bench.queue(1), "a", 30);
         bench.ok(1).queue(1).trace.clear();
-        // The push of the second item is out; the first one took the weak item alone.
+        // The push of the second item is in flight; the first push carried the ephemeral item alone.
         typing_for(&mut bench, "b", 30).ok(1).queue(1);
         bench.trace.clear();
         typing_for(&mut bench, "c", 1).fail(failure.clone()).at(1).step(PeerEvent::TimerFired).load(2, 3);
@@ -131,7 +131,7 @@ fn weak_for_suspended_peer_is_dropped() {
     ]);
 }
 
-/// The newer one would be over when the peer is tried next: neither is sent, or the peer would show what is no longer so.
+/// The newer item would expire before the next attempt: neither is sent, because the older one is out of date.
 #[test]
 fn weak_replaced_by_shorter_is_dropped() {
     let mut bench = Bench::new(|_, _| ());
@@ -150,7 +150,7 @@ fn weak_replaced_by_shorter_is_dropped() {
     ]);
 }
 
-/// The newer one is too long to be kept. The older one was in flight and did not arrive; it is out of date all the same.
+/// The newer item is too long to be kept. The older one was in flight and did not arrive, but it is out of date.
 #[test]
 fn ephemeral_replaced_in_flight_never_returns() {
     let mut bench = Bench::new(|limits, _| limits.batch_bytes = 4);

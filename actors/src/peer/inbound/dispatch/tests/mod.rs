@@ -1,4 +1,4 @@
-//! Batches through their conversations, as traces of the inbound machine.
+//! Traces of the inbound machine: batches on their way through their contexts.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -39,7 +39,7 @@ fn transaction(id: &str, pdus: Vec<Result<Pdu, BadPdu>>) -> InboundBatch {
     InboundBatch::Transaction(transaction, ReplyToken::new(0))
 }
 
-/// A transaction without PDUs that names others before it.
+/// Returns a transaction without PDUs that names earlier ones.
 fn after(id: &str, prev_ids: &[&str]) -> InboundBatch {
     let InboundBatch::Transaction(transaction, token) = transaction(id, vec![]) else { panic!("it is one") };
     let prev_ids = prev_ids.iter().map(|id| (*id).to_owned()).collect();
@@ -66,7 +66,7 @@ impl Bench {
         Self { inbound, trace: vec![], tokens: 0, now: Millis(0) }
     }
 
-    /// Of a store that was restored, with this transaction as the newest one it holds.
+    /// Returns a machine of a restored store whose newest transaction is this one.
     fn restored(newest: u64) -> Self {
         let record = InboundRecord { catch_up: Some(newest), restored: 1, ..InboundRecord::default() };
         let inbound =
@@ -74,7 +74,7 @@ impl Bench {
         Self { inbound, ..Self::new() }
     }
 
-    /// The same peer after a restart, with the digests of what it was sent last.
+    /// Restarts the machine, with the digests of the last updates.
     fn restart(&mut self, digests: Vec<Digest>) {
         let (server, limits) = ("red".parse().expect("valid"), Arc::new(PeerLimits::default()));
         self.inbound = Inbound::new(server, limits, &self.inbound.record(), digests, vec![]);
@@ -236,12 +236,12 @@ fn pdu_crashing_twice_is_quarantined() {
         "accept 1: to #x [0, 1]; to #y [2]",
         "#x is back: ",
         "#y is back: answer 1 unknown",
-        // Again: what is under suspicion goes one by one, after the rest.
+        // The second time, suspects are dispatched one by one after the rest.
         "accept 2: to #y [2]",
         "#y is back: to #x [0]",
         "#x is back: to #x [1]",
         "#x is back: park POISON {\"pdu_id\":\"b\"}; seen 1; answer 2 accepted,POISON,duplicate",
-        // It is in quarantine, and kills nobody any more.
+        // The PDU is in quarantine and crashes no actor any more.
         "accept 3: seen 2; answer 3 POISON",
     ]);
 }
@@ -289,7 +289,7 @@ fn slow(count: u64, staged: &[&str]) -> Result<Vec<PduVerdict>, DispatchError> {
     Err(DispatchError::Slow(PeerStage { count, max: 3, staged: staged.iter().map(reference).collect() }))
 }
 
-/// Only the PDUs of a busy conversation wait for it, and the next ones go behind them at once.
+/// Only the PDUs of a busy context wait for it, and the next ones are staged after them at once.
 #[test]
 fn pdus_of_slow_context_are_staged() {
     let mut bench = Bench::new();
@@ -323,7 +323,7 @@ fn full_stage_gives_batch_back() {
     ]);
 }
 
-/// A batch larger than the stage could never be taken else.
+/// Otherwise a batch larger than the stage could never be accepted.
 #[test]
 fn an_empty_stage_takes_any_batch() {
     let mut bench = Bench::new();
@@ -334,7 +334,8 @@ fn an_empty_stage_takes_any_batch() {
     ]);
 }
 
-/// What was to go one by one to a conversation that died on it is staged with the rest, once that is slow.
+/// PDUs that were to be dispatched one by one to a context that crashed on them are staged with the rest, once the context
+/// is slow.
 #[test]
 fn suspects_of_slow_context_are_staged() {
     let batch = || transaction("1", ["a", "b", "c"].map(|id| Ok(pdu(id, "#x"))).into());
@@ -388,7 +389,7 @@ fn refused_push_pdu_consumes_its_number() {
     ]);
 }
 
-/// What its conversation has put into quarantine was answered like what was delivered.
+/// Regression: PDUs that their context quarantined were answered like delivered ones.
 #[test]
 fn push_is_told_what_is_parked() {
     let stranger = |id: &str| StrongBody::Pdu(Box::new(pdu(id, "#x")));
@@ -408,7 +409,7 @@ fn push_is_told_what_is_parked() {
     let parked = PduVerdict::Parked { code: "NOT_A_PARTICIPANT" };
     let mut bench = Bench::new();
     bench.accept(frame(first())).back("#x", &[0], Ok(vec![parked]));
-    // No answer came: the same again, to a process that has started since, and with more behind it.
+    // No answer arrived: the same push is repeated to a restarted process, with more updates.
     bench.accept(frame(first()));
     bench.restart(first().iter().map(|strong| strong.digest).collect());
     bench.accept(frame(first())).accept(frame(longer()));

@@ -1,18 +1,18 @@
-//! What was missed is asked for: which question, from which place, and for how long, as traces of the inbound machine.
+//! Traces of the inbound machine: which pulls are sent, from which position, and for how long.
 
 use super::*;
 
 #[test]
 fn unknown_prev_id_is_pulled_once() {
     let mut bench = Bench::new();
-    bench.accept(after("10", &["9"])); // nothing is held to count from
+    bench.accept(after("10", &["9"])); // there is no remembered transaction to start from
     bench.accept(after("20", &["10"]));
     bench.accept(after("40", &["30"]));
     bench.accept(after("50", &["30", "40"]));
     bench.accept(after("50", &["30"])); // a repeat
-    bench.accept(after("x", &["z"])); // not a number: all that is newer than what we hold
+    bench.accept(after("x", &["z"])); // not a number: everything newer than what we hold
     bench.accept(after("60", &["45", "15"]));
-    bench.accept(after("70", &["3"])); // before all that is remembered
+    bench.accept(after("70", &["3"])); // older than all remembered ones
     bench.check(&[
         "accept 1: seen 10; answer 1 ",
         "accept 2: seen 20; answer 2 ",
@@ -25,7 +25,7 @@ fn unknown_prev_id_is_pulled_once() {
     ]);
 }
 
-/// A crash between the commit of a transaction and the question about those before it lost the question for good.
+/// Regression: a crash between the commit of a transaction and the pull of those before it lost the pull for good.
 #[test]
 fn failed_pull_retries_across_restart() {
     let page = |upto, more| Ok(PullResponse { pdus: vec![], upto, more });
@@ -74,7 +74,7 @@ impl Bench {
         self.step("contact", Inbound::catch_up)
     }
 
-    /// The timer goes off.
+    /// The timer of the pulls fires.
     fn due(&mut self) -> &mut Self {
         self.now = self.inbound.ask_at().expect("a date");
         let now = self.now;
@@ -82,7 +82,7 @@ impl Bench {
     }
 }
 
-/// One 429 or 503 ended the question for good.
+/// Regression: one 429 or 503 ended the pull for good.
 #[test]
 fn busy_answer_retries_with_backoff() {
     let mut bench = Bench::new();
@@ -90,7 +90,7 @@ fn busy_answer_retries_with_backoff() {
     bench.accept(after("10", &[])).accept(after("40", &["30"]));
     bench.told(missed(10, 1), says(503, None)).contact().due();
     bench.told(missed(10, 1), says(429, Some(30))).contact().due();
-    // What could not be reached is asked once more where it is heard of, and then not before its date.
+    // A request to an unreachable peer is repeated once on contact, and then not before its time.
     bench.told(missed(10, 1), Err(PushFailure::TimedOut)).contact();
     bench.told(missed(10, 1), Err(PushFailure::Unreachable("no".into()))).contact().due();
     bench.contact().told(missed(10, 1), Err(PushFailure::TimedOut));
@@ -132,7 +132,7 @@ fn question_ends_when_keep_has_passed() {
     bench.now = Millis(1000);
     bench.contact().told(restore(7, 1), says(503, None)).due();
     bench.told(restore(7, 1), says(503, None)).due().told(restore(7, 1), says(503, None));
-    // Over a restart, too.
+    // The pull survives a restart.
     let record = bench.inbound.record();
     assert_eq!(record.catch_up_since, Millis(1000));
     bench.inbound = load(&record);
@@ -155,7 +155,7 @@ fn question_ends_when_keep_has_passed() {
     ]);
 }
 
-/// A question that the gate keeps from going out waits for contact, and for the end of its time.
+/// A pull that is not sent waits for contact, and for its expiry.
 #[test]
 fn postponed_question_expires_with_keep() {
     let mut bench = Bench::under(PeerLimits { keep: Duration::from_secs(9), ..PeerLimits::default() });
@@ -174,7 +174,7 @@ fn postponed_question_expires_with_keep() {
     ]);
 }
 
-/// The newer question was on its way alone, and the older one was never asked again.
+/// Regression: the newer pull was in flight alone, and the older one was never sent again.
 #[test]
 fn failed_pull_joins_next_pull() {
     let mut bench = Bench::new();
@@ -191,7 +191,7 @@ fn failed_pull_joins_next_pull() {
     ]);
 }
 
-/// A page of the one question is no page of the other, though both may have come to the same place.
+/// A page of one pull is not taken for a page of the other, even if both are at the same position.
 #[test]
 fn catch_up_and_pull_stay_separate() {
     let mut bench = Bench::restored(20);
@@ -229,7 +229,7 @@ fn catch_up_cursor_moves_by_pages() {
     bench.contact().contact().accept(after("90", &[]));
     bench.told(restore(20, 1), page(Some(30), true)).told(restore(30, 2), Err(PushFailure::TimedOut)).contact();
     bench.told(restore(30, 1), no()).due();
-    bench.told(restore(30, 1), page(Some(40), true)); // a word of it, and the refusals count from the beginning
+    bench.told(restore(30, 1), page(Some(40), true)); // a page resets the count of refusals
     bench.told(restore(40, 2), no()).due().told(restore(40, 1), no()).due().told(restore(40, 1), no()).contact();
     bench.check(&[
         "contact: pull after 20, page 1, to catch up",
@@ -250,7 +250,7 @@ fn catch_up_cursor_moves_by_pages() {
     ]);
     let mut bench = Bench::restored(20);
     bench.contact().contact();
-    bench.told(restore(20, 1), Err(PushFailure::TimedOut)); // it was heard of meanwhile
+    bench.told(restore(20, 1), Err(PushFailure::TimedOut)); // the peer made contact meanwhile
     bench.told(restore(20, 1), Err(PushFailure::TimedOut)).contact().due();
     bench.told(restore(20, 1), page(Some(20), true)); // it goes round in a circle
     bench.check(&[
@@ -264,7 +264,7 @@ fn catch_up_cursor_moves_by_pages() {
     ]);
 }
 
-/// The genuine server always answers 500; that the loss is possible is told at once, and asked it is on.
+/// The original server always answers 500: the possible loss is announced at once, and the pull is repeated.
 #[test]
 fn synapse_2014_question_reported_early() {
     let record = InboundRecord { catch_up: Some(7), restored: 1, ..InboundRecord::default() };
