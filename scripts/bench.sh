@@ -1,19 +1,19 @@
 #!/usr/bin/env bash
-# What the gateway costs, as ratios to a bare durable relay that is driven by the same client in the same minutes.
+# Measures the cost of the gateway, as ratios to a bare durable relay that the same client drives in the same minutes.
 #
 #   scripts/bench.sh [ROUNDS]
 #
-# Two floors and two gateways take turns on loopback, each pair on fresh data. Every round drives a pair as fast as it
-# answers at 1 and at 50 updates a request, then at a fixed rate for latency; the first round counts syncs as well,
-# where strace is installed. Medians and ratios come out; trust the CPU per message more than the rate when anything
-# else uses the machine. Exits non-zero when an update is lost, comes twice or out of order, or a server ends.
+# Two relays ("floor") and two gateways take turns on loopback, each pair on fresh data. Every round drives a pair as fast as it
+# answers, with 1 and with 50 updates per request, then at a fixed rate for latency; the first round also counts syncs,
+# if strace is installed. It prints medians and ratios; CPU per message is more reliable than the rate if anything
+# else uses the machine. Exits non-zero if an update is lost, arrives twice or out of order, or a server ends.
 #
 #   FERNPOST_BIN FLOOR_BIN LOAD_BIN  binaries to use instead of those built here; with all three nothing is built
 #   MESSAGES_1 MESSAGES_50           updates a run (20000, 100000)
 #   RATE SECONDS_LATENCY             updates a second, and for how long, in the latency run (100, 5)
 #   CONNECTIONS SIZE                 connections that submit, bytes an update (64, 600)
 #   PORT                             the first of ten loopback ports to listen on (18700)
-#   BENCH_DIR                        where data goes: the disk to measure ($TMPDIR or /tmp)
+#   BENCH_DIR                        folder for the data, on the disk to measure ($TMPDIR or /tmp)
 set -euo pipefail
 export LC_ALL=C
 here=$(cd "$(dirname "$0")/.." && pwd)
@@ -44,7 +44,7 @@ a='' b='' tracers=()
 stop_pair() {
   for pid in ${tracers[@]+"${tracers[@]}"} $a $b; do kill "$pid" 2>/dev/null || true; done
   for pid in $a $b; do
-    # A server that does not end on request is ended, and that is a failure too.
+    # A server that does not end on request is killed, which is a failure too.
     timeout 20 tail --pid="$pid" -f /dev/null || { kill -9 "$pid" 2>/dev/null; stuck=$pid; }
     wait "$pid" 2>/dev/null || true
   done
@@ -54,7 +54,7 @@ cleanup() { stop_pair; rm -rf "$dir"; }
 trap cleanup EXIT
 trap 'exit 130' INT TERM
 
-# ready PID URL: the server answers there, or has ended, or 20 s have passed.
+# ready PID URL: waits until the server answers there, has ended, or 20 s have passed.
 ready() {
   for _ in $(seq 200); do
     curl -fsS -o /dev/null --max-time 2 "$2/health/ready" 2>/dev/null && return
@@ -105,25 +105,25 @@ start_fernpost() {
   ready "$a" "http://$(at 6)"
 }
 
-# drive ARGUMENTS: one run of the driver, its line of JSON in $line.
+# drive ARGUMENTS: runs the driver once; its line of JSON is in $line.
 drive() {
   line=$("$load" --submit "$submit" --events "$events" --to blue.example --connections "$connections" --size "$size" \
     "$@") || { tail -n 5 "$data"/*.log >&2; fail "$kind: the run '$*' failed"; }
 }
 
 field() { sed -n "s/.*\"$1\":\([0-9.]*\).*/\1/p" <<<"$line"; }
-# note ROW VALUE: one figure of this round for the table.
+# note ROW VALUE: records a figure of this round for the table.
 note() { printf '%s\t%s\t%s\n' "$1" "$kind" "$2" >>"$results"; }
 cpu_ticks() { sed 's/.*) //' "/proc/$a/stat" "/proc/$b/stat" | awk '{ sum += $12 + $13 } END { print sum }'; }
 memory() { awk -v key="$2:" '$1 == key { printf "%.1f\n", $2 / 1024 }' "/proc/$1/smaps_rollup"; }
 
-# measure TITLE COUNT ARGUMENTS: a run, with the CPU that both servers spent on it.
+# measure TITLE COUNT ARGUMENTS: runs the driver and records the CPU time of both servers.
 measure() {
   local title=$1 count=$2 before after
   shift 2
   before=$(cpu_ticks)
   drive --messages "$count" "$@"
-  sleep 0.3 # the removals that follow the last update belong to the run
+  sleep 0.3 # removals after the last update belong to the run
   after=$(cpu_ticks)
   note "$title: CPU us/msg, A + B" \
     "$(awk -v t=$((after - before)) -v hz="$ticks" -v n="$count" 'BEGIN { printf "%.1f", t / hz / n * 1e6 }')"
@@ -138,7 +138,7 @@ note_memory() {
   done
 }
 
-# Fifty updates one after the other, each with a commit of its own on both sides.
+# Sends fifty updates one after the other, each with a commit of its own on both sides.
 count_syncs() {
   local count=50 calls
   for side in a b; do

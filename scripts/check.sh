@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Everything that is checked before a change goes in: form, lints, documentation, the demo, the tests.
+# Runs all checks of a change: formatting, lints, documentation, the demo, the tests.
 #
 # Ends at the first step that fails. The last line counts the tests that ran; the exit code is 0 only if all passed.
 set -euo pipefail
@@ -10,7 +10,7 @@ target=${CARGO_TARGET_DIR:-$PWD/target}
 output=$(mktemp)
 trap 'rm -f "$output"' EXIT
 
-# step TITLE COMMAND...: run it, and say how long it took.
+# step TITLE COMMAND...: runs the command and prints how long it took.
 step() {
   local title=$1 began=$SECONDS
   shift
@@ -24,15 +24,15 @@ for name in rustfmt clippy; do
     { echo "$name is not there; add it with: rustup component add $name" >&2; exit 1; }
 done
 
-# The README's command, with what it says kept for the count at the end.
-# A snapshot that differs fails, whatever the caller's environment says: none is recorded anew here.
+# Runs the README's command and keeps its output for the count at the end.
+# A snapshot that differs fails, whatever the caller's environment says: no snapshot is updated here.
 run_tests() { INSTA_UPDATE=no INSTA_FORCE_PASS=0 cargo test --workspace 2>&1 | tee "$output"; }
 
 step "form" cargo fmt --all --check
-# --locked here: a manifest that does not fit Cargo.lock ends the run before anything could mend it in passing.
+# --locked: a manifest that does not fit Cargo.lock ends the run before another command could update the lock file.
 step "lints" cargo clippy --workspace --all-targets --locked -- -D warnings
 step "documentation" env RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked --quiet
-# Built as the tests need it, so that the demo costs no second build.
+# The demo uses the build of the tests, so that it costs no second build.
 step "build" cargo test --workspace --no-run --locked --quiet
 step "demo" "$target/debug/fernpost" demo --check
 step "tests" run_tests

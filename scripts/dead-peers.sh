@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
-# A thousand peers, nine hundred of them dead in every way, played by `fernpost peer-sim`: what that costs the hundred healthy
-# ones, the memory, the log and the descriptors of the gateway that writes to all. About eight minutes.
+# Measures a gateway with a thousand peers, nine hundred of them dead in various ways, simulated by `fernpost peer-sim`: the
+# delay of the hundred healthy ones, and the gateway's memory, log and descriptors. Takes about eight minutes.
 #
 #   scripts/dead-peers.sh [PEERS]     peers (1000)
 #
-#   FERNPOST_BIN      the program, instead of a release build made here
-#   FERNPOST_RATE     updates a second to the healthy (100)
-#   FERNPOST_DEAD     how many of the peers are dead (nine of ten); 0 shows what the ratios are worth on this machine
-#   FERNPOST_SECONDS  of each of two turns a round (5)
+#   FERNPOST_BIN      the program to use instead of building it
+#   FERNPOST_RATE     updates per second to the healthy peers (100)
+#   FERNPOST_DEAD     number of dead peers (nine of ten); 0 shows the noise of the ratios on this machine
+#   FERNPOST_SECONDS  length of each of the two turns of a round (5)
 #   FERNPOST_ROUNDS   rounds (20)
 set -euo pipefail
 export LC_ALL=C
@@ -24,7 +24,7 @@ export FERNPOST_ROUNDS=${FERNPOST_ROUNDS:-20} FERNPOST_CONNECTS=10000
 
 output=$(mktemp)
 trap 'rm -f "$output"' EXIT
-# One after the other: each is measured alone.
+# The tests run one after the other, so that each is measured alone.
 status=0
 cargo test --quiet --locked --test process dead:: -- --nocapture --test-threads=1 >"$output" 2>&1 || status=$?
 model=$(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1)

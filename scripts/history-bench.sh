@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Composing, taking and serving older messages in a context of 200,000 PDUs against one of 200, on real files in $TMPDIR.
+# Compares a context of 200,000 PDUs with one of 200: composing, accepting and serving messages, on real files in $TMPDIR.
 #
 #   scripts/history-bench.sh
 #
-# Prints medians and their ratios; fails when the long one is slower by more than a fifth.
+# Prints medians and their ratios; fails if the long context is slower by more than a fifth.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 exec cargo bench --quiet --bench history

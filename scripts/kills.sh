@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# SIGKILLs at random moments under load: three release binaries of both dialects, real files, real sockets.
+# Kills gateways (SIGKILL) at random moments under load: three release binaries with both dialects, real files, real sockets.
 #
 #   scripts/kills.sh [N]     kills (200)
 #
-#   FERNPOST_BIN   the program to kill, instead of one built here
-#   FERNPOST_SEED  which side is killed when
+#   FERNPOST_BIN   the program to use instead of building it
+#   FERNPOST_SEED  seed of the random choice of kills
 #
-# Prints one line of figures; exits non-zero where anything acknowledged is lost, comes twice in a feed or out of order.
+# Prints one line of figures; exits non-zero if an acknowledged item is lost, or is twice or out of order in a feed.
 set -euo pipefail
 export LC_ALL=C
 cd "$(dirname "$0")/.."

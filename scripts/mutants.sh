@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
-# Mutation testing by cargo-mutants: a sample of the mutants of the machines and of the store's write side.
+# Runs cargo-mutants on a sample of the mutants of the machines and of the store's write side.
 #
 #   scripts/mutants.sh [K/N]     every Nth mutant, beginning with the Kth (0/30: about an hour on two cores)
 #
-# Each mutant of the machines is tried by the tests of `actors`, and one that these miss by the tests of whole gateways
-# (conversations, supervision). Each mutant of the store is tried by the tests of the store. Prints a line for each survivor and
-# the share that is caught; exits 1 where that is below 95 % of those that compile, 2 where nothing could be run.
+# Each mutant of the machines is tested by the tests of `actors`, and one that these miss by the tests of whole gateways
+# (conversations, supervision). Each mutant of the store is tested by the tests of the store. Prints a line for each survivor and
+# the share that is caught; exits 1 if that is below 95 % of those that compile, 2 if nothing could be run.
 #
-#   MUTANTS_OUT    where the logs of each mutant go (a new folder below TMPDIR)
-#   MUTANTS_JOBS   mutants tried at once (1)
+#   MUTANTS_OUT    folder for the logs of each mutant (a new one below TMPDIR)
+#   MUTANTS_JOBS   mutants tested at the same time (1)
 set -euo pipefail
 export LC_ALL=C CARGO_TERM_COLOR=never RUST_BACKTRACE=0
 cd "$(dirname "$0")/.."
@@ -20,7 +20,7 @@ cargo mutants --version >/dev/null 2>&1 || fail "cargo-mutants is not there; add
 out=${MUTANTS_OUT:-$(mktemp -d "${TMPDIR:-/tmp}/fernpost-mutants.XXXXXX")}
 mkdir -p "$out"
 
-# What decides: machines, without the actors around them, their messages, and what is only used by tests.
+# The files that decide: machines, without their actors, messages and test helpers.
 machines=(
   --package fernpost-actors
   --file 'actors/src/context/**' --file 'actors/src/peer/**' --file 'actors/src/overload/**' --file actors/src/backoff.rs
@@ -28,7 +28,7 @@ machines=(
 )
 store=(--package fernpost --file 'src/store/write/**' --file 'src/store/pending/**' --file 'src/store/schema/codec/**')
 
-# run NAME TIMEOUT ARGS...: one call of cargo-mutants; its exit code tells of survivors, which are counted at the end.
+# run NAME TIMEOUT ARGS...: calls cargo-mutants once; its exit code reports survivors, which are counted at the end.
 run() {
   local name=$1 timeout=$2 code=0
   shift 2

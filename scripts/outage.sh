@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# A peer is away while N items are queued for it; then it comes back. Real release binaries on loopback, data in $TMPDIR.
+# A peer is down while N items are queued for it, and then comes back. Release binaries on loopback, data in $TMPDIR.
 #
 #   scripts/outage.sh [N]      N items of about 150 bytes (1000000)
 #
 # Prints memory, disk, the time to readiness after a clean stop and after SIGKILL, and the rate at which the queue drains.
-# Fails when memory follows the queue, a start takes over five seconds, or an item is missing, twice or out of order.
+# Fails if memory grows with the queue, a start takes over five seconds, or an item is missing, twice or out of order.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 n=${1:-1000000}

@@ -1,15 +1,15 @@
 #!/usr/bin/env bash
-# Many seeds of the simulation, on all cores, in release.
+# Runs many seeds of the simulation on all cores, in a release build.
 #
 #   scripts/soak.sh N [FIRST]
 #
 # Runs the seeds FIRST (0) to FIRST+N-1, one process on each core, with a line of progress on a terminal. Each seed that fails
-# is printed with the command that runs it again; the end of its course stands in the log named with it. Then come the counts
-# of all seeds: how often each fault was played and each path was taken. The last line says `N seeds, F failed, T s`.
-# Exits 1 when a seed failed, 2 when nothing could be run.
+# is printed with the command that repeats it and the log with its last events. Then come the counts
+# of all seeds: how often each fault occurred and each path was executed. The last line is `N seeds, F failed, T s`.
+# Exits 1 if a seed failed, 2 if nothing could be run.
 #
 #   SOAK_BIN   the simulation's test binary, to use instead of building it
-#   SOAK_STOP  seconds after which 50 seeds that have not ended are stopped; the one that runs then fails (900)
+#   SOAK_STOP  seconds after which a chunk of 50 seeds is stopped; the seed that runs then fails (900)
 set -euo pipefail
 export LC_ALL=C RUST_BACKTRACE=0
 cd "$(dirname "$0")/.."
@@ -21,7 +21,7 @@ end=$((first + count))
 
 binary=${SOAK_BIN:-}
 if [[ -z $binary ]]; then
-  # The path of the binary is the last thing cargo says.
+  # The path of the binary is the last part of cargo's output.
   binary=$(cargo test --release --locked --test simulation --no-run 2>&1 | tee /dev/stderr |
     sed -n 's/.*Executable.*(\(.*\))$/\1/p') || fail "the simulation does not build"
 fi
@@ -30,10 +30,10 @@ fi
 logs=$(mktemp -d "${TMPDIR:-/tmp}/fernpost-soak.XXXXXX")
 cores=$(getconf _NPROCESSORS_ONLN)
 workers=()
-# Only those started here, by their ids.
+# Stops only the processes started here, by their ids.
 trap 'for pid in ${workers[@]+"${workers[@]}"}; do kill "$pid" 2>/dev/null || true; done; exit 2' INT TERM
 
-# worker K: every cores-th chunk of seeds, one after the other.
+# worker K: runs every cores-th chunk of seeds, one after the other.
 worker() {
   local at last
   for ((at = first + $1 * chunk; at < end; at += cores * chunk)); do
@@ -61,7 +61,7 @@ wait
 failed=0
 for log in $(sort -n "$logs/failed" 2>/dev/null || true); do
   commands=$(sed -n 's/^again: //p' "$logs/$log")
-  # One that did not come to a verdict failed too: it died, or never ended.
+  # A seed without a verdict failed too: its process died, or never ended.
   [[ -n $commands ]] || commands="(no verdict on seed $((log + $(grep -c '^seed [0-9]*$' "$logs/$log" || true))))"
   failed=$((failed + $(wc -l <<<"$commands")))
   sed "s|\$|   # $logs/$log|" <<<"$commands"

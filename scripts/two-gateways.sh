@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# Gateways on this machine that know each other, from config/two-gateways, until Ctrl-C: red and blue, and with the argument
-# `green` a third one, to which both write in transactions.
+# Starts gateways from config/two-gateways that are peers of each other, until Ctrl-C: red and blue, and with the argument
+# `green` a third one, to which both send transactions.
 #
 #   scripts/two-gateways.sh [green]
 #
 #   FERNPOST_BIN  the program (built with `cargo build --release` unless given)
 #
-# Their data stays in target/two-gateways between runs; remove that folder to begin anew.
+# Their data stays in target/two-gateways between runs; remove that folder to start with empty stores.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -29,7 +29,7 @@ fi
 data=target/two-gateways
 pids=()
 stop() {
-  # Only what was started here; each finishes what is under way.
+  # Stops only the processes started here; each finishes its requests in progress.
   for pid in ${pids[@]+"${pids[@]}"}; do kill -TERM "$pid" 2>/dev/null || true; done
   wait
   echo "all have stopped; their data is in $data"
@@ -47,7 +47,7 @@ for name in "${names[@]}"; do
 done
 echo "Ctrl-C stops them."
 
-# One that ends by itself ends the others.
+# If one ends by itself, the others are stopped.
 wait -n || true
 for name in "${names[@]}"; do tail -n 3 "$data/$name.log" >&2; done
 exit 1
