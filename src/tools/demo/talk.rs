@@ -118,7 +118,7 @@ fn prompt(speaker: &str) {
     }
 }
 
-/// A line that comes while the prompt stands there: it takes the prompt's place.
+/// Prints a line in the place of the prompt.
 fn over_prompt(line: &str) {
     if is_a_talk() {
         put("\r\u{1b}[K");
@@ -126,7 +126,7 @@ fn over_prompt(line: &str) {
     say_line(line);
 }
 
-/// Characters of our own for the terminal. What cannot be shown is not worth ending for.
+/// Prints characters of the demo. A failed output must not end the demo.
 fn put(text: &str) {
     let mut out = std::io::stdout().lock();
     let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());

@@ -1,4 +1,4 @@
-//! A line that was typed at the demo: a command, something to say, or neither.
+//! Parses a line that was typed at the demo: a command, a message, or neither.
 
 use super::NAMES;
 
@@ -7,21 +7,21 @@ use super::NAMES;
 pub(super) enum TypedLine {
     /// The line is empty.
     Nothing,
-    /// Tell what can be typed.
+    /// Print what can be typed.
     Help,
-    /// The demo is to end.
+    /// End the demo.
     Quit,
-    /// Draw what was said.
+    /// Draw the graph of the messages.
     Graph,
-    /// End a gateway as a power cut does.
+    /// Stop a gateway as a power cut would.
     Down(&'static str),
-    /// The gateway is to start again.
+    /// Start the gateway again.
     Up(&'static str),
     /// The sender of the following lines.
     Speaker(&'static str),
     /// A message and its sender.
     Say(&'static str, String),
-    /// It is said to nobody: why, and what to type instead.
+    /// The line is not sent: the reason, and what to type instead.
     Unclear(String),
 }
 
@@ -35,7 +35,7 @@ graph         draw what was said, as red knows it
 help, ?       this
 quit          end the demo";
 
-/// The commands, and what they are called elsewhere.
+/// The commands, and their names in other programs.
 const COMMANDS: &[(&str, ChatCommand)] = &[
     ("help", ChatCommand::Help),
     ("?", ChatCommand::Help),
@@ -46,7 +46,7 @@ const COMMANDS: &[(&str, ChatCommand)] = &[
     ("up", ChatCommand::Up),
 ];
 
-/// Commands of other programs, which nobody says to friends.
+/// Commands of other programs, which are unlikely messages.
 const ELSEWHERE: &[&str] = &[
     "clear", "history", "join", "kill", "list", "log", "ls", "peers", "queue", "restart", "resume", "retry", "send",
     "show", "start", "status", "stop", "suspend", "trace", "version",
@@ -77,15 +77,15 @@ pub(super) fn parse(line: &str, speaker: &'static str) -> TypedLine {
     let words: Vec<&str> = line.split_whitespace().collect();
     let bare = words[0].strip_prefix('/').filter(|rest| !rest.is_empty());
     match (bare, words.as_slice()) {
-        // What has more words than any command is a sentence.
+        // A line with more words than any command is a message.
         (None, [_, _, _, ..]) => TypedLine::Say(speaker, line.to_owned()),
         (_, [first, rest @ ..]) => command(bare.unwrap_or(first), bare.is_some(), rest, line, speaker),
         (_, []) => TypedLine::Nothing,
     }
 }
 
-/// The name before a `>`, and what stands behind it. Where the name is nobody's, the `>` has to follow at once, as in `grey> hi`:
-/// `3 > 2` is a sentence.
+/// Returns the name before a `>`, and the rest. If no gateway has the name, the `>` must follow at once, as in `grey> hi`:
+/// `3 > 2` is a message.
 fn addressed(line: &str) -> Option<(&str, &str)> {
     let (name, text) = line.split_once('>')?;
     let is_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
@@ -126,7 +126,8 @@ fn command(word: &str, marked: bool, rest: &[&str], line: &str, speaker: &'stati
     }
 }
 
-/// The command that a slip of the fingers makes of a word. Of one or two letters it makes anything.
+/// Returns the command that a typing error may have turned into this word. A word of one or two letters is too short for
+/// that.
 fn slip(word: &str) -> Option<&'static str> {
     let names = COMMANDS.iter().map(|(name, _)| *name).filter(|name| name.len() > 2);
     names.into_iter().find(|name| strsim::damerau_levenshtein(word, name) == 1)
