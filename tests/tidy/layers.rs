@@ -21,6 +21,7 @@ const CORE: &[(&str, u8)] = &[
     ("context/missing", MACHINES),
     ("context/ordering", MACHINES),
     ("context/provenance", MACHINES),
+    ("context/quarantine_walks", MACHINES),
     ("context/stage_page", MACHINES),
     ("context/stage_reader", MACHINES),
     ("context/state", MACHINES),

@@ -217,7 +217,7 @@ impl ContextMachine {
         let key = (pdu.kind.clone(), slot.key.clone());
         let is_sound = match self.parent(prev, known) {
             ParentLookup::Foreign => false,
-            ParentLookup::Delivered { .. } => self.is_of_key(step, &key, prev).await,
+            ParentLookup::Delivered { .. } => self.state.is_of_key(step, &key, prev).await,
             ParentLookup::Undelivered => match self.order.get(prev) {
                 Some(held) => held.state.as_ref().is_some_and(|(other, _)| *other == key),
                 None => true,
@@ -420,7 +420,7 @@ impl ContextMachine {
         if self.gaps.close(&reference).is_some() {
             step.changes.push(Change::GapClosed { context: context(), missing: reference.clone() });
         }
-        if let Some(link) = self.links.close(&reference) {
+        if let Some(link) = self.state.links.close(&reference) {
             self.link_came(step, link, None).await;
         }
         self.recent.put(reference.clone(), (depth, false));

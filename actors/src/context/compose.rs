@@ -93,7 +93,7 @@ impl ContextMachine {
         key: &str,
         power_level: i64,
     ) -> Result<StateSlot, DraftError> {
-        let holder = self.holder(step, &(draft.kind.clone(), key.to_owned())).await;
+        let holder = self.state.holder(step, &(draft.kind.clone(), key.to_owned())).await;
         if let Some(holder) = holder.as_ref().filter(|holder| holder.power > power_level)
             && self.limits.state.enforce_power
         {
@@ -129,7 +129,8 @@ impl ContextMachine {
         let (kind, received) = (draft.kind.clone(), draft.accepted);
         // Other servers never see a narrowed PDU: it is no parent, and the heads that it names stay heads.
         if to.is_none() {
-            self.advance_heads(&prev, Some(Head::of(reference.clone(), depth, Some(emitted))));
+            let head = Head::of(reference.clone(), depth, Some(emitted));
+            self.heads.advance(&mut self.record.heads, &prev, Some(head), self.limits.heads_max);
         }
         let counts = state.clone().map(|StateSlot { key, power_level, prev, member }| {
             let (reference, power, bond) = (reference.clone(), power_level, PrevStateLink::Sound);
@@ -141,7 +142,7 @@ impl ContextMachine {
         step.changes.push(Change::PduStored(Box::new(stored)));
         self.recent.put(reference.clone(), (depth, false));
         if let Some((key, piece)) = counts {
-            let counted = self.resolve_with(step, key, piece, None).await;
+            let counted = self.state.resolve_with(step, &self.recent, key, piece, None).await;
             self.apply_resolution(step, counted).await;
         }
         (reference, bytes)

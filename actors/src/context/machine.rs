@@ -5,7 +5,7 @@
 //! waited for briefly, then fetched; when every candidate has been asked for long enough, it is given up, and its
 //! children are delivered with a gap. No PDU is ever skipped or reordered silently.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::hash::Hash;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -18,18 +18,19 @@ use crate::context::missing::history_request::HistoryFetch;
 use crate::context::missing::missing_parent::FetchCandidates;
 use crate::context::missing::missing_parents::MissingParents;
 use crate::context::ordering::causal_order::{CausalOrder, PendingPdu};
-use crate::context::ordering::heads;
+use crate::context::ordering::heads::HeadRows;
 use crate::context::provenance::Provenance;
+use crate::context::quarantine_walks::QuarantineWalks;
 use crate::context::stage_page::StageReader;
-use crate::context::state::missing_prev_state::Links;
+use crate::context::state::current_state::CurrentState;
 use crate::context::state::set_cache::StateReader;
 use crate::context::state::state_walk::StateWalk;
 use crate::context::step::{ContextStep, PendingReply};
 use crate::errors::ContextError;
 use crate::limits::ContextLimits;
 use crate::model::{
-    ContextId, ContextRecord, ContextSnapshot, ContextStatus, FetchRequest, Head, Millis, Pdu, PduRef, PduText,
-    PendingParents, ServerName, StateEntry, StateKey,
+    ContextId, ContextRecord, ContextSnapshot, ContextStatus, FetchRequest, Millis, Pdu, PduRef, PduText,
+    PendingParents, ServerName,
 };
 
 pub use crate::context::event::{ComposeOutcomes, ContextEffect, ContextEvent, ContextReply, RecipientReach};
@@ -37,23 +38,22 @@ pub use crate::context::event::{ComposeOutcomes, ContextEffect, ContextEvent, Co
 /// Number of quarantined PDUs that are read at once.
 const KEPT_PAGE: u32 = 100;
 
-/// Maximum number of heads in the record, which is written whole with each commit; further heads have rows of their
-/// own.
-const HEADS_IN_RECORD: usize = 100;
-
 /// Number of delivered PDUs that are remembered, so that parents are normally found without a lookup.
 const REFERENCES_KEPT: NonZeroUsize = NonZeroUsize::new(1024).expect("not zero");
 
 /// Number of state keys whose current PDU is remembered, so that a plain replacement reads nothing.
-const KEYS_KEPT: NonZeroUsize = NonZeroUsize::new(1024).expect("not zero");
+pub(crate) const KEYS_KEPT: NonZeroUsize = NonZeroUsize::new(1024).expect("not zero");
 
 /// Returns an empty map of the entries written last, for reading by `peek`: a read makes no entry newer. It grows with its
 /// entries, because many contexts have few.
-fn newest<K: Hash + Eq, V>(max: NonZeroUsize) -> LruCache<K, V> {
+pub(crate) fn newest<K: Hash + Eq, V>(max: NonZeroUsize) -> LruCache<K, V> {
     let mut entries = LruCache::unbounded();
     entries.resize(max);
     entries
 }
+
+/// Recently delivered PDUs, with their depths, and whether each came as history.
+pub(crate) type RecentPdus = LruCache<PduRef, (u64, bool)>;
 
 /// The state machine of one context.
 pub struct ContextMachine {
@@ -66,24 +66,18 @@ pub struct ContextMachine {
     pub(crate) order: CausalOrder,
     pub(crate) wanted: MissingParents,
     pub(crate) gaps: Gaps,
-    /// Recently delivered PDUs, with their depths and whether they were delivered as history.
-    pub(crate) recent: LruCache<PduRef, (u64, bool)>,
-    /// PDUs that are named as `prev_state` and are not delivered.
-    pub(crate) links: Links,
-    /// Current state of recently used keys.
-    pub(crate) holders: LruCache<StateKey, Option<StateEntry>>,
-    /// Heads that have rows of their own.
-    spilled: BTreeSet<PduRef>,
-    /// Number of heads that were forgotten and not reported yet.
-    forgotten: u64,
+    /// Recently delivered PDUs.
+    pub(crate) recent: RecentPdus,
+    /// Current state, and the links of state PDUs.
+    pub(crate) state: CurrentState,
+    /// Rows of the heads.
+    pub(crate) heads: HeadRows,
     /// History fetches of readers and of the join.
     pub(crate) past: HistoryFetch,
     /// Progress of reading the stage.
     pub(crate) stage: StageReader,
-    /// Walks through quarantine that have not ended.
-    take_backs: u32,
-    /// True if servers were added and quarantine was not read to its end since.
-    let_in: bool,
+    /// Reads of quarantine since servers became participants.
+    quarantine: QuarantineWalks,
     /// True if the store records unfinished work.
     unfinished_stored: bool,
     /// Time that the actor's timer is set to.
@@ -136,9 +130,10 @@ impl ContextMachine {
             };
             order.insert(held.reference, waiting);
         }
-        let (wanted, gaps, links) = (MissingParents::new(limits.gap), Gaps::load(load.gaps), Links::load(load.links));
-        let (record, holders) = (load.record, newest(KEYS_KEPT));
-        let spilled = record.heads.iter().skip(HEADS_IN_RECORD).map(|head| head.reference.clone()).collect();
+        let (wanted, gaps) = (MissingParents::new(limits.gap), Gaps::load(load.gaps));
+        let record = load.record;
+        let state = CurrentState::load(record.context.clone(), load.links);
+        let heads = HeadRows::load(&record.heads);
         let past = HistoryFetch::default();
         Self {
             us,
@@ -150,14 +145,11 @@ impl ContextMachine {
             wanted,
             gaps,
             recent,
-            links,
-            holders,
-            spilled,
-            forgotten: 0,
+            state,
+            heads,
             past,
             stage: StageReader::default(),
-            take_backs: 0,
-            let_in: load.unfinished,
+            quarantine: QuarantineWalks::load(load.unfinished),
             unfinished_stored: load.unfinished,
             armed: None,
         }
@@ -291,8 +283,7 @@ impl ContextMachine {
                 None
             }
             ContextEvent::TakenBack => {
-                self.take_backs = self.take_backs.saturating_sub(1);
-                self.let_in &= self.take_backs > 0;
+                self.quarantine.end();
                 None
             }
             ContextEvent::Due => {
@@ -309,15 +300,9 @@ impl ContextMachine {
         self.finish(step, urgency, answer)
     }
 
-    /// Updates the heads after a delivery; `head` is set if the PDU becomes a head.
-    pub(crate) fn advance_heads(&mut self, named: &[PduRef], head: Option<Head>) {
-        let max = self.limits.heads_max as usize;
-        self.forgotten += u64::from(heads::advance(&mut self.record.heads, named, head, max));
-    }
-
     /// Returns the number of heads, and the number of heads forgotten since the last call.
     pub fn take_head_stats(&mut self) -> (usize, u64) {
-        (self.record.heads.len(), std::mem::take(&mut self.forgotten))
+        (self.record.heads.len(), self.heads.take_forgotten())
     }
 
     /// Returns whether nothing is held, requested or being read, so that the context may leave memory.
@@ -356,7 +341,7 @@ impl ContextMachine {
         }
         // The previous incarnation may have ended just after it admitted servers, so the quarantine is read again.
         step.take_back = self.stored.then_some((0, 0));
-        for missing in self.links.unresolved() {
+        for missing in self.state.links.unresolved() {
             if !self.order.holds(&missing) {
                 self.wanted.want_link(step.now, &missing, None, 1);
             }
@@ -380,24 +365,9 @@ impl ContextMachine {
         Ok(())
     }
 
-    /// Records which heads have rows of their own now; usually there are none.
-    fn spill_heads(&mut self, step: &mut ContextStep<'_>) {
-        let beyond = self.record.heads.get(HEADS_IN_RECORD..).unwrap_or_default();
-        if beyond.is_empty() && self.spilled.is_empty() {
-            return;
-        }
-        let now: BTreeSet<PduRef> = beyond.iter().map(|head| head.reference.clone()).collect();
-        let added: Vec<Head> = beyond.iter().filter(|head| !self.spilled.contains(&head.reference)).cloned().collect();
-        let gone: Vec<PduRef> = self.spilled.difference(&now).cloned().collect();
-        self.spilled = now;
-        if !added.is_empty() || !gone.is_empty() {
-            step.changes.push(Change::OverflowHeadsChanged { context: self.record.context.clone(), added, gone });
-        }
-    }
-
     /// Records unfinished work that a restart has to continue.
     fn note_work(&mut self, step: &mut ContextStep<'_>) {
-        let unfinished = self.let_in || self.has_open_join();
+        let unfinished = self.quarantine.is_needed() || self.has_open_join();
         if unfinished != self.unfinished_stored {
             self.unfinished_stored = unfinished;
             step.changes.push(Change::ContextWork { context: self.record.context.clone(), unfinished });
@@ -412,23 +382,17 @@ impl ContextMachine {
     ) -> Vec<ContextEffect> {
         if step.admitted {
             self.wanted.reschedule_all(step.now, fetch_candidates(&self.us, &self.record, &self.limits));
-            // This walk replaces one in progress, so that the two end once.
-            self.take_backs -= u32::from(self.take_backs > 0 && step.take_back.is_some_and(|next| next != (0, 0)));
-            step.take_back = Some((0, 0));
-            self.let_in = true;
         }
-        step.take_back = step.take_back.filter(|_| !self.record.participants.is_empty());
-        self.take_backs += u32::from(step.take_back == Some((0, 0)));
-        self.let_in &= self.take_backs > 0;
+        let has_participants = !self.record.participants.is_empty();
+        step.take_back = self.quarantine.next(step.take_back, step.admitted, has_participants);
         self.note_work(&mut step);
         let asks = self.wanted.ask(step.now, fetch_candidates(&self.us, &self.record, &self.limits));
         let mut effects = vec![];
         self.stored |= step.record_dirty;
         if step.record_dirty {
-            self.spill_heads(&mut step);
+            step.changes.extend(self.heads.changed(&self.record));
         }
-        let changes =
-            step.take_changes(&self.record, &mut self.order, &mut self.gaps, &mut self.links, HEADS_IN_RECORD);
+        let changes = step.take_changes(&self.record, &mut self.order, &mut self.gaps, &mut self.state.links);
         if !changes.is_empty() {
             effects.push(ContextEffect::Commit(changes, urgency));
         }

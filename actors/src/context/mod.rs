@@ -26,6 +26,7 @@ mod missing;
 mod ordering;
 mod pages;
 mod provenance;
+mod quarantine_walks;
 mod stage_page;
 mod stage_reader;
 mod state;

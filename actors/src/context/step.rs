@@ -6,6 +6,7 @@ use crate::change::Change;
 use crate::context::machine::{ContextEffect, ContextReply};
 use crate::context::missing::gaps::Gaps;
 use crate::context::ordering::causal_order::CausalOrder;
+use crate::context::ordering::heads::HEADS_IN_RECORD;
 use crate::context::state::missing_prev_state::Links;
 use crate::context::state::set_cache::{StateReader, StateSetCache};
 use crate::model::{
@@ -101,7 +102,6 @@ impl<'a> ContextStep<'a> {
         order: &mut CausalOrder,
         gaps: &mut Gaps,
         links: &mut Links,
-        heads_max: usize,
     ) -> Vec<Change> {
         let mut changes = std::mem::take(&mut self.changes);
         let context = &record.context;
@@ -120,7 +120,7 @@ impl<'a> ContextStep<'a> {
         let opened = links.take_touched().into_iter();
         changes.extend(opened.map(|link| Change::MissingPrevStateAdded { context: context.clone(), link }));
         if self.record_dirty {
-            let heads = record.heads.iter().take(heads_max).cloned().collect();
+            let heads = record.heads.iter().take(HEADS_IN_RECORD).cloned().collect();
             changes.push(Change::ContextRecordUpdated(Box::new(ContextRecord { heads, ..record.clone() })));
         }
         changes

@@ -89,13 +89,13 @@ impl ContextMachine {
         // None of the parents of a PDU fetched for state is news; without parents it is at the beginning of the context.
         let is_old = for_state && !on_news && (!prev.is_empty() || self.has_edge());
         let history = history || is_old;
-        let link = self.links.close(reference);
+        let link = self.state.links.close(reference);
         // A parent that was given up arrives in time if no child was delivered without it yet.
         let given_up = self.gaps.close(reference);
         let late = !history && given_up.as_ref().is_some_and(|gap| !gap.children.is_empty());
         let own = state.as_ref().map(|(key, _)| key.clone());
         let counted = match state {
-            Some((key, piece)) => Some(self.resolve_with(step, key, piece, link.as_ref()).await),
+            Some((key, piece)) => Some(self.state.resolve_with(step, &self.recent, key, piece, link.as_ref()).await),
             None => None,
         };
         let current = counted.as_ref().is_some_and(ResolvedEntry::is_current);
@@ -106,7 +106,7 @@ impl ContextMachine {
         if !history && !narrowed {
             // A delivered child names a late PDU already, so it is not a head.
             let head = (!late).then(|| Head::of(reference.clone(), depth, stated));
-            self.advance_heads(&prev, head);
+            self.heads.advance(&mut self.record.heads, &prev, head, self.limits.heads_max);
         }
         self.recent.put(reference.clone(), (depth, history));
         if let Some(counted) = counted {
@@ -185,13 +185,13 @@ impl ContextMachine {
         sender: Option<&ServerName>,
         generation: u32,
     ) {
-        if self.order.holds(replaced) || self.links.open(replaced, key) != PrevStateLink::Sound {
+        if self.order.holds(replaced) || self.state.links.open(replaced, key) != PrevStateLink::Sound {
             return;
         }
         let too_far = generation > self.limits.state.chain_max && !self.wanted.contains(replaced);
         if too_far || self.gaps.get(replaced).is_some() && !self.is_bookmark(replaced) {
             // No delivered state PDU depends on this link yet, so current state need not be recomputed.
-            self.links.give_up(replaced);
+            self.state.links.give_up(replaced);
         } else {
             self.wanted.want_link(step.now, replaced, sender, generation);
         }

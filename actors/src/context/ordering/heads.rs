@@ -1,10 +1,56 @@
 //! The heads of a context (forward extremities): delivered PDUs that no PDU names as a parent yet. The next local PDU names
 //! them.
 
-use crate::model::{Head, PduRef};
+use std::collections::BTreeSet;
+
+use crate::change::Change;
+use crate::model::{ContextRecord, Head, PduRef};
 
 /// Maximum number of parents of a local PDU.
 pub(crate) const PARENTS_MAX: usize = 10;
+
+/// Maximum number of heads in the record, which is written whole with each commit; further heads have rows of their own.
+pub(crate) const HEADS_IN_RECORD: usize = 100;
+
+/// The rows of the heads beyond those in the record, and the number of heads that were forgotten.
+pub(crate) struct HeadRows {
+    /// Heads that have rows of their own.
+    overflow: BTreeSet<PduRef>,
+    /// Number of heads that were forgotten and not reported yet.
+    forgotten: u64,
+}
+
+impl HeadRows {
+    /// Returns the rows of the heads that were loaded from the store.
+    pub(crate) fn load(heads: &[Head]) -> Self {
+        let overflow = heads.iter().skip(HEADS_IN_RECORD).map(|head| head.reference.clone()).collect();
+        Self { overflow, forgotten: 0 }
+    }
+
+    /// Updates the heads after a delivery; `head` is set if the PDU becomes a head.
+    pub(crate) fn advance(&mut self, heads: &mut Vec<Head>, named: &[PduRef], head: Option<Head>, max: u32) {
+        self.forgotten += u64::from(advance(heads, named, head, max as usize));
+    }
+
+    /// Returns the number of heads that were forgotten since the last call.
+    pub(crate) fn take_forgotten(&mut self) -> u64 {
+        std::mem::take(&mut self.forgotten)
+    }
+
+    /// Returns the change of the rows, if there is one; usually no head has a row of its own.
+    pub(crate) fn changed(&mut self, record: &ContextRecord) -> Option<Change> {
+        let beyond = record.heads.get(HEADS_IN_RECORD..).unwrap_or_default();
+        if beyond.is_empty() && self.overflow.is_empty() {
+            return None;
+        }
+        let now: BTreeSet<PduRef> = beyond.iter().map(|head| head.reference.clone()).collect();
+        let added: Vec<Head> = beyond.iter().filter(|head| !self.overflow.contains(&head.reference)).cloned().collect();
+        let gone: Vec<PduRef> = self.overflow.difference(&now).cloned().collect();
+        self.overflow = now;
+        let is_other = !added.is_empty() || !gone.is_empty();
+        is_other.then(|| Change::OverflowHeadsChanged { context: record.context.clone(), added, gone })
+    }
+}
 
 /// The parents of our next PDU, and its two depths.
 #[derive(Debug, PartialEq)]
@@ -29,7 +75,7 @@ pub(crate) fn parents(heads: &[Head]) -> NamedParents {
 
 /// Updates the heads after a delivery: removes those that the PDU names, and adds `head`. Above `max` the shallowest
 /// head is removed and true is returned; it stays in the context, but no local PDU will name it.
-pub(crate) fn advance(heads: &mut Vec<Head>, named: &[PduRef], head: Option<Head>, max: usize) -> bool {
+fn advance(heads: &mut Vec<Head>, named: &[PduRef], head: Option<Head>, max: usize) -> bool {
     heads.retain(|head| !named.contains(&head.reference));
     if let Some(head) = head {
         let place = |other: &Head| (other.depth, &other.reference) < (head.depth, &head.reference);

@@ -4,11 +4,29 @@
 //! A state PDU counts from its delivery on. Usually it replaces the current one and nothing is read; otherwise all
 //! delivered state PDUs of its key are resolved again.
 
+use lru::LruCache;
+
 use crate::change::Change;
-use crate::context::machine::ContextMachine;
+use crate::context::machine::{ContextMachine, KEYS_KEPT, RecentPdus, newest};
+use crate::context::state::missing_prev_state::Links;
 use crate::context::state::resolution::winner;
 use crate::context::step::ContextStep;
-use crate::model::{MissingPrevState, PduRef, PduStatus, PrevStateLink, StateEntry, StateKey};
+use crate::model::{ContextId, MissingPrevState, PduRef, PduStatus, PrevStateLink, StateEntry, StateKey};
+
+/// The current state of a context, and the links of its state PDUs.
+pub(crate) struct CurrentState {
+    context: ContextId,
+    /// PDUs that are named as `prev_state` and are not delivered.
+    pub(crate) links: Links,
+    /// Current state PDU of recently used keys.
+    holders: LruCache<StateKey, Option<StateEntry>>,
+}
+
+/// A change of the current state PDU of a key.
+pub(crate) struct HolderChange {
+    pub(crate) before: Option<StateEntry>,
+    pub(crate) now: Option<StateEntry>,
+}
 
 /// A state PDU that is about to be delivered, with the winner of its key.
 pub(crate) struct ResolvedEntry {
@@ -24,7 +42,12 @@ impl ResolvedEntry {
     }
 }
 
-impl ContextMachine {
+impl CurrentState {
+    /// Returns the state that was loaded from the store.
+    pub(crate) fn load(context: ContextId, links: Vec<MissingPrevState>) -> Self {
+        Self { context, links: Links::load(links), holders: newest(KEYS_KEPT) }
+    }
+
     /// Returns the current state PDU of a key.
     pub(crate) async fn holder(&mut self, step: &ContextStep<'_>, key: &StateKey) -> Option<StateEntry> {
         if let Some(holder) = self.holders.peek(key) {
@@ -45,6 +68,7 @@ impl ContextMachine {
     pub(crate) async fn resolve_with(
         &mut self,
         step: &mut ContextStep<'_>,
+        recent: &RecentPdus,
         key: StateKey,
         mut piece: StateEntry,
         link: Option<&MissingPrevState>,
@@ -53,7 +77,7 @@ impl ContextMachine {
         let replaced = holder.as_ref().map(|holder| &holder.reference);
         let is_direct = replaced.is_some() && piece.prev.as_ref() == replaced;
         if let Some(prev) = piece.prev.clone().filter(|_| !is_direct) {
-            piece.bond = self.bond(step, &key, &prev).await;
+            piece.bond = self.bond(step, recent, &key, &prev).await;
         }
         step.sets.keep(&key, piece.clone());
         let is_named = link.is_some_and(|link| link.keys.contains(&key));
@@ -66,29 +90,86 @@ impl ContextMachine {
     }
 
     /// Returns the status of a state PDU's link at its delivery.
-    async fn bond(&mut self, step: &mut ContextStep<'_>, key: &StateKey, prev: &PduRef) -> PrevStateLink {
+    async fn bond(
+        &mut self,
+        step: &mut ContextStep<'_>,
+        recent: &RecentPdus,
+        key: &StateKey,
+        prev: &PduRef,
+    ) -> PrevStateLink {
         if step.set(key).await.contains_key(prev) {
             return PrevStateLink::Sound;
         }
-        let ours = &self.record.context;
+        let ours = &self.context;
         let is_other = |known: &PduStatus| matches!(known, PduStatus::Delivered { .. }) || known.context() != ours;
-        if self.recent.peek(prev).is_some() || step.reads.known(prev).await.is_some_and(|known| is_other(&known)) {
+        if recent.peek(prev).is_some() || step.reads.known(prev).await.is_some_and(|known| is_other(&known)) {
             return PrevStateLink::Foreign;
         }
         self.links.open(prev, key)
     }
 
     /// Records a delivered state PDU as a candidate of its key, and updates the current state.
-    pub(crate) async fn apply_resolution(&mut self, step: &mut ContextStep<'_>, counted: ResolvedEntry) {
+    pub(crate) async fn apply(&mut self, step: &mut ContextStep<'_>, counted: ResolvedEntry) -> Option<HolderChange> {
         let ResolvedEntry { key, piece, winner } = counted;
         let reference = piece.reference.clone();
         self.keep(step, &key, piece);
-        self.set_current(step, key, winner, Some(&reference)).await;
+        self.set_current(step, key, winner, Some(&reference)).await
     }
 
     fn keep(&self, step: &mut ContextStep<'_>, key: &StateKey, piece: StateEntry) {
-        let context = self.record.context.clone();
+        let context = self.context.clone();
         step.changes.push(Change::StateEventStored { context, key: key.clone(), piece });
+    }
+
+    /// Sets the link status of the state PDUs of a key that name this one, and resolves the key again.
+    async fn reclassify_links(
+        &mut self,
+        step: &mut ContextStep<'_>,
+        key: StateKey,
+        prev: &PduRef,
+        bond: PrevStateLink,
+    ) -> Option<HolderChange> {
+        let rests = |piece: &&mut StateEntry| piece.prev.as_ref() == Some(prev) && piece.bond != PrevStateLink::Foreign;
+        let mut moved = vec![];
+        for piece in step.set(&key).await.values_mut().filter(rests) {
+            piece.bond = bond;
+            moved.push(piece.clone());
+        }
+        if moved.is_empty() {
+            return None;
+        }
+        moved.into_iter().for_each(|piece| self.keep(step, &key, piece));
+        let winner = winner(step.set(&key).await.values()).cloned();
+        self.set_current(step, key, winner, None).await
+    }
+
+    /// Sets the current state PDU of a key. One that is in the feed already is emitted again.
+    async fn set_current(
+        &mut self,
+        step: &mut ContextStep<'_>,
+        key: StateKey,
+        holder: Option<StateEntry>,
+        news: Option<&PduRef>,
+    ) -> Option<HolderChange> {
+        let before = self.holder(step, &key).await;
+        let reference = holder.as_ref().map(|holder| &holder.reference);
+        if before.as_ref().map(|before| &before.reference) == reference {
+            return None;
+        }
+        let again = reference.filter(|reference| Some(*reference) != news).cloned();
+        let (context, current) = (self.context.clone(), holder.clone());
+        step.changes.push(Change::CurrentStateChanged { context, key: key.clone(), current });
+        step.changes.extend(again.map(|reference| Change::StateReemitted { reference }));
+        self.holders.put(key, holder.clone());
+        Some(HolderChange { before, now: holder })
+    }
+}
+
+impl ContextMachine {
+    /// Records a delivered state PDU, and updates the participants with the current state.
+    pub(crate) async fn apply_resolution(&mut self, step: &mut ContextStep<'_>, counted: ResolvedEntry) {
+        let change = self.state.apply(step, counted).await;
+        self.holder_changed(step, change);
     }
 
     /// Handles the delivery of a PDU that was missing as `prev_state`. State PDUs of other keys that name it are
@@ -100,61 +181,26 @@ impl ContextMachine {
         own: Option<&StateKey>,
     ) {
         let MissingPrevState { missing, keys, .. } = link;
-        step.changes
-            .push(Change::MissingPrevStateResolved { context: self.record.context.clone(), missing: missing.clone() });
+        let context = self.record.context.clone();
+        step.changes.push(Change::MissingPrevStateResolved { context, missing: missing.clone() });
         for key in keys.into_iter().filter(|key| Some(key) != own) {
-            self.reclassify_links(step, key, &missing, PrevStateLink::Foreign).await;
+            let change = self.state.reclassify_links(step, key, &missing, PrevStateLink::Foreign).await;
+            self.holder_changed(step, change);
         }
     }
 
     /// Gives up a missing `prev_state`: the state PDUs that name it count as roots.
     pub(crate) async fn link_given_up(&mut self, step: &mut ContextStep<'_>, missing: &PduRef) {
-        for key in self.links.give_up(missing) {
-            self.reclassify_links(step, key, missing, PrevStateLink::GivenUp).await;
+        for key in self.state.links.give_up(missing) {
+            let change = self.state.reclassify_links(step, key, missing, PrevStateLink::GivenUp).await;
+            self.holder_changed(step, change);
         }
     }
 
-    /// Sets the link status of the state PDUs of a key that name this one, and resolves the key again.
-    async fn reclassify_links(
-        &mut self,
-        step: &mut ContextStep<'_>,
-        key: StateKey,
-        prev: &PduRef,
-        bond: PrevStateLink,
-    ) {
-        let rests = |piece: &&mut StateEntry| piece.prev.as_ref() == Some(prev) && piece.bond != PrevStateLink::Foreign;
-        let mut moved = vec![];
-        for piece in step.set(&key).await.values_mut().filter(rests) {
-            piece.bond = bond;
-            moved.push(piece.clone());
+    fn holder_changed(&mut self, step: &mut ContextStep<'_>, change: Option<HolderChange>) {
+        if let Some(HolderChange { before, now }) = change {
+            self.member_moved(step, before.as_ref(), now.as_ref());
         }
-        if moved.is_empty() {
-            return;
-        }
-        moved.into_iter().for_each(|piece| self.keep(step, &key, piece));
-        let winner = winner(step.set(&key).await.values()).cloned();
-        self.set_current(step, key, winner, None).await;
-    }
-
-    /// Sets the current state PDU of a key. One that is in the feed already is emitted again.
-    async fn set_current(
-        &mut self,
-        step: &mut ContextStep<'_>,
-        key: StateKey,
-        holder: Option<StateEntry>,
-        news: Option<&PduRef>,
-    ) {
-        let before = self.holder(step, &key).await;
-        let reference = holder.as_ref().map(|holder| &holder.reference);
-        if before.as_ref().map(|before| &before.reference) == reference {
-            return;
-        }
-        let again = reference.filter(|reference| Some(*reference) != news).cloned();
-        let (context, current) = (self.record.context.clone(), holder.clone());
-        step.changes.push(Change::CurrentStateChanged { context, key: key.clone(), current });
-        step.changes.extend(again.map(|reference| Change::StateReemitted { reference }));
-        self.member_moved(step, before.as_ref(), holder.as_ref());
-        self.holders.put(key, holder);
     }
 }
 
