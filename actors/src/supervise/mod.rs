@@ -3,14 +3,14 @@
 //! **Ring 1, in place: the normal case.** An actor has one guarded entry, which runs the machine's step under
 //! [`guard`](crate::supervise::catch_panic). A panic there is caught before actix sees it: the actor drops its machine and stops; actix's
 //! `Supervisor` restarts it with its mailbox intact, and `started` loads a fresh machine from the store, behind a journal barrier
-//! and after a back-off that [`restart_intensity`](crate::supervise::restart_intensity) computes. The replies of the old machine are
+//! and after a back-off that [`restart_intensity`] computes. The replies of the old machine are
 //! dropped: their callers are answered that the outcome is unknown, and repeat. Beyond the restart intensity the actor loads into "suspended: faulty": it
 //! runs, is visible, and refuses all requests.
 //!
 //! **Ring 2, the monitor: the impossible case.** A panic outside the guarded entry ends the actor's task, and actix does not
 //! report it. The actor owns an [`ExitMonitor`](crate::supervise::monitor), whose drop notifies the router, which starts a new actor
 //! subject to the same restart intensity. Requests and commits never run inside an actor: [`task`] isolates them. Only reads of the
-//! store do, those of a load and of a step: within the guard, and with a deadline ([`poll_now`](crate::supervise::poll_now)).
+//! store do, those of a load and of a step: within the guard, and with a deadline (`poll_now`).
 //!
 //! **Ring 3, the process.** A failed commit, or a panic of the router, ends the process. All facts are on disk.
 //!
