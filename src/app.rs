@@ -90,7 +90,7 @@ pub enum StartError {
 pub enum DataDir {
     /// A store with its marker, or nothing at all.
     Whole,
-    /// Whatever is found: an operator insists.
+    /// The folder in any state, because the operator confirmed it.
     AsFound,
 }
 

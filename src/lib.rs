@@ -4,7 +4,7 @@
 //! - [`settings`]: the configuration, checked and resolved.
 //! - [`store`]: journal and store reader on one redb file.
 //! - [`maintenance`]: periodic jobs that prune the feed, submissions and history.
-//! - [`http`]: what every listener shares: serving, limits, errors as JSON, authentication. Knows no route.
+//! - [`http`]: parts that all listeners share: serving, limits, errors as JSON, authentication. It defines no route.
 //! - [`egress`]: every outbound request goes through it.
 //! - [`wire`]: the dialects that peers speak. `raw_targets`: what servers of 2014 need below the HTTP libraries.
 //! - [`api`]: the JSON of the messenger's and the operator's API, for handlers and for readers.

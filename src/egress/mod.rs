@@ -17,7 +17,7 @@ pub use crate::egress::address_filter::is_non_public;
 pub use crate::egress::request_limiter::SlotLoad;
 pub use client::{ANSWER_BYTES_MAX, ClientBuildError, EgressClient};
 
-// How every response is read and every failure is told, for the GETs of `raw_targets`, too.
+// The GETs of `raw_targets` read responses and describe failures in the same way.
 pub(crate) use crate::egress::error_words::shown;
 pub(crate) use crate::egress::response::{REASON_BYTES_MAX, classify_status, seconds};
 

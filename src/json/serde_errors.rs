@@ -1,4 +1,4 @@
-//! Words for serde's errors about a value that does not fit.
+//! Rewords serde's errors about a value that does not fit.
 
 /// The format of a text, as far as it changes the words of an error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

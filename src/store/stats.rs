@@ -55,8 +55,8 @@ impl StoreStats {
 }
 
 impl Store {
-    /// Measures the store. It reads all pages on a blocking thread while commits go on, which takes seconds if the
-    /// store holds gigabytes.
+    /// Measures the store. It reads all pages on a blocking thread while commits continue, which takes seconds if the store
+    /// holds gigabytes.
     pub async fn stats(&self) -> Result<StoreStats, ArchiveError> {
         let shared = self.shared.clone();
         let measured = tokio::task::spawn_blocking(move || measure(&shared)).await;

@@ -97,12 +97,13 @@ pub(crate) fn room(on_a_terminal: usize) -> usize {
     if std::io::stdout().is_terminal() { on_a_terminal } else { usize::MAX }
 }
 
-/// A long text on one line, on a terminal cut to a length.
+/// Returns a long text on one line, cut at its end if the output is a terminal.
 pub(crate) fn truncate(text: &str, length: usize) -> String {
     cut(text, room(length))
 }
 
-/// A long text on one line, on a terminal cut in its middle: of an error, who failed stands first and why stands last.
+/// Returns a long text on one line, cut in its middle if the output is a terminal: an error begins with the part that
+/// failed and ends with the reason.
 pub(crate) fn truncate_middle(text: &str, length: usize) -> String {
     cut_middle(text, room(length))
 }
@@ -127,8 +128,8 @@ fn cut_middle(text: &str, length: usize) -> String {
     format!("{}\u{2026}{}", head.trim_end(), tail.trim_start())
 }
 
-/// A text that cannot steer a terminal: control characters, and those that turn the direction of writing, are shown as JSON
-/// escapes them. Lines stay lines.
+/// Returns a text without effect on a terminal: control characters, and those that change the direction of writing, are
+/// shown as JSON escapes. Line breaks stay.
 pub(crate) fn printable(text: &str) -> Cow<'_, str> {
     let turns = |c: char| matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
     let steers = |c: char| (c.is_control() && c != '\n') || turns(c);
@@ -183,7 +184,7 @@ mod tests {
         assert_eq!(printable("a\u{1b}[2Jb\u{9b}1m\u{7}\r\tc\nd"), "a\\u001b[2Jb\\u009b1m\\u0007\\r\\tc\nd");
         assert_eq!(printable("\u{202e}elpmaxe.der"), "\\u202eelpmaxe.der");
         assert!(matches!(printable("gr\u{fc}n, \u{1f600}\n"), Cow::Borrowed(_)));
-        // What is JSON stays the same value.
+        // JSON stays the same value.
         let json = "{\"a\":\"\u{7f}\u{9b}31m\"}";
         let read = |text: &str| serde_json::from_str::<serde_json::Value>(text).expect("JSON");
         assert!(!printable(json).contains('\u{9b}') && read(&printable(json)) == read(json));

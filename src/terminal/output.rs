@@ -1,5 +1,5 @@
-//! Output of commands: answers on stdout, remarks on stderr. A write that fails ends no work in progress, because the reader may
-//! have gone or the disk may be full.
+//! Output of commands: answers on stdout, remarks on stderr. A write that fails ends no work in progress, because the
+//! reader may have ended or the disk may be full.
 
 use std::fmt::Display;
 use std::io::{ErrorKind, IsTerminal, Write};
@@ -8,19 +8,19 @@ use crate::api::errors::ErrorBody;
 use crate::terminal::exit_code::COULD_NOT_RUN;
 use crate::terminal::format::printable;
 
-/// Print the whole answer of a command, which is for people, and end with `code`. What peers wrote stands in it: what would
-/// steer a terminal is shown as an escape.
+/// Prints the answer of a command for people, and returns `code`. Texts of peers may be part of it, so control characters
+/// are escaped.
 pub(crate) fn print(answer: &str, code: u8) -> u8 {
     write(&printable(answer), code, false)
 }
 
-/// Print an answer that is for programs, byte for byte, and end with `code`. Only a terminal is protected from it.
+/// Prints an answer for programs, byte for byte, and returns `code`. Control characters are escaped on a terminal only.
 pub(crate) fn print_json(answer: &str, code: u8) -> u8 {
     let line = format!("{}\n", answer.trim_end());
     if std::io::stdout().is_terminal() { write(&printable(&line), code, true) } else { write(&line, code, true) }
 }
 
-/// A reader that has gone (`| head`) has what it wanted.
+/// Writes an answer. A reader that has ended (`| head`) is not an error.
 fn write(answer: &str, code: u8, json: bool) -> u8 {
     let mut out = std::io::stdout().lock();
     match out.write_all(answer.as_bytes()).and_then(|()| out.flush()) {
@@ -33,30 +33,30 @@ fn write(answer: &str, code: u8, json: bool) -> u8 {
     }
 }
 
-/// `println!`, which would end the process with a panic where nobody reads any more.
+/// As `println!`, which would panic if the reader has ended.
 macro_rules! say {
     ($($words:tt)*) => { $crate::terminal::output::say_line(&format!($($words)*)) };
 }
 
-/// `eprintln!`, in the same way.
+/// As `eprintln!`, in the same way.
 macro_rules! remark {
     ($($words:tt)*) => { $crate::terminal::output::remark_line(&format!($($words)*)) };
 }
 
 pub(crate) use {remark, say};
 
-/// A line on stdout, of a command that says something while it runs. What cannot be written is lost.
+/// Prints a line on stdout while a command runs. A line that cannot be written is lost.
 pub(crate) fn say_line(line: &str) {
     let mut out = std::io::stdout().lock();
     let _ = writeln!(out, "{}", printable(line)).and_then(|()| out.flush());
 }
 
-/// A line on stderr. What cannot be written is lost.
+/// Prints a line on stderr. A line that cannot be written is lost.
 pub(crate) fn remark_line(line: &str) {
     let _ = writeln!(std::io::stderr().lock(), "{}", printable(line));
 }
 
-/// Say on stderr what failed.
+/// Prints an error on stderr.
 pub(crate) fn complain(code: &str, words: &dyn Display, json: bool) {
     let words = words.to_string();
     let words = words.trim_end();

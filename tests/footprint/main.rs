@@ -1,6 +1,5 @@
-//! The memory that a waiting peer holds, to the byte: live bytes with few such peers and with many more, measured by an
-//! allocator that counts. Settings, actors and the store on a file are the real ones; the page cache keeps little, and the
-//! same for both.
+//! Measures the memory of a waiting peer exactly: live bytes with few such peers and with many, by an allocator that
+//! counts. Settings, actors and the store on a file are the real ones; the page cache is small, and the same for both.
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail as the tests themselves do")]
 
@@ -26,10 +25,10 @@ use tokio::task::LocalSet;
 #[global_allocator]
 static HEAP: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 
-/// The promise: less than this for each peer that waits.
+/// Guaranteed maximum for each waiting peer.
 const BYTES_MAX: i64 = 4096;
 
-/// Bytes that are in use.
+/// Returns the number of bytes in use.
 fn live() -> i64 {
     let stats = HEAP.stats();
     i64::try_from(stats.bytes_allocated).unwrap() - i64::try_from(stats.bytes_deallocated).unwrap()
@@ -39,7 +38,7 @@ fn name(n: usize) -> ServerName {
     format!("chat.partner-{n:04}.example").parse().unwrap()
 }
 
-/// A configuration that lists so many, each at an address and in a range of its own.
+/// Returns a configuration with this many peers, each with an address and a range of its own.
 fn settings(peers: usize) -> Arc<PeerTable> {
     let mut text = "server.name = \"us.example\"\npeers.default.jitter = 0.0\n".to_owned();
     for n in 0..peers {
@@ -73,7 +72,7 @@ impl Transport for Dead {
     }
 }
 
-/// Bytes that live once so many peers, each with ten items queued, back off, and once they are given up.
+/// Returns the live bytes once this many peers, each with ten queued items, back off, and once they are suspended.
 fn held(peers: usize) -> [i64; 2] {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
     let folder = tempfile::tempdir().unwrap();
@@ -81,7 +80,7 @@ fn held(peers: usize) -> [i64; 2] {
     LocalSet::new().block_on(&runtime, async {
         let roster = settings(peers);
         let place = StoreLocation::file(folder.path().join(FILE));
-        // What these keep is bounded by configuration, and no peer's own.
+        // Memory that the configuration bounds does not belong to a single peer.
         let small =
             StoreOptions { cache: 1 << 16, recent: 0, quick_repair: false, ..StoreOptions::new(place, name(9999)) };
         let routes = ActorRegistry::default();
@@ -140,13 +139,13 @@ fn held(peers: usize) -> [i64; 2] {
     })
 }
 
-/// Elsewhere each destination that was offline cost as much as one that was at work, for as long as it was offline.
+/// In other servers each offline destination used as much memory as an active one.
 #[test]
 fn waiting_peer_memory_is_bounded() {
-    // What is made once, whoever comes first.
+    // Creates everything that is created once.
     held(10);
-    // On a busy machine the store falls behind, and its queue keeps the room of its longest burst: that only adds, and is no
-    // peer's own. So the least of a few runs counts.
+    // On a busy machine the store falls behind, and its queue keeps the capacity of its longest burst, which belongs to no
+    // peer. So the minimum of a few runs counts.
     let (mut few, mut many) = ([i64::MAX; 2], [i64::MAX; 2]);
     let mut each = [i64::MAX; 2];
     for _ in 0..3 {

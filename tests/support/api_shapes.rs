@@ -1,4 +1,5 @@
-//! Answers of the APIs against the types of `fernpost::api`: each answer is read as its type, which writes the same bytes.
+//! Checks answers of the APIs against the types of `fernpost::api`: each answer is read as its type, which must write the
+//! same bytes.
 
 use actix_web::http::Method;
 use fernpost::api::contexts::{ContextDetails, ContextPage, JoinStarted, MergeResult, ParticipantsSet};
@@ -43,7 +44,7 @@ pub(crate) fn assert_answer_has_type(method: &Method, path: &str, status: u16, b
         ("POST", ["quarantine", ..]) => same::<ReleaseResult>(path, body),
         ("GET", ["store"]) => same::<StoreDetails>(path, body),
         (_, ["store", "backup"]) => same::<BackupProgress>(path, body),
-        // Written without a type, because the content of PDUs is copied into them.
+        // These answers are written without a type, because the content of PDUs is copied into them.
         ("GET", ["events"] | ["contexts", _, "history" | "state"]) => {}
         other => panic!("{other:?} has no type in this list: {body}"),
     }

@@ -1,4 +1,4 @@
-//! A disk in memory that knows what was synced, fails or loses power when told, and can hold a sync back.
+//! A disk in memory that knows what was synced, fails or loses power on request, and can hold a sync.
 
 use std::fmt;
 use std::io;
@@ -9,15 +9,15 @@ use redb::StorageBackend;
 /// The part of the disk's content that survives a crash.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Survives {
-    /// Only what was synced: the power went.
+    /// Only synced data: the power failed.
     Synced,
-    /// All that was written: the process went, its page cache did not.
+    /// All written data: the process ended, and the page cache was kept.
     Written,
-    /// All that was synced, and of the writes since then the part that this seed chooses.
+    /// All synced data, and a part of the later writes that this seed selects.
     Torn(u64),
 }
 
-/// The disk; clones are the same one.
+/// The disk; clones share one disk.
 #[derive(Clone)]
 pub(crate) struct Disk(Arc<Inner>);
 
@@ -34,7 +34,7 @@ struct State {
     syncs: u64,
     writes: u64,
     fail_at: Option<u64>,
-    /// The sync that fails is on the disk all the same.
+    /// True if the failing sync reaches the disk all the same.
     synced_all_the_same: bool,
     fail_write_at: Option<u64>,
     failed: bool,
@@ -62,12 +62,12 @@ impl Write {
 }
 
 impl Disk {
-    /// An empty disk.
+    /// Returns an empty disk.
     pub(crate) fn new() -> Self {
         Self::with(Vec::new())
     }
 
-    /// A disk that holds this.
+    /// Returns a disk with this content.
     pub(crate) fn with(bytes: Vec<u8>) -> Self {
         let state = State { synced: bytes.clone(), written: bytes, ..State::default() };
         Self(Arc::new(Inner { state: Mutex::new(state), changed: Condvar::new() }))
@@ -77,54 +77,54 @@ impl Disk {
         self.0.state.lock().expect("no holder panics")
     }
 
-    /// Let the k-th sync from now on fail, and everything after it.
+    /// Makes the k-th sync from now on fail, and everything after it.
     pub(crate) fn fail_at(&self, k: u64) {
         let mut state = self.state();
         state.fail_at = Some(state.syncs + k);
     }
 
-    /// Let the k-th sync from now on reach the disk, and nobody hear of it: the process ends right there.
+    /// Makes the k-th sync from now on reach the disk without a report: the process ends right there.
     pub(crate) fn end_after(&self, k: u64) {
         let mut state = self.state();
         state.fail_at = Some(state.syncs + k);
         state.synced_all_the_same = true;
     }
 
-    /// Let the k-th write from now on fail, and everything after it.
+    /// Makes the k-th write from now on fail, and everything after it.
     pub(crate) fn fail_write_at(&self, k: u64) {
         let mut state = self.state();
         state.fail_write_at = Some(state.writes + k);
     }
 
-    /// No sync after the k-th from now on reaches the disk, although each reports success.
+    /// Drops all syncs after the k-th from now on, although each reports success.
     pub(crate) fn cut_after(&self, k: u64) {
         let mut state = self.state();
         state.cut_after = Some(state.syncs + k);
     }
 
-    /// Change what lies on it, behind everybody's back.
+    /// Changes the content directly.
     pub(crate) fn damage(&self, change: impl FnOnce(&mut Vec<u8>)) {
         change(&mut self.state().written);
     }
 
-    /// Number of syncs so far.
+    /// Returns the number of syncs so far.
     pub(crate) fn syncs(&self) -> u64 {
         self.state().syncs
     }
 
-    /// The power has gone: what was synced last is lost.
+    /// Returns whether the power has failed, so that the latest syncs are lost.
     pub(crate) fn is_cut(&self) -> bool {
         let state = self.state();
         state.cut_after.is_some_and(|cut| state.syncs > cut)
     }
 
-    /// Hold every sync back until the guard is dropped.
+    /// Holds every sync until the guard is dropped.
     pub(crate) fn hold(&self) -> Hold {
         self.state().held = true;
         Hold(self.clone())
     }
 
-    /// The bytes that the next process finds.
+    /// Returns the bytes that the next process finds.
     pub(crate) fn survivors(&self, survives: Survives) -> Vec<u8> {
         let state = self.state();
         let mut bytes = state.synced.clone();
@@ -137,7 +137,7 @@ impl Disk {
                     chance ^= chance << 13;
                     chance ^= chance >> 7;
                     chance ^= chance << 17;
-                    // A length that did not reach the disk would only make the file shorter than redb ever leaves it.
+                    // A length that did not reach the disk would make the file shorter than redb ever leaves it.
                     if matches!(write, Write::Length(_)) || chance.is_multiple_of(2) {
                         write.apply(&mut bytes);
                     }
@@ -214,11 +214,11 @@ impl StorageBackend for Disk {
     }
 }
 
-/// Syncs are held back; see [`Disk::hold`].
+/// A guard that holds syncs; see [`Disk::hold`].
 pub(crate) struct Hold(Disk);
 
 impl Hold {
-    /// Wait until somebody waits for a sync.
+    /// Waits until a sync is held.
     pub(crate) async fn reached(&self) {
         let disk = self.0.clone();
         let wait = move || {

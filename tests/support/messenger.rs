@@ -1,4 +1,4 @@
-//! The messenger behind a gateway: it says things, reads its feed, and holds what it read against what it knows.
+//! The messenger of a gateway: it submits messages, reads its feed, and compares the feed with what it knows.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -31,7 +31,7 @@ pub(crate) fn named(reference: &PduRef) -> String {
     format!("{}/{}", short(&reference.origin), reference.id)
 }
 
-/// The parts of a PDU that a messenger looks at.
+/// The parts of a PDU that a messenger reads.
 #[derive(Deserialize)]
 pub(crate) struct Text<'a> {
     prev_pdus: Vec<(String, String)>,
@@ -55,7 +55,7 @@ impl<'a> Text<'a> {
     }
 }
 
-/// Something to say; its text is its id.
+/// Returns a message whose text is its id.
 pub(crate) fn draft(id: &str) -> PduDraft {
     PduDraft {
         submission: id.parse().unwrap(),
@@ -77,12 +77,12 @@ impl Node {
         self.gateway().set_participants(&context(room), servers).await.unwrap();
     }
 
-    /// Say something.
+    /// Submits a message, which has to be accepted.
     pub(crate) async fn say(&self, room: &str, id: &str) {
         self.try_say(room, id).await.unwrap();
     }
 
-    /// Say something, which may be refused.
+    /// Submits a message, which may be refused.
     pub(crate) async fn try_say(&self, room: &str, id: &str) -> Result<(), ComposeError> {
         self.say_draft(room, draft(id)).await
     }
@@ -93,12 +93,12 @@ impl Node {
         Ok(composed.into_iter().next().expect("one a draft").map(|_| ())?)
     }
 
-    /// Read what is new in the feed, and acknowledge it.
+    /// Reads the new events of the feed and acknowledges them.
     pub(crate) async fn read(&self) {
         self.read_on(true).await;
     }
 
-    /// Read what is new in the feed, and acknowledge all that was read, or nothing yet.
+    /// Reads the new events of the feed, and acknowledges all events or none yet.
     pub(crate) async fn read_on(&self, acknowledges: bool) {
         if self.alive().is_none() {
             return;
@@ -106,7 +106,7 @@ impl Node {
         let (store, life) = (self.store(), self.life_now());
         let acknowledge = async |upto| {
             let fence = store.claim_feed().expect("ours");
-            // A journal that has failed is no business of the messenger's: it reads on in the next life.
+            // The messenger ignores a failed journal: it continues after the restart.
             let _ = store.submit(fence, vec![Change::FeedAcked { upto }], CommitPriority::Now).committed().await;
         };
         let read = self.read_to();
@@ -115,9 +115,9 @@ impl Node {
         }
         loop {
             let after = self.read_to();
-            // A disk that has failed gives nothing; the messenger reads on in the next life.
+            // A failed disk returns nothing; the messenger continues after the restart.
             let Ok(page) = store.feed_after(after, 1000, u64::MAX).await else { return };
-            // Who has died meanwhile has given nothing.
+            // The page of a gateway that has ended meanwhile is ignored.
             if life.strong_count() == 0 {
                 return;
             }
@@ -136,24 +136,24 @@ impl Node {
         }
     }
 
-    /// The position after which the messenger reads on.
+    /// Returns the position after which the messenger reads on.
     fn read_to(&self) -> Position {
         let heard = self.heard.borrow().last().map_or(Position(0), |last| last.position);
         heard.max(self.cursor.get())
     }
 
-    /// The newest position of its feed.
+    /// Returns the newest position of its feed.
     pub(crate) fn store_tail(&self) -> u64 {
         self.store().feed_bounds().borrow().tail.0
     }
 
-    /// All that was ever read, in few words.
+    /// Returns all events read so far, in short form.
     pub(crate) async fn feed(&self) -> Vec<String> {
         self.read().await;
         self.heard.borrow().iter().map(words).collect()
     }
 
-    /// PDUs read so far, in order.
+    /// Returns the PDUs read so far, in order.
     pub(crate) fn pdus(&self) -> Vec<FeedPdu> {
         let pdu = |entry: &FeedEntry| match &entry.item {
             FeedItem::Pdu(pdu) => Some((**pdu).clone()),
@@ -162,7 +162,7 @@ impl Node {
         self.heard.borrow().iter().filter_map(pdu).collect()
     }
 
-    /// Whatever happened: each PDU once, and none before one it names, unless a gap says so.
+    /// Checks that each PDU appears once, and none before its parents unless a gap was announced.
     pub(crate) fn check_order(&self, about: &str) {
         let mut seen: BTreeMap<ContextId, BTreeSet<PduRef>> = BTreeMap::new();
         let mut announced = BTreeSet::new();
@@ -175,7 +175,7 @@ impl Node {
                     let is_there = |parent: &PduRef| parent.origin == *us || seen.contains(parent);
                     let absent: Vec<PduRef> =
                         Text::of(pdu).prev().into_iter().filter(|parent| !is_there(parent)).collect();
-                    assert_eq!(absent, pdu.shown.gap, "{about}: {us} sees {} before what it names", pdu.reference);
+                    assert_eq!(absent, pdu.shown.gap, "{about}: {us} sees {} before its parent", pdu.reference);
                     assert!(absent.iter().all(|parent| announced.contains(parent)), "{about}: {us} was told of no gap");
                     assert!(seen.insert(pdu.reference.clone()), "{about}: {us} sees {} twice", pdu.reference);
                 }
@@ -185,14 +185,14 @@ impl Node {
     }
 }
 
-/// True if the entry is the first event of a restored store. A restored store skips the positions that the lost one may have
-/// given, and a reader that was given some of these has its place among them.
+/// Returns whether the entry is the first event of a restored store. A restored store skips the positions that the lost one
+/// may have assigned, and a reader of these has its cursor among them.
 fn skips(before: Position, entry: &FeedEntry) -> bool {
     let is_told = matches!(&entry.item, FeedItem::Notice { text, server: None } if text.contains("was restored at"));
     is_told && entry.position > before && entry.position.0 >= 1 << 32
 }
 
-/// An event in few words.
+/// Returns an event in short form.
 fn words(entry: &FeedEntry) -> String {
     let list = |references: &[PduRef]| references.iter().map(named).collect::<Vec<_>>().join(", ");
     match &entry.item {
@@ -221,7 +221,7 @@ fn words(entry: &FeedEntry) -> String {
     }
 }
 
-/// The first words of names, to give to [`Node::with`].
+/// Returns the short names of the others, for [`Node::with`].
 pub(crate) fn others<'a>(us: &ServerName, all: &[&'a str]) -> Vec<&'a str> {
     all.iter().copied().filter(|name| server(name) != *us).collect()
 }

@@ -1,4 +1,5 @@
-//! A network in memory that carries the bytes of requests and answers; it delays, loses, repeats and holds back as told.
+//! A network in memory that carries the bytes of requests and responses; it delays, loses, repeats and holds them on
+//! request.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -10,26 +11,26 @@ use fernpost::egress::{EgressMethod, EgressRequest};
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::time::{Instant, sleep, timeout};
 
-/// The faults of the wire.
+/// The faults of the links.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct LinkFaults {
-    /// The share of requests that never arrive.
+    /// Share of requests that never arrive.
     pub(crate) requests_lost: f64,
-    /// The share of answers that never come back.
+    /// Share of responses that never arrive.
     pub(crate) answers_lost: f64,
-    /// The share of requests that arrive a second time, at some other moment.
+    /// Share of requests that arrive a second time, at a random time.
     pub(crate) repeated: f64,
-    /// The longest a request or an answer travels.
+    /// Maximum delay of a request or a response.
     pub(crate) delay_max: Duration,
-    /// The share of requests that a box in between answers itself: busy, too large, in trouble.
+    /// Share of requests that a proxy answers itself: busy, too large, or a server error.
     pub(crate) meddled: f64,
 }
 
-/// A wire without losses and delays.
+/// Links without losses and delays.
 pub(crate) const CALM: LinkFaults =
     LinkFaults { requests_lost: 0.0, answers_lost: 0.0, repeated: 0.0, delay_max: Duration::ZERO, meddled: 0.0 };
 
-/// A request as it reaches a gateway's door.
+/// A request as it arrives at a gateway.
 pub(crate) struct Call {
     pub(crate) from: ServerName,
     pub(crate) request: EgressRequest,
@@ -44,10 +45,10 @@ pub(crate) struct Answer {
     pub(crate) body: Bytes,
 }
 
-/// A request that was begun, wherever it ended.
+/// A request that was started, with any outcome.
 #[derive(Debug, Clone)]
 pub(crate) struct Sent {
-    /// In milliseconds since the network was made.
+    /// Time in milliseconds since the network was created.
     pub(crate) at: u64,
     pub(crate) from: ServerName,
     pub(crate) to: ServerName,
@@ -56,28 +57,28 @@ pub(crate) struct Sent {
 
 type Way = (ServerName, ServerName);
 
-/// Is told of everything the network carries.
+/// A callback for everything that the network carries.
 type CallObserver = Arc<dyn Fn(String) + Send + Sync>;
 
-/// Sees each exchange, by the number that the network gives it, and may put another answer in the place of the peer's.
+/// Observes each exchange, by a number that the network assigns, and may replace the peer's response.
 pub(crate) trait Tap: Send + Sync {
-    /// A gateway begins a request.
+    /// A gateway starts a request.
     fn begun(&self, exchange: u64, from: &ServerName, to: &ServerName, request: &EgressRequest);
 
-    /// The request, or a copy of it, has reached its door.
+    /// The request, or a copy of it, has arrived at the peer.
     fn arrived(&self, exchange: u64);
 
-    /// The network answers in the place of the peer, which never sees the request.
+    /// The network answers in the place of the peer, which never receives the request.
     fn meddled(&self, exchange: u64);
 
-    /// The peer has answered; what is returned goes back to the sender.
+    /// The peer has answered; the returned response goes to the sender.
     fn answered(&self, exchange: u64, answer: Answer) -> Result<Answer, PushFailure>;
 
-    /// Records what the sender was told; a sender that no longer waits is told that the connection broke.
+    /// Records the outcome for the sender; if the sender no longer waits, it is a broken connection.
     fn ended(&self, exchange: u64, outcome: &Result<Bytes, PushFailure>);
 }
 
-/// An exchange that its sender waits for; dropped before its end, it counts as broken.
+/// An exchange whose sender waits; if it is dropped before its end, the connection counts as broken.
 struct Watched {
     tap: Option<Arc<dyn Tap>>,
     exchange: u64,
@@ -101,10 +102,11 @@ impl Drop for Watched {
     }
 }
 
-/// The servers that can be reached, and the faults on the way.
+/// The servers that can be reached, and the faults of the links.
 pub(crate) struct Network {
     state: Mutex<State>,
-    /// For those who wait for a way: it may have changed. Wakes them in the order in which they came, as a `watch` does not.
+    /// Notifies requests that wait for a link of its changes. It wakes them in the order of their arrival, which a `watch`
+    /// does not.
     ways: Notify,
     since: Instant,
 }
@@ -113,7 +115,7 @@ struct State {
     doors: HashMap<ServerName, mpsc::UnboundedSender<Call>>,
     down: HashSet<Way>,
     held: HashSet<Way>,
-    /// Ways back on which answers are made to look as a server of 2016 writes them.
+    /// Links on which responses are rewritten to those of a server of 2016.
     plain: HashSet<Way>,
     weather: LinkFaults,
     chance: fastrand::Rng,
@@ -134,7 +136,7 @@ struct Fate {
 }
 
 impl Network {
-    /// An empty network; the seed decides every loss.
+    /// Returns an empty network; the seed determines every loss.
     pub(crate) fn new(seed: u64, weather: LinkFaults) -> Arc<Self> {
         let chance = fastrand::Rng::with_seed(seed);
         let (doors, down, held, plain, sent) = (HashMap::new(), HashSet::new(), HashSet::new(), HashSet::new(), vec![]);
@@ -151,37 +153,37 @@ impl Network {
         self.ways.notify_waiters();
     }
 
-    /// From now on this server is reached here.
+    /// Adds a server under this name.
     pub(crate) fn open(&self, name: ServerName, door: mpsc::UnboundedSender<Call>) {
         self.change(|state| state.doors.insert(name, door));
     }
 
-    /// The server of this name stops listening.
+    /// Removes the server of this name.
     pub(crate) fn close(&self, name: &ServerName) {
         self.change(|state| state.doors.remove(name));
     }
 
-    /// No request gets this way; whoever tries learns it at once.
+    /// Cuts a link: requests on it fail at once.
     pub(crate) fn cut(&self, from: &ServerName, to: &ServerName) {
         self.change(|state| state.down.insert((from.clone(), to.clone())));
     }
 
-    /// Requests get this way again.
+    /// Restores a link.
     pub(crate) fn mend(&self, from: &ServerName, to: &ServerName) {
         self.change(|state| state.down.remove(&(from.clone(), to.clone())));
     }
 
-    /// Requests this way are on their way and do not arrive, until they are let go.
+    /// Holds requests on a link until they are released.
     pub(crate) fn hold(&self, from: &ServerName, to: &ServerName) {
         self.change(|state| state.held.insert((from.clone(), to.clone())));
     }
 
-    /// The requests that were held arrive.
+    /// Delivers the held requests.
     pub(crate) fn release(&self, from: &ServerName, to: &ServerName) {
         self.change(|state| state.held.remove(&(from.clone(), to.clone())));
     }
 
-    /// Every way is open, and nothing is lost any more.
+    /// Restores all links and ends all faults.
     pub(crate) fn heal(&self) {
         self.change(|state| {
             state.down.clear();
@@ -190,22 +192,22 @@ impl Network {
         });
     }
 
-    /// From now on it behaves like this.
+    /// Sets the faults of the links.
     pub(crate) fn becomes(&self, weather: LinkFaults) {
         self.state().weather = weather;
     }
 
-    /// Answers to what the one sends the other never say how much is taken, as a server of 2016 does not.
+    /// Removes the announced window from responses to this sender, as a server of 2016 writes them.
     pub(crate) fn make_plain(&self, from: &ServerName, to: &ServerName) {
         self.state().plain.insert((from.clone(), to.clone()));
     }
 
-    /// Tell of everything that is carried.
+    /// Sets the callback for everything that is carried.
     pub(crate) fn tell(&self, ear: impl Fn(String) + Send + Sync + 'static) {
         self.state().ear = Some(Arc::new(ear));
     }
 
-    /// Let this see every exchange from now on.
+    /// Adds an observer of every exchange from now on.
     pub(crate) fn watch(&self, tap: Arc<dyn Tap>) {
         self.state().tap = Some(tap);
     }
@@ -221,12 +223,12 @@ impl Network {
         }
     }
 
-    /// All requests begun so far.
+    /// Returns all requests started so far.
     pub(crate) fn sent(&self) -> Vec<Sent> {
         self.state().sent.clone()
     }
 
-    /// The requests for PDUs so far: the time, the asking server, the asked server and the PDU.
+    /// Returns the requests for PDUs so far: the time, and the asking server, the asked server and the PDU as text.
     pub(crate) fn asked(&self) -> Vec<(u64, String)> {
         let gets = self.sent().into_iter().filter(|sent| sent.request.method == EgressMethod::Get);
         let shown = |sent: Sent| {
@@ -239,8 +241,8 @@ impl Network {
     fn fate(&self) -> Fate {
         let mut state = self.state();
         let (weather, chance) = (state.weather, &mut state.chance);
-        // In whole milliseconds, as timers have them: what lies between two would be rounded by how the process began, and the
-        // same seed would take another course.
+        // Delays are whole milliseconds, as timers have them: fractions would be rounded depending on the start of the
+        // process, and the same seed would take another course.
         let longest = u64::try_from(weather.delay_max.as_millis()).expect("64 bits");
         let mut delay = || Duration::from_millis(chance.u64(0..=longest));
         let (there, back, again) = (delay(), delay(), delay() * 3);
@@ -259,7 +261,7 @@ impl Network {
         self.state().down.contains(way)
     }
 
-    /// Send a request and wait for its answer, as a gateway's client does; the body of a 200 is the only success.
+    /// Sends a request and waits for its response, as a gateway's client does; only a 200 is a success.
     pub(crate) async fn send(
         self: Arc<Self>,
         way: Way,
@@ -307,7 +309,7 @@ impl Network {
         if let Some(again) = fate.again {
             tokio::spawn(self.clone().carry(exchange, way.clone(), request.clone(), again));
         }
-        // A task of its own: what is on its way arrives, whether its sender still waits or not.
+        // The request runs in a task of its own: it arrives even if its sender no longer waits.
         let carried =
             (!fate.lost).then(|| tokio::spawn(self.clone().carry(exchange, way.clone(), request, fate.there)));
         let answered = async {
@@ -327,7 +329,7 @@ impl Network {
         Ok(if self.state().plain.contains(&way) { without_window(body) } else { body })
     }
 
-    /// Hand a request over at the other end, when it gets there.
+    /// Delivers a request to the other side when it arrives there.
     async fn carry(
         self: Arc<Self>,
         exchange: u64,
@@ -354,21 +356,21 @@ impl Network {
         answered.ok_or_else(|| PushFailure::Broken("the connection broke".to_owned()))
     }
 
-    /// Straight to the door, whatever the weather: what a test sends itself.
+    /// Delivers a request of the test itself, without any faults.
     pub(crate) async fn knock(&self, (from, to): Way, request: EgressRequest) -> Option<Answer> {
         let door = self.state().doors.get(&to).cloned()?;
         call(&door, from, request).await
     }
 }
 
-/// The answer that comes from behind a door; none: whoever was there went amid it.
+/// Returns the response of a gateway; `None`: the gateway ended before it answered.
 async fn call(door: &mpsc::UnboundedSender<Call>, from: ServerName, request: EgressRequest) -> Option<Answer> {
     let (answer, answered) = oneshot::channel();
     door.send(Call { from, request, answer }).ok()?;
     answered.await.ok()
 }
 
-/// The answer of a box between the servers. It never says that an item was accepted.
+/// Returns the response of a proxy, which never says that an item was accepted.
 fn meddle(whim: u8, path: &str) -> Answer {
     let answer = |status, retry_after: Option<u64>, body: &'static str| Answer {
         status,
@@ -386,7 +388,7 @@ fn meddle(whim: u8, path: &str) -> Answer {
     }
 }
 
-/// The same answer from a server that never heard of windows. What is no answer to a push keeps its bytes.
+/// Returns the same response without the window. A body that is no answer to a push stays unchanged.
 fn without_window(body: Bytes) -> Bytes {
     let Ok(mut answer) = serde_json::from_slice::<serde_json::Value>(&body) else { return body };
     match answer.as_object_mut().filter(|answer| answer.contains_key("receive")) {
@@ -399,7 +401,7 @@ fn without_window(body: Bytes) -> Bytes {
     answer.to_string().into()
 }
 
-/// The outcome that a status means to a sender.
+/// Returns the outcome that a status has for the sender.
 fn read(answer: Answer) -> Result<Bytes, PushFailure> {
     let Answer { status, retry_after, body } = answer;
     let reason = String::from_utf8_lossy(&body).into_owned();
@@ -410,10 +412,10 @@ fn read(answer: Answer) -> Result<Bytes, PushFailure> {
     }
 }
 
-/// The first word of a name: enough for people.
+/// Returns the first label of a name, for output.
 pub(crate) fn short(name: &ServerName) -> &str {
     name.as_str().split('.').next().expect("a first part")
 }
 
-/// Wall time when a network is made: not zero, so that a date that was forgotten shows.
+/// Wall time when a network is created: not zero, so that a missing time is detected.
 pub(crate) const BASE: Millis = Millis(1_700_000_000_000);

@@ -1,4 +1,4 @@
-//! One gateway with its real store, actors and handlers, which can be ended and started again, and the messenger behind it.
+//! One gateway with its real store, actors and handlers, which can be ended and started again, and its messenger.
 
 use std::cell::{Cell, RefCell};
 use std::future::Future;
@@ -36,20 +36,20 @@ use crate::network::{Answer, Call, Network};
 use crate::surroundings::{TestConfig, Wire, address, server};
 use crate::toy_dialect::TEST_DIALECTS;
 
-/// Puts other surroundings around a gateway, at each of its starts.
+/// A function that replaces ports of a gateway, called at each of its starts.
 pub(crate) type Change = Rc<dyn Fn(&mut Ports, &Arc<TestClock>)>;
 
-/// Run a test. What it started is dropped where it stands.
+/// Runs a test. Everything that it started is dropped at the end.
 pub(crate) async fn world<T>(body: impl Future<Output = T>) -> T {
     LocalSet::new().run_until(body).await
 }
 
-/// So much virtual time passes.
+/// Lets this many seconds of virtual time pass.
 pub(crate) async fn seconds(count: u64) {
     millis(count * 1000).await;
 }
 
-/// So much virtual time passes. All that can run without time passing has run before.
+/// Lets this many milliseconds of virtual time pass. Everything that can run without time passing has run before.
 pub(crate) async fn millis(count: u64) {
     tokio::time::sleep(Duration::from_millis(count)).await;
 }
@@ -65,13 +65,13 @@ pub(crate) struct Node {
     disk: RefCell<Disk>,
     life: RefCell<Option<Life>>,
     router_panic: RefCell<Option<oneshot::Receiver<()>>>,
-    /// All that the messenger has read.
+    /// All events that the messenger has read.
     pub(crate) heard: RefCell<Vec<FeedEntry>>,
-    /// The messenger reads on after this where it has heard less: it remembers having read what its gateway lost.
+    /// The messenger reads after this position if it has recorded less: it remembers events that its gateway has lost.
     pub(crate) cursor: Cell<Position>,
 }
 
-/// One life of a gateway.
+/// One process of a gateway.
 #[derive(Clone)]
 struct Life {
     gateway: Gateway,
@@ -79,7 +79,7 @@ struct Life {
     task: Rc<Abort>,
 }
 
-/// Everything a gateway runs; dropped, it ends where it stands.
+/// Everything that a gateway runs; dropping it ends the gateway at once.
 pub(crate) struct Abort(JoinHandle<()>);
 
 impl Drop for Abort {
@@ -89,24 +89,24 @@ impl Drop for Abort {
 }
 
 impl Node {
-    /// A gateway as usual.
+    /// Starts a gateway with the usual configuration.
     pub(crate) async fn usual(network: &Arc<Network>, name: &str) -> Rc<Self> {
         Self::start(network, name, TestConfig::usual(name)).await
     }
 
-    /// A gateway with this configuration, on an empty disk.
+    /// Starts a gateway with this configuration on an empty disk.
     pub(crate) async fn start(network: &Arc<Network>, name: &str, book: TestConfig) -> Rc<Self> {
         Self::changed(network, name, book, Rc::new(|_, _| {})).await
     }
 
-    /// The same, in other surroundings.
+    /// Starts a gateway with replaced ports.
     pub(crate) async fn changed(network: &Arc<Network>, name: &str, book: TestConfig, change: Change) -> Rc<Self> {
         let node = Self::built(network, name, book, change, BlockingExecutor::Common);
         node.begin().await;
         node
     }
 
-    /// A gateway that has not begun.
+    /// Returns a gateway that is not started.
     pub(crate) fn built(
         network: &Arc<Network>,
         name: &str,
@@ -129,7 +129,7 @@ impl Node {
         })
     }
 
-    /// Start on what the disk holds.
+    /// Starts it on its disk.
     pub(crate) async fn begin(&self) {
         let set = LocalSet::new();
         let (built, ready) = oneshot::channel();
@@ -162,7 +162,7 @@ impl Node {
         self.network.open(self.name.clone(), door);
     }
 
-    /// End as a power cut ends it, or as the death of the process: the disk holds what survives that.
+    /// Ends it as a power cut or the end of the process would: the disk keeps what survives that.
     pub(crate) async fn end(&self, survives: Survives) {
         self.network.close(&self.name);
         let Some(life) = self.life.take() else { return };
@@ -170,38 +170,38 @@ impl Node {
         self.disk.replace(Disk::with(bytes));
         let Life { gateway, store, task } = life;
         drop((gateway, store, task));
-        // The tasks are dropped when the runtime comes round to it.
+        // The tasks are dropped when the runtime polls them next.
         for _ in 0..8 {
             tokio::task::yield_now().await;
         }
     }
 
-    /// End, and start again at once.
+    /// Ends it and starts it again at once.
     pub(crate) async fn restart(&self, survives: Survives) {
         self.end(survives).await;
         self.begin().await;
     }
 
-    /// A copy of its store, taken while it works.
+    /// Returns a copy of its store, made while it runs.
     pub(crate) async fn backup(&self) -> Disk {
         let copy = Disk::new();
         self.store().backup_into(copy.clone(), |_| {}).await.unwrap();
         copy
     }
 
-    /// Its disk is lost; a backup takes its place.
+    /// Replaces its lost disk by a backup.
     pub(crate) async fn restore(&self, backup: &Disk) {
         self.end(Survives::Synced).await;
         self.disk.replace(Disk::with(backup.survivors(Survives::Written)));
         self.begin().await;
     }
 
-    /// From its next start on it has this configuration.
+    /// Sets the configuration for its next start.
     pub(crate) fn configure(&self, book: TestConfig) {
         self.book.replace(Arc::new(book));
     }
 
-    /// While it is ended: another disk takes the place of its own.
+    /// Replaces its disk while it is ended.
     pub(crate) fn give(&self, bytes: Vec<u8>) {
         assert!(self.alive().is_none(), "a disk is changed only under a gateway that has ended");
         self.disk.replace(Disk::with(bytes));
@@ -211,7 +211,7 @@ impl Node {
         self.disk.borrow().clone()
     }
 
-    /// The calls into it, while it lives.
+    /// Returns the calls into it while it runs.
     pub(crate) fn alive(&self) -> Option<Gateway> {
         self.life.borrow().as_ref().map(|life| life.gateway.clone())
     }
@@ -220,7 +220,7 @@ impl Node {
         self.alive().expect("it lives")
     }
 
-    /// Its life, without keeping it.
+    /// Returns a weak handle of its process.
     pub(crate) fn life_now(&self) -> Weak<Abort> {
         self.life.borrow().as_ref().map(|life| Rc::downgrade(&life.task)).unwrap_or_default()
     }
@@ -242,7 +242,7 @@ impl Node {
     }
 }
 
-/// The parts from which one life of a gateway is built.
+/// The parts from which one process of a gateway is built.
 struct Build {
     name: ServerName,
     clock: Arc<TestClock>,
@@ -254,7 +254,7 @@ struct Build {
 }
 
 impl Build {
-    /// As the real thing is composed.
+    /// Builds the gateway as `app` composes it.
     fn build(&self, panicked: oneshot::Sender<()>) -> (Gateway, Store) {
         let us = self.name.clone();
         let place = StoreLocation::backend(self.disk.clone());
@@ -262,7 +262,7 @@ impl Build {
         let options = StoreOptions { cache: 1 << 20, lane, ..StoreOptions::new(place, us.clone()) };
         let (routes, clock) = (ActorRegistry::default(), self.clock.clone());
         let wakes = routes.clone();
-        // The writer has a clock of its own: the one that tests break is the actors'.
+        // The writer has a clock of its own, because the one that tests break is the actors'.
         let stamps = Arc::new(clock.unbroken());
         let store = Store::open(options, stamps, Arc::new(move |woken| wakes.notify_outbox_grown(woken))).unwrap();
         let shared = Arc::new(store.clone());
@@ -282,7 +282,7 @@ impl Build {
         (self.change)(&mut ports, &self.clock);
         let ended = move |crashed: bool| {
             if crashed {
-                // A test that does not wait for it has dropped the receiver.
+                // A test that does not wait for this has dropped the receiver.
                 let _ = panicked.send(());
             }
         };
@@ -294,14 +294,14 @@ impl Build {
     }
 }
 
-/// The service that answers for all gateways of a thread; each request brings the state of its own gateway.
+/// The service that answers for all gateways of a thread; each request has the state of its own gateway.
 type Answering = &'static dyn Fn(Request) -> Answered;
 
 type Answered = Pin<Box<dyn Future<Output = Result<ServiceResponse<BoxBody>, Error>>>>;
 
 thread_local! {
-    /// Compiling the paths takes longer than all else that a gateway does when it starts. Never dropped: amid the end of its thread
-    /// it would reach for what the HTTP library keeps for the thread, which may have gone.
+    /// The paths are compiled once, because this takes longer than everything else at a gateway's start. The service is
+    /// never dropped: at the end of its thread it would access thread-local data of the HTTP library that may be gone.
     static APP: Cell<Option<Answering>> = const { Cell::new(None) };
 }
 
@@ -322,7 +322,7 @@ async fn app() -> Answering {
     app
 }
 
-/// Give a request what the gateway that it is for stands on.
+/// Adds the state of its gateway to a request.
 async fn stand_on(
     mut request: ServiceRequest,
     next: Next<impl MessageBody>,
@@ -332,7 +332,7 @@ async fn stand_on(
     next.call(request).await
 }
 
-/// The listener for peers.
+/// Serves the requests of peers.
 async fn serve(app: Answering, gate: DialectServices, mut calls: mpsc::UnboundedReceiver<Call>) {
     let mut ground = Extensions::new();
     ground.insert(Data::from(gate.intake));
@@ -352,13 +352,13 @@ async fn serve(app: Answering, gate: DialectServices, mut calls: mpsc::Unbounded
             let seconds =
                 response.headers().get(header::RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
             let body = to_bytes(response.into_body()).await.map_err(|_| "a body that breaks off").unwrap();
-            // The caller may have gone.
+            // The caller may have disconnected.
             let _ = call.answer.send(Answer { status, retry_after: seconds.map(Duration::from_secs), body });
         });
     }
 }
 
-/// A request as it comes out of a socket.
+/// Returns a request as it is read from a socket.
 fn written(call: &Call) -> TestRequest {
     let method = match call.request.method {
         EgressMethod::Get => HttpMethod::GET,

@@ -1,4 +1,4 @@
-//! Store readers of which a test overrides single reads: what [`ReadHooks`] leaves alone goes to the store.
+//! Store readers of which a test overrides single reads: all other reads go to the store.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -44,7 +44,7 @@ pub(crate) trait ReadHooks: Send + Sync + 'static {
         store.contexts_with_held_pdus()
     }
 
-    /// Called before each look-up, with the PDUs that arrive. The look-up begins when the returned task has ended.
+    /// Called before each lookup, with the arriving PDUs. The lookup starts when the returned task has ended.
     fn before_look_up(&self, _arriving: &[PduRef]) -> Option<Task<()>> {
         None
     }

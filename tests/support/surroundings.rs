@@ -1,5 +1,4 @@
-//! The surroundings of a gateway under test: its configuration, and its client, which writes and reads what the real one
-//! does.
+//! The environment of a gateway under test: its configuration, and a client that writes and reads what the real one does.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
@@ -21,15 +20,15 @@ pub(crate) fn server(name: &str) -> ServerName {
     format!("{name}.example").parse().unwrap()
 }
 
-/// The compiled-in limits without chance.
+/// Returns the compiled defaults without jitter.
 pub(crate) fn limits(dialect: DialectSpec) -> PeerLimits {
     PeerLimits { jitter: 0.0, dialect, ..PeerLimits::default() }
 }
 
-/// Everybody there is; each calls from an address of its own.
+/// All servers; each calls from an address of its own.
 const EVERYBODY: [&str; 5] = ["red", "green", "blue", "grey", "pink"];
 
-/// The address a server calls from.
+/// Returns the address from which a server calls.
 pub(crate) fn address(name: &ServerName) -> IpAddr {
     let place = EVERYBODY.iter().position(|other| server(other) == *name).expect("one of us");
     Ipv4Addr::new(10, 0, 0, u8::try_from(place).unwrap() + 1).into()
@@ -44,7 +43,7 @@ pub(crate) struct TestConfig {
 }
 
 impl TestConfig {
-    /// The usual one: updates are spoken with red and blue, transactions where green is one of the two.
+    /// Returns the usual configuration: updates with red and blue, transactions if green is one of the two.
     pub(crate) fn usual(us: &str) -> Self {
         let dialect = |other: &str| match us == "green" || other == "green" {
             true => DialectSpec::TRANSACTIONS,
@@ -55,20 +54,20 @@ impl TestConfig {
         Self { peers, contexts: Arc::default(), overload: OverloadLimits::default() }
     }
 
-    /// The same, with something else about one peer.
+    /// Changes the limits of one peer.
     pub(crate) fn with_peer(mut self, name: &str, change: impl FnOnce(&mut PeerLimits)) -> Self {
         let peer = self.peers.iter_mut().find(|(other, _)| *other == server(name)).expect("a peer");
         change(Arc::make_mut(&mut peer.1));
         self
     }
 
-    /// The same, where peers wait from so many unread events on, until there are fewer than that.
+    /// Sets the number of unread events from which peers have to wait, and the number below which they are accepted again.
     pub(crate) fn with_water(mut self, high: u64, low: u64) -> Self {
         self.overload = OverloadLimits { feed_high: high, feed_low: low, ..self.overload };
         self
     }
 
-    /// The same, with something else about conversations.
+    /// Changes the limits of contexts.
     pub(crate) fn with_contexts(mut self, change: impl FnOnce(&mut ContextLimits)) -> Self {
         change(Arc::make_mut(&mut self.contexts));
         self
@@ -115,7 +114,7 @@ impl PeerAuthPolicy for TestConfig {
     }
 }
 
-/// The way outward of one gateway.
+/// The transport of one gateway.
 pub(crate) struct Wire {
     pub(crate) network: Arc<Network>,
     pub(crate) knowledge: StoreReferenceContext,

@@ -1,5 +1,5 @@
-//! A third dialect, as small as one can be: `PUT /toy/v1/batches/ID` with `{"origin":"..","batch":[PDU, ..]}`. It shows what a new
-//! dialect takes: this file, and an entry in a list.
+//! A third dialect, as small as possible: `PUT /toy/v1/batches/ID` with `{"origin":"..","batch":[PDU, ..]}`. A new dialect
+//! needs no more than this file and an entry in a list.
 
 use actix_web::web::{self, ServiceConfig};
 use actix_web::{HttpResponse, web::Data};
@@ -21,7 +21,7 @@ use fernpost::wire::{Dialect, DialectList, FederationCore};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-/// The dialects that test gateways speak.
+/// The dialects of test gateways.
 pub(crate) const TEST_DIALECTS: DialectList = DialectList(&[&UpdatesDialect, &TransactionsDialect, &ToyDialect]);
 
 /// Spec of the toy dialect.

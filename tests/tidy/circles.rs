@@ -44,7 +44,7 @@ fn graph(files: &[Module]) -> ImportGraph {
     files.iter().map(edges).collect()
 }
 
-/// Returns the shortest way from a file back to itself.
+/// Returns the shortest path from a file back to itself.
 fn circle_of(start: &str, graph: &ImportGraph) -> Option<Vec<String>> {
     let mut ways = VecDeque::from([vec![start.to_owned()]]);
     let mut seen = BTreeSet::new();

@@ -1,4 +1,4 @@
-//! Documents: each file, folder and page that one names exists, and the README stays short.
+//! Documents: each file, folder and page that they name exists, and the README stays short.
 
 use std::fs;
 use std::path::PathBuf;
@@ -18,13 +18,13 @@ fn documents() -> Vec<(PathBuf, String)> {
     pages.into_iter().chain(docs).map(|path| (path.clone(), fs::read_to_string(&path).expect("UTF-8"))).collect()
 }
 
-/// Paths in backticks that begin with one of [`FOLDERS`]. A `*` or a space makes a text no path.
+/// Returns the paths in backticks that begin with one of [`FOLDERS`]. A text with a `*` or a space is no path.
 fn named_paths(text: &str) -> impl Iterator<Item = &str> {
     let quoted = text.split('`').skip(1).step_by(2).filter_map(|quoted| quoted.split('#').next());
     quoted.filter(|path| FOLDERS.iter().any(|folder| path.starts_with(folder)) && !path.contains(['*', ' ', '\n']))
 }
 
-/// Targets of links to pages, without their anchors.
+/// Returns the targets of links to pages, without their anchors.
 fn linked_pages(text: &str) -> impl Iterator<Item = &str> {
     let targets = text.split("](").skip(1).filter_map(|rest| rest.split(')').next());
     targets.filter_map(|target| target.split('#').next()).filter(|page| page.ends_with(".md") && !page.contains("://"))

@@ -31,7 +31,7 @@ fn every_module_starts_with_its_duty() {
 
 #[test]
 fn repository_names_no_outside_path() {
-    // In two parts, else this file would be the first to be found.
+    // The texts are split, otherwise the check would find this file first.
     let elsewhere = [concat!("sha", "red/"), concat!("/wo", "rk/")];
     let mut complaints = Vec::new();
     for path in files_below(root()) {

@@ -4,8 +4,8 @@ use std::path::Path;
 
 use crate::sources::{assert_none, modules, root};
 
-/// The core, from what is imported to what imports. A file may import its own level and lower ones; the longest line that its
-/// path starts with counts. A new folder is a new line.
+/// The levels of the core, lowest first. A file may import its own level and lower ones; the longest line that its path
+/// starts with counts. A new folder needs a new line.
 const CORE: &[(&str, u8)] = &[
     ("word_enum", 0),
     ("model", 0),
@@ -49,13 +49,13 @@ const CORE: &[(&str, u8)] = &[
     ("lib", 9),
 ];
 
-/// Up to here files are pure: time and chance are arguments, nothing is sent, logged or serialised.
+/// Files up to this level are pure: time and chance are arguments, nothing is sent, logged or serialised.
 const MACHINES: u8 = 2;
 
 /// Words that files up to [`MACHINES`] must not contain.
 const IMPURE: &[&str] = &["actix", "tokio", "tracing", "serde"];
 
-/// The gateway, in the same way.
+/// The levels of the gateway.
 const GATEWAY: &[(&str, u8)] = &[
     ("api", 0),
     ("json", 0),
@@ -78,7 +78,7 @@ const GATEWAY: &[(&str, u8)] = &[
     ("lib", 5),
 ];
 
-/// Folders of the gateway that never import one another, whatever their levels: the composition root introduces them.
+/// Folders of the gateway that never import one another, whatever their levels: the composition root connects them.
 const SEPARATED: &[&[&str]] =
     &[&["store", "wire", "messenger"], &["store", "settings"], &["wire/transactions", "wire/updates"]];
 

@@ -62,7 +62,7 @@ pub(crate) struct ContextActor {
     /// Number of messages read from quarantine since the participants changed, for the log.
     pub(crate) taken_back: usize,
     replies: ContextReplies,
-    /// History reads that wait, in order. Those whose caller has gone are dropped when the next one comes.
+    /// History reads that wait, in order. Those whose caller has disconnected are dropped when the next one arrives.
     reads: Vec<HistoryReply>,
     next_token: u64,
     timer: Timer,

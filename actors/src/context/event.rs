@@ -166,7 +166,7 @@ pub enum ContextEffect {
     HandedOver(ContextReply),
     /// Send the reply once everything submitted so far is on disk.
     Answer(ContextReply),
-    /// Answer all history reads that wait, once everything handed over so far is on disk: so many PDUs came.
+    /// Answer all waiting history reads with this number of PDUs, once everything submitted so far is on disk.
     AnswerReads(u64),
     /// Drop these claims, because their PDUs were refused.
     Release(Vec<PduRef>),

@@ -35,7 +35,7 @@ impl PendingEvent {
 
 /// The reason why a step has no effects: the machine is dropped and loaded again from the store.
 pub(crate) enum StepFailure {
-    /// The look-up of the arriving PDUs failed, or a read of the step.
+    /// The lookup of the arriving PDUs failed, or a read of the step.
     Unreadable(ArchiveError),
     /// The machine panicked while it processed these PDUs.
     Panicked(StepPanicked, Vec<PduRef>),

@@ -85,7 +85,7 @@ pub enum PeerEffect {
         /// Request to send to the server.
         want: FetchRequest,
     },
-    /// Tell the context that nobody is asked now.
+    /// Notify the context that no server is asked now.
     FetchDeclined {
         /// Server that would have been asked.
         of: ServerName,
@@ -140,7 +140,7 @@ impl EffectCollector {
         self.effects.extend(reply.map(PeerEffect::Answer));
     }
 
-    /// A change that nobody waits for, and that makes none of the others wait.
+    /// Adds a change for which no caller waits, and which does not make the others urgent.
     pub fn note(&mut self, change: Change) {
         self.notes.push(change);
     }

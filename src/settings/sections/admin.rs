@@ -26,7 +26,7 @@ pub(crate) struct AdminSection {
     pub(crate) listen: ListenAddress,
     /// Bearer token; it is better kept in a file.
     token: Option<SecretValue>,
-    /// File with the bearer token; without a token the listener is open to whoever reaches it.
+    /// File with the bearer token; without a token every process that can connect is accepted.
     token_file: Option<PathBuf>,
 }
 

@@ -35,7 +35,7 @@ pub(crate) struct MessengerSection {
     pub(crate) listen: ListenAddress,
     /// Bearer token; it is better kept in a file.
     token: Option<SecretValue>,
-    /// File with the bearer token; without a token the listener is open to whoever reaches it.
+    /// File with the bearer token; without a token every process that can connect is accepted.
     token_file: Option<PathBuf>,
     /// Time for which a submission is remembered, for repeats and for its trace.
     submissions_keep: DurationValue,

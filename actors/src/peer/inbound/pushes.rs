@@ -157,7 +157,8 @@ impl Inbound {
         }
     }
 
-    /// The push is taken, or was before: what of it is in quarantine. `pushes`: its number is its own.
+    /// Returns the receipt of a push that is or was accepted, with its quarantined updates. `pushes`: its number is that of
+    /// the push.
     pub(crate) fn receipt(&self, push: &InboundPush, pushes: bool) -> Receipt {
         let count = if pushes { 1 } else { push.strong.len() as u64 };
         let first = Seq((push.seq.0 + 1).saturating_sub(count));
