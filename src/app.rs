@@ -259,7 +259,7 @@ impl App {
         };
         let joined = tokio::task::spawn_blocking(ended).await;
         if !matches!(joined, Ok(Ok(()))) {
-            tracing::error!("the core's thread did not end well");
+            tracing::error!("the core's thread ended with a failure");
         }
     }
 }

@@ -28,7 +28,7 @@ pub enum AdmissionError {
     },
     /// The disk is nearly full.
     #[error(
-        "the disk has {} left ({free} bytes), and store.min_free is {}: nothing is taken until there is room",
+        "the disk has {} left ({free} bytes), and store.min_free is {}: nothing is accepted until there is room",
         ByteSize(*.free), ByteSize(*.min_free)
     )]
     DiskLow {
@@ -120,7 +120,7 @@ impl BatchError {
 /// The outbox of a peer is full, because the peer has not accepted its items for too long; nothing was accepted.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "too much waits for {server}: {limit} is the most it may ({key}); come again when it has taken some, or raise the limit"
+    "the outbox of {server} is full: the limit is {limit} ({key}); retry when the peer has accepted items, or raise the limit"
 )]
 pub struct OutboxFullError {
     /// Peer whose outbox is full.
@@ -178,7 +178,7 @@ pub enum CommandError {
         count: u64,
     },
     /// The submission is unknown, or it was not queued for this server.
-    #[error("nothing is known of {0} there")]
+    #[error("submission {0} is unknown, or has no items for this peer")]
     UnknownSubmission(SubmissionId),
 }
 

@@ -87,7 +87,9 @@ where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     if !get.target.bytes().all(|byte| byte.is_ascii_graphic()) {
-        return Err(PushFailure::Unreachable("a request target holds what no request line may".to_owned()));
+        return Err(PushFailure::Unreachable(
+            "the request target contains characters that no request line may contain".to_owned(),
+        ));
     }
     let head = format!("GET {} HTTP/1.1\r\n{}Connection: close\r\n\r\n", get.target, get.headers);
     let mut reader = ResponseReader { io, buffer: BytesMut::new(), deadline };
@@ -158,7 +160,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> ResponseReader<S> {
 
     /// Reads more bytes; the end of the stream is an error.
     async fn must_more(&mut self) -> Result<(), PushFailure> {
-        let broken_off = || PushFailure::Broken("the answer broke off".to_owned());
+        let broken_off = || PushFailure::Broken("the response is incomplete".to_owned());
         self.more().await?.then_some(()).ok_or_else(broken_off)
     }
 
@@ -212,7 +214,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> ResponseReader<S> {
     }
 
     async fn chunks(&mut self, body: &mut BytesMut, bytes_max: usize) -> Result<(), PushFailure> {
-        let bad = || unreadable("the chunks of the answer cannot be read");
+        let bad = || unreadable("the chunks of the response cannot be read");
         loop {
             match httparse::parse_chunk_size(&self.buffer).map_err(|_| bad())? {
                 httparse::Status::Complete((_, 0)) => return Ok(()),
@@ -244,10 +246,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> ResponseReader<S> {
 fn parsed(bytes: &[u8]) -> Result<(usize, Option<ResponseHead>), PushFailure> {
     let mut headers = [httparse::EMPTY_HEADER; HEADERS_MAX];
     let mut response = httparse::Response::new(&mut headers);
-    let whole = response.parse(bytes).map_err(|error| PushFailure::Broken(format!("this is no HTTP: {error}")))?;
+    let whole =
+        response.parse(bytes).map_err(|error| PushFailure::Broken(format!("the response is not HTTP: {error}")))?;
     let httparse::Status::Complete(length) = whole else { return Ok((0, None)) };
     let status = response.code.and_then(|code| StatusCode::from_u16(code).ok());
-    let status = status.ok_or_else(|| unreadable("the answer has no status"))?;
+    let status = status.ok_or_else(|| unreadable("the response has no status"))?;
     let named = |name: &'static str| {
         let values = response.headers.iter().filter(move |header| header.name.eq_ignore_ascii_case(name));
         values.map(|header| std::str::from_utf8(header.value).unwrap_or_default().trim()).collect::<Vec<_>>()
@@ -262,7 +265,7 @@ fn parsed(bytes: &[u8]) -> Result<(usize, Option<ResponseHead>), PushFailure> {
         }
         _ => None,
     };
-    let framing = framing.ok_or_else(|| unreadable("where the answer ends is not certain"))?;
+    let framing = framing.ok_or_else(|| unreadable("the end of the response is ambiguous"))?;
     Ok((length, Some(ResponseHead { status, retry_after, framing })))
 }
 

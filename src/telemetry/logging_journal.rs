@@ -27,19 +27,14 @@ impl LoggingJournal {
                 tracing::warn!(peer, items, last, "items are not delivered; see `fernpost quarantine list`");
             }),
             parked: LogThrottle::new(|peer, items, last| {
-                tracing::warn!(
-                    peer,
-                    items,
-                    last,
-                    "what a peer sent goes into quarantine; see `fernpost quarantine list`"
-                );
+                tracing::warn!(peer, items, last, "items of a peer are quarantined; see `fernpost quarantine list`");
             }),
             gaps: LogThrottle::new(|context, missing, last| {
                 tracing::warn!(
                     context,
                     missing,
                     last,
-                    "messages are given up; what answers them is delivered with a gap"
+                    "missing messages are given up; replies to them are delivered with a gap"
                 );
             }),
         }
@@ -65,11 +60,11 @@ impl LoggingJournal {
                 self.gaps.note(context.as_str(), missing.len() as u64, &last);
             }
             Change::FeedAppended(FeedItem::UpdateGap { from, server, first, last }) => {
-                tracing::warn!(peer = %server, %from, %first, %last, "updates cannot be had any more");
+                tracing::warn!(peer = %server, %from, %first, %last, "updates are lost, because they are no longer kept");
             }
             Change::FeedAppended(FeedItem::Notice { text, server }) => {
                 let peer = server.as_ref().map(ServerName::as_str);
-                tracing::warn!(peer, notice = text, "the messenger is told");
+                tracing::warn!(peer, notice = text, "a notice was sent to the messenger");
             }
             _ => {}
         }

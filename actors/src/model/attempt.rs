@@ -34,7 +34,7 @@ pub const DELIVERED_SPANS_IN_ROW: usize = 16;
 
 impl From<DeliveredSpan> for Attempt {
     fn from(DeliveredSpan { time, first, last, blind }: DeliveredSpan) -> Self {
-        let result = if blind { "acknowledged, by an answer that is no JSON" } else { "acknowledged" };
+        let result = if blind { "acknowledged, by a response that is not JSON" } else { "acknowledged" };
         Self { time, first, last, result: result.to_owned() }
     }
 }

@@ -153,7 +153,7 @@ impl Inbound {
         let most = strange.most;
         let refusal = |context: &ContextId| {
             let reason = format!(
-                "contexts.adopt_max is reached ({most}): {} may begin no other context; create {context} here, or raise the limit",
+                "contexts.adopt_max is reached ({most}): {} may create no other context; create {context} here, or raise the limit",
                 self.server
             );
             PduVerdict::Refused { code: "ADOPT_MAX", reason }

@@ -159,16 +159,16 @@ fn depth(value: &RawValue) -> Option<u64> {
 /// keep to it.
 fn recipients(to: &RawValue, origin: &ServerName, is_state: bool) -> Result<Vec<ServerName>, FieldError> {
     if is_state {
-        return Err(flaw("BAD_TO", "state is for everybody who takes part, and cannot be narrowed by to"));
+        return Err(flaw("BAD_TO", "state is for all participants and cannot be narrowed by to"));
     }
     let (names, count) = reader::items(to, RECIPIENTS_MAX).unwrap_or_default();
     if count > RECIPIENTS_MAX {
-        return Err(flaw("BAD_TO", format!("to names {count} servers, and may name {RECIPIENTS_MAX}")));
+        return Err(flaw("BAD_TO", format!("to names {count} servers; the maximum is {RECIPIENTS_MAX}")));
     }
     let name = |name: &RawValue| reader::text(name)?.parse().ok();
     let names: Option<Vec<ServerName>> = names.into_iter().map(name).collect();
     let names = names.filter(|names| !names.is_empty());
-    let names = names.ok_or_else(|| flaw("BAD_TO", "to is not a list of names of servers"))?;
+    let names = names.ok_or_else(|| flaw("BAD_TO", "to is not a list of server names"))?;
     if !names.contains(origin) {
         return Err(flaw("BAD_TO", format!("to does not name {origin}, the author of the PDU")));
     }

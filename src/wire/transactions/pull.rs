@@ -25,7 +25,7 @@ pub(super) async fn pull(
 ) -> Result<HttpResponse, ApiError> {
     let PullQuery { origin, after } = PullQuery::read(request.query_string())?;
     if origin != caller.server {
-        let words = format!("{} may ask for what {} was sent, and for nothing else", caller.server, caller.server);
+        let words = format!("{} may pull only transactions that were sent to it", caller.server);
         return Err(ApiError::forbidden(words));
     }
     let items = intake.history().pull_max;

@@ -61,7 +61,7 @@ pub(super) fn reply(intake: &dyn FederationCore, asker: &ServerName, pdus: Vec<S
 
 /// Returns the common error for what does not exist and for what the caller may not see.
 pub(super) fn nothing_there() -> ApiError {
-    ApiError::not_found("NOT_FOUND", "there is no such thing in a context you take part in")
+    ApiError::not_found("NOT_FOUND", "not found in any context in which you participate")
 }
 
 async fn seen_by(
@@ -75,6 +75,6 @@ async fn seen_by(
 
 /// Returns the error for a failed read. It is not a 404, because the caller would take that as final.
 pub(super) fn unreadable(error: &ArchiveError) -> ApiError {
-    tracing::error!(%error, "a PDU that a peer asks for cannot be read");
+    tracing::error!(%error, "a PDU that a peer requests cannot be read");
     UnavailableError::OutcomeUnknown.into()
 }

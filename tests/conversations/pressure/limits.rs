@@ -21,8 +21,8 @@ use crate::surroundings::{TestConfig, server};
 const REFUSING: &[(&str, &str)] = &[
     ("intake_max", "peers.intake_max is reached (1)"),
     ("intake_items", "at most 1 item (peers.intake_items), this one has 2"),
-    ("outbox_items", "1 is the most it may (peers.outbox_items)"),
-    ("outbox_bytes", "3 is the most it may (peers.outbox_bytes)"),
+    ("outbox_items", "is full: the limit is 1 (peers.outbox_items)"),
+    ("outbox_bytes", "is full: the limit is 3 (peers.outbox_bytes)"),
     ("rate", "peers.rate is reached (1)"),
 ];
 

@@ -142,7 +142,7 @@ async fn full_disk_rejects_writes_serves_reads() {
         disk.leave(999);
         seconds(2).await;
         let words =
-            "the disk has 999 B left (999 bytes), and store.min_free is 1000 B: nothing is taken until there is room";
+            "the disk has 999 B left (999 bytes), and store.min_free is 1000 B: nothing is accepted until there is room";
         let low = blue.try_say("garden", "own").await.unwrap_err();
         let limit = AdmissionError::DiskLow { free: 999, min_free: 1000, wait: Duration::from_secs(10) };
         assert_eq!(low, ContextError::from(limit).into());

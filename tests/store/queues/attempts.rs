@@ -79,7 +79,7 @@ async fn delivery_is_found_by_its_item() {
         said(&[(9_001, taken)]),
         "the delivery is only in the peer's record"
     );
-    let blind = "acknowledged, by an answer that is no JSON";
+    let blind = "acknowledged, by a response that is not JSON";
     assert_eq!(found(&world, &red(), 1_619, 1_619).await, said(&[(9_002, blind)]));
     assert_eq!(found(&world, &red(), 1_621, 2_000).await, []);
     assert_eq!(found(&world, &green(), 2, 2).await, said(&[(52, taken)]));

@@ -154,7 +154,8 @@ impl Inbound {
         if is_over {
             self.end_unanswered(asked.catch_up, out);
         } else if is_told {
-            let text = format!("{}; it is asked on for {} (peers.keep)", self.untold(failure), ShortDuration(keep));
+            let text =
+                format!("{}; the request is repeated for {} (peers.keep)", self.untold(failure), ShortDuration(keep));
             self.tell(text, out);
         }
     }
@@ -191,7 +192,7 @@ impl Inbound {
             "transactions that it named and that never arrived"
         };
         let text = format!(
-            "{server} did not answer for {keep} (peers.keep) what it sent after its transaction {after}: {what} may be missing; resend \
+            "{server} did not answer the pull after its transaction {after} for {keep} (peers.keep): {what} may be missing; resend \
              important ones"
         );
         self.tell(text, out);

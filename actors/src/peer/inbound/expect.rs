@@ -63,7 +63,7 @@ impl Inbound {
         self.announced.forget_numbers();
         let (from, digests) = (self.server.clone(), vec![]);
         out.change(Change::InboundDigestsStored { from, first: Seq(1), digests, forget_below: number });
-        self.notice(&format!("is expected to go on from number {number}, as ordered; it was {before}"), out);
+        self.notice(&format!("is expected to continue with number {number}, by command; the number was {before}"), out);
         out.moved(CommitPriority::Now);
     }
 }

@@ -48,7 +48,7 @@ impl Inbound {
         let ack = match what {
             PushClass::Take { fresh, sender_rewound: went_back } => {
                 if went_back {
-                    let words = "sent something new under number";
+                    let words = "sent a new update under number";
                     let text = format!("{} {words} {seq}, below {expected}: restored from a backup?", self.server);
                     out.numbering_notice(&self.server, text);
                 }
@@ -61,7 +61,7 @@ impl Inbound {
                 if self.announced.note_too_old() {
                     let text = format!(
                         "sent updates up to number {seq} again, too far below {expected} to compare: dropped. If it was restored \
-                         from a backup, tell which number it goes on from"
+                         from a backup, set its next number with `fernpost peer expect`"
                     );
                     self.notice(&text, out);
                 }
@@ -152,7 +152,7 @@ impl Inbound {
     /// messenger is notified, but once only, because a peer may send any number of them.
     fn refuse_relayed(&mut self, reason: &str, out: &mut EffectCollector) {
         if self.announced.note_relayed() {
-            let text = format!("handed over a PDU that is refused and not kept, and so is every further one: {reason}");
+            let text = format!("sent a PDU that is refused and not stored, as all further ones will be: {reason}");
             self.notice(&text, out);
         }
     }

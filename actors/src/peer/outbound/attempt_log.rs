@@ -69,7 +69,7 @@ impl AttemptLog {
                     .took(server, DeliveredSpan { time, first, last, blind: *ack == Ack::AcceptedUnparsedBody });
             }
             (Ok(PushResponse { ack: Ack::Hole { expected, .. }, .. }), BatchId::SeqRange { .. }) => {
-                format!("it asked for {expected}")
+                format!("the peer requested number {expected}")
             }
             (Ok(PushResponse { ack: Ack::Wait(time), reason, .. }), _) => {
                 let why = reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();

@@ -24,7 +24,7 @@ impl Outbound {
             return self.delivered(at, None, None, &[], out);
         }
         if expected == Seq(0) {
-            return self.fail(at, "the peer asks for number 0, and numbers begin at 1".to_owned(), out);
+            return self.fail(at, "the peer requests number 0, but numbers begin at 1".to_owned(), out);
         }
         // A hole that answers our own probe is expected.
         let holes = match self.unconfirmed.question() {
@@ -37,8 +37,9 @@ impl Outbound {
         if holes == 1 {
             return self.proceed(at, out);
         }
-        self.attempts
-            .failed(format!("the peer asks for number {expected}, and has taken nothing new since it asked last"));
+        self.attempts.failed(format!(
+            "the peer requests number {expected}, and has accepted nothing new since its last request"
+        ));
         // Accepted items of a resend clear the failures in between, but they are no progress.
         let state = self.progress.fail_despite_contact(at.now, at.jitter_roll, holes - 2, &self.limits);
         self.pause(at, state, CommitPriority::Deferred, out);
@@ -71,14 +72,14 @@ impl Outbound {
             HoleAt::Between(next) => {
                 self.check_number(next, expected)?;
                 self.unconfirmed.expects(next);
-                self.renumber(next, expected, "it asks for a number that we left out", out);
+                self.renumber(next, expected, "it requests a number that no update has", out);
             }
             HoleAt::Above => {
                 // A peer that holds more than we ever numbered already has the items that a rewind was resending.
                 let first = self.outbox.acked().next();
                 self.check_number(first, expected)?;
                 self.unconfirmed.reset();
-                self.renumber(first, expected, "it holds more than we ever numbered", out);
+                self.renumber(first, expected, "it expects a number above any that we assigned", out);
             }
         }
         Ok(())
@@ -96,7 +97,7 @@ impl Outbound {
         let above = number.since(self.outbox.tail_number());
         if above > max || self.is_beyond_limit(first, number) {
             return Err(format!(
-                "the peer asks for number {number}, which is {above} above our newest; it is not followed (renumber_max = {max}, \
+                "the peer requests number {number}, which is {above} above our newest; it is not followed (renumber_max = {max}, \
                  and numbers stay below {}): have the right number set at the peer and resume {server}, or set it here with \
                  `fernpost peer renumber {server} NUMBER`",
                 Seq::LIMIT
@@ -139,7 +140,7 @@ impl Outbound {
             let (from, server, last) = (self.us.clone(), self.server.clone(), Seq(number.0 - 1));
             out.change(Change::FeedAppended(FeedItem::UpdateGap { from, server, first: expected, last }));
         }
-        self.renumber(oldest, expected, "it asks for updates that are no longer kept", out);
+        self.renumber(oldest, expected, "it requests updates that are no longer kept", out);
     }
 
     fn renumber(&mut self, first: Index, number: Seq, why: &str, out: &mut EffectCollector) {
@@ -147,8 +148,8 @@ impl Outbound {
         self.number_anew(first, number, out);
         let what = match ours {
             (first, tail) if first > tail => format!("the next update is number {number}"),
-            (first, tail) if first == tail => format!("what was number {first} is number {number} now"),
-            (first, tail) => format!("what was numbers {first} to {tail} is numbered from {number} on"),
+            (first, tail) if first == tail => format!("update {first} is now number {number}"),
+            (first, tail) => format!("updates {first} to {tail} are numbered from {number} on"),
         };
         let text = format!("{}: {why}; {what}", self.server);
         out.numbering_notice(&self.server, text);
@@ -193,7 +194,8 @@ impl Outbound {
         self.unconfirmed.reset();
         self.renumbering.forget_holes();
         self.number_anew(first, number, out);
-        let text = format!("{}: what we number {before} and on is numbered from {number} on, as ordered", self.server);
+        let text =
+            format!("{}: updates from number {before} on are now numbered from {number} on, by command", self.server);
         out.change(Change::FeedAppended(FeedItem::Notice { text, server: Some(self.server.clone()) }));
         if goes_on {
             self.resume_sending(at, out);

@@ -82,8 +82,8 @@ impl Outbound {
     fn warn_unparsed_ack(&self, out: &mut EffectCollector) {
         let server = &self.server;
         let text = format!(
-            "{server} answers what it is sent with status 200 and something that is no JSON; in its dialect this counts as taken. See \
-             that peers.server.\"{server}\".addresses lead to its gateway, and have said again what was lost"
+            "{server} answers with status 200 and a body that is not JSON; in its dialect this counts as accepted. Check \
+             that peers.server.\"{server}\".addresses lead to its gateway, and resend what was lost"
         );
         out.change(Change::FeedAppended(FeedItem::Notice { text, server: Some(server.clone()) }));
     }

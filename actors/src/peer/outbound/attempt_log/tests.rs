@@ -68,7 +68,7 @@ fn failed_attempt_written_at_once() {
         reason: Some("full".into()),
     };
     let outcomes = [
-        (UPDATES, answered(hole), "7..=9 at 90: it asked for 3 (of 20)"),
+        (UPDATES, answered(hole), "7..=9 at 90: the peer requested number 3 (of 20)"),
         (UPDATES, answered(Ack::Wait(Duration::from_secs(60))), "7..=9 at 90: it asked us to wait 60 s (of 20)"),
         (UPDATES, Ok(wait), "7..=9 at 90: it asked us to wait 9 s: full (of 20)"),
         (

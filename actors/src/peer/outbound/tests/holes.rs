@@ -46,7 +46,7 @@ fn second_hole_always_backs_off() {
     assert_eq!(bench.machine.failures(), 2);
     assert_eq!(
         bench.machine.last_error(),
-        Some("the peer asks for number 37, and has taken nothing new since it asked last")
+        Some("the peer requests number 37, and has accepted nothing new since its last request")
     );
 }
 
