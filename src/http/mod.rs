@@ -1,7 +1,7 @@
 //! Parts that all listeners share: serving, limits, errors as JSON, authentication. This folder defines no route.
 //!
 //! A listener is [`serve`](serve::serve)d with a `configure` function that adds its routes.
-//! [`error_middleware`](crate::http::error_middleware) wraps all of them, so that a panic and an unknown path get a JSON
+//! [`error_middleware`] wraps all of them, so that a panic and an unknown path get a JSON
 //! response too. [`refused_head`] adds the reason to requests that the HTTP library refuses earlier.
 
 pub mod authentication;

@@ -7,7 +7,7 @@
 //! - [`transactions`]: PDUs and ephemeral items in transactions, by HTTP PUT; the GET requests for PDUs.
 //! - [`updates`]: numbered pushes.
 //! - [`pdu`]: PDUs as JSON, the same in all dialects.
-//! - [`core_api`](crate::wire::core_api), [`reference_context`](crate::wire::pdu::reference_context): the operations of the
+//! - [`core_api`], [`reference_context`](crate::wire::pdu::reference_context): the operations of the
 //!   core and the facts that dialects need. [`transport`]: sends the core's requests to peers.
 
 pub mod core_api;
