@@ -155,9 +155,9 @@ impl ContextHandle {
     /// Fetches history from the participants: PDUs that precede what is known here. Returns the number of PDUs
     /// received.
     ///
-    /// A read has a bound of its own (`contexts.history.reads_max`): it may wait for a slow server, and the PDUs and messages
-    /// of the conversation must not wait for it. The permit stays with the caller, so that a read given up by its caller
-    /// takes no place.
+    /// Reads have a limit of their own (`contexts.history.reads_max`), because a read may wait for a slow server, and PDUs and
+    /// messages of the context must not wait for it. The permit stays with the caller, so that it is released when the caller
+    /// disconnects.
     pub async fn older(&self, limit: u32) -> Result<u64, ContextError> {
         let _permit = self.doors.reads.enter()?;
         let (answer, came) = oneshot::channel();

@@ -251,7 +251,7 @@ impl From<Ack> for Receipt {
 pub struct ItemObjection {
     /// Index of the item in the batch.
     pub place: usize,
-    /// Whether the peer refuses the item or has quarantined it.
+    /// Kind of the objection: the peer refuses the item, or has quarantined it.
     pub fate: DeadLetterReason,
     /// Reason as the peer states it.
     pub reason: String,

@@ -1,9 +1,9 @@
 //! Overload detection: measured here, checked at each admission, and published to the parts that wait for a change.
 //!
 //! ```text
-//!   journal - how far the feed reaches ---> Overload ---> doors        wait, 429, 503
-//!   disk ---- how much of it is left ----->    |     ---> contexts     the clock of a gap stands still
-//!                                              +--------> readiness, and a notice in the feed, once a closing
+//!   journal - bounds of the feed ---------> Overload ---> admission    wait, 429, 503
+//!   disk ---- free space ----------------->    |     ---> contexts     the clock of a gap stands still
+//!                                              +--------> readiness, and a notice in the feed, once per stop of intake
 //! ```
 
 pub mod watermarks;

@@ -2,14 +2,14 @@
 //! reached in the peer's inbound sequence.
 //!
 //! ```text
-//!   wire ---- PeerHandle::accept ----> shell ----> machine ---+--- inbound    what comes: each update once, in order
-//!   journal - Wake (a hint) ---------> (actix)     (pure)     +--- outbound   what goes: states, retries
+//!   wire ---- PeerHandle::accept ----> actor ----> machine ---+--- inbound    received: each update once, in order
+//!   journal - Wake (a hint) ---------> (actix)     (pure)     +--- outbound   sent: states, retries
 //!   timer, replies, rows ------------>    |                          +--- outbox   window, cursor, numbering
 //!                                         v effects
 //!                          journal, archive, transport, timer
 //! ```
 //!
-//! Start reading at `outbound`: it has the whole policy of delivery. `classify_push` has the whole rule of receiving.
+//! Start reading at `outbound`, which has the whole policy of delivery; `classify_push` has the whole rule for receiving.
 
 pub(crate) mod actor;
 pub mod effect;

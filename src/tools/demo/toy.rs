@@ -21,7 +21,7 @@ const CALL: Duration = Duration::from_secs(10);
 /// Seconds for which the gateway holds a read without new events.
 const POLL: u64 = 20;
 
-/// A messenger for the demo, which speaks the messenger API.
+/// A messenger for the demo, which uses the messenger API.
 #[derive(Clone)]
 pub(super) struct SampleMessenger {
     name: &'static str,

@@ -7,7 +7,7 @@ use crate::http::authentication::VerifiedCaller;
 use crate::http::error::ApiError;
 use crate::wire::FederationCore;
 
-/// Maximum bytes of PDUs in one response: less than any caller reads. What does not fit is omitted; the caller fetches
+/// Maximum bytes of PDUs in one response: less than any caller reads. PDUs that do not fit are omitted; the caller fetches
 /// it later as the `prev_state` of a following PDU.
 const BYTES_MAX: u64 = 8 << 20;
 

@@ -1,5 +1,5 @@
-//! A step whose read of the store waits, as those of another engine may: events keep their order, a panic after the wait costs one
-//! incarnation, and a read that never ends does too.
+//! Steps whose reads of the store wait, as those of another engine may: events keep their order, and a panic after the
+//! wait, or a read that never completes, costs one incarnation.
 
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -20,7 +20,7 @@ use crate::ports::{HeldLookUps, Watched};
 use crate::read_hooks::ReadHooks;
 use crate::surroundings::TestConfig;
 
-/// Blue, in a room with red and green, where the look-up of one PDU waits.
+/// Blue in a context with red and green, in which the lookup of one PDU waits.
 struct WaitingBlue {
     network: Arc<Network>,
     blue: Rc<Node>,
@@ -45,7 +45,7 @@ impl WaitingBlue {
         Self { network, blue, is_held, clock, loads }
     }
 
-    /// One transaction with one PDU, sent in the background.
+    /// Sends one transaction with one PDU in the background.
     fn send(&self, from: &'static str, id: &'static str, prev: &'static [&'static str]) {
         let network = self.network.clone();
         spawn_local(async move { send(&network, from, id, &[pdu(from, id, "garden", prev)]).await });
@@ -56,7 +56,7 @@ impl WaitingBlue {
     }
 }
 
-/// Two arrivals and a due timer come while a look-up waits; each is handled after it, in order.
+/// Two arrivals and a due timer come while a lookup waits; each is handled after it, in order.
 #[tokio::test(start_paused = true)]
 async fn events_follow_waiting_look_up() {
     world(async {
@@ -67,7 +67,7 @@ async fn events_follow_waiting_look_up() {
         millis(100).await;
         node.send("green", "second", &["red/late"]);
         node.send("red", "third", &["green/second"]);
-        // The grace period of the missing parent ends meanwhile, and so does contexts.arrive_timeout.
+        // Meanwhile the grace period of the missing parent ends, and so does contexts.arrive_timeout.
         seconds(5).await;
         assert_eq!((node.blue.feed().await, node.network.asked()), (vec![], vec![]), "nothing overtakes the look-up");
         node.release();
@@ -98,7 +98,7 @@ async fn panic_after_wait_restarts_context() {
     .await;
 }
 
-/// A page of quarantine goes on after the wait of one of its PDUs, and what follows the page waits too.
+/// A page of quarantine continues after the wait of one of its PDUs, and the events after the page wait too.
 #[tokio::test(start_paused = true)]
 async fn quarantine_page_waits_amid_its_pdus() {
     world(async {
@@ -126,7 +126,7 @@ async fn quarantine_page_waits_amid_its_pdus() {
     .await;
 }
 
-/// The read never ends: after its deadline the context restarts, and nothing that was accepted is lost.
+/// The read never completes: after its deadline the context restarts, and no accepted PDU is lost.
 #[tokio::test(start_paused = true)]
 async fn endless_look_up_restarts_context() {
     world(async {

@@ -60,7 +60,7 @@ pub(crate) struct MachineHarness {
     pub(crate) gaps: BTreeMap<PduRef, Gap>,
     /// Requests in flight: the server and the PDU.
     pub(crate) asked: Vec<(ServerName, PduRef)>,
-    /// Who paid for each fetch, in order: the server asked, and the peer whose budget was charged.
+    /// The charges of fetches, in order: the server asked, and the peer whose budget was charged.
     pub(crate) charged: Vec<(ServerName, ServerName)>,
     /// `backfill` requests in flight.
     pub(crate) stretches: Vec<(ServerName, FetchRequest)>,

@@ -33,7 +33,8 @@ impl Inbound {
     /// Sets the number of the next update by an operator's command. A batch in progress is finished first, because its
     /// numbers precede the command.
     ///
-    /// The peer is asked to go on from that number, and skips all before it: one far above needs a confirmation (`yes`).
+    /// The peer is asked to continue from that number, and skips all updates before it: a number far above needs a
+    /// confirmation (`yes`).
     pub fn expect(&mut self, token: ReplyToken<CommandReply>, number: Seq, yes: bool, out: &mut EffectCollector) {
         if number == Seq(0) || number >= Seq::LIMIT {
             return out.effect(PeerEffect::Decline(token, CommandError::NumberOutOfRange { number, count: 1 }));
