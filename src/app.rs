@@ -5,15 +5,15 @@
 
 mod configured_peers;
 use std::net::{SocketAddr, TcpListener};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use actix::{Arbiter, ArbiterHandle};
 use actix_web::ResponseError;
 use actix_web::dev::ServerHandle;
 use actix_web::middleware::from_fn;
-use actix_web::web::{self, Data};
+use actix_web::web::{self, Bytes, Data};
 use actors::errors::UnavailableError;
 use actors::gateway::Gateway;
 use actors::model::{Millis, ServerName};
@@ -33,7 +33,11 @@ use crate::http::body::BodyLimit;
 use crate::http::drain;
 use crate::http::drain::DrainSignal;
 use crate::http::error::ApiError;
+use crate::http::key_directory;
 use crate::http::serve::{ListenerHandle, serve, serve_raw_targets};
+use crate::identity::key_directory::key_directory_json;
+use crate::identity::key_folder::{KeyFolder, KeyFolderError};
+use crate::identity::key_ring::KeyRing;
 use crate::maintenance::feed_and_submissions;
 use crate::maintenance::history_retention;
 use crate::messenger;
@@ -68,6 +72,9 @@ pub enum StartError {
         /// Error of the system.
         source: std::io::Error,
     },
+    /// The signing keys cannot be used.
+    #[error("the signing keys cannot be used: {0}")]
+    Keys(#[from] KeyFolderError),
     /// The threads of the store cannot be started.
     #[error("the threads of the store cannot start: {0}")]
     Threads(std::io::Error),
@@ -100,8 +107,15 @@ pub(crate) struct SystemClock;
 impl Clock for SystemClock {
     #[expect(clippy::disallowed_methods, reason = "this is the adapter that the ban points to")]
     fn now(&self) -> Millis {
-        let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+        let since = SystemTime::now().duration_since(UNIX_EPOCH);
         Millis(since.map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX)))
+    }
+}
+
+impl SystemClock {
+    /// Returns the time of the clock in the form of the standard library.
+    pub(crate) fn time() -> SystemTime {
+        UNIX_EPOCH + Duration::from_millis(Self.now().0)
     }
 }
 
@@ -157,6 +171,7 @@ impl App {
             )?
             .with_requests_max(settings.network.requests_max),
         );
+        let keys = signing_keys(settings)?;
         let core = Arbiter::new();
         let (gone, router_gone) = oneshot::channel();
         let GatewayCore { gateway, store } = start_core(&core.handle(), settings, found, egress.clone(), gone).await?;
@@ -166,7 +181,7 @@ impl App {
             actix::spawn(health::follow(readiness.clone(), overload));
         }
         let closing = DrainSignal::default();
-        let servers = start_servers(settings, listeners, &gateway, &store, &readiness, (stops, &closing))?;
+        let servers = start_servers(settings, listeners, &keys, (&gateway, &store), &readiness, (stops, &closing))?;
         settings.notes.iter().for_each(|note| tracing::warn!(%note, "configuration warning"));
         let drain = settings.server.drain;
         Ok(Self { core, gateway, store, egress, servers, readiness, stopping, closing, drain, router_gone })
@@ -327,10 +342,7 @@ async fn start_core(
 
 fn store_options(settings: &Settings, found: DataDir) -> Result<StoreOptions, StartError> {
     let path = &settings.server.data_dir;
-    std::fs::create_dir_all(path).map_err(|source| {
-        let source = if path.is_file() { std::io::Error::other("this is a file") } else { source };
-        StartError::DataDir { path: path.clone(), source }
-    })?;
+    create_data_dir(path)?;
     let options = &settings.store;
     Ok(StoreOptions {
         place: StoreLocation::file(path.join(store::FILE)),
@@ -346,11 +358,26 @@ fn store_options(settings: &Settings, found: DataDir) -> Result<StoreOptions, St
     })
 }
 
+/// Returns the signing keys; the first start makes one.
+fn signing_keys(settings: &Settings) -> Result<KeyRing, StartError> {
+    create_data_dir(&settings.server.data_dir)?;
+    let folder = KeyFolder::in_data_dir(&settings.server.data_dir);
+    let (ring, _) = folder.load_or_begin(false, SystemClock::time())?;
+    Ok(ring)
+}
+
+fn create_data_dir(path: &Path) -> Result<(), StartError> {
+    std::fs::create_dir_all(path).map_err(|source| {
+        let source = if path.is_file() { std::io::Error::other("this is a file") } else { source };
+        StartError::DataDir { path: path.to_owned(), source }
+    })
+}
+
 fn start_servers(
     settings: &Settings,
     listeners: Listeners,
-    gateway: &Gateway,
-    store: &Store,
+    keys: &KeyRing,
+    (gateway, store): (&Gateway, &Store),
     readiness: &ReadinessReport,
     (stops, closing): (watch::Receiver<bool>, &DrainSignal),
 ) -> Result<Vec<ServerHandle>, StartError> {
@@ -362,7 +389,9 @@ fn start_servers(
         body: BodyLimit { key: "federation.body_max", bytes: settings.federation.body_max, ..BodyLimit::default() },
     };
     let door = closing.door(wire::later);
+    let directory = Bytes::from(key_directory_json(keys));
     let federation = serve_raw_targets(listeners.federation, serving, move |config| {
+        key_directory::configure(config, &directory);
         let scope = web::scope("").app_data(Data::new(door.clone())).wrap(from_fn(drain::admit));
         // Callers are authenticated before anything else, also while the gateway drains.
         let scope = scope.wrap(from_fn(authentication::meet));

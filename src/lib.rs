@@ -25,6 +25,7 @@ pub mod app;
 pub mod cli;
 pub mod egress;
 pub mod http;
+pub mod identity;
 pub mod json;
 pub mod maintenance;
 pub mod messenger;

@@ -26,6 +26,7 @@ pub mod errors;
 #[cfg(test)]
 mod golden;
 pub mod health;
+pub mod keys;
 pub mod messages;
 pub mod pdus;
 pub mod peers;

@@ -5,6 +5,7 @@ mod check;
 mod config;
 mod context;
 pub(crate) mod failure;
+mod keys;
 mod message;
 mod peer;
 mod quarantine;
@@ -50,6 +51,9 @@ enum CliCommand {
     /// Peers: their state, and commands for them.
     #[command(subcommand)]
     Peer(peer::PeerCommandLine),
+    /// Signing keys of this server.
+    #[command(subcommand)]
+    Keys(keys::KeysCommand),
     /// One submission and its delivery to the peers.
     #[command(subcommand)]
     Message(message::MessageCommand),
@@ -173,6 +177,7 @@ pub fn run() -> ExitCode {
         CliCommand::Check(CheckCommand::Config { json, source }) => check::config(source, json),
         CliCommand::Config(ConfigCommand::Defaults { json }) => config::defaults(json),
         CliCommand::Peer(command) => peer::run(command),
+        CliCommand::Keys(command) => keys::run(command),
         CliCommand::Message(command) => message::run(command),
         CliCommand::Context(command) => context::run(command),
         CliCommand::Queue(command) => queue::run(command),

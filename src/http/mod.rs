@@ -13,6 +13,7 @@ pub mod drain;
 pub mod error;
 pub mod error_middleware;
 pub mod json_error;
+pub mod key_directory;
 pub mod query;
 pub mod refused_head;
 pub mod responses;

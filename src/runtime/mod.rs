@@ -2,4 +2,5 @@
 
 pub(crate) mod blocking_pool;
 pub(crate) mod caught_panics;
+pub(crate) mod durable_file;
 pub(crate) mod free_space;

@@ -11,7 +11,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
 
-use crate::store::durable_file::{draft_beside, sync_folder_of};
+use crate::runtime::durable_file::{draft_beside, sync_folder_of};
 use crate::store::error::OpenError;
 
 /// The marker's file in the folder of the store.

@@ -16,7 +16,6 @@
 
 mod counters;
 mod delivery_clock;
-mod durable_file;
 mod error;
 mod executor;
 mod handoff_budget;

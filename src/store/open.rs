@@ -13,8 +13,8 @@ use redb::{
 };
 
 use crate::runtime::caught_panics::{ExpectedPanics, caught_as};
+use crate::runtime::durable_file::sync_folder_of;
 use crate::store::delivery_clock::DeliveryClock;
-use crate::store::durable_file::sync_folder_of;
 use crate::store::error::OpenError;
 use crate::store::executor::BlockingExecutor;
 use crate::store::marker::{self, StoreMarker};

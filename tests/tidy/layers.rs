@@ -58,6 +58,7 @@ const IMPURE: &[&str] = &["actix", "tokio", "tracing", "serde"];
 /// The levels of the gateway.
 const GATEWAY: &[(&str, u8)] = &[
     ("api", 0),
+    ("identity", 0),
     ("json", 0),
     ("runtime", 0),
     ("store", 0),

@@ -13,8 +13,8 @@ use redb::{
     TableDefinition, Value,
 };
 
+use crate::runtime::durable_file::{draft_beside, publish};
 use crate::store::Store;
-use crate::store::durable_file::{draft_beside, publish};
 use crate::store::offline::adopt_backup;
 use crate::store::schema::tables;
 use crate::store::schema::tables::TableVisitor;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use actors::model::{CountedNoun, Millis};
 
-use crate::store::durable_file::{draft_beside, publish};
+use crate::runtime::durable_file::{draft_beside, publish};
 use crate::store::error::OpenError;
 use crate::store::marker;
 use crate::store::offline::verify::{VerifyResult, verify};

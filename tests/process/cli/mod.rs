@@ -2,5 +2,6 @@
 
 mod commands;
 mod failures;
+mod keys;
 mod operator;
 mod talk;

@@ -22,3 +22,10 @@ pub(crate) fn publish(draft: tempfile::NamedTempFile, path: &Path) -> std::io::R
     draft.persist_noclobber(path).map_err(|error| error.error)?;
     sync_folder_of(path)
 }
+
+/// Syncs a temporary file and gives it its name, in place of a file with that name.
+pub(crate) fn replace(draft: tempfile::NamedTempFile, path: &Path) -> std::io::Result<()> {
+    File::open(draft.path())?.sync_all()?;
+    draft.persist(path).map_err(|error| error.error)?;
+    sync_folder_of(path)
+}

@@ -1,0 +1,16 @@
+//! The identity of servers: Ed25519 keys, and HTTP Message Signatures (RFC 9421) over requests; see
+//! `docs/protocol.md#signatures`.
+//!
+//! This folder decides what a signature proves. It knows no listener and no configuration: the key of a caller, the time and the
+//! body are arguments.
+
+pub mod content_digest;
+pub mod key_directory;
+pub mod key_folder;
+pub mod key_id;
+pub mod key_ring;
+pub mod public_key;
+pub mod request_signature;
+pub mod signature_base;
+pub mod signature_fields;
+pub mod signing_key;
