@@ -79,9 +79,9 @@ impl StatedSignature {
 
 /// Counts the members with our label: the parser keeps the last of several.
 #[derive(Default)]
-struct LabelCount(usize);
+struct MemberCount(usize);
 
-impl<'de> DictionaryVisitor<'de> for LabelCount {
+impl<'de> DictionaryVisitor<'de> for MemberCount {
     type Out = usize;
     type Error = Infallible;
 
@@ -98,7 +98,7 @@ impl<'de> DictionaryVisitor<'de> for LabelCount {
 /// Reads a dictionary in which our label is there once at most.
 fn dictionary(header: &str, value: &str) -> Result<Dictionary, SignatureFieldsError> {
     let bad = |error| malformed(format!("{header}: {error}"));
-    match Parser::new(value).parse_dictionary_with_visitor(LabelCount::default()).map_err(bad)? {
+    match Parser::new(value).parse_dictionary_with_visitor(MemberCount::default()).map_err(bad)? {
         0 | 1 => Parser::new(value).parse().map_err(bad),
         _ => Err(malformed(format!("{header} has {LABEL} more than once"))),
     }

@@ -6,11 +6,7 @@
 //! children are delivered with a gap. No PDU is ever skipped or reordered silently.
 
 use std::collections::{HashMap, HashSet};
-use std::hash::Hash;
-use std::num::NonZeroUsize;
 use std::sync::Arc;
-
-use lru::LruCache;
 
 use crate::change::{Change, CommitPriority};
 use crate::context::missing::gaps::Gaps;
@@ -19,10 +15,11 @@ use crate::context::missing::missing_parent::FetchCandidates;
 use crate::context::missing::missing_parents::MissingParents;
 use crate::context::ordering::causal_order::{CausalOrder, PendingPdu};
 use crate::context::ordering::heads::HeadRows;
+use crate::context::ordering::recent_pdus::{RecentPdus, recent_pdus};
 use crate::context::provenance::Provenance;
 use crate::context::quarantine_walks::QuarantineWalks;
 use crate::context::stage_page::StageReader;
-use crate::context::state::current_state::CurrentState;
+use crate::context::state::context_state::ContextState;
 use crate::context::state::set_cache::StateReader;
 use crate::context::state::state_walk::StateWalk;
 use crate::context::step::{ContextStep, PendingReply};
@@ -38,23 +35,6 @@ pub use crate::context::event::{ComposeOutcomes, ContextEffect, ContextEvent, Co
 /// Number of quarantined PDUs that are read at once.
 const KEPT_PAGE: u32 = 100;
 
-/// Number of delivered PDUs that are remembered, so that parents are normally found without a lookup.
-const REFERENCES_KEPT: NonZeroUsize = NonZeroUsize::new(1024).expect("not zero");
-
-/// Number of state keys whose current PDU is remembered, so that a plain replacement reads nothing.
-pub(crate) const KEYS_KEPT: NonZeroUsize = NonZeroUsize::new(1024).expect("not zero");
-
-/// Returns an empty map of the entries written last, for reading by `peek`: a read makes no entry newer. It grows with its
-/// entries, because many contexts have few.
-pub(crate) fn newest<K: Hash + Eq, V>(max: NonZeroUsize) -> LruCache<K, V> {
-    let mut entries = LruCache::unbounded();
-    entries.resize(max);
-    entries
-}
-
-/// Recently delivered PDUs, with their depths, and whether each came as history.
-pub(crate) type RecentPdus = LruCache<PduRef, (u64, bool)>;
-
 /// The state machine of one context.
 pub struct ContextMachine {
     pub(crate) us: ServerName,
@@ -69,7 +49,7 @@ pub struct ContextMachine {
     /// Recently delivered PDUs.
     pub(crate) recent: RecentPdus,
     /// Current state, and the links of state PDUs.
-    pub(crate) state: CurrentState,
+    pub(crate) state: ContextState,
     /// Rows of the heads.
     pub(crate) heads: HeadRows,
     /// History fetches of readers and of the join.
@@ -102,7 +82,7 @@ impl ContextMachine {
             links: vec![],
             unfinished: false,
         });
-        let mut recent = newest(REFERENCES_KEPT);
+        let mut recent = recent_pdus();
         for head in &load.record.heads {
             recent.put(head.reference.clone(), (head.depth, false));
         }
@@ -132,7 +112,7 @@ impl ContextMachine {
         }
         let (wanted, gaps) = (MissingParents::new(limits.gap), Gaps::load(load.gaps));
         let record = load.record;
-        let state = CurrentState::load(record.context.clone(), load.links);
+        let state = ContextState::load(record.context.clone(), load.links);
         let heads = HeadRows::load(&record.heads);
         let past = HistoryFetch::default();
         Self {

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use crate::change::Change;
 use crate::context::machine::{ContextMachine, fetch_candidates};
 use crate::context::ordering::causal_order::PendingPdu;
-use crate::context::state::current_state::ResolvedEntry;
+use crate::context::state::context_state::ResolvedEntry;
 use crate::context::state::state_walk::StateWalk;
 use crate::context::step::ContextStep;
 use crate::model::{Delivery, FeedFlags, FeedItem, Head, PduRef, PrevStateLink, ServerName, StateKey};

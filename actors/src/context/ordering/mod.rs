@@ -3,3 +3,4 @@
 pub(crate) mod causal_order;
 pub(crate) mod deliver;
 pub(crate) mod heads;
+pub(crate) mod recent_pdus;
