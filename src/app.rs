@@ -28,7 +28,7 @@ use crate::app::configured_peers::{ConfiguredAddresses, ConfiguredAdmission};
 use crate::egress::{self, EgressClient};
 use crate::http::authentication;
 use crate::http::bearer::{self, BearerToken};
-use crate::http::bind;
+use crate::http::bind_advice;
 use crate::http::body::BodyLimit;
 use crate::http::drain;
 use crate::http::drain::DrainSignal;
@@ -55,7 +55,7 @@ use crate::wire::{self, DialectServices};
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// A listener's address is not available.
-    #[error("{key} = {address}: {source}; {}", bind::remedy(source))]
+    #[error("{key} = {address}: {source}; {}", bind_advice::remedy(source))]
     Listen {
         /// Configuration key of the listener.
         key: &'static str,

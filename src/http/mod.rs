@@ -6,7 +6,7 @@
 
 pub mod authentication;
 pub mod bearer;
-pub mod bind;
+pub mod bind_advice;
 pub mod body;
 mod core_errors;
 pub mod drain;
