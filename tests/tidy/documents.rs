@@ -1,9 +1,9 @@
-//! Documents: each file, folder and page that they name exists, and the README stays short.
+//! Documents: each file, folder and page that they or comments of the code name exists, and the README stays short.
 
 use std::fs;
 use std::path::PathBuf;
 
-use crate::sources::{assert_none, files_below, root, shown};
+use crate::sources::{assert_none, files_below, root, shown, sources};
 
 /// Maximum number of lines of the README; details are in `docs`.
 const README_LINES_MAX: usize = 150;
@@ -40,6 +40,19 @@ fn documents_name_existing_files() {
         }
         for page in linked_pages(&text).filter(|page| !folder.join(page).exists()) {
             complaints.push(format!("{} links to {page}, which does not exist", shown(&document)));
+        }
+    }
+    assert_none(&complaints);
+}
+
+#[test]
+fn comments_name_existing_files() {
+    let mut complaints = Vec::new();
+    for (file, text) in sources() {
+        for line in text.lines().filter(|line| line.trim_start().starts_with("//")) {
+            for path in named_paths(line).filter(|path| !root().join(path).exists()) {
+                complaints.push(format!("{} names {path}, which does not exist", shown(&file)));
+            }
         }
     }
     assert_none(&complaints);

@@ -1,4 +1,5 @@
-//! Finds PDUs that are old enough to be pruned, and those that must stay. `store/forget.rs` explains why this is safe.
+//! Finds PDUs that are old enough to be pruned, and those that must stay. `src/store/write/retention.rs` explains why this is
+//! safe.
 
 use std::collections::HashSet;
 use std::ops::Bound;
