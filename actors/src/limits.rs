@@ -21,9 +21,10 @@ macro_rules! peer_limits {
             /// Maximum size of the updates in one push, in bytes. A larger submission is refused; one that was queued under a
             /// higher limit is sent alone.
             batch_bytes: u64 as bytes = 1 << 20, positive;
-            /// Maximum number of unacknowledged items kept for the peer; further submissions to it are refused.
+            /// Maximum number of unacknowledged items kept for the peer; further updates to it are refused, and messages are
+            /// accepted without this peer.
             outbox_items: u64 as count = 1_000_000, positive;
-            /// Maximum size of the unacknowledged items kept for the peer, in bytes; further submissions to it are refused.
+            /// Maximum size of the unacknowledged items kept for the peer, in bytes; beyond it the same happens.
             outbox_bytes: u64 as bytes = 1 << 30, positive;
             /// Time for which an item waits for the peer before it expires.
             keep: Duration as time = days(30), positive;

@@ -131,9 +131,9 @@ word_enum! {
     pub enum ParkedCode {
         /// The strong update is not a JSON object.
         NotAnObject = "NOT_AN_OBJECT",
-        /// The PDU came as a strong update and was refused.
+        /// The PDU came as a strong update, or was staged, and is invalid or refused.
         BadPdu = "BAD_PDU",
-        /// The origin or the sender of the PDU is not a participant of its context.
+        /// The origin of the PDU is not a participant of its context. A sender that is none gets a refusal instead.
         NotAParticipant = "NOT_A_PARTICIPANT",
         /// The context's actor crashed twice on the PDU.
         Poison = "POISON",
