@@ -57,13 +57,15 @@ impl History {
     }
 
     /// True if a lie about numbers reached the sender before this moment, while the sender did not know that the receiver
-    /// has the update, and the sender renumbered it and raised a notice, perhaps on a disk that was lost afterwards.
+    /// has the update, or asked for its number again, and the sender renumbered it and raised a notice, perhaps on a disk that
+    /// was lost afterwards.
     fn was_lied_about(&self, said: &Update, server: Name, at: Stamp) -> bool {
         let is_lie = |exchange: &&Exchange| {
             matches!(exchange.lie, Some(Lie::Hole | Lie::Conflict))
                 && exchange.begun <= at
                 && exchange.ended.as_ref().is_none_or(|(ended, _)| said.begun < *ended)
-                && !self.was_acknowledged(&said.token, said.origin, server, exchange.begun)
+                && (!self.was_acknowledged(&said.token, said.origin, server, exchange.begun)
+                    || self.is_asked_again(exchange, said))
         };
         let is_notice = |event: &Event| event.at <= at && event.what == What::Notice { about: Some(server) };
         let is_told = |lie: Stamp| {
@@ -71,6 +73,17 @@ impl History {
                 || self.restores_of(said.origin).any(|restore| lie <= restore.restored)
         };
         self.way(said.origin, server).filter(is_lie).any(|lie| is_told(lie.begun))
+    }
+
+    /// True if the answer to this request asks for a number at or below all those under which the update was acknowledged by
+    /// then, so that the sender gives the update again although it knew of the acknowledgement. `conflict` asks for what is not
+    /// acknowledged alone.
+    fn is_asked_again(&self, answered: &Exchange, said: &Update) -> bool {
+        let Some((_, Outcome::Hole { expected, conflict: false })) = answered.ended else { return false };
+        let acknowledged = self
+            .way(said.origin, answered.to)
+            .filter(|exchange| matches!(exchange.ended, Some((at, Outcome::Fine)) if at < answered.begun));
+        acknowledged.filter_map(|exchange| exchange.number(&said.token)).all(|number| expected <= number)
     }
 
     /// True if the sender could not know, at some moment before this one, under which number the receiver has the update:

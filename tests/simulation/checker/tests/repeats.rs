@@ -117,6 +117,23 @@ fn acknowledgement_is_void_after_lied_hole() {
     assert_eq!(faults(3, None), TWICE, "it was no lie");
 }
 
+/// Blue acknowledged u as number 3 at 4, and the lie asks for a number at 6: from number 3 on red gives all again.
+#[test]
+fn lie_asking_for_acknowledged_number_passes() {
+    let faults = |expected, conflict| {
+        let mut history = again(5);
+        history.exchanges[2].lie = Some(if conflict { Lie::Conflict } else { Lie::Hole });
+        history.exchanges[2].begun = 5;
+        history.exchanges[2].ended = Some((6, Outcome::Hole { expected, conflict }));
+        history.feeds.insert("red", feed(vec![What::Notice { about: Some("blue") }]));
+        repeats(history, |_| ())
+    };
+    assert_eq!(faults(1, false), NONE);
+    assert_eq!(faults(3, false), NONE);
+    assert_eq!(faults(4, false), TWICE, "the number of u is not asked for");
+    assert_eq!(faults(3, true), TWICE, "what is acknowledged keeps its number");
+}
+
 /// Blue acknowledged u at 4; the lie about its number comes when red has crashed.
 #[test]
 fn lie_after_senders_crash_passes() {
