@@ -104,12 +104,13 @@ impl History {
     /// Both came back older: the sender gave a number of its lost disk to this update, and the server took it under that number,
     /// which was its last one, and came back to a copy that holds what the lost disk had sent under that number. Nobody can tell,
     /// and what the lost disk of the server was told is lost with it. An update that the server did not take is sent again, and
-    /// so is one that the sender numbers anew.
+    /// so is one that the sender numbers anew. What the copy holds it may have taken without a word that came back: then nobody
+    /// but the server knows.
     fn number_is_held_otherwise(&self, said: &Update, server: Name) -> bool {
         let last = self.way(said.origin, server).filter_map(|exchange| exchange.number(&said.token)).last();
         let is_held = |copied: Stamp, begun: Stamp| {
             self.way(said.origin, server).any(|other| {
-                other.answer == Some(Outcome::Fine)
+                other.answer.as_ref().is_none_or(|answer| *answer == Outcome::Fine)
                     && other.carries_other(&said.token, last)
                     && other.arrived.iter().any(|arrived| *arrived < copied)
                     && self.restores_of(said.origin).any(|its| other.begun < its.restored && its.restored <= begun)
