@@ -2,23 +2,23 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail as the tests themselves do")]
 
-#[path = "../support/disk.rs"]
+#[path = "../support/src/disk.rs"]
 #[expect(dead_code, reason = "the store's own tests lose power in more ways")]
 mod disk;
-#[path = "../support/messenger.rs"]
+#[path = "../support/src/messenger.rs"]
 #[expect(dead_code, reason = "the simulation asks for more")]
 mod messenger;
-#[path = "../support/network.rs"]
+#[path = "../support/src/network.rs"]
 #[expect(dead_code, reason = "the simulation has more weather")]
 mod network;
-#[path = "../support/node.rs"]
+#[path = "../support/src/node.rs"]
 #[expect(dead_code, reason = "the simulation changes disks")]
 mod node;
-#[path = "../support/read_hooks.rs"]
+#[path = "../support/src/read_hooks.rs"]
 mod read_hooks;
-#[path = "../support/surroundings.rs"]
+#[path = "../support/src/surroundings.rs"]
 mod surroundings;
-#[path = "../support/toy_dialect.rs"]
+#[path = "../support/src/toy_dialect.rs"]
 mod toy_dialect;
 
 mod graph;

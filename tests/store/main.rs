@@ -2,7 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail as the tests themselves do")]
 
-#[path = "../support/disk.rs"]
+#[path = "../support/src/disk.rs"]
 #[expect(dead_code, reason = "the simulation breaks disks in more ways")]
 mod disk;
 

@@ -2,10 +2,10 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail as the tests themselves do")]
 
-#[path = "../support/disk.rs"]
+#[path = "../support/src/disk.rs"]
 #[expect(dead_code, reason = "the store's own tests lose power in more ways")]
 mod disk;
-#[path = "../support/read_hooks.rs"]
+#[path = "../support/src/read_hooks.rs"]
 mod read_hooks;
 
 mod actors;
