@@ -1,7 +1,5 @@
 //! The operator's API over a real store, without a wire: what waits, what was put aside, and what can be done about it.
 
-#[path = "../support/src/api_shapes.rs"]
-mod api_shapes;
 mod contexts;
 mod metrics;
 mod orders;

@@ -21,11 +21,10 @@ use fernpost::admin::{AdminApi, configure};
 use fernpost::http::bearer::BearerToken;
 use fernpost::store::{Store, StoreLocation, StoreOptions};
 use fernpost::wire::pdu;
+use fixtures::api_shapes::assert_answer_has_type;
 use redb::backends::InMemoryBackend;
 use serde_json::Value;
 use tokio::sync::watch;
-
-use crate::api_shapes::assert_answer_has_type;
 
 /// The operator's token.
 const TOKEN: &str = "sesame";

@@ -5,9 +5,8 @@ use std::sync::{Arc, Mutex};
 
 use actors::model::{ContextId, ContextRecord, PduRef};
 use actors::ports::{ArchiveError, ContextReader, ContextSnapshot, QuarantinedPduRow, Task};
+use fixtures::read_hooks::ReadHooks;
 use tokio::sync::watch;
-
-use crate::read_hooks::ReadHooks;
 
 /// A context whose loads wait while `is_slow` is true.
 #[derive(Clone)]

@@ -1,7 +1,5 @@
 //! The messenger API over HTTP, on the real store and with real peer actors; only the wire to peers is cut.
 
-#[path = "../support/src/api_shapes.rs"]
-mod api_shapes;
 mod contexts;
 mod messages;
 mod rig;

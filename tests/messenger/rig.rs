@@ -20,10 +20,9 @@ use bytes::Bytes;
 use fernpost::messenger::{MessengerApi, MessengerLimits, configure};
 use fernpost::store::{Store, StoreLocation, StoreOptions};
 use fernpost::wire::pdu;
+use fixtures::api_shapes::assert_answer_has_type;
 use redb::backends::InMemoryBackend;
 use tokio::sync::{Semaphore, watch};
-
-use crate::api_shapes::assert_answer_has_type;
 
 /// A name that is one.
 pub(crate) fn name(text: &str) -> ServerName {

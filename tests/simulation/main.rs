@@ -10,24 +10,6 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail as the tests themselves do")]
 
-#[path = "../support/src/disk.rs"]
-#[expect(dead_code, reason = "the store's own tests lose power in more ways")]
-mod disk;
-#[path = "../support/src/messenger.rs"]
-#[expect(dead_code, reason = "here a history is checked, and not single events")]
-mod messenger;
-#[path = "../support/src/network.rs"]
-#[expect(dead_code, reason = "nobody asks here what was carried")]
-mod network;
-#[path = "../support/src/node.rs"]
-#[expect(dead_code, reason = "gateways are begun in one way here")]
-mod node;
-#[path = "../support/src/surroundings.rs"]
-#[expect(dead_code, reason = "limits are drawn here")]
-mod surroundings;
-#[path = "../support/src/toy_dialect.rs"]
-mod toy_dialect;
-
 mod checker;
 mod counts;
 mod history;

@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use actors::limits::{ContextLimits, GapLimits, PeerLimits};
 use fastrand::Rng;
+use fixtures::network::LinkFaults;
+use fixtures::surroundings::{TestConfig, limits, server};
 
 use crate::history::Name;
-use crate::network::LinkFaults;
 use crate::plan::faults::{Faults, share};
-use crate::surroundings::{TestConfig, limits, server};
 use crate::world::late::{self, Late};
 use crate::world::liar::Lies;
 use crate::world::whims::Whims;

@@ -5,12 +5,13 @@ use std::panic::{AssertUnwindSafe, PanicHookInfo, catch_unwind, set_hook, take_h
 use std::rc::Rc;
 use std::sync::Once;
 
+use fixtures::node::{millis, seconds, world};
+
 use fastrand::Rng;
 
 use crate::checker::rooms::Compared;
 use crate::counts::Counts;
 use crate::history::disturbance::Done;
-use crate::node::{millis, seconds, world};
 use crate::trace::Trace;
 use crate::world::World;
 use crate::world::poison::PLAYED_POISON;
@@ -212,7 +213,7 @@ async fn step(world: &Rc<World>, said: &mut u32, next: &mut u32) {
         Deed::Weather => {
             world.count("the weather changes");
             let weather = match world.chance.borrow_mut().bool() {
-                true => crate::network::CALM,
+                true => fixtures::network::CALM,
                 false => world.plan.weather,
             };
             world.network.becomes(weather);

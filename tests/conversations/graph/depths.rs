@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use actors::ports::ContextReader;
 use actors::testkit::at_once;
+use fixtures::disk::Survives;
+use fixtures::messenger::{at, context};
+use fixtures::network::{CALM, Network};
+use fixtures::node::{Node, world};
 
-use crate::disk::Survives;
-use crate::messenger::{at, context};
 use crate::missing::asking::{pdu, send, verdicts};
-use crate::network::{CALM, Network};
-use crate::node::{Node, world};
 
 fn stated(pdu: &str, depth: &str) -> String {
     pdu.replace("\"ts\"", &format!("\"depth\":{depth},\"ts\""))

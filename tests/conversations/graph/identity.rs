@@ -5,11 +5,11 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use actors::ports::ContextReader;
+use fixtures::messenger::{at, context};
+use fixtures::network::{CALM, Network};
+use fixtures::node::{Node, millis, seconds, world};
 
-use crate::messenger::{at, context};
 use crate::missing::asking::{pdu, send, verdicts};
-use crate::network::{CALM, Network};
-use crate::node::{Node, millis, seconds, world};
 
 /// Returns blue, in two contexts with red and green.
 async fn two_rooms() -> (Arc<Network>, Rc<Node>) {
@@ -67,7 +67,7 @@ async fn concurrent_identity_belongs_to_one_context() {
         assert_eq!(blue.feed().await, ["red/x"]);
 
         // The decision stays, on disk and after a restart, for any sender.
-        blue.restart(crate::disk::Survives::Synced).await;
+        blue.restart(fixtures::disk::Survives::Synced).await;
         let again = send(&network, "red", "3", &[pdu("red", "x", room[1], &[]), pdu("red", "x", room[0], &[])]).await;
         assert_eq!(verdicts(&again), ["x OTHER_CONTEXT", "x duplicate"]);
     })
@@ -95,7 +95,7 @@ async fn concurrent_duplicate_batch_answers_alike() {
         feed.sort();
         assert_eq!(feed, ["red/a", "red/d"]);
         // After a restart the repeat gets the same response and is not processed again.
-        blue.restart(crate::disk::Survives::Synced).await;
+        blue.restart(fixtures::disk::Survives::Synced).await;
         assert_eq!(send(&network, "red", "1", &batch).await, first);
         seconds(1).await;
         assert_eq!(blue.feed().await.len(), 2);

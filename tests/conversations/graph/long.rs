@@ -10,12 +10,12 @@ use actors::model::{ContextRecord, Delivery, FeedFlags, Head, Millis, Pdu, PduRe
 use actors::ports::{CommitPriority, ContextReader, Journal, Ownership};
 use fernpost::egress::{EgressAnswer as Wanted, EgressRequest};
 use fernpost::store::{BlockingExecutor, RowCounts};
+use fixtures::messenger::{at, context};
+use fixtures::network::{CALM, Network};
+use fixtures::node::{Node, millis, world};
+use fixtures::surroundings::{TestConfig, server};
 
-use crate::messenger::{at, context};
 use crate::missing::asking::{pdu, send, verdicts};
-use crate::network::{CALM, Network};
-use crate::node::{Node, millis, world};
-use crate::surroundings::{TestConfig, server};
 
 /// Number of PDUs per commit while a context is prepared.
 const AT_ONCE: u64 = 1000;
@@ -27,7 +27,7 @@ fn said(n: u64) -> PduRef {
 /// Returns a delivered PDU of red that names the one before it.
 fn delivered(n: u64) -> Change {
     let prev: Vec<PduRef> = (n > 1).then(|| said(n - 1)).into_iter().collect();
-    let names: Vec<String> = prev.iter().map(crate::messenger::named).collect();
+    let names: Vec<String> = prev.iter().map(fixtures::messenger::named).collect();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     let bytes = pdu("red", said(n).id.as_str(), "garden", &names).into();
     let delivery = Delivery { position: i64::try_from(n).unwrap(), depth: n, shown: Some(FeedFlags::default()) };

@@ -1,10 +1,9 @@
 //! One context over both dialects: the same PDUs everywhere, each once, in order, byte for byte.
 
 use actors::model::PduDraft;
-
-use crate::messenger::{Text, draft, others};
-use crate::network::{CALM, Network};
-use crate::node::{Node, millis, seconds, world};
+use fixtures::messenger::{Text, draft, others};
+use fixtures::network::{CALM, Network};
+use fixtures::node::{Node, millis, seconds, world};
 
 /// Contents in which no reader may change numbers, texts or keys.
 const CONTENTS: [&str; 6] = [
@@ -29,7 +28,7 @@ async fn mixed_dialects_share_one_context() {
         // All send at the same time, in rounds: each round has three heads, which the next one joins.
         for (round, content) in CONTENTS.iter().enumerate() {
             let say = async |node: &Node| {
-                let id = format!("{}-{round}", crate::network::short(&node.name));
+                let id = format!("{}-{round}", fixtures::network::short(&node.name));
                 let draft = PduDraft { content: (*content).into(), ..draft(&id) };
                 node.say_draft("garden", draft).await.unwrap();
             };

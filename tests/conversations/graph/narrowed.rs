@@ -8,13 +8,13 @@ use actors::model::PduDraft;
 use actors::ports::{ContextReader, PduStatus};
 use actors::testkit::at_once;
 use fernpost::egress::{EgressAnswer as Wanted, EgressRequest};
+use fixtures::disk::{Disk, Survives};
+use fixtures::messenger::{Text, at, context, draft, named, others};
+use fixtures::network::{CALM, Network};
+use fixtures::node::{Node, seconds, world};
+use fixtures::surroundings::{TestConfig, server};
 
-use crate::disk::{Disk, Survives};
-use crate::messenger::{Text, at, context, draft, named, others};
 use crate::missing::asking::{pdu, send, send_to, verdicts};
-use crate::network::{CALM, Network};
-use crate::node::{Node, seconds, world};
-use crate::surroundings::{TestConfig, server};
 
 const NAMES: [&str; 3] = ["red", "green", "blue"];
 

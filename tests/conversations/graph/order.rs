@@ -3,10 +3,10 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
-use crate::messenger::{context, others};
-use crate::network::{CALM, Network};
-use crate::node::{Node, millis, seconds, world};
-use crate::surroundings::{TestConfig, server};
+use fixtures::messenger::{context, others};
+use fixtures::network::{CALM, Network};
+use fixtures::node::{Node, millis, seconds, world};
+use fixtures::surroundings::{TestConfig, server};
 
 const NAMES: [&str; 3] = ["red", "green", "blue"];
 

@@ -14,16 +14,16 @@ use actors::errors::{ComposeError, ContextError};
 use actors::model::{FeedItem, PduDraft, PduRef};
 use actors::ports::{Ports, SubmissionReader};
 use actors::testkit::TestClock;
+use fixtures::disk::Survives;
+use fixtures::messenger::{Text, context, draft, named, others};
+use fixtures::network::{CALM, LinkFaults, Network, short};
+use fixtures::node::{Change, Node, millis, seconds, world};
+use fixtures::read_hooks::ReadHooks;
+use fixtures::surroundings::{TestConfig, server};
 use tokio::task::spawn_local;
 use tokio::time::Instant;
 
-use crate::disk::Survives;
-use crate::messenger::{Text, context, draft, named, others};
-use crate::network::{CALM, LinkFaults, Network, short};
-use crate::node::{Change, Node, millis, seconds, world};
 use crate::ports::Watched;
-use crate::read_hooks::ReadHooks;
-use crate::surroundings::{TestConfig, server};
 
 const NAMES: [&str; 3] = ["red", "green", "blue"];
 

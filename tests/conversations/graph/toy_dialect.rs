@@ -1,11 +1,11 @@
 //! A third dialect beside the two: it needs no change of the core, the store or the messenger's side.
 
-use crate::disk::Survives;
-use crate::messenger::{draft, others};
-use crate::network::{CALM, Network};
-use crate::node::{Node, millis, seconds, world};
-use crate::surroundings::TestConfig;
-use crate::toy_dialect::TOY;
+use fixtures::disk::Survives;
+use fixtures::messenger::{draft, others};
+use fixtures::network::{CALM, Network};
+use fixtures::node::{Node, millis, seconds, world};
+use fixtures::surroundings::TestConfig;
+use fixtures::toy_dialect::TOY;
 
 /// Red and blue use the toy dialect with each other, and transactions with green. One of them is down for a while.
 #[tokio::test(start_paused = true)]
@@ -28,7 +28,7 @@ async fn toy_dialect_joins_conversation() {
                 _ => {}
             }
             for node in nodes.into_iter().filter(|node| node.alive().is_some()) {
-                let id = format!("{}-{round}", crate::network::short(&node.name));
+                let id = format!("{}-{round}", fixtures::network::short(&node.name));
                 node.say_draft("garden", draft(&id)).await.unwrap();
             }
             millis(50).await;

@@ -2,11 +2,10 @@
 
 use actors::model::{DeadLetterReason, Index};
 use actors::ports::{Journal, PeerReader};
-
-use crate::disk::Survives;
-use crate::messenger::others;
-use crate::network::{CALM, Network};
-use crate::node::{Node, seconds, world};
+use fixtures::disk::Survives;
+use fixtures::messenger::others;
+use fixtures::network::{CALM, Network};
+use fixtures::node::{Node, seconds, world};
 
 /// Returns the results of all attempts at a peer, and the reasons of its dead letters.
 async fn traced(node: &Node, at: &Node) -> (Vec<String>, Vec<DeadLetterReason>) {
@@ -28,7 +27,7 @@ async fn message_parked_by_peer_is_reported() {
         blue.with("garden", &["green"]).await;
         red.say("garden", "1").await;
         seconds(5).await;
-        let told = |at: &Node, what: &str| format!("1 at {}: {what}", crate::network::short(&at.name));
+        let told = |at: &Node, what: &str| format!("1 at {}: {what}", fixtures::network::short(&at.name));
         let parked =
             |at: &Node| told(at, &format!("parked, NOT_A_PARTICIPANT: it lies in the quarantine of {}", at.name));
         let mut feed = red.feed().await;

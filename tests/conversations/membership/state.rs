@@ -7,11 +7,11 @@ use actors::errors::DraftError;
 use actors::model::PduDraft;
 use actors::ports::ContextReader;
 use actors::testkit::at_once;
+use fixtures::messenger::{at, context, draft, others};
+use fixtures::network::{CALM, Network};
+use fixtures::node::{Node, millis, seconds, world};
 
-use crate::messenger::{at, context, draft, others};
 use crate::missing::asking::{pdu, send, send_to, verdicts};
-use crate::network::{CALM, Network};
-use crate::node::{Node, millis, seconds, world};
 
 /// Returns a state PDU of the context as JSON.
 fn topic(origin: &str, id: &str, power: i64, prev: Option<&str>) -> String {
@@ -27,7 +27,7 @@ fn topic(origin: &str, id: &str, power: i64, prev: Option<&str>) -> String {
 /// Returns the PDU that is the current topic.
 fn held_by(node: &Node) -> Option<String> {
     let holder = at_once(node.store().state_holder(&context("garden"), &("topic".into(), String::new()))).unwrap();
-    holder.map(|holder| crate::messenger::named(&holder.reference))
+    holder.map(|holder| fixtures::messenger::named(&holder.reference))
 }
 
 /// Returns each state event so far: which PDU, whether it was current, and whether it was sent again.
@@ -38,7 +38,7 @@ async fn told(node: &Node) -> Vec<String> {
         let shown = &pdu.shown;
         let words = [(shown.current, "current"), (shown.again, "again"), (shown.history, "history")];
         let words = words.map(|(is, one)| word(is, one)).concat();
-        format!("{}{words}", crate::messenger::named(&pdu.reference))
+        format!("{}{words}", fixtures::messenger::named(&pdu.reference))
     };
     node.pdus().iter().map(say).collect()
 }
@@ -77,7 +77,7 @@ async fn gateways_resolve_conflicting_state_alike() {
                 );
             }
             assert_eq!(held_by(&node).as_deref(), Some("green/3"), "{order:?}");
-            node.restart(crate::disk::Survives::Synced).await;
+            node.restart(fixtures::disk::Survives::Synced).await;
             assert_eq!(held_by(&node).as_deref(), Some("green/3"));
         }
     })
@@ -123,7 +123,7 @@ async fn late_state_follows_its_parent() {
         millis(1000).await;
         // Its parent is still being fetched; a crash in between does not lose that.
         assert_eq!(told(blue).await, ["red/1 current", "green/mine"]);
-        blue.restart(crate::disk::Survives::Synced).await;
+        blue.restart(fixtures::disk::Survives::Synced).await;
         seconds(5).await;
         assert_eq!(told(blue).await[2..], ["red/n", "red/2", "green/mine current again"]);
     })
@@ -136,7 +136,7 @@ async fn prev_state_give_up_survives_restart() {
         let (network, nodes) = garden(&["blue"]).await;
         let blue = &nodes[0];
         send(&network, "red", "1", &[topic("red", "1", 0, None), topic("red", "9", 7, Some("red/8"))]).await;
-        blue.restart(crate::disk::Survives::Synced).await;
+        blue.restart(fixtures::disk::Survives::Synced).await;
         seconds(50).await;
         assert_eq!(told(blue).await, ["red/1 current", "red/9"]);
         seconds(90).await;
@@ -208,7 +208,7 @@ async fn quarantined_pdus_are_admitted_with_server() {
             assert_eq!(verdicts(&send(&network, "green", transaction, &said).await), parked);
         }
         assert_eq!(blue.feed().await.len(), 2, "each is one event");
-        blue.restart(crate::disk::Survives::Synced).await;
+        blue.restart(fixtures::disk::Survives::Synced).await;
         blue.with("garden", &["red", "green"]).await;
         millis(50).await;
         assert_eq!(blue.feed().await[2..], ["green/x", "green/y"]);

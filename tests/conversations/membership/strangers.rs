@@ -7,13 +7,13 @@ use actors::model::FeedItem;
 use actors::ports::{ContextReader, ParkedFilter, StoreInspector};
 use bytes::Bytes;
 use fernpost::egress::{EgressAnswer as Wanted, EgressRequest};
+use fixtures::disk::Survives;
+use fixtures::messenger::{Text, at, context};
+use fixtures::network::{CALM, Network};
+use fixtures::node::{Node, seconds, world};
+use fixtures::surroundings::server;
 
-use crate::disk::Survives;
-use crate::messenger::{Text, at, context};
 use crate::missing::asking::{pdu, send, verdicts};
-use crate::network::{CALM, Network};
-use crate::node::{Node, seconds, world};
-use crate::surroundings::server;
 
 /// Returns the number of rows in quarantine.
 async fn kept(node: &Node) -> usize {

@@ -6,11 +6,10 @@ use std::sync::Arc;
 use actors::model::{PduDraft, PeerCommand, PeerState};
 use bytes::Bytes;
 use fernpost::egress::{EgressAnswer as Wanted, EgressRequest};
-
-use crate::messenger::{draft, others};
-use crate::network::{Answer, CALM, Network};
-use crate::node::{Node, millis, seconds, world};
-use crate::surroundings::{TestConfig, server};
+use fixtures::messenger::{draft, others};
+use fixtures::network::{Answer, CALM, Network};
+use fixtures::node::{Node, millis, seconds, world};
+use fixtures::surroundings::{TestConfig, server};
 
 const NAMES: [&str; 4] = ["red", "green", "blue", "grey"];
 

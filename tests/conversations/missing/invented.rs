@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use actors::model::FeedItem;
 use fernpost::egress::EgressMethod;
+use fixtures::messenger::{context, others};
+use fixtures::network::{CALM, Network};
+use fixtures::node::{Node, millis, seconds, world};
+use fixtures::surroundings::{TestConfig, server};
 
-use crate::messenger::{context, others};
 use crate::missing::asking::{pdu, send, verdicts};
-use crate::network::{CALM, Network};
-use crate::node::{Node, millis, seconds, world};
-use crate::surroundings::{TestConfig, server};
 
 /// Number of PDUs in total, and below, of parents that each of them names.
 const PDUS: usize = 10_000;

@@ -7,14 +7,14 @@ use std::time::Duration;
 use actors::gateway::Gateway;
 use actors::model::{FeedItem, JoinStage, PduDraft};
 use actors::ports::ContextReader;
+use fixtures::messenger::{at, context, draft, named};
+use fixtures::network::{CALM, Network};
+use fixtures::node::{Node, seconds, world};
+use fixtures::surroundings::{TestConfig, server};
 use tokio::task::spawn_local;
 use tokio::time::timeout;
 
-use crate::messenger::{at, context, draft, named};
 use crate::missing::asking::{pdu, send_to, verdicts};
-use crate::network::{CALM, Network};
-use crate::node::{Node, seconds, world};
-use crate::surroundings::{TestConfig, server};
 
 fn topic(id: &str) -> PduDraft {
     PduDraft { state: Some((String::new(), 0)), kind: "topic".into(), ..draft(id) }
@@ -84,7 +84,7 @@ async fn joiner_gets_state_history_then_live() {
         }
         assert_eq!(heard(&blue)[11..], ["red/news"], "no gap, and no PDU twice");
         assert_eq!(heard(&green).last().map(String::as_str), Some("blue/thanks"));
-        let prev = green.pdus().last().map(|pdu| crate::messenger::Text::of(pdu).prev()).unwrap();
+        let prev = green.pdus().last().map(|pdu| fixtures::messenger::Text::of(pdu).prev()).unwrap();
         assert_eq!(prev, [at("red/news")]);
     })
     .await;
@@ -288,7 +288,7 @@ async fn join_survives_gateway_restart() {
         let [red, _green, blue] = garden(&network).await;
         network.cut(&blue.name, &red.name);
         blue.gateway().join(&context("garden"), server("red"), 10).await.unwrap();
-        blue.restart(crate::disk::Survives::Synced).await;
+        blue.restart(fixtures::disk::Survives::Synced).await;
         network.mend(&blue.name, &red.name);
         // The test does not query the context meanwhile, because a query would start its actor.
         seconds(30).await;

@@ -11,13 +11,13 @@ use actors::model::{
 };
 use actors::ports::{Task, Transport};
 use fernpost::wire::pdu::ContentText;
+use fixtures::disk::Survives;
+use fixtures::network::{CALM, Network};
+use fixtures::node::{Change, Node, seconds, world};
+use fixtures::surroundings::{TestConfig, server};
 use tokio::time::Instant;
 
-use crate::disk::Survives;
 use crate::missing::asking::{carry, pdu, send, verdicts};
-use crate::network::{CALM, Network};
-use crate::node::{Change, Node, seconds, world};
-use crate::surroundings::{TestConfig, server};
 
 /// The peer's responses, one per request; after them it returns what was missed.
 #[derive(Clone)]

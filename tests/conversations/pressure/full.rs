@@ -1,10 +1,10 @@
 //! One dead server never blocks a context: messages that found no room in its queue can be fetched once it is back.
 
-use crate::messenger::others;
-use crate::network::{CALM, Network};
-use crate::node::{Node, millis, seconds, world};
-use crate::surroundings::TestConfig;
 use actors::errors::CommandError;
+use fixtures::messenger::others;
+use fixtures::network::{CALM, Network};
+use fixtures::node::{Node, millis, seconds, world};
+use fixtures::surroundings::TestConfig;
 
 #[tokio::test(start_paused = true)]
 async fn full_outbox_skips_only_its_peer() {

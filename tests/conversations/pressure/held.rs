@@ -4,13 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actors::limits::PeerLimits;
+use fixtures::network::{Answer, CALM, Network};
+use fixtures::node::{Node, seconds, world};
+use fixtures::surroundings::TestConfig;
 use tokio::task::spawn_local;
 use tokio::time::Instant;
 
 use crate::missing::asking::{pdu, send, verdicts};
-use crate::network::{Answer, CALM, Network};
-use crate::node::{Node, seconds, world};
-use crate::surroundings::TestConfig;
 
 fn old(peer: &mut PeerLimits) {
     peer.never_refuse = true;

@@ -11,11 +11,11 @@ use actors::model::{Digest, Submission, SubmittedContent};
 use bytes::Bytes;
 use fernpost::egress::{EgressAnswer as Wanted, EgressRequest};
 use fernpost::settings::Settings;
+use fixtures::network::{BASE, CALM, Network};
+use fixtures::node::{Node, world};
+use fixtures::surroundings::{TestConfig, server};
 
 use crate::missing::asking::{pdu, send};
-use crate::network::{BASE, CALM, Network};
-use crate::node::{Node, world};
-use crate::surroundings::{TestConfig, server};
 
 /// Keys that refuse: their value, and the words that a refusal must contain.
 const REFUSING: &[(&str, &str)] = &[
@@ -132,7 +132,7 @@ async fn context_limit_refusal_names_its_key() {
         let answer = String::from_utf8(send(&network, "green", "2", &both).await.body.to_vec()).unwrap();
         assert!(answer.contains(r#""status":"accepted"},{"pdu_id":"c""#), "existing contexts continue: {answer}");
         assert!(answer.contains("contexts.adopt_max is reached (1)"), "{answer}");
-        blue.restart(crate::disk::Survives::Synced).await;
+        blue.restart(fixtures::disk::Survives::Synced).await;
         let answer = String::from_utf8(send(&network, "green", "3", &both[1..]).await.body.to_vec()).unwrap();
         assert!(answer.contains("contexts.adopt_max is reached (1)"), "after a restart, too: {answer}");
         blue.with("two", &["green"]).await;

@@ -10,12 +10,12 @@ use actors::limits::OverloadLimits;
 use actors::testkit::TestDisk;
 use bytes::Bytes;
 use fernpost::egress::{EgressAnswer as Wanted, EgressRequest};
+use fixtures::messenger::{draft, others};
+use fixtures::network::{Answer, CALM, Network};
+use fixtures::node::{Node, seconds, world};
+use fixtures::surroundings::{TestConfig, server};
 
-use crate::messenger::{draft, others};
 use crate::missing::asking::{carry, pdu, send, verdicts};
-use crate::network::{Answer, CALM, Network};
-use crate::node::{Node, seconds, world};
-use crate::surroundings::{TestConfig, server};
 
 const NAMES: [&str; 3] = ["red", "green", "blue"];
 

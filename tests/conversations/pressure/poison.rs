@@ -7,14 +7,14 @@ use std::sync::{Arc, Mutex};
 use actors::model::PduRef;
 use actors::ports::{PduStatus, Ports};
 use actors::testkit::TestClock;
+use fixtures::messenger::{context, others};
+use fixtures::network::{CALM, Network};
+use fixtures::node::{Change, Node, millis, seconds, world};
+use fixtures::read_hooks::ReadHooks;
+use fixtures::surroundings::TestConfig;
 
-use crate::messenger::{context, others};
 use crate::missing::asking::{pdu, send, verdicts};
-use crate::network::{CALM, Network};
-use crate::node::{Change, Node, millis, seconds, world};
 use crate::ports::Watched;
-use crate::read_hooks::ReadHooks;
-use crate::surroundings::TestConfig;
 
 const NAMES: [&str; 3] = ["red", "green", "blue"];
 
@@ -192,7 +192,7 @@ async fn crash_releases_claimed_identity() {
             .ports()
             .archive
             .contexts
-            .look_up(&context("garden"), vec![], vec![crate::messenger::at("red/x")])
+            .look_up(&context("garden"), vec![], vec![fixtures::messenger::at("red/x")])
             .await
             .unwrap();
         assert!(known.is_empty(), "{known:?}");

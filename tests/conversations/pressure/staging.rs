@@ -6,17 +6,17 @@ use std::sync::Arc;
 use actors::model::PduRef;
 use actors::ports::{ContextReader, Ports};
 use actors::testkit::TestClock;
+use fixtures::disk::Survives;
+use fixtures::messenger::context;
+use fixtures::network::{CALM, Network};
+use fixtures::node::{Change, Node, millis, seconds, world};
+use fixtures::read_hooks::ReadHooks;
+use fixtures::surroundings::TestConfig;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use crate::disk::Survives;
-use crate::messenger::context;
 use crate::missing::asking::{pdu, send, verdicts};
-use crate::network::{CALM, Network};
-use crate::node::{Change, Node, millis, seconds, world};
 use crate::ports::{Slow, Watched};
-use crate::read_hooks::ReadHooks;
-use crate::surroundings::TestConfig;
 
 /// Returns blue in two contexts: `garden` loads slowly at each start while the flag is set, `kitchen` does not. Machines
 /// crash at PDUs that are called `poison`.
@@ -143,7 +143,7 @@ async fn new_context_begins_from_its_stage() {
         millis(100).await;
         assert_eq!(blue.feed().await, ["red/a1", "red/a2"]);
         let record = blue.gateway().record(&context("attic")).await.unwrap();
-        assert_eq!(record.participants, [crate::surroundings::server("red")]);
+        assert_eq!(record.participants, [fixtures::surroundings::server("red")]);
     })
     .await;
 }

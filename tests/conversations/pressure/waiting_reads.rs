@@ -8,17 +8,17 @@ use std::sync::{Arc, Mutex};
 use actors::model::ContextId;
 use actors::ports::Ports;
 use actors::testkit::TestClock;
+use fixtures::messenger::context;
+use fixtures::network::{CALM, Network};
+use fixtures::node::{Change, Node, millis, seconds, world};
+use fixtures::read_hooks::ReadHooks;
+use fixtures::surroundings::TestConfig;
 use tokio::sync::watch;
 use tokio::task::spawn_local;
 use tokio::time::Instant;
 
-use crate::messenger::context;
 use crate::missing::asking::{pdu, send, verdicts};
-use crate::network::{CALM, Network};
-use crate::node::{Change, Node, millis, seconds, world};
 use crate::ports::{HeldLookUps, Watched};
-use crate::read_hooks::ReadHooks;
-use crate::surroundings::TestConfig;
 
 /// Blue in a context with red and green, in which the lookup of one PDU waits.
 struct WaitingBlue {

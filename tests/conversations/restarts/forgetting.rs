@@ -8,13 +8,13 @@ use actors::model::{JoinStage, Millis, PduDraft};
 use actors::ports::{CommitPriority, ContextReader, Journal, Ownership, PduStatus};
 use actors::testkit::at_once;
 use fernpost::egress::{EgressAnswer as Wanted, EgressRequest};
+use fixtures::disk::{Disk, Survives};
+use fixtures::messenger::{at, context, draft, named, others};
+use fixtures::network::{CALM, Network};
+use fixtures::node::{Node, seconds, world};
+use fixtures::surroundings::{TestConfig, server};
 
-use crate::disk::{Disk, Survives};
-use crate::messenger::{at, context, draft, named, others};
 use crate::missing::asking::{pdu, send, verdicts};
-use crate::network::{CALM, Network};
-use crate::node::{Node, seconds, world};
-use crate::surroundings::{TestConfig, server};
 
 const DAY: u64 = 86_400;
 
@@ -26,8 +26,23 @@ fn topic(id: &str) -> PduDraft {
     PduDraft { state: Some((String::new(), 0)), kind: "topic".into(), ..draft(id) }
 }
 
-impl Node {
+/// What these tests ask of a gateway that prunes its history.
+trait PrunedHistory {
     /// Trims the feed up to the last event that was read.
+    async fn trim(&self);
+
+    /// Returns the PDUs of the context that the node still has, newest first, each with the parents that it lacks.
+    async fn shows(&self) -> Vec<String>;
+
+    fn knows(&self, text: &str) -> Option<PduStatus>;
+
+    async fn forgotten(&self) -> u64;
+
+    /// Checks that the rows of the store are consistent.
+    fn is_sound(&self);
+}
+
+impl PrunedHistory for Node {
     async fn trim(&self) {
         self.read().await;
         let store = self.store();
@@ -35,7 +50,6 @@ impl Node {
         store.submit(store.claim_feed().unwrap(), vec![trimmed], CommitPriority::Now).committed().await.unwrap();
     }
 
-    /// Returns the PDUs of the context that the node still has, newest first, each with the parents that it lacks.
     async fn shows(&self) -> Vec<String> {
         let page = self.store().timeline(&context("garden"), None, 1_000, u64::MAX).await.unwrap();
         let line = |(_, pdu): &(i64, actors::model::FeedPdu)| {
@@ -53,7 +67,6 @@ impl Node {
         self.store().stats().await.unwrap().forgotten()
     }
 
-    /// Checks that the rows of the store are consistent.
     fn is_sound(&self) {
         let verified = fernpost::store::verify_backend(Disk::with(self.disk().survivors(Survives::Synced))).unwrap();
         assert_eq!(verified.findings, []);

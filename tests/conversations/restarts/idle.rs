@@ -7,15 +7,15 @@ use std::time::Duration;
 use actors::model::ContextId;
 use actors::ports::Ports;
 use actors::testkit::TestClock;
+use fixtures::messenger::context;
+use fixtures::network::{CALM, Network};
+use fixtures::node::{Change, Node, millis, seconds, world};
+use fixtures::read_hooks::ReadHooks;
+use fixtures::surroundings::TestConfig;
 use tokio::task::spawn_local;
 
-use crate::messenger::context;
 use crate::missing::asking::{pdu, send, verdicts};
-use crate::network::{CALM, Network};
-use crate::node::{Change, Node, millis, seconds, world};
 use crate::ports::Watched;
-use crate::read_hooks::ReadHooks;
-use crate::surroundings::TestConfig;
 
 const IDLE: Duration = Duration::from_secs(5);
 

@@ -7,15 +7,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use actors::errors::{ComposeError, ContextError, UnavailableError};
 use actors::ports::{ContextReader, Ports};
 use actors::testkit::TestClock;
+use fixtures::disk::{Disk, Survives};
+use fixtures::messenger::{at, context, named, others};
+use fixtures::network::{CALM, Network, short};
+use fixtures::node::{Node, millis, seconds, world};
+use fixtures::read_hooks::ReadHooks;
+use fixtures::surroundings::TestConfig;
 
-use crate::disk::{Disk, Survives};
-use crate::messenger::{at, context, named, others};
 use crate::missing::asking::{pdu, send, verdicts};
-use crate::network::{CALM, Network, short};
-use crate::node::{Node, millis, seconds, world};
 use crate::ports::Watched;
-use crate::read_hooks::ReadHooks;
-use crate::surroundings::TestConfig;
 
 const NAMES: [&str; 3] = ["red", "green", "blue"];
 

@@ -7,12 +7,11 @@ use std::sync::Arc;
 use actors::model::{Digest, FeedItem, Position, ServerName, Submission, SubmittedContent};
 use actors::ports::FeedReader;
 use bytes::Bytes;
+use fixtures::disk::{Disk, Survives};
+use fixtures::messenger::{Text, context, others};
+use fixtures::network::{CALM, Network, Sent};
+use fixtures::node::{Node, seconds, world};
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
-
-use crate::disk::{Disk, Survives};
-use crate::messenger::{Text, context, others};
-use crate::network::{CALM, Network, Sent};
-use crate::node::{Node, seconds, world};
 
 const NAMES: [&str; 3] = ["red", "green", "blue"];
 
@@ -100,7 +99,7 @@ async fn tell(node: &Node, to: &Node, text: &str) {
     let submission = Submission {
         id: format!("update-{text}").parse().unwrap(),
         digest: Digest([1; 16]),
-        accepted: crate::network::BASE,
+        accepted: fixtures::network::BASE,
         servers: vec![to.name.clone()],
         left_out: vec![],
         what: SubmittedContent::Updates(vec![format!("{{\"text\":\"{text}\"}}").into()]),

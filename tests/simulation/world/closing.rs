@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use fernpost::store::verify_backend;
+use fixtures::disk::{Disk, Survives};
 
-use crate::disk::{Disk, Survives};
 use crate::history::{History, View, What};
 use crate::world::read;
 use crate::world::{Member, World};

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actors::limits::{InteropQuirks, PairOrder, PeerLimits};
+use fixtures::surroundings::{TestConfig, server};
 
 use crate::history::{Name, Settings};
 use crate::plan::{peer_limits, pick};
-use crate::surroundings::{TestConfig, server};
 use crate::world::{Member, World};
 
 /// The known software of a server.

@@ -5,14 +5,14 @@ use std::rc::Rc;
 
 use actors::model::{Millis, Position};
 use actors::ports::{FeedPage, FeedReader};
+use fixtures::disk::{Disk, Survives};
+use fixtures::node::millis;
 use redb::TableDefinition;
 use tokio::task::spawn_local;
 
 use crate::checker::RESTORED_ABOVE;
-use crate::disk::{Disk, Survives};
 use crate::history::disturbance::Done;
 use crate::history::{Restore, Stamp};
-use crate::node::millis;
 use crate::world::{Member, World};
 
 /// A copy of a disk.

@@ -9,13 +9,13 @@ use actors::errors::{AdmissionError, ContextError, UnavailableError};
 use actors::model::JoinStage;
 use actors::testkit::at_once;
 use fastrand::Rng;
+use fixtures::messenger::context;
+use fixtures::node::{millis, seconds};
+use fixtures::surroundings::server;
 use tokio::task::spawn_local;
 
 use crate::history::{Name, Named};
-use crate::messenger::context;
-use crate::node::{millis, seconds};
 use crate::plan::{Plan, pick};
-use crate::surroundings::server;
 use crate::world::{Member, World};
 
 /// A server that is not there when a room begins.

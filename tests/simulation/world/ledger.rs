@@ -6,11 +6,11 @@ use actors::model::{PushFailure, ServerName};
 use bytes::Bytes;
 use fastrand::Rng;
 use fernpost::egress::EgressRequest;
+use fixtures::network::{Answer, Tap, short};
 
 use crate::history::Name;
 use crate::history::exchange::{Exchange, RoomsSeen};
 use crate::history::stamps::Stamps;
-use crate::network::{Answer, Tap, short};
 use crate::world::liar::{Liar, Lies};
 
 /// All exchanges of a run. Clones are the same one.

@@ -3,10 +3,10 @@
 use actors::model::PushFailure;
 use bytes::Bytes;
 use fastrand::Rng;
+use fixtures::network::Answer;
 
 use crate::history::Name;
 use crate::history::exchange::{Exchange, Kind};
-use crate::network::Answer;
 
 /// A false answer in place of the true one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 
 use actors::model::{FeedEntry, FeedItem, ParkedWhat, PduRef, ServerName};
+use fixtures::messenger::{Text, named};
+use fixtures::network::short;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::history::{Event, Name, Parts, Stamp, What};
-use crate::messenger::{Text, named};
-use crate::network::short;
 
 #[derive(Deserialize)]
 struct Token {

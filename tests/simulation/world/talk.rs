@@ -11,13 +11,13 @@ use actors::peer::outbound::ephemeral_buffer::EphemeralItem;
 use actors::ports::{ContextReader, Journal, SubmissionReader};
 use actors::testkit::at_once;
 use bytes::Bytes;
+use fixtures::messenger::{Text, draft, named};
+use fixtures::node::{millis, seconds};
+use fixtures::surroundings::server;
 use tokio::task::spawn_local;
 
 use crate::history::{Message, Name, Update, Whisper};
-use crate::messenger::{Text, draft, named};
-use crate::node::{millis, seconds};
 use crate::plan::pick;
-use crate::surroundings::server;
 use crate::world::content::{Saying, object};
 use crate::world::{Member, World};
 

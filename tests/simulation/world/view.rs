@@ -2,11 +2,12 @@
 
 use std::rc::Rc;
 
+use fixtures::messenger::{Text, context, named};
+use fixtures::network::short;
+
 use serde::Deserialize;
 
 use crate::history::View;
-use crate::messenger::{Text, context, named};
-use crate::network::short;
 use crate::world::read;
 use crate::world::{Member, World};
 

@@ -5,13 +5,13 @@ use std::rc::Rc;
 
 use actors::model::PeerCommand;
 use fastrand::Rng;
+use fixtures::node::seconds;
+use fixtures::surroundings::{TestConfig, server};
 use tokio::task::spawn_local;
 
 use crate::history::Name;
 use crate::history::disturbance::Done;
-use crate::node::seconds;
 use crate::plan::pick;
-use crate::surroundings::{TestConfig, server};
 use crate::world::{Member, World};
 
 /// The whims drawn for a seed.

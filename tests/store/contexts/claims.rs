@@ -8,8 +8,8 @@ use actors::model::{ContextId, FeedFlags, PduRef};
 use actors::ports::{CommitPriority, ContextReader, Fence, Journal, JournalStopped, PduStatus};
 use actors::testkit::at_once;
 use fernpost::store::Store;
+use fixtures::disk::Disk;
 
-use crate::disk::Disk;
 use crate::fixtures::talk::{at, came, heard, ours, room, said, theirs, waits};
 use crate::fixtures::world::World;
 

@@ -7,9 +7,9 @@ use actors::model::{
     ContextId, FeedFlags, FeedItem, Index, Item, Millis, PduRef, PduState, PendingParents, Position, StateSlot,
 };
 use actors::ports::{ContextReader, FeedPage, FeedReader, PeerReader, ServedPdu, SubmissionReader};
+use fixtures::disk::{Disk, Survives};
 use redb::{Database, ReadableDatabase, TableDefinition};
 
-use crate::disk::{Disk, Survives};
 use crate::fixtures::talk::{
     at, came, context_moved, gap_closed, gap_opened, heard, ours, piece, record, room, said, seen, state_moved, stored,
     text, theirs, topic, transaction, waits,

@@ -8,8 +8,8 @@ use actors::ports::{
 };
 use actors::testkit::at_once;
 use fernpost::store;
+use fixtures::disk::{Disk, Survives};
 
-use crate::disk::{Disk, Survives};
 use crate::fixtures::scenario::BATCHES;
 use crate::fixtures::talk::{context_moved, heard, ours, record, room, said, theirs, waits};
 use crate::fixtures::world::{World, green, id, moved, notice, red, refused, submitted};

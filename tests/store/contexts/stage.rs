@@ -4,9 +4,9 @@ use actors::change::Change;
 use actors::model::{ContextId, PduRef, ServerName};
 use actors::ports::ContextReader;
 use fernpost::store::verify_backend;
+use fixtures::disk::{Disk, Survives};
 use redb::TableDefinition;
 
-use crate::disk::{Disk, Survives};
 use crate::files::whole::tampered;
 use crate::fixtures::talk::{room, text, theirs};
 use crate::fixtures::world::{World, green, red};

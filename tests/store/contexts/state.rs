@@ -4,8 +4,8 @@ use actors::change::Change;
 use actors::model::{ContextId, FeedFlags, MissingPrevState, PduRef, PduState, PrevStateLink, StateEntry};
 use actors::ports::ContextReader;
 use actors::testkit::at_once;
+use fixtures::disk::{Disk, Survives};
 
-use crate::disk::{Disk, Survives};
 use crate::fixtures::talk::{at, context_moved, piece, room, state_kept, state_moved, stored, theirs, topic};
 use crate::fixtures::world::World;
 

@@ -4,8 +4,8 @@ use actors::change::Change;
 use actors::model::{ContextId, Head, ParkedCode, ParkedItem, ParkedWhat, PduRef, ServerName};
 use actors::ports::{ContextReader, PeerReader};
 use actors::testkit::at_once;
+use fixtures::disk::{Disk, Survives};
 
-use crate::disk::{Disk, Survives};
 use crate::fixtures::talk::{context_moved, room, text, theirs};
 use crate::fixtures::world::{World, green, red};
 

@@ -4,8 +4,8 @@
 use actors::model::Millis;
 use actors::ports::{Journal, JournalStopped};
 use fernpost::store;
+use fixtures::disk::{Disk, Survives};
 
-use crate::disk::{Disk, Survives};
 use crate::fixtures::scenario::{BATCHES, Scenario};
 use crate::fixtures::world::{World, green, notice, red};
 

@@ -3,8 +3,8 @@
 use actors::model::{Index, Millis};
 use actors::ports::{FeedReader, PeerReader, SubmissionReader};
 use fastrand::Rng;
+use fixtures::disk::{Disk, Survives};
 
-use crate::disk::{Disk, Survives};
 use crate::fixtures::scenario::{BATCHES, Scenario};
 use crate::fixtures::world::{World, green, red};
 

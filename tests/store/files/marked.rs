@@ -3,9 +3,9 @@
 use std::path::Path;
 
 use fernpost::store::{FILE, MARKER, OpenError, StoreLocation};
+use fixtures::disk::Disk;
 use tempfile::TempDir;
 
-use crate::disk::Disk;
 use crate::fixtures::world::{World, notice};
 
 fn open(folder: &Path, as_found: bool) -> Result<World, OpenError> {

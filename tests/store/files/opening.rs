@@ -3,9 +3,9 @@
 use actors::model::Position;
 use actors::ports::{CommitPriority, FeedReader, Journal, JournalStopped};
 use fernpost::store::{OpenError, SCHEMA, StoreLocation};
+use fixtures::disk::{Disk, Survives};
 use redb::{Database, TableDefinition};
 
-use crate::disk::{Disk, Survives};
 use crate::fixtures::world::{World, notice, red, server, submitted};
 
 const META: TableDefinition<&str, &str> = TableDefinition::new("meta");

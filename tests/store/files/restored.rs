@@ -5,8 +5,8 @@ use actors::change::Change;
 use actors::model::{FeedItem, Millis, Position};
 use actors::ports::{FeedPage, FeedReader};
 use fernpost::store::{self, StoreLocation};
+use fixtures::disk::{Disk, Survives};
 
-use crate::disk::{Disk, Survives};
 use crate::fixtures::world::{World, notice};
 
 /// Minimum number of positions that a restore skips.

@@ -6,9 +6,9 @@ use std::sync::{Arc, Mutex};
 use actors::model::{FeedItem, Index, Seq};
 use actors::ports::PeerReader;
 use fernpost::store::{self, BackupError, OpenError, RestoreError, StoreLocation, VerifyResult};
+use fixtures::disk::{Disk, Survives};
 use redb::{Database, TableDefinition, WriteTransaction};
 
-use crate::disk::{Disk, Survives};
 use crate::fixtures::scenario::{BATCHES, Scenario};
 use crate::fixtures::talk::{heard, room, theirs, waits};
 use crate::fixtures::world::{World, green, moved, notice, red, refused, server, submitted};

@@ -6,8 +6,8 @@ use actors::model::{
 };
 use actors::ports::PeerReader;
 use fernpost::store::verify_backend;
+use fixtures::disk::{Disk, Survives};
 
-use crate::disk::{Disk, Survives};
 use crate::fixtures::world::{World, green, moved, red, submitted};
 
 fn failed(n: u64, (first, last): (u64, u64), keep: u32) -> Change {

@@ -4,8 +4,8 @@ use actors::change::Change;
 use actors::model::{Attempt, DELIVERED_SPANS_IN_ROW, DeliveredSpan, Index, Millis, Position};
 use actors::ports::{ContextReader, FeedPage, FeedReader};
 use fernpost::store::RowCounts;
+use fixtures::disk::Disk;
 
-use crate::disk::Disk;
 use crate::fixtures::talk::{context_moved, heard, ours, room, said, seen, theirs};
 use crate::fixtures::world::{World, moved, red, submitted, taken, update};
 

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use actors::model::{FeedItem, Index, Position};
 use actors::ports::{CommitPriority, FeedBounds, FeedReader, Fence, Journal, JournalStopped, PeerReader};
+use fixtures::disk::Disk;
 use tokio::time::Instant;
 
-use crate::disk::Disk;
 use crate::fixtures::world::{World, green, moved, notice, red, submitted, update};
 
 #[tokio::test(start_paused = true)]

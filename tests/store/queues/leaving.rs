@@ -3,8 +3,8 @@
 use actors::change::Change;
 use actors::model::{DeadLetterReason, Index, Millis, PeerRecord, SentPage};
 use actors::ports::{PeerReader, SubmissionReader};
+use fixtures::disk::{Disk, Survives};
 
-use crate::disk::{Disk, Survives};
 use crate::fixtures::talk::{ours, room, said, text};
 use crate::fixtures::world::{World, green, id, moved, red, server, submitted};
 

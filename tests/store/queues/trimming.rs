@@ -3,8 +3,8 @@
 use actors::change::Change;
 use actors::model::{FeedItem, Index, Millis, Position, ServerName};
 use actors::ports::{FeedPage, FeedReader, PeerReader, SubmissionReader};
+use fixtures::disk::{Disk, Survives};
 
-use crate::disk::{Disk, Survives};
 use crate::fixtures::world::{
     World, body, digest, green, id, letter, moved, notice, parked, red, refused, submitted, taken,
 };

@@ -5,12 +5,12 @@ use std::sync::Arc;
 use actors::errors::{BatchError, UnavailableError};
 use actors::model::{Ack, PeerState, Seq, SuspendReason};
 use actors::ports::PeerReader;
+use fixtures::disk::{Disk, Survives};
+use fixtures::read_hooks::ReadHooks;
 use tokio::time::Instant;
 
-use crate::disk::{Disk, Survives};
 use crate::fixtures::ports::{Observed, Prepared};
 use crate::fixtures::rig::{Rig, all_has_run, at_rest, green, life, red};
-use crate::read_hooks::ReadHooks;
 
 fn ok(seq: u64) -> Result<Ack, BatchError> {
     Ok(Ack::Ok(Seq(seq)))

@@ -11,11 +11,11 @@ use actors::model::{
 };
 use actors::ports::{Task, Transport};
 use actors::testkit::AllowAllPeers;
+use fixtures::disk::Disk;
+use fixtures::read_hooks::ReadHooks;
 
-use crate::disk::Disk;
 use crate::fixtures::ports::{Brittle, Observed, Prepared};
 use crate::fixtures::rig::{Rig, at_rest, green, life, limits, red};
-use crate::read_hooks::ReadHooks;
 
 /// A fixture whose journal panics on request and which records loads; its peers accept everything.
 fn brittle() -> (Rig, Arc<Brittle>, Arc<Observed>, Arc<Prepared>) {

@@ -7,8 +7,8 @@ use actors::errors::{AdmissionError, BatchError, UnavailableError};
 use actors::limits::PeerLimits;
 use actors::model::{Ack, Seq};
 use actors::testkit::AllowAllPeers;
+use fixtures::disk::Disk;
 
-use crate::disk::Disk;
 use crate::fixtures::rig::{Asked, Rig, green, life, limits, red};
 
 const PERMITS: u64 = 3;

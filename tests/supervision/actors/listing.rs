@@ -6,8 +6,8 @@ use actors::errors::PeerError;
 use actors::limits::{ContextLimits, PeerLimits};
 use actors::model::{FeedItem, Index, PeerCommand, PeerState, Position, ServerName, SuspendReason};
 use actors::ports::{FeedPage, FeedReader, PeerConfig, PeerReader};
+use fixtures::disk::Disk;
 
-use crate::disk::Disk;
 use crate::fixtures::ports::Prepared;
 use crate::fixtures::rig::{Rig, at_rest, green, life, limits, red, seconds, unreachable};
 

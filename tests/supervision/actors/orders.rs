@@ -5,8 +5,8 @@ use std::sync::Arc;
 use actors::errors::{CommandError, OutboxFullError, UnavailableError};
 use actors::model::{Ack, PeerCommand, PeerState, Seq, SuspendReason};
 use actors::testkit::ScriptedTransport;
+use fixtures::disk::{Disk, Survives};
 
-use crate::disk::{Disk, Survives};
 use crate::fixtures::ports::Prepared;
 use crate::fixtures::rig::{Rig, at_rest, life, red};
 

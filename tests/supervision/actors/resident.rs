@@ -16,13 +16,13 @@ use actors::peer::outbound::ephemeral_buffer::EphemeralItem;
 use actors::ports::{Fence, Ownership, PeerConfig, Ports, Task, Transport};
 use actors::testkit::ScriptedTransport;
 use bytes::Bytes;
+use fixtures::disk::Disk;
+use fixtures::read_hooks::ReadHooks;
 use tokio::sync::oneshot;
 use tokio::task::spawn_local;
 
-use crate::disk::Disk;
 use crate::fixtures::ports::{Observed, Prepared};
 use crate::fixtures::rig::{Rig, at_rest, green, life, limits, pushed, red, seconds, server, taken};
-use crate::read_hooks::ReadHooks;
 
 /// All servers are peers, and this many are kept in memory.
 struct SmallRoster(u32, Arc<PeerLimits>);

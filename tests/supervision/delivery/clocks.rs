@@ -8,13 +8,13 @@ use actors::limits::PeerLimits;
 use actors::model::{Ack, PeerState, Seq, ServerName};
 use actors::ports::{CommitPriority, Journal, Ownership};
 use actors::testkit::{AllowAllPeers, TestClock};
+use fixtures::disk::{Disk, Survives};
+use fixtures::read_hooks::ReadHooks;
 
-use crate::disk::{Disk, Survives};
 use crate::fixtures::ports::{Observed, Prepared};
 use crate::fixtures::rig::{
     BASE, Rig, at_rest, life, limits, red, seconds, server, submission, taken, unreachable, wait,
 };
-use crate::read_hooks::ReadHooks;
 
 fn names(count: usize) -> Vec<ServerName> {
     (0..count).map(|n| server(&format!("peer-{n:05}.example"))).collect()

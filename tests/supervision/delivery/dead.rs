@@ -8,9 +8,9 @@ use std::time::Duration;
 use actors::limits::PeerLimits;
 use actors::model::{Item, OutboundBatch, PushFailure, ServerName};
 use actors::testkit::{AllowAllPeers, ScriptedTransport};
+use fixtures::disk::Disk;
 use tokio::time::Instant;
 
-use crate::disk::Disk;
 use crate::fixtures::rig::{Rig, life, limits, seconds, server, taken};
 
 /// Time that a healthy peer takes to answer.

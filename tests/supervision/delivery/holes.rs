@@ -11,9 +11,9 @@ use actors::model::{
 };
 use actors::ports::{CommitPriority, CommitTicket, FeedPage, FeedReader, Fence, Journal, QueueDepth, Task, Transport};
 use bytes::Bytes;
+use fixtures::disk::Disk;
 use tokio::time::Instant;
 
-use crate::disk::Disk;
 use crate::fixtures::network::{Network, Weather};
 use crate::fixtures::rig::{Rig, green, life, seconds, server};
 

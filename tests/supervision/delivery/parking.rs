@@ -12,8 +12,8 @@ use actors::model::{
 use actors::ports::{CommitPriority, FeedPage, FeedReader, Journal, Ownership, PeerReader};
 use actors::testkit::{AllowAllPeers, ScriptedTransport};
 use bytes::Bytes;
+use fixtures::disk::{Disk, Survives};
 
-use crate::disk::{Disk, Survives};
 use crate::fixtures::rig::{Rig, at_rest, life, limits, red, seconds, submission};
 
 /// Indexes of the submitted items that the peer refuses.

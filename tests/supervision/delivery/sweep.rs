@@ -9,8 +9,8 @@ use actors::model::{Ack, BatchId, Item, OutboundBatch, Position, Seq, ServerName
 use actors::ports::{CommitPriority, FeedReader, Journal, Ownership, PeerReader, SubmissionReader};
 use bytes::Bytes;
 use fernpost::http::error::ApiError;
+use fixtures::disk::{Disk, Survives};
 
-use crate::disk::{Disk, Survives};
 use crate::fixtures::ports::Prepared;
 use crate::fixtures::rig::{Rig, at_rest, green, life, pushed, red};
 

@@ -8,8 +8,8 @@ use actors::model::{PeerState, ServerName, SubmittedContent};
 use actors::ports::FeedReader;
 use actors::testkit::AllowAllPeers;
 use bytes::Bytes;
+use fixtures::disk::Disk;
 
-use crate::disk::Disk;
 use crate::fixtures::network::{Network, Weather};
 use crate::fixtures::rig::{Rig, green, life, limits, red, submission};
 

@@ -5,9 +5,9 @@ use std::rc::Rc;
 
 use actors::model::{Ack, Seq};
 use actors::ports::SubmissionReader;
+use fixtures::disk::{Disk, Survives};
 use tokio::task::{JoinHandle, spawn_local};
 
-use crate::disk::{Disk, Survives};
 use crate::fixtures::rig::{Rig, all_has_run, at_rest, green, life, red};
 
 type Order = Rc<RefCell<Vec<&'static str>>>;

@@ -14,7 +14,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 /// Checks the answer to one call. `path` is the whole path of the request, with its query.
-pub(crate) fn assert_answer_has_type(method: &Method, path: &str, status: u16, body: &str) {
+pub fn assert_answer_has_type(method: &Method, path: &str, status: u16, body: &str) {
     if body.is_empty() {
         return;
     }

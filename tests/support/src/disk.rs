@@ -8,7 +8,7 @@ use redb::StorageBackend;
 
 /// The part of the disk's content that survives a crash.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum Survives {
+pub enum Survives {
     /// Only synced data: the power failed.
     Synced,
     /// All written data: the process ended, and the page cache was kept.
@@ -19,7 +19,7 @@ pub(crate) enum Survives {
 
 /// The disk; clones share one disk.
 #[derive(Clone)]
-pub(crate) struct Disk(Arc<Inner>);
+pub struct Disk(Arc<Inner>);
 
 struct Inner {
     state: Mutex<State>,
@@ -63,12 +63,12 @@ impl Write {
 
 impl Disk {
     /// Returns an empty disk.
-    pub(crate) fn new() -> Self {
+    pub fn new() -> Self {
         Self::with(Vec::new())
     }
 
     /// Returns a disk with this content.
-    pub(crate) fn with(bytes: Vec<u8>) -> Self {
+    pub fn with(bytes: Vec<u8>) -> Self {
         let state = State { synced: bytes.clone(), written: bytes, ..State::default() };
         Self(Arc::new(Inner { state: Mutex::new(state), changed: Condvar::new() }))
     }
@@ -78,54 +78,54 @@ impl Disk {
     }
 
     /// Makes the k-th sync from now on fail, and everything after it.
-    pub(crate) fn fail_at(&self, k: u64) {
+    pub fn fail_at(&self, k: u64) {
         let mut state = self.state();
         state.fail_at = Some(state.syncs + k);
     }
 
     /// Makes the k-th sync from now on reach the disk without a report: the process ends right there.
-    pub(crate) fn end_after(&self, k: u64) {
+    pub fn end_after(&self, k: u64) {
         let mut state = self.state();
         state.fail_at = Some(state.syncs + k);
         state.synced_all_the_same = true;
     }
 
     /// Makes the k-th write from now on fail, and everything after it.
-    pub(crate) fn fail_write_at(&self, k: u64) {
+    pub fn fail_write_at(&self, k: u64) {
         let mut state = self.state();
         state.fail_write_at = Some(state.writes + k);
     }
 
     /// Drops all syncs after the k-th from now on, although each reports success.
-    pub(crate) fn cut_after(&self, k: u64) {
+    pub fn cut_after(&self, k: u64) {
         let mut state = self.state();
         state.cut_after = Some(state.syncs + k);
     }
 
     /// Changes the content directly.
-    pub(crate) fn damage(&self, change: impl FnOnce(&mut Vec<u8>)) {
+    pub fn damage(&self, change: impl FnOnce(&mut Vec<u8>)) {
         change(&mut self.state().written);
     }
 
     /// Returns the number of syncs so far.
-    pub(crate) fn syncs(&self) -> u64 {
+    pub fn syncs(&self) -> u64 {
         self.state().syncs
     }
 
     /// Returns whether the power has failed, so that the latest syncs are lost.
-    pub(crate) fn is_cut(&self) -> bool {
+    pub fn is_cut(&self) -> bool {
         let state = self.state();
         state.cut_after.is_some_and(|cut| state.syncs > cut)
     }
 
     /// Holds every sync until the guard is dropped.
-    pub(crate) fn hold(&self) -> Hold {
+    pub fn hold(&self) -> Hold {
         self.state().held = true;
         Hold(self.clone())
     }
 
     /// Returns the bytes that the next process finds.
-    pub(crate) fn survivors(&self, survives: Survives) -> Vec<u8> {
+    pub fn survivors(&self, survives: Survives) -> Vec<u8> {
         let state = self.state();
         let mut bytes = state.synced.clone();
         match survives {
@@ -159,6 +159,12 @@ impl Disk {
             state.since_sync.push(write);
         }
         Ok(())
+    }
+}
+
+impl Default for Disk {
+    fn default() -> Self {
+        Self::new()
     }
 }
 
@@ -215,11 +221,11 @@ impl StorageBackend for Disk {
 }
 
 /// A guard that holds syncs; see [`Disk::hold`].
-pub(crate) struct Hold(Disk);
+pub struct Hold(Disk);
 
 impl Hold {
     /// Waits until a sync is held.
-    pub(crate) async fn reached(&self) {
+    pub async fn reached(&self) {
         let disk = self.0.clone();
         let wait = move || {
             let mut state = disk.state();

@@ -16,39 +16,44 @@ use crate::network::short;
 use crate::node::Node;
 use crate::surroundings::server;
 
-pub(crate) fn context(name: &str) -> ContextId {
+/// The context of this id.
+pub fn context(name: &str) -> ContextId {
     name.parse().unwrap()
 }
 
 /// `red/1`
-pub(crate) fn at(text: &str) -> PduRef {
+pub fn at(text: &str) -> PduRef {
     let (origin, id) = text.split_once('/').expect("origin/id");
     PduRef { origin: server(origin), id: id.parse().unwrap() }
 }
 
 /// `red/1` again.
-pub(crate) fn named(reference: &PduRef) -> String {
+pub fn named(reference: &PduRef) -> String {
     format!("{}/{}", short(&reference.origin), reference.id)
 }
 
 /// The parts of a PDU that a messenger reads.
 #[derive(Deserialize)]
-pub(crate) struct Text<'a> {
+pub struct Text<'a> {
     prev_pdus: Vec<(String, String)>,
     #[serde(borrow)]
-    pub(crate) content: &'a RawValue,
+    /// What it says.
+    pub content: &'a RawValue,
 }
 
 impl<'a> Text<'a> {
-    pub(crate) fn of(pdu: &'a FeedPdu) -> Self {
+    /// Of a PDU in the feed.
+    pub fn of(pdu: &'a FeedPdu) -> Self {
         Self::read(&pdu.bytes)
     }
 
-    pub(crate) fn read(bytes: &'a [u8]) -> Self {
+    /// Of the text of a PDU.
+    pub fn read(bytes: &'a [u8]) -> Self {
         serde_json::from_slice(bytes).unwrap()
     }
 
-    pub(crate) fn prev(&self) -> Vec<PduRef> {
+    /// The PDUs that it names as its parents.
+    pub fn prev(&self) -> Vec<PduRef> {
         let reference =
             |(origin, id): &(String, String)| PduRef { origin: origin.parse().unwrap(), id: id.parse().unwrap() };
         self.prev_pdus.iter().map(reference).collect()
@@ -56,7 +61,7 @@ impl<'a> Text<'a> {
 }
 
 /// Returns a message whose text is its id.
-pub(crate) fn draft(id: &str) -> PduDraft {
+pub fn draft(id: &str) -> PduDraft {
     PduDraft {
         submission: id.parse().unwrap(),
         digest: Digest([7; 16]),
@@ -72,34 +77,35 @@ pub(crate) fn draft(id: &str) -> PduDraft {
 
 impl Node {
     /// Names the participants beside this server.
-    pub(crate) async fn with(&self, room: &str, servers: &[&str]) {
+    pub async fn with(&self, room: &str, servers: &[&str]) {
         let servers = servers.iter().map(|name| server(name)).collect();
         self.gateway().set_participants(&context(room), servers).await.unwrap();
     }
 
     /// Submits a message, which has to be accepted.
-    pub(crate) async fn say(&self, room: &str, id: &str) {
+    pub async fn say(&self, room: &str, id: &str) {
         self.try_say(room, id).await.unwrap();
     }
 
     /// Submits a message, which may be refused.
-    pub(crate) async fn try_say(&self, room: &str, id: &str) -> Result<(), ComposeError> {
+    pub async fn try_say(&self, room: &str, id: &str) -> Result<(), ComposeError> {
         self.say_draft(room, draft(id)).await
     }
 
-    pub(crate) async fn say_draft(&self, room: &str, draft: PduDraft) -> Result<(), ComposeError> {
+    /// Say this draft, which may be refused.
+    pub async fn say_draft(&self, room: &str, draft: PduDraft) -> Result<(), ComposeError> {
         let Some(gateway) = self.alive() else { return Err(ContextError::from(UnavailableError::Stopping).into()) };
         let composed = gateway.compose(&context(room), vec![draft]).await?;
         Ok(composed.into_iter().next().expect("one a draft").map(|_| ())?)
     }
 
     /// Reads the new events of the feed and acknowledges them.
-    pub(crate) async fn read(&self) {
+    pub async fn read(&self) {
         self.read_on(true).await;
     }
 
     /// Reads the new events of the feed, and acknowledges all events or none yet.
-    pub(crate) async fn read_on(&self, acknowledges: bool) {
+    pub async fn read_on(&self, acknowledges: bool) {
         if self.alive().is_none() {
             return;
         }
@@ -143,18 +149,18 @@ impl Node {
     }
 
     /// Returns the newest position of its feed.
-    pub(crate) fn store_tail(&self) -> u64 {
+    pub fn store_tail(&self) -> u64 {
         self.store().feed_bounds().borrow().tail.0
     }
 
     /// Returns all events read so far, in short form.
-    pub(crate) async fn feed(&self) -> Vec<String> {
+    pub async fn feed(&self) -> Vec<String> {
         self.read().await;
         self.heard.borrow().iter().map(words).collect()
     }
 
     /// Returns the PDUs read so far, in order.
-    pub(crate) fn pdus(&self) -> Vec<FeedPdu> {
+    pub fn pdus(&self) -> Vec<FeedPdu> {
         let pdu = |entry: &FeedEntry| match &entry.item {
             FeedItem::Pdu(pdu) => Some((**pdu).clone()),
             _ => None,
@@ -163,7 +169,7 @@ impl Node {
     }
 
     /// Checks that each PDU appears once, and none before its parents unless a gap was announced.
-    pub(crate) fn check_order(&self, about: &str) {
+    pub fn check_order(&self, about: &str) {
         let mut seen: BTreeMap<ContextId, BTreeSet<PduRef>> = BTreeMap::new();
         let mut announced = BTreeSet::new();
         for entry in self.heard.borrow().iter() {
@@ -222,6 +228,6 @@ fn words(entry: &FeedEntry) -> String {
 }
 
 /// Returns the short names of the others, for [`Node::with`].
-pub(crate) fn others<'a>(us: &ServerName, all: &[&'a str]) -> Vec<&'a str> {
+pub fn others<'a>(us: &ServerName, all: &[&'a str]) -> Vec<&'a str> {
     all.iter().copied().filter(|name| server(name) != *us).collect()
 }

@@ -13,46 +13,55 @@ use tokio::time::{Instant, sleep, timeout};
 
 /// The faults of the links.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct LinkFaults {
+pub struct LinkFaults {
     /// Share of requests that never arrive.
-    pub(crate) requests_lost: f64,
+    pub requests_lost: f64,
     /// Share of responses that never arrive.
-    pub(crate) answers_lost: f64,
+    pub answers_lost: f64,
     /// Share of requests that arrive a second time, at a random time.
-    pub(crate) repeated: f64,
+    pub repeated: f64,
     /// Maximum delay of a request or a response.
-    pub(crate) delay_max: Duration,
+    pub delay_max: Duration,
     /// Share of requests that a proxy answers itself: busy, too large, or a server error.
-    pub(crate) meddled: f64,
+    pub meddled: f64,
 }
 
 /// Links without losses and delays.
-pub(crate) const CALM: LinkFaults =
+pub const CALM: LinkFaults =
     LinkFaults { requests_lost: 0.0, answers_lost: 0.0, repeated: 0.0, delay_max: Duration::ZERO, meddled: 0.0 };
 
 /// A request as it arrives at a gateway.
-pub(crate) struct Call {
-    pub(crate) from: ServerName,
-    pub(crate) request: EgressRequest,
-    pub(crate) answer: oneshot::Sender<Answer>,
+pub struct Call {
+    /// The server that asks.
+    pub from: ServerName,
+    /// What it asks.
+    pub request: EgressRequest,
+    /// Takes the answer.
+    pub answer: oneshot::Sender<Answer>,
 }
 
 /// The answer of a gateway.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Answer {
-    pub(crate) status: u16,
-    pub(crate) retry_after: Option<Duration>,
-    pub(crate) body: Bytes,
+pub struct Answer {
+    /// The HTTP status.
+    pub status: u16,
+    /// The time before which the sender is not to come again.
+    pub retry_after: Option<Duration>,
+    /// The body, whole.
+    pub body: Bytes,
 }
 
 /// A request that was started, with any outcome.
 #[derive(Debug, Clone)]
-pub(crate) struct Sent {
+pub struct Sent {
     /// Time in milliseconds since the network was created.
-    pub(crate) at: u64,
-    pub(crate) from: ServerName,
-    pub(crate) to: ServerName,
-    pub(crate) request: EgressRequest,
+    pub at: u64,
+    /// The server that asked.
+    pub from: ServerName,
+    /// The server that was asked.
+    pub to: ServerName,
+    /// What was asked.
+    pub request: EgressRequest,
 }
 
 type Way = (ServerName, ServerName);
@@ -61,7 +70,7 @@ type Way = (ServerName, ServerName);
 type CallObserver = Arc<dyn Fn(String) + Send + Sync>;
 
 /// Observes each exchange, by a number that the network assigns, and may replace the peer's response.
-pub(crate) trait Tap: Send + Sync {
+pub trait Tap: Send + Sync {
     /// A gateway starts a request.
     fn begun(&self, exchange: u64, from: &ServerName, to: &ServerName, request: &EgressRequest);
 
@@ -103,7 +112,7 @@ impl Drop for Watched {
 }
 
 /// The servers that can be reached, and the faults of the links.
-pub(crate) struct Network {
+pub struct Network {
     state: Mutex<State>,
     /// Notifies requests that wait for a link of its changes. It wakes them in the order of their arrival, which a `watch`
     /// does not.
@@ -137,7 +146,7 @@ struct Fate {
 
 impl Network {
     /// Returns an empty network; the seed determines every loss.
-    pub(crate) fn new(seed: u64, weather: LinkFaults) -> Arc<Self> {
+    pub fn new(seed: u64, weather: LinkFaults) -> Arc<Self> {
         let chance = fastrand::Rng::with_seed(seed);
         let (doors, down, held, plain, sent) = (HashMap::new(), HashSet::new(), HashSet::new(), HashSet::new(), vec![]);
         let state = State { doors, down, held, plain, weather, chance, sent, ear: None, tap: None, exchanges: 0 };
@@ -154,37 +163,37 @@ impl Network {
     }
 
     /// Adds a server under this name.
-    pub(crate) fn open(&self, name: ServerName, door: mpsc::UnboundedSender<Call>) {
+    pub fn open(&self, name: ServerName, door: mpsc::UnboundedSender<Call>) {
         self.change(|state| state.doors.insert(name, door));
     }
 
     /// Removes the server of this name.
-    pub(crate) fn close(&self, name: &ServerName) {
+    pub fn close(&self, name: &ServerName) {
         self.change(|state| state.doors.remove(name));
     }
 
     /// Cuts a link: requests on it fail at once.
-    pub(crate) fn cut(&self, from: &ServerName, to: &ServerName) {
+    pub fn cut(&self, from: &ServerName, to: &ServerName) {
         self.change(|state| state.down.insert((from.clone(), to.clone())));
     }
 
     /// Restores a link.
-    pub(crate) fn mend(&self, from: &ServerName, to: &ServerName) {
+    pub fn mend(&self, from: &ServerName, to: &ServerName) {
         self.change(|state| state.down.remove(&(from.clone(), to.clone())));
     }
 
     /// Holds requests on a link until they are released.
-    pub(crate) fn hold(&self, from: &ServerName, to: &ServerName) {
+    pub fn hold(&self, from: &ServerName, to: &ServerName) {
         self.change(|state| state.held.insert((from.clone(), to.clone())));
     }
 
     /// Delivers the held requests.
-    pub(crate) fn release(&self, from: &ServerName, to: &ServerName) {
+    pub fn release(&self, from: &ServerName, to: &ServerName) {
         self.change(|state| state.held.remove(&(from.clone(), to.clone())));
     }
 
     /// Restores all links and ends all faults.
-    pub(crate) fn heal(&self) {
+    pub fn heal(&self) {
         self.change(|state| {
             state.down.clear();
             state.held.clear();
@@ -193,22 +202,22 @@ impl Network {
     }
 
     /// Sets the faults of the links.
-    pub(crate) fn becomes(&self, weather: LinkFaults) {
+    pub fn becomes(&self, weather: LinkFaults) {
         self.state().weather = weather;
     }
 
     /// Removes the announced window from responses to this sender, as a server of 2016 writes them.
-    pub(crate) fn make_plain(&self, from: &ServerName, to: &ServerName) {
+    pub fn make_plain(&self, from: &ServerName, to: &ServerName) {
         self.state().plain.insert((from.clone(), to.clone()));
     }
 
     /// Sets the callback for everything that is carried.
-    pub(crate) fn tell(&self, ear: impl Fn(String) + Send + Sync + 'static) {
+    pub fn tell(&self, ear: impl Fn(String) + Send + Sync + 'static) {
         self.state().ear = Some(Arc::new(ear));
     }
 
     /// Adds an observer of every exchange from now on.
-    pub(crate) fn watch(&self, tap: Arc<dyn Tap>) {
+    pub fn watch(&self, tap: Arc<dyn Tap>) {
         self.state().tap = Some(tap);
     }
 
@@ -224,12 +233,12 @@ impl Network {
     }
 
     /// Returns all requests started so far.
-    pub(crate) fn sent(&self) -> Vec<Sent> {
+    pub fn sent(&self) -> Vec<Sent> {
         self.state().sent.clone()
     }
 
     /// Returns the requests for PDUs so far: the time, and the asking server, the asked server and the PDU as text.
-    pub(crate) fn asked(&self) -> Vec<(u64, String)> {
+    pub fn asked(&self) -> Vec<(u64, String)> {
         let gets = self.sent().into_iter().filter(|sent| sent.request.method == EgressMethod::Get);
         let shown = |sent: Sent| {
             let wanted = sent.request.path.rsplit('/').nth(1).expect("an id").to_owned();
@@ -262,7 +271,7 @@ impl Network {
     }
 
     /// Sends a request and waits for its response, as a gateway's client does; only a 200 is a success.
-    pub(crate) async fn send(
+    pub async fn send(
         self: Arc<Self>,
         way: Way,
         request: EgressRequest,
@@ -357,7 +366,7 @@ impl Network {
     }
 
     /// Delivers a request of the test itself, without any faults.
-    pub(crate) async fn knock(&self, (from, to): Way, request: EgressRequest) -> Option<Answer> {
+    pub async fn knock(&self, (from, to): Way, request: EgressRequest) -> Option<Answer> {
         let door = self.state().doors.get(&to).cloned()?;
         call(&door, from, request).await
     }
@@ -413,9 +422,9 @@ fn read(answer: Answer) -> Result<Bytes, PushFailure> {
 }
 
 /// Returns the first label of a name, for output.
-pub(crate) fn short(name: &ServerName) -> &str {
+pub fn short(name: &ServerName) -> &str {
     name.as_str().split('.').next().expect("a first part")
 }
 
 /// Wall time when a network is created: not zero, so that a missing time is detected.
-pub(crate) const BASE: Millis = Millis(1_700_000_000_000);
+pub const BASE: Millis = Millis(1_700_000_000_000);

@@ -37,27 +37,29 @@ use crate::surroundings::{TestConfig, Wire, address, server};
 use crate::toy_dialect::TEST_DIALECTS;
 
 /// A function that replaces ports of a gateway, called at each of its starts.
-pub(crate) type Change = Rc<dyn Fn(&mut Ports, &Arc<TestClock>)>;
+pub type Change = Rc<dyn Fn(&mut Ports, &Arc<TestClock>)>;
 
 /// Runs a test. Everything that it started is dropped at the end.
-pub(crate) async fn world<T>(body: impl Future<Output = T>) -> T {
+pub async fn world<T>(body: impl Future<Output = T>) -> T {
     LocalSet::new().run_until(body).await
 }
 
 /// Lets this many seconds of virtual time pass.
-pub(crate) async fn seconds(count: u64) {
+pub async fn seconds(count: u64) {
     millis(count * 1000).await;
 }
 
 /// Lets this many milliseconds of virtual time pass. Everything that can run without time passing has run before.
-pub(crate) async fn millis(count: u64) {
+pub async fn millis(count: u64) {
     tokio::time::sleep(Duration::from_millis(count)).await;
 }
 
 /// A gateway, and its messenger, which outlives it.
-pub(crate) struct Node {
-    pub(crate) name: ServerName,
-    pub(crate) clock: Arc<TestClock>,
+pub struct Node {
+    /// Its name.
+    pub name: ServerName,
+    /// The clock of its actors, which tests break.
+    pub clock: Arc<TestClock>,
     network: Arc<Network>,
     book: RefCell<Arc<TestConfig>>,
     change: Change,
@@ -66,9 +68,9 @@ pub(crate) struct Node {
     life: RefCell<Option<Life>>,
     router_panic: RefCell<Option<oneshot::Receiver<()>>>,
     /// All events that the messenger has read.
-    pub(crate) heard: RefCell<Vec<FeedEntry>>,
+    pub heard: RefCell<Vec<FeedEntry>>,
     /// The messenger reads after this position if it has recorded less: it remembers events that its gateway has lost.
-    pub(crate) cursor: Cell<Position>,
+    pub cursor: Cell<Position>,
 }
 
 /// One process of a gateway.
@@ -80,7 +82,7 @@ struct Life {
 }
 
 /// Everything that a gateway runs; dropping it ends the gateway at once.
-pub(crate) struct Abort(JoinHandle<()>);
+pub struct Abort(JoinHandle<()>);
 
 impl Drop for Abort {
     fn drop(&mut self) {
@@ -90,24 +92,24 @@ impl Drop for Abort {
 
 impl Node {
     /// Starts a gateway with the usual configuration.
-    pub(crate) async fn usual(network: &Arc<Network>, name: &str) -> Rc<Self> {
+    pub async fn usual(network: &Arc<Network>, name: &str) -> Rc<Self> {
         Self::start(network, name, TestConfig::usual(name)).await
     }
 
     /// Starts a gateway with this configuration on an empty disk.
-    pub(crate) async fn start(network: &Arc<Network>, name: &str, book: TestConfig) -> Rc<Self> {
+    pub async fn start(network: &Arc<Network>, name: &str, book: TestConfig) -> Rc<Self> {
         Self::changed(network, name, book, Rc::new(|_, _| {})).await
     }
 
     /// Starts a gateway with replaced ports.
-    pub(crate) async fn changed(network: &Arc<Network>, name: &str, book: TestConfig, change: Change) -> Rc<Self> {
+    pub async fn changed(network: &Arc<Network>, name: &str, book: TestConfig, change: Change) -> Rc<Self> {
         let node = Self::built(network, name, book, change, BlockingExecutor::Common);
         node.begin().await;
         node
     }
 
     /// Returns a gateway that is not started.
-    pub(crate) fn built(
+    pub fn built(
         network: &Arc<Network>,
         name: &str,
         book: TestConfig,
@@ -130,7 +132,7 @@ impl Node {
     }
 
     /// Starts it on its disk.
-    pub(crate) async fn begin(&self) {
+    pub async fn begin(&self) {
         let set = LocalSet::new();
         let (built, ready) = oneshot::channel();
         let (panicked, router_panic) = oneshot::channel();
@@ -163,7 +165,7 @@ impl Node {
     }
 
     /// Ends it as a power cut or the end of the process would: the disk keeps what survives that.
-    pub(crate) async fn end(&self, survives: Survives) {
+    pub async fn end(&self, survives: Survives) {
         self.network.close(&self.name);
         let Some(life) = self.life.take() else { return };
         let bytes = self.disk.borrow().survivors(survives);
@@ -177,56 +179,58 @@ impl Node {
     }
 
     /// Ends it and starts it again at once.
-    pub(crate) async fn restart(&self, survives: Survives) {
+    pub async fn restart(&self, survives: Survives) {
         self.end(survives).await;
         self.begin().await;
     }
 
     /// Returns a copy of its store, made while it runs.
-    pub(crate) async fn backup(&self) -> Disk {
+    pub async fn backup(&self) -> Disk {
         let copy = Disk::new();
         self.store().backup_into(copy.clone(), |_| {}).await.unwrap();
         copy
     }
 
     /// Replaces its lost disk by a backup.
-    pub(crate) async fn restore(&self, backup: &Disk) {
+    pub async fn restore(&self, backup: &Disk) {
         self.end(Survives::Synced).await;
         self.disk.replace(Disk::with(backup.survivors(Survives::Written)));
         self.begin().await;
     }
 
     /// Sets the configuration for its next start.
-    pub(crate) fn configure(&self, book: TestConfig) {
+    pub fn configure(&self, book: TestConfig) {
         self.book.replace(Arc::new(book));
     }
 
     /// Replaces its disk while it is ended.
-    pub(crate) fn give(&self, bytes: Vec<u8>) {
+    pub fn give(&self, bytes: Vec<u8>) {
         assert!(self.alive().is_none(), "a disk is changed only under a gateway that has ended");
         self.disk.replace(Disk::with(bytes));
     }
 
-    pub(crate) fn disk(&self) -> Disk {
+    /// The disk that it has now.
+    pub fn disk(&self) -> Disk {
         self.disk.borrow().clone()
     }
 
     /// Returns the calls into it while it runs.
-    pub(crate) fn alive(&self) -> Option<Gateway> {
+    pub fn alive(&self) -> Option<Gateway> {
         self.life.borrow().as_ref().map(|life| life.gateway.clone())
     }
 
-    pub(crate) fn gateway(&self) -> Gateway {
+    /// The calls into it; it has to live.
+    pub fn gateway(&self) -> Gateway {
         self.alive().expect("it lives")
     }
 
     /// Returns a weak handle of its process.
-    pub(crate) fn life_now(&self) -> Weak<Abort> {
+    pub fn life_now(&self) -> Weak<Abort> {
         self.life.borrow().as_ref().map(|life| Rc::downgrade(&life.task)).unwrap_or_default()
     }
 
     /// Waits until the router panics, which ends a real process. It never returns if the router ends without a panic.
-    pub(crate) async fn router_panics(&self) {
+    pub async fn router_panics(&self) {
         let panic = self.router_panic.take();
         let is_panic = match panic {
             Some(panic) => panic.await.is_ok(),
@@ -237,7 +241,8 @@ impl Node {
         }
     }
 
-    pub(crate) fn store(&self) -> Store {
+    /// Its store; it has to live.
+    pub fn store(&self) -> Store {
         self.life.borrow().as_ref().expect("it lives").store.clone()
     }
 }

@@ -12,11 +12,13 @@ use actors::ports::{
 };
 
 /// The reads that tests override. A further one gets a method here, and its call in [`HookedReader`].
-pub(crate) trait ReadHooks: Send + Sync + 'static {
+pub trait ReadHooks: Send + Sync + 'static {
+    /// Reads the rows with which a peer starts.
     fn peer(&self, store: &dyn PeerReader, server: &ServerName) -> Task<Result<PeerSnapshot, ArchiveError>> {
         store.peer(server)
     }
 
+    /// Reads which peers have something to send.
     fn peers_with_backlog(
         &self,
         store: &dyn PeerReader,
@@ -25,6 +27,7 @@ pub(crate) trait ReadHooks: Send + Sync + 'static {
         store.peers_with_backlog(listed)
     }
 
+    /// Given the read of a page of quarantined PDUs.
     fn quarantined_pdus(
         &self,
         page: Task<Result<Vec<QuarantinedPduRow>, ArchiveError>>,
@@ -32,6 +35,7 @@ pub(crate) trait ReadHooks: Send + Sync + 'static {
         page
     }
 
+    /// Reads the rows with which a context starts.
     fn context(
         &self,
         store: &dyn ContextReader,
@@ -40,6 +44,7 @@ pub(crate) trait ReadHooks: Send + Sync + 'static {
         store.context(context)
     }
 
+    /// Reads which contexts hold PDUs back.
     fn contexts_with_held_pdus(&self, store: &dyn ContextReader) -> Task<Result<Vec<ContextId>, ArchiveError>> {
         store.contexts_with_held_pdus()
     }
@@ -49,6 +54,7 @@ pub(crate) trait ReadHooks: Send + Sync + 'static {
         None
     }
 
+    /// Given the read of a context's record.
     fn context_record(
         &self,
         record: Task<Result<Option<ContextRecord>, ArchiveError>>,

@@ -16,12 +16,13 @@ use fernpost::wire::pdu::{PduReader, ReferenceContext};
 use crate::network::Network;
 use crate::toy_dialect::TEST_DIALECTS;
 
-pub(crate) fn server(name: &str) -> ServerName {
+/// The server `<name>.example`.
+pub fn server(name: &str) -> ServerName {
     format!("{name}.example").parse().unwrap()
 }
 
 /// Returns the compiled defaults without jitter.
-pub(crate) fn limits(dialect: DialectSpec) -> PeerLimits {
+pub fn limits(dialect: DialectSpec) -> PeerLimits {
     PeerLimits { jitter: 0.0, dialect, ..PeerLimits::default() }
 }
 
@@ -29,22 +30,25 @@ pub(crate) fn limits(dialect: DialectSpec) -> PeerLimits {
 const EVERYBODY: [&str; 5] = ["red", "green", "blue", "grey", "pink"];
 
 /// Returns the address from which a server calls.
-pub(crate) fn address(name: &ServerName) -> IpAddr {
+pub fn address(name: &ServerName) -> IpAddr {
     let place = EVERYBODY.iter().position(|other| server(other) == *name).expect("one of us");
     Ipv4Addr::new(10, 0, 0, u8::try_from(place).unwrap() + 1).into()
 }
 
 /// The configuration of one gateway.
 #[derive(Clone)]
-pub(crate) struct TestConfig {
-    pub(crate) peers: Vec<(ServerName, Arc<PeerLimits>)>,
-    pub(crate) contexts: Arc<ContextLimits>,
-    pub(crate) overload: OverloadLimits,
+pub struct TestConfig {
+    /// Peers by name.
+    pub peers: Vec<(ServerName, Arc<PeerLimits>)>,
+    /// The limits of every context.
+    pub contexts: Arc<ContextLimits>,
+    /// The thresholds of overload.
+    pub overload: OverloadLimits,
 }
 
 impl TestConfig {
     /// Returns the usual configuration: updates with red and blue, transactions if green is one of the two.
-    pub(crate) fn usual(us: &str) -> Self {
+    pub fn usual(us: &str) -> Self {
         let dialect = |other: &str| match us == "green" || other == "green" {
             true => DialectSpec::TRANSACTIONS,
             false => DialectSpec::UPDATES,
@@ -55,20 +59,20 @@ impl TestConfig {
     }
 
     /// Changes the limits of one peer.
-    pub(crate) fn with_peer(mut self, name: &str, change: impl FnOnce(&mut PeerLimits)) -> Self {
+    pub fn with_peer(mut self, name: &str, change: impl FnOnce(&mut PeerLimits)) -> Self {
         let peer = self.peers.iter_mut().find(|(other, _)| *other == server(name)).expect("a peer");
         change(Arc::make_mut(&mut peer.1));
         self
     }
 
     /// Sets the number of unread events from which peers have to wait, and the number below which they are accepted again.
-    pub(crate) fn with_water(mut self, high: u64, low: u64) -> Self {
+    pub fn with_water(mut self, high: u64, low: u64) -> Self {
         self.overload = OverloadLimits { feed_high: high, feed_low: low, ..self.overload };
         self
     }
 
     /// Changes the limits of contexts.
-    pub(crate) fn with_contexts(mut self, change: impl FnOnce(&mut ContextLimits)) -> Self {
+    pub fn with_contexts(mut self, change: impl FnOnce(&mut ContextLimits)) -> Self {
         change(Arc::make_mut(&mut self.contexts));
         self
     }
@@ -115,9 +119,11 @@ impl PeerAuthPolicy for TestConfig {
 }
 
 /// The transport of one gateway.
-pub(crate) struct Wire {
-    pub(crate) network: Arc<Network>,
-    pub(crate) knowledge: StoreReferenceContext,
+pub struct Wire {
+    /// Where it leads.
+    pub network: Arc<Network>,
+    /// What the gateway knows of servers and PDUs.
+    pub knowledge: StoreReferenceContext,
 }
 
 impl Transport for Wire {

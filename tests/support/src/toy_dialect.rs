@@ -22,10 +22,10 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 /// The dialects of test gateways.
-pub(crate) const TEST_DIALECTS: DialectList = DialectList(&[&UpdatesDialect, &TransactionsDialect, &ToyDialect]);
+pub const TEST_DIALECTS: DialectList = DialectList(&[&UpdatesDialect, &TransactionsDialect, &ToyDialect]);
 
 /// Spec of the toy dialect.
-pub(crate) const TOY: DialectSpec =
+pub const TOY: DialectSpec =
     DialectSpec { name: "toy", numbering: NumberingScheme::TransactionIds, carries_updates: false };
 
 struct ToyDialect;
