@@ -13,12 +13,13 @@ use actors::model::{
     ContextId, ContextRecord, Delivery, Digest, FeedFlags, Head, InboundTransaction, Millis, Pdu, PduDraft, PduRef,
     PduState, PushFailure, ServerName, StoredPdu,
 };
-use actors::ports::{CommitPriority, ContextReader, Journal, Ownership, Ports, StoreReaders};
-use actors::router::{ActorRegistry, Router};
-use actors::testkit::{AllowAllPeers, ScriptedTransport, TestClock, TestDisk};
+use actors::ports::{CommitPriority, ContextReader, Journal, Ownership};
+use actors::testkit::{ScriptedTransport, TestClock, TestPeers};
 use bytes::Bytes;
 use fernpost::store::{Store, StoreLocation, StoreOptions};
 use fernpost::wire::pdu::ContentText;
+use fixtures::gateway::UnlaunchedGateway;
+use fixtures::time::BASE;
 use tempfile::TempDir;
 use tokio::task::LocalSet;
 use tokio::time::Instant;
@@ -72,27 +73,15 @@ struct World {
 impl World {
     async fn with(length: u64) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
-        let clock = Arc::new(TestClock::new(Millis(1_700_000_000_000)));
         let options = StoreOptions::new(StoreLocation::file(folder.path().join("bench.redb")), name("blue.example"));
-        let routes = ActorRegistry::default();
-        let wakes = routes.clone();
-        let store = Store::open(options, clock.clone(), Arc::new(move |woken| wakes.notify_outbox_grown(woken)));
-        let store = Arc::new(store.expect("a new store"));
-        let away = |_| Box::pin(async { Err(PushFailure::Unreachable("a bench".to_owned())) }) as _;
-        let ports = Ports {
-            journal: store.clone(),
-            archive: StoreReaders::of(&store),
-            transport: Arc::new(ScriptedTransport::new(away)),
-            roster: Arc::new(AllowAllPeers(Arc::new(PeerLimits::default()))),
-            ownership: store.clone(),
-            disk: Arc::new(TestDisk::default()),
-            clock,
-            text: Arc::new(ContentText),
-            us: name("blue.example"),
-        };
+        let mut core = UnlaunchedGateway::open(options, Arc::new(TestClock::new(BASE)));
+        let away = |_: &_| Err(PushFailure::Unreachable("a bench".to_owned()));
+        core.ports.transport = Arc::new(ScriptedTransport::answering(away).unrecorded());
+        core.ports.roster = Arc::new(TestPeers::everybody(PeerLimits::default()));
+        core.ports.text = Arc::new(ContentText);
+        let store = core.store.clone();
         fill(&store, length).await;
-        Router::launch(ports.clone(), &routes, |_| {});
-        let gateway = Gateway::new(routes, ports);
+        let gateway = core.launch().gateway;
         Self { gateway, store, newest: length, composed: 0, transactions: 0, _folder: folder }
     }
 

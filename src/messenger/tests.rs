@@ -8,20 +8,17 @@ use actix_web::test::{TestRequest, call_service, init_service, read_body};
 use actix_web::{App, web};
 use actors::change::Change;
 use actors::gateway::Gateway;
-use actors::limits::{ContextLimits, PeerLimits};
 use actors::model::{
-    Attempt, BadPdu, ContextId, ContextRecord, FeedPdu, FetchRequest, GraphPosition, Index, Membership,
-    MembershipSource, Millis, OutboundBatch, Pdu, PduDraft, PduRef, Position, PushFailure, PushResponse,
-    RequestDeadlines, ServerName, StateEntry, StateKey, SubmissionId, SubmissionRecord,
+    Attempt, ContextId, ContextRecord, FeedPdu, Index, Millis, PduRef, Position, PushFailure, ServerName, StateEntry,
+    StateKey, SubmissionId, SubmissionRecord,
 };
 use actors::ports::{
-    ArchiveError, Clock, CommitPriority, CommitTicket, ContextReader, ContextSnapshot, DeadLetter, FeedBounds,
-    FeedPage, FeedReader, Fence, Journal, OutboxRow, Ownership, PduStatus, PduText, PeerConfig, PeerReader,
-    PeerSnapshot, Ports, QuarantinedPduRow, QueueDepth, SentPage, ServedPdu, StagedPdu, StatePage, StoreReaders,
-    SubmissionReader, SubmissionsPage, Task, Transport,
+    ArchiveError, CommitPriority, CommitTicket, ContextReader, ContextSnapshot, DeadLetter, FeedBounds, FeedPage,
+    FeedReader, Fence, Journal, OutboxRow, Ownership, PduStatus, PeerReader, PeerSnapshot, Ports, QuarantinedPduRow,
+    QueueDepth, SentPage, ServedPdu, StagedPdu, StatePage, StoreReaders, SubmissionReader, SubmissionsPage, Task,
 };
 use actors::router::ActorRegistry;
-use actors::testkit::TestDisk;
+use actors::testkit::{PlainText, ScriptedTransport, TestClock, TestDisk, TestPeers};
 use bytes::Bytes;
 use tokio::sync::watch;
 
@@ -212,49 +209,6 @@ impl Journal for Broken {
     }
 }
 
-impl Transport for Broken {
-    fn push(&self, _: OutboundBatch) -> Task<Result<PushResponse, PushFailure>> {
-        Box::pin(async { Err(PushFailure::TimedOut) })
-    }
-
-    fn fetch(
-        &self,
-        _: &ServerName,
-        _: FetchRequest,
-        _: RequestDeadlines,
-    ) -> Task<Result<Vec<Result<Pdu, BadPdu>>, PushFailure>> {
-        Box::pin(async { Err(PushFailure::TimedOut) })
-    }
-}
-
-impl PeerConfig for Broken {
-    fn limits(&self, _: &ServerName) -> Option<Arc<PeerLimits>> {
-        None
-    }
-
-    fn listed(&self) -> Vec<ServerName> {
-        Vec::new()
-    }
-
-    fn contexts(&self) -> Arc<ContextLimits> {
-        Arc::default()
-    }
-}
-
-impl PduText for Broken {
-    fn compose(&self, _: &ServerName, draft: &PduDraft, _: &GraphPosition) -> Bytes {
-        draft.content.clone()
-    }
-
-    fn membership(&self, _: &str, _: MembershipSource<'_>) -> Option<Membership> {
-        None
-    }
-
-    fn read(&self, _: &ServerName, _: &Bytes) -> Option<Pdu> {
-        None
-    }
-}
-
 impl Ownership for Broken {
     fn claim(&self, _: &ServerName) -> Option<Fence> {
         self.claim_feed()
@@ -269,22 +223,16 @@ impl Ownership for Broken {
     }
 }
 
-impl Clock for Broken {
-    fn now(&self) -> Millis {
-        Millis(0)
-    }
-}
-
 fn api() -> MessengerApi {
     let ports = Ports {
         journal: Arc::new(Broken),
         archive: StoreReaders::of(&Arc::new(Broken)),
-        transport: Arc::new(Broken),
-        roster: Arc::new(Broken),
+        transport: Arc::new(ScriptedTransport::answering(|_| Err(PushFailure::TimedOut))),
+        roster: Arc::new(TestPeers::none()),
         ownership: Arc::new(Broken),
         disk: Arc::new(TestDisk::default()),
-        clock: Arc::new(Broken),
-        text: Arc::new(Broken),
+        clock: Arc::new(TestClock::fixed(Millis(0))),
+        text: Arc::new(PlainText),
         us: "red".parse().expect("valid"),
     };
     let gateway = Gateway::new(ActorRegistry::default(), ports);

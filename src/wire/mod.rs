@@ -1,7 +1,7 @@
 //! The dialects of the federation protocol, and the code that they share.
 //!
 //! A dialect defines its name in the configuration, its numbering and its routes; it writes requests and reads responses. A
-//! new dialect is a folder here and an entry in [`DIALECTS`]; `tests/support/toy_dialect.rs` is an example.
+//! new dialect is a folder here and an entry in [`DIALECTS`]; `tests/support/src/toy_dialect.rs` is an example.
 //!
 //! # Map
 //! - [`transactions`]: PDUs and ephemeral items in transactions, by HTTP PUT; the GET requests for PDUs.

@@ -6,12 +6,13 @@ use actix_web::test::{TestRequest, call_service, init_service, read_body};
 use actors::model::{Digest, InboundTransaction, Pdu, PduRef, PduVerdict};
 use bytes::Bytes;
 use fernpost::admin::metrics::{MetricsRecorder, configure};
+use fixtures::peers::name;
 
-use crate::rig::{Rig, name};
+use crate::fixture::OperatorFixture;
 
 /// The lines of an answer that are no comments.
-async fn scrape(rig: &Rig) -> Vec<String> {
-    let metrics = MetricsRecorder::new(rig.gateway.clone());
+async fn scrape(operator: &OperatorFixture) -> Vec<String> {
+    let metrics = MetricsRecorder::new(operator.core.gateway.clone());
     let app = init_service(App::new().configure(|config| configure(config, metrics.clone()))).await;
     let answer = call_service(&app, TestRequest::get().uri("/metrics").to_request()).await;
     assert_eq!(answer.status().as_u16(), 200);
@@ -23,7 +24,7 @@ async fn scrape(rig: &Rig) -> Vec<String> {
 }
 
 /// So many messages of blue's without parents: nobody has answered any of them.
-async fn ends(rig: &Rig, context: &str, from: u64, count: u64) {
+async fn ends(operator: &OperatorFixture, context: &str, from: u64, count: u64) {
     let pdu = |n: u64| Pdu {
         reference: PduRef { origin: name("blue.example"), id: format!("{context}-{n:06}").parse().expect("an id") },
         context: context.parse().expect("a context"),
@@ -42,13 +43,13 @@ async fn ends(rig: &Rig, context: &str, from: u64, count: u64) {
         edus: vec![],
         verified: "network",
     };
-    let verdicts = rig.gateway.accept_transaction(&name("blue.example"), transaction).await.expect("taken");
+    let verdicts = operator.core.gateway.accept_transaction(&name("blue.example"), transaction).await.expect("taken");
     assert!(verdicts.iter().all(|verdict| *verdict == PduVerdict::Accepted));
 }
 
 #[actix_web::test]
 async fn head_metrics_stay_bounded() {
-    let rig = Rig::start();
+    let operator = OperatorFixture::start();
     let heads = |lines: &[String]| {
         let is_head = |line: &&String| line.starts_with("fernpost_context_");
         let mut lines: Vec<_> = lines.iter().filter(is_head).cloned().collect();
@@ -62,44 +63,44 @@ async fn head_metrics_stay_bounded() {
             "fernpost_context_open_heads_max 2000".to_owned(),
         ]
     };
-    assert_eq!(heads(&scrape(&rig).await), lines(0, 0));
-    ends(&rig, "#a", 0, 3).await;
-    ends(&rig, "#b", 0, 30).await;
-    ends(&rig, "#c", 0, 1).await;
-    let with_three = scrape(&rig).await;
+    assert_eq!(heads(&scrape(&operator).await), lines(0, 0));
+    ends(&operator, "#a", 0, 3).await;
+    ends(&operator, "#b", 0, 30).await;
+    ends(&operator, "#c", 0, 1).await;
+    let with_three = scrape(&operator).await;
     assert_eq!(heads(&with_three), lines(30, 0));
-    rig.post("/contexts/%23b/merge", "").await;
-    assert_eq!(heads(&scrape(&rig).await), lines(3, 0), "what an operator joins is open no more");
+    operator.post("/contexts/%23b/merge", "").await;
+    assert_eq!(heads(&scrape(&operator).await), lines(3, 0), "what an operator joins is open no more");
     for from in (3..2_003).step_by(100) {
-        ends(&rig, "#a", from, 100).await;
+        ends(&operator, "#a", from, 100).await;
     }
-    let with_many = scrape(&rig).await;
+    let with_many = scrape(&operator).await;
     assert_eq!(heads(&with_many), lines(2_000, 3));
     assert_eq!(with_many.len(), with_three.len(), "no line for each context");
 }
 
 #[actix_web::test]
 async fn peer_metrics_count_states_and_backlog() {
-    let rig = Rig::start();
+    let operator = OperatorFixture::start();
     let said = async |line: &str| {
-        let lines = scrape(&rig).await;
+        let lines = scrape(&operator).await;
         assert!(lines.iter().any(|other| other == line), "{line}: {lines:#?}");
     };
     said("fernpost_peers{state=\"idle\"} 0").await;
     said("fernpost_peers_max 10000").await;
     said("fernpost_feed_unread_events 0").await;
-    rig.submit("s1", &["blue.example", "green.example"], &["{}", "{}"]).await;
-    rig.post("/peers/green.example/suspend", "").await;
-    rig.submit("s2", &["green.example"], &["{}"]).await;
+    operator.submit("s1", &["blue.example", "green.example"], &["{}", "{}"]).await;
+    operator.post("/peers/green.example/suspend", "").await;
+    operator.submit("s2", &["green.example"], &["{}"]).await;
     // A submission is answered when it is on disk; its peers hear of it after that.
     for _ in 0..1000 {
-        if scrape(&rig).await.iter().any(|line| line == "fernpost_outbox_items 5") {
+        if scrape(&operator).await.iter().any(|line| line == "fernpost_outbox_items 5") {
             break;
         }
         tokio::task::yield_now().await;
     }
     said("fernpost_outbox_items 5").await;
     said("fernpost_peers{state=\"suspended\"} 1").await;
-    ends(&rig, "#a", 0, 7).await;
+    ends(&operator, "#a", 0, 7).await;
     said("fernpost_feed_unread_events 8").await; // one tells that green is suspended
 }

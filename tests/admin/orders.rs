@@ -2,49 +2,49 @@
 
 use actix_web::http::Method;
 
-use crate::rig::Rig;
+use crate::fixture::OperatorFixture;
 
 #[actix_web::test]
 async fn resumed_peer_receives_queued_updates() {
-    let rig = Rig::start();
-    rig.wire(true);
-    let blue = rig.post("/peers/blue.example/suspend", "").await;
+    let operator = OperatorFixture::start();
+    operator.wire(true);
+    let blue = operator.post("/peers/blue.example/suspend", "").await;
     assert_eq!((&blue["state"], &blue["reason"]), (&"suspended".into(), &"admin".into()), "{blue}");
-    rig.submit("m-1", &["blue.example"], &[r#"{"n":1}"#, r#"{"n":2}"#]).await;
+    operator.submit("m-1", &["blue.example"], &[r#"{"n":1}"#, r#"{"n":2}"#]).await;
     // The submission is answered when it is on disk; its peer hears of it right after.
-    let mut blue = rig.get("/peers/blue.example").await;
+    let mut blue = operator.get("/peers/blue.example").await;
     while blue["backlog"] != 2 {
         tokio::task::yield_now().await;
-        blue = rig.get("/peers/blue.example").await;
+        blue = operator.get("/peers/blue.example").await;
     }
     assert_eq!(blue["state"], "suspended", "{blue}");
     assert_eq!(blue["oldest_unacknowledged"], "1970-01-11T00:00:00.000Z", "{blue}");
-    let again = rig.post("/peers/blue.example/suspend", "").await;
+    let again = operator.post("/peers/blue.example/suspend", "").await;
     assert_eq!(again["oldest_unacknowledged"], blue["oldest_unacknowledged"], "an order shows it, too: {again}");
-    let resumed = rig.post("/peers/blue.example/resume", "").await;
+    let resumed = operator.post("/peers/blue.example/resume", "").await;
     assert_ne!(resumed["state"], "suspended", "{resumed}");
-    assert_eq!(rig.taken(2).await, [r#"{"n":1}"#, r#"{"n":2}"#]);
+    assert_eq!(operator.taken(2).await, [r#"{"n":1}"#, r#"{"n":2}"#]);
 }
 
 #[actix_web::test]
 async fn retry_command_sends_immediately() {
-    let rig = Rig::start();
-    rig.submit("m-1", &["blue.example"], &["{}"]).await;
-    while rig.get("/peers/blue.example").await["state"] != "backing_off" {
+    let operator = OperatorFixture::start();
+    operator.submit("m-1", &["blue.example"], &["{}"]).await;
+    while operator.get("/peers/blue.example").await["state"] != "backing_off" {
         tokio::task::yield_now().await;
     }
-    rig.wire(true);
-    rig.post("/peers/blue.example/retry", "").await;
-    assert_eq!(rig.taken(1).await, ["{}"]);
+    operator.wire(true);
+    operator.post("/peers/blue.example/retry", "").await;
+    assert_eq!(operator.taken(1).await, ["{}"]);
 }
 
 #[actix_web::test]
 async fn expect_command_sets_expected_seq() {
-    let rig = Rig::start();
-    let blue = rig.post("/peers/blue.example/expect", r#"{"seq":41}"#).await;
+    let operator = OperatorFixture::start();
+    let blue = operator.post("/peers/blue.example/expect", r#"{"seq":41}"#).await;
     assert_eq!(blue["expected_seq"], 41, "{blue}");
     for (bad, status) in [("", 400), ("{}", 400), (r#"{"seq":-1}"#, 400), (r#"{"seq":0}"#, 422)] {
-        assert_eq!(rig.call(Method::POST, "/peers/blue.example/expect", bad).await.0, status, "{bad}");
+        assert_eq!(operator.call(Method::POST, "/peers/blue.example/expect", bad).await.0, status, "{bad}");
     }
     let number = |seq: u64, yes: bool| format!(r#"{{"seq":{seq},"yes":{yes}}}"#);
     for (path, seq, yes, status) in [
@@ -57,11 +57,11 @@ async fn expect_command_sets_expected_seq() {
         ("renumber", 0, true, 422),
         ("renumber", 1_000_001, true, 200),
     ] {
-        let answer = rig.call(Method::POST, &format!("/peers/blue.example/{path}"), &number(seq, yes)).await;
+        let answer = operator.call(Method::POST, &format!("/peers/blue.example/{path}"), &number(seq, yes)).await;
         assert_eq!(answer.0, status, "{path} {seq} {yes}: {answer:?}");
     }
-    let blue = rig.get("/peers/blue.example").await;
+    let blue = operator.get("/peers/blue.example").await;
     assert_eq!((&blue["expected_seq"], &blue["next_seq"]), (&41.into(), &1_000_001.into()), "{blue}");
-    assert_eq!(rig.call(Method::POST, "/peers/bleu.example/suspend", "").await.0, 404);
-    assert_eq!(rig.call(Method::POST, "/peers/blue.example/explode", "").await.0, 404);
+    assert_eq!(operator.call(Method::POST, "/peers/bleu.example/suspend", "").await.0, 404);
+    assert_eq!(operator.call(Method::POST, "/peers/blue.example/explode", "").await.0, 404);
 }

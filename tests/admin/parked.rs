@@ -4,12 +4,13 @@ use actix_web::http::Method;
 use actors::change::Change;
 use actors::model::{DeadLetterReason, Index, ParkedCode, ParkedItem, ParkedWhat, PeerRecord, Seq};
 use bytes::Bytes;
+use fixtures::peers::name;
 use serde_json::{Value, json};
 
-use crate::rig::{Rig, name};
+use crate::fixture::OperatorFixture;
 
 /// Blue sent a number and a PDU of a stranger, and does not take the second of two updates; green sent a number.
-async fn parked(rig: &Rig) {
+async fn parked(operator: &OperatorFixture) {
     let number = |from: &str, seq| Change::Quarantined {
         parked: ParkedItem {
             from: name(from),
@@ -34,7 +35,7 @@ async fn parked(rig: &Rig) {
         },
         keep: 10,
     };
-    rig.submit("m-1", &["blue.example"], &["{}", r#"{"text":"no"}"#]).await;
+    operator.submit("m-1", &["blue.example"], &["{}", r#"{"text":"no"}"#]).await;
     let (server, reason) = (name("blue.example"), "refused with status 400: no".to_owned());
     let refused = Change::OutboxDeadLettered {
         server: server.clone(),
@@ -47,7 +48,7 @@ async fn parked(rig: &Rig) {
     let mut record = PeerRecord::new(server);
     record.outbound.acked = Index(2);
     let moved = Change::PeerRecordUpdated(Box::new(record));
-    rig.commit(vec![number("green.example", 3), number("blue.example", 7), stranger, refused, moved]).await;
+    operator.core.commit(vec![number("green.example", 3), number("blue.example", 7), stranger, refused, moved]).await;
 }
 
 fn ids(list: &Value) -> Vec<String> {
@@ -57,9 +58,9 @@ fn ids(list: &Value) -> Vec<String> {
 
 #[actix_web::test]
 async fn quarantine_lists_both_directions() {
-    let rig = Rig::start();
-    parked(&rig).await;
-    let list = rig.get("/quarantine").await;
+    let operator = OperatorFixture::start();
+    parked(&operator).await;
+    let list = operator.get("/quarantine").await;
     let expected = json!({"items": [
         {"server": "blue.example", "id": "in:1", "direction": "in", "number": 1, "kind": "update", "code": "NOT_AN_OBJECT",
          "reason": "an update is a JSON object", "time": "1970-01-11T00:00:00.000Z", "seq": 7, "size": 2},
@@ -76,8 +77,8 @@ async fn quarantine_lists_both_directions() {
 
 #[actix_web::test]
 async fn quarantine_list_filters_and_pages() {
-    let rig = Rig::start();
-    parked(&rig).await;
+    let operator = OperatorFixture::start();
+    parked(&operator).await;
     for (asked, found) in [
         ("?server=green.example", &["green.example/in:1"][..]),
         ("?kind=pdu", &["blue.example/in:2"]),
@@ -85,34 +86,34 @@ async fn quarantine_list_filters_and_pages() {
         ("?direction=in&kind=update", &["blue.example/in:1", "green.example/in:1"]),
         ("?server=grey.example", &[]),
     ] {
-        assert_eq!(ids(&rig.get(&format!("/quarantine{asked}")).await), found, "{asked}");
+        assert_eq!(ids(&operator.get(&format!("/quarantine{asked}")).await), found, "{asked}");
     }
     let mut seen = vec![];
     let mut after = String::new();
     loop {
-        let page = rig.get(&format!("/quarantine?limit=1{after}")).await;
+        let page = operator.get(&format!("/quarantine?limit=1{after}")).await;
         seen.extend(ids(&page));
         let Some(next) = page["next"].as_str() else { break };
         after = format!("&after={next}");
     }
     assert_eq!(seen, ["blue.example/in:1", "blue.example/in:2", "blue.example/out:2", "green.example/in:1"]);
     for bad in ["?kind=edus", "?direction=up", "?after=blue.example", "?limit=many"] {
-        assert_eq!(rig.call(Method::GET, &format!("/quarantine{bad}"), "").await.0, 400, "{bad}");
+        assert_eq!(operator.call(Method::GET, &format!("/quarantine{bad}"), "").await.0, 400, "{bad}");
     }
 }
 
 #[actix_web::test]
 async fn quarantine_item_shows_its_bytes() {
-    let rig = Rig::start();
-    parked(&rig).await;
+    let operator = OperatorFixture::start();
+    parked(&operator).await;
     for (id, body) in [("in:1", json!(17)), ("in:2", json!({"pdu_id": "p1"})), ("out:2", json!({"text": "no"}))] {
-        let item = rig.get(&format!("/quarantine/blue.example/{id}")).await;
+        let item = operator.get(&format!("/quarantine/blue.example/{id}")).await;
         assert_eq!((&item["id"], &item["body"]), (&json!(id), &body), "{item}");
     }
-    assert_eq!(rig.get("/quarantine/blue.example/1").await["id"], "in:1", "only one way has it");
-    let (status, said) = rig.call(Method::GET, "/quarantine/blue.example/2", "").await;
+    assert_eq!(operator.get("/quarantine/blue.example/1").await["id"], "in:1", "only one way has it");
+    let (status, said) = operator.call(Method::GET, "/quarantine/blue.example/2", "").await;
     assert_eq!((status, said["code"].as_str()), (422, Some("AMBIGUOUS_ID")), "{said}");
-    let (status, said) = rig.call(Method::GET, "/quarantine/blue.example/in:9", "").await;
+    let (status, said) = operator.call(Method::GET, "/quarantine/blue.example/in:9", "").await;
     assert_eq!((status, said["code"].as_str()), (404, Some("UNKNOWN_ITEM")), "{said}");
-    assert_eq!(rig.call(Method::GET, "/quarantine/blue.example/nine", "").await.0, 400);
+    assert_eq!(operator.call(Method::GET, "/quarantine/blue.example/nine", "").await.0, 400);
 }

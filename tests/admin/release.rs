@@ -5,9 +5,10 @@ use actors::change::Change;
 use actors::model::{DeadLetterReason, Index, ParkedCode, ParkedItem, ParkedWhat, PeerRecord, Position, Seq};
 use actors::ports::FeedPage;
 use bytes::Bytes;
+use fixtures::peers::name;
 use serde_json::json;
 
-use crate::rig::{Rig, name};
+use crate::fixture::OperatorFixture;
 
 /// A PDU that a stranger sent in `#room`, as its quarantine row has it.
 fn said(id: &str, prev: &str) -> Change {
@@ -31,8 +32,8 @@ fn said(id: &str, prev: &str) -> Change {
 }
 
 /// The kinds of all events, and the ids of the messages among them.
-async fn feed(rig: &Rig) -> Vec<String> {
-    let page = rig.ports.archive.feed.feed_after(Position(0), 100, u64::MAX).await.expect("a sound store");
+async fn feed(operator: &OperatorFixture) -> Vec<String> {
+    let page = operator.core.ports().archive.feed.feed_after(Position(0), 100, u64::MAX).await.expect("a sound store");
     let FeedPage::Entries(entries) = page else { panic!("nothing is forgotten") };
     entries
         .into_iter()
@@ -44,40 +45,47 @@ async fn feed(rig: &Rig) -> Vec<String> {
         .collect()
 }
 
-async fn parked(rig: &Rig) -> usize {
-    rig.get("/quarantine").await["items"].as_array().expect("a list").len()
+async fn parked(operator: &OperatorFixture) -> usize {
+    operator.get("/quarantine").await["items"].as_array().expect("a list").len()
 }
 
 #[actix_web::test]
 async fn nonparticipant_release_stays_in_quarantine() {
-    let rig = Rig::start();
+    let operator = OperatorFixture::start();
     let room = "#room".parse().expect("an id");
-    rig.gateway.set_participants(&room, vec![name("green.example")]).await.expect("a context");
-    rig.commit(vec![said("p1", ""), said("p2", r#"["blue.example","p1"]"#)]).await;
-    let (status, stays) = rig.call(Method::POST, "/quarantine/blue.example/in:1/release", "").await;
+    operator.core.gateway.set_participants(&room, vec![name("green.example")]).await.expect("a context");
+    operator.core.commit(vec![said("p1", ""), said("p2", r#"["blue.example","p1"]"#)]).await;
+    let (status, stays) = operator.call(Method::POST, "/quarantine/blue.example/in:1/release", "").await;
     assert_eq!((status, stays["code"].as_str()), (422, Some("STAYS")), "{stays}");
     assert!(stays["error"].as_str().is_some_and(|words| words.contains("does not take part")), "{stays}");
-    assert_eq!((parked(&rig).await, feed(&rig).await), (2, vec!["parked".to_owned(); 2]), "nor is it parked twice");
+    assert_eq!(
+        (parked(&operator).await, feed(&operator).await),
+        (2, vec!["parked".to_owned(); 2]),
+        "nor is it parked twice"
+    );
 }
 
 #[actix_web::test]
 async fn released_pdu_waits_for_its_parent() {
-    let rig = Rig::start();
+    let operator = OperatorFixture::start();
     let room = "#room".parse().expect("an id");
-    rig.gateway.set_participants(&room, vec![name("blue.example")]).await.expect("a context");
-    rig.commit(vec![said("p1", ""), said("p2", r#"["blue.example","p1"]"#)]).await;
-    let done = rig.post("/quarantine/blue.example/in:2/release", "").await;
+    operator.core.gateway.set_participants(&room, vec![name("blue.example")]).await.expect("a context");
+    operator.core.commit(vec![said("p1", ""), said("p2", r#"["blue.example","p1"]"#)]).await;
+    let done = operator.post("/quarantine/blue.example/in:2/release", "").await;
     assert_eq!(done, json!({"server": "blue.example", "id": "in:2", "outcome": "held"}));
-    let done = rig.post("/quarantine/blue.example/in:1/release", "").await;
+    let done = operator.post("/quarantine/blue.example/in:1/release", "").await;
     assert_eq!(done["outcome"], "delivered");
-    assert_eq!((parked(&rig).await, feed(&rig).await), (0, ["parked", "parked", "p1", "p2"].map(str::to_owned).into()));
+    assert_eq!(
+        (parked(&operator).await, feed(&operator).await),
+        (0, ["parked", "parked", "p1", "p2"].map(str::to_owned).into())
+    );
 }
 
 #[actix_web::test]
 async fn bulk_release_keeps_order_and_rejects() {
-    let rig = Rig::start();
+    let operator = OperatorFixture::start();
     let room = "#room".parse().expect("an id");
-    rig.gateway.set_participants(&room, vec![name("blue.example")]).await.expect("a context");
+    operator.core.gateway.set_participants(&room, vec![name("blue.example")]).await.expect("a context");
     let number = Change::Quarantined {
         parked: ParkedItem {
             from: name("blue.example"),
@@ -92,20 +100,23 @@ async fn bulk_release_keeps_order_and_rejects() {
     let Change::Quarantined { parked: mut wrapped, keep } = said("p3", "") else { unreachable!() };
     wrapped.bytes = [&b"{\"update\":\"pdu\",\"pdu\":"[..], &wrapped.bytes[..], b"}"].concat().into();
     let wrapped = Change::Quarantined { parked: wrapped, keep };
-    rig.commit(vec![said("p1", ""), number, said("p2", r#"["blue.example","p1"]"#), wrapped, said("p1", "")]).await;
-    let all = rig.post("/quarantine/blue.example/release", "{}").await;
+    operator
+        .core
+        .commit(vec![said("p1", ""), number, said("p2", r#"["blue.example","p1"]"#), wrapped, said("p1", "")])
+        .await;
+    let all = operator.post("/quarantine/blue.example/release", "{}").await;
     assert_eq!((&all["done"], all.get("next")), (&json!(4), None), "{all}");
     assert_eq!(all["stayed"][0]["id"], "in:2", "{all}");
-    assert_eq!(feed(&rig).await[5..], ["p1", "p2", "p3"], "in their order, and the repeat once");
-    assert_eq!(parked(&rig).await, 1);
-    let all = rig.post("/quarantine/blue.example/drop", r#"{"kind":"update"}"#).await;
-    assert_eq!((&all["done"], parked(&rig).await), (&json!(1), 0), "{all}");
+    assert_eq!(feed(&operator).await[5..], ["p1", "p2", "p3"], "in their order, and the repeat once");
+    assert_eq!(parked(&operator).await, 1);
+    let all = operator.post("/quarantine/blue.example/drop", r#"{"kind":"update"}"#).await;
+    assert_eq!((&all["done"], parked(&operator).await), (&json!(1), 0), "{all}");
 }
 
 /// Blue refused the second item of `m-1` and the only one of `m-2`, and has taken the other.
-async fn refused(rig: &Rig) {
-    let first = rig.submission("m-1", &["blue.example"], &["{}", r#"{"n":1}"#]);
-    let second = rig.submission("m-2", &["blue.example"], &[r#"{"n":2}"#]);
+async fn refused(operator: &OperatorFixture) {
+    let first = operator.submission("m-1", &["blue.example"], &["{}", r#"{"n":1}"#]);
+    let second = operator.submission("m-2", &["blue.example"], &[r#"{"n":2}"#]);
     let server = name("blue.example");
     let refused = |index| {
         let reason = "refused with status 400: no".to_owned();
@@ -123,98 +134,103 @@ async fn refused(rig: &Rig) {
     // In one commit: its actor starts after it, and finds it so.
     let submitted = [first, second].map(Change::Submitted);
     let refused = [refused(2), refused(3), Change::PeerRecordUpdated(Box::new(record))];
-    rig.commit(submitted.into_iter().chain(refused).collect()).await;
+    operator.core.commit(submitted.into_iter().chain(refused).collect()).await;
 }
 
 #[actix_web::test]
 async fn released_dead_letter_is_queued_once() {
-    let rig = Rig::start();
-    refused(&rig).await;
-    let state = async |id: &str| rig.get(&format!("/messages/{id}")).await["peers"]["blue.example"]["state"].clone();
+    let operator = OperatorFixture::start();
+    refused(&operator).await;
+    let state =
+        async |id: &str| operator.get(&format!("/messages/{id}")).await["peers"]["blue.example"]["state"].clone();
     assert_eq!((state("m-1").await, state("m-2").await), (json!("parked"), json!("parked")));
     for id in ["out:2", "out:3"] {
-        assert_eq!(rig.post(&format!("/quarantine/blue.example/{id}/release"), "").await["outcome"], "queued");
-        assert_eq!(rig.call(Method::POST, &format!("/quarantine/blue.example/{id}/release"), "").await.0, 404, "once");
+        assert_eq!(operator.post(&format!("/quarantine/blue.example/{id}/release"), "").await["outcome"], "queued");
+        assert_eq!(
+            operator.call(Method::POST, &format!("/quarantine/blue.example/{id}/release"), "").await.0,
+            404,
+            "once"
+        );
     }
     assert_eq!((state("m-1").await, state("m-2").await), (json!("queued"), json!("queued")));
-    let queue = rig.get("/queue/blue.example").await;
+    let queue = operator.get("/queue/blue.example").await;
     assert_eq!((&queue["items"][0]["index"], &queue["items"][0]["submission"]), (&json!(4), &json!("m-1")), "{queue}");
     assert_eq!((&queue["items"][1]["index"], &queue["items"][1]["submission"]), (&json!(5), &json!("m-2")), "{queue}");
 }
 
 #[actix_web::test]
 async fn released_dead_letter_reaches_its_peer() {
-    let rig = Rig::start();
-    rig.wire(true);
-    refused(&rig).await;
-    rig.post("/quarantine/blue.example/release", r#"{"direction":"out"}"#).await;
-    assert_eq!(rig.taken(2).await, [r#"{"n":1}"#, r#"{"n":2}"#]);
-    while rig.get("/messages/m-1").await["peers"]["blue.example"]["state"] != "acknowledged" {
+    let operator = OperatorFixture::start();
+    operator.wire(true);
+    refused(&operator).await;
+    operator.post("/quarantine/blue.example/release", r#"{"direction":"out"}"#).await;
+    assert_eq!(operator.taken(2).await, [r#"{"n":1}"#, r#"{"n":2}"#]);
+    while operator.get("/messages/m-1").await["peers"]["blue.example"]["state"] != "acknowledged" {
         tokio::task::yield_now().await;
     }
 }
 
 #[actix_web::test]
 async fn refused_message_is_retried_by_id() {
-    let rig = Rig::start();
-    refused(&rig).await;
-    let done = rig.post("/messages/m-1/retry?server=blue.example", "").await;
+    let operator = OperatorFixture::start();
+    refused(&operator).await;
+    let done = operator.post("/messages/m-1/retry?server=blue.example", "").await;
     assert_eq!(done, json!({"id": "m-1", "peers": [{"server": "blue.example", "parked": 1, "queued": 0}]}));
-    assert_eq!(rig.get("/messages/m-1").await["peers"]["blue.example"]["state"], "queued");
-    assert_eq!(rig.get("/messages/m-2").await["peers"]["blue.example"]["state"], "parked", "another message");
+    assert_eq!(operator.get("/messages/m-1").await["peers"]["blue.example"]["state"], "queued");
+    assert_eq!(operator.get("/messages/m-2").await["peers"]["blue.example"]["state"], "parked", "another message");
     // It waits for its peer now, which is tried at once.
-    rig.wire(true);
-    let done = rig.post("/messages/m-1/retry", "").await;
+    operator.wire(true);
+    let done = operator.post("/messages/m-1/retry", "").await;
     assert_eq!(done["peers"][0]["parked"], 0, "{done}");
-    assert_eq!(rig.taken(1).await, [r#"{"n":1}"#]);
-    let dropped = rig.post("/messages/m-2/drop", "").await;
+    assert_eq!(operator.taken(1).await, [r#"{"n":1}"#]);
+    let dropped = operator.post("/messages/m-2/drop", "").await;
     assert_eq!((&dropped["peers"][0]["parked"], &dropped["peers"][0]["queued"]), (&json!(1), &json!(0)), "{dropped}");
-    assert_eq!(rig.get("/messages/m-2").await["peers"]["blue.example"]["reason"], "dropped by an operator");
+    assert_eq!(operator.get("/messages/m-2").await["peers"]["blue.example"]["reason"], "dropped by an operator");
     for (path, code) in [("/messages/m-9/retry", "UNKNOWN_ID"), ("/messages/m-1/drop?server=grey", "UNKNOWN_LEG")] {
-        let (status, said) = rig.call(Method::POST, path, "").await;
+        let (status, said) = operator.call(Method::POST, path, "").await;
         assert_eq!((status, said["code"].as_str()), (404, Some(code)), "{said}");
     }
 }
 
 #[actix_web::test]
 async fn skipped_recipient_is_queued_by_retry() {
-    let rig = Rig::start();
-    let pdu = rig.said("m-1", &["grey", "blue.example"]).await;
-    let leg = async || rig.get("/messages/m-1").await["peers"]["blue.example"].clone();
+    let operator = OperatorFixture::start();
+    let pdu = operator.said("m-1", &["grey", "blue.example"]).await;
+    let leg = async || operator.get("/messages/m-1").await["peers"]["blue.example"].clone();
     assert_eq!(leg().await["state"], "parked");
-    let dropped = rig.post("/messages/m-1/drop", "").await;
+    let dropped = operator.post("/messages/m-1/drop", "").await;
     assert_eq!((&dropped["peers"][1]["parked"], &dropped["peers"][1]["queued"]), (&json!(0), &json!(0)), "{dropped}");
     // One that is no peer of ours is told of, and costs the others nothing.
-    let done = rig.post("/messages/m-1/retry", "").await;
+    let done = operator.post("/messages/m-1/retry", "").await;
     let stays = "grey is not a peer of this server";
     assert_eq!(done["peers"][0], json!({"server": "grey", "parked": 0, "queued": 0, "stays": stays}), "{done}");
     assert_eq!(done["peers"][1], json!({"server": "blue.example", "parked": 1, "queued": 0}), "{done}");
-    let (status, said) = rig.call(Method::POST, "/messages/m-1/retry?server=grey", "").await;
+    let (status, said) = operator.call(Method::POST, "/messages/m-1/retry?server=grey", "").await;
     assert_eq!((status, said["code"].as_str()), (422, Some("NOT_A_PEER")), "{said}");
     assert_eq!(leg().await["state"], "queued");
-    assert_eq!(rig.get("/queue/blue.example").await["items"][0]["pdu"]["pdu_id"], json!(pdu.id.as_str()));
+    assert_eq!(operator.get("/queue/blue.example").await["items"][0]["pdu"]["pdu_id"], json!(pdu.id.as_str()));
 }
 
 #[actix_web::test]
 async fn drop_removes_queued_message_and_notifies() {
-    let rig = Rig::start();
-    refused(&rig).await;
-    rig.post("/messages/m-1/retry?server=blue.example", "").await;
-    let dropped = rig.post("/messages/m-1/drop", "").await;
+    let operator = OperatorFixture::start();
+    refused(&operator).await;
+    operator.post("/messages/m-1/retry?server=blue.example", "").await;
+    let dropped = operator.post("/messages/m-1/drop", "").await;
     assert_eq!((&dropped["peers"][0]["parked"], &dropped["peers"][0]["queued"]), (&json!(0), &json!(1)), "{dropped}");
-    assert_eq!(rig.get("/queue/blue.example").await["items"], json!([]), "it waits no longer");
-    let leg = &rig.get("/messages/m-1").await["peers"]["blue.example"];
+    assert_eq!(operator.get("/queue/blue.example").await["items"], json!([]), "it waits no longer");
+    let leg = &operator.get("/messages/m-1").await["peers"]["blue.example"];
     assert_eq!((&leg["state"], &leg["reason"]), (&json!("parked"), &json!("taken out by an operator")), "{leg}");
-    assert!(feed(&rig).await.last().is_some_and(|event| event.contains("taken out by an operator")));
-    rig.wire(true);
-    rig.post("/messages/m-2/retry", "").await;
-    assert_eq!(rig.taken(1).await, [r#"{"n":2}"#], "what was behind it goes on");
+    assert!(feed(&operator).await.last().is_some_and(|event| event.contains("taken out by an operator")));
+    operator.wire(true);
+    operator.post("/messages/m-2/retry", "").await;
+    assert_eq!(operator.taken(1).await, [r#"{"n":2}"#], "what was behind it goes on");
 }
 
 /// Wait until the actor of `blue.example` knows of so many queued items and leaves it alone.
-async fn waits_for_blue(rig: &Rig, backlog: u64) {
+async fn waits_for_blue(operator: &OperatorFixture, backlog: u64) {
     loop {
-        let blue = rig.get("/peers/blue.example").await;
+        let blue = operator.get("/peers/blue.example").await;
         if blue["state"] == "backing_off" && blue["backlog"] == backlog {
             return;
         }
@@ -226,41 +242,41 @@ async fn waits_for_blue(rig: &Rig, backlog: u64) {
 /// acknowledged index, also those that had left from the middle of the queue.
 #[actix_web::test]
 async fn message_dropped_twice_stays_in_quarantine() {
-    let rig = Rig::start();
-    rig.submit("m-1", &["blue.example"], &["{}"]).await;
-    rig.submit("m-2", &["blue.example"], &[r#"{"n":1}"#, r#"{"n":2}"#]).await;
-    waits_for_blue(&rig, 3).await;
+    let operator = OperatorFixture::start();
+    operator.submit("m-1", &["blue.example"], &["{}"]).await;
+    operator.submit("m-2", &["blue.example"], &[r#"{"n":1}"#, r#"{"n":2}"#]).await;
+    waits_for_blue(&operator, 3).await;
     let leg = |parked: u64, queued: u64, taken_out: u64| json!([{"server": "blue.example", "parked": parked, "queued": queued, "taken_out": taken_out}]);
-    let asked = rig.post("/messages/m-2/drop?dry_run=true", "").await;
+    let asked = operator.post("/messages/m-2/drop?dry_run=true", "").await;
     assert_eq!(asked, json!({"id": "m-2", "dry_run": true, "peers": leg(0, 2, 0)}));
-    assert_eq!((parked(&rig).await, feed(&rig).await.len()), (0, 0), "nothing is done yet");
-    let first = rig.post("/messages/m-2/drop", "").await;
+    assert_eq!((parked(&operator).await, feed(&operator).await.len()), (0, 0), "nothing is done yet");
+    let first = operator.post("/messages/m-2/drop", "").await;
     assert_eq!(first, json!({"id": "m-2", "dry_run": false, "peers": leg(0, 2, 2)}));
-    let trace = rig.get("/messages/m-2").await;
-    let (list, told) = (rig.get("/quarantine").await, feed(&rig).await);
+    let trace = operator.get("/messages/m-2").await;
+    let (list, told) = (operator.get("/quarantine").await, feed(&operator).await);
     for again in ["?dry_run=true", "", ""] {
-        let second = rig.post(&format!("/messages/m-2/drop{again}"), "").await;
+        let second = operator.post(&format!("/messages/m-2/drop{again}"), "").await;
         assert_eq!(second["peers"], leg(0, 0, 2), "{second}");
-        assert_eq!((rig.get("/quarantine").await, feed(&rig).await), (list.clone(), told.clone()));
-        assert_eq!(rig.get("/messages/m-2").await, trace);
+        assert_eq!((operator.get("/quarantine").await, feed(&operator).await), (list.clone(), told.clone()));
+        assert_eq!(operator.get("/messages/m-2").await, trace);
     }
     // An operator may still delete it for good, by the name of what it does.
-    rig.post("/quarantine/blue.example/drop", r#"{"direction":"out"}"#).await;
-    assert_eq!(rig.post("/messages/m-2/drop", "").await["peers"], leg(0, 0, 0));
-    assert_eq!(rig.post("/messages/m-2/retry", "").await["peers"][0]["queued"], 0, "nothing of it waits");
+    operator.post("/quarantine/blue.example/drop", r#"{"direction":"out"}"#).await;
+    assert_eq!(operator.post("/messages/m-2/drop", "").await["peers"], leg(0, 0, 0));
+    assert_eq!(operator.post("/messages/m-2/retry", "").await["peers"][0]["queued"], 0, "nothing of it waits");
 }
 
 #[actix_web::test]
 async fn dropped_dead_letter_is_never_acknowledged() {
-    let rig = Rig::start();
-    refused(&rig).await;
-    let all = rig.post("/quarantine/blue.example/drop", r#"{"direction":"out"}"#).await;
-    assert_eq!((&all["done"], parked(&rig).await), (&json!(2), 0), "{all}");
-    let stats = rig.get("/store").await;
+    let operator = OperatorFixture::start();
+    refused(&operator).await;
+    let all = operator.post("/quarantine/blue.example/drop", r#"{"direction":"out"}"#).await;
+    assert_eq!((&all["done"], parked(&operator).await), (&json!(2), 0), "{all}");
+    let stats = operator.get("/store").await;
     let items = stats["tables"].as_array().and_then(|tables| tables.iter().find(|table| table["name"] == "items"));
     assert_eq!(items.map(|items| &items["rows"]), Some(&json!(1)), "what nothing names any more is gone: {stats}");
     for id in ["m-1", "m-2"] {
-        let leg = &rig.get(&format!("/messages/{id}")).await["peers"]["blue.example"];
+        let leg = &operator.get(&format!("/messages/{id}")).await["peers"]["blue.example"];
         assert_eq!((&leg["state"], &leg["reason"]), (&json!("refused"), &json!("dropped by an operator")), "{leg}");
     }
 }

@@ -3,13 +3,13 @@
 use actix_web::http::Method;
 use serde_json::json;
 
-use crate::rig::Rig;
+use crate::fixture::OperatorFixture;
 
 #[actix_web::test]
 async fn store_stats_count_rows_per_table() {
-    let rig = Rig::start();
-    rig.submit("m-1", &["blue.example"], &["{}", "{}"]).await;
-    let stats = rig.get("/store").await;
+    let operator = OperatorFixture::start();
+    operator.submit("m-1", &["blue.example"], &["{}", "{}"]).await;
+    let stats = operator.get("/store").await;
     let rows = |name: &str| {
         let tables = stats["tables"].as_array().expect("a list");
         tables.iter().find(|table| table["name"] == name).map(|table| table["rows"].clone())
@@ -21,31 +21,31 @@ async fn store_stats_count_rows_per_table() {
 
 #[actix_web::test]
 async fn backup_runs_once_until_done() {
-    let rig = Rig::start();
-    rig.submit("m-1", &["blue.example"], &["{}"]).await;
-    assert_eq!(rig.call(Method::GET, "/store/backup", "").await.0, 404, "none was begun");
-    let relative = rig.call(Method::POST, "/store/backup", r#"{"path":"red.backup"}"#).await;
+    let operator = OperatorFixture::start();
+    operator.submit("m-1", &["blue.example"], &["{}"]).await;
+    assert_eq!(operator.call(Method::GET, "/store/backup", "").await.0, 404, "none was begun");
+    let relative = operator.call(Method::POST, "/store/backup", r#"{"path":"red.backup"}"#).await;
     assert_eq!((relative.0, relative.1["code"].as_str()), (422, Some("BAD_PATH")), "{}", relative.1);
     let folder = tempfile::tempdir().expect("a temporary folder");
     let path = folder.path().join("red.backup");
     let wanted = json!({ "path": path }).to_string();
-    let (status, begun) = rig.call(Method::POST, "/store/backup", &wanted).await;
+    let (status, begun) = operator.call(Method::POST, "/store/backup", &wanted).await;
     assert_eq!((status, &begun["state"]), (202, &json!("running")), "{begun}");
-    let (status, twice) = rig.call(Method::POST, "/store/backup", &wanted).await;
+    let (status, twice) = operator.call(Method::POST, "/store/backup", &wanted).await;
     assert_eq!((status, twice["code"].as_str()), (409, Some("BACKUP_RUNNING")), "{twice}");
-    let done = watched(&rig).await;
+    let done = watched(&operator).await;
     assert_eq!((&done["state"], done["rows"].as_u64() > Some(2)), (&json!("done"), true), "{done}");
     let verified = fernpost::store::verify(&path).expect("a file that can be read");
     assert!(verified.is_sound() && verified.taken.is_some(), "{verified:?}");
-    assert_eq!(rig.call(Method::POST, "/store/backup", &wanted).await.0, 202, "after it, another one");
-    let failed = watched(&rig).await;
+    assert_eq!(operator.call(Method::POST, "/store/backup", &wanted).await.0, 202, "after it, another one");
+    let failed = watched(&operator).await;
     assert_eq!(failed["state"], "failed", "nothing is overwritten: {failed}");
     assert!(failed["error"].as_str().is_some_and(|words| words.contains("is there already")), "{failed}");
 }
 
-async fn watched(rig: &Rig) -> serde_json::Value {
+async fn watched(operator: &OperatorFixture) -> serde_json::Value {
     loop {
-        let job = rig.get("/store/backup").await;
+        let job = operator.get("/store/backup").await;
         if job["state"] != "running" {
             return job;
         }

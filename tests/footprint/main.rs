@@ -8,17 +8,14 @@ use std::fmt::Write;
 use std::sync::Arc;
 use std::time::Duration;
 
-use actors::gateway::Gateway;
-use actors::model::{
-    BadPdu, Digest, FetchRequest, Index, Millis, OutboundBatch, Pdu, PeerState, PushFailure, PushResponse,
-    RequestDeadlines, ServerName, Submission, SubmittedContent, SuspendReason,
-};
-use actors::ports::{Journal, PeerReader, Ports, StoreReaders, Task, Transport};
-use actors::router::{ActorRegistry, Router};
-use actors::testkit::{PlainText, TestClock, TestDisk};
+use actors::model::{Digest, Index, PeerState, PushFailure, ServerName, Submission, SubmittedContent, SuspendReason};
+use actors::ports::{Journal, PeerReader};
+use actors::testkit::{ScriptedTransport, TestClock};
 use bytes::Bytes;
 use fernpost::settings::{PeerTable, Settings, Sources};
-use fernpost::store::{FILE, Store, StoreLocation, StoreOptions};
+use fernpost::store::{FILE, StoreLocation, StoreOptions};
+use fixtures::gateway::{GatewayFixture, UnlaunchedGateway};
+use fixtures::time::BASE;
 use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
 use tokio::task::LocalSet;
 
@@ -51,25 +48,12 @@ fn settings(peers: usize) -> Arc<PeerTable> {
     loaded.peers.clone()
 }
 
-/// A transport to peers that are all unreachable; each failure names its peer.
-struct Dead;
-
-impl Transport for Dead {
-    fn push(&self, frame: OutboundBatch) -> Task<Result<PushResponse, PushFailure>> {
-        Box::pin(async move {
-            tokio::time::sleep(Duration::from_millis(1)).await;
-            Err(PushFailure::Unreachable(format!("http://{}:9890: connection refused (os error 111)", frame.to)))
-        })
-    }
-
-    fn fetch(
-        &self,
-        _: &ServerName,
-        _: FetchRequest,
-        _: RequestDeadlines,
-    ) -> Task<Result<Vec<Result<Pdu, BadPdu>>, PushFailure>> {
-        Box::pin(async { Err(PushFailure::TimedOut) })
-    }
+/// Peers that are all unreachable; each failure names its peer. Nothing is remembered, because memory is measured.
+fn unreachable_peers() -> ScriptedTransport {
+    let failing = ScriptedTransport::answering(|batch| {
+        Err(PushFailure::Unreachable(format!("http://{}:9890: connection refused (os error 111)", batch.to)))
+    });
+    failing.delayed(Duration::from_millis(1)).unrecorded()
 }
 
 /// Returns the live bytes once this many peers, each with ten queued items, back off, and once they are suspended.
@@ -83,24 +67,10 @@ fn held(peers: usize) -> [i64; 2] {
         // Memory that the configuration bounds does not belong to a single peer.
         let small =
             StoreOptions { cache: 1 << 16, recent: 0, quick_repair: false, ..StoreOptions::new(place, name(9999)) };
-        let routes = ActorRegistry::default();
-        let wakes = routes.clone();
-        let clock = Arc::new(TestClock::new(Millis(1_700_000_000_000)));
-        let store = Store::open(small, clock.clone(), Arc::new(move |woken| wakes.notify_outbox_grown(woken))).unwrap();
-        let shared = Arc::new(store.clone());
-        let ports = Ports {
-            journal: shared.clone(),
-            archive: StoreReaders::of(&shared),
-            transport: Arc::new(Dead),
-            roster,
-            ownership: shared,
-            disk: Arc::new(TestDisk::default()),
-            clock,
-            text: Arc::new(PlainText),
-            us: name(9999),
-        };
-        Router::launch(ports.clone(), &routes, |_| {});
-        let gateway = Gateway::new(routes, ports);
+        let mut core = UnlaunchedGateway::open(small, Arc::new(TestClock::new(BASE)));
+        core.ports.transport = Arc::new(unreachable_peers());
+        core.ports.roster = roster;
+        let GatewayFixture { gateway, store, .. } = core.launch();
         let servers: Vec<_> = (0..peers).map(name).collect();
         for item in 0..10 {
             let what = SubmittedContent::Updates(vec![Bytes::from(format!(
@@ -108,7 +78,7 @@ fn held(peers: usize) -> [i64; 2] {
                 item
             ))]);
             let id = format!("m-{item}").parse().unwrap();
-            let accepted = Millis(1_700_000_000_000);
+            let accepted = BASE;
             gateway
                 .submit(Submission {
                     id,

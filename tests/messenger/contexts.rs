@@ -8,8 +8,9 @@ use actors::model::{
 };
 use actors::ports::CommitPriority;
 use bytes::Bytes;
+use fixtures::peers::name;
 
-use crate::rig::{Rig, name};
+use crate::fixture::MessengerFixture;
 
 fn room() -> ContextId {
     "#room".parse().expect("an id")
@@ -55,28 +56,28 @@ fn stored(id: &str, position: i64, current: bool) -> Change {
 
 #[actix_web::test]
 async fn context_status_reads_escaped_id() {
-    let rig = Rig::start();
-    rig.commit(vec![moved(&["blue", "old"])], CommitPriority::Now).await;
+    let messenger = MessengerFixture::start();
+    messenger.commit(vec![moved(&["blue", "old"])], CommitPriority::Now).await;
     let expected = concat!(
         r##"{"context":"#room","participants":["red","blue","old"],"heads":[["blue","p1"]],"depth":1,"held":0,"##,
         r#""wanted":[],"gaps":[],"edge":[]}"#
     );
     for path in ["/v1/contexts/%23room", "/v1/contexts/%23room/"] {
-        assert_eq!(rig.call(Method::GET, path, "").await, (200, expected.into()), "{path}");
+        assert_eq!(messenger.call(Method::GET, path, "").await, (200, expected.into()), "{path}");
     }
     let unknown = r##"{"error":"there is no context #r/öom+ x","code":"UNKNOWN_CONTEXT"}"##;
-    assert_eq!(rig.call(Method::GET, "/v1/contexts/%23r%2F%C3%B6om+%20x", "").await, (404, unknown.into()));
+    assert_eq!(messenger.call(Method::GET, "/v1/contexts/%23r%2F%C3%B6om+%20x", "").await, (404, unknown.into()));
 }
 
 #[actix_web::test]
 async fn participants_must_be_peers() {
-    let rig = Rig::start();
+    let messenger = MessengerFixture::start();
     let grey = r#"{"error":"grey is not a peer of this server","code":"NOT_A_PEER"}"#;
     let body = r#"{"servers":["blue","grey"]}"#;
-    assert_eq!(rig.call(Method::PUT, "/v1/contexts/c", body).await, (422, grey.into()));
-    assert_eq!(rig.call(Method::GET, "/v1/contexts/c", "").await.0, 404, "nothing was made");
+    assert_eq!(messenger.call(Method::PUT, "/v1/contexts/c", body).await, (422, grey.into()));
+    assert_eq!(messenger.call(Method::GET, "/v1/contexts/c", "").await.0, 404, "nothing was made");
     let long = format!("/v1/contexts/{}", "c".repeat(256));
-    assert_eq!(rig.call(Method::PUT, &long, r#"{"servers":["blue"]}"#).await.0, 422);
+    assert_eq!(messenger.call(Method::PUT, &long, r#"{"servers":["blue"]}"#).await.0, 422);
 }
 
 /// What counts of it, and that it holds its key.
@@ -92,12 +93,12 @@ fn holds(id: &str) -> [Change; 2] {
 /// It said so by what held the key when the page was read: a page that was read again said something else.
 #[actix_web::test]
 async fn state_event_keeps_original_current_flag() {
-    let rig = Rig::start();
-    rig.commit([vec![stored("p1", 1, true)], holds("p1").into()].concat(), CommitPriority::Now).await;
-    rig.commit([vec![stored("p2", 2, true)], holds("p2").into()].concat(), CommitPriority::Now).await;
+    let messenger = MessengerFixture::start();
+    messenger.commit([vec![stored("p1", 1, true)], holds("p1").into()].concat(), CommitPriority::Now).await;
+    messenger.commit([vec![stored("p2", 2, true)], holds("p2").into()].concat(), CommitPriority::Now).await;
     let again = Change::StateReemitted { reference: pdu("p1") };
-    rig.commit([holds("p1").into(), vec![again, stored("p3", 3, false)]].concat(), CommitPriority::Now).await;
-    let (status, page) = rig.call(Method::GET, "/v1/events", "").await;
+    messenger.commit([holds("p1").into(), vec![again, stored("p3", 3, false)]].concat(), CommitPriority::Now).await;
+    let (status, page) = messenger.call(Method::GET, "/v1/events", "").await;
     let first = concat!(
         r##"{"events":[{"position":1,"kind":"state","id":"blue/p1","time":"1970-01-01T00:00:01.000Z","context":"#room","##,
         r#""origin":"blue","pdu_id":"p1","type":"topic","content":{ "n":1208925819614629174706176},"state_key":"","#,
@@ -123,11 +124,11 @@ async fn state_event_keeps_original_current_flag() {
 
 #[actix_web::test]
 async fn current_state_is_paged() {
-    let rig = Rig::start();
+    let messenger = MessengerFixture::start();
     let path = "/v1/contexts/%23room/state";
-    assert_eq!(rig.call(Method::GET, path, "").await.0, 404);
-    rig.commit(vec![moved(&["blue"])], CommitPriority::Now).await;
-    assert_eq!(rig.call(Method::GET, path, "").await, (200, r##"{"context":"#room","state":[]}"##.into()));
+    assert_eq!(messenger.call(Method::GET, path, "").await.0, 404);
+    messenger.commit(vec![moved(&["blue"])], CommitPriority::Now).await;
+    assert_eq!(messenger.call(Method::GET, path, "").await, (200, r##"{"context":"#room","state":[]}"##.into()));
     let mut changes = [vec![stored("p1", 1, true), stored("p2", 2, false)], holds("p1").into()].concat();
     for (n, id) in [(3, "p3"), (4, "p4")] {
         let piece = StateEntry { reference: pdu(id), power: 0, prev: None, bond: PrevStateLink::Sound, member: None };
@@ -135,10 +136,10 @@ async fn current_state_is_paged() {
         changes
             .extend([stored(id, n, true), Change::CurrentStateChanged { context: room(), key, current: Some(piece) }]);
     }
-    rig.commit(changes, CommitPriority::Now).await;
+    messenger.commit(changes, CommitPriority::Now).await;
     let (mut seen, mut query) = (vec![], "?limit=2".to_owned());
     loop {
-        let (status, page) = rig.call(Method::GET, &format!("{path}/{query}"), "").await;
+        let (status, page) = messenger.call(Method::GET, &format!("{path}/{query}"), "").await;
         assert_eq!(status, 200, "{page}");
         let page: serde_json::Value = serde_json::from_str(&page).expect("JSON");
         let state = page["state"].as_array().expect("a list");
@@ -149,20 +150,20 @@ async fn current_state_is_paged() {
     }
     assert_eq!(seen, [r#""p1" true"#, r#""p3" true"#, r#""p4" true"#]);
     for query in ["?limit=0", "?limit=x", "?after_type=t", "?before=1"] {
-        assert_eq!(rig.call(Method::GET, &format!("{path}{query}"), "").await.0, 400, "{query}");
+        assert_eq!(messenger.call(Method::GET, &format!("{path}{query}"), "").await.0, 400, "{query}");
     }
 }
 
 #[actix_web::test]
 async fn ephemeral_goes_out_per_dialect() {
-    let rig = Rig::start();
-    rig.commit(vec![moved(&["blue", "old", "grey"])], CommitPriority::Now).await;
+    let messenger = MessengerFixture::start();
+    messenger.commit(vec![moved(&["blue", "old", "grey"])], CommitPriority::Now).await;
     let typing = r##"{"context":"#room","ttl":"5s","update":{"update":"typing", "user_id":"@a:red"}}"##;
-    assert_eq!(rig.call(Method::PUT, "/v1/ephemeral", typing).await, (204, String::new()));
-    rig.pushed().await;
-    rig.pushed().await;
+    assert_eq!(messenger.call(Method::PUT, "/v1/ephemeral", typing).await, (204, String::new()));
+    messenger.pushed().await;
+    messenger.pushed().await;
     let mut sent = vec![];
-    for frame in rig.frames() {
+    for frame in messenger.carried() {
         assert!(frame.items.is_empty());
         for edu in frame.weak {
             sent.push(format!("{} {} {}", frame.to, edu.kind, String::from_utf8_lossy(&edu.content)));
@@ -175,22 +176,22 @@ async fn ephemeral_goes_out_per_dialect() {
 
 #[actix_web::test]
 async fn ephemeral_to_unknown_recipient_is_refused() {
-    let rig = Rig::start();
+    let messenger = MessengerFixture::start();
     for (body, status, code) in [
         (r#"{"to":["blue","grey"],"update":{"update":"t"}}"#, 422, "NOT_A_PEER"),
         (r#"{"to":["red"],"update":{"update":"t"}}"#, 422, "NOT_A_PEER"),
         (r#"{"context":"nowhere","update":{"update":"t"}}"#, 404, "UNKNOWN_CONTEXT"),
     ] {
-        let (answered, told) = rig.call(Method::PUT, "/v1/ephemeral", body).await;
+        let (answered, told) = messenger.call(Method::PUT, "/v1/ephemeral", body).await;
         assert!(answered == status && told.contains(code), "{body}: {answered} {told}");
     }
-    assert!(rig.frames().is_empty(), "not to blue either");
+    assert!(messenger.carried().is_empty(), "not to blue either");
 }
 
 #[actix_web::test]
 async fn transactions_peer_refuses_updates() {
-    let rig = Rig::start();
-    let (status, body) = rig.call(Method::PUT, "/v1/updates/m-1", r#"{"to":["blue","old"],"strong":[{}]}"#).await;
+    let messenger = MessengerFixture::start();
+    let (status, body) = messenger.call(Method::PUT, "/v1/updates/m-1", r#"{"to":["blue","old"],"strong":[{}]}"#).await;
     assert!(status == 422 && body.contains(r#""code":"DIALECT""#), "{body}");
-    assert!(rig.queued("blue").await.is_empty());
+    assert!(messenger.queued("blue").await.is_empty());
 }

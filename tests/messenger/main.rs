@@ -1,8 +1,8 @@
 //! The messenger API over HTTP, on the real store and with real peer actors; only the wire to peers is cut.
 
 mod contexts;
+mod fixture;
 mod messages;
-mod rig;
 
 use std::time::Duration;
 
@@ -15,95 +15,96 @@ use actors::model::{
 use actors::ports::CommitPriority;
 use bytes::Bytes;
 use fernpost::maintenance::feed_and_submissions;
+use fixtures::peers::name;
 
-use rig::{Rig, name};
+use fixture::MessengerFixture;
 
 const TO_BOTH: &str = r#"{"to":["blue","green"],"strong":[{"n":1e2},{"m":1208925819614629174706177}]}"#;
 
 #[actix_web::test]
 async fn repeated_update_submission_answers_alike() {
-    let rig = Rig::start();
+    let messenger = MessengerFixture::start();
     let accepted = (202, r#"{"id":"m-1","peers":["blue","green"]}"#.to_owned());
-    assert_eq!(rig.call(Method::PUT, "/v1/updates/m-1", TO_BOTH).await, accepted);
-    assert_eq!(rig.call(Method::PUT, "/v1/updates/m-1", TO_BOTH).await, accepted, "the same bytes");
+    assert_eq!(messenger.call(Method::PUT, "/v1/updates/m-1", TO_BOTH).await, accepted);
+    assert_eq!(messenger.call(Method::PUT, "/v1/updates/m-1", TO_BOTH).await, accepted, "the same bytes");
     let anew = r#"{"strong":[ {"n":1e2}, {"m": 1208925819614629174706177} ], "to":["blue","green"]}"#;
-    assert_eq!(rig.call(Method::PUT, "/v1/updates/m-1", anew).await, accepted, "written anew");
+    assert_eq!(messenger.call(Method::PUT, "/v1/updates/m-1", anew).await, accepted, "written anew");
     let other = r#"{"to":["blue","green"],"strong":[{"n":1e2},{"m":1208925819614629174706176}]}"#;
     let in_use = (409, r#"{"error":"m-1 was used for another submission","code":"ID_IN_USE"}"#.to_owned());
-    assert_eq!(rig.call(Method::PUT, "/v1/updates/m-1", other).await, in_use, "another digit");
+    assert_eq!(messenger.call(Method::PUT, "/v1/updates/m-1", other).await, in_use, "another digit");
     let fewer = r#"{"to":["blue"],"strong":[{"n":1e2},{"m":1208925819614629174706177}]}"#;
-    assert_eq!(rig.call(Method::PUT, "/v1/updates/m-1", fewer).await, in_use, "other recipients");
-    assert_eq!(rig.queued("blue").await, ["{\"n\":1e2}", "{\"m\":1208925819614629174706177}"]);
-    assert_eq!(rig.queued("green").await.len(), 2);
+    assert_eq!(messenger.call(Method::PUT, "/v1/updates/m-1", fewer).await, in_use, "other recipients");
+    assert_eq!(messenger.queued("blue").await, ["{\"n\":1e2}", "{\"m\":1208925819614629174706177}"]);
+    assert_eq!(messenger.queued("green").await.len(), 2);
 }
 
 #[actix_web::test]
 async fn concurrent_update_repeat_submits_once() {
-    let rig = Rig::start();
-    let put = || rig.call(Method::PUT, "/v1/updates/m-1", TO_BOTH);
+    let messenger = MessengerFixture::start();
+    let put = || messenger.call(Method::PUT, "/v1/updates/m-1", TO_BOTH);
     let (first, second) = tokio::join!(put(), put());
     assert_eq!((first.0, &first), (202, &second));
     let other = r#"{"to":["blue"],"strong":[{}]}"#;
     let (one, two) = tokio::join!(
-        rig.call(Method::PUT, "/v1/updates/m-2", other),
-        rig.call(Method::PUT, "/v1/updates/m-2", TO_BOTH)
+        messenger.call(Method::PUT, "/v1/updates/m-2", other),
+        messenger.call(Method::PUT, "/v1/updates/m-2", TO_BOTH)
     );
     assert_eq!((one.0, two.0), (202, 409));
-    assert_eq!((rig.queued("blue").await.len(), rig.queued("green").await.len()), (3, 2));
+    assert_eq!((messenger.queued("blue").await.len(), messenger.queued("green").await.len()), (3, 2));
 }
 
 #[actix_web::test]
 async fn disconnect_never_duplicates_updates() {
-    let rig = Rig::start();
+    let messenger = MessengerFixture::start();
     let blue = r#"{"to":["blue"],"strong":[{}]}"#;
     // Broken off a step later each time: some step lies between the hand-over and the commit.
     for steps in 1..=24 {
         let path = format!("/v1/updates/m-{steps}");
         tokio::select! {
             biased;
-            _answered = rig.call(Method::PUT, &path, blue) => {}
+            _answered = messenger.call(Method::PUT, &path, blue) => {}
             () = yields(steps) => {}
         }
-        assert_eq!(rig.call(Method::PUT, &path, blue).await.0, 202);
-        assert_eq!(rig.queued("blue").await.len(), steps, "one each");
+        assert_eq!(messenger.call(Method::PUT, &path, blue).await.0, 202);
+        assert_eq!(messenger.queued("blue").await.len(), steps, "one each");
     }
 }
 
 #[actix_web::test]
 async fn refused_updates_leave_id_free() {
-    let rig = Rig::start();
+    let messenger = MessengerFixture::start();
     let grey = r#"{"to":["blue","grey"],"strong":[{}]}"#;
-    let (status, body) = rig.call(Method::PUT, "/v1/updates/m-1", grey).await;
+    let (status, body) = messenger.call(Method::PUT, "/v1/updates/m-1", grey).await;
     assert!(status == 422 && body.contains("NOT_A_PEER"), "{body}");
-    assert_eq!(rig.call(Method::GET, "/v1/messages/m-1", "").await.0, 404);
-    assert_eq!(rig.call(Method::PUT, "/v1/updates/m-1", TO_BOTH).await.0, 202);
+    assert_eq!(messenger.call(Method::GET, "/v1/messages/m-1", "").await.0, 404);
+    assert_eq!(messenger.call(Method::PUT, "/v1/updates/m-1", TO_BOTH).await.0, 202);
     // `green` holds two and knows it once it sends them; `blue` has room and must get nothing either.
-    rig.pushed().await;
-    rig.pushed().await;
-    let (status, body) = rig.call(Method::PUT, "/v1/updates/m-2", TO_BOTH).await;
+    messenger.pushed().await;
+    messenger.pushed().await;
+    let (status, body) = messenger.call(Method::PUT, "/v1/updates/m-2", TO_BOTH).await;
     assert!(status == 429 && body.contains("OUTBOX_FULL") && body.contains("green"), "{body}");
-    assert_eq!(rig.queued("blue").await.len(), 2);
+    assert_eq!(messenger.queued("blue").await.len(), 2);
 }
 
 #[actix_web::test]
 async fn trace_and_peers_show_progress() {
-    let rig = Rig::start();
-    rig.call(Method::PUT, "/v1/updates/m-1", TO_BOTH).await;
-    rig.pushed().await;
-    rig.pushed().await;
+    let messenger = MessengerFixture::start();
+    messenger.call(Method::PUT, "/v1/updates/m-1", TO_BOTH).await;
+    messenger.pushed().await;
+    messenger.pushed().await;
     let expected = concat!(
         r#"{"id":"m-1","accepted":"1970-01-01T00:00:01.000Z","peers":{"blue":{"state":"queued","attempts":[]},"#,
         r#""green":{"state":"queued","attempts":[]}}}"#
     );
-    assert_eq!(rig.call(Method::GET, "/v1/messages/m-1", "").await, (200, expected.into()));
-    let (status, body) = rig.call(Method::GET, "/v1/peers/blue", "").await;
+    assert_eq!(messenger.call(Method::GET, "/v1/messages/m-1", "").await, (200, expected.into()));
+    let (status, body) = messenger.call(Method::GET, "/v1/peers/blue", "").await;
     assert_eq!(status, 200, "{body}");
     assert!(body.starts_with(r#"{"server":"blue","state":"sending","since":"#), "{body}");
     assert!(body.contains(r#""backlog":2"#) && body.ends_with(r#""failures":0,"expected_seq":1}"#), "{body}");
-    let (status, body) = rig.call(Method::GET, "/v1/peers", "").await;
+    let (status, body) = messenger.call(Method::GET, "/v1/peers", "").await;
     assert_eq!((status, body.matches(r#""server":"#).count()), (200, 2), "{body}");
     let unknown = r#"{"error":"\"grey\" is not a peer of this server","code":"UNKNOWN_PEER"}"#;
-    assert_eq!(rig.call(Method::GET, "/v1/peers/grey", "").await, (404, unknown.into()));
+    assert_eq!(messenger.call(Method::GET, "/v1/peers/grey", "").await, (404, unknown.into()));
 }
 
 fn submitted(id: &str, updates: usize) -> Change {
@@ -119,7 +120,7 @@ fn submitted(id: &str, updates: usize) -> Change {
 
 #[actix_web::test]
 async fn refused_update_is_never_acknowledged() {
-    let rig = Rig::start();
+    let messenger = MessengerFixture::start();
     let reason = "refused with status 400: \"no\"";
     let mut record = PeerRecord::new(name("blue"));
     record.outbound.acked = Index(3);
@@ -129,17 +130,18 @@ async fn refused_update_is_never_acknowledged() {
         Change::OutboxDeadLettered { server: server.clone(), first, last, fate, reason: reason.to_owned(), keep: 9 };
     let told = FeedItem::Delivery { message, server, state: "parked", reason: Some(reason.to_owned()) };
     let changes = vec![submitted("m-1", 2), submitted("m-2", 1), parked, Change::FeedAppended(told)];
-    rig.commit(changes.into_iter().chain([Change::PeerRecordUpdated(Box::new(record))]).collect(), CommitPriority::Now)
+    messenger
+        .commit(changes.into_iter().chain([Change::PeerRecordUpdated(Box::new(record))]).collect(), CommitPriority::Now)
         .await;
-    let (status, trace) = rig.call(Method::GET, "/v1/messages/m-1", "").await;
+    let (status, trace) = messenger.call(Method::GET, "/v1/messages/m-1", "").await;
     let expected = concat!(
         r#""peers":{"blue":{"state":"parked","attempts":[],"reason":"refused with status 400: \"no\""},"#,
         r#""green":{"state":"queued","attempts":[]}}}"#
     );
     assert!(status == 200 && trace.ends_with(expected), "{trace}");
-    let (_, trace) = rig.call(Method::GET, "/v1/messages/m-2", "").await;
+    let (_, trace) = messenger.call(Method::GET, "/v1/messages/m-2", "").await;
     assert!(trace.contains(r#""blue":{"state":"acknowledged","attempts":[]}"#), "what stood behind it: {trace}");
-    let (_, page) = rig.call(Method::GET, "/v1/events?after=0", "").await;
+    let (_, page) = messenger.call(Method::GET, "/v1/events?after=0", "").await;
     let event = concat!(
         r#""kind":"delivery","id":"e1","time":"1970-01-01T00:00:01.000Z","message":"m-1","server":"blue","#,
         r#""state":"parked","reason":"refused with status 400: \"no\""}],"next":1}"#
@@ -150,7 +152,7 @@ async fn refused_update_is_never_acknowledged() {
 /// A row for each delivery would cost too much, and what is only in memory is gone after a restart.
 #[actix_web::test]
 async fn the_trace_shows_failures_and_deliveries() {
-    let rig = Rig::start();
+    let messenger = MessengerFixture::start();
     let attempt = |time, first, last, result: &str| Change::AttemptFailed {
         server: name("blue"),
         attempt: Attempt { time: Millis(time), first: Index(first), last: Index(last), result: result.to_owned() },
@@ -162,47 +164,52 @@ async fn the_trace_shows_failures_and_deliveries() {
     (record.outbound.acked, record.outbound.delivered) = (Index(3), vec![span(950, 3, 3)]);
     let delivered = Change::Delivered { server: name("blue"), spans: vec![span(900, 1, 1), span(920, 2, 2)] };
     let changes = vec![submitted("m-1", 2), submitted("m-2", 1), attempt(500, 1, 3, "no answer"), delivered];
-    rig.commit(changes.into_iter().chain([Change::PeerRecordUpdated(Box::new(record))]).collect(), CommitPriority::Now)
+    messenger
+        .commit(changes.into_iter().chain([Change::PeerRecordUpdated(Box::new(record))]).collect(), CommitPriority::Now)
         .await;
     let tried =
         |millis: u64, result: &str| format!(r#"{{"time":"1970-01-01T00:00:00.{millis}Z","result":"{result}"}}"#);
     let leg = |attempts: &[String]| format!(r#""blue":{{"state":"acknowledged","attempts":[{}]}}"#, attempts.join(","));
-    let (_, trace) = rig.call(Method::GET, "/v1/messages/m-1", "").await;
+    let (_, trace) = messenger.call(Method::GET, "/v1/messages/m-1", "").await;
     let attempts = [tried(500, "no answer"), tried(900, "acknowledged"), tried(920, "acknowledged")];
     assert!(trace.contains(&leg(&attempts)), "{trace}");
-    let (_, trace) = rig.call(Method::GET, "/v1/messages/m-2", "").await;
+    let (_, trace) = messenger.call(Method::GET, "/v1/messages/m-2", "").await;
     assert!(trace.contains(&leg(&[tried(500, "no answer"), tried(950, "acknowledged")])), "{trace}");
 }
 
 #[actix_web::test]
 async fn deliveries_expire_with_submissions() {
-    let rig = Rig::start();
+    let messenger = MessengerFixture::start();
     let row = |server: &str, n: u64, time| Change::Delivered {
         server: name(server),
         spans: vec![DeliveredSpan { time: Millis(time), first: Index(n), last: Index(n), blind: false }],
     };
     let old = (1..=2_500).map(|n| row("blue", n, 3_999)).chain([row("green", 1, 3_999)]);
-    rig.commit(old.chain([row("blue", 2_501, 4_000), row("green", 2, 4_001)]).collect(), CommitPriority::Now).await;
-    rig.clock.set(6_000);
+    messenger
+        .commit(old.chain([row("blue", 2_501, 4_000), row("green", 2, 4_001)]).collect(), CommitPriority::Now)
+        .await;
+    messenger.core.clock.set(6_000);
     tokio::time::pause();
-    let round = feed_and_submissions::run(rig.ports.clone(), Duration::from_secs(2), Duration::from_secs(2));
+    let round =
+        feed_and_submissions::run(messenger.core.ports().clone(), Duration::from_secs(2), Duration::from_secs(2));
     tokio::time::timeout(Duration::from_secs(60), round).await.expect_err("it goes on");
     for (server, left) in [("blue", 2_501), ("green", 2)] {
-        let found = rig.ports.archive.peers.attempts(&name(server), Index(1), Index(9_999)).await.expect("read");
+        let found =
+            messenger.core.ports().archive.peers.attempts(&name(server), Index(1), Index(9_999)).await.expect("read");
         assert_eq!(found.iter().map(|attempt| attempt.first.0).collect::<Vec<_>>(), [left], "{server}");
     }
 }
 
 #[actix_web::test]
 async fn uncontacted_peer_idle_since_start() {
-    let rig = Rig::start();
-    rig.clock.set(5_000);
-    let (_, body) = rig.call(Method::GET, "/v1/peers/blue", "").await;
+    let messenger = MessengerFixture::start();
+    messenger.core.clock.set(5_000);
+    let (_, body) = messenger.call(Method::GET, "/v1/peers/blue", "").await;
     assert!(body.contains(r#""since":"1970-01-01T00:00:01.000Z""#) && !body.contains("last_success"), "{body}");
     let mut record = PeerRecord::new(name("green"));
     (record.outbound.since, record.outbound.last_success) = (Millis(300), Some(Millis(400)));
-    rig.commit(vec![Change::PeerRecordUpdated(Box::new(record))], CommitPriority::Now).await;
-    let (_, body) = rig.call(Method::GET, "/v1/peers", "").await;
+    messenger.commit(vec![Change::PeerRecordUpdated(Box::new(record))], CommitPriority::Now).await;
+    let (_, body) = messenger.call(Method::GET, "/v1/peers", "").await;
     let green = body.split_once(r#""server":"green""#).expect("listed").1;
     assert!(green.contains(r#""since":"1970-01-01T00:00:00.300Z""#), "{body}");
     assert!(green.contains(r#""last_success":"1970-01-01T00:00:00.400Z""#), "{body}");
@@ -221,58 +228,62 @@ fn update(n: u64) -> Change {
 
 #[actix_web::test]
 async fn feed_reader_waits_and_acknowledges() {
-    let rig = Rig::start();
-    let (read, ()) = tokio::join!(rig.call(Method::GET, "/v1/events?wait=60", ""), async {
+    let messenger = MessengerFixture::start();
+    let (read, ()) = tokio::join!(messenger.call(Method::GET, "/v1/events?wait=60", ""), async {
         tokio::task::yield_now().await;
-        rig.commit(vec![update(1)], CommitPriority::Now).await;
+        messenger.commit(vec![update(1)], CommitPriority::Now).await;
     });
     let first = concat!(
         r#"{"events":[{"position":1,"kind":"update","id":"blue#1","time":"1970-01-01T00:00:01.000Z","from":"blue","#,
         r#""seq":1,"update":{ "n":1},"verified":"mtls"}],"next":1}"#
     );
     assert_eq!(read, (200, first.into()));
-    rig.commit(vec![update(2), update(3)], CommitPriority::Now).await;
-    assert_eq!(rig.call(Method::POST, "/v1/events/ack", r#"{"upto":4}"#).await.0, 422);
-    assert_eq!(rig.call(Method::POST, "/v1/events/ack", r#"{"upto":2}"#).await, (204, String::new()));
-    let (_, page) = rig.call(Method::GET, "/v1/events", "").await;
+    messenger.commit(vec![update(2), update(3)], CommitPriority::Now).await;
+    assert_eq!(messenger.call(Method::POST, "/v1/events/ack", r#"{"upto":4}"#).await.0, 422);
+    assert_eq!(messenger.call(Method::POST, "/v1/events/ack", r#"{"upto":2}"#).await, (204, String::new()));
+    let (_, page) = messenger.call(Method::GET, "/v1/events", "").await;
     assert!(page.contains("blue#3") && !page.contains("blue#2") && page.ends_with(r#""next":3}"#), "{page}");
-    let (_, page) = rig.call(Method::GET, "/v1/events?after=0&limit=2", "").await;
+    let (_, page) = messenger.call(Method::GET, "/v1/events?after=0&limit=2", "").await;
     assert!(page.contains("blue#1") && page.ends_with(r#""next":2}"#), "what is acknowledged is still kept: {page}");
 }
 
 #[actix_web::test]
 async fn acknowledged_old_events_are_pruned() {
-    let rig = Rig::start();
-    rig.call(Method::PUT, "/v1/updates/m-1", TO_BOTH).await;
-    rig.commit((1..=2_500).map(update).collect(), CommitPriority::Now).await;
-    rig.clock.set(5_000);
-    rig.commit(vec![update(2_501), update(2_502)], CommitPriority::Now).await;
-    rig.call(Method::POST, "/v1/events/ack", r#"{"upto":2501}"#).await;
-    rig.clock.set(6_000);
+    let messenger = MessengerFixture::start();
+    messenger.call(Method::PUT, "/v1/updates/m-1", TO_BOTH).await;
+    messenger.commit((1..=2_500).map(update).collect(), CommitPriority::Now).await;
+    messenger.core.clock.set(5_000);
+    messenger.commit(vec![update(2_501), update(2_502)], CommitPriority::Now).await;
+    messenger.call(Method::POST, "/v1/events/ack", r#"{"upto":2501}"#).await;
+    messenger.core.clock.set(6_000);
     // Time moves only when nothing else does: the limit is reached when the first round has done all it can.
     tokio::time::pause();
-    let round = feed_and_submissions::run(rig.ports.clone(), Duration::from_secs(2), Duration::from_secs(2));
+    let round =
+        feed_and_submissions::run(messenger.core.ports().clone(), Duration::from_secs(2), Duration::from_secs(2));
     tokio::time::timeout(Duration::from_secs(60), round).await.expect_err("it goes on");
     let gone = r#"{"error":"events before 2501 are no longer kept","code":"GONE","oldest":2501}"#;
-    assert_eq!(rig.call(Method::GET, "/v1/events?after=0", "").await, (410, gone.into()));
-    let (status, page) = rig.call(Method::GET, "/v1/events?after=2500", "").await;
+    assert_eq!(messenger.call(Method::GET, "/v1/events?after=0", "").await, (410, gone.into()));
+    let (status, page) = messenger.call(Method::GET, "/v1/events?after=2500", "").await;
     assert!(status == 200 && page.contains("blue#2501"), "acknowledged and young: {page}");
-    assert_eq!(rig.call(Method::GET, "/v1/messages/m-1", "").await.0, 404, "a submission nobody will repeat");
-    assert_eq!(rig.ports.archive.feed.feed_bounds().borrow().tail, Position(2_502));
-    assert_eq!(rig.ports.archive.peers.outbox_from(&name("blue"), Index(1), 9, 99).await.expect("read").len(), 2);
+    assert_eq!(messenger.call(Method::GET, "/v1/messages/m-1", "").await.0, 404, "a submission nobody will repeat");
+    assert_eq!(messenger.core.ports().archive.feed.feed_bounds().borrow().tail, Position(2_502));
+    assert_eq!(
+        messenger.core.ports().archive.peers.outbox_from(&name("blue"), Index(1), 9, 99).await.expect("read").len(),
+        2
+    );
 }
 
 #[actix_web::test]
 async fn waiting_feed_reads_are_bounded() {
-    let rig = Rig::start();
-    let wait = || rig.call(Method::GET, "/v1/events?wait=60", "");
+    let messenger = MessengerFixture::start();
+    let wait = || messenger.call(Method::GET, "/v1/events?wait=60", "");
     let third = async {
         let (status, body) = wait().await;
         let words = "messenger.reads_max is reached (2)";
         assert!(status == 429 && body.contains(words) && body.contains("TOO_MANY_READS"), "{status} {body}");
-        assert_eq!(rig.call(Method::GET, "/v1/events", "").await.0, 200, "one that does not wait is answered");
+        assert_eq!(messenger.call(Method::GET, "/v1/events", "").await.0, 200, "one that does not wait is answered");
         let notice = FeedItem::Notice { text: "news".to_owned(), server: None };
-        rig.commit(vec![Change::FeedAppended(notice)], CommitPriority::Now).await;
+        messenger.commit(vec![Change::FeedAppended(notice)], CommitPriority::Now).await;
     };
     let (first, second, ()) = tokio::join!(wait(), wait(), third);
     assert_eq!((first.0, second.0), (200, 200));

@@ -2,16 +2,16 @@
 
 use actix_web::http::Method;
 
-use crate::rig::Rig;
+use crate::fixture::MessengerFixture;
 
 const HELLO: &str = r#"{"context":"c","type":"m.text","content":{ "n":1208925819614629174706176,"a":"\u00e9"}}"#;
 
 /// A gateway with the context `c` of `blue` and `old`.
-async fn rig() -> Rig {
-    let rig = Rig::start();
+async fn messenger() -> MessengerFixture {
+    let messenger = MessengerFixture::start();
     let set = (200, r#"{"context":"c","participants":["red","blue","old"]}"#.to_owned());
-    assert_eq!(rig.call(Method::PUT, "/v1/contexts/c", r#"{"servers":["blue","old","red"]}"#).await, set);
-    rig
+    assert_eq!(messenger.call(Method::PUT, "/v1/contexts/c", r#"{"servers":["blue","old","red"]}"#).await, set);
+    messenger
 }
 
 /// The PDU id in an answer.
@@ -22,29 +22,29 @@ fn pdu_id(answer: &str) -> &str {
 
 #[actix_web::test]
 async fn repeated_message_answers_alike() {
-    let rig = rig().await;
-    let accepted = rig.call(Method::PUT, "/v1/messages/m-1", HELLO).await;
+    let messenger = messenger().await;
+    let accepted = messenger.call(Method::PUT, "/v1/messages/m-1", HELLO).await;
     let id = pdu_id(&accepted.1).to_owned();
     let expected = format!(r#"{{"id":"m-1","pdu":{{"origin":"red","pdu_id":"{id}"}},"peers":["blue","old"]}}"#);
     assert_eq!(accepted, (202, expected));
     assert!(id.len() == 32 && id.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')), "{id}");
-    assert_eq!(rig.call(Method::PUT, "/v1/messages/m-1", HELLO).await, accepted, "the same bytes");
+    assert_eq!(messenger.call(Method::PUT, "/v1/messages/m-1", HELLO).await, accepted, "the same bytes");
     let anew =
         "{\"content\":{\"a\":\"\u{e9}\",\"n\": 1208925819614629174706176},\"type\":\"m.text\",\"context\":\"c\"}";
-    assert_eq!(rig.call(Method::PUT, "/v1/messages/m-1", anew).await, accepted, "written anew");
+    assert_eq!(messenger.call(Method::PUT, "/v1/messages/m-1", anew).await, accepted, "written anew");
     let batch = format!(r#"{{"messages":[{{"id":"m-1",{}]}}"#, &HELLO[1..]);
     let again = format!(r#"{{"messages":[{{"id":"m-1","status":202,{}]}}"#, &accepted.1[12..]);
-    assert_eq!(rig.call(Method::POST, "/v1/messages", batch).await, (200, again), "in a batch");
+    assert_eq!(messenger.call(Method::POST, "/v1/messages", batch).await, (200, again), "in a batch");
     let in_use = (409, r#"{"error":"m-1 was used for another submission","code":"ID_IN_USE"}"#.to_owned());
     for other in [HELLO.replace("176", "177"), HELLO.replace("\"c\"", "\"d\""), HELLO.replace("m.text", "m.image")] {
-        assert_eq!(rig.call(Method::PUT, "/v1/messages/m-1", other).await, in_use);
+        assert_eq!(messenger.call(Method::PUT, "/v1/messages/m-1", other).await, in_use);
     }
     let narrowed = HELLO.replace("\"type\"", "\"to\":[\"blue\",\"old\"],\"type\"");
-    assert_eq!(rig.call(Method::PUT, "/v1/messages/m-1", narrowed).await, in_use, "also to the same servers");
-    assert_eq!((rig.queued("blue").await.len(), rig.queued("old").await.len()), (1, 1));
+    assert_eq!(messenger.call(Method::PUT, "/v1/messages/m-1", narrowed).await, in_use, "also to the same servers");
+    assert_eq!((messenger.queued("blue").await.len(), messenger.queued("old").await.len()), (1, 1));
     let content = r#""content":{ "n":1208925819614629174706176,"a":"\u00e9"}"#;
-    assert!(rig.queued("blue").await[0].contains(content), "byte for byte");
-    let (_, trace) = rig.call(Method::GET, "/v1/messages/m-1", "").await;
+    assert!(messenger.queued("blue").await[0].contains(content), "byte for byte");
+    let (_, trace) = messenger.call(Method::GET, "/v1/messages/m-1", "").await;
     let expected = format!(
         r#"{{"id":"m-1","accepted":"1970-01-01T00:00:01.000Z","pdu":{{"origin":"red","pdu_id":"{id}"}},"peers":{{"blue":{{"#
     );
@@ -53,46 +53,48 @@ async fn repeated_message_answers_alike() {
 
 #[actix_web::test]
 async fn messages_and_updates_share_ids() {
-    let rig = rig().await;
+    let messenger = messenger().await;
     let updates = r#"{"to":["blue"],"strong":[{}]}"#;
-    assert_eq!(rig.call(Method::PUT, "/v1/updates/a", updates).await.0, 202);
-    assert_eq!(rig.call(Method::PUT, "/v1/messages/a", HELLO).await.0, 409);
-    assert_eq!(rig.call(Method::PUT, "/v1/messages/b", HELLO).await.0, 202);
-    assert_eq!(rig.call(Method::PUT, "/v1/updates/b", updates).await.0, 409);
-    let (update, message) =
-        tokio::join!(rig.call(Method::PUT, "/v1/updates/c", updates), rig.call(Method::PUT, "/v1/messages/c", HELLO));
+    assert_eq!(messenger.call(Method::PUT, "/v1/updates/a", updates).await.0, 202);
+    assert_eq!(messenger.call(Method::PUT, "/v1/messages/a", HELLO).await.0, 409);
+    assert_eq!(messenger.call(Method::PUT, "/v1/messages/b", HELLO).await.0, 202);
+    assert_eq!(messenger.call(Method::PUT, "/v1/updates/b", updates).await.0, 409);
+    let (update, message) = tokio::join!(
+        messenger.call(Method::PUT, "/v1/updates/c", updates),
+        messenger.call(Method::PUT, "/v1/messages/c", HELLO)
+    );
     assert_eq!((update.0, message.0), (202, 409), "at once, too");
-    assert_eq!(rig.queued("blue").await.len(), 3);
+    assert_eq!(messenger.queued("blue").await.len(), 3);
 }
 
 #[actix_web::test]
 async fn concurrent_message_repeat_submits_once() {
-    let rig = rig().await;
-    let put = || rig.call(Method::PUT, "/v1/messages/m-1", HELLO);
+    let messenger = messenger().await;
+    let put = || messenger.call(Method::PUT, "/v1/messages/m-1", HELLO);
     let (first, second) = tokio::join!(put(), put());
     assert_eq!((first.0, &first), (202, &second));
-    assert_eq!(rig.queued("blue").await.len(), 1);
+    assert_eq!(messenger.queued("blue").await.len(), 1);
 }
 
 #[actix_web::test]
 async fn disconnect_never_duplicates_message() {
-    let rig = rig().await;
+    let messenger = messenger().await;
     // Broken off a step later each time: some step lies between the hand-over and the commit.
     for steps in 1..=24 {
         let path = format!("/v1/messages/m-{steps}");
         tokio::select! {
             biased;
-            _answered = rig.call(Method::PUT, &path, HELLO) => {}
+            _answered = messenger.call(Method::PUT, &path, HELLO) => {}
             () = async { for _ in 0..steps { tokio::task::yield_now().await } } => {}
         }
-        assert_eq!(rig.call(Method::PUT, &path, HELLO).await.0, 202);
-        assert_eq!(rig.queued("blue").await.len(), steps, "one each");
+        assert_eq!(messenger.call(Method::PUT, &path, HELLO).await.0, 202);
+        assert_eq!(messenger.queued("blue").await.len(), steps, "one each");
     }
 }
 
 #[actix_web::test]
 async fn refused_message_leaves_id_free() {
-    let rig = rig().await;
+    let messenger = messenger().await;
     let large = format!(r#"{{"context":"c","type":"t","content":"{}"}}"#, "a".repeat((1 << 20) - 1_000));
     let bodies = [
         (HELLO.replace("\"c\"", "\"nowhere\""), 404, "UNKNOWN_CONTEXT"),
@@ -100,18 +102,18 @@ async fn refused_message_leaves_id_free() {
         (large, 413, "batch_bytes of blue (1048576)"),
     ];
     for (body, status, words) in bodies {
-        let (answered, told) = rig.call(Method::PUT, "/v1/messages/m-1", body).await;
+        let (answered, told) = messenger.call(Method::PUT, "/v1/messages/m-1", body).await;
         assert!(answered == status && told.contains(words), "{answered} {told}");
-        assert_eq!(rig.call(Method::GET, "/v1/messages/m-1", "").await.0, 404);
+        assert_eq!(messenger.call(Method::GET, "/v1/messages/m-1", "").await.0, 404);
     }
-    assert_eq!(rig.call(Method::PUT, "/v1/messages/m-1", HELLO).await.0, 202);
-    assert_eq!(rig.queued("blue").await.len(), 1);
+    assert_eq!(messenger.call(Method::PUT, "/v1/messages/m-1", HELLO).await.0, 202);
+    assert_eq!(messenger.queued("blue").await.len(), 1);
 }
 
 #[actix_web::test]
 async fn message_batch_keeps_order_and_outcomes() {
-    let rig = rig().await;
-    assert_eq!(rig.call(Method::PUT, "/v1/contexts/d", r#"{"servers":["blue"]}"#).await.0, 200);
+    let messenger = messenger().await;
+    assert_eq!(messenger.call(Method::PUT, "/v1/contexts/d", r#"{"servers":["blue"]}"#).await.0, 200);
     let batch = concat!(
         r#"{"messages":[{"id":"a","context":"c","type":"t","content":"first"},"#,
         r#"{"id":"x","context":"c","type":"t"},"#,
@@ -123,7 +125,7 @@ async fn message_batch_keeps_order_and_outcomes() {
         r#"{"id":"z","context":"c","type":"t","content":1,"to":["green"]},"#,
         r#"{"id":"z","context":"c","type":"t","content":"third"}]}"#
     );
-    let (status, answer) = rig.call(Method::POST, "/v1/messages", batch).await;
+    let (status, answer) = messenger.call(Method::POST, "/v1/messages", batch).await;
     assert_eq!(status, 200, "{answer}");
     let answer: serde_json::Value = serde_json::from_str(&answer).expect("JSON");
     let entries = answer["messages"].as_array().expect("a list");
@@ -133,14 +135,14 @@ async fn message_batch_keeps_order_and_outcomes() {
     assert_eq!(told, expected.map(|(id, status)| (Some(id), Some(status))));
     assert_eq!(entries[0], entries[3], "a repeat");
     assert_eq!(entries[6]["peers"], serde_json::json!(["blue"]));
-    let queued = rig.queued("blue").await;
+    let queued = messenger.queued("blue").await;
     let place = |content: &str| queued.iter().position(|text| text.contains(content)).expect(content);
     assert_eq!(queued.len(), 4, "{queued:?}");
     assert!(place("\"first\"") < place("\"second\"") && place("\"second\"") < place("\"third\""), "{queued:?}");
     assert!(pdu_id(&entries[0].to_string()) < pdu_id(&entries[6].to_string()));
-    let (again, repeated) = rig.call(Method::POST, "/v1/messages", batch).await;
+    let (again, repeated) = messenger.call(Method::POST, "/v1/messages", batch).await;
     let repeated: serde_json::Value = serde_json::from_str(&repeated).expect("JSON");
     assert_eq!((again, &repeated["messages"][8]), (200, &entries[8]));
     assert_eq!(repeated["messages"][7]["status"], 409, "the id has gone to another meanwhile");
-    assert_eq!(rig.queued("blue").await.len(), 4, "nothing is said again");
+    assert_eq!(messenger.queued("blue").await.len(), 4, "nothing is said again");
 }

@@ -6,9 +6,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actors::limits::{ContextLimits, GapLimits, PeerLimits};
+use actors::testkit::TestPeers;
 use fastrand::Rng;
 use fixtures::network::LinkFaults;
-use fixtures::surroundings::{TestConfig, limits, server};
+use fixtures::peers::{limits, server};
 
 use crate::history::Name;
 use crate::plan::faults::{Faults, share};
@@ -31,7 +32,7 @@ pub(crate) struct Plan {
     /// Some state is written under several keys, and with several weights.
     pub(crate) stateful: bool,
     pub(crate) whims: Whims,
-    pub(crate) books: BTreeMap<Name, TestConfig>,
+    pub(crate) books: BTreeMap<Name, TestPeers>,
     /// Pairs of servers: the first answers the second as a server of 2016 does.
     pub(crate) plain: Vec<(Name, Name)>,
     pub(crate) weather: LinkFaults,
@@ -85,14 +86,7 @@ impl Plan {
                 slowest = slowest.max(longest.iter().sum::<Duration>().as_secs());
                 peers.push((server(other), Arc::new(limits)));
             }
-            books.insert(
-                *name,
-                TestConfig {
-                    peers,
-                    contexts: Arc::new(contexts.clone()),
-                    overload: actors::limits::OverloadLimits::default(),
-                },
-            );
+            books.insert(*name, TestPeers { peers, contexts: Arc::new(contexts.clone()), ..TestPeers::none() });
         }
         let weather = LinkFaults {
             requests_lost: share(chance, 0.2),
@@ -115,7 +109,7 @@ impl Plan {
         late.retain(|_| keep.is_none());
         let stateful = more.bool();
         let whims = Some(Whims::draw(more, faults.restore > 0)).filter(|_| keep.is_none()).unwrap_or_default();
-        let mut books: BTreeMap<Name, TestConfig> =
+        let mut books: BTreeMap<Name, TestPeers> =
             books.into_iter().map(|(name, book)| (name, whims.apply(book))).collect();
         // Expiry and lies cost items that a forgetful gateway may not give again, and whoever has lost a disk may ask for.
         let strict = keep.is_none() && faults.restore == 0;
@@ -168,7 +162,7 @@ impl Plan {
 }
 
 /// The gateway keeps PDUs for this time only, and sent items for hardly longer than sending takes.
-fn forget(book: &mut TestConfig, keep: Duration) {
+fn forget(book: &mut TestPeers, keep: Duration) {
     Arc::make_mut(&mut book.contexts).history.keep = Some(keep);
     for (_, peer) in &mut book.peers {
         Arc::make_mut(peer).retain = Duration::from_secs(1);
@@ -176,7 +170,7 @@ fn forget(book: &mut TestConfig, keep: Duration) {
 }
 
 /// The gateway keeps pending items for a limited time only.
-fn expire(book: &mut TestConfig, further: &mut Rng) {
+fn expire(book: &mut TestPeers, further: &mut Rng) {
     for (_, peer) in &mut book.peers {
         Arc::make_mut(peer).keep = seconds(further, &[15, 60, 300, 100_000]);
     }
@@ -216,7 +210,8 @@ pub(crate) fn peer_limits(chance: &mut Rng) -> PeerLimits {
         connect_timeout: Duration::from_secs(1),
         request_timeout: seconds(chance, &[2, 30]),
         weak_items: pick(chance, &[1, 10]),
-        ..limits(dialect)
+        dialect,
+        ..limits()
     }
 }
 

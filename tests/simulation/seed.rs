@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, PanicHookInfo, catch_unwind, set_hook, take_h
 use std::rc::Rc;
 use std::sync::Once;
 
-use fixtures::node::{millis, seconds, world};
+use fixtures::time::{millis, seconds, world};
 
 use fastrand::Rng;
 

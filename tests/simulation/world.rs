@@ -9,12 +9,14 @@ use std::time::Duration;
 use actors::change::Change as Fact;
 use actors::model::Millis;
 use actors::ports::{Clock, CommitPriority, Journal, Ownership};
+use actors::testkit::TestPeers;
 use fastrand::Rng;
 use fernpost::store::BlockingExecutor;
 use fixtures::messenger::context;
 use fixtures::network::{CALM, LinkFaults, Network};
-use fixtures::node::{Change, Node, seconds};
-use fixtures::surroundings::{TestConfig, server};
+use fixtures::node::{Change, Node};
+use fixtures::peers::server;
+use fixtures::time::seconds;
 use tokio::task::JoinHandle;
 
 use crate::counts::Counts;
@@ -114,7 +116,7 @@ pub(crate) struct World {
     /// Of each submission that somebody ordered to drop.
     pub(crate) drops: RefCell<BTreeMap<String, Drops>>,
     /// The configurations in force.
-    pub(crate) books: RefCell<BTreeMap<Name, TestConfig>>,
+    pub(crate) books: RefCell<BTreeMap<Name, TestPeers>>,
     /// Faults found during the run.
     pub(crate) troubles: RefCell<Vec<String>>,
 }

@@ -4,4 +4,4 @@
 
 mod actors;
 mod delivery;
-mod fixtures;
+mod ports;

@@ -286,7 +286,8 @@ fn extra_keys(given: &RawValue, slice: impl Fn(&RawValue) -> Bytes) -> Result<Ve
 
 #[cfg(test)]
 mod tests {
-    use actors::limits::{ContextLimits, PeerLimits};
+    use actors::limits::PeerLimits;
+    use actors::testkit::TestPeers;
 
     use super::*;
 
@@ -415,30 +416,14 @@ mod tests {
         }
     }
 
-    struct Peers;
-
-    impl PeerConfig for Peers {
-        fn limits(&self, server: &ServerName) -> Option<Arc<PeerLimits>> {
-            let batch_bytes = match server.as_str() {
-                "blue" => 2_000,
-                "green" => 1_050,
-                _ => return None,
-            };
-            Some(Arc::new(PeerLimits { batch_bytes, ..PeerLimits::default() }))
-        }
-
-        fn listed(&self) -> Vec<ServerName> {
-            vec![]
-        }
-
-        fn contexts(&self) -> Arc<ContextLimits> {
-            Arc::default()
-        }
+    fn peers() -> TestPeers {
+        let limits = |batch_bytes| PeerLimits { batch_bytes, ..PeerLimits::default() };
+        TestPeers::none().accepting(name("blue"), limits(2_000)).accepting(name("green"), limits(1_050))
     }
 
     fn checked(participants: &[&str], body: &str) -> Result<(), String> {
         let participants: Vec<_> = participants.iter().map(|server| name(server)).collect();
-        let checked = decoded(body).expect("sound").check(&participants.iter().collect(), &Peers, &name("red"));
+        let checked = decoded(body).expect("sound").check(&participants.iter().collect(), &peers(), &name("red"));
         checked.map_err(|refused| format!("{} {} {refused}", refused.status().as_u16(), refused.code()))
     }
 

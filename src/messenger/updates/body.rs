@@ -137,11 +137,11 @@ fn is_pdu(update: &RawValue) -> bool {
 #[cfg(test)]
 mod tests {
     use actors::model::DialectSpec;
-    use std::sync::Arc;
 
     use actix_web::ResponseError;
     use actix_web::body::MessageBody;
-    use actors::limits::{ContextLimits, PeerLimits};
+    use actors::limits::PeerLimits;
+    use actors::testkit::TestPeers;
 
     use super::*;
 
@@ -229,27 +229,12 @@ mod tests {
         );
     }
 
-    struct Peers(Vec<(ServerName, u64)>);
-
-    impl PeerConfig for Peers {
-        fn limits(&self, server: &ServerName) -> Option<Arc<PeerLimits>> {
-            let (_, batch_bytes) = self.0.iter().find(|(name, _)| name == server)?;
-            let dialect = if server.as_str() == "old" { DialectSpec::TRANSACTIONS } else { DialectSpec::UPDATES };
-            Some(Arc::new(PeerLimits { batch_bytes: *batch_bytes, dialect, ..PeerLimits::default() }))
-        }
-
-        fn listed(&self) -> Vec<ServerName> {
-            self.0.iter().map(|(name, _)| name.clone()).collect()
-        }
-
-        fn contexts(&self) -> Arc<ContextLimits> {
-            Arc::default()
-        }
-    }
-
     #[test]
     fn oversized_update_names_limit_and_peer() {
-        let peers = Peers(vec![(name("blue"), 1_000), (name("green"), 8), (name("old"), 1_000)]);
+        let limits = |batch_bytes| PeerLimits { batch_bytes, ..PeerLimits::default() };
+        let old = PeerLimits { dialect: DialectSpec::TRANSACTIONS, ..limits(1_000) };
+        let peers = TestPeers::none().listing(name("blue"), limits(1_000)).listing(name("green"), limits(8));
+        let peers = peers.listing(name("old"), old);
         let check = |body| decoded(body).expect("sound").check(&peers, &name("red")).map_err(|refused| shown(&refused));
         assert_eq!(check(r#"{"to":["blue"],"strong":[{"a":1234}]}"#), Ok(()));
         assert_eq!(check(r#"{"to":["blue","green"],"strong":[{"a":12}]}"#), Ok(()), "as large as may be");

@@ -7,7 +7,8 @@ use actors::testkit::at_once;
 use fixtures::disk::Survives;
 use fixtures::messenger::{at, context};
 use fixtures::network::{CALM, Network};
-use fixtures::node::{Node, world};
+use fixtures::node::Node;
+use fixtures::time::world;
 
 use crate::missing::asking::{pdu, send, verdicts};
 

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use actors::ports::ContextReader;
 use fixtures::messenger::{at, context};
 use fixtures::network::{CALM, Network};
-use fixtures::node::{Node, millis, seconds, world};
+use fixtures::node::Node;
+use fixtures::time::{millis, seconds, world};
 
 use crate::missing::asking::{pdu, send, verdicts};
 

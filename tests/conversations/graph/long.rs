@@ -12,8 +12,9 @@ use fernpost::egress::{EgressAnswer as Wanted, EgressRequest};
 use fernpost::store::{BlockingExecutor, RowCounts};
 use fixtures::messenger::{at, context};
 use fixtures::network::{CALM, Network};
-use fixtures::node::{Node, millis, world};
-use fixtures::surroundings::{TestConfig, server};
+use fixtures::node::Node;
+use fixtures::peers::{server, usual_peers};
+use fixtures::time::{millis, world};
 
 use crate::missing::asking::{pdu, send, verdicts};
 
@@ -52,7 +53,7 @@ async fn garden(length: u64) -> (Arc<Network>, Rc<Node>) {
     // Red and green are not gateways. If they were retried while rows are counted, reads of their queues would be counted
     // too.
     let rarely = |limits: &mut PeerLimits| limits.backoff_min = Duration::from_secs(3600);
-    let book = TestConfig::usual("blue").with_peer("red", rarely).with_peer("green", rarely);
+    let book = usual_peers("blue").with_peer("red", rarely).with_peer("green", rarely);
     // Commits run on this thread: with a second one, the number of batches per commit would be random, and rows that
     // several batches replace are written once per commit.
     let lane = BlockingExecutor::Inline(Arc::new(|| Duration::ZERO));

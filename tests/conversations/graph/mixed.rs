@@ -3,7 +3,8 @@
 use actors::model::PduDraft;
 use fixtures::messenger::{Text, draft, others};
 use fixtures::network::{CALM, Network};
-use fixtures::node::{Node, millis, seconds, world};
+use fixtures::node::Node;
+use fixtures::time::{millis, seconds, world};
 
 /// Contents in which no reader may change numbers, texts or keys.
 const CONTENTS: [&str; 6] = [

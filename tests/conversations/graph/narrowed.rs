@@ -8,11 +8,12 @@ use actors::model::PduDraft;
 use actors::ports::{ContextReader, PduStatus};
 use actors::testkit::at_once;
 use fernpost::egress::{EgressAnswer as Wanted, EgressRequest};
-use fixtures::disk::{Disk, Survives};
+use fixtures::disk::{FaultyDisk, Survives};
 use fixtures::messenger::{Text, at, context, draft, named, others};
 use fixtures::network::{CALM, Network};
-use fixtures::node::{Node, seconds, world};
-use fixtures::surroundings::{TestConfig, server};
+use fixtures::node::Node;
+use fixtures::peers::{server, usual_peers};
+use fixtures::time::{seconds, world};
 
 use crate::missing::asking::{pdu, send, send_to, verdicts};
 
@@ -99,7 +100,8 @@ async fn narrowed_pdu_known_by_name_alone() {
         assert!(matches!(known[&at("red/w")], PduStatus::Delivered { depth: 1, .. }), "{known:?}");
         let history = blue.store().timeline(&context("garden"), None, 9, u64::MAX).await.unwrap();
         assert_eq!(history.iter().map(|(_, pdu)| named(&pdu.reference)).collect::<Vec<_>>(), ["red/b", "green/x"]);
-        let verified = fernpost::store::verify_backend(Disk::with(blue.disk().survivors(Survives::Synced))).unwrap();
+        let verified =
+            fernpost::store::verify_backend(FaultyDisk::with(blue.disk().survivors(Survives::Synced))).unwrap();
         assert_eq!(verified.findings, []);
         // A walk through the PDU that names the narrowed one does not return the narrowed PDU or its parents.
         assert_eq!(
@@ -120,7 +122,7 @@ async fn narrowed_pdu_known_by_name_alone() {
 async fn narrowing_requires_fernpost_profile() {
     world(async {
         let network = Network::new(1, CALM);
-        let deaf = TestConfig::usual("red").with_peer("green", |green| green.honours_to = false);
+        let deaf = usual_peers("red").with_peer("green", |green| green.honours_to = false);
         let red = Node::start(&network, "red", deaf).await;
         red.with("garden", &["green", "blue"]).await;
         let refused = red.say_draft("garden", whisper("a", &["green"])).await;

@@ -5,17 +5,17 @@ use std::sync::Arc;
 
 use fixtures::messenger::{context, others};
 use fixtures::network::{CALM, Network};
-use fixtures::node::{Node, millis, seconds, world};
-use fixtures::surroundings::{TestConfig, server};
+use fixtures::node::Node;
+use fixtures::peers::{server, usual_peers};
+use fixtures::time::{millis, seconds, world};
 
 const NAMES: [&str; 3] = ["red", "green", "blue"];
 
 /// Starts three gateways; the named ones know the participants. If `open`, blue's contexts accept PDUs from any server.
 async fn three(told: &[&str], open: bool) -> (Arc<Network>, [Rc<Node>; 3]) {
     let network = Network::new(1, CALM);
-    let [red, green, blue] = NAMES.map(|name| {
-        Node::start(&network, name, TestConfig::usual(name).with_contexts(|contexts| contexts.open = open))
-    });
+    let [red, green, blue] =
+        NAMES.map(|name| Node::start(&network, name, usual_peers(name).with_contexts(|contexts| contexts.open = open)));
     let nodes = [red.await, green.await, blue.await];
     for node in &nodes {
         if told.iter().any(|name| node.name == server(name)) {

@@ -17,9 +17,10 @@ use actors::testkit::TestClock;
 use fixtures::disk::Survives;
 use fixtures::messenger::{Text, context, draft, named, others};
 use fixtures::network::{CALM, LinkFaults, Network, short};
-use fixtures::node::{Change, Node, millis, seconds, world};
+use fixtures::node::{Change, Node};
+use fixtures::peers::{server, usual_peers};
 use fixtures::read_hooks::ReadHooks;
-use fixtures::surroundings::{TestConfig, server};
+use fixtures::time::{millis, seconds, world};
 use tokio::task::spawn_local;
 use tokio::time::Instant;
 
@@ -81,7 +82,7 @@ impl Storm {
         let network = Network::new(chance.u64(..), WEATHER);
         let (mut nodes, breaks) = (vec![], Arc::new(AtomicBool::new(false)));
         for name in NAMES {
-            let mut book = TestConfig::usual(name).with_contexts(|contexts| {
+            let mut book = usual_peers(name).with_contexts(|contexts| {
                 contexts.idle = Duration::from_secs(chance.u64(2..100));
                 contexts.held_max = [3, 1000][chance.usize(0..2)];
                 contexts.intake_max = chance.u32(2..6);

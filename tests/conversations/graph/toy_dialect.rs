@@ -3,8 +3,9 @@
 use fixtures::disk::Survives;
 use fixtures::messenger::{draft, others};
 use fixtures::network::{CALM, Network};
-use fixtures::node::{Node, millis, seconds, world};
-use fixtures::surroundings::TestConfig;
+use fixtures::node::Node;
+use fixtures::peers::usual_peers;
+use fixtures::time::{millis, seconds, world};
 use fixtures::toy_dialect::TOY;
 
 /// Red and blue use the toy dialect with each other, and transactions with green. One of them is down for a while.
@@ -13,7 +14,7 @@ async fn toy_dialect_joins_conversation() {
     world(async {
         let network = Network::new(1, CALM);
         let names = ["red", "green", "blue"];
-        let toy = |us: &str, other: &str| TestConfig::usual(us).with_peer(other, |limits| limits.dialect = TOY);
+        let toy = |us: &str, other: &str| usual_peers(us).with_peer(other, |limits| limits.dialect = TOY);
         let red = Node::start(&network, "red", toy("red", "blue")).await;
         let green = Node::usual(&network, "green").await;
         let blue = Node::start(&network, "blue", toy("blue", "red")).await;

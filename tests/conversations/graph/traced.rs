@@ -5,7 +5,8 @@ use actors::ports::{Journal, PeerReader};
 use fixtures::disk::Survives;
 use fixtures::messenger::others;
 use fixtures::network::{CALM, Network};
-use fixtures::node::{Node, seconds, world};
+use fixtures::node::Node;
+use fixtures::time::{seconds, world};
 
 /// Returns the results of all attempts at a peer, and the reasons of its dead letters.
 async fn traced(node: &Node, at: &Node) -> (Vec<String>, Vec<DeadLetterReason>) {

@@ -9,7 +9,8 @@ use actors::ports::ContextReader;
 use actors::testkit::at_once;
 use fixtures::messenger::{at, context, draft, others};
 use fixtures::network::{CALM, Network};
-use fixtures::node::{Node, millis, seconds, world};
+use fixtures::node::Node;
+use fixtures::time::{millis, seconds, world};
 
 use crate::missing::asking::{pdu, send, send_to, verdicts};
 

@@ -10,8 +10,9 @@ use fernpost::egress::{EgressAnswer as Wanted, EgressRequest};
 use fixtures::disk::Survives;
 use fixtures::messenger::{Text, at, context};
 use fixtures::network::{CALM, Network};
-use fixtures::node::{Node, seconds, world};
-use fixtures::surroundings::server;
+use fixtures::node::Node;
+use fixtures::peers::server;
+use fixtures::time::{seconds, world};
 
 use crate::missing::asking::{pdu, send, verdicts};
 

@@ -4,17 +4,19 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use actors::model::{PduDraft, PeerCommand, PeerState};
+use actors::testkit::TestPeers;
 use bytes::Bytes;
 use fernpost::egress::{EgressAnswer as Wanted, EgressRequest};
 use fixtures::messenger::{draft, others};
 use fixtures::network::{Answer, CALM, Network};
-use fixtures::node::{Node, millis, seconds, world};
-use fixtures::surroundings::{TestConfig, server};
+use fixtures::node::Node;
+use fixtures::peers::{server, usual_peers};
+use fixtures::time::{millis, seconds, world};
 
 const NAMES: [&str; 4] = ["red", "green", "blue", "grey"];
 
 /// Returns blue in a context with three servers that are not gateways; requests to them end at the network.
-async fn alone(book: TestConfig) -> (Arc<Network>, Rc<Node>) {
+async fn alone(book: TestPeers) -> (Arc<Network>, Rc<Node>) {
     let network = Network::new(1, CALM);
     let blue = Node::start(&network, "blue", book).await;
     blue.with("garden", &others(&blue.name, &NAMES)).await;
@@ -79,7 +81,7 @@ fn asked(network: &Network) -> (u64, Vec<String>) {
 #[tokio::test(start_paused = true)]
 async fn fetch_asks_sender_origin_then_others() {
     world(async {
-        let (network, _blue) = alone(TestConfig::usual("blue")).await;
+        let (network, _blue) = alone(usual_peers("blue")).await;
         // Green relays a PDU of grey whose parent is red's.
         let child = pdu("grey", "child", "garden", &["red/parent"]);
         assert_eq!(verdicts(&send(&network, "green", "1", &[child]).await), ["child held"]);
@@ -119,7 +121,7 @@ async fn missing_parent_is_fetched_before_child() {
 #[tokio::test(start_paused = true)]
 async fn peer_2016_is_never_fetched() {
     world(async {
-        let book = TestConfig::usual("blue").with_peer("green", |green| green.fetches = false);
+        let book = usual_peers("blue").with_peer("green", |green| green.fetches = false);
         let (network, blue) = alone(book).await;
         let child = pdu("green", "child", "garden", &["red/parent"]);
         send(&network, "green", "1", &[child]).await;
@@ -133,7 +135,7 @@ async fn peer_2016_is_never_fetched() {
 #[tokio::test(start_paused = true)]
 async fn gap_fetch_skips_backing_off_peer() {
     world(async {
-        let (network, blue) = alone(TestConfig::usual("blue")).await;
+        let (network, blue) = alone(usual_peers("blue")).await;
         // The parent is red's, and red is unreachable.
         network.cut(&blue.name, &server("red"));
         let whisper = PduDraft { to: Some(vec![server("red")]), ..draft("whisper") };
@@ -152,7 +154,7 @@ async fn gap_fetch_skips_backing_off_peer() {
 #[tokio::test(start_paused = true)]
 async fn resumed_peer_is_asked_for_parent() {
     world(async {
-        let book = TestConfig::usual("blue").with_contexts(|contexts| contexts.gap.tries_max = 2);
+        let book = usual_peers("blue").with_contexts(|contexts| contexts.gap.tries_max = 2);
         let (network, blue) = alone(book).await;
         let peers = ["red", "green", "grey"].map(server);
         for peer in &peers {
@@ -177,7 +179,7 @@ async fn resumed_peer_is_asked_for_parent() {
 #[tokio::test(start_paused = true)]
 async fn parent_of_suspended_peers_is_lost() {
     world(async {
-        let (network, blue) = alone(TestConfig::usual("blue")).await;
+        let (network, blue) = alone(usual_peers("blue")).await;
         for peer in ["red", "green", "grey"].map(server) {
             blue.gateway().order(&peer, PeerCommand::Suspend).await.unwrap();
         }
@@ -196,7 +198,7 @@ async fn parent_of_suspended_peers_is_lost() {
 #[tokio::test(start_paused = true)]
 async fn clock_set_forward_costs_no_budget() {
     world(async {
-        let (network, blue) = alone(TestConfig::usual("blue")).await;
+        let (network, blue) = alone(usual_peers("blue")).await;
         network.hold(&blue.name, &server("red"));
         send(&network, "red", "1", &[pdu("red", "child", "garden", &["red/parent"])]).await;
         seconds(2).await;

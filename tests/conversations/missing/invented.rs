@@ -6,8 +6,9 @@ use actors::model::FeedItem;
 use fernpost::egress::EgressMethod;
 use fixtures::messenger::{context, others};
 use fixtures::network::{CALM, Network};
-use fixtures::node::{Node, millis, seconds, world};
-use fixtures::surroundings::{TestConfig, server};
+use fixtures::node::Node;
+use fixtures::peers::{server, usual_peers};
+use fixtures::time::{millis, seconds, world};
 
 use crate::missing::asking::{pdu, send, verdicts};
 
@@ -32,7 +33,7 @@ const NAMES: [&str; 3] = ["red", "green", "blue"];
 async fn invented_parents_cost_only_their_sender() {
     world(async {
         let network = Network::new(1, CALM);
-        let book = TestConfig::usual("blue")
+        let book = usual_peers("blue")
             .with_peer("grey", |grey| grey.fetch_seconds = Duration::from_secs(BUDGET))
             .with_contexts(|contexts| contexts.held_max = HELD_MAX);
         let blue = Node::start(&network, "blue", book).await;

@@ -9,8 +9,9 @@ use actors::model::{FeedItem, JoinStage, PduDraft};
 use actors::ports::ContextReader;
 use fixtures::messenger::{at, context, draft, named};
 use fixtures::network::{CALM, Network};
-use fixtures::node::{Node, seconds, world};
-use fixtures::surroundings::{TestConfig, server};
+use fixtures::node::Node;
+use fixtures::peers::{server, usual_peers};
+use fixtures::time::{seconds, world};
 use tokio::task::spawn_local;
 use tokio::time::timeout;
 
@@ -230,7 +231,7 @@ async fn reads_behind_slow_join_block_nothing() {
 async fn reads_beyond_their_limit_are_refused() {
     world(async {
         let network = Network::new(1, CALM);
-        let book = TestConfig::usual("blue").with_contexts(|limits| limits.history.reads_max = 2);
+        let book = usual_peers("blue").with_contexts(|limits| limits.history.reads_max = 2);
         let blue = Node::start(&network, "blue", book).await;
         network.hold(&blue.name, &server("red"));
         blue.gateway().join(&context("garden"), server("red"), 10).await.unwrap();

@@ -10,11 +10,13 @@ use actors::model::{
     ServerName,
 };
 use actors::ports::{Task, Transport};
+use actors::testkit::TestPeers;
 use fernpost::wire::pdu::ContentText;
 use fixtures::disk::Survives;
 use fixtures::network::{CALM, Network};
-use fixtures::node::{Change, Node, seconds, world};
-use fixtures::surroundings::{TestConfig, server};
+use fixtures::node::{Change, Node};
+use fixtures::peers::{server, usual_peers};
+use fixtures::time::{seconds, world};
 use tokio::time::Instant;
 
 use crate::missing::asking::{carry, pdu, send, verdicts};
@@ -75,7 +77,7 @@ fn says(status: u16, retry_after: Option<u64>) -> PushFailure {
 }
 
 /// Blue has learned of a transaction of green that never arrived.
-async fn missing(script: &Script, book: TestConfig) -> (Arc<Network>, Rc<Node>) {
+async fn missing(script: &Script, book: TestPeers) -> (Arc<Network>, Rc<Node>) {
     let network = Network::new(1, CALM);
     let scripted = script.clone();
     let change: Change = Rc::new(move |ports, _| {
@@ -105,7 +107,7 @@ async fn busy_peer_is_asked_until_answered() {
     world(async {
         let failures = [says(503, None), says(429, Some(20)), PushFailure::TimedOut, says(500, None)];
         let script = Script::of(failures, false);
-        let (_network, blue) = missing(&script, TestConfig::usual("blue")).await;
+        let (_network, blue) = missing(&script, usual_peers("blue")).await;
         seconds(10).await;
         assert_eq!(*script.asked.lock().unwrap(), [0, 1], "the pull is repeated after the requested delay");
         seconds(20).await;
@@ -133,7 +135,7 @@ async fn busy_peer_is_asked_until_answered() {
 async fn unanswered_question_expires_with_notice() {
     world(async {
         let script = Script::of([says(503, None)], true);
-        let book = TestConfig::usual("blue").with_peer("green", |green| green.keep = Duration::from_secs(7200));
+        let book = usual_peers("blue").with_peer("green", |green| green.keep = Duration::from_secs(7200));
         let (_network, blue) = missing(&script, book).await;
         seconds(3600).await;
         blue.restart(Survives::Synced).await;

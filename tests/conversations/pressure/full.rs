@@ -3,15 +3,16 @@
 use actors::errors::CommandError;
 use fixtures::messenger::others;
 use fixtures::network::{CALM, Network};
-use fixtures::node::{Node, millis, seconds, world};
-use fixtures::surroundings::TestConfig;
+use fixtures::node::Node;
+use fixtures::peers::usual_peers;
+use fixtures::time::{millis, seconds, world};
 
 #[tokio::test(start_paused = true)]
 async fn full_outbox_skips_only_its_peer() {
     world(async {
         let network = Network::new(1, CALM);
         let names = ["red", "green", "blue"];
-        let book = TestConfig::usual("red").with_peer("green", |green| green.outbox_items = 2);
+        let book = usual_peers("red").with_peer("green", |green| green.outbox_items = 2);
         let red = Node::start(&network, "red", book).await;
         let (green, blue) = (Node::usual(&network, "green").await, Node::usual(&network, "blue").await);
         for node in [&red, &green, &blue] {
@@ -46,7 +47,7 @@ async fn skipped_recipient_gets_retried_message() {
     world(async {
         let network = Network::new(1, CALM);
         let names = ["red", "green"];
-        let book = TestConfig::usual("red").with_peer("green", |green| green.outbox_items = 2);
+        let book = usual_peers("red").with_peer("green", |green| green.outbox_items = 2);
         let red = Node::start(&network, "red", book).await;
         let green = Node::usual(&network, "green").await;
         for node in [&red, &green] {

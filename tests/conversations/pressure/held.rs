@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use actors::limits::PeerLimits;
 use fixtures::network::{Answer, CALM, Network};
-use fixtures::node::{Node, seconds, world};
-use fixtures::surroundings::TestConfig;
+use fixtures::node::Node;
+use fixtures::peers::usual_peers;
+use fixtures::time::{seconds, world};
 use tokio::task::spawn_local;
 use tokio::time::Instant;
 
@@ -31,8 +32,7 @@ fn begin(network: &Arc<Network>, n: u32) -> tokio::task::JoinHandle<(Answer, Dur
 async fn synapse_overload_answer_is_delayed() {
     world(async {
         let network = Network::new(1, CALM);
-        let blue =
-            Node::start(&network, "blue", TestConfig::usual("blue").with_peer("green", old).with_water(1, 1)).await;
+        let blue = Node::start(&network, "blue", usual_peers("blue").with_peer("green", old).with_water(1, 1)).await;
         blue.with("garden", &["green"]).await;
         assert_eq!(begin(&network, 1).await.unwrap().0.status, 200);
         seconds(1).await;
@@ -52,8 +52,7 @@ async fn synapse_overload_answer_is_delayed() {
 async fn delayed_request_accepted_at_hold_max() {
     world(async {
         let network = Network::new(1, CALM);
-        let blue =
-            Node::start(&network, "blue", TestConfig::usual("blue").with_peer("green", old).with_water(1, 1)).await;
+        let blue = Node::start(&network, "blue", usual_peers("blue").with_peer("green", old).with_water(1, 1)).await;
         blue.with("garden", &["green"]).await;
         assert_eq!(begin(&network, 1).await.unwrap().0.status, 200);
         seconds(1).await;
@@ -72,7 +71,7 @@ async fn delayed_requests_are_bounded() {
             old(peer);
             (peer.rate, peer.intake_items) = (1, 1);
         };
-        let blue = Node::start(&network, "blue", TestConfig::usual("blue").with_peer("green", rate)).await;
+        let blue = Node::start(&network, "blue", usual_peers("blue").with_peer("green", rate)).await;
         blue.with("garden", &["green"]).await;
         let begun: Vec<_> = (1..=4).map(|n| begin(&network, n)).collect();
         let mut answers = vec![];

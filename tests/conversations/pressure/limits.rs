@@ -11,9 +11,10 @@ use actors::model::{Digest, Submission, SubmittedContent};
 use bytes::Bytes;
 use fernpost::egress::{EgressAnswer as Wanted, EgressRequest};
 use fernpost::settings::Settings;
-use fixtures::network::{BASE, CALM, Network};
-use fixtures::node::{Node, world};
-use fixtures::surroundings::{TestConfig, server};
+use fixtures::network::{CALM, Network};
+use fixtures::node::Node;
+use fixtures::peers::{server, usual_peers};
+use fixtures::time::{BASE, world};
 
 use crate::missing::asking::{pdu, send};
 
@@ -72,7 +73,7 @@ async fn met(key: &str) -> String {
         other => panic!("{other} is not handled here"),
     };
     let network = Network::new(1, CALM);
-    let blue = Node::start(&network, "blue", TestConfig::usual("blue").with_peer("red", tight)).await;
+    let blue = Node::start(&network, "blue", usual_peers("blue").with_peer("red", tight)).await;
     match key {
         "outbox_items" | "outbox_bytes" => {
             let two = Submission {
@@ -122,7 +123,7 @@ async fn context_limit_refusal_names_its_key() {
     world(async {
         let network = Network::new(1, CALM);
         let tight = |contexts: &mut ContextLimits| (contexts.participants_max, contexts.adopt_max) = (1, 1);
-        let blue = Node::start(&network, "blue", TestConfig::usual("blue").with_contexts(tight)).await;
+        let blue = Node::start(&network, "blue", usual_peers("blue").with_contexts(tight)).await;
         let servers = vec![server("red"), server("green")];
         let refused = blue.gateway().set_participants(&"c".parse().unwrap(), servers).await.unwrap_err();
         assert!(refused.to_string().contains("1 participant (contexts.participants_max)"), "{refused}");

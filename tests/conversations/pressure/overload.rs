@@ -6,14 +6,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actors::errors::{AdmissionError, ContextError};
-use actors::limits::OverloadLimits;
 use actors::testkit::TestDisk;
 use bytes::Bytes;
 use fernpost::egress::{EgressAnswer as Wanted, EgressRequest};
 use fixtures::messenger::{draft, others};
 use fixtures::network::{Answer, CALM, Network};
-use fixtures::node::{Node, seconds, world};
-use fixtures::surroundings::{TestConfig, server};
+use fixtures::node::Node;
+use fixtures::peers::{server, usual_peers};
+use fixtures::time::{seconds, world};
 
 use crate::missing::asking::{carry, pdu, send, verdicts};
 
@@ -46,10 +46,10 @@ fn unread(blue: &Node) -> u64 {
 async fn unread_feed_stays_bounded_without_loss() {
     world(async {
         let network = Network::new(1, CALM);
-        let slow = |name| TestConfig::usual(name).with_peer("blue", |blue| blue.batch_items = 5);
+        let slow = |name| usual_peers(name).with_peer("blue", |blue| blue.batch_items = 5);
         let red = Node::start(&network, "red", slow("red")).await;
         let green = Node::start(&network, "green", slow("green")).await;
-        let blue = Node::start(&network, "blue", TestConfig::usual("blue").with_water(30, 10)).await;
+        let blue = Node::start(&network, "blue", usual_peers("blue").with_water(30, 10)).await;
         for node in [&red, &green, &blue] {
             node.with("garden", &others(&node.name, &NAMES)).await;
         }
@@ -92,7 +92,7 @@ async fn unread_feed_stays_bounded_without_loss() {
 async fn high_water_rejects_strong_passes_ephemeral() {
     world(async {
         let network = Network::new(1, CALM);
-        let blue = Node::start(&network, "blue", TestConfig::usual("blue").with_water(2, 2)).await;
+        let blue = Node::start(&network, "blue", usual_peers("blue").with_water(2, 2)).await;
         blue.with("garden", &["red", "green"]).await;
         assert_eq!(
             push(&network, r#"{"strong":[{"n":1},{"n":2}],"seq":2}"#).await,
@@ -123,10 +123,7 @@ async fn high_water_rejects_strong_passes_ephemeral() {
 /// Returns blue and its disk.
 async fn on_a_small_disk(network: &Arc<Network>) -> (Rc<Node>, Arc<TestDisk>) {
     let disk = Arc::new(TestDisk::default());
-    let book = TestConfig {
-        overload: OverloadLimits { min_free: 1000, ..OverloadLimits::default() },
-        ..TestConfig::usual("blue")
-    };
+    let book = usual_peers("blue").with_overload(|overload| overload.min_free = 1000);
     let given = disk.clone();
     let blue = Node::changed(network, "blue", book, Rc::new(move |ports, _| ports.disk = given.clone())).await;
     (blue, disk)
@@ -180,7 +177,7 @@ async fn rate_refusal_names_its_limit() {
     world(async {
         let network = Network::new(1, CALM);
         let slow = |peer: &mut actors::limits::PeerLimits| (peer.rate, peer.intake_items) = (2, 2);
-        let book = TestConfig::usual("blue").with_peer("red", slow).with_peer("green", slow);
+        let book = usual_peers("blue").with_peer("red", slow).with_peer("green", slow);
         let blue = Node::start(&network, "blue", book).await;
         blue.with("garden", &["red", "green"]).await;
         let ok = r#"{"receive":"ok","seq":2,"window":2}"#;
@@ -206,7 +203,7 @@ async fn ephemeral_counts_towards_rate() {
     world(async {
         let network = Network::new(1, CALM);
         let slow = |peer: &mut actors::limits::PeerLimits| (peer.rate, peer.intake_items) = (2, 3);
-        let blue = Node::start(&network, "blue", TestConfig::usual("blue").with_peer("green", slow)).await;
+        let blue = Node::start(&network, "blue", usual_peers("blue").with_peer("green", slow)).await;
         blue.with("garden", &["green"]).await;
         let edus = |count: usize| {
             let edu = r#"{"edu_type":"m.typing","origin":"green.example","content":{}}"#;

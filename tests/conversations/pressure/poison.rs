@@ -9,9 +9,10 @@ use actors::ports::{PduStatus, Ports};
 use actors::testkit::TestClock;
 use fixtures::messenger::{context, others};
 use fixtures::network::{CALM, Network};
-use fixtures::node::{Change, Node, millis, seconds, world};
+use fixtures::node::{Change, Node};
+use fixtures::peers::usual_peers;
 use fixtures::read_hooks::ReadHooks;
-use fixtures::surroundings::TestConfig;
+use fixtures::time::{millis, seconds, world};
 
 use crate::missing::asking::{pdu, send, verdicts};
 use crate::ports::Watched;
@@ -36,7 +37,7 @@ fn dies_of(ids: &[&str]) -> Change {
 /// Returns blue, whose machines crash at these ids, in two contexts with red and green.
 async fn blue_dying_of(ids: &[&str]) -> (Arc<Network>, Rc<Node>) {
     let network = Network::new(1, CALM);
-    let blue = Node::changed(&network, "blue", TestConfig::usual("blue"), dies_of(ids)).await;
+    let blue = Node::changed(&network, "blue", usual_peers("blue"), dies_of(ids)).await;
     for room in ["garden", "kitchen"] {
         blue.with(room, &["red", "green"]).await;
     }
@@ -79,7 +80,7 @@ async fn poisoned_context_never_stops_peer() {
             let network = Network::new(1, CALM);
             let [red, green] = ["red", "green"].map(|name| Node::usual(&network, name));
             let (red, green) = (red.await, green.await);
-            let blue = Node::changed(&network, "blue", TestConfig::usual("blue"), dies_of(&["poison"])).await;
+            let blue = Node::changed(&network, "blue", usual_peers("blue"), dies_of(&["poison"])).await;
             for node in [&red, &green, &blue] {
                 node.with("garden", &others(&node.name, &NAMES)).await;
                 node.with("kitchen", &others(&node.name, &NAMES)).await;
@@ -181,7 +182,7 @@ async fn crash_releases_claimed_identity() {
             };
             Watched::new(breaks).install(ports);
         });
-        let blue = Node::changed(&network, "blue", TestConfig::usual("blue"), change).await;
+        let blue = Node::changed(&network, "blue", usual_peers("blue"), change).await;
         for room in ["garden", "kitchen"] {
             blue.with(room, &["red", "green"]).await;
         }

@@ -5,13 +5,14 @@ use std::sync::Arc;
 
 use actors::model::PduRef;
 use actors::ports::{ContextReader, Ports};
-use actors::testkit::TestClock;
+use actors::testkit::{TestClock, TestPeers};
 use fixtures::disk::Survives;
 use fixtures::messenger::context;
 use fixtures::network::{CALM, Network};
-use fixtures::node::{Change, Node, millis, seconds, world};
+use fixtures::node::{Change, Node};
+use fixtures::peers::usual_peers;
 use fixtures::read_hooks::ReadHooks;
-use fixtures::surroundings::TestConfig;
+use fixtures::time::{millis, seconds, world};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -20,7 +21,7 @@ use crate::ports::{Slow, Watched};
 
 /// Returns blue in two contexts: `garden` loads slowly at each start while the flag is set, `kitchen` does not. Machines
 /// crash at PDUs that are called `poison`.
-async fn slow_blue(network: &Arc<Network>, book: TestConfig) -> (Rc<Node>, watch::Sender<bool>) {
+async fn slow_blue(network: &Arc<Network>, book: TestPeers) -> (Rc<Node>, watch::Sender<bool>) {
     let (is_slow, seen) = watch::channel(false);
     let change: Change = Rc::new(move |ports: &mut Ports, clock: &Arc<TestClock>| {
         let clock = clock.clone();
@@ -54,7 +55,7 @@ async fn timed(network: &Network, id: &str, pdus: &[String]) -> (Vec<String>, u1
 async fn batches_for_slow_context_cost_nobody() {
     world(async {
         let network = Network::new(1, CALM);
-        let (blue, is_slow) = slow_blue(&network, TestConfig::usual("blue")).await;
+        let (blue, is_slow) = slow_blue(&network, usual_peers("blue")).await;
         let first = [pdu("red", "g1", "garden", &[]), pdu("red", "k1", "kitchen", &[])];
         let (answer, took) = timed(&network, "1", &first).await;
         assert_eq!((answer, took), (vec!["g1 held".to_owned(), "k1 accepted".to_owned()], 1000));
@@ -87,7 +88,7 @@ async fn batches_for_slow_context_cost_nobody() {
 async fn updates_pass_a_slow_context() {
     world(async {
         let network = Network::new(1, CALM);
-        let (blue, is_slow) = slow_blue(&network, TestConfig::usual("blue")).await;
+        let (blue, is_slow) = slow_blue(&network, usual_peers("blue")).await;
         let red = Node::usual(&network, "red").await;
         for room in ["garden", "kitchen"] {
             red.with(room, &["blue"]).await;
@@ -114,7 +115,7 @@ async fn updates_pass_a_slow_context() {
 async fn what_is_staged_outlives_power_cut() {
     world(async {
         let network = Network::new(1, CALM);
-        let (blue, is_slow) = slow_blue(&network, TestConfig::usual("blue")).await;
+        let (blue, is_slow) = slow_blue(&network, usual_peers("blue")).await;
         let batch = [pdu("red", "g2", "garden", &["red/g1"]), pdu("red", "g1", "garden", &[])];
         assert_eq!(timed(&network, "1", &batch).await.0, ["g2 held", "g1 held"]);
         is_slow.send_replace(false);
@@ -136,14 +137,14 @@ async fn new_context_begins_from_its_stage() {
             let slow = Slow { context: context("attic"), is_slow: seen.clone() };
             Watched::new(|_| {}).with_slow(slow).install(ports);
         });
-        let blue = Node::changed(&network, "blue", TestConfig::usual("blue"), change).await;
+        let blue = Node::changed(&network, "blue", usual_peers("blue"), change).await;
         let batch = [pdu("red", "a2", "attic", &["red/a1"]), pdu("red", "a1", "attic", &[])];
         assert_eq!(timed(&network, "1", &batch).await.0, ["a2 held", "a1 held"]);
         is_slow.send_replace(false);
         millis(100).await;
         assert_eq!(blue.feed().await, ["red/a1", "red/a2"]);
         let record = blue.gateway().record(&context("attic")).await.unwrap();
-        assert_eq!(record.participants, [fixtures::surroundings::server("red")]);
+        assert_eq!(record.participants, [fixtures::peers::server("red")]);
     })
     .await;
 }
@@ -152,7 +153,7 @@ async fn new_context_begins_from_its_stage() {
 async fn only_full_stage_refuses_batch() {
     world(async {
         let network = Network::new(1, CALM);
-        let book = TestConfig::usual("blue").with_contexts(|limits| limits.stage_max = 2);
+        let book = usual_peers("blue").with_contexts(|limits| limits.stage_max = 2);
         let (blue, is_slow) = slow_blue(&network, book).await;
         for n in 1..=2 {
             let before = format!("red/g{}", n - 1);
@@ -188,7 +189,7 @@ async fn only_full_stage_refuses_batch() {
 async fn a_full_stage_holds_old_servers() {
     world(async {
         let network = Network::new(1, CALM);
-        let book = TestConfig::usual("blue").with_contexts(|limits| limits.stage_max = 1);
+        let book = usual_peers("blue").with_contexts(|limits| limits.stage_max = 1);
         let book = book.with_peer("red", |limits| limits.never_refuse = true);
         let (blue, is_slow) = slow_blue(&network, book).await;
         assert_eq!(timed(&network, "1", &[pdu("red", "g1", "garden", &[])]).await.0, ["g1 held"]);
@@ -206,7 +207,7 @@ async fn a_full_stage_holds_old_servers() {
 async fn poison_in_a_stage_costs_itself() {
     world(async {
         let network = Network::new(1, CALM);
-        let (blue, is_slow) = slow_blue(&network, TestConfig::usual("blue")).await;
+        let (blue, is_slow) = slow_blue(&network, usual_peers("blue")).await;
         let batch = ["before", "poison", "after"].map(|id| pdu("red", id, "garden", &[]));
         assert_eq!(timed(&network, "1", &batch).await.0, ["before held", "poison held", "after held"]);
         is_slow.send_replace(false);
@@ -222,7 +223,7 @@ async fn poison_in_a_stage_costs_itself() {
 async fn faulty_context_costs_only_itself() {
     world(async {
         let network = Network::new(1, CALM);
-        let book = TestConfig::usual("blue").with_contexts(|limits| limits.stage_max = 1);
+        let book = usual_peers("blue").with_contexts(|limits| limits.stage_max = 1);
         let (_blue, is_slow) = slow_blue(&network, book).await;
         let poisons: Vec<String> = (1..=6).map(|n| pdu("red", &format!("poison{n}"), "garden", &[])).collect();
         assert!(timed(&network, "1", &poisons).await.0.iter().all(|verdict| verdict.ends_with(" held")));

@@ -10,9 +10,10 @@ use actors::ports::Ports;
 use actors::testkit::TestClock;
 use fixtures::messenger::context;
 use fixtures::network::{CALM, Network};
-use fixtures::node::{Change, Node, millis, seconds, world};
+use fixtures::node::{Change, Node};
+use fixtures::peers::usual_peers;
 use fixtures::read_hooks::ReadHooks;
-use fixtures::surroundings::TestConfig;
+use fixtures::time::{millis, seconds, world};
 use tokio::sync::watch;
 use tokio::task::spawn_local;
 use tokio::time::Instant;
@@ -40,7 +41,7 @@ impl WaitingBlue {
             let held = HeldLookUps { id, is_held: held.clone() };
             Watched::new(|_| {}).noting(noted.clone()).holding_look_ups(held).install(ports);
         });
-        let blue = Node::changed(&network, "blue", TestConfig::usual("blue"), change).await;
+        let blue = Node::changed(&network, "blue", usual_peers("blue"), change).await;
         blue.with("garden", &["red", "green"]).await;
         Self { network, blue, is_held, clock, loads }
     }
@@ -154,7 +155,7 @@ async fn endless_peer_read_restarts_peer() {
         let change: Change = Rc::new(move |ports: &mut Ports, _: &Arc<TestClock>| {
             Watched::new(|_| {}).holding_records(of_blue.clone()).install(ports);
         });
-        let blue = Node::changed(&network, "blue", TestConfig::usual("blue"), change).await;
+        let blue = Node::changed(&network, "blue", usual_peers("blue"), change).await;
         blue.with("garden", &["red", "green"]).await;
         held.store(true, Ordering::SeqCst);
         let began = Instant::now();

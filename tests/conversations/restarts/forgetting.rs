@@ -6,20 +6,21 @@ use std::time::Duration;
 use actors::change::Change;
 use actors::model::{JoinStage, Millis, PduDraft};
 use actors::ports::{CommitPriority, ContextReader, Journal, Ownership, PduStatus};
-use actors::testkit::at_once;
+use actors::testkit::{TestPeers, at_once};
 use fernpost::egress::{EgressAnswer as Wanted, EgressRequest};
-use fixtures::disk::{Disk, Survives};
+use fixtures::disk::{FaultyDisk, Survives};
 use fixtures::messenger::{at, context, draft, named, others};
 use fixtures::network::{CALM, Network};
-use fixtures::node::{Node, seconds, world};
-use fixtures::surroundings::{TestConfig, server};
+use fixtures::node::Node;
+use fixtures::peers::{server, usual_peers};
+use fixtures::time::{seconds, world};
 
 use crate::missing::asking::{pdu, send, verdicts};
 
 const DAY: u64 = 86_400;
 
-fn forgetful(us: &str) -> TestConfig {
-    TestConfig::usual(us).with_contexts(|contexts| contexts.history.keep = Some(Duration::from_secs(2 * DAY)))
+fn forgetful(us: &str) -> TestPeers {
+    usual_peers(us).with_contexts(|contexts| contexts.history.keep = Some(Duration::from_secs(2 * DAY)))
 }
 
 fn topic(id: &str) -> PduDraft {
@@ -68,7 +69,8 @@ impl PrunedHistory for Node {
     }
 
     fn is_sound(&self) {
-        let verified = fernpost::store::verify_backend(Disk::with(self.disk().survivors(Survives::Synced))).unwrap();
+        let verified =
+            fernpost::store::verify_backend(FaultyDisk::with(self.disk().survivors(Survives::Synced))).unwrap();
         assert_eq!(verified.findings, []);
     }
 }
@@ -266,7 +268,7 @@ async fn pruning_peers_converge_despite_crashes() {
         let network: Arc<Network> = Network::new(7, CALM);
         let names = ["red", "blue"];
         let retains =
-            |book: TestConfig, other: &str| book.with_peer(other, |peer| peer.retain = Duration::from_secs(DAY));
+            |book: TestPeers, other: &str| book.with_peer(other, |peer| peer.retain = Duration::from_secs(DAY));
         let red = Node::start(&network, "red", retains(forgetful("red"), "blue")).await;
         let blue = Node::start(&network, "blue", retains(forgetful("blue"), "red")).await;
         for node in [&red, &blue] {

@@ -9,9 +9,10 @@ use actors::ports::Ports;
 use actors::testkit::TestClock;
 use fixtures::messenger::context;
 use fixtures::network::{CALM, Network};
-use fixtures::node::{Change, Node, millis, seconds, world};
+use fixtures::node::{Change, Node};
+use fixtures::peers::usual_peers;
 use fixtures::read_hooks::ReadHooks;
-use fixtures::surroundings::TestConfig;
+use fixtures::time::{millis, seconds, world};
 use tokio::task::spawn_local;
 
 use crate::missing::asking::{pdu, send, verdicts};
@@ -28,7 +29,7 @@ async fn blue(network: &Arc<Network>) -> (Rc<Node>, Loads) {
     let change: Change = Rc::new(move |ports: &mut Ports, _: &Arc<TestClock>| {
         Watched::new(|_| {}).noting(seen.clone()).install(ports);
     });
-    let book = TestConfig::usual("blue").with_contexts(|contexts| contexts.idle = IDLE);
+    let book = usual_peers("blue").with_contexts(|contexts| contexts.idle = IDLE);
     let blue = Node::changed(network, "blue", book, change).await;
     blue.with("garden", &["red", "green"]).await;
     (blue, loads)

@@ -7,12 +7,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use actors::errors::{ComposeError, ContextError, UnavailableError};
 use actors::ports::{ContextReader, Ports};
 use actors::testkit::TestClock;
-use fixtures::disk::{Disk, Survives};
+use fixtures::disk::{FaultyDisk, Survives};
 use fixtures::messenger::{at, context, named, others};
 use fixtures::network::{CALM, Network, short};
-use fixtures::node::{Node, millis, seconds, world};
+use fixtures::node::Node;
+use fixtures::peers::usual_peers;
 use fixtures::read_hooks::ReadHooks;
-use fixtures::surroundings::TestConfig;
+use fixtures::time::{millis, seconds, world};
 
 use crate::missing::asking::{pdu, send, verdicts};
 use crate::ports::Watched;
@@ -155,7 +156,7 @@ async fn any_crash_keeps_acknowledged_data() {
             let about = format!("sync {k} of blue failed, {survives:?}");
             failed |= world(async {
                 let (network, nodes) = three().await;
-                let disk: Disk = nodes[2].disk();
+                let disk: FaultyDisk = nodes[2].disk();
                 disk.fail_at(k);
                 let acknowledged = play(&network, &nodes).await;
                 network.heal();
@@ -187,7 +188,7 @@ async fn take_back_survives_restart() {
         let change = move |ports: &mut Ports, _: &Arc<TestClock>| {
             Watched::new(|_| {}).holding_strangers(is_held.clone()).install(ports);
         };
-        let blue = Node::changed(&network, "blue", TestConfig::usual("blue"), Rc::new(change)).await;
+        let blue = Node::changed(&network, "blue", usual_peers("blue"), Rc::new(change)).await;
         blue.with("garden", &["red"]).await;
         let answer = send(&network, "green", "1", &[pdu("green", "early", "garden", &[])]).await;
         assert_eq!(verdicts(&answer), ["early parkedNOT_A_PARTICIPANT"]);

@@ -7,10 +7,11 @@ use std::sync::Arc;
 use actors::model::{Digest, FeedItem, Position, ServerName, Submission, SubmittedContent};
 use actors::ports::FeedReader;
 use bytes::Bytes;
-use fixtures::disk::{Disk, Survives};
+use fixtures::disk::{FaultyDisk, Survives};
 use fixtures::messenger::{Text, context, others};
 use fixtures::network::{CALM, Network, Sent};
-use fixtures::node::{Node, seconds, world};
+use fixtures::node::Node;
+use fixtures::time::{seconds, world};
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
 
 const NAMES: [&str; 3] = ["red", "green", "blue"];
@@ -72,7 +73,7 @@ impl Scene {
 
     /// Restores a gateway. Its messenger keeps its cursor and must miss nothing. The events that it has read since the
     /// backup are set aside, because the restored gateway does not know them.
-    async fn restore(&mut self, which: usize, backup: &Disk) {
+    async fn restore(&mut self, which: usize, backup: &FaultyDisk) {
         let node = self.nodes[which].clone();
         let copied = backup_tail(backup);
         node.restore(backup).await;
@@ -86,8 +87,9 @@ impl Scene {
 }
 
 /// The newest position of the feed in a backup.
-fn backup_tail(backup: &Disk) -> Position {
-    let database = Database::builder().create_with_backend(Disk::with(backup.survivors(Survives::Written))).unwrap();
+fn backup_tail(backup: &FaultyDisk) -> Position {
+    let database =
+        Database::builder().create_with_backend(FaultyDisk::with(backup.survivors(Survives::Written))).unwrap();
     let feed: TableDefinition<'_, u64, Event> = TableDefinition::new("feed");
     let read = database.begin_read().unwrap();
     let feed = read.open_table(feed).unwrap();
@@ -99,7 +101,7 @@ async fn tell(node: &Node, to: &Node, text: &str) {
     let submission = Submission {
         id: format!("update-{text}").parse().unwrap(),
         digest: Digest([1; 16]),
-        accepted: fixtures::network::BASE,
+        accepted: fixtures::time::BASE,
         servers: vec![to.name.clone()],
         left_out: vec![],
         what: SubmittedContent::Updates(vec![format!("{{\"text\":\"{text}\"}}").into()]),
@@ -267,7 +269,7 @@ async fn restored_updates_are_not_duplicated() {
 }
 
 /// Returns blue, and green which has received one message, with a copy of green at that time.
-async fn heard_once() -> (Arc<Network>, Rc<Node>, Rc<Node>, Disk) {
+async fn heard_once() -> (Arc<Network>, Rc<Node>, Rc<Node>, FaultyDisk) {
     let network = Network::new(1, CALM);
     let (blue, green) = (Node::usual(&network, "blue").await, Node::usual(&network, "green").await);
     blue.with("garden", &["green"]).await;

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actors::limits::{InteropQuirks, PairOrder, PeerLimits};
-use fixtures::surroundings::{TestConfig, server};
+use actors::testkit::TestPeers;
+use fixtures::peers::server;
 
 use crate::history::{Name, Settings};
 use crate::plan::{peer_limits, pick};
@@ -135,7 +136,7 @@ impl World {
 
     /// The configuration of a gateway from now on, and what the checker is to know of it.
     pub(crate) fn settings_of(&self, member: &Member) {
-        let book: TestConfig = self.books.borrow()[member.name].clone();
+        let book: TestPeers = self.books.borrow()[member.name].clone();
         let limits =
             |other: &Name| book.peers.iter().find(|(peer, _)| *peer == server(other)).map(|(_, limits)| limits);
         let listed = || self.plan.names.iter().filter_map(|other| Some((*other, limits(other)?)));

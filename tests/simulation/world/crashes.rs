@@ -5,8 +5,8 @@ use std::rc::Rc;
 
 use actors::model::{Millis, Position};
 use actors::ports::{FeedPage, FeedReader};
-use fixtures::disk::{Disk, Survives};
-use fixtures::node::millis;
+use fixtures::disk::{FaultyDisk, Survives};
+use fixtures::time::millis;
 use redb::TableDefinition;
 use tokio::task::spawn_local;
 
@@ -39,7 +39,7 @@ enum Next {
 
 /// The same disk, marked as a backup is.
 fn as_backup(bytes: Vec<u8>, taken: Millis) -> Vec<u8> {
-    let disk = Disk::with(bytes);
+    let disk = FaultyDisk::with(bytes);
     let meta: TableDefinition<'_, &str, &str> = TableDefinition::new("meta");
     let database = redb::Database::builder().create_with_backend(disk.clone()).expect("a store");
     let transaction = database.begin_write().expect("a store that nobody writes to");

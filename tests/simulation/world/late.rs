@@ -10,8 +10,8 @@ use actors::model::JoinStage;
 use actors::testkit::at_once;
 use fastrand::Rng;
 use fixtures::messenger::context;
-use fixtures::node::{millis, seconds};
-use fixtures::surroundings::server;
+use fixtures::peers::server;
+use fixtures::time::{millis, seconds};
 use tokio::task::spawn_local;
 
 use crate::history::{Name, Named};

@@ -12,8 +12,8 @@ use actors::ports::{ContextReader, Journal, SubmissionReader};
 use actors::testkit::at_once;
 use bytes::Bytes;
 use fixtures::messenger::{Text, draft, named};
-use fixtures::node::{millis, seconds};
-use fixtures::surroundings::server;
+use fixtures::peers::server;
+use fixtures::time::{millis, seconds};
 use tokio::task::spawn_local;
 
 use crate::history::{Message, Name, Update, Whisper};

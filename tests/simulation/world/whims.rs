@@ -4,9 +4,10 @@
 use std::rc::Rc;
 
 use actors::model::PeerCommand;
+use actors::testkit::TestPeers;
 use fastrand::Rng;
-use fixtures::node::seconds;
-use fixtures::surroundings::{TestConfig, server};
+use fixtures::peers::server;
+use fixtures::time::seconds;
 use tokio::task::spawn_local;
 
 use crate::history::Name;
@@ -41,7 +42,7 @@ impl Whims {
     }
 
     /// The configuration that goes with it.
-    pub(crate) fn apply(&self, book: TestConfig) -> TestConfig {
+    pub(crate) fn apply(&self, book: TestPeers) -> TestPeers {
         match self.water {
             Some((high, low)) => book.with_water(high, low),
             None => book,

@@ -8,7 +8,7 @@ use actors::model::{ContextId, FeedFlags, PduRef};
 use actors::ports::{CommitPriority, ContextReader, Fence, Journal, JournalStopped, PduStatus};
 use actors::testkit::at_once;
 use fernpost::store::Store;
-use fixtures::disk::Disk;
+use fixtures::disk::FaultyDisk;
 
 use crate::fixtures::talk::{at, came, heard, ours, room, said, theirs, waits};
 use crate::fixtures::world::World;
@@ -69,7 +69,7 @@ async fn only_owner_releases_its_claim() {
 
 #[tokio::test(start_paused = true)]
 async fn submitted_pdu_is_known_before_commit() {
-    let disk = Disk::new();
+    let disk = FaultyDisk::new();
     let world = World::on(&disk);
     let (c, store) = (room("c"), &world.store);
     let hold = disk.hold();

@@ -7,7 +7,7 @@ use actors::model::{
     ContextId, FeedFlags, FeedItem, Index, Item, Millis, PduRef, PduState, PendingParents, Position, StateSlot,
 };
 use actors::ports::{ContextReader, FeedPage, FeedReader, PeerReader, ServedPdu, SubmissionReader};
-use fixtures::disk::{Disk, Survives};
+use fixtures::disk::{FaultyDisk, Survives};
 use redb::{Database, ReadableDatabase, TableDefinition};
 
 use crate::fixtures::talk::{
@@ -16,9 +16,9 @@ use crate::fixtures::talk::{
 };
 use crate::fixtures::world::{World, green, id, moved, notice, red};
 
-async fn reopened(disk: &Disk, world: World) -> (Disk, World) {
+async fn reopened(disk: &FaultyDisk, world: World) -> (FaultyDisk, World) {
     world.store.close().await;
-    let disk = Disk::with(disk.survivors(Survives::Synced));
+    let disk = FaultyDisk::with(disk.survivors(Survives::Synced));
     let world = World::on(&disk);
     (disk, world)
 }
@@ -72,7 +72,7 @@ async fn acknowledged_pdu_leaves_only_outbox() {
 
 #[tokio::test(start_paused = true)]
 async fn held_pdus_reload_in_arrival_order() {
-    let disk = Disk::new();
+    let disk = FaultyDisk::new();
     let world = World::on(&disk);
     let (c, missing) = (room("c"), theirs("0"));
     for name in ["z", "b"] {
@@ -208,7 +208,7 @@ async fn feed_page_counts_pdu_bytes() {
 
 #[tokio::test(start_paused = true)]
 async fn newest_transactions_survive_restart() {
-    let disk = Disk::new();
+    let disk = FaultyDisk::new();
     let world = World::on(&disk);
     for n in 1..=5 {
         world.commit(vec![seen(n, 3)]).await;
@@ -259,14 +259,14 @@ const HELD: TableDefinition<(&str, &str, &str), HeldRow> = TableDefinition::new(
 
 #[tokio::test(start_paused = true)]
 async fn timeline_orders_delivered_pdus() {
-    let disk = Disk::new();
+    let disk = FaultyDisk::new();
     let world = World::on(&disk);
     let c = room("c");
     world.commit(vec![waits(&c, &theirs("b"), &[theirs("a")]), heard(&room("d"), &theirs("x"), &[], 1)]).await;
     world.commit(said(&c, &ours("m"), &[], 1)).await;
     world.commit(vec![heard(&c, &theirs("a"), &[], 2), came(&c, &theirs("b"), at(3, None))]).await;
     world.store.close().await;
-    let database = Database::builder().create_with_backend(Disk::with(disk.survivors(Survives::Synced))).unwrap();
+    let database = Database::builder().create_with_backend(FaultyDisk::with(disk.survivors(Survives::Synced))).unwrap();
     let table = database.begin_read().unwrap().open_table(TIMELINE).unwrap();
     let rows: Vec<_> = table.range(("c", 0)..("d", 0)).unwrap().map(|row| row.unwrap()).collect();
     let rows: Vec<_> = rows.iter().map(|(key, row)| (key.value().1, row.value().1)).collect();
@@ -275,7 +275,7 @@ async fn timeline_orders_delivered_pdus() {
 
 #[tokio::test(start_paused = true)]
 async fn mismatched_rows_are_errors() {
-    let disk = Disk::new();
+    let disk = FaultyDisk::new();
     let world = World::on(&disk);
     let (c, d) = (room("c"), room("d"));
     let changes = vec![waits(&c, &theirs("a"), &[theirs("0")]), context_moved(&c, 1), context_moved(&d, 1)];
@@ -286,13 +286,13 @@ async fn mismatched_rows_are_errors() {
         ("red.example", "gone", "is missing"),
         ("..", "a", "cannot be understood"),
     ] {
-        let disk = Disk::with(disk.survivors(Survives::Synced));
+        let disk = FaultyDisk::with(disk.survivors(Survives::Synced));
         let database = Database::builder().create_with_backend(disk.clone()).unwrap();
         let transaction = database.begin_write().unwrap();
         transaction.open_table(HELD).unwrap().insert(("d", origin, name), (1, 9, false, 0, &[][..], &[][..])).unwrap();
         transaction.commit().unwrap();
         drop(database);
-        let world = World::on(&Disk::with(disk.survivors(Survives::Written)));
+        let world = World::on(&FaultyDisk::with(disk.survivors(Survives::Written)));
         let error = world.store.context(&d).await.unwrap_err().to_string();
         assert!(error.contains(complaint), "{error}");
         assert!(world.store.context(&c).await.is_ok(), "another context is not affected");

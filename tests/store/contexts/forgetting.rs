@@ -8,7 +8,7 @@ use actors::ports::{
 };
 use actors::testkit::at_once;
 use fernpost::store;
-use fixtures::disk::{Disk, Survives};
+use fixtures::disk::{FaultyDisk, Survives};
 
 use crate::fixtures::scenario::BATCHES;
 use crate::fixtures::talk::{context_moved, heard, ours, record, room, said, theirs, waits};
@@ -47,14 +47,14 @@ async fn old(world: &World, before: u64, limit: u32) -> Vec<(i64, String)> {
     }
 }
 
-fn sound(disk: &Disk) {
-    let verified = store::verify_backend(Disk::with(disk.survivors(Survives::Written))).unwrap();
+fn sound(disk: &FaultyDisk) {
+    let verified = store::verify_backend(FaultyDisk::with(disk.survivors(Survives::Written))).unwrap();
     assert_eq!(verified.findings, []);
 }
 
 #[tokio::test(start_paused = true)]
 async fn pruned_pdu_keeps_name_and_depth() {
-    let disk = Disk::new();
+    let disk = FaultyDisk::new();
     let world = World::on(&disk);
     let c = room("c");
     let [a, b, d] = ["a", "b", "d"].map(theirs);
@@ -81,12 +81,12 @@ async fn pruned_pdu_keeps_name_and_depth() {
     world.commit(vec![heard(&c, &b, &[], 4), forgotten(&c, &[(1, a.clone()), (2, b.clone())], 1)]).await;
     assert_eq!(world.store.counters().rows_trimmed, before.rows_trimmed);
     check(&world).await;
-    let copy = Disk::new();
+    let copy = FaultyDisk::new();
     world.store.backup_into(copy.clone(), |_| {}).await.unwrap();
     world.store.close().await;
     for disk in [disk, copy] {
         sound(&disk);
-        check(&World::on(&Disk::with(disk.survivors(Survives::Written)))).await;
+        check(&World::on(&FaultyDisk::with(disk.survivors(Survives::Written)))).await;
     }
 }
 
@@ -149,7 +149,7 @@ async fn retention_scan_skips_heads() {
 
 #[tokio::test(start_paused = true)]
 async fn feed_and_queues_pin_pdus() {
-    let disk = Disk::new();
+    let disk = FaultyDisk::new();
     let world = World::on(&disk);
     let c = room("c");
     let pinned = async |world: &World, before| world.store.pinned(Millis(before)).await.unwrap();
@@ -194,7 +194,7 @@ async fn feed_and_queues_pin_pdus() {
 
 #[tokio::test(start_paused = true)]
 async fn pruned_pdu_is_not_requeued() {
-    let disk = Disk::new();
+    let disk = FaultyDisk::new();
     let world = World::on(&disk);
     let c = room("c");
     let mut changes = said(&c, &ours("m1"), &[], 1);
@@ -214,7 +214,7 @@ async fn pruned_pdu_is_not_requeued() {
 
 #[tokio::test(start_paused = true)]
 async fn clock_rewind_never_ages_rows() {
-    let disk = Disk::new();
+    let disk = FaultyDisk::new();
     let world = World::on(&disk);
     let c = room("c");
     world.clock.set(1_000_000);
@@ -228,7 +228,7 @@ async fn clock_rewind_never_ages_rows() {
     drop(world);
 
     // The same if the clock is set back while the store is closed; the next delivery time is ahead of all earlier ones.
-    let world = World::later(&Disk::with(disk.survivors(Survives::Synced)), 1);
+    let world = World::later(&FaultyDisk::with(disk.survivors(Survives::Synced)), 1);
     world.commit(said(&c, &ours("m3"), &[red()], 5)).await;
     world.commit(vec![heard(&c, &theirs("d"), &[], 6), context_moved(&c, 7)]).await;
     for before in [1_000_000, 1_000_001] {
@@ -281,7 +281,7 @@ async fn unscanned_queue_pins_younger_pdus() {
 
 #[tokio::test(start_paused = true)]
 async fn verify_finds_references_to_pruned() {
-    let disk = Disk::new();
+    let disk = FaultyDisk::new();
     let world = World::on(&disk);
     let c = room("c");
     let mut changes = said(&c, &ours("m"), &[red()], 1);
@@ -293,7 +293,7 @@ async fn verify_finds_references_to_pruned() {
     // The retention job would never select these PDUs.
     world.commit(vec![forgotten(&c, &[(1, ours("m")), (2, theirs("a"))], 1)]).await;
     world.store.close().await;
-    let verified = store::verify_backend(Disk::with(disk.survivors(Survives::Written))).unwrap();
+    let verified = store::verify_backend(FaultyDisk::with(disk.survivors(Survives::Written))).unwrap();
     let told: Vec<_> = verified.findings.iter().map(|finding| (finding.table, finding.what.as_str())).collect();
     let amiss = [
         ("outbox", "row 1 of red.example names blue.example/m, which is pruned"),

@@ -4,7 +4,7 @@ use actors::change::Change;
 use actors::model::{ContextId, Head, ParkedCode, ParkedItem, ParkedWhat, PduRef, ServerName};
 use actors::ports::{ContextReader, PeerReader};
 use actors::testkit::at_once;
-use fixtures::disk::{Disk, Survives};
+use fixtures::disk::{FaultyDisk, Survives};
 
 use crate::fixtures::talk::{context_moved, room, text, theirs};
 use crate::fixtures::world::{World, green, red};
@@ -29,7 +29,7 @@ async fn found(world: &World, context: &ContextId, participants: &[ServerName]) 
 
 #[tokio::test(start_paused = true)]
 async fn quarantine_lists_by_context_and_server() {
-    let disk = Disk::new();
+    let disk = FaultyDisk::new();
     let world = World::on(&disk);
     let (c, d) = (room("c"), room("c d"));
     let under_way = world.submit(vec![parked(&c, &theirs("z"), red(), 9)]);
@@ -38,7 +38,7 @@ async fn quarantine_lists_by_context_and_server() {
     world.commit(vec![parked(&c, &theirs("a"), red(), 9), parked(&d, &theirs("d"), red(), 9)]).await;
     world.commit(vec![parked(&c, &theirs("m"), green(), 9)]).await;
     world.store.close().await;
-    let world = World::on(&Disk::with(disk.survivors(Survives::Synced)));
+    let world = World::on(&FaultyDisk::with(disk.survivors(Survives::Synced)));
     world.commit(vec![parked(&c, &theirs("b"), red(), 9)]).await;
     let is_kept =
         |room: &ContextId, from: ServerName| at_once(world.store.is_quarantined(room, &theirs("z"), &from)).unwrap();

@@ -1,10 +1,10 @@
 //! The disk fails, or the power fails, at every sync: acknowledged batches are on disk, and each batch is on disk whole or
 //! not at all.
 
-use actors::model::Millis;
 use actors::ports::{Journal, JournalStopped};
+use actors::testkit::TestClock;
 use fernpost::store;
-use fixtures::disk::{Disk, Survives};
+use fixtures::disk::{FaultyDisk, Survives};
 
 use crate::fixtures::scenario::{BATCHES, Scenario};
 use crate::fixtures::world::{World, green, notice, red};
@@ -15,10 +15,10 @@ async fn goes_on(scenario: Scenario, world: &World, count: u64, context: &str) {
     assert_eq!(scenario.surviving_batches(world, context).await, count + 1, "{context}");
 }
 
-async fn reopened(scenario: Scenario, disk: &Disk, survives: Survives, acknowledged: u64, context: &str) {
+async fn reopened(scenario: Scenario, disk: &FaultyDisk, survives: Survives, acknowledged: u64, context: &str) {
     let context = format!("{scenario:?}: {context}, {survives:?}");
     sound(&disk.survivors(survives), &context);
-    let world = World::on(&Disk::with(disk.survivors(survives)));
+    let world = World::on(&FaultyDisk::with(disk.survivors(survives)));
     let count = scenario.surviving_batches(&world, &context).await;
     assert!(count >= acknowledged, "{context}: {acknowledged} acknowledged, {count} found");
     goes_on(scenario, &world, count, &context).await;
@@ -27,7 +27,7 @@ async fn reopened(scenario: Scenario, disk: &Disk, survives: Survives, acknowled
 
 /// Checks that the rows are consistent.
 fn sound(bytes: &[u8], context: &str) {
-    let verified = store::verify_backend(Disk::with(bytes.to_vec())).unwrap();
+    let verified = store::verify_backend(FaultyDisk::with(bytes.to_vec())).unwrap();
     assert_eq!(verified.findings, [], "{context}");
 }
 
@@ -41,7 +41,7 @@ enum Fault {
 }
 
 impl Fault {
-    fn befall(self, disk: &Disk) {
+    fn befall(self, disk: &FaultyDisk) {
         match self {
             Self::Sync(k) => disk.fail_at(k),
             Self::Write(k) => disk.fail_write_at(k),
@@ -59,7 +59,7 @@ enum Pace {
 /// Plays the scenario on a failing disk; returns how many batches were acknowledged, and whether the journal failed.
 async fn play_until_failure(
     scenario: Scenario,
-    disk: &Disk,
+    disk: &FaultyDisk,
     pace: Pace,
     quick_repair: bool,
     fault: Fault,
@@ -115,7 +115,7 @@ async fn sync_error_keeps_acknowledged_data() {
 async fn fail_at_each_sync(scenario: Scenario, pace: Pace, quick_repair: bool) {
     let mut k = 1;
     loop {
-        let disk = Disk::new();
+        let disk = FaultyDisk::new();
         let (acknowledged, failed) = play_until_failure(scenario, &disk, pace, quick_repair, Fault::Sync(k)).await;
         let context = format!("{pace:?}, quick repair {quick_repair}, sync {k} failed");
         for survives in [Survives::Synced, Survives::Written, Survives::Torn(k), Survives::Torn(k + 77)] {
@@ -142,7 +142,7 @@ async fn write_error_keeps_acknowledged_data() {
         for (pace, quick_repair) in [(Pace::OneByOne, true), (Pace::Together, true), (Pace::OneByOne, false)] {
             let mut k = first.min(step());
             loop {
-                let disk = Disk::new();
+                let disk = FaultyDisk::new();
                 let fault = Fault::Write(k);
                 let (acknowledged, failed) = play_until_failure(scenario, &disk, pace, quick_repair, fault).await;
                 let context = format!("{pace:?}, quick repair {quick_repair}, {fault:?} failed");
@@ -169,7 +169,7 @@ async fn failed_backup_is_invalid_and_harmless() {
             let world = World::new();
             world.commit(Scenario::Talk.batch(1)).await;
             world.commit(Scenario::Talk.batch(2)).await;
-            let copy = Disk::new();
+            let copy = FaultyDisk::new();
             fault(k).befall(&copy);
             let taken = world.store.backup_into(copy.clone(), |_| {}).await;
             world.commit(Scenario::Talk.batch(3)).await;
@@ -181,7 +181,7 @@ async fn failed_backup_is_invalid_and_harmless() {
                     Ok(_) => sound(&bytes, &context),
                     // A partial copy is never marked as a backup. The last fault comes after the copy is complete.
                     Err(_) => {
-                        let found = store::verify_backend(Disk::with(bytes));
+                        let found = store::verify_backend(FaultyDisk::with(bytes));
                         let half = |found: &store::VerifyResult| found.taken.is_some() && !found.is_sound();
                         assert!(!found.is_ok_and(|found| half(&found)), "{context}");
                     }
@@ -200,14 +200,14 @@ async fn failed_backup_is_invalid_and_harmless() {
 async fn backup_survives_failing_store() {
     for scenario in Scenario::ALL {
         for k in (1..400).step_by(23) {
-            let disk = Disk::new();
+            let disk = FaultyDisk::new();
             let world = std::sync::Arc::new(World::on(&disk));
             for n in 1..=3 {
                 world.commit(scenario.batch(n)).await;
             }
             disk.fail_write_at(k);
             let (writes, runtime) = (world.clone(), tokio::runtime::Handle::current());
-            let (copy, mut next) = (Disk::new(), 4);
+            let (copy, mut next) = (FaultyDisk::new(), 4);
             let taken = world.store.backup_into(copy.clone(), move |_| {
                 if next <= BATCHES {
                     // The write may fail; the copy continues.
@@ -235,7 +235,7 @@ async fn power_cut_keeps_acknowledged_data() {
 
 async fn cut_after_each_sync(scenario: Scenario, quick_repair: bool) {
     for k in 0.. {
-        let disk = Disk::new();
+        let disk = FaultyDisk::new();
         let world = World::open(&disk, |options| options.quick_repair = quick_repair).unwrap();
         disk.cut_after(k);
         let mut acknowledged = 0;
@@ -257,7 +257,7 @@ async fn cut_after_each_sync(scenario: Scenario, quick_repair: bool) {
 
 #[tokio::test(start_paused = true)]
 async fn crash_before_commit_answers_nobody() {
-    let disk = Disk::new();
+    let disk = FaultyDisk::new();
     let world = World::on(&disk);
     world.commit(Scenario::Updates.batch(1)).await;
     let hold = disk.hold();
@@ -266,7 +266,7 @@ async fn crash_before_commit_answers_nobody() {
     hold.reached().await;
     let repeat = world.store.barrier();
     let survivors = disk.survivors(Survives::Synced);
-    let after = World::on(&Disk::with(survivors));
+    let after = World::on(&FaultyDisk::with(survivors));
     assert_eq!(Scenario::Updates.surviving_batches(&after, "held").await, 1);
     let waits = tokio::spawn(async move { (ticket.committed().await, repeat.committed().await) });
     tokio::task::yield_now().await;
@@ -277,20 +277,14 @@ async fn crash_before_commit_answers_nobody() {
 
 #[tokio::test(start_paused = true)]
 async fn writer_panic_ends_journal() {
-    struct Broken;
-    impl actors::ports::Clock for Broken {
-        fn now(&self) -> Millis {
-            panic!("no time")
-        }
-    }
     use fernpost::store::{Store, StoreLocation, StoreOptions};
-    let options = StoreOptions::new(StoreLocation::backend(Disk::new()), green());
-    let store = Store::open(options, std::sync::Arc::new(Broken), std::sync::Arc::new(|_| {})).unwrap();
+    let options = StoreOptions::new(StoreLocation::backend(FaultyDisk::new()), green());
+    let store = Store::open(options, std::sync::Arc::new(TestClock::failing()), std::sync::Arc::new(|_| {})).unwrap();
     let fence = actors::ports::Ownership::claim(&store, &red()).unwrap();
     let submit = || store.submit(fence, vec![notice("x")], actors::ports::CommitPriority::Now);
     let (first, second) = (submit(), submit());
     assert_eq!((first.committed().await, second.committed().await), (Err(JournalStopped), Err(JournalStopped)));
-    assert!(store.failed().await.to_string().contains("the writer panicked (no time)"));
+    assert!(store.failed().await.to_string().contains("the writer panicked (the clock breaks"));
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use actors::model::{Index, Millis};
 use actors::ports::{FeedReader, PeerReader, SubmissionReader};
 use fastrand::Rng;
-use fixtures::disk::{Disk, Survives};
+use fixtures::disk::{FaultyDisk, Survives};
 
 use crate::fixtures::scenario::{BATCHES, Scenario};
 use crate::fixtures::world::{World, green, red};
@@ -16,7 +16,7 @@ const COPIES: u64 = 300;
 
 #[tokio::test(start_paused = true)]
 async fn damaged_pages_are_read_in_words() {
-    let disk = Disk::new();
+    let disk = FaultyDisk::new();
     let world = World::on(&disk);
     for n in 1..=BATCHES {
         world.commit(Scenario::Updates.batch(n)).await;
@@ -29,7 +29,7 @@ async fn damaged_pages_are_read_in_words() {
     let (mut panics, mut errors) = (0, 0);
     for seed in 0..COPIES {
         let mut chance = Rng::with_seed(seed);
-        let disk = Disk::with(whole.clone());
+        let disk = FaultyDisk::with(whole.clone());
         let world = World::open(&disk, |options| options.cache = 0).unwrap();
         // Rows that do not fit into memory are read from the disk, which has been damaged meanwhile. A write or a close
         // might make the engine abort the process, so the store is never dropped.

@@ -3,14 +3,14 @@
 use std::path::Path;
 
 use fernpost::store::{FILE, MARKER, OpenError, StoreLocation};
-use fixtures::disk::Disk;
+use fixtures::disk::FaultyDisk;
 use tempfile::TempDir;
 
 use crate::fixtures::world::{World, notice};
 
 fn open(folder: &Path, as_found: bool) -> Result<World, OpenError> {
     let place = StoreLocation::file(folder.join(FILE));
-    World::open(&Disk::new(), |options| (options.place, options.as_found) = (place, as_found))
+    World::open(&FaultyDisk::new(), |options| (options.place, options.as_found) = (place, as_found))
 }
 
 /// Returns how an opening ended, and the number of events in the feed.

@@ -3,19 +3,19 @@
 use actors::model::Position;
 use actors::ports::{CommitPriority, FeedReader, Journal, JournalStopped};
 use fernpost::store::{OpenError, SCHEMA, StoreLocation};
-use fixtures::disk::{Disk, Survives};
+use fixtures::disk::{FaultyDisk, Survives};
 use redb::{Database, TableDefinition};
 
 use crate::fixtures::world::{World, notice, red, server, submitted};
 
 const META: TableDefinition<&str, &str> = TableDefinition::new("meta");
 
-async fn used() -> Disk {
-    let disk = Disk::new();
+async fn used() -> FaultyDisk {
+    let disk = FaultyDisk::new();
     let world = World::on(&disk);
     world.commit(vec![submitted("a", &[red()], 2), notice("n")]).await;
     world.store.close().await;
-    Disk::with(disk.survivors(Survives::Synced))
+    FaultyDisk::with(disk.survivors(Survives::Synced))
 }
 
 #[tokio::test]
@@ -49,7 +49,7 @@ async fn reopened_store_rejects_old_epoch() {
     let world = World::on(&disk);
     let old = world.fence();
     world.store.close().await;
-    let world = World::on(&Disk::with(disk.survivors(Survives::Synced)));
+    let world = World::on(&FaultyDisk::with(disk.survivors(Survives::Synced)));
     assert_eq!(world.fence().epoch, old.epoch + 1);
     let late = world.store.submit(old, vec![notice("late")], CommitPriority::Now);
     assert_eq!(late.committed().await, Err(JournalStopped));
@@ -59,21 +59,22 @@ async fn reopened_store_rejects_old_epoch() {
 async fn second_opener_gets_in_use_error() {
     let folder = tempfile::tempdir().unwrap();
     let place = || StoreLocation::file(folder.path().join("blue.redb"));
-    let world = World::open(&Disk::new(), |options| options.place = place()).unwrap();
+    let world = World::open(&FaultyDisk::new(), |options| options.place = place()).unwrap();
     world.commit(vec![notice("kept")]).await;
-    let Err(error) = World::open(&Disk::new(), |options| options.place = place()) else { panic!("opened") };
+    let Err(error) = World::open(&FaultyDisk::new(), |options| options.place = place()) else { panic!("opened") };
     assert!(matches!(error, OpenError::InUse { .. }));
     assert!(error.to_string().contains("blue.redb is in use by another process"), "{error}");
 
     world.store.close().await;
     drop(world);
-    let world = World::open(&Disk::new(), |options| options.place = place()).unwrap();
+    let world = World::open(&FaultyDisk::new(), |options| options.place = place()).unwrap();
     assert_eq!(world.store.feed_bounds().borrow().tail, Position(1));
 }
 
 #[tokio::test]
 async fn missing_folder_is_named() {
-    let Err(error) = World::open(&Disk::new(), |options| options.place = StoreLocation::file("/nowhere/at/all.redb"))
+    let Err(error) =
+        World::open(&FaultyDisk::new(), |options| options.place = StoreLocation::file("/nowhere/at/all.redb"))
     else {
         panic!("opened")
     };

@@ -5,7 +5,7 @@ use actors::change::Change;
 use actors::model::{FeedItem, Millis, Position};
 use actors::ports::{FeedPage, FeedReader};
 use fernpost::store::{self, StoreLocation};
-use fixtures::disk::{Disk, Survives};
+use fixtures::disk::{FaultyDisk, Survives};
 
 use crate::fixtures::world::{World, notice};
 
@@ -16,18 +16,18 @@ const SPAN: u64 = 1 << 32;
 const A_MINUTE: u64 = 1 << 23;
 
 /// Creates a store with some events, some of them acknowledged, and a copy of it.
-async fn copied(events: u64, acked: u64) -> (World, Disk) {
+async fn copied(events: u64, acked: u64) -> (World, FaultyDisk) {
     let world = World::new();
     world.commit((1..=events).map(|n| notice(&n.to_string())).collect()).await;
     world.commit(vec![Change::FeedAcked { upto: Position(acked) }]).await;
-    let copy = Disk::new();
+    let copy = FaultyDisk::new();
     world.store.backup_into(copy.clone(), |_| {}).await.unwrap();
     (world, copy)
 }
 
 /// Opens a copy, this many minutes after it was made.
-fn begin(copy: &Disk, minutes: u64) -> (World, Disk) {
-    let disk = Disk::with(copy.survivors(Survives::Written));
+fn begin(copy: &FaultyDisk, minutes: u64) -> (World, FaultyDisk) {
+    let disk = FaultyDisk::with(copy.survivors(Survives::Written));
     (World::later(&disk, minutes), disk)
 }
 
@@ -65,7 +65,7 @@ async fn restored_feed_continues_behind_span() {
     );
     world.store.close().await;
     drop(world);
-    let verified = store::verify_backend(Disk::with(disk.survivors(Survives::Written))).unwrap();
+    let verified = store::verify_backend(FaultyDisk::with(disk.survivors(Survives::Written))).unwrap();
     assert_eq!(verified.findings, [], "skipped positions are not reported as damage");
     // The next opening reads the same span.
     let world = World::on(&disk);
@@ -107,7 +107,7 @@ async fn later_restores_skip_further() {
     // A backup of a restored store is restored: readers inside either span miss nothing.
     let (first, world, _) = start(1).await;
     world.commit(vec![notice("new")]).await;
-    let again = Disk::new();
+    let again = FaultyDisk::new();
     world.store.backup_into(again.clone(), |_| {}).await.unwrap();
     let (world, _) = begin(&again, 1);
     let second = first + 1 + SPAN;
@@ -126,7 +126,7 @@ async fn restores_into_one_folder_skip_further() {
     for earlier in 0..3 {
         let restored = store::restore(&backup, &data).unwrap();
         let place = StoreLocation::file(&restored.path);
-        let world = World::open(&Disk::new(), |options| options.place = place).unwrap();
+        let world = World::open(&FaultyDisk::new(), |options| options.place = place).unwrap();
         let feed = world.feed().await;
         assert_eq!(feed.last().expect("a notice").0, 1 + SPAN + earlier * A_MINUTE, "after {earlier} others");
         world.store.close().await;

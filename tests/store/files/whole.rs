@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use actors::model::{FeedItem, Index, Seq};
 use actors::ports::PeerReader;
 use fernpost::store::{self, BackupError, OpenError, RestoreError, StoreLocation, VerifyResult};
-use fixtures::disk::{Disk, Survives};
+use fixtures::disk::{FaultyDisk, Survives};
 use redb::{Database, TableDefinition, WriteTransaction};
 
 use crate::fixtures::scenario::{BATCHES, Scenario};
@@ -15,31 +15,31 @@ use crate::fixtures::world::{World, green, moved, notice, red, refused, server, 
 
 const META: TableDefinition<&str, &str> = TableDefinition::new("meta");
 
-fn sound(disk: &Disk) -> VerifyResult {
-    let verified = store::verify_backend(Disk::with(disk.survivors(Survives::Written))).unwrap();
+fn sound(disk: &FaultyDisk) -> VerifyResult {
+    let verified = store::verify_backend(FaultyDisk::with(disk.survivors(Survives::Written))).unwrap();
     assert_eq!(verified.findings, [], "{verified:?}");
     verified
 }
 
 /// Changes rows directly in the file.
-pub(crate) fn tampered(disk: &Disk, change: impl FnOnce(&WriteTransaction)) -> Disk {
-    let disk = Disk::with(disk.survivors(Survives::Written));
+pub(crate) fn tampered(disk: &FaultyDisk, change: impl FnOnce(&WriteTransaction)) -> FaultyDisk {
+    let disk = FaultyDisk::with(disk.survivors(Survives::Written));
     let database = Database::builder().create_with_backend(disk.clone()).unwrap();
     let transaction = database.begin_write().unwrap();
     change(&transaction);
     transaction.commit().unwrap();
     drop(database);
-    Disk::with(disk.survivors(Survives::Written))
+    FaultyDisk::with(disk.survivors(Survives::Written))
 }
 
 /// Turns a backup into a store by removing its mark, so that its opening announces no restore.
-pub(crate) fn unmarked(copy: &Disk) -> Disk {
+pub(crate) fn unmarked(copy: &FaultyDisk) -> FaultyDisk {
     tampered(copy, |transaction| {
         transaction.open_table(META).unwrap().remove("taken").unwrap();
     })
 }
 
-async fn played(scenario: Scenario, disk: &Disk, batches: u64) -> World {
+async fn played(scenario: Scenario, disk: &FaultyDisk, batches: u64) -> World {
     let world = World::on(disk);
     for n in 1..=batches {
         world.commit(scenario.batch(n)).await;
@@ -50,9 +50,9 @@ async fn played(scenario: Scenario, disk: &Disk, batches: u64) -> World {
 #[tokio::test(start_paused = true)]
 async fn backup_is_consistent_during_commits() {
     for scenario in Scenario::ALL {
-        let disk = Disk::new();
+        let disk = FaultyDisk::new();
         let world = Arc::new(played(scenario, &disk, 3).await);
-        let copy = Disk::new();
+        let copy = FaultyDisk::new();
         let (moments, seen) = (Arc::new(Mutex::new(vec![])), Arc::clone(&world));
         let noted = moments.clone();
         // At each step of the copy one more batch is committed before the copy continues.
@@ -84,7 +84,7 @@ async fn backup_is_consistent_during_commits() {
 async fn backup_file_is_private_never_overwrites() {
     use std::os::unix::fs::PermissionsExt;
     let folder = tempfile::tempdir().unwrap();
-    let world = played(Scenario::Talk, &Disk::new(), 5).await;
+    let world = played(Scenario::Talk, &FaultyDisk::new(), 5).await;
     let path = folder.path().join("blue.backup");
     world.store.backup(&path, |_| {}).await.unwrap();
     assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o600);
@@ -100,7 +100,7 @@ async fn backup_file_is_private_never_overwrites() {
 #[tokio::test]
 async fn aborted_backup_leaves_no_file() {
     let folder = tempfile::tempdir().unwrap();
-    let world = played(Scenario::Updates, &Disk::new(), 5).await;
+    let world = played(Scenario::Updates, &FaultyDisk::new(), 5).await;
     let path = folder.path().join("blue.backup");
     let error = world.store.backup(&path, |_| panic!("the caller")).await.unwrap_err();
     assert!(matches!(error, BackupError::Abandoned(_)), "{error}");
@@ -112,7 +112,7 @@ async fn aborted_backup_leaves_no_file() {
 async fn stats_count_rows_and_file_bytes() {
     let folder = tempfile::tempdir().unwrap();
     let place = StoreLocation::file(folder.path().join("blue.redb"));
-    let world = World::open(&Disk::new(), |options| options.place = place).unwrap();
+    let world = World::open(&FaultyDisk::new(), |options| options.place = place).unwrap();
     world.commit(vec![submitted("a", &[red(), green()], 3), notice("n")]).await;
     let stats = world.store.stats().await.unwrap();
     let rows = |name: &str| stats.tables.iter().find(|table| table.name == name).map(|table| table.rows);
@@ -134,7 +134,7 @@ async fn verify_accepts_store_leaves_file_unchanged() {
         let path = folder.path().join("blue.redb");
         for quick_repair in [true, false] {
             // The file after SIGKILL: it was not closed, and without quick repair it can be read only after a repair.
-            let disk = Disk::new();
+            let disk = FaultyDisk::new();
             let world = World::open(&disk, |options| options.quick_repair = quick_repair).unwrap();
             for n in 1..=BATCHES {
                 world.commit(scenario.batch(n)).await;
@@ -156,7 +156,7 @@ async fn verify_detects_damaged_file() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("blue.redb");
     assert!(matches!(store::verify(&path), Err(OpenError::Unusable { .. })), "the file does not exist");
-    let world = World::open(&Disk::new(), |options| options.place = StoreLocation::file(&path)).unwrap();
+    let world = World::open(&FaultyDisk::new(), |options| options.place = StoreLocation::file(&path)).unwrap();
     world.commit(Scenario::Talk.batch(1)).await;
     assert!(matches!(store::verify(&path), Err(OpenError::InUse { .. })), "the store is open");
     world.store.close().await;
@@ -193,7 +193,7 @@ const TAKEN: TableDefinition<(&str, u64), &[u8]> = TableDefinition::new("taken")
 
 #[tokio::test(start_paused = true)]
 async fn verify_detects_contradicting_rows() {
-    let disk = Disk::new();
+    let disk = FaultyDisk::new();
     let world = played(Scenario::Updates, &disk, 3).await;
     let here = room("here");
     world.commit(vec![heard(&here, &theirs("told"), &[], 1), waits(&here, &theirs("waits"), &[theirs("away")])]).await;
@@ -248,7 +248,7 @@ async fn saved(world: &World, path: &Path) {
 async fn restore_refuses_damage_and_existing_store() {
     let folder = tempfile::tempdir().unwrap();
     let (backup, data) = (folder.path().join("blue.backup"), folder.path().join("data"));
-    let world = played(Scenario::Talk, &Disk::new(), 5).await;
+    let world = played(Scenario::Talk, &FaultyDisk::new(), 5).await;
     saved(&world, &backup).await;
 
     let bytes = std::fs::read(&backup).unwrap();
@@ -265,7 +265,7 @@ async fn restore_refuses_damage_and_existing_store() {
     let restored = store::restore(&backup, &data).unwrap();
     assert_eq!(restored.path, data.join(store::FILE));
     assert!(matches!(store::restore(&backup, &data), Err(RestoreError::Exists(_))));
-    let open = World::open(&Disk::new(), |options| options.place = StoreLocation::file(&restored.path)).unwrap();
+    let open = World::open(&FaultyDisk::new(), |options| options.place = StoreLocation::file(&restored.path)).unwrap();
     assert!(matches!(store::restore(&backup, &data), Err(RestoreError::InUse(_))));
     assert!(matches!(store::restore(&restored.path, folder.path().join("other")), Err(RestoreError::InUse(_))));
     open.store.close().await;
@@ -276,15 +276,15 @@ async fn restore_refuses_damage_and_existing_store() {
 
 #[tokio::test(start_paused = true)]
 async fn restored_store_announces_and_advances_counters() {
-    let disk = Disk::new();
+    let disk = FaultyDisk::new();
     let world = World::on(&disk);
     // Grey has never answered: it has rows but no record.
     world.commit(vec![moved(red(), 1, 3), submitted("a", &[red(), server("grey")], 4), refused(red(), 4, 9)]).await;
-    let copy = Disk::new();
+    let copy = FaultyDisk::new();
     world.store.backup_into(copy.clone(), |_| {}).await.unwrap();
 
-    let begin = |copy: &Disk, minutes: u64| {
-        let copy = Disk::with(copy.survivors(Survives::Written));
+    let begin = |copy: &FaultyDisk, minutes: u64| {
+        let copy = FaultyDisk::with(copy.survivors(Survives::Written));
         (World::later(&copy, minutes), copy)
     };
     let (restored, place) = begin(&copy, 10);
@@ -313,7 +313,7 @@ async fn restored_store_announces_and_advances_counters() {
     assert_eq!(new.inbound.taken, first);
     restored.store.close().await;
 
-    let again = World::later(&Disk::with(place.survivors(Survives::Written)), 20);
+    let again = World::later(&FaultyDisk::with(place.survivors(Survives::Written)), 20);
     assert_eq!(again.feed().await.len(), 1, "said once");
     assert_eq!(again.store.peer(&red()).await.unwrap().record.unwrap().inbound.taken, first);
 
@@ -326,12 +326,12 @@ async fn restored_store_announces_and_advances_counters() {
 /// of the first one again, to other updates.
 #[tokio::test(start_paused = true)]
 async fn restore_with_earlier_clock_skips_ids() {
-    let world = World::on(&Disk::new());
+    let world = World::on(&FaultyDisk::new());
     world.commit(vec![moved(red(), 1, 3)]).await;
     let restored = async |world: &World, minutes: u64| {
-        let copy = Disk::new();
+        let copy = FaultyDisk::new();
         world.store.backup_into(copy.clone(), |_| {}).await.unwrap();
-        let restored = World::later(&Disk::with(copy.survivors(Survives::Written)), minutes);
+        let restored = World::later(&FaultyDisk::with(copy.survivors(Survives::Written)), minutes);
         let taken = restored.store.peer(&red()).await.unwrap().record.unwrap().inbound.taken;
         (restored, taken)
     };

@@ -4,7 +4,7 @@ use actors::change::Change;
 use actors::model::{Attempt, DELIVERED_SPANS_IN_ROW, DeliveredSpan, Index, Millis, Position};
 use actors::ports::{ContextReader, FeedPage, FeedReader};
 use fernpost::store::RowCounts;
-use fixtures::disk::Disk;
+use fixtures::disk::FaultyDisk;
 
 use crate::fixtures::talk::{context_moved, heard, ours, room, said, seen, theirs};
 use crate::fixtures::world::{World, moved, red, submitted, taken, update};
@@ -206,7 +206,7 @@ async fn feed_page_reads_expected_rows() {
 #[tokio::test(start_paused = true)]
 async fn quick_repair_doubles_disk_syncs() {
     for (quick_repair, syncs) in [(false, 1), (true, 2)] {
-        let disk = Disk::new();
+        let disk = FaultyDisk::new();
         let world = World::open(&disk, |options| options.quick_repair = quick_repair).unwrap();
         let (before, commits) = (disk.syncs(), world.store.counters().commits);
         for n in 0..10 {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use actors::model::{FeedItem, Index, Position};
 use actors::ports::{CommitPriority, FeedBounds, FeedReader, Fence, Journal, JournalStopped, PeerReader};
-use fixtures::disk::Disk;
+use fixtures::disk::FaultyDisk;
 use tokio::time::Instant;
 
 use crate::fixtures::world::{World, green, moved, notice, red, submitted, update};
@@ -32,7 +32,7 @@ fn numbered(item: &FeedItem) -> u64 {
 
 #[tokio::test(start_paused = true)]
 async fn barrier_resolves_without_own_commit() {
-    let disk = Disk::new();
+    let disk = FaultyDisk::new();
     let world = World::on(&disk);
     world.store.barrier().committed().await.unwrap();
     assert_eq!(world.store.counters().commits, 0);
@@ -97,7 +97,7 @@ async fn full_deferred_group_commits_immediately() {
 
 #[tokio::test(start_paused = true)]
 async fn close_commits_deferred_rejects_new() {
-    let disk = Disk::new();
+    let disk = FaultyDisk::new();
     let world = World::on(&disk);
     let rider = world.ride(vec![notice("last")]);
     world.store.close().await;
@@ -108,7 +108,7 @@ async fn close_commits_deferred_rejects_new() {
 
 #[tokio::test(start_paused = true)]
 async fn batches_during_commit_form_one_group() {
-    let disk = Disk::new();
+    let disk = FaultyDisk::new();
     let world = World::on(&disk);
     let hold = disk.hold();
     let first = world.submit(vec![notice("first")]);
@@ -127,7 +127,7 @@ async fn batches_during_commit_form_one_group() {
 
 #[tokio::test(start_paused = true)]
 async fn commit_group_never_splits_batch() {
-    let disk = Disk::new();
+    let disk = FaultyDisk::new();
     let world = World::open(&disk, |options| {
         options.group_max = 3;
         options.group_rows = 10;

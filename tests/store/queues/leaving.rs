@@ -3,7 +3,7 @@
 use actors::change::Change;
 use actors::model::{DeadLetterReason, Index, Millis, PeerRecord, SentPage};
 use actors::ports::{PeerReader, SubmissionReader};
-use fixtures::disk::{Disk, Survives};
+use fixtures::disk::{FaultyDisk, Survives};
 
 use crate::fixtures::talk::{ours, room, said, text};
 use crate::fixtures::world::{World, green, id, moved, red, server, submitted};
@@ -60,7 +60,7 @@ async fn missed_transactions_are_paged_whole() {
 
 #[tokio::test(start_paused = true)]
 async fn outbox_index_is_never_reused() {
-    let disk = Disk::new();
+    let disk = FaultyDisk::new();
     let world = World::on(&disk);
     world.commit(vec![submitted("a", &[red()], 4)]).await;
     let whole = world.store.peer(&red()).await.unwrap().queued_bytes;
@@ -71,7 +71,7 @@ async fn outbox_index_is_never_reused() {
     // An operator removes the newest two.
     world.commit(vec![left(3, 4, DeadLetterReason::Dropped, 9), Change::PeerRecordUpdated(Box::new(record))]).await;
     world.store.close().await;
-    let disk = Disk::with(disk.survivors(Survives::Synced));
+    let disk = FaultyDisk::with(disk.survivors(Survives::Synced));
     let world = World::on(&disk);
     let load = world.store.peer(&red()).await.unwrap();
     assert_eq!((load.tail, load.queued_bytes), (Index(4), whole / 2));
@@ -95,7 +95,7 @@ async fn outbox_index_is_never_reused() {
 /// later.
 #[tokio::test(start_paused = true)]
 async fn skipped_recipient_is_queued_once() {
-    let disk = Disk::new();
+    let disk = FaultyDisk::new();
     let world = World::on(&disk);
     let mut changes = said(&room("c"), &ours("m"), &[green()], 1);
     if let Some(Change::Submitted(submission)) = changes.last_mut() {
@@ -104,7 +104,7 @@ async fn skipped_recipient_is_queued_once() {
     world.commit(changes).await;
     assert_eq!(world.outbox(&red()).await, []);
     world.store.close().await;
-    let world = World::on(&Disk::with(disk.survivors(Survives::Synced)));
+    let world = World::on(&FaultyDisk::with(disk.survivors(Survives::Synced)));
     let record = world.store.submission(&id("m")).await.unwrap().expect("remembered");
     assert_eq!((record.queued, record.left_out), (vec![(green(), Index(1))], vec![red()]));
 

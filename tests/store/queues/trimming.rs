@@ -3,7 +3,7 @@
 use actors::change::Change;
 use actors::model::{FeedItem, Index, Millis, Position, ServerName};
 use actors::ports::{FeedPage, FeedReader, PeerReader, SubmissionReader};
-use fixtures::disk::{Disk, Survives};
+use fixtures::disk::{FaultyDisk, Survives};
 
 use crate::fixtures::world::{
     World, body, digest, green, id, letter, moved, notice, parked, red, refused, submitted, taken,
@@ -50,7 +50,7 @@ async fn shared_item_stays_until_unreferenced() {
 
 #[tokio::test(start_paused = true)]
 async fn numbering_survives_trim_and_restart() {
-    let disk = Disk::new();
+    let disk = FaultyDisk::new();
     let world = World::on(&disk);
     world.commit(vec![submitted("a", &[red()], 3), notice("1"), notice("2"), moved(red(), 3, 1)]).await;
     let acked = Change::FeedAcked { upto: Position(2) };
@@ -60,7 +60,7 @@ async fn numbering_survives_trim_and_restart() {
     assert_eq!(indexes(&world, &red()).await, [0; 0]);
     world.store.close().await;
 
-    let world = World::on(&Disk::with(disk.survivors(Survives::Synced)));
+    let world = World::on(&FaultyDisk::with(disk.survivors(Survives::Synced)));
     assert_eq!(world.store.peer(&red()).await.unwrap().tail, Index(3));
     world.commit(vec![submitted("b", &[red()], 1), notice("3")]).await;
     assert_eq!(indexes(&world, &red()).await.last(), Some(&4));
@@ -117,7 +117,7 @@ async fn quarantine_keeps_newest_and_notifies() {
 
 #[tokio::test(start_paused = true)]
 async fn dead_letter_keeps_its_item_bytes() {
-    let disk = Disk::new();
+    let disk = FaultyDisk::new();
     let world = World::on(&disk);
     world.commit(vec![submitted("a", &[red(), green()], 3)]).await;
     world.commit(vec![refused(red(), 2, 2), moved(red(), 2, 1)]).await;
@@ -137,7 +137,7 @@ async fn dead_letter_keeps_its_item_bytes() {
         "a repeat is still recognized by its verdict `parked`"
     );
     world.store.close().await;
-    let world = World::on(&Disk::with(disk.survivors(Survives::Synced)));
+    let world = World::on(&FaultyDisk::with(disk.survivors(Survives::Synced)));
     assert_eq!(reasons(&world, 1, 3).await, [two]);
     let before = world.store.counters();
     world.commit(vec![refused(red(), 3, 2), refused(red(), 1, 2), moved(red(), 3, 1)]).await;

@@ -3,43 +3,28 @@
 use std::sync::Arc;
 
 use actors::errors::PeerError;
-use actors::limits::{ContextLimits, PeerLimits};
 use actors::model::{FeedItem, Index, PeerCommand, PeerState, Position, ServerName, SuspendReason};
-use actors::ports::{FeedPage, FeedReader, PeerConfig, PeerReader};
-use fixtures::disk::Disk;
-
-use crate::fixtures::ports::Prepared;
-use crate::fixtures::rig::{Rig, at_rest, green, life, limits, red, seconds, unreachable};
-
-/// Only these are peers.
-struct Listing(Vec<ServerName>);
-
-impl PeerConfig for Listing {
-    fn limits(&self, server: &ServerName) -> Option<Arc<PeerLimits>> {
-        self.0.contains(server).then(|| Arc::new(limits()))
-    }
-
-    fn listed(&self) -> Vec<ServerName> {
-        self.0.clone()
-    }
-
-    fn contexts(&self) -> Arc<ContextLimits> {
-        Arc::default()
-    }
-}
+use actors::ports::{FeedPage, FeedReader, PeerReader};
+use actors::testkit::transport::unreachable;
+use actors::testkit::{ScriptedTransport, TestPeers};
+use fixtures::disk::FaultyDisk;
+use fixtures::gateway::GatewayFixture;
+use fixtures::peers::{green, limits, red};
+use fixtures::time::{at_rest, seconds, world};
 
 /// Starts a gateway with this list of peers.
-fn start(disk: &Disk, listed: &[ServerName], peer: &Arc<Prepared>) -> Rig {
-    let (roster, transport) = (Arc::new(Listing(listed.to_vec())), peer.clone());
-    Rig::start(disk, |ports| {
+fn start(disk: &FaultyDisk, listed: &[ServerName], peer: &Arc<ScriptedTransport>) -> GatewayFixture {
+    let roster = listed.iter().fold(TestPeers::none(), |peers, server| peers.listing(server.clone(), limits()));
+    let (roster, transport) = (Arc::new(roster), peer.clone());
+    GatewayFixture::start(disk, |ports| {
         ports.roster = roster;
         ports.transport = transport;
     })
 }
 
 /// Returns the feed's events about peers and about deliveries to them.
-async fn told(rig: &Rig) -> Vec<String> {
-    let FeedPage::Entries(entries) = rig.store.feed_after(Position(0), 1_000, u64::MAX).await.unwrap() else {
+async fn told(core: &GatewayFixture) -> Vec<String> {
+    let FeedPage::Entries(entries) = core.store.feed_after(Position(0), 1_000, u64::MAX).await.unwrap() else {
         panic!("nothing is trimmed here")
     };
     let words = |item| match item {
@@ -52,45 +37,45 @@ async fn told(rig: &Rig) -> Vec<String> {
 
 #[tokio::test(start_paused = true)]
 async fn unlisted_peer_keeps_its_queue() {
-    let disk = Disk::new();
-    let silent = Prepared::new([|_| unreachable(); 100]);
-    life(async {
-        let rig = start(&disk, &[red(), green()], &silent);
-        rig.submit("m", &[green()], 2).await.unwrap();
+    let disk = FaultyDisk::new();
+    let silent = Arc::new(ScriptedTransport::replies([|_| unreachable(); 100]));
+    world(async {
+        let core = start(&disk, &[red(), green()], &silent);
+        core.submit("m", &[green()], 2).await.unwrap();
         at_rest().await;
-        rig.settled().await;
+        core.settled().await;
     })
     .await;
 
-    let peer = Prepared::new([]);
-    life(async {
-        let rig = start(&disk, &[red()], &peer);
+    let peer = Arc::new(ScriptedTransport::replies([]));
+    world(async {
+        let core = start(&disk, &[red()], &peer);
         at_rest().await;
         let not_listed = "green.example suspended not_listed".to_owned();
-        assert_eq!(told(&rig).await, std::slice::from_ref(&not_listed));
-        let status = rig.status(&green()).await;
+        assert_eq!(told(&core).await, std::slice::from_ref(&not_listed));
+        let status = core.status(&green()).await;
         assert_eq!((status.state, status.backlog), (PeerState::Suspended(SuspendReason::NotListed), 2));
-        assert_eq!(rig.gateway.peers(), [red(), green()], "it is shown after the listed peers");
+        assert_eq!(core.gateway.peers(), [red(), green()], "it is shown after the listed peers");
         // New items for it and from it are refused.
         let stranger = || PeerError::UnknownPeer(green());
-        assert_eq!(rig.submit("n", &[green()], 1).await, Err(stranger().into()));
-        assert_eq!(rig.push(&green(), 1).await, Err(stranger().into()));
+        assert_eq!(core.submit("n", &[green()], 1).await, Err(stranger().into()));
+        assert_eq!(core.push(&green(), 1).await, Err(stranger().into()));
         for order in [PeerCommand::Suspend, PeerCommand::Resume, PeerCommand::Retry] {
-            assert_eq!(rig.gateway.order(&green(), order).await, Err(stranger().into()));
+            assert_eq!(core.gateway.order(&green(), order).await, Err(stranger().into()));
         }
         seconds(24 * 60 * 60).await;
-        assert_eq!((peer.frames().len(), told(&rig).await), (0, vec![not_listed]), "nothing is sent to it");
-        rig.settled().await;
+        assert_eq!((peer.carried().len(), told(&core).await), (0, vec![not_listed]), "nothing is sent to it");
+        core.settled().await;
     })
     .await;
 
-    life(async {
-        let rig = start(&disk, &[red(), green()], &peer);
+    world(async {
+        let core = start(&disk, &[red(), green()], &peer);
         seconds(3600).await;
-        let status = rig.status(&green()).await;
+        let status = core.status(&green()).await;
         assert_eq!((status.state, status.backlog), (PeerState::Idle, 0));
-        assert_eq!(peer.frames().iter().map(|frame| frame.items.len()).sum::<usize>(), 2);
-        let told = told(&rig).await;
+        assert_eq!(peer.carried().iter().map(|frame| frame.items.len()).sum::<usize>(), 2);
+        let told = told(&core).await;
         assert!(told[1].starts_with("green.example ") && !told[1].contains("suspended"), "{told:?}");
     })
     .await;
@@ -98,30 +83,30 @@ async fn unlisted_peer_keeps_its_queue() {
 
 #[tokio::test(start_paused = true)]
 async fn unlisted_peer_items_become_dead_letters() {
-    let disk = Disk::new();
-    let silent = Prepared::new([|_| unreachable(); 100]);
-    life(async {
-        let rig = start(&disk, &[green()], &silent);
-        rig.submit("m", &[green()], 2).await.unwrap();
+    let disk = FaultyDisk::new();
+    let silent = Arc::new(ScriptedTransport::replies([|_| unreachable(); 100]));
+    world(async {
+        let core = start(&disk, &[green()], &silent);
+        core.submit("m", &[green()], 2).await.unwrap();
         at_rest().await;
-        rig.settled().await;
+        core.settled().await;
     })
     .await;
-    life(async {
-        let rig = start(&disk, &[], &Prepared::new([]));
+    world(async {
+        let core = start(&disk, &[], &Arc::new(ScriptedTransport::replies([])));
         seconds(31 * 24 * 60 * 60).await;
-        assert_eq!(told(&rig).await, ["green.example suspended not_listed", "m expired at green.example"]);
-        let letters = rig.store.dead_letters(&green(), Index(1), Index(2)).await.unwrap();
+        assert_eq!(told(&core).await, ["green.example suspended not_listed", "m expired at green.example"]);
+        let letters = core.store.dead_letters(&green(), Index(1), Index(2)).await.unwrap();
         assert_eq!(letters.len(), 2);
-        assert_eq!(rig.status(&green()).await.backlog, 0);
-        assert!(rig.gateway.peers().is_empty(), "no item is pending for it any more");
+        assert_eq!(core.status(&green()).await.backlog, 0);
+        assert!(core.gateway.peers().is_empty(), "no item is pending for it any more");
     })
     .await;
     // Without pending items it is unknown.
-    life(async {
-        let rig = start(&disk, &[], &Prepared::new([]));
+    world(async {
+        let core = start(&disk, &[], &Arc::new(ScriptedTransport::replies([])));
         at_rest().await;
-        assert_eq!(rig.gateway.peer(&green()).await.unwrap_err(), PeerError::UnknownPeer(green()));
+        assert_eq!(core.gateway.peer(&green()).await.unwrap_err(), PeerError::UnknownPeer(green()));
     })
     .await;
 }

@@ -5,46 +5,46 @@ use std::sync::Arc;
 use actors::errors::{CommandError, OutboxFullError, UnavailableError};
 use actors::model::{Ack, PeerCommand, PeerState, Seq, SuspendReason};
 use actors::testkit::ScriptedTransport;
-use fixtures::disk::{Disk, Survives};
-
-use crate::fixtures::ports::Prepared;
-use crate::fixtures::rig::{Rig, at_rest, life, red};
+use fixtures::disk::{FaultyDisk, Survives};
+use fixtures::gateway::GatewayFixture;
+use fixtures::peers::{limits, red};
+use fixtures::time::{at_rest, world};
 
 #[tokio::test(start_paused = true)]
 async fn answered_command_survives_power_cut() {
-    let disk = Disk::new();
-    let survived = life(async {
-        let rig = Rig::start(&disk, |ports| ports.transport = Prepared::new([]));
+    let disk = FaultyDisk::new();
+    let survived = world(async {
+        let core = GatewayFixture::start(&disk, |ports| ports.transport = Arc::new(ScriptedTransport::replies([])));
         assert_eq!(
-            rig.gateway.order(&red(), PeerCommand::Suspend).await.unwrap().state,
+            core.gateway.order(&red(), PeerCommand::Suspend).await.unwrap().state,
             PeerState::Suspended(SuspendReason::Admin)
         );
         assert_eq!(
-            rig.gateway.order(&red(), PeerCommand::Expect { number: Seq(40), yes: false }).await.unwrap().expected_seq,
+            core.gateway.order(&red(), PeerCommand::Expect { number: Seq(40), yes: false }).await.unwrap().expected_seq,
             Seq(40)
         );
-        rig.submit("s1", &[red()], 1).await.unwrap();
+        core.submit("s1", &[red()], 1).await.unwrap();
         disk.survivors(Survives::Synced)
     })
     .await;
-    life(async {
-        let transport = Prepared::new([]);
-        let rig = Rig::start(&Disk::with(survived), |ports| ports.transport = transport.clone());
+    world(async {
+        let transport = Arc::new(ScriptedTransport::replies([]));
+        let core = GatewayFixture::start(&FaultyDisk::with(survived), |ports| ports.transport = transport.clone());
         at_rest().await;
-        assert_eq!(transport.frames().len(), 0, "a suspended peer is sent to after a restart");
-        assert_eq!(rig.push(&red(), 40).await, Ok(Ack::Ok(Seq(40))), "items from it are accepted");
-        rig.gateway.order(&red(), PeerCommand::Resume).await.unwrap();
+        assert_eq!(transport.carried().len(), 0, "a suspended peer is sent to after a restart");
+        assert_eq!(core.push(&red(), 40).await, Ok(Ack::Ok(Seq(40))), "items from it are accepted");
+        core.gateway.order(&red(), PeerCommand::Resume).await.unwrap();
         transport.pushed(1).await;
         at_rest().await;
-        assert_eq!(rig.status(&red()).await.state, PeerState::Idle);
-        rig.settled().await;
+        assert_eq!(core.status(&red()).await.state, PeerState::Idle);
+        core.settled().await;
     })
     .await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn suspending_peer_aborts_in_flight_request() {
-    life(async {
+    world(async {
         let in_flight = Arc::new(());
         let held = in_flight.clone();
         let silent = ScriptedTransport::new(move |_| {
@@ -54,32 +54,34 @@ async fn suspending_peer_aborts_in_flight_request() {
                 std::future::pending().await
             })
         });
-        let rig = Rig::start(&Disk::new(), |ports| ports.transport = Arc::new(silent));
-        rig.submit("s1", &[red()], 1).await.unwrap();
+        let core = GatewayFixture::start(&FaultyDisk::new(), |ports| ports.transport = Arc::new(silent));
+        core.submit("s1", &[red()], 1).await.unwrap();
         at_rest().await;
-        assert_eq!(rig.status(&red()).await.state, PeerState::Sending);
+        assert_eq!(core.status(&red()).await.state, PeerState::Sending);
         assert_eq!(Arc::strong_count(&in_flight), 3);
-        rig.gateway.order(&red(), PeerCommand::Suspend).await.unwrap();
+        core.gateway.order(&red(), PeerCommand::Suspend).await.unwrap();
         at_rest().await;
         assert_eq!(Arc::strong_count(&in_flight), 2, "the request in flight continues");
-        rig.settled().await;
+        core.settled().await;
     })
     .await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn resume_restarts_faulty_peer() {
-    life(async {
-        let rig = Rig::start(&Disk::new(), |ports| ports.transport = Prepared::new([]));
+    world(async {
+        let core = GatewayFixture::start(&FaultyDisk::new(), |ports| {
+            ports.transport = Arc::new(ScriptedTransport::replies([]));
+        });
         for _ in 0..6 {
-            assert_eq!(rig.status(&red()).await.state, PeerState::Idle);
-            rig.clock.break_once();
-            assert_eq!(rig.push(&red(), 1).await, Err(UnavailableError::OutcomeUnknown.into()));
+            assert_eq!(core.status(&red()).await.state, PeerState::Idle);
+            core.clock.break_once();
+            assert_eq!(core.push(&red(), 1).await, Err(UnavailableError::OutcomeUnknown.into()));
         }
-        assert_eq!(rig.gateway.order(&red(), PeerCommand::Retry).await, Err(CommandError::Faulty(red())));
-        assert_eq!(rig.gateway.order(&red(), PeerCommand::Resume).await.unwrap().state, PeerState::Idle);
-        assert_eq!(rig.push(&red(), 1).await, Ok(Ack::Ok(Seq(1))));
-        rig.settled().await;
+        assert_eq!(core.gateway.order(&red(), PeerCommand::Retry).await, Err(CommandError::Faulty(red())));
+        assert_eq!(core.gateway.order(&red(), PeerCommand::Resume).await.unwrap().state, PeerState::Idle);
+        assert_eq!(core.push(&red(), 1).await, Ok(Ack::Ok(Seq(1))));
+        core.settled().await;
     })
     .await;
 }
@@ -87,56 +89,58 @@ async fn resume_restarts_faulty_peer() {
 #[tokio::test(start_paused = true)]
 async fn outbox_byte_limit_survives_restart() {
     use actors::limits::PeerLimits;
-    use actors::testkit::AllowAllPeers;
+    use actors::testkit::TestPeers;
 
-    let disk = Disk::new();
-    let small = || Arc::new(PeerLimits { outbox_bytes: 26, ..crate::fixtures::rig::limits() });
+    let disk = FaultyDisk::new();
+    let small = || Arc::new(PeerLimits { outbox_bytes: 26, ..limits() });
     let full = || Err(OutboxFullError { server: red(), key: "peers.outbox_bytes", limit: 26 }.into());
-    let survived = life(async {
-        let rig = Rig::start(&disk, |ports| ports.roster = Arc::new(AllowAllPeers(small())));
+    let survived = world(async {
+        let core = GatewayFixture::start(&disk, |ports| ports.roster = Arc::new(TestPeers::everybody(small())));
         // Each update has thirteen bytes.
-        rig.submit("s1", &[red()], 1).await.unwrap();
-        rig.submit("s2", &[red()], 1).await.unwrap();
+        core.submit("s1", &[red()], 1).await.unwrap();
+        core.submit("s2", &[red()], 1).await.unwrap();
         at_rest().await;
-        assert_eq!(rig.submit("s3", &[red()], 1).await, full());
+        assert_eq!(core.submit("s3", &[red()], 1).await, full());
         disk.survivors(Survives::Synced)
     })
     .await;
-    life(async {
-        let rig = Rig::start(&Disk::with(survived), |ports| ports.roster = Arc::new(AllowAllPeers(small())));
+    world(async {
+        let core = GatewayFixture::start(&FaultyDisk::with(survived), |ports| {
+            ports.roster = Arc::new(TestPeers::everybody(small()));
+        });
         assert_eq!(
-            rig.status(&red()).await.backlog_bytes,
+            core.status(&red()).await.backlog_bytes,
             26,
             "the number of pending items is unknown after a restart"
         );
-        assert_eq!(rig.submit("s3", &[red()], 1).await, full());
-        rig.settled().await;
+        assert_eq!(core.submit("s3", &[red()], 1).await, full());
+        core.settled().await;
     })
     .await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn dropped_item_is_sent_after_retry() {
-    let disk = Disk::new();
-    life(async {
-        let transport = Prepared::new([]);
-        let rig = Rig::start(&disk, |ports| ports.transport = transport.clone());
-        rig.gateway.order(&red(), PeerCommand::Suspend).await.unwrap();
+    let disk = FaultyDisk::new();
+    world(async {
+        let transport = Arc::new(ScriptedTransport::replies([]));
+        let core = GatewayFixture::start(&disk, |ports| ports.transport = transport.clone());
+        core.gateway.order(&red(), PeerCommand::Suspend).await.unwrap();
         for id in ["s1", "s2"] {
-            rig.submit(id, &[red()], 1).await.unwrap();
+            core.submit(id, &[red()], 1).await.unwrap();
         }
         let (s1, nobody) = ("s1".parse().unwrap(), "nobody".parse().unwrap());
-        rig.gateway.drop_message(&s1, None).await.unwrap();
-        assert_eq!(rig.gateway.drop_message(&nobody, None).await, Err(CommandError::UnknownSubmission(nobody)));
-        rig.gateway.order(&red(), PeerCommand::Resume).await.unwrap();
+        core.gateway.drop_message(&s1, None).await.unwrap();
+        assert_eq!(core.gateway.drop_message(&nobody, None).await, Err(CommandError::UnknownSubmission(nobody)));
+        core.gateway.order(&red(), PeerCommand::Resume).await.unwrap();
         at_rest().await;
-        let carried = || transport.frames().iter().flat_map(|frame| frame.items.clone()).count();
-        assert_eq!((carried(), rig.status(&red()).await.backlog), (1, 0));
-        assert_eq!(rig.gateway.retry_message(&s1, Some(&red())).await, Ok(1));
+        let carried = || transport.carried().iter().flat_map(|frame| frame.items.clone()).count();
+        assert_eq!((carried(), core.status(&red()).await.backlog), (1, 0));
+        assert_eq!(core.gateway.retry_message(&s1, Some(&red())).await, Ok(1));
         at_rest().await;
-        assert_eq!((carried(), rig.status(&red()).await.backlog), (2, 0));
-        assert_eq!(rig.gateway.retry_message(&s1, None).await, Ok(0), "it is no dead letter any more");
-        rig.settled().await;
+        assert_eq!((carried(), core.status(&red()).await.backlog), (2, 0));
+        assert_eq!(core.gateway.retry_message(&s1, None).await, Ok(0), "it is no dead letter any more");
+        core.settled().await;
     })
     .await;
 }

@@ -3,61 +3,44 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
 use actors::errors::{AdmissionError, BatchError, UnavailableError};
-use actors::limits::{ContextLimits, PeerLimits};
-use actors::model::{
-    Ack, BadPdu, ContextId, Edu, FetchRequest, OutboundBatch, Pdu, PeerCommand, PeerState, PushFailure, PushResponse,
-    RequestDeadlines, Seq, ServerName, SuspendReason,
-};
+use actors::limits::PeerLimits;
+use actors::model::{Ack, ContextId, Edu, PeerCommand, PeerState, PushFailure, Seq, ServerName, SuspendReason};
 use actors::peer::outbound::ephemeral_buffer::EphemeralItem;
-use actors::ports::{Fence, Ownership, PeerConfig, Ports, Task, Transport};
-use actors::testkit::ScriptedTransport;
+use actors::ports::{Fence, Ownership, PeerConfig, Ports};
+use actors::testkit::transport::accepted;
+use actors::testkit::{ScriptedTransport, TestPeers};
 use bytes::Bytes;
-use fixtures::disk::Disk;
+use fixtures::disk::FaultyDisk;
+use fixtures::gateway::{GatewayFixture, pushed};
+use fixtures::peers::{green, limits, red, server};
 use fixtures::read_hooks::ReadHooks;
+use fixtures::time::{BASE, at_rest, seconds, world};
 use tokio::sync::oneshot;
 use tokio::task::spawn_local;
 
-use crate::fixtures::ports::{Observed, Prepared};
-use crate::fixtures::rig::{Rig, at_rest, green, life, limits, pushed, red, seconds, server, taken};
-
-/// All servers are peers, and this many are kept in memory.
-struct SmallRoster(u32, Arc<PeerLimits>);
-
-impl PeerConfig for SmallRoster {
-    fn limits(&self, _: &ServerName) -> Option<Arc<PeerLimits>> {
-        Some(self.1.clone())
-    }
-
-    fn listed(&self) -> Vec<ServerName> {
-        vec![]
-    }
-
-    fn contexts(&self) -> Arc<ContextLimits> {
-        Arc::default()
-    }
-
-    fn peers_resident_max(&self) -> u32 {
-        self.0
-    }
-}
+use crate::ports::ObservedReads;
 
 /// Returns a gateway that keeps this many peers in memory, and the loads of each.
-fn with_room_for(max: u32, limits: PeerLimits, change: impl FnOnce(&mut Ports)) -> (Rig, Arc<Observed>) {
+fn with_room_for(
+    max: u32,
+    limits: PeerLimits,
+    change: impl FnOnce(&mut Ports),
+) -> (GatewayFixture, Arc<ObservedReads>) {
     let mut archive = None;
-    let rig = Rig::start(&Disk::new(), |ports| {
-        ports.roster = Arc::new(SmallRoster(max, Arc::new(limits)));
-        archive = Some(Observed::new().install(ports));
+    let core = GatewayFixture::start(&FaultyDisk::new(), |ports| {
+        ports.roster = Arc::new(TestPeers::everybody(limits).with_resident_max(max));
+        archive = Some(ObservedReads::new().install(ports));
         change(ports);
     });
-    (rig, archive.unwrap())
+    (core, archive.unwrap())
 }
 
 fn grey() -> ServerName {
-    server("grey.example")
+    server("grey")
 }
 
 fn no_room(max: u64) -> Result<Ack, BatchError> {
@@ -67,8 +50,8 @@ fn no_room(max: u64) -> Result<Ack, BatchError> {
 
 #[tokio::test(start_paused = true)]
 async fn least_recent_peer_is_evicted_intact() {
-    life(async {
-        let (rig, archive) = with_room_for(2, limits(), |_| {});
+    world(async {
+        let (core, archive) = with_room_for(2, limits(), |_| {});
         let loads = || [red(), green(), grey()].map(|server| archive.loads_of(&server).len());
         for (from, seq, expected) in [
             (red(), 1, [1, 0, 0]),
@@ -80,70 +63,71 @@ async fn least_recent_peer_is_evicted_intact() {
             (grey(), 2, [1, 2, 2]),  // evicts red
             (red(), 4, [2, 2, 2]),
         ] {
-            assert_eq!(rig.push(&from, seq).await, Ok(Ack::Ok(Seq(seq))), "{from} {seq}");
+            assert_eq!(core.push(&from, seq).await, Ok(Ack::Ok(Seq(seq))), "{from} {seq}");
             assert_eq!(loads(), expected, "{from} {seq}");
         }
         assert_eq!(
-            rig.push(&red(), 4).await,
+            core.push(&red(), 4).await,
             Ok(Ack::Ok(Seq(4))),
             "the digests from before its eviction are still known"
         );
-        assert_eq!(rig.fed(&red()).await, [(1, 1), (2, 2), (3, 3), (4, 4)]);
+        assert_eq!(core.fed(&red()).await, [(1, 1), (2, 2), (3, 3), (4, 4)]);
     })
     .await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn busy_peer_is_never_evicted() {
-    life(async {
-        let (rig, _) = with_room_for(1, limits(), |_| {});
-        rig.submit("s1", &[red()], 1).await.unwrap();
+    world(async {
+        let (core, _) = with_room_for(1, limits(), |_| {});
+        core.submit("s1", &[red()], 1).await.unwrap();
         at_rest().await;
-        assert_eq!(rig.status(&red()).await.state, PeerState::Sending);
+        assert_eq!(core.status(&red()).await.state, PeerState::Sending);
 
-        assert_eq!(rig.push(&green(), 1).await, no_room(1));
-        let words = rig.push(&green(), 1).await.unwrap_err().to_string();
+        assert_eq!(core.push(&green(), 1).await, no_room(1));
+        let words = core.push(&green(), 1).await.unwrap_err().to_string();
         assert!(words.contains("peers.resident_max") && words.contains('1'), "{words}");
-        let seen = rig.status(&green()).await;
+        let seen = core.status(&green()).await;
         assert_eq!((seen.state, seen.expected_seq), (PeerState::Idle, Seq(1)), "the status is read from the store");
         // Ephemeral items are the first to be dropped if there is no room.
-        assert_eq!(rig.gateway.send_ephemeral(&green(), typing()).await, Ok(()));
-        assert_eq!(rig.push(&red(), 1).await, Ok(Ack::Ok(Seq(1))));
+        assert_eq!(core.gateway.send_ephemeral(&green(), typing()).await, Ok(()));
+        assert_eq!(core.push(&red(), 1).await, Ok(Ack::Ok(Seq(1))));
     })
     .await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn drained_queue_frees_resident_slot() {
-    life(async {
-        let transport = Prepared::new([|_| Err(PushFailure::Unreachable("nobody listens".to_owned()))]);
-        let (rig, _) = with_room_for(1, limits(), |ports| ports.transport = transport.clone());
-        rig.submit("s1", &[red()], 1).await.unwrap();
+    world(async {
+        let transport =
+            Arc::new(ScriptedTransport::replies([|_| Err(PushFailure::Unreachable("nobody listens".to_owned()))]));
+        let (core, _) = with_room_for(1, limits(), |ports| ports.transport = transport.clone());
+        core.submit("s1", &[red()], 1).await.unwrap();
         transport.pushed(1).await;
-        assert_eq!(rig.push(&green(), 1).await, no_room(1));
+        assert_eq!(core.push(&green(), 1).await, no_room(1));
         seconds(5).await;
-        assert_eq!(rig.push(&green(), 1).await, Ok(Ack::Ok(Seq(1))));
-        assert_eq!(rig.status(&red()).await.backlog, 0);
+        assert_eq!(core.push(&green(), 1).await, Ok(Ack::Ok(Seq(1))));
+        assert_eq!(core.status(&red()).await.backlog, 0);
     })
     .await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn peers_with_backlog_always_start() {
-    let (disk, peers) = (Disk::new(), [red(), green(), grey()]);
+    let (disk, peers) = (FaultyDisk::new(), [red(), green(), grey()]);
     for has_restarted in [false, true] {
-        life(async {
+        world(async {
             let asked: Arc<Mutex<Vec<ServerName>>> = Arc::default();
             let note = asked.clone();
-            let rig = Rig::start(&disk, |ports| {
-                ports.roster = Arc::new(SmallRoster(1, Arc::new(limits())));
+            let core = GatewayFixture::start(&disk, |ports| {
+                ports.roster = Arc::new(TestPeers::everybody(limits()).with_resident_max(1));
                 ports.transport = Arc::new(ScriptedTransport::new(move |frame| {
                     note.lock().unwrap().push(frame.to);
                     Box::pin(std::future::pending())
                 }));
             });
             if !has_restarted {
-                rig.submit("s1", &peers, 1).await.unwrap();
+                core.submit("s1", &peers, 1).await.unwrap();
             }
             at_rest().await;
             asked.lock().unwrap().sort();
@@ -155,14 +139,14 @@ async fn peers_with_backlog_always_start() {
 
 #[tokio::test(start_paused = true)]
 async fn suspension_survives_eviction() {
-    life(async {
-        let (rig, archive) = with_room_for(1, limits(), |_| {});
-        rig.gateway.order(&red(), PeerCommand::Suspend).await.unwrap();
-        assert_eq!(rig.push(&green(), 1).await, Ok(Ack::Ok(Seq(1))));
-        rig.submit("s1", &[red()], 1).await.unwrap();
+    world(async {
+        let (core, archive) = with_room_for(1, limits(), |_| {});
+        core.gateway.order(&red(), PeerCommand::Suspend).await.unwrap();
+        assert_eq!(core.push(&green(), 1).await, Ok(Ack::Ok(Seq(1))));
+        core.submit("s1", &[red()], 1).await.unwrap();
         at_rest().await;
         assert_eq!(archive.loads_of(&red()).len(), 2);
-        let seen = rig.status(&red()).await;
+        let seen = core.status(&red()).await;
         assert_eq!((seen.state, seen.backlog), (PeerState::Suspended(SuspendReason::Admin), 1));
     })
     .await;
@@ -170,76 +154,61 @@ async fn suspension_survives_eviction() {
 
 #[tokio::test(start_paused = true)]
 async fn eviction_never_resets_rate() {
-    life(async {
-        let (rig, _) = with_room_for(1, PeerLimits { rate: 1, intake_items: 4, ..limits() }, |_| {});
-        assert_eq!(rig.gateway.accept(&red(), pushed(4, 4)).await, Ok(Ack::Ok(Seq(4)).into()));
-        assert_eq!(rig.push(&green(), 1).await, no_room(1));
+    world(async {
+        let (core, _) = with_room_for(1, PeerLimits { rate: 1, intake_items: 4, ..limits() }, |_| {});
+        assert_eq!(core.gateway.accept(&red(), pushed(4, 4)).await, Ok(Ack::Ok(Seq(4)).into()));
+        assert_eq!(core.push(&green(), 1).await, no_room(1));
         seconds(3).await;
-        assert_eq!(rig.push(&green(), 1).await, no_room(1));
+        assert_eq!(core.push(&green(), 1).await, no_room(1));
         seconds(1).await;
-        assert_eq!(rig.push(&green(), 1).await, Ok(Ack::Ok(Seq(1))));
+        assert_eq!(core.push(&green(), 1).await, Ok(Ack::Ok(Seq(1))));
     })
     .await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn eviction_never_resets_crash_count() {
-    life(async {
-        let (rig, _) = with_room_for(1, limits(), |_| {});
-        assert_eq!(rig.push(&red(), 1).await, Ok(Ack::Ok(Seq(1))));
-        rig.clock.break_once();
-        assert_eq!(rig.push(&red(), 2).await, Err(UnavailableError::OutcomeUnknown.into()));
+    world(async {
+        let (core, _) = with_room_for(1, limits(), |_| {});
+        assert_eq!(core.push(&red(), 1).await, Ok(Ack::Ok(Seq(1))));
+        core.clock.break_once();
+        assert_eq!(core.push(&red(), 2).await, Err(UnavailableError::OutcomeUnknown.into()));
         at_rest().await;
-        assert_eq!(rig.push(&green(), 1).await, no_room(1));
+        assert_eq!(core.push(&green(), 1).await, no_room(1));
         seconds(60).await;
-        assert_eq!(rig.push(&green(), 1).await, Ok(Ack::Ok(Seq(1))));
+        assert_eq!(core.push(&green(), 1).await, Ok(Ack::Ok(Seq(1))));
     })
     .await;
 }
 
 fn typing() -> EphemeralItem {
     let edu = Edu { kind: "typing".into(), content: Bytes::from_static(b"{}") };
-    EphemeralItem { key: None, until: crate::fixtures::rig::BASE.after(Duration::from_secs(1 << 20)), edu }
+    EphemeralItem { key: None, until: BASE.after(Duration::from_secs(1 << 20)), edu }
 }
 
-/// A transport whose peers accept everything after a moment, and fail if two requests to one peer overlap.
-#[derive(Default)]
-struct OneAtATime {
-    under_way: Arc<Mutex<HashSet<ServerName>>>,
-    taken: Arc<Mutex<BTreeMap<ServerName, Vec<Bytes>>>>,
-}
+/// Bodies of the items that each peer accepted, in order.
+type AcceptedItems = Arc<Mutex<BTreeMap<ServerName, Vec<Bytes>>>>;
 
-impl Transport for OneAtATime {
-    fn push(&self, frame: OutboundBatch) -> Task<Result<PushResponse, PushFailure>> {
-        assert!(
-            self.under_way.lock().unwrap().insert(frame.to.clone()),
-            "{} receives requests of two actors",
-            frame.to
-        );
-        let (under_way, all) = (self.under_way.clone(), self.taken.clone());
+/// A peer each that takes everything after a moment, and that must never be written to twice at once.
+fn one_push_at_a_time(all: AcceptedItems) -> ScriptedTransport {
+    let under_way = Arc::new(Mutex::new(HashSet::new()));
+    ScriptedTransport::new(move |batch| {
+        assert!(under_way.lock().unwrap().insert(batch.to.clone()), "{} receives requests of two actors", batch.to);
+        let (under_way, all) = (under_way.clone(), all.clone());
         Box::pin(async move {
             tokio::time::sleep(Duration::from_millis(3)).await;
-            under_way.lock().unwrap().remove(&frame.to);
-            let items = frame.items.iter().map(|item| item.bytes().clone());
-            all.lock().unwrap().entry(frame.to.clone()).or_default().extend(items);
-            taken(&frame)
+            under_way.lock().unwrap().remove(&batch.to);
+            let items = batch.items.iter().map(|item| item.bytes().clone());
+            all.lock().unwrap().entry(batch.to.clone()).or_default().extend(items);
+            accepted(&batch)
         })
-    }
-
-    fn fetch(
-        &self,
-        _: &ServerName,
-        _: FetchRequest,
-        _: RequestDeadlines,
-    ) -> Task<Result<Vec<Result<Pdu, BadPdu>>, PushFailure>> {
-        Box::pin(async { Ok(vec![]) })
-    }
+    })
 }
 
 /// Repeats a push until it is accepted, as a refused peer does.
-async fn push_until_taken(rig: &Rig, from: &ServerName, seq: u64) -> u32 {
+async fn push_until_taken(core: &GatewayFixture, from: &ServerName, seq: u64) -> u32 {
     for turned_away in 0.. {
-        match rig.push(from, seq).await {
+        match core.push(from, seq).await {
             Ok(ack) => {
                 assert_eq!(ack, Ack::Ok(Seq(seq)));
                 return turned_away;
@@ -259,23 +228,24 @@ async fn push_until_taken(rig: &Rig, from: &ServerName, seq: u64) -> u32 {
 #[tokio::test(start_paused = true)]
 async fn repeated_eviction_loses_nothing() {
     const ROUNDS: u64 = 60;
-    life(async {
-        let transport = Arc::new(OneAtATime::default());
-        let (rig, archive) = with_room_for(2, limits(), |ports| ports.transport = transport.clone());
-        let rig = Arc::new(rig);
-        let peers: Vec<_> = (0..6).map(|n| server(&format!("p{n}.example"))).collect();
+    world(async {
+        let taken = AcceptedItems::default();
+        let transport = Arc::new(one_push_at_a_time(taken.clone()));
+        let (core, archive) = with_room_for(2, limits(), |ports| ports.transport = transport);
+        let core = Arc::new(core);
+        let peers: Vec<_> = (0..6).map(|n| server(&format!("p{n}"))).collect();
         let begun = peers.iter().cloned().enumerate().map(|(place, peer)| {
-            let rig = rig.clone();
+            let core = core.clone();
             spawn_local(async move {
                 let mut chance = fastrand::Rng::with_seed(place as u64);
                 for seq in 1..=ROUNDS {
-                    push_until_taken(&rig, &peer, seq).await;
+                    push_until_taken(&core, &peer, seq).await;
                     let id = format!("s{place}-{seq}");
-                    rig.submit(&id, std::slice::from_ref(&peer), 1).await.unwrap();
+                    core.submit(&id, std::slice::from_ref(&peer), 1).await.unwrap();
                     if chance.bool() {
-                        rig.gateway.send_ephemeral(&peer, typing()).await.unwrap();
+                        core.gateway.send_ephemeral(&peer, typing()).await.unwrap();
                     }
-                    rig.gateway.peer(&peer).await.unwrap();
+                    core.gateway.peer(&peer).await.unwrap();
                     tokio::time::sleep(Duration::from_millis(chance.u64(0..12))).await;
                 }
             })
@@ -285,22 +255,22 @@ async fn repeated_eviction_loses_nothing() {
         }
         at_rest().await;
         for (place, peer) in peers.iter().enumerate() {
-            assert!(rig.fed(peer).await.into_iter().eq((1..=ROUNDS).map(|n| (n, n))), "{peer}");
+            assert!(core.fed(peer).await.into_iter().eq((1..=ROUNDS).map(|n| (n, n))), "{peer}");
             let sent: Vec<_> = (1..=ROUNDS).map(|n| Bytes::from(format!(r#"{{"id":"s{place}-{n}.0"}}"#))).collect();
-            assert_eq!(transport.taken.lock().unwrap()[peer], sent, "{peer}");
-            assert_eq!(rig.status(peer).await.backlog, 0);
+            assert_eq!(taken.lock().unwrap()[peer], sent, "{peer}");
+            assert_eq!(core.status(peer).await.backlog, 0);
         }
         assert!(archive.loads().len() as u64 > ROUNDS, "{} loads: peers were hardly evicted", archive.loads().len());
     })
     .await;
 }
 
-/// Keeps two peers in memory, and detects the start of an actor that still lives: each part of an actor holds a reference
-/// to its limits.
+/// Detects the start of an actor that still lives: each part of an actor holds a reference to its limits.
 struct DoubleStartDetector {
-    limits: HashMap<ServerName, Arc<PeerLimits>>,
+    /// Without a hold of its own.
+    limits: HashMap<ServerName, Weak<PeerLimits>>,
     ownership: Arc<dyn Ownership>,
-    births: AtomicUsize,
+    starts: AtomicUsize,
 }
 
 impl DoubleStartDetector {
@@ -309,31 +279,13 @@ impl DoubleStartDetector {
     const ALIVE: usize = 5;
 }
 
-impl PeerConfig for DoubleStartDetector {
-    fn limits(&self, server: &ServerName) -> Option<Arc<PeerLimits>> {
-        self.limits.get(server).cloned()
-    }
-
-    fn listed(&self) -> Vec<ServerName> {
-        vec![]
-    }
-
-    fn contexts(&self) -> Arc<ContextLimits> {
-        Arc::default()
-    }
-
-    fn peers_resident_max(&self) -> u32 {
-        2
-    }
-}
-
 impl Ownership for DoubleStartDetector {
     fn claim(&self, peer: &ServerName) -> Option<Fence> {
-        // One reference is ours, one the router's, and each caller may hold one for a moment.
+        // One reference is the configuration's, one the router's, and each caller may hold one for a moment.
         let most = 2 + THREADS;
-        let holds = Arc::strong_count(&self.limits[peer]);
+        let holds = self.limits[peer].strong_count();
         assert!(holds <= most && most < 1 + Self::ALIVE, "{peer} is started while it lives: {holds} references");
-        self.births.fetch_add(1, Ordering::SeqCst);
+        self.starts.fetch_add(1, Ordering::SeqCst);
         self.ownership.claim(peer)
     }
 
@@ -353,18 +305,21 @@ const THREADS: usize = 3;
 #[tokio::test]
 async fn concurrent_callers_meet_one_actor() {
     const ROUNDS: u64 = 60;
-    life(async {
-        let peers: Vec<_> = (0..5).map(|n| server(&format!("p{n}.example"))).collect();
-        let mut midwife = None;
-        let rig = Rig::start(&Disk::new(), |ports| {
-            let each = peers.iter().map(|peer| (peer.clone(), Arc::new(limits()))).collect();
+    world(async {
+        let peers: Vec<_> = (0..5).map(|n| server(&format!("p{n}"))).collect();
+        let mut detector = None;
+        let core = GatewayFixture::start(&FaultyDisk::new(), |ports| {
+            let roster = TestPeers::none().with_resident_max(2);
+            let roster = peers.iter().fold(roster, |roster, peer| roster.accepting(peer.clone(), limits()));
+            let each = peers.iter().map(|peer| (peer.clone(), Arc::downgrade(&roster.limits(peer).unwrap()))).collect();
+            ports.roster = Arc::new(roster);
             let ownership = ports.ownership.clone();
-            let new = Arc::new(DoubleStartDetector { limits: each, ownership, births: AtomicUsize::new(0) });
-            (ports.roster, ports.ownership) = (new.clone(), new.clone());
-            midwife = Some(new);
+            let new = Arc::new(DoubleStartDetector { limits: each, ownership, starts: AtomicUsize::new(0) });
+            ports.ownership = new.clone();
+            detector = Some(new);
         });
         let callers = (0..THREADS).map(|place| {
-            let (gateway, mut peers) = (rig.gateway.clone(), peers.clone());
+            let (gateway, mut peers) = (core.gateway.clone(), peers.clone());
             let (done, is_done) = oneshot::channel();
             std::thread::spawn(move || {
                 let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
@@ -388,10 +343,10 @@ async fn concurrent_callers_meet_one_actor() {
             is_done.await.unwrap();
         }
         for peer in &peers {
-            assert!(rig.fed(peer).await.into_iter().eq((1..=ROUNDS).map(|n| (n, n))), "{peer}");
+            assert!(core.fed(peer).await.into_iter().eq((1..=ROUNDS).map(|n| (n, n))), "{peer}");
         }
-        let births = midwife.unwrap().births.load(Ordering::SeqCst);
-        assert!(births > peers.len() * 5, "{births} starts: peers were hardly evicted");
+        let starts = detector.unwrap().starts.load(Ordering::SeqCst);
+        assert!(starts > peers.len() * 5, "{starts} starts: peers were hardly evicted");
     })
     .await;
 }

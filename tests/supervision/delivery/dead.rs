@@ -7,11 +7,13 @@ use std::time::Duration;
 
 use actors::limits::PeerLimits;
 use actors::model::{Item, OutboundBatch, PushFailure, ServerName};
-use actors::testkit::{AllowAllPeers, ScriptedTransport};
-use fixtures::disk::Disk;
+use actors::testkit::transport::accepted;
+use actors::testkit::{ScriptedTransport, TestPeers};
+use fixtures::disk::FaultyDisk;
+use fixtures::gateway::GatewayFixture;
+use fixtures::peers::{limits, name};
+use fixtures::time::{seconds, world};
 use tokio::time::Instant;
-
-use crate::fixtures::rig::{Rig, life, limits, seconds, server, taken};
 
 /// Time that a healthy peer takes to answer.
 const ANSWER: Duration = Duration::from_millis(5);
@@ -36,7 +38,7 @@ async fn answer(frame: OutboundBatch, arrived: Arrived) -> Result<actors::model:
             let Item::Update(bytes) = item else { panic!("only updates are sent") };
             arrived.lock().unwrap().insert(bytes.to_vec(), now);
         }
-        return taken(&frame);
+        return accepted(&frame);
     }
     if name.len().is_multiple_of(3) {
         tokio::time::sleep(Duration::from_millis(1)).await;
@@ -51,14 +53,14 @@ async fn ways(dead: usize) -> Vec<Duration> {
     let arrived = Arrived::default();
     let ear = arrived.clone();
     let busy = PeerLimits { backoff_max: Duration::from_secs(8), failures_to_suspend: 1_000_000, ..limits() };
-    let rig = Rig::start(&Disk::new(), |ports| {
-        ports.roster = Arc::new(AllowAllPeers(Arc::new(busy)));
+    let core = GatewayFixture::start(&FaultyDisk::new(), |ports| {
+        ports.roster = Arc::new(TestPeers::everybody(busy));
         ports.transport = Arc::new(ScriptedTransport::new(move |frame| Box::pin(answer(frame, ear.clone()))));
     });
-    let named = |prefix: &str, count| (0..count).map(|n| server(&format!("{prefix}{n}"))).collect::<Vec<ServerName>>();
+    let named = |prefix: &str, count| (0..count).map(|n| name(&format!("{prefix}{n}"))).collect::<Vec<ServerName>>();
     let healthy = named("well", HEALTHY);
     for (n, some) in named("dead", dead).chunks(50).enumerate() {
-        rig.submit(&format!("dead-{n}"), some, 1).await.unwrap();
+        core.submit(&format!("dead-{n}"), some, 1).await.unwrap();
     }
     // Time for all dead peers to fail more than once.
     seconds(120).await;
@@ -66,7 +68,7 @@ async fn ways(dead: usize) -> Vec<Duration> {
     for (n, peer) in healthy.iter().cycle().take(SUBMISSIONS).enumerate() {
         let id = format!("well-{n}");
         made.push((format!(r#"{{"id":"{id}.0"}}"#), Instant::now()));
-        rig.submit(&id, std::slice::from_ref(peer), 1).await.unwrap();
+        core.submit(&id, std::slice::from_ref(peer), 1).await.unwrap();
         tokio::time::sleep(PACE).await;
     }
     seconds(60).await;
@@ -79,8 +81,8 @@ async fn ways(dead: usize) -> Vec<Duration> {
 /// In other servers a few dead peers have stopped all delivery, because they held every worker.
 #[tokio::test(start_paused = true)]
 async fn healthy_peers_skip_dead_ones() {
-    let without = life(ways(0)).await;
-    let with = life(ways(400)).await;
+    let without = world(ways(0)).await;
+    let with = world(ways(400)).await;
     let p99 = |ways: &[Duration]| ways[ways.len() * 99 / 100];
     println!("p99 of {} deliveries: {:?} without dead peers, {:?} with 400", with.len(), p99(&without), p99(&with));
     assert_eq!(with, without, "all deliveries take equally long");

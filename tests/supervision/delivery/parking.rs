@@ -10,11 +10,12 @@ use actors::model::{
     PushFailure, PushResponse, Seq,
 };
 use actors::ports::{CommitPriority, FeedPage, FeedReader, Journal, Ownership, PeerReader};
-use actors::testkit::{AllowAllPeers, ScriptedTransport};
+use actors::testkit::{ScriptedTransport, TestPeers};
 use bytes::Bytes;
-use fixtures::disk::{Disk, Survives};
-
-use crate::fixtures::rig::{Rig, at_rest, life, limits, red, seconds, submission};
+use fixtures::disk::{FaultyDisk, Survives};
+use fixtures::gateway::{GatewayFixture, submission};
+use fixtures::peers::{limits, red};
+use fixtures::time::{at_rest, seconds, world};
 
 /// Indexes of the submitted items that the peer refuses.
 const BAD: [u64; 4] = [3, 4, 6, 9];
@@ -52,14 +53,14 @@ impl RejectingReceiver {
         Ok(PushResponse { ack, window: Some(100), refused: vec![], reason: None })
     }
 
-    fn rig(&self, disk: &Disk, dialect: DialectSpec) -> Rig {
-        Rig::start(disk, |ports| {
+    fn core(&self, disk: &FaultyDisk, dialect: DialectSpec) -> GatewayFixture {
+        GatewayFixture::start(disk, |ports| {
             let fussy = self.clone();
             ports.transport = Arc::new(ScriptedTransport::new(move |frame| {
                 let answer = fussy.answer(&frame);
                 Box::pin(async move { answer })
             }));
-            ports.roster = Arc::new(AllowAllPeers(Arc::new(PeerLimits { dialect, ..limits() })));
+            ports.roster = Arc::new(TestPeers::everybody(PeerLimits { dialect, ..limits() }));
         })
     }
 }
@@ -70,8 +71,8 @@ fn text(n: u64) -> Bytes {
 }
 
 /// Returns the feed's events about parked items.
-async fn told(rig: &Rig) -> Vec<String> {
-    let page = rig.store.feed_after(Position(0), 1_000, u64::MAX).await.unwrap();
+async fn told(core: &GatewayFixture) -> Vec<String> {
+    let page = core.store.feed_after(Position(0), 1_000, u64::MAX).await.unwrap();
     let FeedPage::Entries(entries) = page else { panic!("nothing is ever trimmed here") };
     let news = entries.into_iter().map(|entry| match entry.item {
         FeedItem::Delivery { message, server, state, reason } => {
@@ -87,39 +88,39 @@ fn letter(n: u64, reason: &str) -> DeadLetter {
 }
 
 /// Checks that all other items arrived once and in order; that the refused ones, and only these, are parked and reported.
-async fn assert_parked(rig: &Rig, fussy: &RejectingReceiver, context: &str) {
+async fn assert_parked(core: &GatewayFixture, fussy: &RejectingReceiver, context: &str) {
     let wanted: Vec<Bytes> = (1..=12).filter(|n| !BAD.contains(n)).map(text).collect();
     assert_eq!(*fussy.0.lock().unwrap(), wanted, "{context}");
-    let status = rig.status(&red()).await;
+    let status = core.status(&red()).await;
     assert_eq!((status.state, status.backlog, status.acked), (PeerState::Idle, 0, Index(12)), "{context}");
-    rig.settled().await;
+    core.settled().await;
     let no = "refused with status 400: no such thing";
-    let parked = rig.store.dead_letters(&red(), Index(1), Index(12)).await.unwrap();
+    let parked = core.store.dead_letters(&red(), Index(1), Index(12)).await.unwrap();
     assert_eq!(parked, BAD.map(|n| letter(n, no)), "{context}");
     let news = ["s1", "s1", "s2", "s3"].map(|id| format!("{id} at red.example: parked, {no}"));
-    assert_eq!(told(rig).await, news, "{context}");
+    assert_eq!(told(core).await, news, "{context}");
 }
 
 #[tokio::test(start_paused = true)]
 async fn refused_items_are_dead_lettered_alone() {
     for dialect in [DialectSpec::UPDATES, DialectSpec::TRANSACTIONS] {
-        let (disk, fussy) = (Disk::new(), RejectingReceiver::default());
+        let (disk, fussy) = (FaultyDisk::new(), RejectingReceiver::default());
         let context = format!("{dialect:?}");
-        life(async {
-            let rig = fussy.rig(&disk, dialect);
+        world(async {
+            let core = fussy.core(&disk, dialect);
             for id in ["s1", "s2", "s3"] {
-                rig.submit(id, &[red()], 4).await.unwrap();
+                core.submit(id, &[red()], 4).await.unwrap();
             }
             at_rest().await;
-            assert_parked(&rig, &fussy, &context).await;
+            assert_parked(&core, &fussy, &context).await;
         })
         .await;
-        let disk = Disk::with(disk.survivors(Survives::Synced));
-        life(async {
-            let rig = fussy.rig(&disk, dialect);
+        let disk = FaultyDisk::with(disk.survivors(Survives::Synced));
+        world(async {
+            let core = fussy.core(&disk, dialect);
             seconds(10_000).await;
-            assert!(rig.store.peers_with_backlog(vec![]).await.unwrap().is_empty());
-            assert_parked(&rig, &fussy, &context).await;
+            assert!(core.store.peers_with_backlog(vec![]).await.unwrap().is_empty());
+            assert_parked(&core, &fussy, &context).await;
         })
         .await;
     }
@@ -129,24 +130,24 @@ async fn refused_items_are_dead_lettered_alone() {
 async fn crash_before_commit_repeats_dead_letters() {
     for dialect in [DialectSpec::UPDATES, DialectSpec::TRANSACTIONS] {
         for k in 1.. {
-            let (disk, fussy) = (Disk::new(), RejectingReceiver::default());
+            let (disk, fussy) = (FaultyDisk::new(), RejectingReceiver::default());
             let context = format!("{dialect:?}, sync {k} failed");
-            let failed = life(async {
-                let rig = fussy.rig(&disk, dialect);
+            let failed = world(async {
+                let core = fussy.core(&disk, dialect);
                 let all = ["s1", "s2", "s3"].map(|id| Change::Submitted(submission(id, &[red()], 4)));
-                let fence = rig.store.claim(&red()).unwrap();
-                rig.store.submit(fence, all.into(), CommitPriority::Now).committed().await.unwrap();
+                let fence = core.store.claim(&red()).unwrap();
+                core.store.submit(fence, all.into(), CommitPriority::Now).committed().await.unwrap();
                 // From here on only batches of the peer's actor are lost.
                 disk.fail_at(k);
                 at_rest().await;
-                tokio::time::timeout(Duration::ZERO, rig.store.failed()).await.is_ok()
+                tokio::time::timeout(Duration::ZERO, core.store.failed()).await.is_ok()
             })
             .await;
-            let disk = Disk::with(disk.survivors(Survives::Synced));
-            life(async {
-                let rig = fussy.rig(&disk, dialect);
+            let disk = FaultyDisk::with(disk.survivors(Survives::Synced));
+            world(async {
+                let core = fussy.core(&disk, dialect);
                 seconds(10).await;
-                assert_parked(&rig, &fussy, &context).await;
+                assert_parked(&core, &fussy, &context).await;
             })
             .await;
             if !failed {

@@ -7,12 +7,13 @@ use actors::change::Change;
 use actors::errors::UnavailableError;
 use actors::model::{Ack, BatchId, Item, OutboundBatch, Position, Seq, ServerName};
 use actors::ports::{CommitPriority, FeedReader, Journal, Ownership, PeerReader, SubmissionReader};
+use actors::testkit::ScriptedTransport;
 use bytes::Bytes;
 use fernpost::http::error::ApiError;
-use fixtures::disk::{Disk, Survives};
-
-use crate::fixtures::ports::Prepared;
-use crate::fixtures::rig::{Rig, at_rest, green, life, pushed, red};
+use fixtures::disk::{FaultyDisk, Survives};
+use fixtures::gateway::{GatewayFixture, pushed};
+use fixtures::peers::{green, red};
+use fixtures::time::{at_rest, world};
 
 const ROUNDS: u64 = 3;
 
@@ -46,31 +47,31 @@ impl Answered {
 
 /// Plays pushes from two peers with repeats and holes, submissions, and the acknowledgements of the peers and of the
 /// messenger.
-async fn play(rig: &Rig) -> Answered {
+async fn play(core: &GatewayFixture) -> Answered {
     let mut answered = Answered::default();
     for round in 1..=ROUNDS {
         let last = 2 * round;
-        let fresh = rig.gateway.accept(&red(), pushed(last, 2)).await;
+        let fresh = core.gateway.accept(&red(), pushed(last, 2)).await;
         if answered.note(&fresh) {
             assert_eq!(fresh, Ok(Ack::Ok(Seq(last)).into()));
             answered.taken = last;
         }
-        let repeat = rig.push(&red(), last).await;
+        let repeat = core.push(&red(), last).await;
         if answered.note(&repeat) {
             assert_eq!(repeat, Ok(Ack::Ok(Seq(last))));
         }
-        let hole = rig.push(&red(), last + 5).await;
+        let hole = core.push(&red(), last + 5).await;
         if answered.note(&hole) {
             assert_eq!(hole, Ok(Ack::Hole { expected: Seq(last + 1), conflict: false }));
         }
 
         let id = format!("s{round}");
-        if answered.note(&rig.submit(&id, &[red(), green()], 2).await) {
+        if answered.note(&core.submit(&id, &[red(), green()], 2).await) {
             answered.submissions.push(id);
         }
-        let fence = rig.store.claim_feed().unwrap();
+        let fence = core.store.claim_feed().unwrap();
         let acked = vec![Change::FeedAcked { upto: Position(answered.taken) }];
-        let acked = rig.store.submit(fence, acked, CommitPriority::Now).committed().await;
+        let acked = core.store.submit(fence, acked, CommitPriority::Now).committed().await;
         if answered.note(&acked.map_err(|_| UnavailableError::OutcomeUnknown)) {
             answered.feed = answered.taken;
         }
@@ -80,7 +81,7 @@ async fn play(rig: &Rig) -> Answered {
         }
     }
     // Two at the same time, and a repeat of one of them while it is in progress.
-    let asked = [rig.begin_push(&red(), 7), rig.begin_push(&red(), 7), rig.begin_push(&green(), 1)];
+    let asked = [core.begin_push(&red(), 7), core.begin_push(&red(), 7), core.begin_push(&green(), 1)];
     for (asked, seq) in asked.into_iter().zip([7, 7, 1]) {
         let outcome = asked.await.unwrap();
         answered.failed |= outcome == Err(UnavailableError::OutcomeUnknown.into());
@@ -106,22 +107,22 @@ fn sent(frames: &[OutboundBatch], to: &ServerName, into: &mut BTreeMap<u64, Byte
 }
 
 /// Checks that everything acknowledged is there; then both sides repeat, and everything must have happened once.
-async fn check(disk: &Disk, answered: &Answered, before: &Prepared, context: &str) {
-    let peer = Prepared::new([]);
-    let rig = Rig::start(disk, |ports| ports.transport = peer.clone());
-    let load = rig.store.peer(&red()).await.unwrap();
+async fn check(disk: &FaultyDisk, answered: &Answered, before: &ScriptedTransport, context: &str) {
+    let peer = Arc::new(ScriptedTransport::replies([]));
+    let core = GatewayFixture::start(disk, |ports| ports.transport = peer.clone());
+    let load = core.store.peer(&red()).await.unwrap();
     let expected = load.record.as_ref().map_or(1, |record| record.inbound.expected.0);
     assert!(expected > answered.taken, "{context}: {} was acknowledged, {expected} is expected", answered.taken);
     let numbers: Vec<_> = (1..expected).map(|n| (n, n)).collect();
-    assert_eq!(rig.fed(&red()).await, numbers, "{context}");
-    assert!(rig.store.feed_bounds().borrow().acked.0 >= answered.feed, "{context}");
+    assert_eq!(core.fed(&red()).await, numbers, "{context}");
+    assert!(core.store.feed_bounds().borrow().acked.0 >= answered.feed, "{context}");
 
-    let queued: Vec<Bytes> = rig.outbox(&red()).await;
-    assert_eq!(rig.outbox(&green()).await, queued, "{context}: one submission, two peers, one commit");
+    let queued: Vec<Bytes> = core.outbox(&red()).await;
+    assert_eq!(core.outbox(&green()).await, queued, "{context}: one submission, two peers, one commit");
     for id in &answered.submissions {
-        let record = rig.store.submission(&id.parse().unwrap()).await.unwrap().expect(id);
+        let record = core.store.submission(&id.parse().unwrap()).await.unwrap().expect(id);
         for (server, first) in &record.queued {
-            let updates = rig.store.outbox_from(server, *first, record.items, u64::MAX).await.unwrap();
+            let updates = core.store.outbox_from(server, *first, record.items, u64::MAX).await.unwrap();
             let updates: Vec<_> = updates.into_iter().map(|row| row.item.bytes().clone()).collect();
             let submitted = [format!(r#"{{"id":"{id}.0"}}"#), format!(r#"{{"id":"{id}.1"}}"#)];
             assert_eq!(updates, submitted, "{context}: {server}");
@@ -131,33 +132,33 @@ async fn check(disk: &Disk, answered: &Answered, before: &Prepared, context: &st
     at_rest().await;
     for server in [red(), green()] {
         let mut seen = BTreeMap::new();
-        sent(&before.frames(), &server, &mut seen);
+        sent(&before.carried(), &server, &mut seen);
         let known = seen.len();
         assert!(known <= queued.len(), "{context}: {server} was sent items that are not on disk");
-        sent(&peer.frames(), &server, &mut seen);
+        sent(&peer.carried(), &server, &mut seen);
         assert!(seen.keys().copied().eq(1..=queued.len() as u64), "{context}: {server} saw {:?}", seen.keys());
         assert!(seen.values().eq(&queued), "{context}: {server}");
     }
     for seq in 1..=7 {
-        assert_eq!(rig.push(&red(), seq).await, Ok(Ack::Ok(Seq(seq))), "{context}");
+        assert_eq!(core.push(&red(), seq).await, Ok(Ack::Ok(Seq(seq))), "{context}");
     }
-    assert_eq!(rig.fed(&red()).await, (1..=7).map(|n| (n, n)).collect::<Vec<_>>(), "{context}");
+    assert_eq!(core.fed(&red()).await, (1..=7).map(|n| (n, n)).collect::<Vec<_>>(), "{context}");
 }
 
 #[tokio::test(start_paused = true)]
 async fn acknowledgement_never_precedes_commit() {
     for k in 1.. {
-        let disk = Disk::new();
-        let peer = Prepared::new([]);
-        let transport: Arc<Prepared> = peer.clone();
-        let answered = life(async {
-            let rig = Rig::start(&disk, |ports| ports.transport = transport);
+        let disk = FaultyDisk::new();
+        let peer = Arc::new(ScriptedTransport::replies([]));
+        let transport: Arc<ScriptedTransport> = peer.clone();
+        let answered = world(async {
+            let core = GatewayFixture::start(&disk, |ports| ports.transport = transport);
             disk.fail_at(k);
-            let answered = play(&rig).await;
+            let answered = play(&core).await;
             if answered.failed {
-                assert!(rig.store.failed().await.to_string().contains("check the disk"));
+                assert!(core.store.failed().await.to_string().contains("check the disk"));
                 assert_eq!(
-                    rig.push(&red(), 1).await,
+                    core.push(&red(), 1).await,
                     Err(UnavailableError::OutcomeUnknown.into()),
                     "even a repeat is refused"
                 );
@@ -167,7 +168,7 @@ async fn acknowledgement_never_precedes_commit() {
         .await;
         for survives in [Survives::Synced, Survives::Written] {
             let context = format!("sync {k} failed, {survives:?}");
-            life(check(&Disk::with(disk.survivors(survives)), &answered, &peer, &context)).await;
+            world(check(&FaultyDisk::with(disk.survivors(survives)), &answered, &peer, &context)).await;
         }
         if !answered.failed {
             assert_eq!((answered.taken, answered.submissions.len()), (7, ROUNDS as usize));

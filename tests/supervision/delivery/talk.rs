@@ -6,29 +6,33 @@ use std::time::Duration;
 use actors::limits::PeerLimits;
 use actors::model::{PeerState, ServerName, SubmittedContent};
 use actors::ports::FeedReader;
-use actors::testkit::AllowAllPeers;
+use actors::testkit::{TestClock, TestPeers};
 use bytes::Bytes;
-use fixtures::disk::Disk;
-
-use crate::fixtures::network::{Network, Weather};
-use crate::fixtures::rig::{Rig, green, life, limits, red, submission};
+use fixtures::disk::FaultyDisk;
+use fixtures::gateway::{GatewayFixture, UnlaunchedGateway, submission};
+use fixtures::listener::Listener;
+use fixtures::network::{CALM, LinkFaults, Network};
+use fixtures::network_transport::NetworkTransport;
+use fixtures::peers::{green, limits, red};
+use fixtures::time::{BASE, world};
 
 const UPDATES: u64 = 1_000;
 
-const WEATHER: Weather = Weather { requests_lost: 0.1, answers_lost: 0.2, delay_max: Duration::from_millis(300) };
+const LOSSY: LinkFaults =
+    LinkFaults { requests_lost: 0.1, answers_lost: 0.2, delay_max: Duration::from_millis(300), ..CALM };
 
 /// Returns a gateway in the network, with a window small enough that a rewind crosses pushes.
-fn gateway(network: &Arc<Network>, name: ServerName) -> Rig {
-    let rig = Rig::start(&Disk::new(), |ports| {
-        ports.transport = network.wire(name.clone());
-        ports.roster = Arc::new(AllowAllPeers(Arc::new(PeerLimits { batch_items: 7, intake_items: 7, ..limits() })));
-    });
-    network.join(name, rig.gateway.clone());
-    rig
+async fn gateway(network: &Arc<Network>, name: ServerName) -> GatewayFixture {
+    let mut core = UnlaunchedGateway::on_disk(name, &FaultyDisk::new(), Arc::new(TestClock::new(BASE)));
+    core.ports.roster = Arc::new(TestPeers::everybody(PeerLimits { batch_items: 7, intake_items: 7, ..limits() }));
+    core.ports.transport = Arc::new(NetworkTransport::of(network, &core.ports));
+    let core = core.launch();
+    Listener::join(&core.gateway, network).await;
+    core
 }
 
 /// Submits at random times, one to six updates at a time; returns them in order.
-async fn submit_all(rig: &Rig, to: ServerName, mut chance: fastrand::Rng) -> Vec<Bytes> {
+async fn submit_all(core: &GatewayFixture, to: ServerName, mut chance: fastrand::Rng) -> Vec<Bytes> {
     let mut submitted = Vec::new();
     for call in 0.. {
         let left = UPDATES - submitted.len() as u64;
@@ -38,18 +42,18 @@ async fn submit_all(rig: &Rig, to: ServerName, mut chance: fastrand::Rng) -> Vec
         let submission = submission(&format!("s{call}"), std::slice::from_ref(&to), chance.u64(1..=left.min(6)));
         let SubmittedContent::Updates(updates) = &submission.what else { panic!("updates were made") };
         submitted.extend(updates.iter().cloned());
-        rig.gateway.submit(submission).await.unwrap();
+        core.gateway.submit(submission).await.unwrap();
         tokio::time::sleep(Duration::from_millis(chance.u64(0..2_000))).await;
     }
     submitted
 }
 
 /// Waits until the feed holds this many updates; other events may be between them.
-async fn arrived(rig: &Rig, from: ServerName) -> Vec<(u64, u64, Bytes)> {
-    let mut bounds = rig.store.feed_bounds();
+async fn arrived(core: &GatewayFixture, from: ServerName) -> Vec<(u64, u64, Bytes)> {
+    let mut bounds = core.store.feed_bounds();
     bounds.wait_for(|bounds| bounds.tail.0 >= UPDATES).await.unwrap();
     loop {
-        let updates = rig.updates(&from).await;
+        let updates = core.updates(&from).await;
         if updates.len() as u64 >= UPDATES {
             return updates;
         }
@@ -61,8 +65,8 @@ async fn talk(seed: u64) {
     // The actors take their jitter from this thread's generator.
     fastrand::seed(seed);
     let mut chance = fastrand::Rng::with_seed(seed);
-    let network = Network::new(chance.u64(..), WEATHER);
-    let (one, two) = (gateway(&network, red()), gateway(&network, green()));
+    let network = Network::new(chance.u64(..), LOSSY);
+    let (one, two) = (gateway(&network, red()).await, gateway(&network, green()).await);
     let (from_one, from_two) = (chance.fork(), chance.fork());
     let both = async {
         let submitted = tokio::join!(submit_all(&one, green(), from_one), submit_all(&two, red(), from_two));
@@ -78,16 +82,16 @@ async fn talk(seed: u64) {
     }
     // The last responses may have been lost: the sender retries and learns that all is known.
     tokio::time::sleep(a_day).await;
-    for (rig, to) in [(&one, green()), (&two, red())] {
-        let status = rig.status(&to).await;
+    for (core, to) in [(&one, green()), (&two, red())] {
+        let status = core.status(&to).await;
         assert_eq!((status.state, status.backlog), (PeerState::Idle, 0), "seed {seed}");
-        assert_eq!(rig.updates(&to).await.len() as u64, UPDATES, "seed {seed}: an update arrived twice");
+        assert_eq!(core.updates(&to).await.len() as u64, UPDATES, "seed {seed}: an update arrived twice");
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn lossy_wire_delivers_updates_once() {
     for seed in [1, 2, 3] {
-        life(talk(seed)).await;
+        world(talk(seed)).await;
     }
 }

@@ -5,10 +5,11 @@ use std::rc::Rc;
 
 use actors::model::{Ack, Seq};
 use actors::ports::SubmissionReader;
-use fixtures::disk::{Disk, Survives};
+use fixtures::disk::{FaultyDisk, Survives};
+use fixtures::gateway::GatewayFixture;
+use fixtures::peers::{green, red};
+use fixtures::time::{all_has_run, at_rest, world};
 use tokio::task::{JoinHandle, spawn_local};
-
-use crate::fixtures::rig::{Rig, all_has_run, at_rest, green, life, red};
 
 type Order = Rc<RefCell<Vec<&'static str>>>;
 
@@ -28,22 +29,22 @@ fn noted<T: 'static, E: 'static>(
 
 #[tokio::test(start_paused = true)]
 async fn answers_wait_for_their_ticket() {
-    life(async {
-        let disk = Disk::new();
-        let rig = Rig::start(&disk, |_| {});
+    world(async {
+        let disk = FaultyDisk::new();
+        let core = GatewayFixture::start(&disk, |_| {});
         // Both are loaded now, because a load would wait for the disk itself.
-        assert_eq!(rig.push(&red(), 1).await, Ok(Ack::Ok(Seq(1))));
-        rig.status(&green()).await;
+        assert_eq!(core.push(&red(), 1).await, Ok(Ack::Ok(Seq(1))));
+        core.status(&green()).await;
 
         let hold = disk.hold();
         let order = Order::default();
-        let fresh = noted(&order, "fresh", rig.begin_push(&red(), 2));
+        let fresh = noted(&order, "fresh", core.begin_push(&red(), 2));
         hold.reached().await;
-        let duplicate = noted(&order, "duplicate", rig.begin_push(&red(), 2));
-        let hole = noted(&order, "hole", rig.begin_push(&red(), 9));
-        let submission = noted(&order, "submission", rig.begin_submit("s1", &[green()]));
+        let duplicate = noted(&order, "duplicate", core.begin_push(&red(), 2));
+        let hole = noted(&order, "hole", core.begin_push(&red(), 9));
+        let submission = noted(&order, "submission", core.begin_submit("s1", &[green()]));
         // The machine has decided all three: this status is answered from its memory, through the same mailbox.
-        assert_eq!(rig.status(&red()).await.expected_seq, Seq(3));
+        assert_eq!(core.status(&red()).await.expected_seq, Seq(3));
         all_has_run().await;
         assert!(order.borrow().is_empty(), "answered before the disk: {order:?}");
         drop(hold);
@@ -59,20 +60,20 @@ async fn answers_wait_for_their_ticket() {
 }
 
 /// Runs `ask` until its first commit is held, and then cuts the power.
-async fn power_cut(before: impl AsyncFn(&Rig), ask: impl AsyncFn(&Rig, &Order)) -> Disk {
-    life(async {
-        let disk = Disk::new();
-        let rig = Rig::start(&disk, |_| {});
-        before(&rig).await;
-        rig.settled().await;
+async fn power_cut(before: impl AsyncFn(&GatewayFixture), ask: impl AsyncFn(&GatewayFixture, &Order)) -> FaultyDisk {
+    world(async {
+        let disk = FaultyDisk::new();
+        let core = GatewayFixture::start(&disk, |_| {});
+        before(&core).await;
+        core.settled().await;
         at_rest().await;
         let hold = disk.hold();
         let order = Order::default();
-        ask(&rig, &order).await;
+        ask(&core, &order).await;
         hold.reached().await;
         all_has_run().await;
         assert!(order.borrow().is_empty(), "answered before the disk: {order:?}");
-        Disk::with(disk.survivors(Survives::Synced))
+        FaultyDisk::with(disk.survivors(Survives::Synced))
     })
     .await
 }
@@ -80,33 +81,33 @@ async fn power_cut(before: impl AsyncFn(&Rig), ask: impl AsyncFn(&Rig, &Order)) 
 #[tokio::test(start_paused = true)]
 async fn power_cut_drops_unanswered_pushes() {
     let disk = power_cut(
-        async |rig| {
-            assert_eq!(rig.push(&red(), 1).await, Ok(Ack::Ok(Seq(1))));
-            assert_eq!(rig.submit("s1", &[green()], 2).await, Ok(()));
+        async |core| {
+            assert_eq!(core.push(&red(), 1).await, Ok(Ack::Ok(Seq(1))));
+            assert_eq!(core.submit("s1", &[green()], 2).await, Ok(()));
         },
-        async |rig, order| {
-            noted(order, "fresh", rig.begin_push(&red(), 2));
-            noted(order, "duplicate", rig.begin_push(&red(), 2));
-            noted(order, "older duplicate", rig.begin_push(&red(), 1));
-            noted(order, "submission", rig.begin_submit("s2", &[green()]));
-            rig.status(&red()).await;
+        async |core, order| {
+            noted(order, "fresh", core.begin_push(&red(), 2));
+            noted(order, "duplicate", core.begin_push(&red(), 2));
+            noted(order, "older duplicate", core.begin_push(&red(), 1));
+            noted(order, "submission", core.begin_submit("s2", &[green()]));
+            core.status(&red()).await;
         },
     )
     .await;
 
-    life(async {
-        let rig = Rig::start(&disk, |_| {});
-        assert_eq!(rig.fed(&red()).await, [(1, 1)], "only the acknowledged push is there");
-        assert_eq!(rig.outbox(&green()).await.len(), 2);
+    world(async {
+        let core = GatewayFixture::start(&disk, |_| {});
+        assert_eq!(core.fed(&red()).await, [(1, 1)], "only the acknowledged push is there");
+        assert_eq!(core.outbox(&green()).await.len(), 2);
         for (id, there) in [("s1", true), ("s2", false)] {
-            assert_eq!(rig.store.submission(&id.parse().unwrap()).await.unwrap().is_some(), there);
+            assert_eq!(core.store.submission(&id.parse().unwrap()).await.unwrap().is_some(), there);
         }
         // No caller got a response, so both sides repeat, and everything succeeds.
-        assert_eq!(rig.push(&red(), 2).await, Ok(Ack::Ok(Seq(2))));
-        assert_eq!(rig.push(&red(), 2).await, Ok(Ack::Ok(Seq(2))));
-        assert_eq!(rig.submit("s2", &[green()], 1).await, Ok(()));
-        assert_eq!(rig.fed(&red()).await, [(1, 1), (2, 2)]);
-        assert_eq!(rig.outbox(&green()).await.len(), 3);
+        assert_eq!(core.push(&red(), 2).await, Ok(Ack::Ok(Seq(2))));
+        assert_eq!(core.push(&red(), 2).await, Ok(Ack::Ok(Seq(2))));
+        assert_eq!(core.submit("s2", &[green()], 1).await, Ok(()));
+        assert_eq!(core.fed(&red()).await, [(1, 1), (2, 2)]);
+        assert_eq!(core.outbox(&green()).await.len(), 3);
     })
     .await;
 }
@@ -114,18 +115,18 @@ async fn power_cut_drops_unanswered_pushes() {
 #[tokio::test(start_paused = true)]
 async fn hole_waits_for_its_commit() {
     let disk = power_cut(
-        async |rig| drop(rig.status(&red()).await),
-        async |rig, order| {
-            noted(order, "fresh", rig.begin_push(&red(), 1));
-            noted(order, "hole", rig.begin_push(&red(), 5));
-            rig.status(&red()).await;
+        async |core| drop(core.status(&red()).await),
+        async |core, order| {
+            noted(order, "fresh", core.begin_push(&red(), 1));
+            noted(order, "hole", core.begin_push(&red(), 5));
+            core.status(&red()).await;
         },
     )
     .await;
-    life(async {
-        let rig = Rig::start(&disk, |_| {});
+    world(async {
+        let core = GatewayFixture::start(&disk, |_| {});
         let hole = Ack::Hole { expected: Seq(1), conflict: false };
-        assert_eq!(rig.push(&red(), 5).await, Ok(hole), "number 2 must not be expected, because 1 would be lost");
+        assert_eq!(core.push(&red(), 5).await, Ok(hole), "number 2 must not be expected, because 1 would be lost");
     })
     .await;
 }

@@ -19,7 +19,7 @@ pub enum Survives {
 
 /// The disk; clones share one disk.
 #[derive(Clone)]
-pub struct Disk(Arc<Inner>);
+pub struct FaultyDisk(Arc<Inner>);
 
 struct Inner {
     state: Mutex<State>,
@@ -61,7 +61,7 @@ impl Write {
     }
 }
 
-impl Disk {
+impl FaultyDisk {
     /// Returns an empty disk.
     pub fn new() -> Self {
         Self::with(Vec::new())
@@ -162,19 +162,19 @@ impl Disk {
     }
 }
 
-impl Default for Disk {
+impl Default for FaultyDisk {
     fn default() -> Self {
         Self::new()
     }
 }
 
-impl fmt::Debug for Disk {
+impl fmt::Debug for FaultyDisk {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Disk")
+        f.write_str("FaultyDisk")
     }
 }
 
-impl StorageBackend for Disk {
+impl StorageBackend for FaultyDisk {
     fn len(&self) -> io::Result<u64> {
         Ok(self.state().written.len() as u64)
     }
@@ -220,8 +220,8 @@ impl StorageBackend for Disk {
     }
 }
 
-/// A guard that holds syncs; see [`Disk::hold`].
-pub struct Hold(Disk);
+/// A guard that holds syncs; see [`FaultyDisk::hold`].
+pub struct Hold(FaultyDisk);
 
 impl Hold {
     /// Waits until a sync is held.

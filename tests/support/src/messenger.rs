@@ -14,7 +14,7 @@ use serde_json::value::RawValue;
 
 use crate::network::short;
 use crate::node::Node;
-use crate::surroundings::server;
+use crate::peers::server;
 
 /// The context of this id.
 pub fn context(name: &str) -> ContextId {
@@ -65,7 +65,7 @@ pub fn draft(id: &str) -> PduDraft {
     PduDraft {
         submission: id.parse().unwrap(),
         digest: Digest([7; 16]),
-        accepted: crate::network::BASE,
+        accepted: crate::time::BASE,
         id: id.parse().unwrap(),
         kind: Arc::from("m.text"),
         content: format!(r#"{{"text":"{id}"}}"#).into(),

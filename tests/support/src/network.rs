@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-use actors::model::{Millis, PushFailure, RequestDeadlines, ServerName};
+use actors::model::{PushFailure, RequestDeadlines, ServerName};
 use bytes::Bytes;
 use fernpost::egress::{EgressMethod, EgressRequest};
 use tokio::sync::{Notify, mpsc, oneshot};
@@ -425,6 +425,3 @@ fn read(answer: Answer) -> Result<Bytes, PushFailure> {
 pub fn short(name: &ServerName) -> &str {
     name.as_str().split('.').next().expect("a first part")
 }
-
-/// Wall time when a network is created: not zero, so that a missing time is detected.
-pub const BASE: Millis = Millis(1_700_000_000_000);

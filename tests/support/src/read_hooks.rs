@@ -11,7 +11,7 @@ use actors::ports::{
     QuarantinedPduRow, SentPage, ServedPdu, StagedPdu, StatePage, StoreReaders, Task,
 };
 
-/// The reads that tests override. A further one gets a method here, and its call in [`HookedReader`].
+/// The reads that tests override. A further one gets a method here, and its call in `HookedReader`.
 pub trait ReadHooks: Send + Sync + 'static {
     /// Reads the rows with which a peer starts.
     fn peer(&self, store: &dyn PeerReader, server: &ServerName) -> Task<Result<PeerSnapshot, ArchiveError>> {

@@ -1,0 +1,85 @@
+//! A gateway whose messenger is under test: store in memory, peers whose pushes are never answered, a clock that stands.
+
+use std::sync::Arc;
+
+use actix_web::App;
+use actix_web::http::Method;
+use actix_web::test::{TestRequest, call_service, init_service, read_body};
+use actors::change::Change;
+use actors::limits::PeerLimits;
+use actors::model::{DialectSpec, Index, Millis, OutboundBatch};
+use actors::ports::{CommitPriority, PeerReader};
+use actors::testkit::{ScriptedTransport, TestClock, TestPeers};
+use bytes::Bytes;
+use fernpost::messenger::{MessengerApi, MessengerLimits, configure};
+use fernpost::wire::pdu::ContentText;
+use fixtures::api_shapes::assert_answer_has_type;
+use fixtures::disk::FaultyDisk;
+use fixtures::gateway::{GatewayFixture, UnlaunchedGateway};
+use fixtures::peers::name;
+use tokio::sync::watch;
+
+/// The gateway `red` and the calls of its messenger.
+pub(crate) struct MessengerFixture {
+    /// The gateway; its clock stands at one second until it is set.
+    pub(crate) core: GatewayFixture,
+    api: MessengerApi,
+    peers: Arc<ScriptedTransport>,
+}
+
+impl MessengerFixture {
+    /// On the runtime of the test. Peers are `blue` with the default limits, `green`, which holds no more than two items, and
+    /// `old`, which speaks transactions and is not listed.
+    pub(crate) fn start() -> Self {
+        let clock = Arc::new(TestClock::fixed(Millis(1_000)));
+        let mut core = UnlaunchedGateway::on_disk(name("red"), &FaultyDisk::new(), clock);
+        let peers = Arc::new(ScriptedTransport::silent().never_fetching());
+        let roster = TestPeers::none()
+            .listing(name("blue"), PeerLimits::default())
+            .listing(name("green"), PeerLimits { outbox_items: 2, ..PeerLimits::default() })
+            .accepting(name("old"), PeerLimits { dialect: DialectSpec::TRANSACTIONS, ..PeerLimits::default() });
+        core.ports.transport = peers.clone();
+        core.ports.roster = Arc::new(roster);
+        core.ports.text = Arc::new(ContentText);
+        let core = core.launch();
+        let limits = MessengerLimits { submissions_max: 8, reads_max: 2, body_max: 1 << 20 };
+        let api = MessengerApi::new(core.gateway.clone(), name("red"), limits, watch::channel(false).1);
+        Self { core, api, peers }
+    }
+
+    /// Status and body of the answer to one call.
+    pub(crate) async fn call(&self, method: Method, path: &str, body: impl Into<Bytes>) -> (u16, String) {
+        let app = init_service(App::new().configure(|config| configure(config, self.api.clone()))).await;
+        let request = TestRequest::default().method(method.clone()).uri(path).set_payload(body).to_request();
+        let answer = call_service(&app, request);
+        let answer = answer.await;
+        let status = answer.status().as_u16();
+        let body = String::from_utf8(read_body(answer).await.to_vec()).expect("text");
+        assert_answer_has_type(&method, path, status, &body);
+        (status, body)
+    }
+
+    /// Wait for a push to a peer.
+    pub(crate) async fn pushed(&self) {
+        self.peers.pushed(1).await;
+    }
+
+    /// The pushes so far.
+    pub(crate) fn carried(&self) -> Vec<OutboundBatch> {
+        self.peers.carried()
+    }
+
+    /// Commit what a peer's actor might have handed over.
+    pub(crate) async fn commit(&self, changes: Vec<Change>, urgency: CommitPriority) {
+        let ports = self.core.ports();
+        let fence = ports.ownership.claim_feed().expect("alone");
+        ports.journal.submit(fence, changes, urgency).committed().await.expect("a sound store");
+    }
+
+    /// The items in a peer's outbox.
+    pub(crate) async fn queued(&self, server: &str) -> Vec<String> {
+        self.core.settled().await;
+        let rows = self.core.store.outbox_from(&name(server), Index(1), 100, u64::MAX).await.expect("a sound store");
+        rows.iter().map(|row| String::from_utf8(row.item.bytes().to_vec()).expect("text")).collect()
+    }
+}
