@@ -13,8 +13,8 @@ use actors::testkit::TestPeers;
 use fastrand::Rng;
 use fernpost::store::BlockingExecutor;
 use fixtures::messenger::context;
-use fixtures::network::{CALM, LinkFaults, Network};
-use fixtures::node::{Change, Node};
+use fixtures::network::{CALM, LinkFaults, TestNetwork};
+use fixtures::node::{PortsChange, TestNode};
 use fixtures::peers::server;
 use fixtures::time::seconds;
 use tokio::task::JoinHandle;
@@ -48,7 +48,7 @@ pub(crate) mod whims;
 /// A gateway, and what only the driver knows about it.
 pub(crate) struct Member {
     pub(crate) name: Name,
-    pub(crate) node: Rc<Node>,
+    pub(crate) node: Rc<TestNode>,
     /// The gateway is ending, has ended or is starting: the driver leaves it alone.
     pub(crate) busy: Cell<bool>,
     /// Its messenger does not read.
@@ -71,7 +71,7 @@ pub(crate) struct Member {
 }
 
 impl Member {
-    fn new(name: Name, node: Rc<Node>, touchy: Touchy, tail_found: Rc<Cell<u64>>) -> Self {
+    fn new(name: Name, node: Rc<TestNode>, touchy: Touchy, tail_found: Rc<Cell<u64>>) -> Self {
         Self {
             tail_found,
             name,
@@ -97,7 +97,7 @@ impl Member {
 /// Everything of one run.
 pub(crate) struct World {
     pub(crate) plan: Plan,
-    pub(crate) network: Arc<Network>,
+    pub(crate) network: Arc<TestNetwork>,
     pub(crate) members: Vec<Rc<Member>>,
     pub(crate) history: Rc<RefCell<History>>,
     pub(crate) trace: Trace,
@@ -128,7 +128,7 @@ impl World {
         let (mut chance, mut more) = (Rng::with_seed(seed), Rng::with_seed(!seed));
         let mut further = Rng::with_seed(seed.rotate_left(32) ^ 0x5eed);
         let plan = Plan::draw(&mut chance, &mut more, &mut further);
-        let network = Network::new(chance.u64(..), CALM);
+        let network = TestNetwork::new(chance.u64(..), CALM);
         let ear = trace.clone();
         network.tell(move |what| ear.note(&what));
         for (from, to) in &plan.plain {
@@ -145,7 +145,7 @@ impl World {
             let pace = move || Duration::from_millis(dice.lock().expect("no holder panics").u64(0..=max));
             let touchy = touchy(name, plan.poisons == Some(*name));
             let tail_found = Rc::<Cell<u64>>::default();
-            let prepares: Change = Rc::new({
+            let prepares: PortsChange = Rc::new({
                 let (touchy, tail_found) = (touchy.clone(), tail_found.clone());
                 move |ports, _| {
                     tail_found.set(ports.archive.feed.feed_bounds().borrow().tail.0);
@@ -153,7 +153,7 @@ impl World {
                 }
             });
             let book = plan.books[name].clone();
-            let node = Node::built(&network, name, book, prepares, BlockingExecutor::Inline(Arc::new(pace)));
+            let node = TestNode::built(&network, name, book, prepares, BlockingExecutor::Inline(Arc::new(pace)));
             members.push(Rc::new(Member::new(name, node, touchy, tail_found)));
         }
         let rooms = Rooms::new(&plan);

@@ -109,7 +109,7 @@ const REFUSED_IN_TYPES: &[&str] = &[
     "threads", "told", "wanted", "weight", "word", "words",
 ];
 
-/// A name that product code defines.
+/// A name that product code or a shared fixture defines.
 struct Definition {
     name: String,
     /// Path of the file, from the repository's root.
@@ -143,7 +143,7 @@ fn definitions() -> Vec<Definition> {
         let file = format!("{folder}/{}", module.path);
         module.code.lines().filter_map(|line| definition(&file, line)).collect::<Vec<_>>()
     };
-    let folders = ["src", "actors/src"].into_iter();
+    let folders = ["src", "actors/src", "tests/support/src"].into_iter();
     folders.flat_map(|folder| modules(&root().join(folder)).into_iter().flat_map(|m| of_module(folder, m))).collect()
 }
 

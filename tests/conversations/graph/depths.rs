@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use actors::ports::ContextReader;
 use actors::testkit::at_once;
-use fixtures::disk::Survives;
+use fixtures::disk::SurvivingBytes;
 use fixtures::messenger::{at, context};
-use fixtures::network::{CALM, Network};
-use fixtures::node::Node;
+use fixtures::network::{CALM, TestNetwork};
+use fixtures::node::TestNode;
 use fixtures::time::world;
 
 use crate::missing::asking::{pdu, send, verdicts};
@@ -17,7 +17,7 @@ fn stated(pdu: &str, depth: &str) -> String {
 }
 
 /// Returns the depth that a stored PDU states, and the computed one.
-fn depths(node: &Node, which: &str) -> (u64, u64) {
+fn depths(node: &TestNode, which: &str) -> (u64, u64) {
     let pdu = at_once(node.store().pdu(&at(which))).unwrap().expect("stored");
     let text: serde_json::Value = serde_json::from_slice(&pdu.bytes).unwrap();
     (text["depth"].as_u64().unwrap_or(u64::MAX), pdu.depth)
@@ -26,13 +26,13 @@ fn depths(node: &Node, which: &str) -> (u64, u64) {
 #[tokio::test(start_paused = true)]
 async fn own_message_depth_fits_unknown_past() {
     world(async {
-        let network = Network::new(1, CALM);
-        let blue = Node::usual(&network, "blue").await;
+        let network = TestNetwork::new(1, CALM);
+        let blue = TestNode::usual(&network, "blue").await;
         blue.with("garden", &["green"]).await;
         let (parent, child) = (pdu("green", "a", "garden", &[]), pdu("green", "b", "garden", &["green/a"]));
         let answer = send(&network, "green", "1", &[stated(&child, "41"), stated(&parent, "7.5")]).await;
         assert_eq!(verdicts(&answer), ["b accepted", "a accepted"]);
-        blue.restart(Survives::Synced).await;
+        blue.restart(SurvivingBytes::Synced).await;
         blue.say("garden", "ours").await;
         assert_eq!((depths(&blue, "green/a"), depths(&blue, "green/b")), ((u64::MAX, 0), (41, 1)));
         assert_eq!(depths(&blue, "blue/ours"), (42, 2));
@@ -46,8 +46,8 @@ async fn own_message_depth_fits_unknown_past() {
 #[tokio::test(start_paused = true)]
 async fn head_depth_survives_restart() {
     world(async {
-        let network: Arc<Network> = Network::new(1, CALM);
-        let blue = Node::usual(&network, "blue").await;
+        let network: Arc<TestNetwork> = TestNetwork::new(1, CALM);
+        let blue = TestNode::usual(&network, "blue").await;
         blue.with("garden", &["green"]).await;
         for transaction in 0..2 {
             let ends: Vec<String> = (0..60)
@@ -55,7 +55,7 @@ async fn head_depth_survives_restart() {
                 .collect();
             send(&network, "green", &transaction.to_string(), &ends).await;
         }
-        blue.restart(Survives::Synced).await;
+        blue.restart(SurvivingBytes::Synced).await;
         for n in 0..12 {
             blue.say("garden", &format!("merge{n}")).await;
         }

@@ -6,23 +6,23 @@ use std::sync::Arc;
 
 use actors::ports::ContextReader;
 use fixtures::messenger::{at, context};
-use fixtures::network::{CALM, Network};
-use fixtures::node::Node;
+use fixtures::network::{CALM, TestNetwork};
+use fixtures::node::TestNode;
 use fixtures::time::{millis, seconds, world};
 
 use crate::missing::asking::{pdu, send, verdicts};
 
 /// Returns blue, in two contexts with red and green.
-async fn two_rooms() -> (Arc<Network>, Rc<Node>) {
-    let network = Network::new(1, CALM);
-    let blue = Node::usual(&network, "blue").await;
+async fn two_rooms() -> (Arc<TestNetwork>, Rc<TestNode>) {
+    let network = TestNetwork::new(1, CALM);
+    let blue = TestNode::usual(&network, "blue").await;
     for room in ["garden", "kitchen"] {
         blue.with(room, &["red", "green"]).await;
     }
     (network, blue)
 }
 
-async fn is_whole_in(blue: &Node, room: &str, other: &str) {
+async fn is_whole_in(blue: &TestNode, room: &str, other: &str) {
     let stored = blue.store().pdu(&at("red/x")).await.unwrap().expect("stored once");
     assert_eq!(stored.context, context(room));
     let winner = blue.gateway().context(&context(room)).await.unwrap();
@@ -68,7 +68,7 @@ async fn concurrent_identity_belongs_to_one_context() {
         assert_eq!(blue.feed().await, ["red/x"]);
 
         // The decision stays, on disk and after a restart, for any sender.
-        blue.restart(fixtures::disk::Survives::Synced).await;
+        blue.restart(fixtures::disk::SurvivingBytes::Synced).await;
         let again = send(&network, "red", "3", &[pdu("red", "x", room[1], &[]), pdu("red", "x", room[0], &[])]).await;
         assert_eq!(verdicts(&again), ["x OTHER_CONTEXT", "x duplicate"]);
     })
@@ -96,7 +96,7 @@ async fn concurrent_duplicate_batch_answers_alike() {
         feed.sort();
         assert_eq!(feed, ["red/a", "red/d"]);
         // After a restart the repeat gets the same response and is not processed again.
-        blue.restart(fixtures::disk::Survives::Synced).await;
+        blue.restart(fixtures::disk::SurvivingBytes::Synced).await;
         assert_eq!(send(&network, "red", "1", &batch).await, first);
         seconds(1).await;
         assert_eq!(blue.feed().await.len(), 2);

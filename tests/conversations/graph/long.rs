@@ -11,8 +11,8 @@ use actors::ports::{CommitPriority, ContextReader, Journal, Ownership};
 use fernpost::egress::{EgressAnswer as Wanted, EgressRequest};
 use fernpost::store::{BlockingExecutor, RowCounts};
 use fixtures::messenger::{at, context};
-use fixtures::network::{CALM, Network};
-use fixtures::node::Node;
+use fixtures::network::{CALM, TestNetwork};
+use fixtures::node::TestNode;
 use fixtures::peers::{server, usual_peers};
 use fixtures::time::{millis, world};
 
@@ -48,8 +48,8 @@ fn delivered(n: u64) -> Change {
 }
 
 /// Returns blue in a context with red and green that has this many PDUs.
-async fn garden(length: u64) -> (Arc<Network>, Rc<Node>) {
-    let network = Network::new(1, CALM);
+async fn garden(length: u64) -> (Arc<TestNetwork>, Rc<TestNode>) {
+    let network = TestNetwork::new(1, CALM);
     // Red and green are not gateways. If they were retried while rows are counted, reads of their queues would be counted
     // too.
     let rarely = |limits: &mut PeerLimits| limits.backoff_min = Duration::from_secs(3600);
@@ -57,7 +57,7 @@ async fn garden(length: u64) -> (Arc<Network>, Rc<Node>) {
     // Commits run on this thread: with a second one, the number of batches per commit would be random, and rows that
     // several batches replace are written once per commit.
     let lane = BlockingExecutor::Inline(Arc::new(|| Duration::ZERO));
-    let blue = Node::built(&network, "blue", book, Rc::new(|_, _| {}), lane);
+    let blue = TestNode::built(&network, "blue", book, Rc::new(|_, _| {}), lane);
     blue.begin().await;
     let store = blue.store();
     let fence = store.claim_context(&context("garden")).unwrap();

@@ -1,9 +1,9 @@
 //! One context over both dialects: the same PDUs everywhere, each once, in order, byte for byte.
 
 use actors::model::PduDraft;
-use fixtures::messenger::{Text, draft, others};
-use fixtures::network::{CALM, Network};
-use fixtures::node::Node;
+use fixtures::messenger::{PduView, draft, others};
+use fixtures::network::{CALM, TestNetwork};
+use fixtures::node::TestNode;
 use fixtures::time::{millis, seconds, world};
 
 /// Contents in which no reader may change numbers, texts or keys.
@@ -19,16 +19,16 @@ const CONTENTS: [&str; 6] = [
 #[tokio::test(start_paused = true)]
 async fn mixed_dialects_share_one_context() {
     world(async {
-        let network = Network::new(1, CALM);
+        let network = TestNetwork::new(1, CALM);
         let names = ["red", "green", "blue"];
-        let [red, green, blue] = names.map(|name| Node::usual(&network, name));
+        let [red, green, blue] = names.map(|name| TestNode::usual(&network, name));
         let nodes = [red.await, green.await, blue.await];
         for node in &nodes {
             node.with("garden", &others(&node.name, &names)).await;
         }
         // All send at the same time, in rounds: each round has three heads, which the next one joins.
         for (round, content) in CONTENTS.iter().enumerate() {
-            let say = async |node: &Node| {
+            let say = async |node: &TestNode| {
                 let id = format!("{}-{round}", fixtures::network::short(&node.name));
                 let draft = PduDraft { content: (*content).into(), ..draft(&id) };
                 node.say_draft("garden", draft).await.unwrap();
@@ -44,7 +44,7 @@ async fn mixed_dialects_share_one_context() {
             assert_eq!(pdus.len(), 2 * CONTENTS.len(), "{}", node.name);
             for pdu in &pdus {
                 let round: usize = pdu.reference.id.as_str().rsplit('-').next().unwrap().parse().unwrap();
-                let text = Text::of(pdu);
+                let text = PduView::of(pdu);
                 assert_eq!(text.content.get(), CONTENTS[round], "{} at {}", pdu.reference, node.name);
                 assert_eq!(text.prev().len(), if round == 0 { 0 } else { 3 }, "{}", pdu.reference);
                 assert_eq!((pdu.depth, &pdu.verified[..]), (round as u64, "network"));
@@ -65,7 +65,7 @@ async fn mixed_dialects_share_one_context() {
             assert_eq!(dialect(from, to), ["/matrix/federation"]);
         }
         // The stored bytes are the same everywhere.
-        let texts = |node: &Node, origin: &Node| {
+        let texts = |node: &TestNode, origin: &TestNode| {
             let of_origin = node.pdus().into_iter().filter(|pdu| pdu.reference.origin == origin.name);
             of_origin.map(|pdu| pdu.bytes).collect::<Vec<_>>()
         };

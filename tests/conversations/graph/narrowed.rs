@@ -8,10 +8,10 @@ use actors::model::PduDraft;
 use actors::ports::{ContextReader, PduStatus};
 use actors::testkit::at_once;
 use fernpost::egress::{EgressAnswer as Wanted, EgressRequest};
-use fixtures::disk::{FaultyDisk, Survives};
-use fixtures::messenger::{Text, at, context, draft, named, others};
-use fixtures::network::{CALM, Network};
-use fixtures::node::Node;
+use fixtures::disk::{FaultyDisk, SurvivingBytes};
+use fixtures::messenger::{PduView, at, context, draft, named, others};
+use fixtures::network::{CALM, TestNetwork};
+use fixtures::node::TestNode;
 use fixtures::peers::{server, usual_peers};
 use fixtures::time::{seconds, world};
 
@@ -19,9 +19,9 @@ use crate::missing::asking::{pdu, send, send_to, verdicts};
 
 const NAMES: [&str; 3] = ["red", "green", "blue"];
 
-async fn garden() -> (Arc<Network>, [Rc<Node>; 3]) {
-    let network = Network::new(1, CALM);
-    let [red, green, blue] = NAMES.map(|name| Node::usual(&network, name));
+async fn garden() -> (Arc<TestNetwork>, [Rc<TestNode>; 3]) {
+    let network = TestNetwork::new(1, CALM);
+    let [red, green, blue] = NAMES.map(|name| TestNode::usual(&network, name));
     let nodes = [red.await, green.await, blue.await];
     for node in &nodes {
         node.with("garden", &others(&node.name, &NAMES)).await;
@@ -33,7 +33,7 @@ fn whisper(id: &str, to: &[&str]) -> PduDraft {
     PduDraft { to: Some(to.iter().map(|name| server(name)).collect()), ..draft(id) }
 }
 
-async fn get(network: &Network, from: &str, to: &str, path: &str) -> (u16, String) {
+async fn get(network: &TestNetwork, from: &str, to: &str, path: &str) -> (u16, String) {
     let path = format!("/matrix/federation/v1/{path}");
     let answer = network
         .knock((server(from), server(to)), EgressRequest::get(path, Wanted::Needed { bytes_max: 1 << 20 }))
@@ -57,7 +57,7 @@ async fn a_narrowed_message_reaches_nobody_else() {
         assert_eq!(green.feed().await, ["red/a", "red/w", "red/c"]);
         assert_eq!(blue.feed().await, ["red/a", "green/b", "red/c"]);
         assert!(network.asked().is_empty(), "no gap is left: {:?}", network.asked());
-        green.restart(Survives::Synced).await;
+        green.restart(SurvivingBytes::Synced).await;
         for (of, asker, id, given) in
             [("green", "red", "w", true), ("green", "blue", "w", false), ("red", "blue", "w", false)]
         {
@@ -91,7 +91,7 @@ async fn narrowed_pdu_known_by_name_alone() {
         for _ in 0..2 {
             let answer = send(&network, "red", "2", std::slice::from_ref(&secret)).await;
             assert_eq!(verdicts(&answer), ["w accepted"]);
-            blue.restart(Survives::Synced).await;
+            blue.restart(SurvivingBytes::Synced).await;
         }
         assert_eq!(verdicts(&send(&network, "red", "3", std::slice::from_ref(&secret)).await), ["w duplicate"]);
         assert_eq!(blue.feed().await, ["green/x", "red/b"], "it fills the gap without an event");
@@ -101,7 +101,7 @@ async fn narrowed_pdu_known_by_name_alone() {
         let history = blue.store().timeline(&context("garden"), None, 9, u64::MAX).await.unwrap();
         assert_eq!(history.iter().map(|(_, pdu)| named(&pdu.reference)).collect::<Vec<_>>(), ["red/b", "green/x"]);
         let verified =
-            fernpost::store::verify_backend(FaultyDisk::with(blue.disk().survivors(Survives::Synced))).unwrap();
+            fernpost::store::verify_backend(FaultyDisk::with(blue.disk().survivors(SurvivingBytes::Synced))).unwrap();
         assert_eq!(verified.findings, []);
         // A walk through the PDU that names the narrowed one does not return the narrowed PDU or its parents.
         assert_eq!(
@@ -121,9 +121,9 @@ async fn narrowed_pdu_known_by_name_alone() {
 #[tokio::test(start_paused = true)]
 async fn narrowing_requires_fernpost_profile() {
     world(async {
-        let network = Network::new(1, CALM);
+        let network = TestNetwork::new(1, CALM);
         let deaf = usual_peers("red").with_peer("green", |green| green.honours_to = false);
-        let red = Node::start(&network, "red", deaf).await;
+        let red = TestNode::start(&network, "red", deaf).await;
         red.with("garden", &["green", "blue"]).await;
         let refused = red.say_draft("garden", whisper("a", &["green"])).await;
         assert_eq!(refused, Err(DraftError::ToNotHonoured { server: server("green") }.into()));
@@ -133,7 +133,7 @@ async fn narrowing_requires_fernpost_profile() {
         red.say_draft("garden", whisper("c", &["green", "blue"])).await.unwrap();
         let text = |id: &str| {
             let pdu = at_once(red.store().pdu(&at(&format!("red/{id}")))).unwrap().expect("stored");
-            (pdu.to, Text::read(&pdu.bytes).prev().len())
+            (pdu.to, PduView::read(&pdu.bytes).prev().len())
         };
         assert_eq!(text("b"), (Some(vec![server("blue"), server("red")]), 0));
         assert_eq!(text("c"), (None, 0), "it is for all and names no narrowed PDU");

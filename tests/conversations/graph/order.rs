@@ -4,18 +4,18 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use fixtures::messenger::{context, others};
-use fixtures::network::{CALM, Network};
-use fixtures::node::Node;
+use fixtures::network::{CALM, TestNetwork};
+use fixtures::node::TestNode;
 use fixtures::peers::{server, usual_peers};
 use fixtures::time::{millis, seconds, world};
 
 const NAMES: [&str; 3] = ["red", "green", "blue"];
 
 /// Starts three gateways; the named ones know the participants. If `open`, blue's contexts accept PDUs from any server.
-async fn three(told: &[&str], open: bool) -> (Arc<Network>, [Rc<Node>; 3]) {
-    let network = Network::new(1, CALM);
-    let [red, green, blue] =
-        NAMES.map(|name| Node::start(&network, name, usual_peers(name).with_contexts(|contexts| contexts.open = open)));
+async fn three(told: &[&str], open: bool) -> (Arc<TestNetwork>, [Rc<TestNode>; 3]) {
+    let network = TestNetwork::new(1, CALM);
+    let [red, green, blue] = NAMES
+        .map(|name| TestNode::start(&network, name, usual_peers(name).with_contexts(|contexts| contexts.open = open)));
     let nodes = [red.await, green.await, blue.await];
     for node in &nodes {
         if told.iter().any(|name| node.name == server(name)) {
@@ -26,7 +26,7 @@ async fn three(told: &[&str], open: bool) -> (Arc<Network>, [Rc<Node>; 3]) {
 }
 
 /// Red has sent a question and green a reply; blue has received only the reply and can reach no server.
-async fn overtaken(told: &[&str], open: bool) -> (Arc<Network>, [Rc<Node>; 3]) {
+async fn overtaken(told: &[&str], open: bool) -> (Arc<TestNetwork>, [Rc<TestNode>; 3]) {
     let (network, nodes) = three(told, open).await;
     let [red, green, blue] = &nodes;
     network.hold(&red.name, &blue.name);

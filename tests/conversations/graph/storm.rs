@@ -14,10 +14,10 @@ use actors::errors::{ComposeError, ContextError};
 use actors::model::{FeedItem, PduDraft, PduRef};
 use actors::ports::{Ports, SubmissionReader};
 use actors::testkit::TestClock;
-use fixtures::disk::Survives;
-use fixtures::messenger::{Text, context, draft, named, others};
-use fixtures::network::{CALM, LinkFaults, Network, short};
-use fixtures::node::{Change, Node};
+use fixtures::disk::SurvivingBytes;
+use fixtures::messenger::{PduView, context, draft, named, others};
+use fixtures::network::{CALM, LinkFaults, TestNetwork, short};
+use fixtures::node::{PortsChange, TestNode};
 use fixtures::peers::{server, usual_peers};
 use fixtures::read_hooks::ReadHooks;
 use fixtures::time::{millis, seconds, world};
@@ -50,8 +50,8 @@ const HEALED: u64 = 2 * 3600;
 struct Taken(RefCell<Vec<(PduRef, String)>>);
 
 struct Storm {
-    network: Arc<Network>,
-    nodes: Vec<Rc<Node>>,
+    network: Arc<TestNetwork>,
+    nodes: Vec<Rc<TestNode>>,
     taken: Rc<Taken>,
     chance: fastrand::Rng,
     said: u32,
@@ -61,7 +61,7 @@ struct Storm {
 }
 
 /// Makes a context crash at its next PDU, once for each time this is set.
-fn dying(breaks: &Arc<AtomicBool>) -> Change {
+fn dying(breaks: &Arc<AtomicBool>) -> PortsChange {
     let breaks = breaks.clone();
     Rc::new(move |ports: &mut Ports, clock: &Arc<TestClock>| {
         let (breaks, clock) = (breaks.clone(), clock.clone());
@@ -79,7 +79,7 @@ impl Storm {
         // The actors take their jitter from this thread's generator.
         fastrand::seed(seed);
         let mut chance = fastrand::Rng::with_seed(seed);
-        let network = Network::new(chance.u64(..), WEATHER);
+        let network = TestNetwork::new(chance.u64(..), WEATHER);
         let (mut nodes, breaks) = (vec![], Arc::new(AtomicBool::new(false)));
         for name in NAMES {
             let mut book = usual_peers(name).with_contexts(|contexts| {
@@ -91,7 +91,7 @@ impl Storm {
             for other in others(&server(name), &NAMES) {
                 book = book.with_peer(other, |peer| peer.batch_items = chance.u32(1..10));
             }
-            let node = Node::changed(&network, name, book, dying(&breaks)).await;
+            let node = TestNode::changed(&network, name, book, dying(&breaks)).await;
             for room in ["garden", "kitchen"] {
                 node.with(room, &others(&node.name, &NAMES)).await;
             }
@@ -100,7 +100,7 @@ impl Storm {
         Self { network, nodes, taken: Rc::default(), chance, said: 0, breaks, broken: Instant::now() }
     }
 
-    fn node(&mut self) -> Rc<Node> {
+    fn node(&mut self) -> Rc<TestNode> {
         self.nodes[self.chance.usize(..self.nodes.len())].clone()
     }
 
@@ -143,7 +143,8 @@ impl Storm {
         }
         if self.said == restarts_at {
             self.said += 1;
-            let (node, survives) = (self.node(), if self.chance.bool() { Survives::Synced } else { Survives::Written });
+            let (node, survives) =
+                (self.node(), if self.chance.bool() { SurvivingBytes::Synced } else { SurvivingBytes::Written });
             node.end(survives).await;
             millis(self.chance.u64(0..20_000)).await;
             node.begin().await;
@@ -152,7 +153,7 @@ impl Storm {
 }
 
 /// Repeats a submission until it is accepted, as a messenger does without an answer.
-async fn insist(node: Rc<Node>, room: &'static str, id: String, answers: String, taken: Rc<Taken>) {
+async fn insist(node: Rc<TestNode>, room: &'static str, id: String, answers: String, taken: Rc<Taken>) {
     let content = format!(r#"{{"text":"{id}","answers":"{answers}"}}"#);
     loop {
         let asked = PduDraft { content: content.clone().into(), ..draft(&id) };
@@ -178,7 +179,7 @@ async fn insist(node: Rc<Node>, room: &'static str, id: String, answers: String,
 /// Returns the parents of every PDU, by short names.
 fn graph(storm: &Storm) -> BTreeMap<String, Vec<String>> {
     let pdus = storm.nodes.iter().flat_map(|node| node.pdus());
-    pdus.map(|pdu| (named(&pdu.reference), Text::of(&pdu).prev().iter().map(named).collect())).collect()
+    pdus.map(|pdu| (named(&pdu.reference), PduView::of(&pdu).prev().iter().map(named).collect())).collect()
 }
 
 /// Returns whether `one` is `other` or an ancestor of it.
@@ -197,13 +198,13 @@ fn is_before(graph: &BTreeMap<String, Vec<String>>, one: &str, other: &str) -> b
 
 /// Checks causal order as a messenger sees it: no reply before the message that it answers, unless a gap was announced
 /// between them.
-fn check_answers(node: &Node, graph: &BTreeMap<String, Vec<String>>, about: &str) {
+fn check_answers(node: &TestNode, graph: &BTreeMap<String, Vec<String>>, about: &str) {
     let (mut known, mut gaps) = (BTreeSet::new(), BTreeSet::new());
     for entry in node.heard.borrow().iter() {
         match &entry.item {
             FeedItem::Gap { missing, .. } => gaps.extend(missing.iter().map(named)),
             FeedItem::Pdu(pdu) => {
-                let content: serde_json::Value = serde_json::from_str(Text::of(pdu).content.get()).unwrap();
+                let content: serde_json::Value = serde_json::from_str(PduView::of(pdu).content.get()).unwrap();
                 let answers = content["answers"].as_str().unwrap();
                 let is_ours = answers.starts_with(short(&node.name));
                 let is_heard = answers.is_empty() || is_ours || known.contains(answers);

@@ -1,9 +1,9 @@
 //! A third dialect beside the two: it needs no change of the core, the store or the messenger's side.
 
-use fixtures::disk::Survives;
+use fixtures::disk::SurvivingBytes;
 use fixtures::messenger::{draft, others};
-use fixtures::network::{CALM, Network};
-use fixtures::node::Node;
+use fixtures::network::{CALM, TestNetwork};
+use fixtures::node::TestNode;
 use fixtures::peers::usual_peers;
 use fixtures::time::{millis, seconds, world};
 use fixtures::toy_dialect::TOY;
@@ -12,19 +12,19 @@ use fixtures::toy_dialect::TOY;
 #[tokio::test(start_paused = true)]
 async fn toy_dialect_joins_conversation() {
     world(async {
-        let network = Network::new(1, CALM);
+        let network = TestNetwork::new(1, CALM);
         let names = ["red", "green", "blue"];
         let toy = |us: &str, other: &str| usual_peers(us).with_peer(other, |limits| limits.dialect = TOY);
-        let red = Node::start(&network, "red", toy("red", "blue")).await;
-        let green = Node::usual(&network, "green").await;
-        let blue = Node::start(&network, "blue", toy("blue", "red")).await;
+        let red = TestNode::start(&network, "red", toy("red", "blue")).await;
+        let green = TestNode::usual(&network, "green").await;
+        let blue = TestNode::start(&network, "blue", toy("blue", "red")).await;
         let nodes = [&red, &green, &blue];
         for node in nodes {
             node.with("garden", &others(&node.name, &names)).await;
         }
         for round in 0..10 {
             match round {
-                3 => blue.end(Survives::Synced).await,
+                3 => blue.end(SurvivingBytes::Synced).await,
                 6 => blue.begin().await,
                 _ => {}
             }
@@ -42,7 +42,7 @@ async fn toy_dialect_joins_conversation() {
             assert_eq!(node.pdus().len(), count, "{}", node.name);
         }
         let sent = network.sent();
-        let carries = |from: &Node, to: &Node, prefix: &str| {
+        let carries = |from: &TestNode, to: &TestNode, prefix: &str| {
             let mut pushes = sent.iter().filter(|sent| sent.from == from.name && sent.to == to.name);
             pushes.any(|sent| sent.request.path.starts_with(prefix))
         };

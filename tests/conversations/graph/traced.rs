@@ -2,14 +2,14 @@
 
 use actors::model::{DeadLetterReason, Index};
 use actors::ports::{Journal, PeerReader};
-use fixtures::disk::Survives;
+use fixtures::disk::SurvivingBytes;
 use fixtures::messenger::others;
-use fixtures::network::{CALM, Network};
-use fixtures::node::Node;
+use fixtures::network::{CALM, TestNetwork};
+use fixtures::node::TestNode;
 use fixtures::time::{seconds, world};
 
 /// Returns the results of all attempts at a peer, and the reasons of its dead letters.
-async fn traced(node: &Node, at: &Node) -> (Vec<String>, Vec<DeadLetterReason>) {
+async fn traced(node: &TestNode, at: &TestNode) -> (Vec<String>, Vec<DeadLetterReason>) {
     node.store().barrier().committed().await.unwrap();
     let attempts = node.store().attempts(&at.name, Index(1), Index(99)).await.unwrap();
     let letters = node.store().dead_letters(&at.name, Index(1), Index(99)).await.unwrap();
@@ -20,21 +20,21 @@ async fn traced(node: &Node, at: &Node) -> (Vec<String>, Vec<DeadLetterReason>) 
 #[tokio::test(start_paused = true)]
 async fn message_parked_by_peer_is_reported() {
     world(async {
-        let network = Network::new(1, CALM);
-        let [red, green, blue] = ["red", "green", "blue"].map(|name| Node::usual(&network, name));
+        let network = TestNetwork::new(1, CALM);
+        let [red, green, blue] = ["red", "green", "blue"].map(|name| TestNode::usual(&network, name));
         let [red, green, blue] = [red.await, green.await, blue.await];
         red.with("garden", &["green", "blue"]).await;
         green.with("garden", &["blue"]).await;
         blue.with("garden", &["green"]).await;
         red.say("garden", "1").await;
         seconds(5).await;
-        let told = |at: &Node, what: &str| format!("1 at {}: {what}", fixtures::network::short(&at.name));
+        let told = |at: &TestNode, what: &str| format!("1 at {}: {what}", fixtures::network::short(&at.name));
         let parked =
-            |at: &Node| told(at, &format!("parked, NOT_A_PARTICIPANT: it lies in the quarantine of {}", at.name));
+            |at: &TestNode| told(at, &format!("parked, NOT_A_PARTICIPANT: it lies in the quarantine of {}", at.name));
         let mut feed = red.feed().await;
         feed.sort();
         assert_eq!(feed, [parked(&blue), parked(&green)]);
-        red.restart(Survives::Synced).await;
+        red.restart(SurvivingBytes::Synced).await;
         for at in [&green, &blue] {
             assert_eq!(at.feed().await, ["parked 1 of red: NOT_A_PARTICIPANT"]);
             let (attempts, fates) = traced(&red, at).await;
@@ -65,8 +65,8 @@ async fn message_parked_by_peer_is_reported() {
 #[tokio::test(start_paused = true)]
 async fn failures_and_deliveries_survive_a_restart() {
     world(async {
-        let network = Network::new(1, CALM);
-        let [red, blue] = ["red", "blue"].map(|name| Node::usual(&network, name));
+        let network = TestNetwork::new(1, CALM);
+        let [red, blue] = ["red", "blue"].map(|name| TestNode::usual(&network, name));
         let [red, blue] = [red.await, blue.await];
         red.with("garden", &["blue"]).await;
         blue.with("garden", &["red"]).await;
@@ -80,7 +80,7 @@ async fn failures_and_deliveries_survive_a_restart() {
             seconds(1).await;
         }
         let before = traced(&red, &blue).await;
-        red.restart(Survives::Synced).await;
+        red.restart(SurvivingBytes::Synced).await;
         assert_eq!(traced(&red, &blue).await, before);
         let (attempts, _) = before;
         let failures = attempts.iter().filter(|result| **result != "acknowledged").count();

@@ -8,8 +8,8 @@ use actors::model::PduDraft;
 use actors::ports::ContextReader;
 use actors::testkit::at_once;
 use fixtures::messenger::{at, context, draft, others};
-use fixtures::network::{CALM, Network};
-use fixtures::node::Node;
+use fixtures::network::{CALM, TestNetwork};
+use fixtures::node::TestNode;
 use fixtures::time::{millis, seconds, world};
 
 use crate::missing::asking::{pdu, send, send_to, verdicts};
@@ -26,13 +26,13 @@ fn topic(origin: &str, id: &str, power: i64, prev: Option<&str>) -> String {
 }
 
 /// Returns the PDU that is the current topic.
-fn held_by(node: &Node) -> Option<String> {
+fn held_by(node: &TestNode) -> Option<String> {
     let holder = at_once(node.store().state_holder(&context("garden"), &("topic".into(), String::new()))).unwrap();
     holder.map(|holder| fixtures::messenger::named(&holder.reference))
 }
 
 /// Returns each state event so far: which PDU, whether it was current, and whether it was sent again.
-async fn told(node: &Node) -> Vec<String> {
+async fn told(node: &TestNode) -> Vec<String> {
     node.feed().await;
     let word = |is: bool, word: &str| if is { format!(" {word}") } else { String::new() };
     let say = |pdu: &actors::model::FeedPdu| {
@@ -44,11 +44,11 @@ async fn told(node: &Node) -> Vec<String> {
     node.pdus().iter().map(say).collect()
 }
 
-async fn garden(names: &[&str]) -> (Arc<Network>, Vec<Rc<Node>>) {
-    let network = Network::new(1, CALM);
+async fn garden(names: &[&str]) -> (Arc<TestNetwork>, Vec<Rc<TestNode>>) {
+    let network = TestNetwork::new(1, CALM);
     let mut nodes = vec![];
     for name in names {
-        let node = Node::usual(&network, name).await;
+        let node = TestNode::usual(&network, name).await;
         node.with("garden", &others(&node.name, &["red", "green", "blue", "grey"])).await;
         nodes.push(node);
     }
@@ -59,16 +59,16 @@ async fn garden(names: &[&str]) -> (Arc<Network>, Vec<Rc<Node>>) {
 #[tokio::test(start_paused = true)]
 async fn gateways_resolve_conflicting_state_alike() {
     world(async {
-        let network = Network::new(1, CALM);
+        let network = TestNetwork::new(1, CALM);
         let rivals = [
             topic("red", "1", 0, None),
             topic("red", "2", 10, Some("red/1")),
             topic("green", "3", 20, Some("red/1")),
             topic("grey", "4", 0, Some("red/2")),
         ];
-        let node = Node::usual(&network, "blue").await;
+        let node = TestNode::usual(&network, "blue").await;
         for (n, order) in [[0, 1, 2, 3], [3, 2, 1, 0], [2, 0, 3, 1]].into_iter().enumerate() {
-            let node = if n == 0 { node.clone() } else { Node::usual(&network, "blue").await };
+            let node = if n == 0 { node.clone() } else { TestNode::usual(&network, "blue").await };
             node.with("garden", &["red", "green", "grey"]).await;
             for place in order {
                 let transaction = format!("{n}{place}");
@@ -78,7 +78,7 @@ async fn gateways_resolve_conflicting_state_alike() {
                 );
             }
             assert_eq!(held_by(&node).as_deref(), Some("green/3"), "{order:?}");
-            node.restart(fixtures::disk::Survives::Synced).await;
+            node.restart(fixtures::disk::SurvivingBytes::Synced).await;
             assert_eq!(held_by(&node).as_deref(), Some("green/3"));
         }
     })
@@ -124,7 +124,7 @@ async fn late_state_follows_its_parent() {
         millis(1000).await;
         // Its parent is still being fetched; a crash in between does not lose that.
         assert_eq!(told(blue).await, ["red/1 current", "green/mine"]);
-        blue.restart(fixtures::disk::Survives::Synced).await;
+        blue.restart(fixtures::disk::SurvivingBytes::Synced).await;
         seconds(5).await;
         assert_eq!(told(blue).await[2..], ["red/n", "red/2", "green/mine current again"]);
     })
@@ -137,7 +137,7 @@ async fn prev_state_give_up_survives_restart() {
         let (network, nodes) = garden(&["blue"]).await;
         let blue = &nodes[0];
         send(&network, "red", "1", &[topic("red", "1", 0, None), topic("red", "9", 7, Some("red/8"))]).await;
-        blue.restart(fixtures::disk::Survives::Synced).await;
+        blue.restart(fixtures::disk::SurvivingBytes::Synced).await;
         seconds(50).await;
         assert_eq!(told(blue).await, ["red/1 current", "red/9"]);
         seconds(90).await;
@@ -149,9 +149,9 @@ async fn prev_state_give_up_survives_restart() {
 #[tokio::test(start_paused = true)]
 async fn membership_adds_server_and_invites_it() {
     world(async {
-        let network = Network::new(1, CALM);
-        let red = Node::usual(&network, "red").await;
-        let blue = Node::usual(&network, "blue").await;
+        let network = TestNetwork::new(1, CALM);
+        let red = TestNode::usual(&network, "red").await;
+        let blue = TestNode::usual(&network, "blue").await;
         red.with("garden", &[]).await;
         let member = |id: &str, says: &str| PduDraft {
             kind: "m.room.member".into(),
@@ -200,8 +200,8 @@ async fn only_local_low_power_is_refused() {
 #[tokio::test(start_paused = true)]
 async fn quarantined_pdus_are_admitted_with_server() {
     world(async {
-        let network = Network::new(1, CALM);
-        let blue = Node::usual(&network, "blue").await;
+        let network = TestNetwork::new(1, CALM);
+        let blue = TestNode::usual(&network, "blue").await;
         blue.with("garden", &["red"]).await;
         let said = [pdu("green", "x", "garden", &[]), pdu("green", "y", "garden", &["green/x"])];
         for transaction in ["1", "2", "3"] {
@@ -209,7 +209,7 @@ async fn quarantined_pdus_are_admitted_with_server() {
             assert_eq!(verdicts(&send(&network, "green", transaction, &said).await), parked);
         }
         assert_eq!(blue.feed().await.len(), 2, "each is one event");
-        blue.restart(fixtures::disk::Survives::Synced).await;
+        blue.restart(fixtures::disk::SurvivingBytes::Synced).await;
         blue.with("garden", &["red", "green"]).await;
         millis(50).await;
         assert_eq!(blue.feed().await[2..], ["green/x", "green/y"]);

@@ -7,22 +7,22 @@ use actors::model::FeedItem;
 use actors::ports::{ContextReader, ParkedFilter, StoreInspector};
 use bytes::Bytes;
 use fernpost::egress::{EgressAnswer as Wanted, EgressRequest};
-use fixtures::disk::Survives;
-use fixtures::messenger::{Text, at, context};
-use fixtures::network::{CALM, Network};
-use fixtures::node::Node;
+use fixtures::disk::SurvivingBytes;
+use fixtures::messenger::{PduView, at, context};
+use fixtures::network::{CALM, TestNetwork};
+use fixtures::node::TestNode;
 use fixtures::peers::server;
 use fixtures::time::{seconds, world};
 
 use crate::missing::asking::{pdu, send, verdicts};
 
 /// Returns the number of rows in quarantine.
-async fn kept(node: &Node) -> usize {
+async fn kept(node: &TestNode) -> usize {
     let page = node.store().parked(ParkedFilter::default(), None, 100).await.unwrap();
     page.rows.len()
 }
 
-fn notices(node: &Node) -> Vec<String> {
+fn notices(node: &TestNode) -> Vec<String> {
     let heard = node.heard.borrow();
     let text = |item: &FeedItem| match item {
         FeedItem::Notice { text, .. } => Some(text.clone()),
@@ -32,7 +32,7 @@ fn notices(node: &Node) -> Vec<String> {
 }
 
 /// Sends a push of PDUs to blue.
-async fn push(network: &Arc<Network>, from: &str, seq: usize, pdus: &[String]) -> String {
+async fn push(network: &Arc<TestNetwork>, from: &str, seq: usize, pdus: &[String]) -> String {
     let updates: Vec<String> = pdus.iter().map(|pdu| format!(r#"{{"update":"pdu","pdu":{pdu}}}"#)).collect();
     let body = Bytes::from(format!(r#"{{"strong":[{}],"seq":{seq}}}"#, updates.join(",")));
     let request = EgressRequest::post("/http/v1/updates", body, Wanted::Needed { bytes_max: 1 << 20 });
@@ -43,8 +43,8 @@ async fn push(network: &Arc<Network>, from: &str, seq: usize, pdus: &[String]) -
 #[tokio::test(start_paused = true)]
 async fn relayed_copy_of_stranger_is_refused() {
     world(async {
-        let network = Network::new(1, CALM);
-        let blue = Node::usual(&network, "blue").await;
+        let network = TestNetwork::new(1, CALM);
+        let blue = TestNode::usual(&network, "blue").await;
         blue.with("garden", &["red"]).await;
         let forged = pdu("red", "a", "garden", &[]).replace("\"text\":\"a\"", "\"text\":\"forged\"");
         let answer = send(&network, "green", "1", std::slice::from_ref(&forged)).await;
@@ -63,7 +63,7 @@ async fn relayed_copy_of_stranger_is_refused() {
             matches!(&notices[..], [one] if one.contains("grey.example is not a participant of garden")),
             "{notices:?}"
         );
-        assert!(Text::of(&blue.pdus()[0]).content.get().contains("\"a\""), "its origin's own copy");
+        assert!(PduView::of(&blue.pdus()[0]).content.get().contains("\"a\""), "its origin's own copy");
     })
     .await;
 }
@@ -71,8 +71,8 @@ async fn relayed_copy_of_stranger_is_refused() {
 #[tokio::test(start_paused = true)]
 async fn stranger_copy_never_displaces_own() {
     world(async {
-        let network = Network::new(1, CALM);
-        let blue = Node::usual(&network, "blue").await;
+        let network = TestNetwork::new(1, CALM);
+        let blue = TestNode::usual(&network, "blue").await;
         blue.with("garden", &["red"]).await;
         let relayed = pdu("green", "a", "garden", &[]).replace("\"text\":\"a\"", "\"text\":\"relayed\"");
         let parked = ["a parkedNOT_A_PARTICIPANT"];
@@ -81,12 +81,12 @@ async fn stranger_copy_never_displaces_own() {
         assert_eq!(verdicts(&send(&network, "green", "2", &own).await), parked);
         assert_eq!(verdicts(&send(&network, "green", "3", &own).await), parked);
         assert_eq!(kept(&blue).await, 2, "one row a PDU and sender");
-        blue.restart(Survives::Synced).await;
+        blue.restart(SurvivingBytes::Synced).await;
         blue.with("garden", &["red", "green"]).await;
         seconds(1).await;
         let events = ["parked a of red: NOT_A_PARTICIPANT", "parked a of green: NOT_A_PARTICIPANT", "green/a"];
         assert_eq!(blue.feed().await, events);
-        assert!(Text::of(&blue.pdus()[0]).content.get().contains("\"a\""), "its origin's own copy");
+        assert!(PduView::of(&blue.pdus()[0]).content.get().contains("\"a\""), "its origin's own copy");
         assert_eq!(kept(&blue).await, 0);
     })
     .await;
@@ -97,8 +97,8 @@ async fn stranger_copy_never_displaces_own() {
 #[tokio::test(start_paused = true)]
 async fn named_server_hears_and_reads_nothing() {
     world(async {
-        let network = Network::new(1, CALM);
-        let blue = Node::usual(&network, "blue").await;
+        let network = TestNetwork::new(1, CALM);
+        let blue = TestNode::usual(&network, "blue").await;
         let first = [pdu("green", "b", "garden", &["red/a"])];
         assert_eq!(verdicts(&send(&network, "green", "1", &first).await), ["b held"]);
         blue.say("garden", "ours").await;

@@ -8,17 +8,17 @@ use actors::testkit::TestPeers;
 use bytes::Bytes;
 use fernpost::egress::{EgressAnswer as Wanted, EgressRequest};
 use fixtures::messenger::{draft, others};
-use fixtures::network::{Answer, CALM, Network};
-use fixtures::node::Node;
+use fixtures::network::{CALM, GatewayAnswer, TestNetwork};
+use fixtures::node::TestNode;
 use fixtures::peers::{server, usual_peers};
 use fixtures::time::{millis, seconds, world};
 
 const NAMES: [&str; 4] = ["red", "green", "blue", "grey"];
 
 /// Returns blue in a context with three servers that are not gateways; requests to them end at the network.
-async fn alone(book: TestPeers) -> (Arc<Network>, Rc<Node>) {
-    let network = Network::new(1, CALM);
-    let blue = Node::start(&network, "blue", book).await;
+async fn alone(book: TestPeers) -> (Arc<TestNetwork>, Rc<TestNode>) {
+    let network = TestNetwork::new(1, CALM);
+    let blue = TestNode::start(&network, "blue", book).await;
     blue.with("garden", &others(&blue.name, &NAMES)).await;
     (network, blue)
 }
@@ -36,17 +36,29 @@ pub(crate) fn pdu(origin: &str, id: &str, room: &str, prev: &[&str]) -> String {
 }
 
 /// Sends one transaction to blue.
-pub(crate) async fn send(network: &Network, from: &str, transaction: &str, pdus: &[String]) -> Answer {
+pub(crate) async fn send(network: &TestNetwork, from: &str, transaction: &str, pdus: &[String]) -> GatewayAnswer {
     send_to(network, from, "blue", transaction, pdus).await
 }
 
 /// Sends one transaction to a gateway.
-pub(crate) async fn send_to(network: &Network, from: &str, to: &str, transaction: &str, pdus: &[String]) -> Answer {
+pub(crate) async fn send_to(
+    network: &TestNetwork,
+    from: &str,
+    to: &str,
+    transaction: &str,
+    pdus: &[String],
+) -> GatewayAnswer {
     carry(network, from, to, transaction, &format!(r#""pdus":[{}]"#, pdus.join(","))).await
 }
 
 /// Sends a transaction with this further content.
-pub(crate) async fn carry(network: &Network, from: &str, to: &str, transaction: &str, holds: &str) -> Answer {
+pub(crate) async fn carry(
+    network: &TestNetwork,
+    from: &str,
+    to: &str,
+    transaction: &str,
+    holds: &str,
+) -> GatewayAnswer {
     let body = format!(r#"{{"transaction_id":"{transaction}","ts":7,"origin":"{from}.example",{holds}}}"#);
     let path = format!("/matrix/federation/v1/send/{transaction}/");
     let request = EgressRequest::put(path, Bytes::from(body), Wanted::Needed { bytes_max: 1 << 20 });
@@ -54,7 +66,7 @@ pub(crate) async fn carry(network: &Network, from: &str, to: &str, transaction: 
 }
 
 /// Returns the verdict on each PDU of a transaction.
-pub(crate) fn verdicts(answer: &Answer) -> Vec<String> {
+pub(crate) fn verdicts(answer: &GatewayAnswer) -> Vec<String> {
     assert_eq!(answer.status, 200, "{:?}", answer.body);
     let body: serde_json::Value = serde_json::from_slice(&answer.body).unwrap();
     let text = |entry: &serde_json::Value, key: &str| entry[key].as_str().unwrap_or_default().to_owned();
@@ -67,7 +79,7 @@ pub(crate) fn verdicts(answer: &Answer) -> Vec<String> {
 
 /// Returns the servers that were asked for the PDU, each once, in the order of the first request; and the time of the first
 /// request.
-fn asked(network: &Network) -> (u64, Vec<String>) {
+fn asked(network: &TestNetwork) -> (u64, Vec<String>) {
     let mut order: Vec<String> = vec![];
     let asked = network.asked();
     for (_, words) in &asked {
@@ -95,9 +107,9 @@ async fn fetch_asks_sender_origin_then_others() {
 #[tokio::test(start_paused = true)]
 async fn missing_parent_is_fetched_before_child() {
     world(async {
-        let network = Network::new(1, CALM);
+        let network = TestNetwork::new(1, CALM);
         let names = ["red", "green", "blue"];
-        let [red, green, blue] = names.map(|name| Node::usual(&network, name));
+        let [red, green, blue] = names.map(|name| TestNode::usual(&network, name));
         let (red, green, blue) = (red.await, green.await, blue.await);
         for node in [&red, &green, &blue] {
             node.with("garden", &others(&node.name, &names)).await;

@@ -5,8 +5,8 @@ use std::time::Duration;
 use actors::model::FeedItem;
 use fernpost::egress::EgressMethod;
 use fixtures::messenger::{context, others};
-use fixtures::network::{CALM, Network};
-use fixtures::node::Node;
+use fixtures::network::{CALM, TestNetwork};
+use fixtures::node::TestNode;
 use fixtures::peers::{server, usual_peers};
 use fixtures::time::{millis, seconds, world};
 
@@ -32,12 +32,12 @@ const NAMES: [&str; 3] = ["red", "green", "blue"];
 #[tokio::test(start_paused = true)]
 async fn invented_parents_cost_only_their_sender() {
     world(async {
-        let network = Network::new(1, CALM);
+        let network = TestNetwork::new(1, CALM);
         let book = usual_peers("blue")
             .with_peer("grey", |grey| grey.fetch_seconds = Duration::from_secs(BUDGET))
             .with_contexts(|contexts| contexts.held_max = HELD_MAX);
-        let blue = Node::start(&network, "blue", book).await;
-        let (red, green) = (Node::usual(&network, "red").await, Node::usual(&network, "green").await);
+        let blue = TestNode::start(&network, "blue", book).await;
+        let (red, green) = (TestNode::usual(&network, "red").await, TestNode::usual(&network, "green").await);
         for node in [&red, &green, &blue] {
             node.with("garden", &others(&node.name, &NAMES)).await;
         }

@@ -8,8 +8,8 @@ use actors::gateway::Gateway;
 use actors::model::{FeedItem, JoinStage, PduDraft};
 use actors::ports::ContextReader;
 use fixtures::messenger::{at, context, draft, named};
-use fixtures::network::{CALM, Network};
-use fixtures::node::Node;
+use fixtures::network::{CALM, TestNetwork};
+use fixtures::node::TestNode;
 use fixtures::peers::{server, usual_peers};
 use fixtures::time::{seconds, world};
 use tokio::task::spawn_local;
@@ -22,7 +22,7 @@ fn topic(id: &str) -> PduDraft {
 }
 
 /// Returns the feed's PDUs, with history and late PDUs marked.
-fn heard(node: &Node) -> Vec<String> {
+fn heard(node: &TestNode) -> Vec<String> {
     let mark = |entry: &actors::model::FeedEntry| match &entry.item {
         FeedItem::Pdu(pdu) => {
             let mark = if pdu.shown.history { " history" } else { "" };
@@ -36,9 +36,12 @@ fn heard(node: &Node) -> Vec<String> {
 }
 
 /// Red and green have exchanged messages for a while, and then blue is added.
-async fn garden(network: &Arc<Network>) -> [Rc<Node>; 3] {
-    let [red, green, blue] =
-        [Node::usual(network, "red").await, Node::usual(network, "green").await, Node::usual(network, "blue").await];
+async fn garden(network: &Arc<TestNetwork>) -> [Rc<TestNode>; 3] {
+    let [red, green, blue] = [
+        TestNode::usual(network, "red").await,
+        TestNode::usual(network, "green").await,
+        TestNode::usual(network, "blue").await,
+    ];
     red.with("garden", &["green"]).await;
     green.with("garden", &["red"]).await;
     for n in 0..30 {
@@ -63,7 +66,7 @@ async fn garden(network: &Arc<Network>) -> [Rc<Node>; 3] {
 #[tokio::test(start_paused = true)]
 async fn joiner_gets_state_history_then_live() {
     world(async {
-        let network = Network::new(1, CALM);
+        let network = TestNetwork::new(1, CALM);
         let [red, green, blue] = garden(&network).await;
         blue.with("garden", &["red", "green"]).await;
         blue.gateway().join(&context("garden"), server("red"), 10).await.unwrap();
@@ -85,7 +88,7 @@ async fn joiner_gets_state_history_then_live() {
         }
         assert_eq!(heard(&blue)[11..], ["red/news"], "no gap, and no PDU twice");
         assert_eq!(heard(&green).last().map(String::as_str), Some("blue/thanks"));
-        let prev = green.pdus().last().map(|pdu| fixtures::messenger::Text::of(pdu).prev()).unwrap();
+        let prev = green.pdus().last().map(|pdu| fixtures::messenger::PduView::of(pdu).prev()).unwrap();
         assert_eq!(prev, [at("red/news")]);
     })
     .await;
@@ -94,7 +97,7 @@ async fn joiner_gets_state_history_then_live() {
 #[tokio::test(start_paused = true)]
 async fn history_pages_reach_the_beginning() {
     world(async {
-        let network = Network::new(1, CALM);
+        let network = TestNetwork::new(1, CALM);
         let [_red, _green, blue] = garden(&network).await;
         blue.gateway().join(&context("garden"), server("green"), 5).await.unwrap();
         seconds(10).await;
@@ -122,9 +125,12 @@ async fn history_pages_reach_the_beginning() {
 
 /// Red has sent to green: p01 to p15, a topic, x01 to x15. Green has received the PDUs up to `heard`. Then red adds blue
 /// with another topic, which is blue's first PDU of the context.
-async fn long_garden(network: &Arc<Network>, heard: usize) -> [Rc<Node>; 3] {
-    let [red, green, blue] =
-        [Node::usual(network, "red").await, Node::usual(network, "green").await, Node::usual(network, "blue").await];
+async fn long_garden(network: &Arc<TestNetwork>, heard: usize) -> [Rc<TestNode>; 3] {
+    let [red, green, blue] = [
+        TestNode::usual(network, "red").await,
+        TestNode::usual(network, "green").await,
+        TestNode::usual(network, "blue").await,
+    ];
     red.with("garden", &["green"]).await;
     green.with("garden", &["red"]).await;
     for n in 1..=15 {
@@ -154,7 +160,7 @@ async fn long_garden(network: &Arc<Network>, heard: usize) -> [Rc<Node>; 3] {
     [red, green, blue]
 }
 
-fn heard_of(node: &Node, is_meant: impl Fn(&String) -> bool) -> Vec<String> {
+fn heard_of(node: &TestNode, is_meant: impl Fn(&String) -> bool) -> Vec<String> {
     heard(node).into_iter().filter(is_meant).collect()
 }
 
@@ -162,7 +168,7 @@ fn heard_of(node: &Node, is_meant: impl Fn(&String) -> bool) -> Vec<String> {
 #[tokio::test(start_paused = true)]
 async fn history_continues_behind_fetched_state() {
     world(async {
-        let network = Network::new(1, CALM);
+        let network = TestNetwork::new(1, CALM);
         let [_red, _green, blue] = long_garden(&network, 0).await;
         let status = blue.gateway().context(&context("garden")).await.unwrap();
         let edge: Vec<String> = status.gaps.iter().filter(|gap| gap.edge).map(|gap| named(&gap.missing)).collect();
@@ -181,7 +187,7 @@ async fn history_continues_behind_fetched_state() {
 #[tokio::test(start_paused = true)]
 async fn live_pdu_waits_behind_fetched_state() {
     world(async {
-        let network = Network::new(1, CALM);
+        let network = TestNetwork::new(1, CALM);
         let [_red, green, blue] = long_garden(&network, 5).await;
         // Green has received none of the later PDUs: it replies to p05.
         green.with("garden", &["red", "blue"]).await;
@@ -199,7 +205,7 @@ async fn live_pdu_waits_behind_fetched_state() {
 #[tokio::test(start_paused = true)]
 async fn reads_behind_slow_join_block_nothing() {
     world(async {
-        let network = Network::new(1, CALM);
+        let network = TestNetwork::new(1, CALM);
         let [red, _green, blue] = garden(&network).await;
         blue.with("garden", &["red", "green"]).await;
         network.hold(&blue.name, &red.name);
@@ -230,9 +236,9 @@ async fn reads_behind_slow_join_block_nothing() {
 #[tokio::test(start_paused = true)]
 async fn reads_beyond_their_limit_are_refused() {
     world(async {
-        let network = Network::new(1, CALM);
+        let network = TestNetwork::new(1, CALM);
         let book = usual_peers("blue").with_contexts(|limits| limits.history.reads_max = 2);
-        let blue = Node::start(&network, "blue", book).await;
+        let blue = TestNode::start(&network, "blue", book).await;
         network.hold(&blue.name, &server("red"));
         blue.gateway().join(&context("garden"), server("red"), 10).await.unwrap();
         let read = |gateway: Gateway| spawn_local(async move { gateway.fetch_older(&context("garden"), 5).await });
@@ -258,9 +264,9 @@ async fn reads_beyond_their_limit_are_refused() {
 #[tokio::test(start_paused = true)]
 async fn nonparticipant_join_fails_with_reason() {
     world(async {
-        let network = Network::new(1, CALM);
-        let red = Node::usual(&network, "red").await;
-        let blue = Node::usual(&network, "blue").await;
+        let network = TestNetwork::new(1, CALM);
+        let red = TestNode::usual(&network, "red").await;
+        let blue = TestNode::usual(&network, "blue").await;
         red.with("garden", &["green"]).await;
         red.say("garden", "secret").await;
         blue.gateway().join(&context("garden"), server("red"), 5).await.unwrap();
@@ -285,11 +291,11 @@ async fn nonparticipant_join_fails_with_reason() {
 #[tokio::test(start_paused = true)]
 async fn join_survives_gateway_restart() {
     world(async {
-        let network = Network::new(1, CALM);
+        let network = TestNetwork::new(1, CALM);
         let [red, _green, blue] = garden(&network).await;
         network.cut(&blue.name, &red.name);
         blue.gateway().join(&context("garden"), server("red"), 10).await.unwrap();
-        blue.restart(fixtures::disk::Survives::Synced).await;
+        blue.restart(fixtures::disk::SurvivingBytes::Synced).await;
         network.mend(&blue.name, &red.name);
         // The test does not query the context meanwhile, because a query would start its actor.
         seconds(30).await;

@@ -12,9 +12,9 @@ use actors::model::{
 use actors::ports::{Task, Transport};
 use actors::testkit::TestPeers;
 use fernpost::wire::pdu::ContentText;
-use fixtures::disk::Survives;
-use fixtures::network::{CALM, Network};
-use fixtures::node::{Change, Node};
+use fixtures::disk::SurvivingBytes;
+use fixtures::network::{CALM, TestNetwork};
+use fixtures::node::{PortsChange, TestNode};
 use fixtures::peers::{server, usual_peers};
 use fixtures::time::{seconds, world};
 use tokio::time::Instant;
@@ -77,14 +77,14 @@ fn says(status: u16, retry_after: Option<u64>) -> PushFailure {
 }
 
 /// Blue has learned of a transaction of green that never arrived.
-async fn missing(script: &Script, book: TestPeers) -> (Arc<Network>, Rc<Node>) {
-    let network = Network::new(1, CALM);
+async fn missing(script: &Script, book: TestPeers) -> (Arc<TestNetwork>, Rc<TestNode>) {
+    let network = TestNetwork::new(1, CALM);
     let scripted = script.clone();
-    let change: Change = Rc::new(move |ports, _| {
+    let change: PortsChange = Rc::new(move |ports, _| {
         let (inner, script) = (ports.transport.clone(), scripted.clone());
         ports.transport = Arc::new(Scripted { inner, script });
     });
-    let blue = Node::changed(&network, "blue", book, change).await;
+    let blue = TestNode::changed(&network, "blue", book, change).await;
     blue.with("garden", &["green"]).await;
     assert_eq!(verdicts(&send(&network, "green", "10", &[pdu("green", "a", "garden", &[])]).await), ["a accepted"]);
     let named = format!(r#""prev_ids":["30"],"pdus":[{}]"#, pdu("green", "b", "garden", &["green/a"]));
@@ -92,7 +92,7 @@ async fn missing(script: &Script, book: TestPeers) -> (Arc<Network>, Rc<Node>) {
     (network, blue)
 }
 
-fn notices(node: &Node) -> Vec<String> {
+fn notices(node: &TestNode) -> Vec<String> {
     let heard = node.heard.borrow();
     let text = |item: &FeedItem| match item {
         FeedItem::Notice { text, .. } => Some(text.clone()),
@@ -111,7 +111,7 @@ async fn busy_peer_is_asked_until_answered() {
         seconds(10).await;
         assert_eq!(*script.asked.lock().unwrap(), [0, 1], "the pull is repeated after the requested delay");
         seconds(20).await;
-        blue.restart(Survives::Synced).await;
+        blue.restart(SurvivingBytes::Synced).await;
         seconds(10).await;
         let asked = script.asked.lock().unwrap().clone();
         assert_eq!(
@@ -120,7 +120,7 @@ async fn busy_peer_is_asked_until_answered() {
             "the pull is repeated without contact, also after a restart: {asked:?}"
         );
         assert_eq!(blue.feed().await, ["green/a", "green/b", "green/missed"]);
-        blue.restart(Survives::Synced).await;
+        blue.restart(SurvivingBytes::Synced).await;
         seconds(3600).await;
         assert_eq!(
             (script.asked.lock().unwrap().len(), notices(&blue)),
@@ -138,7 +138,7 @@ async fn unanswered_question_expires_with_notice() {
         let book = usual_peers("blue").with_peer("green", |green| green.keep = Duration::from_secs(7200));
         let (_network, blue) = missing(&script, book).await;
         seconds(3600).await;
-        blue.restart(Survives::Synced).await;
+        blue.restart(SurvivingBytes::Synced).await;
         seconds(3590).await;
         blue.read().await;
         assert_eq!(notices(&blue), Vec::<String>::new());
@@ -152,7 +152,7 @@ async fn unanswered_question_expires_with_notice() {
         let asked = script.asked.lock().unwrap().len();
         assert!((20..40).contains(&asked), "{asked} questions");
         seconds(36_000).await;
-        blue.restart(Survives::Synced).await;
+        blue.restart(SurvivingBytes::Synced).await;
         seconds(60).await;
         assert_eq!(script.asked.lock().unwrap().len(), asked, "no further pull follows");
         assert_eq!(blue.gateway().peer(&server("green")).await.unwrap().backlog, 0);

@@ -2,19 +2,19 @@
 
 use actors::errors::CommandError;
 use fixtures::messenger::others;
-use fixtures::network::{CALM, Network};
-use fixtures::node::Node;
+use fixtures::network::{CALM, TestNetwork};
+use fixtures::node::TestNode;
 use fixtures::peers::usual_peers;
 use fixtures::time::{millis, seconds, world};
 
 #[tokio::test(start_paused = true)]
 async fn full_outbox_skips_only_its_peer() {
     world(async {
-        let network = Network::new(1, CALM);
+        let network = TestNetwork::new(1, CALM);
         let names = ["red", "green", "blue"];
         let book = usual_peers("red").with_peer("green", |green| green.outbox_items = 2);
-        let red = Node::start(&network, "red", book).await;
-        let (green, blue) = (Node::usual(&network, "green").await, Node::usual(&network, "blue").await);
+        let red = TestNode::start(&network, "red", book).await;
+        let (green, blue) = (TestNode::usual(&network, "green").await, TestNode::usual(&network, "blue").await);
         for node in [&red, &green, &blue] {
             node.with("garden", &others(&node.name, &names)).await;
         }
@@ -45,11 +45,11 @@ async fn full_outbox_skips_only_its_peer() {
 #[tokio::test(start_paused = true)]
 async fn skipped_recipient_gets_retried_message() {
     world(async {
-        let network = Network::new(1, CALM);
+        let network = TestNetwork::new(1, CALM);
         let names = ["red", "green"];
         let book = usual_peers("red").with_peer("green", |green| green.outbox_items = 2);
-        let red = Node::start(&network, "red", book).await;
-        let green = Node::usual(&network, "green").await;
+        let red = TestNode::start(&network, "red", book).await;
+        let green = TestNode::usual(&network, "green").await;
         for node in [&red, &green] {
             node.with("garden", &others(&node.name, &names)).await;
         }

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actors::limits::PeerLimits;
-use fixtures::network::{Answer, CALM, Network};
-use fixtures::node::Node;
+use fixtures::network::{CALM, GatewayAnswer, TestNetwork};
+use fixtures::node::TestNode;
 use fixtures::peers::usual_peers;
 use fixtures::time::{seconds, world};
 use tokio::task::spawn_local;
@@ -19,7 +19,7 @@ fn old(peer: &mut PeerLimits) {
 }
 
 /// Sends a transaction of one PDU from green to blue; returns the response and its delay.
-fn begin(network: &Arc<Network>, n: u32) -> tokio::task::JoinHandle<(Answer, Duration)> {
+fn begin(network: &Arc<TestNetwork>, n: u32) -> tokio::task::JoinHandle<(GatewayAnswer, Duration)> {
     let network = network.clone();
     spawn_local(async move {
         let begun = Instant::now();
@@ -31,8 +31,9 @@ fn begin(network: &Arc<Network>, n: u32) -> tokio::task::JoinHandle<(Answer, Dur
 #[tokio::test(start_paused = true)]
 async fn synapse_overload_answer_is_delayed() {
     world(async {
-        let network = Network::new(1, CALM);
-        let blue = Node::start(&network, "blue", usual_peers("blue").with_peer("green", old).with_water(1, 1)).await;
+        let network = TestNetwork::new(1, CALM);
+        let blue =
+            TestNode::start(&network, "blue", usual_peers("blue").with_peer("green", old).with_water(1, 1)).await;
         blue.with("garden", &["green"]).await;
         assert_eq!(begin(&network, 1).await.unwrap().0.status, 200);
         seconds(1).await;
@@ -51,8 +52,9 @@ async fn synapse_overload_answer_is_delayed() {
 #[tokio::test(start_paused = true)]
 async fn delayed_request_accepted_at_hold_max() {
     world(async {
-        let network = Network::new(1, CALM);
-        let blue = Node::start(&network, "blue", usual_peers("blue").with_peer("green", old).with_water(1, 1)).await;
+        let network = TestNetwork::new(1, CALM);
+        let blue =
+            TestNode::start(&network, "blue", usual_peers("blue").with_peer("green", old).with_water(1, 1)).await;
         blue.with("garden", &["green"]).await;
         assert_eq!(begin(&network, 1).await.unwrap().0.status, 200);
         seconds(1).await;
@@ -66,12 +68,12 @@ async fn delayed_request_accepted_at_hold_max() {
 #[tokio::test(start_paused = true)]
 async fn delayed_requests_are_bounded() {
     world(async {
-        let network = Network::new(1, CALM);
+        let network = TestNetwork::new(1, CALM);
         let rate = |peer: &mut PeerLimits| {
             old(peer);
             (peer.rate, peer.intake_items) = (1, 1);
         };
-        let blue = Node::start(&network, "blue", usual_peers("blue").with_peer("green", rate)).await;
+        let blue = TestNode::start(&network, "blue", usual_peers("blue").with_peer("green", rate)).await;
         blue.with("garden", &["green"]).await;
         let begun: Vec<_> = (1..=4).map(|n| begin(&network, n)).collect();
         let mut answers = vec![];

@@ -11,8 +11,8 @@ use actors::model::{Digest, Submission, SubmittedContent};
 use bytes::Bytes;
 use fernpost::egress::{EgressAnswer as Wanted, EgressRequest};
 use fernpost::settings::Settings;
-use fixtures::network::{CALM, Network};
-use fixtures::node::Node;
+use fixtures::network::{CALM, TestNetwork};
+use fixtures::node::TestNode;
 use fixtures::peers::{server, usual_peers};
 use fixtures::time::{BASE, world};
 
@@ -72,8 +72,8 @@ async fn met(key: &str) -> String {
         "rate" => (peer.rate, peer.intake_items) = (1, 1),
         other => panic!("{other} is not handled here"),
     };
-    let network = Network::new(1, CALM);
-    let blue = Node::start(&network, "blue", usual_peers("blue").with_peer("red", tight)).await;
+    let network = TestNetwork::new(1, CALM);
+    let blue = TestNode::start(&network, "blue", usual_peers("blue").with_peer("red", tight)).await;
     match key {
         "outbox_items" | "outbox_bytes" => {
             let two = Submission {
@@ -100,7 +100,7 @@ async fn met(key: &str) -> String {
 }
 
 /// Returns blue's response to a push of red.
-async fn pushed(network: &Arc<Network>, body: &str) -> String {
+async fn pushed(network: &Arc<TestNetwork>, body: &str) -> String {
     let body = Bytes::from(body.to_owned());
     let request = EgressRequest::post("/http/v1/updates", body, Wanted::Needed { bytes_max: 1 << 20 });
     let answer = network.knock((server("red"), server("blue")), request).await.expect("blue lives");
@@ -121,9 +121,9 @@ async fn peer_limit_refusal_names_its_key() {
 #[tokio::test(start_paused = true)]
 async fn context_limit_refusal_names_its_key() {
     world(async {
-        let network = Network::new(1, CALM);
+        let network = TestNetwork::new(1, CALM);
         let tight = |contexts: &mut ContextLimits| (contexts.participants_max, contexts.adopt_max) = (1, 1);
-        let blue = Node::start(&network, "blue", usual_peers("blue").with_contexts(tight)).await;
+        let blue = TestNode::start(&network, "blue", usual_peers("blue").with_contexts(tight)).await;
         let servers = vec![server("red"), server("green")];
         let refused = blue.gateway().set_participants(&"c".parse().unwrap(), servers).await.unwrap_err();
         assert!(refused.to_string().contains("1 participant (contexts.participants_max)"), "{refused}");
@@ -133,7 +133,7 @@ async fn context_limit_refusal_names_its_key() {
         let answer = String::from_utf8(send(&network, "green", "2", &both).await.body.to_vec()).unwrap();
         assert!(answer.contains(r#""status":"accepted"},{"pdu_id":"c""#), "existing contexts continue: {answer}");
         assert!(answer.contains("contexts.adopt_max is reached (1)"), "{answer}");
-        blue.restart(fixtures::disk::Survives::Synced).await;
+        blue.restart(fixtures::disk::SurvivingBytes::Synced).await;
         let answer = String::from_utf8(send(&network, "green", "3", &both[1..]).await.body.to_vec()).unwrap();
         assert!(answer.contains("contexts.adopt_max is reached (1)"), "after a restart, too: {answer}");
         blue.with("two", &["green"]).await;

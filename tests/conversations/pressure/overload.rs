@@ -10,8 +10,8 @@ use actors::testkit::TestDisk;
 use bytes::Bytes;
 use fernpost::egress::{EgressAnswer as Wanted, EgressRequest};
 use fixtures::messenger::{draft, others};
-use fixtures::network::{Answer, CALM, Network};
-use fixtures::node::Node;
+use fixtures::network::{CALM, GatewayAnswer, TestNetwork};
+use fixtures::node::TestNode;
 use fixtures::peers::{server, usual_peers};
 use fixtures::time::{seconds, world};
 
@@ -20,7 +20,7 @@ use crate::missing::asking::{carry, pdu, send, verdicts};
 const NAMES: [&str; 3] = ["red", "green", "blue"];
 
 /// Sends one push from red to blue.
-pub(crate) async fn push(network: &Network, body: &str) -> String {
+pub(crate) async fn push(network: &TestNetwork, body: &str) -> String {
     let request = EgressRequest::post(
         "/http/v1/updates".to_owned(),
         Bytes::from(body.to_owned()),
@@ -31,13 +31,13 @@ pub(crate) async fn push(network: &Network, body: &str) -> String {
     String::from_utf8(answer.body.to_vec()).unwrap()
 }
 
-fn refused(answer: &Answer) -> (u16, Option<u64>, String) {
+fn refused(answer: &GatewayAnswer) -> (u16, Option<u64>, String) {
     let body = String::from_utf8(answer.body.to_vec()).unwrap();
     (answer.status, answer.retry_after.map(|wait| wait.as_secs()), body)
 }
 
 /// Returns the number of unread events of blue.
-fn unread(blue: &Node) -> u64 {
+fn unread(blue: &TestNode) -> u64 {
     let bounds = *blue.gateway().ports().archive.feed.feed_bounds().borrow();
     bounds.unread()
 }
@@ -45,11 +45,11 @@ fn unread(blue: &Node) -> u64 {
 #[tokio::test(start_paused = true)]
 async fn unread_feed_stays_bounded_without_loss() {
     world(async {
-        let network = Network::new(1, CALM);
+        let network = TestNetwork::new(1, CALM);
         let slow = |name| usual_peers(name).with_peer("blue", |blue| blue.batch_items = 5);
-        let red = Node::start(&network, "red", slow("red")).await;
-        let green = Node::start(&network, "green", slow("green")).await;
-        let blue = Node::start(&network, "blue", usual_peers("blue").with_water(30, 10)).await;
+        let red = TestNode::start(&network, "red", slow("red")).await;
+        let green = TestNode::start(&network, "green", slow("green")).await;
+        let blue = TestNode::start(&network, "blue", usual_peers("blue").with_water(30, 10)).await;
         for node in [&red, &green, &blue] {
             node.with("garden", &others(&node.name, &NAMES)).await;
         }
@@ -91,8 +91,8 @@ async fn unread_feed_stays_bounded_without_loss() {
 #[tokio::test(start_paused = true)]
 async fn high_water_rejects_strong_passes_ephemeral() {
     world(async {
-        let network = Network::new(1, CALM);
-        let blue = Node::start(&network, "blue", usual_peers("blue").with_water(2, 2)).await;
+        let network = TestNetwork::new(1, CALM);
+        let blue = TestNode::start(&network, "blue", usual_peers("blue").with_water(2, 2)).await;
         blue.with("garden", &["red", "green"]).await;
         assert_eq!(
             push(&network, r#"{"strong":[{"n":1},{"n":2}],"seq":2}"#).await,
@@ -121,18 +121,18 @@ async fn high_water_rejects_strong_passes_ephemeral() {
 }
 
 /// Returns blue and its disk.
-async fn on_a_small_disk(network: &Arc<Network>) -> (Rc<Node>, Arc<TestDisk>) {
+async fn on_a_small_disk(network: &Arc<TestNetwork>) -> (Rc<TestNode>, Arc<TestDisk>) {
     let disk = Arc::new(TestDisk::default());
     let book = usual_peers("blue").with_overload(|overload| overload.min_free = 1000);
     let given = disk.clone();
-    let blue = Node::changed(network, "blue", book, Rc::new(move |ports, _| ports.disk = given.clone())).await;
+    let blue = TestNode::changed(network, "blue", book, Rc::new(move |ports, _| ports.disk = given.clone())).await;
     (blue, disk)
 }
 
 #[tokio::test(start_paused = true)]
 async fn full_disk_rejects_writes_serves_reads() {
     world(async {
-        let network = Network::new(1, CALM);
+        let network = TestNetwork::new(1, CALM);
         let (blue, disk) = on_a_small_disk(&network).await;
         blue.with("garden", &["red", "green"]).await;
         assert_eq!(verdicts(&send(&network, "green", "1", &[pdu("green", "g", "garden", &[])]).await), ["g accepted"]);
@@ -175,10 +175,10 @@ async fn full_disk_rejects_writes_serves_reads() {
 #[tokio::test(start_paused = true)]
 async fn rate_refusal_names_its_limit() {
     world(async {
-        let network = Network::new(1, CALM);
+        let network = TestNetwork::new(1, CALM);
         let slow = |peer: &mut actors::limits::PeerLimits| (peer.rate, peer.intake_items) = (2, 2);
         let book = usual_peers("blue").with_peer("red", slow).with_peer("green", slow);
-        let blue = Node::start(&network, "blue", book).await;
+        let blue = TestNode::start(&network, "blue", book).await;
         blue.with("garden", &["red", "green"]).await;
         let ok = r#"{"receive":"ok","seq":2,"window":2}"#;
         assert_eq!(push(&network, r#"{"strong":[{"n":1},{"n":2}],"seq":2}"#).await, ok);
@@ -201,9 +201,9 @@ async fn rate_refusal_names_its_limit() {
 #[tokio::test(start_paused = true)]
 async fn ephemeral_counts_towards_rate() {
     world(async {
-        let network = Network::new(1, CALM);
+        let network = TestNetwork::new(1, CALM);
         let slow = |peer: &mut actors::limits::PeerLimits| (peer.rate, peer.intake_items) = (2, 3);
-        let blue = Node::start(&network, "blue", usual_peers("blue").with_peer("green", slow)).await;
+        let blue = TestNode::start(&network, "blue", usual_peers("blue").with_peer("green", slow)).await;
         blue.with("garden", &["green"]).await;
         let edus = |count: usize| {
             let edu = r#"{"edu_type":"m.typing","origin":"green.example","content":{}}"#;

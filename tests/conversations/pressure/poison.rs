@@ -8,8 +8,8 @@ use actors::model::PduRef;
 use actors::ports::{PduStatus, Ports};
 use actors::testkit::TestClock;
 use fixtures::messenger::{context, others};
-use fixtures::network::{CALM, Network};
-use fixtures::node::{Change, Node};
+use fixtures::network::{CALM, TestNetwork};
+use fixtures::node::{PortsChange, TestNode};
 use fixtures::peers::usual_peers;
 use fixtures::read_hooks::ReadHooks;
 use fixtures::time::{millis, seconds, world};
@@ -20,7 +20,7 @@ use crate::ports::Watched;
 const NAMES: [&str; 3] = ["red", "green", "blue"];
 
 /// Makes the machine of a context panic whenever one of these ids arrives.
-fn dies_of(ids: &[&str]) -> Change {
+fn dies_of(ids: &[&str]) -> PortsChange {
     let ids: HashSet<String> = ids.iter().map(|id| (*id).to_owned()).collect();
     Rc::new(move |ports: &mut Ports, clock: &Arc<TestClock>| {
         let (ids, clock) = (ids.clone(), clock.clone());
@@ -35,9 +35,9 @@ fn dies_of(ids: &[&str]) -> Change {
 }
 
 /// Returns blue, whose machines crash at these ids, in two contexts with red and green.
-async fn blue_dying_of(ids: &[&str]) -> (Arc<Network>, Rc<Node>) {
-    let network = Network::new(1, CALM);
-    let blue = Node::changed(&network, "blue", usual_peers("blue"), dies_of(ids)).await;
+async fn blue_dying_of(ids: &[&str]) -> (Arc<TestNetwork>, Rc<TestNode>) {
+    let network = TestNetwork::new(1, CALM);
+    let blue = TestNode::changed(&network, "blue", usual_peers("blue"), dies_of(ids)).await;
     for room in ["garden", "kitchen"] {
         blue.with(room, &["red", "green"]).await;
     }
@@ -77,10 +77,10 @@ async fn poison_pdu_is_quarantined_alone() {
 async fn poisoned_context_never_stops_peer() {
     for speaker in ["red", "green"] {
         world(async {
-            let network = Network::new(1, CALM);
-            let [red, green] = ["red", "green"].map(|name| Node::usual(&network, name));
+            let network = TestNetwork::new(1, CALM);
+            let [red, green] = ["red", "green"].map(|name| TestNode::usual(&network, name));
             let (red, green) = (red.await, green.await);
-            let blue = Node::changed(&network, "blue", usual_peers("blue"), dies_of(&["poison"])).await;
+            let blue = TestNode::changed(&network, "blue", usual_peers("blue"), dies_of(&["poison"])).await;
             for node in [&red, &green, &blue] {
                 node.with("garden", &others(&node.name, &NAMES)).await;
                 node.with("kitchen", &others(&node.name, &NAMES)).await;
@@ -171,9 +171,9 @@ async fn late_context_poisons_nothing() {
 #[tokio::test(start_paused = true)]
 async fn crash_releases_claimed_identity() {
     world(async {
-        let network = Network::new(1, CALM);
+        let network = TestNetwork::new(1, CALM);
         let once = Arc::new(Mutex::new(true));
-        let change: Change = Rc::new(move |ports: &mut Ports, clock: &Arc<TestClock>| {
+        let change: PortsChange = Rc::new(move |ports: &mut Ports, clock: &Arc<TestClock>| {
             let (once, clock) = (once.clone(), clock.clone());
             let breaks = move |arriving: &[PduRef]| {
                 if !arriving.is_empty() && std::mem::take(&mut *once.lock().unwrap()) {
@@ -182,7 +182,7 @@ async fn crash_releases_claimed_identity() {
             };
             Watched::new(breaks).install(ports);
         });
-        let blue = Node::changed(&network, "blue", usual_peers("blue"), change).await;
+        let blue = TestNode::changed(&network, "blue", usual_peers("blue"), change).await;
         for room in ["garden", "kitchen"] {
             blue.with(room, &["red", "green"]).await;
         }

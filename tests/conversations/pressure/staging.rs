@@ -6,10 +6,10 @@ use std::sync::Arc;
 use actors::model::PduRef;
 use actors::ports::{ContextReader, Ports};
 use actors::testkit::{TestClock, TestPeers};
-use fixtures::disk::Survives;
+use fixtures::disk::SurvivingBytes;
 use fixtures::messenger::context;
-use fixtures::network::{CALM, Network};
-use fixtures::node::{Change, Node};
+use fixtures::network::{CALM, TestNetwork};
+use fixtures::node::{PortsChange, TestNode};
 use fixtures::peers::usual_peers;
 use fixtures::read_hooks::ReadHooks;
 use fixtures::time::{millis, seconds, world};
@@ -21,9 +21,9 @@ use crate::ports::{Slow, Watched};
 
 /// Returns blue in two contexts: `garden` loads slowly at each start while the flag is set, `kitchen` does not. Machines
 /// crash at PDUs that are called `poison`.
-async fn slow_blue(network: &Arc<Network>, book: TestPeers) -> (Rc<Node>, watch::Sender<bool>) {
+async fn slow_blue(network: &Arc<TestNetwork>, book: TestPeers) -> (Rc<TestNode>, watch::Sender<bool>) {
     let (is_slow, seen) = watch::channel(false);
-    let change: Change = Rc::new(move |ports: &mut Ports, clock: &Arc<TestClock>| {
+    let change: PortsChange = Rc::new(move |ports: &mut Ports, clock: &Arc<TestClock>| {
         let clock = clock.clone();
         let breaks = move |arriving: &[PduRef]| {
             if arriving.iter().any(|reference| reference.id.as_str().starts_with("poison")) {
@@ -33,17 +33,17 @@ async fn slow_blue(network: &Arc<Network>, book: TestPeers) -> (Rc<Node>, watch:
         let slow = Slow { context: context("garden"), is_slow: seen.clone() };
         Watched::new(breaks).with_slow(slow).install(ports);
     });
-    let blue = Node::changed(network, "blue", book, change).await;
+    let blue = TestNode::changed(network, "blue", book, change).await;
     for room in ["garden", "kitchen"] {
         blue.with(room, &["red", "green"]).await;
     }
     is_slow.send_replace(true);
-    blue.restart(Survives::Synced).await;
+    blue.restart(SurvivingBytes::Synced).await;
     (blue, is_slow)
 }
 
 /// Returns the verdicts on one transaction of red, and its duration.
-async fn timed(network: &Network, id: &str, pdus: &[String]) -> (Vec<String>, u128) {
+async fn timed(network: &TestNetwork, id: &str, pdus: &[String]) -> (Vec<String>, u128) {
     let begun = Instant::now();
     let verdicts = verdicts(&send(network, "red", id, pdus).await);
     (verdicts, begun.elapsed().as_millis())
@@ -54,7 +54,7 @@ async fn timed(network: &Network, id: &str, pdus: &[String]) -> (Vec<String>, u1
 #[tokio::test(start_paused = true)]
 async fn batches_for_slow_context_cost_nobody() {
     world(async {
-        let network = Network::new(1, CALM);
+        let network = TestNetwork::new(1, CALM);
         let (blue, is_slow) = slow_blue(&network, usual_peers("blue")).await;
         let first = [pdu("red", "g1", "garden", &[]), pdu("red", "k1", "kitchen", &[])];
         let (answer, took) = timed(&network, "1", &first).await;
@@ -87,9 +87,9 @@ async fn batches_for_slow_context_cost_nobody() {
 #[tokio::test(start_paused = true)]
 async fn updates_pass_a_slow_context() {
     world(async {
-        let network = Network::new(1, CALM);
+        let network = TestNetwork::new(1, CALM);
         let (blue, is_slow) = slow_blue(&network, usual_peers("blue")).await;
-        let red = Node::usual(&network, "red").await;
+        let red = TestNode::usual(&network, "red").await;
         for room in ["garden", "kitchen"] {
             red.with(room, &["blue"]).await;
         }
@@ -114,12 +114,12 @@ async fn updates_pass_a_slow_context() {
 #[tokio::test(start_paused = true)]
 async fn what_is_staged_outlives_power_cut() {
     world(async {
-        let network = Network::new(1, CALM);
+        let network = TestNetwork::new(1, CALM);
         let (blue, is_slow) = slow_blue(&network, usual_peers("blue")).await;
         let batch = [pdu("red", "g2", "garden", &["red/g1"]), pdu("red", "g1", "garden", &[])];
         assert_eq!(timed(&network, "1", &batch).await.0, ["g2 held", "g1 held"]);
         is_slow.send_replace(false);
-        blue.restart(Survives::Synced).await;
+        blue.restart(SurvivingBytes::Synced).await;
         seconds(1).await;
         assert_eq!(blue.feed().await, ["red/g1", "red/g2"]);
         assert_eq!(timed(&network, "2", &batch).await.0, ["g2 duplicate", "g1 duplicate"]);
@@ -131,13 +131,13 @@ async fn what_is_staged_outlives_power_cut() {
 #[tokio::test(start_paused = true)]
 async fn new_context_begins_from_its_stage() {
     world(async {
-        let network = Network::new(1, CALM);
+        let network = TestNetwork::new(1, CALM);
         let (is_slow, seen) = watch::channel(true);
-        let change: Change = Rc::new(move |ports: &mut Ports, _: &Arc<TestClock>| {
+        let change: PortsChange = Rc::new(move |ports: &mut Ports, _: &Arc<TestClock>| {
             let slow = Slow { context: context("attic"), is_slow: seen.clone() };
             Watched::new(|_| {}).with_slow(slow).install(ports);
         });
-        let blue = Node::changed(&network, "blue", usual_peers("blue"), change).await;
+        let blue = TestNode::changed(&network, "blue", usual_peers("blue"), change).await;
         let batch = [pdu("red", "a2", "attic", &["red/a1"]), pdu("red", "a1", "attic", &[])];
         assert_eq!(timed(&network, "1", &batch).await.0, ["a2 held", "a1 held"]);
         is_slow.send_replace(false);
@@ -152,7 +152,7 @@ async fn new_context_begins_from_its_stage() {
 #[tokio::test(start_paused = true)]
 async fn only_full_stage_refuses_batch() {
     world(async {
-        let network = Network::new(1, CALM);
+        let network = TestNetwork::new(1, CALM);
         let book = usual_peers("blue").with_contexts(|limits| limits.stage_max = 2);
         let (blue, is_slow) = slow_blue(&network, book).await;
         for n in 1..=2 {
@@ -188,7 +188,7 @@ async fn only_full_stage_refuses_batch() {
 #[tokio::test(start_paused = true)]
 async fn a_full_stage_holds_old_servers() {
     world(async {
-        let network = Network::new(1, CALM);
+        let network = TestNetwork::new(1, CALM);
         let book = usual_peers("blue").with_contexts(|limits| limits.stage_max = 1);
         let book = book.with_peer("red", |limits| limits.never_refuse = true);
         let (blue, is_slow) = slow_blue(&network, book).await;
@@ -206,7 +206,7 @@ async fn a_full_stage_holds_old_servers() {
 #[tokio::test(start_paused = true)]
 async fn poison_in_a_stage_costs_itself() {
     world(async {
-        let network = Network::new(1, CALM);
+        let network = TestNetwork::new(1, CALM);
         let (blue, is_slow) = slow_blue(&network, usual_peers("blue")).await;
         let batch = ["before", "poison", "after"].map(|id| pdu("red", id, "garden", &[]));
         assert_eq!(timed(&network, "1", &batch).await.0, ["before held", "poison held", "after held"]);
@@ -222,7 +222,7 @@ async fn poison_in_a_stage_costs_itself() {
 #[tokio::test(start_paused = true)]
 async fn faulty_context_costs_only_itself() {
     world(async {
-        let network = Network::new(1, CALM);
+        let network = TestNetwork::new(1, CALM);
         let book = usual_peers("blue").with_contexts(|limits| limits.stage_max = 1);
         let (_blue, is_slow) = slow_blue(&network, book).await;
         let poisons: Vec<String> = (1..=6).map(|n| pdu("red", &format!("poison{n}"), "garden", &[])).collect();

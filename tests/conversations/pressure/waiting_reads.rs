@@ -9,8 +9,8 @@ use actors::model::ContextId;
 use actors::ports::Ports;
 use actors::testkit::TestClock;
 use fixtures::messenger::context;
-use fixtures::network::{CALM, Network};
-use fixtures::node::{Change, Node};
+use fixtures::network::{CALM, TestNetwork};
+use fixtures::node::{PortsChange, TestNode};
 use fixtures::peers::usual_peers;
 use fixtures::read_hooks::ReadHooks;
 use fixtures::time::{millis, seconds, world};
@@ -23,8 +23,8 @@ use crate::ports::{HeldLookUps, Watched};
 
 /// Blue in a context with red and green, in which the lookup of one PDU waits.
 struct WaitingBlue {
-    network: Arc<Network>,
-    blue: Rc<Node>,
+    network: Arc<TestNetwork>,
+    blue: Rc<TestNode>,
     is_held: watch::Sender<bool>,
     clock: Arc<Mutex<Option<Arc<TestClock>>>>,
     loads: Arc<Mutex<Vec<ContextId>>>,
@@ -32,16 +32,16 @@ struct WaitingBlue {
 
 impl WaitingBlue {
     async fn holding(id: &'static str) -> Self {
-        let network = Network::new(1, CALM);
+        let network = TestNetwork::new(1, CALM);
         let (is_held, held) = watch::channel(true);
         let (clock, loads) = (Arc::<Mutex<Option<Arc<TestClock>>>>::default(), Arc::<Mutex<Vec<ContextId>>>::default());
         let (of_node, noted) = (clock.clone(), loads.clone());
-        let change: Change = Rc::new(move |ports: &mut Ports, clock: &Arc<TestClock>| {
+        let change: PortsChange = Rc::new(move |ports: &mut Ports, clock: &Arc<TestClock>| {
             of_node.lock().unwrap().replace(clock.clone());
             let held = HeldLookUps { id, is_held: held.clone() };
             Watched::new(|_| {}).noting(noted.clone()).holding_look_ups(held).install(ports);
         });
-        let blue = Node::changed(&network, "blue", usual_peers("blue"), change).await;
+        let blue = TestNode::changed(&network, "blue", usual_peers("blue"), change).await;
         blue.with("garden", &["red", "green"]).await;
         Self { network, blue, is_held, clock, loads }
     }
@@ -149,13 +149,13 @@ async fn endless_look_up_restarts_context() {
 #[tokio::test(start_paused = true)]
 async fn endless_peer_read_restarts_peer() {
     world(async {
-        let network = Network::new(1, CALM);
+        let network = TestNetwork::new(1, CALM);
         let held = Arc::new(AtomicBool::new(false));
         let of_blue = held.clone();
-        let change: Change = Rc::new(move |ports: &mut Ports, _: &Arc<TestClock>| {
+        let change: PortsChange = Rc::new(move |ports: &mut Ports, _: &Arc<TestClock>| {
             Watched::new(|_| {}).holding_records(of_blue.clone()).install(ports);
         });
-        let blue = Node::changed(&network, "blue", usual_peers("blue"), change).await;
+        let blue = TestNode::changed(&network, "blue", usual_peers("blue"), change).await;
         blue.with("garden", &["red", "green"]).await;
         held.store(true, Ordering::SeqCst);
         let began = Instant::now();

@@ -8,10 +8,10 @@ use actors::model::{JoinStage, Millis, PduDraft};
 use actors::ports::{CommitPriority, ContextReader, Journal, Ownership, PduStatus};
 use actors::testkit::{TestPeers, at_once};
 use fernpost::egress::{EgressAnswer as Wanted, EgressRequest};
-use fixtures::disk::{FaultyDisk, Survives};
+use fixtures::disk::{FaultyDisk, SurvivingBytes};
 use fixtures::messenger::{at, context, draft, named, others};
-use fixtures::network::{CALM, Network};
-use fixtures::node::Node;
+use fixtures::network::{CALM, TestNetwork};
+use fixtures::node::TestNode;
 use fixtures::peers::{server, usual_peers};
 use fixtures::time::{seconds, world};
 
@@ -43,7 +43,7 @@ trait PrunedHistory {
     fn is_sound(&self);
 }
 
-impl PrunedHistory for Node {
+impl PrunedHistory for TestNode {
     async fn trim(&self) {
         self.read().await;
         let store = self.store();
@@ -70,12 +70,12 @@ impl PrunedHistory for Node {
 
     fn is_sound(&self) {
         let verified =
-            fernpost::store::verify_backend(FaultyDisk::with(self.disk().survivors(Survives::Synced))).unwrap();
+            fernpost::store::verify_backend(FaultyDisk::with(self.disk().survivors(SurvivingBytes::Synced))).unwrap();
         assert_eq!(verified.findings, []);
     }
 }
 
-async fn get(network: &Network, path: &str) -> (u16, String) {
+async fn get(network: &TestNetwork, path: &str) -> (u16, String) {
     let asked = EgressRequest::get(path.to_owned(), Wanted::Needed { bytes_max: 1 << 20 });
     let answer = network.knock((server("red"), server("blue")), asked).await.expect("it lives");
     (answer.status, String::from_utf8(answer.body.to_vec()).unwrap())
@@ -84,8 +84,8 @@ async fn get(network: &Network, path: &str) -> (u16, String) {
 #[tokio::test(start_paused = true)]
 async fn pruned_pdu_stays_known() {
     world(async {
-        let network = Network::new(1, CALM);
-        let blue = Node::start(&network, "blue", forgetful("blue")).await;
+        let network = TestNetwork::new(1, CALM);
+        let blue = TestNode::start(&network, "blue", forgetful("blue")).await;
         blue.with("garden", &["red", "green"]).await;
         let said = |id: &str, prev: &[&str]| pdu("red", id, "garden", prev);
         let first = [said("a", &[]), said("b", &["red/a"]), said("c", &["red/b"])];
@@ -110,7 +110,7 @@ async fn pruned_pdu_stays_known() {
             let path = "/matrix/federation/v1/backfill/garden/?v=c,red.example&v=b,red.example&limit=9";
             let (status, body) = get(&network, path).await;
             assert!(status == 200 && body.contains(r#""text":"c""#) && !body.contains(r#""text":"b""#), "{body}");
-            blue.restart(Survives::Synced).await;
+            blue.restart(SurvivingBytes::Synced).await;
         }
         // A late reply to a pruned PDU: the parent is known, so it is neither waited for nor fetched.
         let late = send(&network, "red", "3", &[said("d", &["red/a", "red/b"])]).await;
@@ -132,8 +132,8 @@ async fn pruned_pdu_stays_known() {
 #[tokio::test(start_paused = true)]
 async fn retention_keeps_queued_pdus() {
     world(async {
-        let network = Network::new(1, CALM);
-        let blue = Node::start(
+        let network = TestNetwork::new(1, CALM);
+        let blue = TestNode::start(
             &network,
             "blue",
             forgetful("blue").with_peer("red", |red| {
@@ -141,7 +141,7 @@ async fn retention_keeps_queued_pdus() {
             }),
         )
         .await;
-        let red = Node::usual(&network, "red").await;
+        let red = TestNode::usual(&network, "red").await;
         blue.with("garden", &["red"]).await;
         red.with("garden", &["blue"]).await;
         network.cut(&blue.name, &red.name);
@@ -156,7 +156,7 @@ async fn retention_keeps_queued_pdus() {
         // Red may be restored from a backup and request older items, which are kept for `retain`. After a restart blue
         // checks whether rows are left to trim.
         assert_eq!(blue.forgotten().await, 0);
-        blue.restart(Survives::Synced).await;
+        blue.restart(SurvivingBytes::Synced).await;
         blue.say("garden", "news").await;
         seconds(DAY).await;
         assert_eq!(blue.shows().await, ["blue/news without blue/m4"]);
@@ -169,10 +169,10 @@ async fn retention_keeps_queued_pdus() {
 #[tokio::test(start_paused = true)]
 async fn pruning_keeps_state_for_joiners() {
     world(async {
-        let network = Network::new(1, CALM);
+        let network = TestNetwork::new(1, CALM);
         let names = ["red", "green", "blue"];
-        let blue = Node::start(&network, "blue", forgetful("blue")).await;
-        let [red, green] = [Node::usual(&network, "red").await, Node::usual(&network, "green").await];
+        let blue = TestNode::start(&network, "blue", forgetful("blue")).await;
+        let [red, green] = [TestNode::usual(&network, "red").await, TestNode::usual(&network, "green").await];
         red.with("garden", &["blue"]).await;
         blue.with("garden", &["red"]).await;
         red.say_draft("garden", topic("t1")).await.unwrap();
@@ -222,9 +222,9 @@ async fn pruning_keeps_state_for_joiners() {
 #[tokio::test(start_paused = true)]
 async fn history_age_counts_from_arrival() {
     world(async {
-        let network = Network::new(1, CALM);
-        let red = Node::usual(&network, "red").await;
-        let blue = Node::start(&network, "blue", forgetful("blue")).await;
+        let network = TestNetwork::new(1, CALM);
+        let red = TestNode::usual(&network, "red").await;
+        let blue = TestNode::start(&network, "blue", forgetful("blue")).await;
         red.with("garden", &["green"]).await;
         for n in 0..10 {
             red.say("garden", &format!("r{n}")).await;
@@ -265,12 +265,12 @@ async fn history_age_counts_from_arrival() {
 #[tokio::test(start_paused = true)]
 async fn pruning_peers_converge_despite_crashes() {
     world(async {
-        let network: Arc<Network> = Network::new(7, CALM);
+        let network: Arc<TestNetwork> = TestNetwork::new(7, CALM);
         let names = ["red", "blue"];
         let retains =
             |book: TestPeers, other: &str| book.with_peer(other, |peer| peer.retain = Duration::from_secs(DAY));
-        let red = Node::start(&network, "red", retains(forgetful("red"), "blue")).await;
-        let blue = Node::start(&network, "blue", retains(forgetful("blue"), "red")).await;
+        let red = TestNode::start(&network, "red", retains(forgetful("red"), "blue")).await;
+        let blue = TestNode::start(&network, "blue", retains(forgetful("blue"), "red")).await;
         for node in [&red, &blue] {
             node.with("garden", &others(&node.name, &names)).await;
         }
@@ -282,9 +282,9 @@ async fn pruning_peers_converge_despite_crashes() {
             }
             red.trim().await;
             blue.trim().await;
-            [&red, &blue][day % 2].restart(Survives::Torn(day as u64)).await;
+            [&red, &blue][day % 2].restart(SurvivingBytes::Torn(day as u64)).await;
             seconds(DAY / 2).await;
-            [&red, &blue][day % 2].restart(Survives::Written).await;
+            [&red, &blue][day % 2].restart(SurvivingBytes::Written).await;
             seconds(DAY / 2).await;
         }
         for node in [&red, &blue] {

@@ -8,8 +8,8 @@ use actors::model::ContextId;
 use actors::ports::Ports;
 use actors::testkit::TestClock;
 use fixtures::messenger::context;
-use fixtures::network::{CALM, Network};
-use fixtures::node::{Change, Node};
+use fixtures::network::{CALM, TestNetwork};
+use fixtures::node::{PortsChange, TestNode};
 use fixtures::peers::usual_peers;
 use fixtures::read_hooks::ReadHooks;
 use fixtures::time::{millis, seconds, world};
@@ -23,14 +23,14 @@ const IDLE: Duration = Duration::from_secs(5);
 type Loads = Arc<Mutex<Vec<ContextId>>>;
 
 /// Returns blue, whose contexts are evicted after five seconds, and their loads.
-async fn blue(network: &Arc<Network>) -> (Rc<Node>, Loads) {
+async fn blue(network: &Arc<TestNetwork>) -> (Rc<TestNode>, Loads) {
     let loads = Loads::default();
     let seen = loads.clone();
-    let change: Change = Rc::new(move |ports: &mut Ports, _: &Arc<TestClock>| {
+    let change: PortsChange = Rc::new(move |ports: &mut Ports, _: &Arc<TestClock>| {
         Watched::new(|_| {}).noting(seen.clone()).install(ports);
     });
     let book = usual_peers("blue").with_contexts(|contexts| contexts.idle = IDLE);
-    let blue = Node::changed(network, "blue", book, change).await;
+    let blue = TestNode::changed(network, "blue", book, change).await;
     blue.with("garden", &["red", "green"]).await;
     (blue, loads)
 }
@@ -38,7 +38,7 @@ async fn blue(network: &Arc<Network>) -> (Rc<Node>, Loads) {
 #[tokio::test(start_paused = true)]
 async fn idle_context_is_evicted_and_reloaded() {
     world(async {
-        let network = Network::new(1, CALM);
+        let network = TestNetwork::new(1, CALM);
         let (blue, loads) = blue(&network).await;
         let count = || loads.lock().unwrap().len();
         assert_eq!(count(), 1);
@@ -62,7 +62,7 @@ async fn idle_context_is_evicted_and_reloaded() {
 #[tokio::test(start_paused = true)]
 async fn context_with_gap_stays_loaded() {
     world(async {
-        let network = Network::new(1, CALM);
+        let network = TestNetwork::new(1, CALM);
         let (blue, loads) = blue(&network).await;
         send(&network, "red", "1", &[pdu("red", "b", "garden", &["red/a"])]).await;
         seconds(50).await;
@@ -82,7 +82,7 @@ async fn context_with_gap_stays_loaded() {
 #[tokio::test(start_paused = true)]
 async fn evicting_context_never_runs_twice() {
     world(async {
-        let network = Network::new(1, CALM);
+        let network = TestNetwork::new(1, CALM);
         let (blue, loads) = blue(&network).await;
         let mut chance = fastrand::Rng::with_seed(7);
         const ROUNDS: u64 = 60;

@@ -7,10 +7,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use actors::errors::{ComposeError, ContextError, UnavailableError};
 use actors::ports::{ContextReader, Ports};
 use actors::testkit::TestClock;
-use fixtures::disk::{FaultyDisk, Survives};
+use fixtures::disk::{FaultyDisk, SurvivingBytes};
 use fixtures::messenger::{at, context, named, others};
-use fixtures::network::{CALM, Network, short};
-use fixtures::node::Node;
+use fixtures::network::{CALM, TestNetwork, short};
+use fixtures::node::TestNode;
 use fixtures::peers::usual_peers;
 use fixtures::read_hooks::ReadHooks;
 use fixtures::time::{millis, seconds, world};
@@ -20,9 +20,9 @@ use crate::ports::Watched;
 
 const NAMES: [&str; 3] = ["red", "green", "blue"];
 
-async fn three() -> (Arc<Network>, [Rc<Node>; 3]) {
-    let network = Network::new(1, CALM);
-    let [red, green, blue] = NAMES.map(|name| Node::usual(&network, name));
+async fn three() -> (Arc<TestNetwork>, [Rc<TestNode>; 3]) {
+    let network = TestNetwork::new(1, CALM);
+    let [red, green, blue] = NAMES.map(|name| TestNode::usual(&network, name));
     let nodes = [red.await, green.await, blue.await];
     for node in &nodes {
         node.with("garden", &others(&node.name, &NAMES)).await;
@@ -32,7 +32,7 @@ async fn three() -> (Arc<Network>, [Rc<Node>; 3]) {
 
 #[tokio::test(start_paused = true)]
 async fn held_pdus_restart_their_gap_clock() {
-    for survives in [Survives::Synced, Survives::Written] {
+    for survives in [SurvivingBytes::Synced, SurvivingBytes::Written] {
         world(async {
             let (network, [red, green, blue]) = three().await;
             network.hold(&red.name, &blue.name);
@@ -75,7 +75,7 @@ async fn causal_order_survives_restart() {
         millis(10).await;
         green.say("garden", "answer").await;
         seconds(10).await;
-        blue.restart(Survives::Synced).await;
+        blue.restart(SurvivingBytes::Synced).await;
         network.release(&red.name, &blue.name);
         seconds(20).await;
         assert_eq!(blue.feed().await, ["red/question", "green/answer"]);
@@ -96,7 +96,7 @@ struct Acknowledged {
 }
 
 impl Acknowledged {
-    async fn say(&mut self, node: &Node, id: &str) {
+    async fn say(&mut self, node: &TestNode, id: &str) {
         match node.try_say("garden", id).await {
             Ok(()) => self.said.push(named(&at(&format!("{}/{id}", short(&node.name))))),
             Err(ComposeError::Context(ContextError::Unavailable(UnavailableError::OutcomeUnknown))) => {
@@ -108,7 +108,7 @@ impl Acknowledged {
 }
 
 /// Plays a short context in which blue receives, sends, holds, and receives a reply.
-async fn play(network: &Network, [red, green, blue]: &[Rc<Node>; 3]) -> Acknowledged {
+async fn play(network: &TestNetwork, [red, green, blue]: &[Rc<TestNode>; 3]) -> Acknowledged {
     let mut acknowledged = Acknowledged::default();
     acknowledged.say(red, "1").await;
     acknowledged.say(blue, "2").await;
@@ -130,7 +130,7 @@ async fn play(network: &Network, [red, green, blue]: &[Rc<Node>; 3]) -> Acknowle
 }
 
 /// Restarts blue, and waits until all have everything.
-async fn check(nodes: &[Rc<Node>; 3], acknowledged: &Acknowledged, about: &str) {
+async fn check(nodes: &[Rc<TestNode>; 3], acknowledged: &Acknowledged, about: &str) {
     // The longest delay between two attempts is an hour, but no gateway was down that long.
     seconds(600).await;
     for node in nodes {
@@ -152,7 +152,7 @@ async fn check(nodes: &[Rc<Node>; 3], acknowledged: &Acknowledged, about: &str) 
 async fn any_crash_keeps_acknowledged_data() {
     for k in 1.. {
         let mut failed = false;
-        for survives in [Survives::Synced, Survives::Written] {
+        for survives in [SurvivingBytes::Synced, SurvivingBytes::Written] {
             let about = format!("sync {k} of blue failed, {survives:?}");
             failed |= world(async {
                 let (network, nodes) = three().await;
@@ -182,25 +182,25 @@ async fn any_crash_keeps_acknowledged_data() {
 #[tokio::test(start_paused = true)]
 async fn take_back_survives_restart() {
     world(async {
-        let network = Network::new(1, CALM);
+        let network = TestNetwork::new(1, CALM);
         let held = Arc::new(AtomicBool::new(true));
         let is_held = held.clone();
         let change = move |ports: &mut Ports, _: &Arc<TestClock>| {
             Watched::new(|_| {}).holding_strangers(is_held.clone()).install(ports);
         };
-        let blue = Node::changed(&network, "blue", usual_peers("blue"), Rc::new(change)).await;
+        let blue = TestNode::changed(&network, "blue", usual_peers("blue"), Rc::new(change)).await;
         blue.with("garden", &["red"]).await;
         let answer = send(&network, "green", "1", &[pdu("green", "early", "garden", &[])]).await;
         assert_eq!(verdicts(&answer), ["early parkedNOT_A_PARTICIPANT"]);
         blue.with("garden", &["red", "green"]).await;
         seconds(5).await;
-        blue.restart(Survives::Synced).await;
+        blue.restart(SurvivingBytes::Synced).await;
         held.store(false, Ordering::SeqCst);
-        blue.restart(Survives::Synced).await;
+        blue.restart(SurvivingBytes::Synced).await;
         seconds(5).await;
         assert!(blue.feed().await.contains(&"green/early".to_owned()));
         // Once that is done, a restart does not start the context for it again.
-        blue.restart(Survives::Synced).await;
+        blue.restart(SurvivingBytes::Synced).await;
         assert_eq!(blue.store().contexts_with_held_pdus().await.unwrap(), []);
     })
     .await;

@@ -7,10 +7,10 @@ use std::sync::Arc;
 use actors::model::{Digest, FeedItem, Position, ServerName, Submission, SubmittedContent};
 use actors::ports::FeedReader;
 use bytes::Bytes;
-use fixtures::disk::{FaultyDisk, Survives};
-use fixtures::messenger::{Text, context, others};
-use fixtures::network::{CALM, Network, Sent};
-use fixtures::node::Node;
+use fixtures::disk::{FaultyDisk, SurvivingBytes};
+use fixtures::messenger::{PduView, context, others};
+use fixtures::network::{CALM, SentRequest, TestNetwork};
+use fixtures::node::TestNode;
 use fixtures::time::{seconds, world};
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
 
@@ -20,8 +20,8 @@ const NAMES: [&str; 3] = ["red", "green", "blue"];
 type Event = (u8, u64, u64, u64, &'static str, &'static str, &'static str, &'static [u8]);
 
 struct Scene {
-    network: Arc<Network>,
-    nodes: [Rc<Node>; 3],
+    network: Arc<TestNetwork>,
+    nodes: [Rc<TestNode>; 3],
     /// Everything that each messenger ever read under an id, across all restores of its gateway.
     read: BTreeMap<(ServerName, String), Bytes>,
     /// Feed positions at which the current stores of the gateways begin.
@@ -30,8 +30,8 @@ struct Scene {
 
 impl Scene {
     async fn begin() -> Self {
-        let network = Network::new(1, CALM);
-        let [red, green, blue] = NAMES.map(|name| Node::usual(&network, name));
+        let network = TestNetwork::new(1, CALM);
+        let [red, green, blue] = NAMES.map(|name| TestNode::usual(&network, name));
         let nodes = [red.await, green.await, blue.await];
         for node in &nodes {
             node.with("garden", &others(&node.name, &NAMES)).await;
@@ -89,7 +89,7 @@ impl Scene {
 /// The newest position of the feed in a backup.
 fn backup_tail(backup: &FaultyDisk) -> Position {
     let database =
-        Database::builder().create_with_backend(FaultyDisk::with(backup.survivors(Survives::Written))).unwrap();
+        Database::builder().create_with_backend(FaultyDisk::with(backup.survivors(SurvivingBytes::Written))).unwrap();
     let feed: TableDefinition<'_, u64, Event> = TableDefinition::new("feed");
     let read = database.begin_read().unwrap();
     let feed = read.open_table(feed).unwrap();
@@ -97,7 +97,7 @@ fn backup_tail(backup: &FaultyDisk) -> Position {
     Position(last.map_or(0, |(position, _)| position.value()))
 }
 
-async fn tell(node: &Node, to: &Node, text: &str) {
+async fn tell(node: &TestNode, to: &TestNode, text: &str) {
     let submission = Submission {
         id: format!("update-{text}").parse().unwrap(),
         digest: Digest([1; 16]),
@@ -110,7 +110,7 @@ async fn tell(node: &Node, to: &Node, text: &str) {
 }
 
 /// Returns the texts of updates in the feed of the current store, in order.
-fn updates(node: &Node, from: Position) -> Vec<String> {
+fn updates(node: &TestNode, from: Position) -> Vec<String> {
     let heard = node.heard.borrow();
     let of_now = heard.iter().filter(|entry| entry.position >= from);
     let text = |item: &FeedItem| match item {
@@ -123,7 +123,7 @@ fn updates(node: &Node, from: Position) -> Vec<String> {
     of_now.filter_map(|entry| text(&entry.item)).collect()
 }
 
-fn notices(node: &Node) -> Vec<String> {
+fn notices(node: &TestNode) -> Vec<String> {
     let heard = node.heard.borrow();
     let text = |item: &FeedItem| match item {
         FeedItem::Notice { text, .. } => Some(text.clone()),
@@ -134,13 +134,13 @@ fn notices(node: &Node) -> Vec<String> {
 
 /// Checks that each PDU appears once, and none before its parents unless a gap was announced. A parent of its own that it
 /// no longer knows is a gap as well.
-fn check_order(node: &Node, about: &str) {
+fn check_order(node: &TestNode, about: &str) {
     let (mut seen, mut gaps) = (BTreeSet::new(), BTreeSet::new());
     for entry in node.heard.borrow().iter() {
         match &entry.item {
             FeedItem::Gap { missing, .. } => gaps.extend(missing.iter().cloned()),
             FeedItem::Pdu(pdu) => {
-                for parent in Text::of(pdu).prev() {
+                for parent in PduView::of(pdu).prev() {
                     let there = seen.contains(&parent) || parent.origin == node.name || gaps.contains(&parent);
                     assert!(there, "{about}: {} sees {} before {parent}", node.name, pdu.reference);
                 }
@@ -152,7 +152,7 @@ fn check_order(node: &Node, about: &str) {
 }
 
 /// Checks that a transaction id stands for the same PDUs for ever, across all restores.
-fn check_transactions(network: &Network, about: &str) {
+fn check_transactions(network: &TestNetwork, about: &str) {
     let mut seen: BTreeMap<(ServerName, ServerName, String), serde_json::Value> = BTreeMap::new();
     for sent in network.sent() {
         let path = sent.request.path.split('?').next().unwrap().to_owned();
@@ -239,8 +239,8 @@ async fn restored_gateways_converge() {
 #[tokio::test(start_paused = true)]
 async fn restored_updates_are_not_duplicated() {
     world(async {
-        let network = Network::new(1, CALM);
-        let (red, blue) = (Node::usual(&network, "red").await, Node::usual(&network, "blue").await);
+        let network = TestNetwork::new(1, CALM);
+        let (red, blue) = (TestNode::usual(&network, "red").await, TestNode::usual(&network, "blue").await);
         // The gateways exchange a push first, so that pushes carry ranges.
         tell(&red, &blue, "0").await;
         seconds(5).await;
@@ -269,9 +269,9 @@ async fn restored_updates_are_not_duplicated() {
 }
 
 /// Returns blue, and green which has received one message, with a copy of green at that time.
-async fn heard_once() -> (Arc<Network>, Rc<Node>, Rc<Node>, FaultyDisk) {
-    let network = Network::new(1, CALM);
-    let (blue, green) = (Node::usual(&network, "blue").await, Node::usual(&network, "green").await);
+async fn heard_once() -> (Arc<TestNetwork>, Rc<TestNode>, Rc<TestNode>, FaultyDisk) {
+    let network = TestNetwork::new(1, CALM);
+    let (blue, green) = (TestNode::usual(&network, "blue").await, TestNode::usual(&network, "green").await);
     blue.with("garden", &["green"]).await;
     blue.say("garden", "1").await;
     seconds(5).await;
@@ -280,7 +280,7 @@ async fn heard_once() -> (Arc<Network>, Rc<Node>, Rc<Node>, FaultyDisk) {
 }
 
 /// Returns the ids received in a context, in order. Blue sends to green by transactions.
-fn heard(green: &Node, room: &str) -> Vec<String> {
+fn heard(green: &TestNode, room: &str) -> Vec<String> {
     let pdus = green.pdus().into_iter().filter(|pdu| pdu.context == context(room));
     pdus.map(|pdu| pdu.reference.id.to_string()).collect()
 }
@@ -303,10 +303,10 @@ async fn restored_gateway_pulls_lost_pdus() {
         assert_eq!(heard(&green, "garden"), ["1", "2"], "{:#?}", notices(&green));
         assert_eq!(heard(&green, "attic"), ["3", "4", "5", "6", "7", "8"], "{:#?}", notices(&green));
         // The peer was asked once, and not at each start.
-        let of_blue = |sent: &Sent| sent.to == blue.name && sent.request.path.contains("/pull/");
-        let pulls = |network: &Network| network.sent().iter().filter(|sent| of_blue(sent)).count();
+        let of_blue = |sent: &SentRequest| sent.to == blue.name && sent.request.path.contains("/pull/");
+        let pulls = |network: &TestNetwork| network.sent().iter().filter(|sent| of_blue(sent)).count();
         let before = pulls(&network);
-        green.restart(Survives::Synced).await;
+        green.restart(SurvivingBytes::Synced).await;
         seconds(60).await;
         assert_eq!((before, pulls(&network)), (1, 1));
         blue.say("attic", "9").await;
@@ -330,7 +330,7 @@ async fn offline_peer_is_pulled_from_backup() {
         // New messages before blue can be asked, and a crash on top, do not change the start of the pull.
         blue.say("garden", "3").await;
         seconds(60).await;
-        green.restart(Survives::Synced).await;
+        green.restart(SurvivingBytes::Synced).await;
         network.mend(&green.name, &blue.name);
         blue.say("garden", "4").await;
         seconds(60).await;
@@ -345,8 +345,8 @@ async fn offline_peer_is_pulled_from_backup() {
 #[tokio::test(start_paused = true)]
 async fn peers_unknown_to_backup_are_asked() {
     world(async {
-        let network = Network::new(1, CALM);
-        let (blue, green) = (Node::usual(&network, "blue").await, Node::usual(&network, "green").await);
+        let network = TestNetwork::new(1, CALM);
+        let (blue, green) = (TestNode::usual(&network, "blue").await, TestNode::usual(&network, "green").await);
         let backup = green.backup().await;
         blue.with("garden", &["green"]).await;
         blue.say("garden", "1").await;

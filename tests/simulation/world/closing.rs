@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use fernpost::store::verify_backend;
-use fixtures::disk::{FaultyDisk, Survives};
+use fixtures::disk::{FaultyDisk, SurvivingBytes};
 
 use crate::history::{History, View, What};
 use crate::world::read;
@@ -14,7 +14,7 @@ impl World {
     /// The findings of the store's verification on each disk: broken promises between rows.
     pub(crate) fn unsound(&self) -> Vec<String> {
         let looked_at = |member: &Rc<Member>| {
-            let disk = FaultyDisk::with(member.node.disk().survivors(Survives::Synced));
+            let disk = FaultyDisk::with(member.node.disk().survivors(SurvivingBytes::Synced));
             let findings = verify_backend(disk).expect("a store that can be examined").findings;
             findings.into_iter().map(|finding| format!("on the disk of {}: {finding}", member.name)).collect::<Vec<_>>()
         };

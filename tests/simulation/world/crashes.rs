@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use actors::model::{Millis, Position};
 use actors::ports::{FeedPage, FeedReader};
-use fixtures::disk::{FaultyDisk, Survives};
+use fixtures::disk::{FaultyDisk, SurvivingBytes};
 use fixtures::time::millis;
 use redb::TableDefinition;
 use tokio::task::spawn_local;
@@ -48,7 +48,7 @@ fn as_backup(bytes: Vec<u8>, taken: Millis) -> Vec<u8> {
     marked.expect("a table of texts");
     transaction.commit().expect("a disk that is well");
     drop(database);
-    disk.survivors(Survives::Written)
+    disk.survivors(SurvivingBytes::Written)
 }
 
 impl World {
@@ -93,10 +93,10 @@ impl World {
     }
 
     /// The part of the disk that survives a crash, and the pause before the next process starts.
-    fn luck(&self) -> (Survives, u64) {
+    fn luck(&self) -> (SurvivingBytes, u64) {
         let mut chance = self.chance.borrow_mut();
         let torn = chance.u64(..);
-        let survives = [Survives::Synced, Survives::Written, Survives::Torn(torn)][chance.usize(..3)];
+        let survives = [SurvivingBytes::Synced, SurvivingBytes::Written, SurvivingBytes::Torn(torn)][chance.usize(..3)];
         (survives, [0, 100, 20_000][chance.usize(..3)])
     }
 
@@ -116,7 +116,7 @@ impl World {
 
     /// End it, and start it again at once; from then on everybody is its peer.
     pub(crate) async fn restart_listed(self: &Rc<Self>, member: &Rc<Member>) {
-        self.crash(member, Survives::Synced, 0, Next::Listed).await;
+        self.crash(member, SurvivingBytes::Synced, 0, Next::Listed).await;
     }
 
     /// End it, and start it again with another configuration.
@@ -147,7 +147,7 @@ impl World {
         let Some(mut copy) = member.copy.take() else {
             if !member.busy.get() {
                 self.trace.note(&format!("{}: the disk is copied", member.name));
-                let (bytes, tail) = (member.node.disk().survivors(Survives::Synced), member.node.store_tail());
+                let (bytes, tail) = (member.node.disk().survivors(SurvivingBytes::Synced), member.node.store_tail());
                 let at = self.stamps.next();
                 member.copy.replace(Some(Copied { at, bytes, tail, reads_on: false }));
             }
@@ -159,7 +159,7 @@ impl World {
             copy.reads_on = self.further.borrow_mut().u8(0..3) > 0;
         }
         let (world, member) = (self.clone(), member.clone());
-        spawn_local(async move { world.crash(&member, Survives::Synced, pause, Next::Older(copy)).await });
+        spawn_local(async move { world.crash(&member, SurvivingBytes::Synced, pause, Next::Older(copy)).await });
     }
 
     /// A messenger reads again some of what it has read, and acknowledged perhaps, and must find it as it was.
@@ -194,7 +194,7 @@ impl World {
         }
     }
 
-    async fn crash(self: &Rc<Self>, member: &Rc<Member>, survives: Survives, pause: u64, next: Next) {
+    async fn crash(self: &Rc<Self>, member: &Rc<Member>, survives: SurvivingBytes, pause: u64, next: Next) {
         if member.busy.replace(true) {
             return;
         }

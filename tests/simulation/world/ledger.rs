@@ -6,7 +6,7 @@ use actors::model::{PushFailure, ServerName};
 use bytes::Bytes;
 use fastrand::Rng;
 use fernpost::egress::EgressRequest;
-use fixtures::network::{Answer, Tap, short};
+use fixtures::network::{ExchangeTap, GatewayAnswer, short};
 
 use crate::history::Name;
 use crate::history::exchange::{Exchange, RoomsSeen};
@@ -61,7 +61,7 @@ impl Inner {
     }
 }
 
-impl Tap for Ledger {
+impl ExchangeTap for Ledger {
     fn begun(&self, _: u64, from: &ServerName, to: &ServerName, request: &EgressRequest) {
         let mut inner = self.inner();
         let (from, to, begun) = (inner.name(from), inner.name(to), inner.stamps.next());
@@ -79,7 +79,7 @@ impl Tap for Ledger {
         self.inner().exchange(exchange).meddled = true;
     }
 
-    fn answered(&self, exchange: u64, answer: Answer) -> Result<Answer, PushFailure> {
+    fn answered(&self, exchange: u64, answer: GatewayAnswer) -> Result<GatewayAnswer, PushFailure> {
         let mut inner = self.inner();
         inner.exchange(exchange).answered(answer.status, &answer.body);
         let carried = inner.exchange(exchange).clone();

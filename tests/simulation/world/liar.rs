@@ -3,7 +3,7 @@
 use actors::model::PushFailure;
 use bytes::Bytes;
 use fastrand::Rng;
-use fixtures::network::Answer;
+use fixtures::network::GatewayAnswer;
 
 use crate::history::Name;
 use crate::history::exchange::{Exchange, Kind};
@@ -53,7 +53,11 @@ impl Liar {
     }
 
     /// The answer that the sender is given, and the lie in it.
-    pub(crate) fn answer(&mut self, exchange: &Exchange, answer: Answer) -> (Result<Answer, PushFailure>, Option<Lie>) {
+    pub(crate) fn answer(
+        &mut self,
+        exchange: &Exchange,
+        answer: GatewayAnswer,
+    ) -> (Result<GatewayAnswer, PushFailure>, Option<Lie>) {
         // Of a request that was not taken nothing but the truth is told: "taken" would be a lie that costs items.
         let lies = self.lies.ways.contains(&(exchange.to, exchange.from)) && answer.status == 200;
         if !lies || self.chance.u8(0..3) > 0 {
@@ -68,10 +72,10 @@ impl Liar {
             Kind::Fetch { .. } | Kind::State | Kind::Pull => &[Lie::Cut, Lie::Half, Lie::Nothing],
         };
         let lie = choices[self.chance.usize(..choices.len())];
-        let body = |text: String| Ok(Answer { body: text.into(), ..answer.clone() });
+        let body = |text: String| Ok(GatewayAnswer { body: text.into(), ..answer.clone() });
         let told = match lie {
             Lie::Cut => Err(PushFailure::Broken("the connection broke amid the answer".to_owned())),
-            Lie::Half => Ok(Answer { body: answer.body.slice(..answer.body.len() / 2), ..answer.clone() }),
+            Lie::Half => Ok(GatewayAnswer { body: answer.body.slice(..answer.body.len() / 2), ..answer.clone() }),
             Lie::WrongNumber => {
                 let seq = self.number(exchange);
                 body(format!(r#"{{"receive":"ok","seq":{seq},"window":7}}"#))
@@ -79,7 +83,7 @@ impl Liar {
             Lie::RefusedPdu => body(refusing(&exchange.items)),
             Lie::Nothing => {
                 let nothing = Bytes::from_static(br#"{"error":"there is no such thing","code":"NOT_FOUND"}"#);
-                Ok(Answer { status: 404, body: nothing, ..answer.clone() })
+                Ok(GatewayAnswer { status: 404, body: nothing, ..answer.clone() })
             }
             Lie::Hole => {
                 let seq = self.number(exchange);

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use actors::model::{FeedEntry, FeedItem, ParkedWhat, PduRef, ServerName};
-use fixtures::messenger::{Text, named};
+use fixtures::messenger::{PduView, named};
 use fixtures::network::short;
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -38,7 +38,7 @@ pub(crate) fn event(entry: &FeedEntry, at: Stamp, names: &[Name]) -> Event {
         FeedItem::Pdu(pdu) => What::Pdu {
             pdu: named(&pdu.reference),
             room: pdu.context.to_string(),
-            prev: list(&Text::of(pdu).prev()),
+            prev: list(&PduView::of(pdu).prev()),
             gap: list(&pdu.shown.gap),
             history: pdu.shown.history,
             late: pdu.shown.late,

@@ -11,7 +11,7 @@ use actors::peer::outbound::ephemeral_buffer::EphemeralItem;
 use actors::ports::{ContextReader, Journal, SubmissionReader};
 use actors::testkit::at_once;
 use bytes::Bytes;
-use fixtures::messenger::{Text, draft, named};
+use fixtures::messenger::{PduView, draft, named};
 use fixtures::peers::server;
 use fixtures::time::{millis, seconds};
 use tokio::task::spawn_local;
@@ -186,7 +186,7 @@ impl World {
     /// A messenger is told that its message is taken as this PDU.
     pub(crate) fn heard_of(&self, member: &Member, id: &str, pdu: &PduRef) {
         let stored = at_once(member.node.store().pdu(pdu)).unwrap().expect("it was acknowledged");
-        let prev = Text::read(&stored.bytes).prev().iter().map(named).collect();
+        let prev = PduView::read(&stored.bytes).prev().iter().map(named).collect();
         self.history.borrow_mut().parents.insert(named(pdu), prev);
         self.taken(id, Some(&named(pdu)));
     }

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use fixtures::messenger::{Text, context, named};
+use fixtures::messenger::{PduView, context, named};
 use fixtures::network::short;
 
 use serde::Deserialize;
@@ -53,8 +53,8 @@ async fn view(member: &Rc<Member>, room: &str) -> View {
             let replaced = prev_state_origin
                 .zip(prev_state_id)
                 .map(|(origin, id)| format!("{}/{id}", short(&origin.parse().expect("a name"))));
-            view.named.extend(Text::of(pdu).prev().iter().map(named).chain(replaced));
-            view.parents.insert(named(&pdu.reference), Text::of(pdu).prev().iter().map(named).collect());
+            view.named.extend(PduView::of(pdu).prev().iter().map(named).chain(replaced));
+            view.parents.insert(named(&pdu.reference), PduView::of(pdu).prev().iter().map(named).collect());
             if view.pdus.insert(named(&pdu.reference), read::parts(&pdu.bytes)).is_some() {
                 view.twice.push(named(&pdu.reference));
             }

@@ -7,7 +7,7 @@ use actors::model::{
     ContextId, FeedFlags, FeedItem, Index, Item, Millis, PduRef, PduState, PendingParents, Position, StateSlot,
 };
 use actors::ports::{ContextReader, FeedPage, FeedReader, PeerReader, ServedPdu, SubmissionReader};
-use fixtures::disk::{FaultyDisk, Survives};
+use fixtures::disk::{FaultyDisk, SurvivingBytes};
 use redb::{Database, ReadableDatabase, TableDefinition};
 
 use crate::fixtures::talk::{
@@ -18,7 +18,7 @@ use crate::fixtures::world::{World, green, id, moved, notice, red};
 
 async fn reopened(disk: &FaultyDisk, world: World) -> (FaultyDisk, World) {
     world.store.close().await;
-    let disk = FaultyDisk::with(disk.survivors(Survives::Synced));
+    let disk = FaultyDisk::with(disk.survivors(SurvivingBytes::Synced));
     let world = World::on(&disk);
     (disk, world)
 }
@@ -266,7 +266,8 @@ async fn timeline_orders_delivered_pdus() {
     world.commit(said(&c, &ours("m"), &[], 1)).await;
     world.commit(vec![heard(&c, &theirs("a"), &[], 2), came(&c, &theirs("b"), at(3, None))]).await;
     world.store.close().await;
-    let database = Database::builder().create_with_backend(FaultyDisk::with(disk.survivors(Survives::Synced))).unwrap();
+    let database =
+        Database::builder().create_with_backend(FaultyDisk::with(disk.survivors(SurvivingBytes::Synced))).unwrap();
     let table = database.begin_read().unwrap().open_table(TIMELINE).unwrap();
     let rows: Vec<_> = table.range(("c", 0)..("d", 0)).unwrap().map(|row| row.unwrap()).collect();
     let rows: Vec<_> = rows.iter().map(|(key, row)| (key.value().1, row.value().1)).collect();
@@ -286,13 +287,13 @@ async fn mismatched_rows_are_errors() {
         ("red.example", "gone", "is missing"),
         ("..", "a", "cannot be understood"),
     ] {
-        let disk = FaultyDisk::with(disk.survivors(Survives::Synced));
+        let disk = FaultyDisk::with(disk.survivors(SurvivingBytes::Synced));
         let database = Database::builder().create_with_backend(disk.clone()).unwrap();
         let transaction = database.begin_write().unwrap();
         transaction.open_table(HELD).unwrap().insert(("d", origin, name), (1, 9, false, 0, &[][..], &[][..])).unwrap();
         transaction.commit().unwrap();
         drop(database);
-        let world = World::on(&FaultyDisk::with(disk.survivors(Survives::Written)));
+        let world = World::on(&FaultyDisk::with(disk.survivors(SurvivingBytes::Written)));
         let error = world.store.context(&d).await.unwrap_err().to_string();
         assert!(error.contains(complaint), "{error}");
         assert!(world.store.context(&c).await.is_ok(), "another context is not affected");

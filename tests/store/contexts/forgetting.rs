@@ -8,7 +8,7 @@ use actors::ports::{
 };
 use actors::testkit::at_once;
 use fernpost::store;
-use fixtures::disk::{FaultyDisk, Survives};
+use fixtures::disk::{FaultyDisk, SurvivingBytes};
 
 use crate::fixtures::scenario::BATCHES;
 use crate::fixtures::talk::{context_moved, heard, ours, record, room, said, theirs, waits};
@@ -48,7 +48,7 @@ async fn old(world: &World, before: u64, limit: u32) -> Vec<(i64, String)> {
 }
 
 fn sound(disk: &FaultyDisk) {
-    let verified = store::verify_backend(FaultyDisk::with(disk.survivors(Survives::Written))).unwrap();
+    let verified = store::verify_backend(FaultyDisk::with(disk.survivors(SurvivingBytes::Written))).unwrap();
     assert_eq!(verified.findings, []);
 }
 
@@ -86,7 +86,7 @@ async fn pruned_pdu_keeps_name_and_depth() {
     world.store.close().await;
     for disk in [disk, copy] {
         sound(&disk);
-        check(&World::on(&FaultyDisk::with(disk.survivors(Survives::Written)))).await;
+        check(&World::on(&FaultyDisk::with(disk.survivors(SurvivingBytes::Written)))).await;
     }
 }
 
@@ -228,7 +228,7 @@ async fn clock_rewind_never_ages_rows() {
     drop(world);
 
     // The same if the clock is set back while the store is closed; the next delivery time is ahead of all earlier ones.
-    let world = World::later(&FaultyDisk::with(disk.survivors(Survives::Synced)), 1);
+    let world = World::later(&FaultyDisk::with(disk.survivors(SurvivingBytes::Synced)), 1);
     world.commit(said(&c, &ours("m3"), &[red()], 5)).await;
     world.commit(vec![heard(&c, &theirs("d"), &[], 6), context_moved(&c, 7)]).await;
     for before in [1_000_000, 1_000_001] {
@@ -293,7 +293,7 @@ async fn verify_finds_references_to_pruned() {
     // The retention job would never select these PDUs.
     world.commit(vec![forgotten(&c, &[(1, ours("m")), (2, theirs("a"))], 1)]).await;
     world.store.close().await;
-    let verified = store::verify_backend(FaultyDisk::with(disk.survivors(Survives::Written))).unwrap();
+    let verified = store::verify_backend(FaultyDisk::with(disk.survivors(SurvivingBytes::Written))).unwrap();
     let told: Vec<_> = verified.findings.iter().map(|finding| (finding.table, finding.what.as_str())).collect();
     let amiss = [
         ("outbox", "row 1 of red.example names blue.example/m, which is pruned"),

@@ -4,7 +4,7 @@ use actors::change::Change;
 use actors::model::{ContextId, PduRef, ServerName};
 use actors::ports::ContextReader;
 use fernpost::store::verify_backend;
-use fixtures::disk::{FaultyDisk, Survives};
+use fixtures::disk::{FaultyDisk, SurvivingBytes};
 use redb::TableDefinition;
 
 use crate::files::whole::tampered;
@@ -34,7 +34,7 @@ async fn staged_pdus_stand_in_order() {
     world.commit(vec![staged(&c, red(), &["z", "a"]), staged(&d, red(), &["z"])]).await;
     world.commit(vec![staged(&c, green(), &["m"])]).await;
     world.store.close().await;
-    let disk = FaultyDisk::with(disk.survivors(Survives::Synced));
+    let disk = FaultyDisk::with(disk.survivors(SurvivingBytes::Synced));
     let world = World::on(&disk);
     // A repeated PDU is staged already.
     world.commit(vec![staged(&c, red(), &["a", "b"])]).await;
@@ -46,7 +46,7 @@ async fn staged_pdus_stand_in_order() {
     assert_eq!(of_red, (3, vec![theirs("b")]));
     assert_eq!(world.store.contexts_with_held_pdus().await.unwrap(), [c, d]);
     world.store.close().await;
-    let verified = verify_backend(FaultyDisk::with(disk.survivors(Survives::Written))).unwrap();
+    let verified = verify_backend(FaultyDisk::with(disk.survivors(SurvivingBytes::Written))).unwrap();
     assert!(verified.is_sound(), "{:?}", verified.findings);
 }
 
@@ -96,7 +96,7 @@ async fn damaged_names_stop_no_context() {
         transaction.open_table(STAGE).unwrap().insert(("b\n", "", 1), ("red", "x", "mtls", 0, &b""[..])).unwrap();
         transaction.open_table(WORK).unwrap().insert("d\n", ()).unwrap();
     });
-    let verified = verify_backend(FaultyDisk::with(damaged.survivors(Survives::Written))).unwrap();
+    let verified = verify_backend(FaultyDisk::with(damaged.survivors(SurvivingBytes::Written))).unwrap();
     let tables: Vec<_> = verified.findings.iter().map(|finding| finding.table).collect();
     assert_eq!(tables, ["stage", "stage", "stage_ids", "context_work"], "{:?}", verified.findings);
     assert_eq!(World::on(&damaged).store.contexts_with_held_pdus().await.unwrap(), [c]);

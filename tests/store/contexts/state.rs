@@ -4,7 +4,7 @@ use actors::change::Change;
 use actors::model::{ContextId, FeedFlags, MissingPrevState, PduRef, PduState, PrevStateLink, StateEntry};
 use actors::ports::ContextReader;
 use actors::testkit::at_once;
-use fixtures::disk::{FaultyDisk, Survives};
+use fixtures::disk::{FaultyDisk, SurvivingBytes};
 
 use crate::fixtures::talk::{at, context_moved, piece, room, state_kept, state_moved, stored, theirs, topic};
 use crate::fixtures::world::World;
@@ -73,7 +73,7 @@ async fn missing_prev_state_reloads_its_context() {
     assert_eq!(world.store.contexts_with_held_pdus().await.unwrap(), [room("a"), room("b")]);
     world.commit(vec![opened("a", link("1", true)), opened("b", link("3", true))]).await;
     world.store.close().await;
-    let world = World::on(&FaultyDisk::with(disk.survivors(Survives::Synced)));
+    let world = World::on(&FaultyDisk::with(disk.survivors(SurvivingBytes::Synced)));
     assert_eq!(world.store.contexts_with_held_pdus().await.unwrap(), [room("b")]);
     assert_eq!(world.store.context(&room("a")).await.unwrap().unwrap().links, [link("1", true)]);
     assert_eq!(world.store.context(&room("b")).await.unwrap().unwrap().links, [link("2", false), link("3", true)]);

@@ -4,7 +4,7 @@ use actors::change::Change;
 use actors::model::{ContextId, Head, ParkedCode, ParkedItem, ParkedWhat, PduRef, ServerName};
 use actors::ports::{ContextReader, PeerReader};
 use actors::testkit::at_once;
-use fixtures::disk::{FaultyDisk, Survives};
+use fixtures::disk::{FaultyDisk, SurvivingBytes};
 
 use crate::fixtures::talk::{context_moved, room, text, theirs};
 use crate::fixtures::world::{World, green, red};
@@ -38,7 +38,7 @@ async fn quarantine_lists_by_context_and_server() {
     world.commit(vec![parked(&c, &theirs("a"), red(), 9), parked(&d, &theirs("d"), red(), 9)]).await;
     world.commit(vec![parked(&c, &theirs("m"), green(), 9)]).await;
     world.store.close().await;
-    let world = World::on(&FaultyDisk::with(disk.survivors(Survives::Synced)));
+    let world = World::on(&FaultyDisk::with(disk.survivors(SurvivingBytes::Synced)));
     world.commit(vec![parked(&c, &theirs("b"), red(), 9)]).await;
     let is_kept =
         |room: &ContextId, from: ServerName| at_once(world.store.is_quarantined(room, &theirs("z"), &from)).unwrap();

@@ -4,7 +4,7 @@
 use actors::ports::{Journal, JournalStopped};
 use actors::testkit::TestClock;
 use fernpost::store;
-use fixtures::disk::{FaultyDisk, Survives};
+use fixtures::disk::{FaultyDisk, SurvivingBytes};
 
 use crate::fixtures::scenario::{BATCHES, Scenario};
 use crate::fixtures::world::{World, green, notice, red};
@@ -15,7 +15,7 @@ async fn goes_on(scenario: Scenario, world: &World, count: u64, context: &str) {
     assert_eq!(scenario.surviving_batches(world, context).await, count + 1, "{context}");
 }
 
-async fn reopened(scenario: Scenario, disk: &FaultyDisk, survives: Survives, acknowledged: u64, context: &str) {
+async fn reopened(scenario: Scenario, disk: &FaultyDisk, survives: SurvivingBytes, acknowledged: u64, context: &str) {
     let context = format!("{scenario:?}: {context}, {survives:?}");
     sound(&disk.survivors(survives), &context);
     let world = World::on(&FaultyDisk::with(disk.survivors(survives)));
@@ -118,7 +118,9 @@ async fn fail_at_each_sync(scenario: Scenario, pace: Pace, quick_repair: bool) {
         let disk = FaultyDisk::new();
         let (acknowledged, failed) = play_until_failure(scenario, &disk, pace, quick_repair, Fault::Sync(k)).await;
         let context = format!("{pace:?}, quick repair {quick_repair}, sync {k} failed");
-        for survives in [Survives::Synced, Survives::Written, Survives::Torn(k), Survives::Torn(k + 77)] {
+        for survives in
+            [SurvivingBytes::Synced, SurvivingBytes::Written, SurvivingBytes::Torn(k), SurvivingBytes::Torn(k + 77)]
+        {
             reopened(scenario, &disk, survives, acknowledged, &context).await;
         }
         if !failed {
@@ -146,7 +148,7 @@ async fn write_error_keeps_acknowledged_data() {
                 let fault = Fault::Write(k);
                 let (acknowledged, failed) = play_until_failure(scenario, &disk, pace, quick_repair, fault).await;
                 let context = format!("{pace:?}, quick repair {quick_repair}, {fault:?} failed");
-                for survives in [Survives::Synced, Survives::Written, Survives::Torn(k)] {
+                for survives in [SurvivingBytes::Synced, SurvivingBytes::Written, SurvivingBytes::Torn(k)] {
                     reopened(scenario, &disk, survives, acknowledged, &context).await;
                 }
                 if !failed {
@@ -174,7 +176,7 @@ async fn failed_backup_is_invalid_and_harmless() {
             let taken = world.store.backup_into(copy.clone(), |_| {}).await;
             world.commit(Scenario::Talk.batch(3)).await;
             assert_eq!(Scenario::Talk.surviving_batches(&world, "copied").await, 3);
-            for survives in [Survives::Synced, Survives::Written, Survives::Torn(k)] {
+            for survives in [SurvivingBytes::Synced, SurvivingBytes::Written, SurvivingBytes::Torn(k)] {
                 let context = format!("{:?} of the copy failed, {survives:?}", fault(k));
                 let bytes = copy.survivors(survives);
                 match &taken {
@@ -217,7 +219,7 @@ async fn backup_survives_failing_store() {
             });
             taken.await.unwrap();
             let context = format!("{scenario:?}: write {k} failed during the copy");
-            sound(&copy.survivors(Survives::Synced), &context);
+            sound(&copy.survivors(SurvivingBytes::Synced), &context);
             let plain = crate::files::whole::unmarked(&copy);
             assert_eq!(scenario.surviving_batches(&World::on(&plain), &context).await, 3);
         }
@@ -246,7 +248,7 @@ async fn cut_after_each_sync(scenario: Scenario, quick_repair: bool) {
             }
         }
         let context = format!("quick repair {quick_repair}, power gone after sync {k}");
-        for survives in [Survives::Synced, Survives::Torn(k), Survives::Torn(k + 99)] {
+        for survives in [SurvivingBytes::Synced, SurvivingBytes::Torn(k), SurvivingBytes::Torn(k + 99)] {
             reopened(scenario, &disk, survives, acknowledged, &context).await;
         }
         if acknowledged == BATCHES {
@@ -265,7 +267,7 @@ async fn crash_before_commit_answers_nobody() {
     // The same request is repeated: it changes nothing, but its answer depends on the batch in flight.
     hold.reached().await;
     let repeat = world.store.barrier();
-    let survivors = disk.survivors(Survives::Synced);
+    let survivors = disk.survivors(SurvivingBytes::Synced);
     let after = World::on(&FaultyDisk::with(survivors));
     assert_eq!(Scenario::Updates.surviving_batches(&after, "held").await, 1);
     let waits = tokio::spawn(async move { (ticket.committed().await, repeat.committed().await) });

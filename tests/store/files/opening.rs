@@ -3,7 +3,7 @@
 use actors::model::Position;
 use actors::ports::{CommitPriority, FeedReader, Journal, JournalStopped};
 use fernpost::store::{OpenError, SCHEMA, StoreLocation};
-use fixtures::disk::{FaultyDisk, Survives};
+use fixtures::disk::{FaultyDisk, SurvivingBytes};
 use redb::{Database, TableDefinition};
 
 use crate::fixtures::world::{World, notice, red, server, submitted};
@@ -15,7 +15,7 @@ async fn used() -> FaultyDisk {
     let world = World::on(&disk);
     world.commit(vec![submitted("a", &[red()], 2), notice("n")]).await;
     world.store.close().await;
-    FaultyDisk::with(disk.survivors(Survives::Synced))
+    FaultyDisk::with(disk.survivors(SurvivingBytes::Synced))
 }
 
 #[tokio::test]
@@ -49,7 +49,7 @@ async fn reopened_store_rejects_old_epoch() {
     let world = World::on(&disk);
     let old = world.fence();
     world.store.close().await;
-    let world = World::on(&FaultyDisk::with(disk.survivors(Survives::Synced)));
+    let world = World::on(&FaultyDisk::with(disk.survivors(SurvivingBytes::Synced)));
     assert_eq!(world.fence().epoch, old.epoch + 1);
     let late = world.store.submit(old, vec![notice("late")], CommitPriority::Now);
     assert_eq!(late.committed().await, Err(JournalStopped));

@@ -5,7 +5,7 @@ use actors::change::Change;
 use actors::model::{FeedItem, Millis, Position};
 use actors::ports::{FeedPage, FeedReader};
 use fernpost::store::{self, StoreLocation};
-use fixtures::disk::{FaultyDisk, Survives};
+use fixtures::disk::{FaultyDisk, SurvivingBytes};
 
 use crate::fixtures::world::{World, notice};
 
@@ -27,7 +27,7 @@ async fn copied(events: u64, acked: u64) -> (World, FaultyDisk) {
 
 /// Opens a copy, this many minutes after it was made.
 fn begin(copy: &FaultyDisk, minutes: u64) -> (World, FaultyDisk) {
-    let disk = FaultyDisk::with(copy.survivors(Survives::Written));
+    let disk = FaultyDisk::with(copy.survivors(SurvivingBytes::Written));
     (World::later(&disk, minutes), disk)
 }
 
@@ -65,7 +65,7 @@ async fn restored_feed_continues_behind_span() {
     );
     world.store.close().await;
     drop(world);
-    let verified = store::verify_backend(FaultyDisk::with(disk.survivors(Survives::Written))).unwrap();
+    let verified = store::verify_backend(FaultyDisk::with(disk.survivors(SurvivingBytes::Written))).unwrap();
     assert_eq!(verified.findings, [], "skipped positions are not reported as damage");
     // The next opening reads the same span.
     let world = World::on(&disk);

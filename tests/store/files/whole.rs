@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use actors::model::{FeedItem, Index, Seq};
 use actors::ports::PeerReader;
 use fernpost::store::{self, BackupError, OpenError, RestoreError, StoreLocation, VerifyResult};
-use fixtures::disk::{FaultyDisk, Survives};
+use fixtures::disk::{FaultyDisk, SurvivingBytes};
 use redb::{Database, TableDefinition, WriteTransaction};
 
 use crate::fixtures::scenario::{BATCHES, Scenario};
@@ -16,20 +16,20 @@ use crate::fixtures::world::{World, green, moved, notice, red, refused, server, 
 const META: TableDefinition<&str, &str> = TableDefinition::new("meta");
 
 fn sound(disk: &FaultyDisk) -> VerifyResult {
-    let verified = store::verify_backend(FaultyDisk::with(disk.survivors(Survives::Written))).unwrap();
+    let verified = store::verify_backend(FaultyDisk::with(disk.survivors(SurvivingBytes::Written))).unwrap();
     assert_eq!(verified.findings, [], "{verified:?}");
     verified
 }
 
 /// Changes rows directly in the file.
 pub(crate) fn tampered(disk: &FaultyDisk, change: impl FnOnce(&WriteTransaction)) -> FaultyDisk {
-    let disk = FaultyDisk::with(disk.survivors(Survives::Written));
+    let disk = FaultyDisk::with(disk.survivors(SurvivingBytes::Written));
     let database = Database::builder().create_with_backend(disk.clone()).unwrap();
     let transaction = database.begin_write().unwrap();
     change(&transaction);
     transaction.commit().unwrap();
     drop(database);
-    FaultyDisk::with(disk.survivors(Survives::Written))
+    FaultyDisk::with(disk.survivors(SurvivingBytes::Written))
 }
 
 /// Turns a backup into a store by removing its mark, so that its opening announces no restore.
@@ -139,7 +139,7 @@ async fn verify_accepts_store_leaves_file_unchanged() {
             for n in 1..=BATCHES {
                 world.commit(scenario.batch(n)).await;
             }
-            let bytes = disk.survivors(Survives::Synced);
+            let bytes = disk.survivors(SurvivingBytes::Synced);
             std::fs::write(&path, &bytes).unwrap();
             let verified = store::verify(&path).unwrap();
             assert_eq!(
@@ -284,7 +284,7 @@ async fn restored_store_announces_and_advances_counters() {
     world.store.backup_into(copy.clone(), |_| {}).await.unwrap();
 
     let begin = |copy: &FaultyDisk, minutes: u64| {
-        let copy = FaultyDisk::with(copy.survivors(Survives::Written));
+        let copy = FaultyDisk::with(copy.survivors(SurvivingBytes::Written));
         (World::later(&copy, minutes), copy)
     };
     let (restored, place) = begin(&copy, 10);
@@ -313,7 +313,7 @@ async fn restored_store_announces_and_advances_counters() {
     assert_eq!(new.inbound.taken, first);
     restored.store.close().await;
 
-    let again = World::later(&FaultyDisk::with(place.survivors(Survives::Written)), 20);
+    let again = World::later(&FaultyDisk::with(place.survivors(SurvivingBytes::Written)), 20);
     assert_eq!(again.feed().await.len(), 1, "said once");
     assert_eq!(again.store.peer(&red()).await.unwrap().record.unwrap().inbound.taken, first);
 
@@ -331,7 +331,7 @@ async fn restore_with_earlier_clock_skips_ids() {
     let restored = async |world: &World, minutes: u64| {
         let copy = FaultyDisk::new();
         world.store.backup_into(copy.clone(), |_| {}).await.unwrap();
-        let restored = World::later(&FaultyDisk::with(copy.survivors(Survives::Written)), minutes);
+        let restored = World::later(&FaultyDisk::with(copy.survivors(SurvivingBytes::Written)), minutes);
         let taken = restored.store.peer(&red()).await.unwrap().record.unwrap().inbound.taken;
         (restored, taken)
     };

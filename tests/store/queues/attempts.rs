@@ -6,7 +6,7 @@ use actors::model::{
 };
 use actors::ports::PeerReader;
 use fernpost::store::verify_backend;
-use fixtures::disk::{FaultyDisk, Survives};
+use fixtures::disk::{FaultyDisk, SurvivingBytes};
 
 use crate::fixtures::world::{World, green, moved, red, submitted};
 
@@ -47,7 +47,7 @@ async fn failed_attempts_survive_restart_and_bound() {
         world.commit(vec![failed(n, (n, n + 1), 3)]).await;
     }
     world.store.close().await;
-    let world = World::on(&FaultyDisk::with(disk.survivors(Survives::Synced)));
+    let world = World::on(&FaultyDisk::with(disk.survivors(SurvivingBytes::Synced)));
     assert_eq!(found(&world, &red(), 1, 9).await, said(&[(3, "failure 3"), (4, "failure 4"), (5, "failure 5")]));
     assert_eq!(
         found(&world, &red(), 4, 4).await,
@@ -159,6 +159,6 @@ async fn update_parked_by_peer_stays_whole() {
     let queued = world.outbox(&red()).await;
     assert_eq!((queued.len(), &queued[0].1[..]), (1, &br#"{"text":"a.1"}"#[..]), "sent again whole");
     world.store.close().await;
-    let verified = verify_backend(FaultyDisk::with(disk.survivors(Survives::Synced))).unwrap();
+    let verified = verify_backend(FaultyDisk::with(disk.survivors(SurvivingBytes::Synced))).unwrap();
     assert!(verified.is_sound(), "{:?}", verified.findings);
 }

@@ -3,7 +3,7 @@
 use actors::change::Change;
 use actors::model::{DeadLetterReason, Index, Millis, PeerRecord, SentPage};
 use actors::ports::{PeerReader, SubmissionReader};
-use fixtures::disk::{FaultyDisk, Survives};
+use fixtures::disk::{FaultyDisk, SurvivingBytes};
 
 use crate::fixtures::talk::{ours, room, said, text};
 use crate::fixtures::world::{World, green, id, moved, red, server, submitted};
@@ -71,7 +71,7 @@ async fn outbox_index_is_never_reused() {
     // An operator removes the newest two.
     world.commit(vec![left(3, 4, DeadLetterReason::Dropped, 9), Change::PeerRecordUpdated(Box::new(record))]).await;
     world.store.close().await;
-    let disk = FaultyDisk::with(disk.survivors(Survives::Synced));
+    let disk = FaultyDisk::with(disk.survivors(SurvivingBytes::Synced));
     let world = World::on(&disk);
     let load = world.store.peer(&red()).await.unwrap();
     assert_eq!((load.tail, load.queued_bytes), (Index(4), whole / 2));
@@ -104,7 +104,7 @@ async fn skipped_recipient_is_queued_once() {
     world.commit(changes).await;
     assert_eq!(world.outbox(&red()).await, []);
     world.store.close().await;
-    let world = World::on(&FaultyDisk::with(disk.survivors(Survives::Synced)));
+    let world = World::on(&FaultyDisk::with(disk.survivors(SurvivingBytes::Synced)));
     let record = world.store.submission(&id("m")).await.unwrap().expect("remembered");
     assert_eq!((record.queued, record.left_out), (vec![(green(), Index(1))], vec![red()]));
 

@@ -3,7 +3,7 @@
 use actors::change::Change;
 use actors::model::{FeedItem, Index, Millis, Position, ServerName};
 use actors::ports::{FeedPage, FeedReader, PeerReader, SubmissionReader};
-use fixtures::disk::{FaultyDisk, Survives};
+use fixtures::disk::{FaultyDisk, SurvivingBytes};
 
 use crate::fixtures::world::{
     World, body, digest, green, id, letter, moved, notice, parked, red, refused, submitted, taken,
@@ -60,7 +60,7 @@ async fn numbering_survives_trim_and_restart() {
     assert_eq!(indexes(&world, &red()).await, [0; 0]);
     world.store.close().await;
 
-    let world = World::on(&FaultyDisk::with(disk.survivors(Survives::Synced)));
+    let world = World::on(&FaultyDisk::with(disk.survivors(SurvivingBytes::Synced)));
     assert_eq!(world.store.peer(&red()).await.unwrap().tail, Index(3));
     world.commit(vec![submitted("b", &[red()], 1), notice("3")]).await;
     assert_eq!(indexes(&world, &red()).await.last(), Some(&4));
@@ -137,7 +137,7 @@ async fn dead_letter_keeps_its_item_bytes() {
         "a repeat is still recognized by its verdict `parked`"
     );
     world.store.close().await;
-    let world = World::on(&FaultyDisk::with(disk.survivors(Survives::Synced)));
+    let world = World::on(&FaultyDisk::with(disk.survivors(SurvivingBytes::Synced)));
     assert_eq!(reasons(&world, 1, 3).await, [two]);
     let before = world.store.counters();
     world.commit(vec![refused(red(), 3, 2), refused(red(), 1, 2), moved(red(), 3, 1)]).await;

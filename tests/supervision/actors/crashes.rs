@@ -6,7 +6,7 @@ use actors::errors::{BatchError, UnavailableError};
 use actors::model::{Ack, PeerState, Seq, SuspendReason};
 use actors::ports::PeerReader;
 use actors::testkit::ScriptedTransport;
-use fixtures::disk::{FaultyDisk, Survives};
+use fixtures::disk::{FaultyDisk, SurvivingBytes};
 use fixtures::gateway::GatewayFixture;
 use fixtures::peers::{green, red};
 use fixtures::read_hooks::ReadHooks;
@@ -110,7 +110,7 @@ async fn crash_loop_ends_in_faulty() {
     // `faulty` is a state of the process. The next process tries again.
     world(async {
         let transport = Arc::new(ScriptedTransport::replies([]));
-        let core = GatewayFixture::start(&FaultyDisk::with(disk.survivors(Survives::Synced)), |ports| {
+        let core = GatewayFixture::start(&FaultyDisk::with(disk.survivors(SurvivingBytes::Synced)), |ports| {
             ports.transport = transport.clone();
         });
         transport.pushed(1).await;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use actors::errors::{CommandError, OutboxFullError, UnavailableError};
 use actors::model::{Ack, PeerCommand, PeerState, Seq, SuspendReason};
 use actors::testkit::ScriptedTransport;
-use fixtures::disk::{FaultyDisk, Survives};
+use fixtures::disk::{FaultyDisk, SurvivingBytes};
 use fixtures::gateway::GatewayFixture;
 use fixtures::peers::{limits, red};
 use fixtures::time::{at_rest, world};
@@ -24,7 +24,7 @@ async fn answered_command_survives_power_cut() {
             Seq(40)
         );
         core.submit("s1", &[red()], 1).await.unwrap();
-        disk.survivors(Survives::Synced)
+        disk.survivors(SurvivingBytes::Synced)
     })
     .await;
     world(async {
@@ -101,7 +101,7 @@ async fn outbox_byte_limit_survives_restart() {
         core.submit("s2", &[red()], 1).await.unwrap();
         at_rest().await;
         assert_eq!(core.submit("s3", &[red()], 1).await, full());
-        disk.survivors(Survives::Synced)
+        disk.survivors(SurvivingBytes::Synced)
     })
     .await;
     world(async {

@@ -9,7 +9,7 @@ use actors::model::{Ack, PeerState, Seq, ServerName};
 use actors::ports::{CommitPriority, Journal, Ownership};
 use actors::testkit::transport::{accepted, unreachable, wait};
 use actors::testkit::{ScriptedTransport, TestClock, TestPeers};
-use fixtures::disk::{FaultyDisk, Survives};
+use fixtures::disk::{FaultyDisk, SurvivingBytes};
 use fixtures::gateway::{GatewayFixture, submission};
 use fixtures::peers::{limits, red, server};
 use fixtures::read_hooks::ReadHooks;
@@ -33,7 +33,7 @@ async fn boot_wake_ups_are_spread() {
     })
     .await;
 
-    let disk = FaultyDisk::with(disk.survivors(Survives::Synced));
+    let disk = FaultyDisk::with(disk.survivors(SurvivingBytes::Synced));
     world(async {
         let transport = Arc::new(ScriptedTransport::replies([]));
         let core = GatewayFixture::start(&disk, |ports| ports.transport = transport.clone());
@@ -104,7 +104,7 @@ async fn requested_wait_survives_restart() {
 
     // Two more restarts, the second of which also ends within the wait.
     for _ in 0..2 {
-        disk = FaultyDisk::with(disk.survivors(Survives::Synced));
+        disk = FaultyDisk::with(disk.survivors(SurvivingBytes::Synced));
         world(async {
             let core = GatewayFixture::with_clock(&disk, clock.clone(), |ports| ports.transport = transport.clone());
             seconds(100).await;
@@ -113,7 +113,7 @@ async fn requested_wait_survives_restart() {
         })
         .await;
     }
-    disk = FaultyDisk::with(disk.survivors(Survives::Synced));
+    disk = FaultyDisk::with(disk.survivors(SurvivingBytes::Synced));
     world(async {
         let core = GatewayFixture::with_clock(&disk, clock.clone(), |ports| ports.transport = transport.clone());
         transport.pushed(1).await;
@@ -137,7 +137,7 @@ async fn wait_elapsed_while_down_ends() {
     })
     .await;
     seconds(1_000).await;
-    let disk = FaultyDisk::with(disk.survivors(Survives::Synced));
+    let disk = FaultyDisk::with(disk.survivors(SurvivingBytes::Synced));
     world(async {
         let _rig = GatewayFixture::with_clock(&disk, clock.clone(), |ports| ports.transport = transport.clone());
         transport.pushed(1).await;

@@ -12,8 +12,8 @@ use actors::testkit::{ScriptedTransport, TestClock};
 use bytes::Bytes;
 use fixtures::disk::FaultyDisk;
 use fixtures::gateway::{GatewayFixture, UnlaunchedGateway};
-use fixtures::listener::Listener;
-use fixtures::network::{CALM, LinkFaults, Network};
+use fixtures::listener::PeerListener;
+use fixtures::network::{CALM, LinkFaults, TestNetwork};
 use fixtures::network_transport::NetworkTransport;
 use fixtures::peers::{green, server};
 use fixtures::time::{BASE, seconds, world};
@@ -93,18 +93,18 @@ async fn told(core: &GatewayFixture) -> Vec<String> {
 }
 
 async fn endures(answer: fn(u64) -> Ack) {
-    let network = Network::new(1, FAST);
+    let network = TestNetwork::new(1, FAST);
     let mut peer = UnlaunchedGateway::on_disk(green(), &FaultyDisk::new(), Arc::new(TestClock::new(BASE)));
     peer.ports.transport = Arc::new(NetworkTransport::of(&network, &peer.ports));
     let peer = peer.launch();
-    Listener::join(&peer.gateway, &network).await;
+    PeerListener::join(&peer.gateway, &network).await;
     let hostile = HostilePeer::default();
     let batches = Arc::new(AtomicU64::new(0));
     let core = GatewayFixture::start(&FaultyDisk::new(), |ports| {
         ports.transport = Arc::new(hostile.transport(NetworkTransport::of(&network, ports), answer));
         ports.journal = Arc::new(CountingJournal { journal: ports.journal.clone(), batches: batches.clone() });
     });
-    Listener::join(&core.gateway, &network).await;
+    PeerListener::join(&core.gateway, &network).await;
     core.submit("before", &[green()], BEFORE).await.unwrap();
     seconds(1).await;
     assert_eq!(core.status(&green()).await.backlog, 0);

@@ -12,7 +12,7 @@ use actors::model::{
 use actors::ports::{CommitPriority, FeedPage, FeedReader, Journal, Ownership, PeerReader};
 use actors::testkit::{ScriptedTransport, TestPeers};
 use bytes::Bytes;
-use fixtures::disk::{FaultyDisk, Survives};
+use fixtures::disk::{FaultyDisk, SurvivingBytes};
 use fixtures::gateway::{GatewayFixture, submission};
 use fixtures::peers::{limits, red};
 use fixtures::time::{at_rest, seconds, world};
@@ -115,7 +115,7 @@ async fn refused_items_are_dead_lettered_alone() {
             assert_parked(&core, &fussy, &context).await;
         })
         .await;
-        let disk = FaultyDisk::with(disk.survivors(Survives::Synced));
+        let disk = FaultyDisk::with(disk.survivors(SurvivingBytes::Synced));
         world(async {
             let core = fussy.core(&disk, dialect);
             seconds(10_000).await;
@@ -143,7 +143,7 @@ async fn crash_before_commit_repeats_dead_letters() {
                 tokio::time::timeout(Duration::ZERO, core.store.failed()).await.is_ok()
             })
             .await;
-            let disk = FaultyDisk::with(disk.survivors(Survives::Synced));
+            let disk = FaultyDisk::with(disk.survivors(SurvivingBytes::Synced));
             world(async {
                 let core = fussy.core(&disk, dialect);
                 seconds(10).await;

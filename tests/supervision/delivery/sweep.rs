@@ -10,7 +10,7 @@ use actors::ports::{CommitPriority, FeedReader, Journal, Ownership, PeerReader, 
 use actors::testkit::ScriptedTransport;
 use bytes::Bytes;
 use fernpost::http::error::ApiError;
-use fixtures::disk::{FaultyDisk, Survives};
+use fixtures::disk::{FaultyDisk, SurvivingBytes};
 use fixtures::gateway::{GatewayFixture, pushed};
 use fixtures::peers::{green, red};
 use fixtures::time::{at_rest, world};
@@ -166,7 +166,7 @@ async fn acknowledgement_never_precedes_commit() {
             answered
         })
         .await;
-        for survives in [Survives::Synced, Survives::Written] {
+        for survives in [SurvivingBytes::Synced, SurvivingBytes::Written] {
             let context = format!("sync {k} failed, {survives:?}");
             world(check(&FaultyDisk::with(disk.survivors(survives)), &answered, &peer, &context)).await;
         }

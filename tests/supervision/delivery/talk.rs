@@ -10,8 +10,8 @@ use actors::testkit::{TestClock, TestPeers};
 use bytes::Bytes;
 use fixtures::disk::FaultyDisk;
 use fixtures::gateway::{GatewayFixture, UnlaunchedGateway, submission};
-use fixtures::listener::Listener;
-use fixtures::network::{CALM, LinkFaults, Network};
+use fixtures::listener::PeerListener;
+use fixtures::network::{CALM, LinkFaults, TestNetwork};
 use fixtures::network_transport::NetworkTransport;
 use fixtures::peers::{green, limits, red};
 use fixtures::time::{BASE, world};
@@ -22,12 +22,12 @@ const LOSSY: LinkFaults =
     LinkFaults { requests_lost: 0.1, answers_lost: 0.2, delay_max: Duration::from_millis(300), ..CALM };
 
 /// Returns a gateway in the network, with a window small enough that a rewind crosses pushes.
-async fn gateway(network: &Arc<Network>, name: ServerName) -> GatewayFixture {
+async fn gateway(network: &Arc<TestNetwork>, name: ServerName) -> GatewayFixture {
     let mut core = UnlaunchedGateway::on_disk(name, &FaultyDisk::new(), Arc::new(TestClock::new(BASE)));
     core.ports.roster = Arc::new(TestPeers::everybody(PeerLimits { batch_items: 7, intake_items: 7, ..limits() }));
     core.ports.transport = Arc::new(NetworkTransport::of(network, &core.ports));
     let core = core.launch();
-    Listener::join(&core.gateway, network).await;
+    PeerListener::join(&core.gateway, network).await;
     core
 }
 
@@ -65,7 +65,7 @@ async fn talk(seed: u64) {
     // The actors take their jitter from this thread's generator.
     fastrand::seed(seed);
     let mut chance = fastrand::Rng::with_seed(seed);
-    let network = Network::new(chance.u64(..), LOSSY);
+    let network = TestNetwork::new(chance.u64(..), LOSSY);
     let (one, two) = (gateway(&network, red()).await, gateway(&network, green()).await);
     let (from_one, from_two) = (chance.fork(), chance.fork());
     let both = async {

@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use actors::model::{Ack, Seq};
 use actors::ports::SubmissionReader;
-use fixtures::disk::{FaultyDisk, Survives};
+use fixtures::disk::{FaultyDisk, SurvivingBytes};
 use fixtures::gateway::GatewayFixture;
 use fixtures::peers::{green, red};
 use fixtures::time::{all_has_run, at_rest, world};
@@ -73,7 +73,7 @@ async fn power_cut(before: impl AsyncFn(&GatewayFixture), ask: impl AsyncFn(&Gat
         hold.reached().await;
         all_has_run().await;
         assert!(order.borrow().is_empty(), "answered before the disk: {order:?}");
-        FaultyDisk::with(disk.survivors(Survives::Synced))
+        FaultyDisk::with(disk.survivors(SurvivingBytes::Synced))
     })
     .await
 }

@@ -8,7 +8,7 @@ use redb::StorageBackend;
 
 /// The part of the disk's content that survives a crash.
 #[derive(Debug, Clone, Copy)]
-pub enum Survives {
+pub enum SurvivingBytes {
     /// Only synced data: the power failed.
     Synced,
     /// All written data: the process ended, and the page cache was kept.
@@ -19,18 +19,18 @@ pub enum Survives {
 
 /// The disk; clones share one disk.
 #[derive(Clone)]
-pub struct FaultyDisk(Arc<Inner>);
+pub struct FaultyDisk(Arc<DiskContent>);
 
-struct Inner {
-    state: Mutex<State>,
+struct DiskContent {
+    state: Mutex<DiskState>,
     changed: Condvar,
 }
 
 #[derive(Default)]
-struct State {
+struct DiskState {
     synced: Vec<u8>,
     written: Vec<u8>,
-    since_sync: Vec<Write>,
+    since_sync: Vec<DiskWrite>,
     syncs: u64,
     writes: u64,
     fail_at: Option<u64>,
@@ -43,12 +43,12 @@ struct State {
     waiting: u64,
 }
 
-enum Write {
+enum DiskWrite {
     Length(usize),
     Bytes(usize, Vec<u8>),
 }
 
-impl Write {
+impl DiskWrite {
     fn apply(&self, bytes: &mut Vec<u8>) {
         match self {
             Self::Length(length) => bytes.resize(*length, 0),
@@ -69,11 +69,11 @@ impl FaultyDisk {
 
     /// Returns a disk with this content.
     pub fn with(bytes: Vec<u8>) -> Self {
-        let state = State { synced: bytes.clone(), written: bytes, ..State::default() };
-        Self(Arc::new(Inner { state: Mutex::new(state), changed: Condvar::new() }))
+        let state = DiskState { synced: bytes.clone(), written: bytes, ..DiskState::default() };
+        Self(Arc::new(DiskContent { state: Mutex::new(state), changed: Condvar::new() }))
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, DiskState> {
         self.0.state.lock().expect("no holder panics")
     }
 
@@ -119,26 +119,26 @@ impl FaultyDisk {
     }
 
     /// Holds every sync until the guard is dropped.
-    pub fn hold(&self) -> Hold {
+    pub fn hold(&self) -> SyncHold {
         self.state().held = true;
-        Hold(self.clone())
+        SyncHold(self.clone())
     }
 
     /// Returns the bytes that the next process finds.
-    pub fn survivors(&self, survives: Survives) -> Vec<u8> {
+    pub fn survivors(&self, survives: SurvivingBytes) -> Vec<u8> {
         let state = self.state();
         let mut bytes = state.synced.clone();
         match survives {
-            Survives::Synced => {}
-            Survives::Written => bytes.clone_from(&state.written),
-            Survives::Torn(seed) => {
+            SurvivingBytes::Synced => {}
+            SurvivingBytes::Written => bytes.clone_from(&state.written),
+            SurvivingBytes::Torn(seed) => {
                 let mut chance = seed | 1;
                 for write in &state.since_sync {
                     chance ^= chance << 13;
                     chance ^= chance >> 7;
                     chance ^= chance << 17;
                     // A length that did not reach the disk would make the file shorter than redb ever leaves it.
-                    if matches!(write, Write::Length(_)) || chance.is_multiple_of(2) {
+                    if matches!(write, DiskWrite::Length(_)) || chance.is_multiple_of(2) {
                         write.apply(&mut bytes);
                     }
                 }
@@ -147,7 +147,7 @@ impl FaultyDisk {
         bytes
     }
 
-    fn note(&self, write: Write) -> io::Result<()> {
+    fn note(&self, write: DiskWrite) -> io::Result<()> {
         let mut state = self.state();
         state.writes += 1;
         state.failed |= state.fail_write_at == Some(state.writes);
@@ -188,7 +188,7 @@ impl StorageBackend for FaultyDisk {
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
-        self.note(Write::Length(usize::try_from(len).expect("64 bits")))
+        self.note(DiskWrite::Length(usize::try_from(len).expect("64 bits")))
     }
 
     fn sync_data(&self) -> io::Result<()> {
@@ -202,28 +202,28 @@ impl StorageBackend for FaultyDisk {
         state.syncs += 1;
         state.failed |= state.fail_at == Some(state.syncs);
         if state.fail_at == Some(state.syncs) && state.synced_all_the_same {
-            let State { synced, since_sync, .. } = &mut *state;
+            let DiskState { synced, since_sync, .. } = &mut *state;
             since_sync.drain(..).for_each(|write| write.apply(synced));
         }
         if state.failed {
             return Err(io::Error::other("no space left on device"));
         }
         if state.cut_after.is_none_or(|cut| state.syncs <= cut) {
-            let State { synced, since_sync, .. } = &mut *state;
+            let DiskState { synced, since_sync, .. } = &mut *state;
             since_sync.drain(..).for_each(|write| write.apply(synced));
         }
         Ok(())
     }
 
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
-        self.note(Write::Bytes(usize::try_from(offset).expect("64 bits"), data.to_vec()))
+        self.note(DiskWrite::Bytes(usize::try_from(offset).expect("64 bits"), data.to_vec()))
     }
 }
 
 /// A guard that holds syncs; see [`FaultyDisk::hold`].
-pub struct Hold(FaultyDisk);
+pub struct SyncHold(FaultyDisk);
 
-impl Hold {
+impl SyncHold {
     /// Waits until a sync is held.
     pub async fn reached(&self) {
         let disk = self.0.clone();
@@ -237,7 +237,7 @@ impl Hold {
     }
 }
 
-impl Drop for Hold {
+impl Drop for SyncHold {
     fn drop(&mut self) {
         self.0.state().held = false;
         self.0.0.changed.notify_all();

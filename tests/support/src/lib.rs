@@ -1,8 +1,8 @@
 //! What the tests of the gateway start from. A test of a new feature names what is special to it and takes the rest from here:
 //!
 //! - [`gateway::GatewayFixture`]: a gateway core on the real store in memory, without a wire;
-//! - [`node::Node`]: a whole gateway that can be ended and started again, with the messenger behind it ([`messenger`]);
-//! - [`network::Network`]: the wire between gateways, with delays and losses drawn from a seed;
+//! - [`node::TestNode`]: a whole gateway that can be ended and started again, with the messenger behind it ([`messenger`]);
+//! - [`network::TestNetwork`]: the wire between gateways, with delays and losses drawn from a seed;
 //! - [`actors::testkit::TestPeers`]: the peers of a gateway and their limits, [`peers`]: the usual ones and their addresses;
 //! - [`actors::testkit::ScriptedTransport`]: peers that answer, delay or panic as told;
 //! - [`actors::testkit::TestClock`]: wall time that moves with tokio's, stands, or breaks; [`time`]: how it passes;

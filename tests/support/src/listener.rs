@@ -24,7 +24,7 @@ use fernpost::wire::FederationCore;
 use tokio::sync::mpsc;
 use tokio::task::spawn_local;
 
-use crate::network::{Answer, Call, Network};
+use crate::network::{GatewayAnswer, InboundCall, TestNetwork};
 use crate::peers::{PeersByAddress, address};
 use crate::toy_dialect::TEST_DIALECTS;
 
@@ -67,12 +67,12 @@ async fn stand_on(
 }
 
 /// The listener of one gateway.
-pub struct Listener {
+pub struct PeerListener {
     app: Answering,
     ground: Rc<Extensions>,
 }
 
-impl Listener {
+impl PeerListener {
     /// Returns the listener of this gateway. Each of its peers is known by the address that [`address`] returns.
     pub async fn of(gateway: &Gateway) -> Self {
         let intake: Arc<dyn FederationCore> = Arc::new(gateway.clone());
@@ -85,14 +85,14 @@ impl Listener {
     }
 
     /// Makes the gateway reachable in the network until the tasks of this thread end.
-    pub async fn join(gateway: &Gateway, network: &Network) {
+    pub async fn join(gateway: &Gateway, network: &TestNetwork) {
         let (door, calls) = mpsc::unbounded_channel();
         network.open(gateway.ports().us.clone(), door);
         spawn_local(Self::of(gateway).await.serve(calls));
     }
 
     /// Responds to the calls, each in a task of its own.
-    pub async fn serve(self, mut calls: mpsc::UnboundedReceiver<Call>) {
+    pub async fn serve(self, mut calls: mpsc::UnboundedReceiver<InboundCall>) {
         while let Some(call) = calls.recv().await {
             let request = written(&call).to_request();
             request.extensions_mut().insert(self.ground.clone());
@@ -102,7 +102,7 @@ impl Listener {
     }
 }
 
-async fn answer(call: Call, asked: Answered) {
+async fn answer(call: InboundCall, asked: Answered) {
     let response = match asked.await {
         Ok(response) => response.into_parts().1,
         Err(error) => error.error_response(),
@@ -111,11 +111,11 @@ async fn answer(call: Call, asked: Answered) {
     let seconds = response.headers().get(header::RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
     let body = to_bytes(response.into_body()).await.map_err(|_| "a body that breaks off").unwrap();
     // The caller may have disconnected.
-    let _ = call.answer.send(Answer { status, retry_after: seconds.map(Duration::from_secs), body });
+    let _ = call.answer.send(GatewayAnswer { status, retry_after: seconds.map(Duration::from_secs), body });
 }
 
 /// Returns a request as it is read from a socket.
-fn written(call: &Call) -> TestRequest {
+fn written(call: &InboundCall) -> TestRequest {
     let method = match call.request.method {
         EgressMethod::Get => HttpMethod::GET,
         EgressMethod::Post => HttpMethod::POST,

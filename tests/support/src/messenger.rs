@@ -13,7 +13,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::network::short;
-use crate::node::Node;
+use crate::node::TestNode;
 use crate::peers::server;
 
 /// The context of this id.
@@ -34,14 +34,14 @@ pub fn named(reference: &PduRef) -> String {
 
 /// The parts of a PDU that a messenger reads.
 #[derive(Deserialize)]
-pub struct Text<'a> {
+pub struct PduView<'a> {
     prev_pdus: Vec<(String, String)>,
     #[serde(borrow)]
     /// What it says.
     pub content: &'a RawValue,
 }
 
-impl<'a> Text<'a> {
+impl<'a> PduView<'a> {
     /// Of a PDU in the feed.
     pub fn of(pdu: &'a FeedPdu) -> Self {
         Self::read(&pdu.bytes)
@@ -75,7 +75,7 @@ pub fn draft(id: &str) -> PduDraft {
     }
 }
 
-impl Node {
+impl TestNode {
     /// Names the participants beside this server.
     pub async fn with(&self, room: &str, servers: &[&str]) {
         let servers = servers.iter().map(|name| server(name)).collect();
@@ -109,7 +109,7 @@ impl Node {
         if self.alive().is_none() {
             return;
         }
-        let (store, life) = (self.store(), self.life_now());
+        let (store, life) = (self.store(), self.current_run());
         let acknowledge = async |upto| {
             let fence = store.claim_feed().expect("ours");
             // The messenger ignores a failed journal: it continues after the restart.
@@ -180,7 +180,7 @@ impl Node {
                     let us = &self.name;
                     let is_there = |parent: &PduRef| parent.origin == *us || seen.contains(parent);
                     let absent: Vec<PduRef> =
-                        Text::of(pdu).prev().into_iter().filter(|parent| !is_there(parent)).collect();
+                        PduView::of(pdu).prev().into_iter().filter(|parent| !is_there(parent)).collect();
                     assert_eq!(absent, pdu.shown.gap, "{about}: {us} sees {} before its parent", pdu.reference);
                     assert!(absent.iter().all(|parent| announced.contains(parent)), "{about}: {us} was told of no gap");
                     assert!(seen.insert(pdu.reference.clone()), "{about}: {us} sees {} twice", pdu.reference);
@@ -227,7 +227,7 @@ fn words(entry: &FeedEntry) -> String {
     }
 }
 
-/// Returns the short names of the others, for [`Node::with`].
+/// Returns the short names of the others, for [`TestNode::with`].
 pub fn others<'a>(us: &ServerName, all: &[&'a str]) -> Vec<&'a str> {
     all.iter().copied().filter(|name| server(name) != *us).collect()
 }

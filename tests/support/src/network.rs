@@ -31,18 +31,18 @@ pub const CALM: LinkFaults =
     LinkFaults { requests_lost: 0.0, answers_lost: 0.0, repeated: 0.0, delay_max: Duration::ZERO, meddled: 0.0 };
 
 /// A request as it arrives at a gateway.
-pub struct Call {
+pub struct InboundCall {
     /// The server that asks.
     pub from: ServerName,
     /// What it asks.
     pub request: EgressRequest,
     /// Takes the answer.
-    pub answer: oneshot::Sender<Answer>,
+    pub answer: oneshot::Sender<GatewayAnswer>,
 }
 
 /// The answer of a gateway.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Answer {
+pub struct GatewayAnswer {
     /// The HTTP status.
     pub status: u16,
     /// The time before which the sender is not to come again.
@@ -53,7 +53,7 @@ pub struct Answer {
 
 /// A request that was started, with any outcome.
 #[derive(Debug, Clone)]
-pub struct Sent {
+pub struct SentRequest {
     /// Time in milliseconds since the network was created.
     pub at: u64,
     /// The server that asked.
@@ -70,7 +70,7 @@ type Way = (ServerName, ServerName);
 type CallObserver = Arc<dyn Fn(String) + Send + Sync>;
 
 /// Observes each exchange, by a number that the network assigns, and may replace the peer's response.
-pub trait Tap: Send + Sync {
+pub trait ExchangeTap: Send + Sync {
     /// A gateway starts a request.
     fn begun(&self, exchange: u64, from: &ServerName, to: &ServerName, request: &EgressRequest);
 
@@ -81,20 +81,20 @@ pub trait Tap: Send + Sync {
     fn meddled(&self, exchange: u64);
 
     /// The peer has answered; the returned response goes to the sender.
-    fn answered(&self, exchange: u64, answer: Answer) -> Result<Answer, PushFailure>;
+    fn answered(&self, exchange: u64, answer: GatewayAnswer) -> Result<GatewayAnswer, PushFailure>;
 
     /// Records the outcome for the sender; if the sender no longer waits, it is a broken connection.
     fn ended(&self, exchange: u64, outcome: &Result<Bytes, PushFailure>);
 }
 
 /// An exchange whose sender waits; if it is dropped before its end, the connection counts as broken.
-struct Watched {
-    tap: Option<Arc<dyn Tap>>,
+struct WatchedExchange {
+    tap: Option<Arc<dyn ExchangeTap>>,
     exchange: u64,
     is_over: bool,
 }
 
-impl Watched {
+impl WatchedExchange {
     fn end(mut self, outcome: &Result<Bytes, PushFailure>) {
         self.is_over = true;
         if let Some(tap) = &self.tap {
@@ -103,7 +103,7 @@ impl Watched {
     }
 }
 
-impl Drop for Watched {
+impl Drop for WatchedExchange {
     fn drop(&mut self) {
         if let Some(tap) = self.tap.as_ref().filter(|_| !self.is_over) {
             tap.ended(self.exchange, &Err(PushFailure::Broken("its sender has gone".to_owned())));
@@ -112,30 +112,30 @@ impl Drop for Watched {
 }
 
 /// The servers that can be reached, and the faults of the links.
-pub struct Network {
-    state: Mutex<State>,
+pub struct TestNetwork {
+    state: Mutex<NetworkState>,
     /// Notifies requests that wait for a link of its changes. It wakes them in the order of their arrival, which a `watch`
     /// does not.
     ways: Notify,
     since: Instant,
 }
 
-struct State {
-    doors: HashMap<ServerName, mpsc::UnboundedSender<Call>>,
+struct NetworkState {
+    doors: HashMap<ServerName, mpsc::UnboundedSender<InboundCall>>,
     down: HashSet<Way>,
     held: HashSet<Way>,
     /// Links on which responses are rewritten to those of a server of 2016.
     plain: HashSet<Way>,
     weather: LinkFaults,
     chance: fastrand::Rng,
-    sent: Vec<Sent>,
+    sent: Vec<SentRequest>,
     ear: Option<CallObserver>,
-    tap: Option<Arc<dyn Tap>>,
+    tap: Option<Arc<dyn ExchangeTap>>,
     exchanges: u64,
 }
 
 /// The fate of one request.
-struct Fate {
+struct ExchangeFate {
     lost: bool,
     answer_lost: bool,
     there: Duration,
@@ -144,26 +144,27 @@ struct Fate {
     meddled: Option<u8>,
 }
 
-impl Network {
+impl TestNetwork {
     /// Returns an empty network; the seed determines every loss.
     pub fn new(seed: u64, weather: LinkFaults) -> Arc<Self> {
         let chance = fastrand::Rng::with_seed(seed);
         let (doors, down, held, plain, sent) = (HashMap::new(), HashSet::new(), HashSet::new(), HashSet::new(), vec![]);
-        let state = State { doors, down, held, plain, weather, chance, sent, ear: None, tap: None, exchanges: 0 };
+        let state =
+            NetworkState { doors, down, held, plain, weather, chance, sent, ear: None, tap: None, exchanges: 0 };
         Arc::new(Self { state: Mutex::new(state), ways: Notify::new(), since: Instant::now() })
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, NetworkState> {
         self.state.lock().expect("no holder panics")
     }
 
-    fn change<T>(&self, change: impl FnOnce(&mut State) -> T) {
+    fn change<T>(&self, change: impl FnOnce(&mut NetworkState) -> T) {
         change(&mut self.state());
         self.ways.notify_waiters();
     }
 
     /// Adds a server under this name.
-    pub fn open(&self, name: ServerName, door: mpsc::UnboundedSender<Call>) {
+    pub fn open(&self, name: ServerName, door: mpsc::UnboundedSender<InboundCall>) {
         self.change(|state| state.doors.insert(name, door));
     }
 
@@ -217,11 +218,11 @@ impl Network {
     }
 
     /// Adds an observer of every exchange from now on.
-    pub fn watch(&self, tap: Arc<dyn Tap>) {
+    pub fn watch(&self, tap: Arc<dyn ExchangeTap>) {
         self.state().tap = Some(tap);
     }
 
-    fn tap(&self) -> Option<Arc<dyn Tap>> {
+    fn tap(&self) -> Option<Arc<dyn ExchangeTap>> {
         self.state().tap.clone()
     }
 
@@ -233,21 +234,21 @@ impl Network {
     }
 
     /// Returns all requests started so far.
-    pub fn sent(&self) -> Vec<Sent> {
+    pub fn sent(&self) -> Vec<SentRequest> {
         self.state().sent.clone()
     }
 
     /// Returns the requests for PDUs so far: the time, and the asking server, the asked server and the PDU as text.
     pub fn asked(&self) -> Vec<(u64, String)> {
         let gets = self.sent().into_iter().filter(|sent| sent.request.method == EgressMethod::Get);
-        let shown = |sent: Sent| {
+        let shown = |sent: SentRequest| {
             let wanted = sent.request.path.rsplit('/').nth(1).expect("an id").to_owned();
             (sent.at, format!("{} asks {} for {wanted}", short(&sent.from), short(&sent.to)))
         };
         gets.map(shown).collect()
     }
 
-    fn fate(&self) -> Fate {
+    fn fate(&self) -> ExchangeFate {
         let mut state = self.state();
         let (weather, chance) = (state.weather, &mut state.chance);
         // Delays are whole milliseconds, as timers have them: fractions would be rounded depending on the start of the
@@ -256,7 +257,7 @@ impl Network {
         let mut delay = || Duration::from_millis(chance.u64(0..=longest));
         let (there, back, again) = (delay(), delay(), delay() * 3);
         let is_repeated = chance.f64() < weather.repeated;
-        Fate {
+        ExchangeFate {
             lost: chance.f64() < weather.requests_lost,
             answer_lost: chance.f64() < weather.answers_lost,
             there,
@@ -278,7 +279,7 @@ impl Network {
         deadlines: RequestDeadlines,
     ) -> Result<Bytes, PushFailure> {
         let at = u64::try_from(self.since.elapsed().as_millis()).expect("64 bits");
-        let sent = Sent { at, from: way.0.clone(), to: way.1.clone(), request: request.clone() };
+        let sent = SentRequest { at, from: way.0.clone(), to: way.1.clone(), request: request.clone() };
         self.state().sent.push(sent);
         self.told(&way, || format!("{} {}", request.path, String::from_utf8_lossy(&request.body)));
         let exchange = {
@@ -286,7 +287,7 @@ impl Network {
             state.exchanges += 1;
             state.exchanges
         };
-        let watched = Watched { tap: self.tap(), exchange, is_over: false };
+        let watched = WatchedExchange { tap: self.tap(), exchange, is_over: false };
         if let Some(tap) = &watched.tap {
             tap.begun(exchange, &way.0, &way.1, &request);
         }
@@ -345,7 +346,7 @@ impl Network {
         way: Way,
         request: EgressRequest,
         there: Duration,
-    ) -> Result<Answer, PushFailure> {
+    ) -> Result<GatewayAnswer, PushFailure> {
         sleep(there).await;
         loop {
             let changed = self.ways.notified();
@@ -366,22 +367,26 @@ impl Network {
     }
 
     /// Delivers a request of the test itself, without any faults.
-    pub async fn knock(&self, (from, to): Way, request: EgressRequest) -> Option<Answer> {
+    pub async fn knock(&self, (from, to): Way, request: EgressRequest) -> Option<GatewayAnswer> {
         let door = self.state().doors.get(&to).cloned()?;
         call(&door, from, request).await
     }
 }
 
 /// Returns the response of a gateway; `None`: the gateway ended before it answered.
-async fn call(door: &mpsc::UnboundedSender<Call>, from: ServerName, request: EgressRequest) -> Option<Answer> {
+async fn call(
+    door: &mpsc::UnboundedSender<InboundCall>,
+    from: ServerName,
+    request: EgressRequest,
+) -> Option<GatewayAnswer> {
     let (answer, answered) = oneshot::channel();
-    door.send(Call { from, request, answer }).ok()?;
+    door.send(InboundCall { from, request, answer }).ok()?;
     answered.await.ok()
 }
 
 /// Returns the response of a proxy, which never says that an item was accepted.
-fn meddle(whim: u8, path: &str) -> Answer {
-    let answer = |status, retry_after: Option<u64>, body: &'static str| Answer {
+fn meddle(whim: u8, path: &str) -> GatewayAnswer {
+    let answer = |status, retry_after: Option<u64>, body: &'static str| GatewayAnswer {
         status,
         retry_after: retry_after.map(Duration::from_secs),
         body: Bytes::from_static(body.as_bytes()),
@@ -411,8 +416,8 @@ fn without_window(body: Bytes) -> Bytes {
 }
 
 /// Returns the outcome that a status has for the sender.
-fn read(answer: Answer) -> Result<Bytes, PushFailure> {
-    let Answer { status, retry_after, body } = answer;
+fn read(answer: GatewayAnswer) -> Result<Bytes, PushFailure> {
+    let GatewayAnswer { status, retry_after, body } = answer;
     let reason = String::from_utf8_lossy(&body).into_owned();
     match status {
         200 => Ok(body),

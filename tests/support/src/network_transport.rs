@@ -9,18 +9,18 @@ use actors::ports::{Ports, Task, Transport};
 use fernpost::wire::pdu::reference_context::StoreReferenceContext;
 use fernpost::wire::pdu::{PduReader, ReferenceContext};
 
-use crate::network::Network;
+use crate::network::TestNetwork;
 use crate::toy_dialect::TEST_DIALECTS;
 
 /// The transport of one gateway.
 pub struct NetworkTransport {
-    network: Arc<Network>,
+    network: Arc<TestNetwork>,
     facts: StoreReferenceContext,
 }
 
 impl NetworkTransport {
     /// Returns the way into the network for a gateway with these ports, whose peers and store are in place.
-    pub fn of(network: &Arc<Network>, ports: &Ports) -> Self {
+    pub fn of(network: &Arc<TestNetwork>, ports: &Ports) -> Self {
         let (us, contexts, roster) = (ports.us.clone(), ports.archive.contexts.clone(), ports.roster.clone());
         Self { network: network.clone(), facts: StoreReferenceContext { us, contexts, roster } }
     }

@@ -14,29 +14,29 @@ use fernpost::wire::pdu::ContentText;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::{JoinHandle, LocalSet, spawn_local};
 
-use crate::disk::{FaultyDisk, Survives};
+use crate::disk::{FaultyDisk, SurvivingBytes};
 use crate::gateway::{GatewayFixture, UnlaunchedGateway};
-use crate::listener::Listener;
-use crate::network::Network;
+use crate::listener::PeerListener;
+use crate::network::TestNetwork;
 use crate::network_transport::NetworkTransport;
 use crate::peers::{server, usual_peers};
 use crate::time::BASE;
 
 /// A function that replaces ports of a gateway, called at each of its starts.
-pub type Change = Rc<dyn Fn(&mut Ports, &Arc<TestClock>)>;
+pub type PortsChange = Rc<dyn Fn(&mut Ports, &Arc<TestClock>)>;
 
 /// A gateway, and its messenger, which outlives it.
-pub struct Node {
+pub struct TestNode {
     /// Its name.
     pub name: ServerName,
     /// The clock of its actors, which tests break.
     pub clock: Arc<TestClock>,
-    network: Arc<Network>,
+    network: Arc<TestNetwork>,
     peers: RefCell<Arc<TestPeers>>,
-    change: Change,
+    change: PortsChange,
     lane: BlockingExecutor,
     disk: RefCell<FaultyDisk>,
-    life: RefCell<Option<Life>>,
+    life: RefCell<Option<GatewayRun>>,
     router_panic: RefCell<Option<oneshot::Receiver<()>>>,
     /// All events that the messenger has read.
     pub heard: RefCell<Vec<FeedEntry>>,
@@ -46,33 +46,33 @@ pub struct Node {
 
 /// One process of a gateway.
 #[derive(Clone)]
-struct Life {
+struct GatewayRun {
     core: GatewayFixture,
-    task: Rc<Abort>,
+    task: Rc<AbortOnDrop>,
 }
 
 /// Everything that a gateway runs; dropping it ends the gateway at once.
-pub struct Abort(JoinHandle<()>);
+pub struct AbortOnDrop(JoinHandle<()>);
 
-impl Drop for Abort {
+impl Drop for AbortOnDrop {
     fn drop(&mut self) {
         self.0.abort();
     }
 }
 
-impl Node {
+impl TestNode {
     /// Starts a gateway with the usual configuration.
-    pub async fn usual(network: &Arc<Network>, name: &str) -> Rc<Self> {
+    pub async fn usual(network: &Arc<TestNetwork>, name: &str) -> Rc<Self> {
         Self::start(network, name, usual_peers(name)).await
     }
 
     /// Starts a gateway with this configuration on an empty disk.
-    pub async fn start(network: &Arc<Network>, name: &str, peers: TestPeers) -> Rc<Self> {
+    pub async fn start(network: &Arc<TestNetwork>, name: &str, peers: TestPeers) -> Rc<Self> {
         Self::changed(network, name, peers, Rc::new(|_, _| {})).await
     }
 
     /// Starts a gateway with replaced ports.
-    pub async fn changed(network: &Arc<Network>, name: &str, peers: TestPeers, change: Change) -> Rc<Self> {
+    pub async fn changed(network: &Arc<TestNetwork>, name: &str, peers: TestPeers, change: PortsChange) -> Rc<Self> {
         let node = Self::built(network, name, peers, change, BlockingExecutor::Common);
         node.begin().await;
         node
@@ -80,10 +80,10 @@ impl Node {
 
     /// Returns a gateway that is not started.
     pub fn built(
-        network: &Arc<Network>,
+        network: &Arc<TestNetwork>,
         name: &str,
         peers: TestPeers,
-        change: Change,
+        change: PortsChange,
         lane: BlockingExecutor,
     ) -> Rc<Self> {
         Rc::new(Self {
@@ -119,18 +119,18 @@ impl Node {
         };
         set.spawn_local(async move {
             let core = build.build(panicked);
-            let listener = Listener::of(&core.gateway).await;
+            let listener = PeerListener::of(&core.gateway).await;
             let _ = built.send(core);
             listener.serve(calls).await;
         });
-        let task = Rc::new(Abort(spawn_local(set)));
+        let task = Rc::new(AbortOnDrop(spawn_local(set)));
         let core = ready.await.unwrap();
-        self.life.replace(Some(Life { core, task }));
+        self.life.replace(Some(GatewayRun { core, task }));
         self.network.open(self.name.clone(), door);
     }
 
     /// Ends it as a power cut or the end of the process would: the disk keeps what survives that.
-    pub async fn end(&self, survives: Survives) {
+    pub async fn end(&self, survives: SurvivingBytes) {
         self.network.close(&self.name);
         let Some(life) = self.life.take() else { return };
         let bytes = self.disk.borrow().survivors(survives);
@@ -143,7 +143,7 @@ impl Node {
     }
 
     /// Ends it and starts it again at once.
-    pub async fn restart(&self, survives: Survives) {
+    pub async fn restart(&self, survives: SurvivingBytes) {
         self.end(survives).await;
         self.begin().await;
     }
@@ -157,8 +157,8 @@ impl Node {
 
     /// Replaces its lost disk by a backup.
     pub async fn restore(&self, backup: &FaultyDisk) {
-        self.end(Survives::Synced).await;
-        self.disk.replace(FaultyDisk::with(backup.survivors(Survives::Written)));
+        self.end(SurvivingBytes::Synced).await;
+        self.disk.replace(FaultyDisk::with(backup.survivors(SurvivingBytes::Written)));
         self.begin().await;
     }
 
@@ -189,7 +189,7 @@ impl Node {
     }
 
     /// Returns a weak handle of its process.
-    pub fn life_now(&self) -> Weak<Abort> {
+    pub fn current_run(&self) -> Weak<AbortOnDrop> {
         self.life.borrow().as_ref().map(|life| Rc::downgrade(&life.task)).unwrap_or_default()
     }
 
@@ -215,9 +215,9 @@ impl Node {
 struct Build {
     name: ServerName,
     clock: Arc<TestClock>,
-    network: Arc<Network>,
+    network: Arc<TestNetwork>,
     peers: Arc<TestPeers>,
-    change: Change,
+    change: PortsChange,
     lane: BlockingExecutor,
     disk: FaultyDisk,
 }

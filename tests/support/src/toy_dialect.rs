@@ -22,22 +22,22 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 /// The dialects of test gateways.
-pub const TEST_DIALECTS: DialectList = DialectList(&[&UpdatesDialect, &TransactionsDialect, &ToyDialect]);
+pub const TEST_DIALECTS: DialectList = DialectList(&[&UpdatesDialect, &TransactionsDialect, &SampleDialect]);
 
 /// Spec of the toy dialect.
 pub const TOY: DialectSpec =
     DialectSpec { name: "toy", numbering: NumberingScheme::TransactionIds, carries_updates: false };
 
-struct ToyDialect;
+struct SampleDialect;
 
 #[derive(Deserialize)]
-struct ToyBatch<'a> {
+struct SampleBatch<'a> {
     origin: &'a str,
     #[serde(borrow)]
     batch: Vec<&'a RawValue>,
 }
 
-impl Dialect for ToyDialect {
+impl Dialect for SampleDialect {
     fn spec(&self) -> DialectSpec {
         TOY
     }
@@ -78,7 +78,7 @@ async fn put_batch(
     intake: Data<dyn FederationCore>,
 ) -> Result<HttpResponse, ApiError> {
     let not_a_batch = |error: serde_json::Error| ApiError::bad_request("NOT_A_BATCH", error.to_string());
-    let read: ToyBatch<'_> = serde_json::from_slice(&body.0).map_err(not_a_batch)?;
+    let read: SampleBatch<'_> = serde_json::from_slice(&body.0).map_err(not_a_batch)?;
     let origin: ServerName = read.origin.parse().map_err(|_| ApiError::bad_request("BAD_ORIGIN", "no server name"))?;
     let caller = arrival.verify_origin(&**admission, &origin)?;
     let reader = PduReader::new(&caller.server, &**intake);
