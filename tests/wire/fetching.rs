@@ -18,7 +18,7 @@ use fernpost::wire::transactions::fetch::{decode, decode_pull, encode, encode_pu
 use fernpost::wire::transport::PeerTransport;
 
 use crate::circle::{Circle, name, reference, text};
-use crate::handler::{Scripted, scripted};
+use crate::handler::{ScriptedCore, scripted};
 use crate::sockets::{One, listen};
 
 const PDU: &str = r##"{"pdu_id":"#a/b","origin":"green","context":"c","ts":1,"pdu_type":"t","prev_pdus":[],"is_state":false,"content":{"n": 1e2}}"##;
@@ -31,7 +31,7 @@ fn transport(at: SocketAddr) -> PeerTransport {
     PeerTransport::new(Arc::new(egress), us, Arc::new(Circle::default()))
 }
 
-fn core() -> Scripted {
+fn core() -> ScriptedCore {
     scripted(Ok(Ack::Ok(Seq(1))))
 }
 

@@ -29,9 +29,9 @@ use crate::circle::name;
 
 /// red is authenticated on 10.1.0.0/16 and loopback, black is denied on 10.2.0.0/16; on 10.3.0.1 both red and blue are
 /// authenticated.
-pub(crate) struct Book;
+pub(crate) struct TestAdmission;
 
-impl PeerAuthPolicy for Book {
+impl PeerAuthPolicy for TestAdmission {
     fn denied(&self, server: &ServerName) -> bool {
         server.as_str() == "black.example"
     }
@@ -56,7 +56,7 @@ impl PeerAuthPolicy for Book {
 }
 
 /// A core that returns scripted results and records its input.
-pub(crate) struct Scripted {
+pub(crate) struct ScriptedCore {
     pub(crate) answer: Result<Receipt, BatchError>,
     /// Result for a transaction; by default each PDU is accepted.
     pub(crate) verdicts: Option<Result<Vec<PduVerdict>, BatchError>>,
@@ -75,13 +75,13 @@ pub(crate) struct Scripted {
     us: ServerName,
 }
 
-impl Scripted {
+impl ScriptedCore {
     fn ask(&self) -> Result<(), ArchiveError> {
         if self.broken { Err(ArchiveError("gone".to_owned())) } else { Ok(()) }
     }
 }
 
-impl ReferenceContext for Scripted {
+impl ReferenceContext for ScriptedCore {
     fn is_server(&self, name: &ServerName) -> bool {
         *name == self.us
     }
@@ -99,7 +99,7 @@ impl ReferenceContext for Scripted {
     }
 }
 
-impl FederationCore for Scripted {
+impl FederationCore for ScriptedCore {
     fn accept<'a>(&'a self, from: &'a ServerName, push: InboundPush) -> Soon<'a, Result<Receipt, BatchError>> {
         assert_ne!(push.seq, Seq(666), "poison");
         self.taken.lock().expect("not poisoned").push((from.clone(), push));
@@ -190,8 +190,8 @@ pub(crate) struct Answer {
 
 pub(crate) const LIMIT: BodyLimit = BodyLimit { key: "federation.body_max", bytes: 400, time: Duration::from_secs(30) };
 
-pub(crate) async fn send(core: &Arc<Scripted>, request: TestRequest) -> Answer {
-    let gate = DialectServices { intake: core.clone(), admission: Arc::new(Book), body: LIMIT };
+pub(crate) async fn send(core: &Arc<ScriptedCore>, request: TestRequest) -> Answer {
+    let gate = DialectServices { intake: core.clone(), admission: Arc::new(TestAdmission), body: LIMIT };
     let app = App::new().wrap(from_fn(error_middleware)).configure(|config| routes(&gate, config));
     let app = app.route("/number/{n}", web::get().to(|n: web::Path<u32>| async move { n.to_string() }));
     let response = match try_call_service(&init_service(app).await, request.to_request()).await {
@@ -206,12 +206,12 @@ pub(crate) async fn send(core: &Arc<Scripted>, request: TestRequest) -> Answer {
     Answer { status, retry_after, body: serde_json::from_str(&text).expect("every answer is JSON"), text }
 }
 
-pub(crate) fn core(answer: Result<Ack, BatchError>) -> Arc<Scripted> {
+pub(crate) fn core(answer: Result<Ack, BatchError>) -> Arc<ScriptedCore> {
     Arc::new(scripted(answer))
 }
 
-pub(crate) fn scripted(answer: Result<Ack, BatchError>) -> Scripted {
-    Scripted {
+pub(crate) fn scripted(answer: Result<Ack, BatchError>) -> ScriptedCore {
+    ScriptedCore {
         answer: answer.map(Receipt::from),
         verdicts: None,
         taken: Mutex::default(),

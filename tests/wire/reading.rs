@@ -8,7 +8,7 @@ use actors::ports::ServedPdu;
 use bytes::Bytes;
 
 use crate::circle::reference;
-use crate::handler::{Answer, Scripted, scripted, send};
+use crate::handler::{Answer, ScriptedCore, scripted, send};
 
 fn stored(origin: &str, id: &str, context: &str, delivered: bool) -> (PduRef, ServedPdu) {
     let text = format!(
@@ -18,7 +18,7 @@ fn stored(origin: &str, id: &str, context: &str, delivered: bool) -> (PduRef, Se
     (reference(origin, id), ServedPdu { context, depth: 7, delivered, to: None, bytes: Bytes::from(text) })
 }
 
-fn core() -> Scripted {
+fn core() -> ScriptedCore {
     let mut core = scripted(Ok(Ack::Ok(Seq(1))));
     core.stored = vec![
         stored("green.example", "i", "c", true),
@@ -31,7 +31,7 @@ fn core() -> Scripted {
     core
 }
 
-async fn asked(core: Scripted, address: &str, path: &str) -> Answer {
+async fn asked(core: ScriptedCore, address: &str, path: &str) -> Answer {
     let peer: SocketAddr = format!("{address}:5000").parse().expect("an address");
     let uri = format!("/matrix/federation/v1/pdu/{path}");
     send(&core.into(), TestRequest::get().uri(&uri).peer_addr(peer)).await
@@ -71,7 +71,7 @@ async fn hidden_pdu_answers_like_missing() {
     }
 }
 
-async fn walked(core: Scripted, address: &str, path: &str) -> Answer {
+async fn walked(core: ScriptedCore, address: &str, path: &str) -> Answer {
     let peer: SocketAddr = format!("{address}:5000").parse().expect("an address");
     let uri = format!("/matrix/federation/v1/{path}");
     send(&core.into(), TestRequest::get().uri(&uri).peer_addr(peer)).await
@@ -154,7 +154,7 @@ async fn context_existence_stays_hidden() {
     assert_eq!(walked(broken, "10.1.0.1", "backfill/c/?v=i,green.example&limit=1").await.status, 503);
 }
 
-fn sent() -> Scripted {
+fn sent() -> ScriptedCore {
     let mut core = core();
     let pdu = |id: &str| reference("green.example", id);
     core.stored.push(stored("green.example", "j", "c", true));

@@ -22,7 +22,7 @@ use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 
 use crate::circle::{Circle, name};
-use crate::handler::{Book, Scripted, core, scripted};
+use crate::handler::{ScriptedCore, TestAdmission, core, scripted};
 
 pub(crate) struct Listening {
     pub(crate) address: SocketAddr,
@@ -30,11 +30,11 @@ pub(crate) struct Listening {
     task: JoinHandle<std::io::Result<()>>,
 }
 
-pub(crate) fn listen(core: &Arc<Scripted>, body_time: Duration) -> Listening {
+pub(crate) fn listen(core: &Arc<ScriptedCore>, body_time: Duration) -> Listening {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = listener.local_addr().expect("bound");
     let body = BodyLimit { key: "federation.body_max", bytes: 1 << 20, time: body_time };
-    let gate = DialectServices { intake: core.clone(), admission: Arc::new(Book), body };
+    let gate = DialectServices { intake: core.clone(), admission: Arc::new(TestAdmission), body };
     let serving = ListenerHandle { workers: 1, ..ListenerHandle::default() };
     let server = serve(listener, serving, move |config| routes(&gate, config)).expect("serves");
     Listening { address, handle: server.handle(), task: tokio::spawn(server) }

@@ -23,7 +23,7 @@ use crate::missing::asking::{carry, pdu, send, verdicts};
 
 /// The peer's responses, one per request; after them it returns what was missed.
 #[derive(Clone)]
-struct Script {
+struct PullScript {
     answers: Arc<Mutex<VecDeque<PushFailure>>>,
     /// The times at which the peer was asked, in seconds.
     asked: Arc<Mutex<Vec<u64>>>,
@@ -32,7 +32,7 @@ struct Script {
     stays: bool,
 }
 
-impl Script {
+impl PullScript {
     fn of(answers: impl IntoIterator<Item = PushFailure>, stays: bool) -> Self {
         let answers = Arc::new(Mutex::new(answers.into_iter().collect()));
         Self { answers, asked: Arc::default(), since: Instant::now(), stays }
@@ -40,12 +40,12 @@ impl Script {
 }
 
 /// The transport; it answers this pull from the script.
-struct Scripted {
+struct ScriptedPulls {
     inner: Arc<dyn Transport>,
-    script: Script,
+    script: PullScript,
 }
 
-impl Transport for Scripted {
+impl Transport for ScriptedPulls {
     fn push(&self, frame: OutboundBatch) -> Task<Result<PushResponse, PushFailure>> {
         self.inner.push(frame)
     }
@@ -77,12 +77,12 @@ fn says(status: u16, retry_after: Option<u64>) -> PushFailure {
 }
 
 /// Blue has learned of a transaction of green that never arrived.
-async fn missing(script: &Script, book: TestPeers) -> (Arc<TestNetwork>, Rc<TestNode>) {
+async fn missing(script: &PullScript, book: TestPeers) -> (Arc<TestNetwork>, Rc<TestNode>) {
     let network = TestNetwork::new(1, CALM);
     let scripted = script.clone();
     let change: PortsChange = Rc::new(move |ports, _| {
         let (inner, script) = (ports.transport.clone(), scripted.clone());
-        ports.transport = Arc::new(Scripted { inner, script });
+        ports.transport = Arc::new(ScriptedPulls { inner, script });
     });
     let blue = TestNode::changed(&network, "blue", book, change).await;
     blue.with("garden", &["green"]).await;
@@ -106,7 +106,7 @@ fn notices(node: &TestNode) -> Vec<String> {
 async fn busy_peer_is_asked_until_answered() {
     world(async {
         let failures = [says(503, None), says(429, Some(20)), PushFailure::TimedOut, says(500, None)];
-        let script = Script::of(failures, false);
+        let script = PullScript::of(failures, false);
         let (_network, blue) = missing(&script, usual_peers("blue")).await;
         seconds(10).await;
         assert_eq!(*script.asked.lock().unwrap(), [0, 1], "the pull is repeated after the requested delay");
@@ -134,7 +134,7 @@ async fn busy_peer_is_asked_until_answered() {
 #[tokio::test(start_paused = true)]
 async fn unanswered_question_expires_with_notice() {
     world(async {
-        let script = Script::of([says(503, None)], true);
+        let script = PullScript::of([says(503, None)], true);
         let book = usual_peers("blue").with_peer("green", |green| green.keep = Duration::from_secs(7200));
         let (_network, blue) = missing(&script, book).await;
         seconds(3600).await;

@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use crate::fixtures::node::Node;
+use crate::fixtures::node::GatewayProcess;
 use crate::fixtures::process::{Process, fernpost};
 
 /// Returns exit code, standard output and standard error.
@@ -19,7 +19,7 @@ const NAMED: [&str; 5] = ["server.name", "federation.listen", "federation.mode",
 
 #[tokio::test]
 async fn invalid_configuration_exits_2_with_problems() {
-    let red = Node::new("red");
+    let red = GatewayProcess::new("red");
     let file = red.configured();
     std::fs::write(&file, WRONG).expect("a writable folder");
     let mut serve = fernpost();
@@ -41,7 +41,7 @@ async fn invalid_configuration_exits_2_with_problems() {
 
 #[test]
 fn valid_configuration_is_reported() {
-    let (red, _blue) = Node::pair("");
+    let (red, _blue) = GatewayProcess::pair("");
     let (code, said, complaints) = run(fernpost().args(["check", "config", "--config"]).arg(red.configured()));
     assert_eq!((code, complaints.as_str()), (Some(0), ""));
     assert!(said.contains("fine") && said.contains("red") && said.contains("1 peer"), "{said}");
@@ -58,7 +58,7 @@ fn defaults_are_valid_configuration() {
     let table: toml::Table = toml::from_str(&manual).expect("TOML");
     assert!(table["store"].get("group_max").is_some());
     // A configuration needs nothing but a name.
-    let red = Node::new("red");
+    let red = GatewayProcess::new("red");
     let file = red.configured();
     std::fs::write(&file, manual).expect("a writable folder");
     let mut check = fernpost();
@@ -82,7 +82,7 @@ fn wrong_usage_exits_2_with_help() {
 
 #[test]
 fn failed_restore_leaves_no_folder() {
-    let red = Node::new("red");
+    let red = GatewayProcess::new("red");
     let backup = red.folder().join("backup.redb");
     std::fs::write(&backup, "no backup").expect("a writable folder");
     for from in [backup, red.folder().join("missing.redb")] {

@@ -7,7 +7,7 @@ use std::process::Command;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::fixtures::node::Node;
+use crate::fixtures::node::GatewayProcess;
 use crate::fixtures::process::fernpost;
 
 /// Returns exit code, standard output and standard error.
@@ -26,7 +26,7 @@ fn command(words: &[&str]) -> Command {
 }
 
 /// Runs a command that fails for this gateway; returns its exit code and its error code.
-async fn fails(node: &Node, words: &[&str]) -> (Option<i32>, String) {
+async fn fails(node: &GatewayProcess, words: &[&str]) -> (Option<i32>, String) {
     let mut asked = command(words);
     asked.args(["--json", "--config"]).arg(node.configured());
     told(asked).await
@@ -42,7 +42,7 @@ async fn told(command: Command) -> (Option<i32>, String) {
 
 #[tokio::test]
 async fn json_failure_is_one_stderr_object() {
-    let (mut red, _blue) = Node::pair("");
+    let (mut red, _blue) = GatewayProcess::pair("");
     let failed = |code: &str| (Some(2), code.to_owned());
     assert_eq!(fails(&red, &["peer", "list"]).await, failed("NO_ANSWER"));
     assert_eq!(fails(&red, &["store", "verify"]).await, failed("STORE"));
@@ -75,8 +75,8 @@ async fn backup_path_must_be_utf8() {
 
 #[tokio::test]
 async fn checked_configuration_is_told_as_json() {
-    let (mut red, _blue) = Node::pair("");
-    let checked = |node: &Node| {
+    let (mut red, _blue) = GatewayProcess::pair("");
+    let checked = |node: &GatewayProcess| {
         let mut check = command(&["check", "config", "--json", "--config"]);
         check.arg(node.configured());
         ran(check)
@@ -103,7 +103,7 @@ async fn checked_configuration_is_told_as_json() {
 
 #[tokio::test]
 async fn piped_cells_are_never_cut() {
-    let (mut red, _blue) = Node::pair("");
+    let (mut red, _blue) = GatewayProcess::pair("");
     red.start().await;
     let long = format!("room-{}", "x".repeat(200));
     let path = format!("/v1/contexts/{long}");

@@ -6,26 +6,26 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use crate::fixtures::node::Node;
+use crate::fixtures::node::GatewayProcess;
 use crate::fixtures::process::fernpost;
 use crate::fixtures::raw::Raw;
 
 /// Runs `fernpost keys` and returns its exit code and its JSON, from stdout or stderr.
-fn keys(node: &Node, arguments: &[&str]) -> (i32, Value) {
+fn keys(node: &GatewayProcess, arguments: &[&str]) -> (i32, Value) {
     let output = command(node, arguments).arg("--json").output().expect("the binary starts");
     let code = output.status.code().expect("it exits");
     let text = if output.stdout.is_empty() { output.stderr } else { output.stdout };
     (code, serde_json::from_slice(&text).expect("JSON"))
 }
 
-fn command(node: &Node, arguments: &[&str]) -> Command {
+fn command(node: &GatewayProcess, arguments: &[&str]) -> Command {
     let mut command = fernpost();
     command.arg("keys").args(arguments).arg("--config").arg(node.configured());
     command
 }
 
 /// Id and state of each key.
-fn states(node: &Node) -> Vec<(String, String)> {
+fn states(node: &GatewayProcess) -> Vec<(String, String)> {
     let (code, list) = keys(node, &["list"]);
     assert_eq!(code, 0, "{list}");
     let text = |key: &Value, name: &str| key[name].as_str().expect("a text").to_owned();
@@ -38,7 +38,7 @@ fn pairs(expected: &[(&str, &str)]) -> Vec<(String, String)> {
 
 #[test]
 fn keys_are_rotated_with_overlap() {
-    let node = Node::new("red");
+    let node = GatewayProcess::new("red");
     assert_eq!(states(&node), []);
     let (code, first) = keys(&node, &["new", "--id", "2026"]);
     assert_eq!((code, &first["state"], &first["id"]), (0, &"active".into(), &"2026".into()), "the first signs at once");
@@ -57,7 +57,7 @@ fn keys_are_rotated_with_overlap() {
 
 #[test]
 fn private_halves_are_never_printed() {
-    let node = Node::new("red");
+    let node = GatewayProcess::new("red");
     let output = command(&node, &["new"]).output().expect("the binary starts");
     let file = std::fs::read_to_string(node.folder().join("data/keys/1.key")).expect("it is there");
     let secret = file.split('"').nth(5).expect("three values").trim_end_matches('=');
@@ -75,7 +75,7 @@ fn private_halves_are_never_printed() {
 /// Anyone may read the directory, also one who is no peer; a gateway that cannot read one of its keys does not start.
 #[tokio::test]
 async fn gateway_serves_its_key_directory() {
-    let mut node = Node::new("red");
+    let mut node = GatewayProcess::new("red");
     node.start().await;
     assert_eq!(states(&node), pairs(&[("1", "active")]), "the first start has made a key");
     let (_, list) = keys(&node, &["list"]);

@@ -6,11 +6,11 @@ use std::process::Output;
 use reqwest::Method;
 use serde_json::Value;
 
-use crate::fixtures::node::{Node, texts};
+use crate::fixtures::node::{GatewayProcess, texts};
 use crate::fixtures::process::fernpost;
 
 /// Runs `fernpost` with these arguments for this gateway.
-async fn operate(node: &Node, words: &[&str]) -> (Option<i32>, String, String) {
+async fn operate(node: &GatewayProcess, words: &[&str]) -> (Option<i32>, String, String) {
     let mut command = fernpost();
     command.args(words).arg("--config").arg(node.configured());
     // The command runs on a blocking thread, because the test's thread may have to drive what the command waits for.
@@ -24,20 +24,20 @@ fn said(output: Output) -> (Option<i32>, String, String) {
 }
 
 /// Runs a command that has to succeed, and returns its output.
-async fn works(node: &Node, words: &[&str]) -> String {
+async fn works(node: &GatewayProcess, words: &[&str]) -> String {
     let (code, printed, complaints) = operate(node, words).await;
     assert_eq!((code, complaints.as_str()), (Some(0), ""), "{words:?}: {printed}");
     printed
 }
 
-async fn json(node: &Node, words: &[&str]) -> Value {
+async fn json(node: &GatewayProcess, words: &[&str]) -> Value {
     let words = [words, &["--json"]].concat();
     serde_json::from_str(&works(node, &words).await).expect("JSON")
 }
 
 #[tokio::test]
 async fn cli_resume_delivers_suspended_queue() {
-    let (mut red, mut blue) = Node::pair("");
+    let (mut red, mut blue) = GatewayProcess::pair("");
     red.start().await;
     blue.start().await;
     let shown = works(&red, &["peer", "suspend", "blue"]).await;
@@ -91,7 +91,7 @@ async fn cli_resume_delivers_suspended_queue() {
 /// Numbers far above the expected one need `--yes` or are refused, and each side can recover from them.
 #[tokio::test]
 async fn numbers_far_above_ask_for_yes() {
-    let (mut red, mut blue) = Node::pair("");
+    let (mut red, mut blue) = GatewayProcess::pair("");
     red.start().await;
     blue.start().await;
     let (code, printed, why) = operate(&blue, &["peer", "expect", "red", "1000002"]).await;
@@ -138,7 +138,7 @@ async fn numbers_far_above_ask_for_yes() {
 
 #[tokio::test]
 async fn message_is_dropped_only_with_yes() {
-    let (mut red, _blue) = Node::pair("");
+    let (mut red, _blue) = GatewayProcess::pair("");
     red.start().await;
     works(&red, &["peer", "suspend", "blue"]).await;
     for n in 0..2 {
@@ -160,10 +160,10 @@ async fn message_is_dropped_only_with_yes() {
 
 #[tokio::test]
 async fn cli_quarantine_lists_releases_and_drops() {
-    let (red, mut blue) = Node::pair("");
+    let (red, mut blue) = GatewayProcess::pair("");
     blue.start().await;
     // The test sends red's push: two updates that are not objects.
-    let call = crate::fixtures::node::Api::at(blue.federation);
+    let call = crate::fixtures::node::ApiClient::at(blue.federation);
     let (status, answer) =
         call.call(Method::POST, "/http/v1/updates", r#"{"strong":[1,"two"],"seq":2}"#).await.expect("an answer");
     assert_eq!((status, &answer["receive"]), (200, &"ok".into()), "{answer}");
@@ -191,7 +191,7 @@ async fn cli_quarantine_lists_releases_and_drops() {
 
 #[tokio::test]
 async fn cli_connection_error_explains_remedy() {
-    let (mut red, _blue) = Node::pair("");
+    let (mut red, _blue) = GatewayProcess::pair("");
     let (code, printed, why) = operate(&red, &["peer", "list"]).await;
     assert_eq!((code, printed.as_str(), why.lines().count()), (Some(2), "", 1), "{why}");
     assert!(why.contains("no gateway answers at") && why.contains("fernpost serve"), "{why}");
@@ -222,7 +222,7 @@ async fn cli_connection_error_explains_remedy() {
 /// A peer that is removed from the configuration, here by a ban, while items are pending for it.
 #[tokio::test]
 async fn unlisted_peer_keeps_queue_over_restart() {
-    let (mut red, mut blue) = Node::pair("");
+    let (mut red, mut blue) = GatewayProcess::pair("");
     red.start().await;
     red.api().say("m-0", "blue", "text 0").await;
     red.kill();

@@ -3,7 +3,7 @@
 use fastrand::Rng;
 use reqwest::Method;
 
-use crate::fixtures::node::{Api, Node};
+use crate::fixtures::node::{ApiClient, GatewayProcess};
 use crate::fixtures::process::{Process, fernpost, soon};
 
 /// Unit of a disk write.
@@ -13,9 +13,9 @@ const BLOCK: usize = 4096;
 const COPIES: u64 = 40;
 
 /// Starts a gateway. `None`: it runs; otherwise its exit code and its log.
-async fn started(node: &Node, flags: &[&str]) -> Option<(Option<i32>, String)> {
+async fn started(node: &GatewayProcess, flags: &[&str]) -> Option<(Option<i32>, String)> {
     let mut process = Process::start(node.serve(&[]).args(flags));
-    let admin = Api::at(node.admin);
+    let admin = ApiClient::at(node.admin);
     let ready = async {
         while !process.is_gone() {
             if matches!(admin.call(Method::GET, "/health/ready", "").await, Ok((200, _))) {
@@ -35,7 +35,7 @@ async fn started(node: &Node, flags: &[&str]) -> Option<(Option<i32>, String)> {
     Some((code, process.log()))
 }
 
-fn verified(node: &Node) -> (Option<i32>, String) {
+fn verified(node: &GatewayProcess) -> (Option<i32>, String) {
     let output = fernpost().args(["store", "verify", "--config"]).arg(node.configured()).output();
     let output = output.expect("the binary starts");
     let text = [output.stdout, output.stderr].concat();
@@ -44,7 +44,7 @@ fn verified(node: &Node) -> (Option<i32>, String) {
 
 #[tokio::test]
 async fn damaged_stores_end_in_one_line() {
-    let (mut red, _blue) = Node::pair("backoff_min = \"10m\"");
+    let (mut red, _blue) = GatewayProcess::pair("backoff_min = \"10m\"");
     red.start().await;
     for n in 0..100 {
         red.api().say(&format!("m-{n}"), "blue", &"text ".repeat(50)).await;
@@ -81,7 +81,7 @@ async fn damaged_stores_end_in_one_line() {
 
 #[tokio::test]
 async fn lost_stores_are_not_begun_anew() {
-    let mut red = Node::new("red");
+    let mut red = GatewayProcess::new("red");
     red.start().await;
     red.kill();
     let (store, marker) = (red.store(), red.store().with_file_name("fernpost.marker"));

@@ -4,7 +4,7 @@ use std::process::Command;
 
 use reqwest::Method;
 
-use crate::fixtures::node::{Node, submission, texts};
+use crate::fixtures::node::{GatewayProcess, submission, texts};
 use crate::fixtures::process::Process;
 
 /// Returns the same command in a shell that limits files to this many blocks of 512 bytes. The signal of the limit is
@@ -18,7 +18,7 @@ fn limited(command: &Command, blocks: u64) -> Command {
 
 #[tokio::test]
 async fn failed_journal_ends_process_clearly() {
-    let (mut red, mut blue) = Node::pair("backoff_min = \"100ms\"\nbackoff_max = \"1s\"");
+    let (mut red, mut blue) = GatewayProcess::pair("backoff_min = \"100ms\"\nbackoff_max = \"1s\"");
     red.start().await;
     red.api().say("first", "blue", "first").await;
     red.process().term();
@@ -61,7 +61,7 @@ async fn failed_journal_ends_process_clearly() {
 
 #[tokio::test]
 async fn second_process_cannot_open_store() {
-    let mut red = Node::new("red");
+    let mut red = GatewayProcess::new("red");
     red.start().await;
     let mut twice = Process::start(&mut red.serve(&[]));
     assert_eq!(twice.ended().await.code(), Some(2));

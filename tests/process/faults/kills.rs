@@ -15,16 +15,34 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 
-use crate::fixtures::node::Node;
+use crate::fixtures::node::GatewayProcess;
 use crate::fixtures::process::soon;
-use crate::fixtures::toy::{Heard, Life, Listener, Speaker, Spoken, Way, text};
+use crate::fixtures::sample_messenger::{
+    FeedFollower, GatewayRun, ReceivedEvents, SubmissionKind, SubmittedTexts, SubmittingMessenger, text,
+};
 use crate::fixtures::wire::Wire;
 
 /// The speakers of each side and what they submit.
-const WAYS: [(&str, &[Way]); 3] = [
-    ("red", &[Way::Updates("blue"), Way::Updates("blue"), Way::Messages(GARDEN), Way::Messages(GARDEN)]),
-    ("blue", &[Way::Updates("red"), Way::Updates("red"), Way::Messages(GARDEN), Way::Messages(GARDEN)]),
-    ("green", &[Way::Messages(GARDEN), Way::Messages(GARDEN)]),
+const WAYS: [(&str, &[SubmissionKind]); 3] = [
+    (
+        "red",
+        &[
+            SubmissionKind::Updates("blue"),
+            SubmissionKind::Updates("blue"),
+            SubmissionKind::Messages(GARDEN),
+            SubmissionKind::Messages(GARDEN),
+        ],
+    ),
+    (
+        "blue",
+        &[
+            SubmissionKind::Updates("red"),
+            SubmissionKind::Updates("red"),
+            SubmissionKind::Messages(GARDEN),
+            SubmissionKind::Messages(GARDEN),
+        ],
+    ),
+    ("green", &[SubmissionKind::Messages(GARDEN), SubmissionKind::Messages(GARDEN)]),
 ];
 /// The context of all three, percent-encoded.
 const GARDEN: &str = "%23garden";
@@ -39,23 +57,23 @@ const LIMITS: &str = "backoff_min = \"50ms\"\nbackoff_max = \"500ms\"\nbatch_ite
 
 /// One gateway and its messenger.
 struct Side {
-    node: Node,
-    lives: watch::Sender<Life>,
+    node: GatewayProcess,
+    lives: watch::Sender<GatewayRun>,
     acknowledged: Arc<watch::Sender<usize>>,
-    heard: Arc<Mutex<Heard>>,
+    heard: Arc<Mutex<ReceivedEvents>>,
     heard_count: watch::Receiver<usize>,
 }
 
 /// The parts that all sides share.
 struct Crowd {
-    speakers: JoinSet<(usize, Spoken)>,
+    speakers: JoinSet<(usize, SubmittedTexts)>,
     listeners: JoinSet<()>,
     enough: watch::Sender<bool>,
 }
 
 impl Side {
     /// Starts a gateway and names the participants before any message is submitted.
-    async fn ready(mut node: Node) -> Node {
+    async fn ready(mut node: GatewayProcess) -> GatewayProcess {
         node.start().await;
         let others = WAYS.iter().map(|(name, _)| *name).filter(|name| *name != node.name);
         let servers = serde_json::json!({"servers": others.collect::<Vec<_>>()}).to_string();
@@ -65,11 +83,11 @@ impl Side {
     }
 
     /// Starts the speakers and the listener of a side.
-    fn start(node: Node, number: usize, rng: &mut Rng, crowd: &mut Crowd) -> Self {
-        let lives = watch::Sender::new(Life { number: 1, api: Some(node.api()) });
+    fn start(node: GatewayProcess, number: usize, rng: &mut Rng, crowd: &mut Crowd) -> Self {
+        let lives = watch::Sender::new(GatewayRun { number: 1, api: Some(node.api()) });
         let acknowledged = Arc::new(watch::Sender::new(0));
         for (n, way) in WAYS[number].1.iter().enumerate() {
-            let speaker = Speaker {
+            let speaker = SubmittingMessenger {
                 name: format!("{}.{n}", node.name),
                 way: *way,
                 lives: lives.subscribe(),
@@ -80,7 +98,7 @@ impl Side {
             crowd.speakers.spawn(async move { (number, speaker.speak().await) });
         }
         let (heard, (count, heard_count)) = (Arc::default(), watch::channel(0));
-        let listener = Listener { lives: lives.subscribe(), rng: rng.fork(), heard: Arc::clone(&heard), count };
+        let listener = FeedFollower { lives: lives.subscribe(), rng: rng.fork(), heard: Arc::clone(&heard), count };
         crowd.listeners.spawn(listener.listen());
         Self { node, lives, acknowledged, heard, heard_count }
     }
@@ -96,7 +114,7 @@ impl Side {
 
     async fn restart(&mut self) {
         self.node.start().await;
-        self.lives.send_modify(|life| *life = Life { number: life.number + 1, api: Some(self.node.api()) });
+        self.lives.send_modify(|life| *life = GatewayRun { number: life.number + 1, api: Some(self.node.api()) });
     }
 
     /// Waits until this many more submissions are acknowledged with 202.
@@ -114,8 +132,8 @@ fn from_environment<T: std::str::FromStr>(variable: &str) -> Option<T> {
 }
 
 /// Starts the three gateways, each reached by the others through a counting relay.
-async fn three() -> ([Node; 3], [Wire; 3]) {
-    let mut nodes = WAYS.map(|(name, _)| Node::new(name));
+async fn three() -> ([GatewayProcess; 3], [Wire; 3]) {
+    let mut nodes = WAYS.map(|(name, _)| GatewayProcess::new(name));
     let wires =
         [Wire::to(nodes[0].federation).await, Wire::to(nodes[1].federation).await, Wire::to(nodes[2].federation).await];
     for (at, node) in nodes.iter_mut().enumerate() {
@@ -187,7 +205,7 @@ async fn acknowledged_survives_repeated_sigkill() {
 }
 
 /// Waits until all sides have received everything; returns what the speakers of each side submitted.
-async fn drain(sides: &mut [Side], mut crowd: Crowd) -> [Vec<Spoken>; 3] {
+async fn drain(sides: &mut [Side], mut crowd: Crowd) -> [Vec<SubmittedTexts>; 3] {
     crowd.enough.send_replace(true);
     let mut spoken = [vec![], vec![], vec![]];
     while let Some(done) = soon("the last submissions", crowd.speakers.join_next()).await {
@@ -210,14 +228,14 @@ async fn drain(sides: &mut [Side], mut crowd: Crowd) -> [Vec<Spoken>; 3] {
 }
 
 /// Returns what others submitted for the side number `at`.
-fn meant_for(at: usize, spoken: &[Vec<Spoken>; 3]) -> impl Iterator<Item = &Spoken> {
+fn meant_for(at: usize, spoken: &[Vec<SubmittedTexts>; 3]) -> impl Iterator<Item = &SubmittedTexts> {
     let others = spoken.iter().enumerate().filter(move |(side, _)| *side != at).flat_map(|(_, all)| all);
-    others.filter(move |one| !matches!(one.way, Way::Updates(to) if to != WAYS[at].0))
+    others.filter(move |one| !matches!(one.way, SubmissionKind::Updates(to) if to != WAYS[at].0))
 }
 
 /// Compares the feed, read again from its beginning, with what the others submitted and what the listener received
 /// meanwhile. Returns the number of delivered items.
-fn verify(side: &Side, at: usize, feed: &[Value], spoken: &[Vec<Spoken>; 3]) -> usize {
+fn verify(side: &Side, at: usize, feed: &[Value], spoken: &[Vec<SubmittedTexts>; 3]) -> usize {
     let heard = side.heard.lock().expect("no panic while it is held");
     assert!(heard.events.values().eq(feed), "the listener received what the feed holds");
     let positions = feed.iter().map(|event| event["position"].as_u64());

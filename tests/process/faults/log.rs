@@ -7,7 +7,7 @@ use std::process::Command;
 
 use reqwest::Method;
 
-use crate::fixtures::node::{Api, Node};
+use crate::fixtures::node::{ApiClient, GatewayProcess};
 use crate::fixtures::process::soon;
 
 /// Returns the command with its log in another file. Descriptor 3 keeps the test's pipe open, because its end shows the end
@@ -20,7 +20,7 @@ fn logging_to(command: &Command, log: &Path) -> Command {
 }
 
 /// Creates a named pipe.
-fn pipe(node: &Node) -> std::path::PathBuf {
+fn pipe(node: &GatewayProcess) -> std::path::PathBuf {
     let path = node.folder().join("log");
     assert!(Command::new("mkfifo").arg(&path).status().expect("a shell tool").success());
     path
@@ -33,7 +33,7 @@ async fn reader(path: &Path) -> BufReader<File> {
     BufReader::new(soon("a writer", opened).await.expect("no panic"))
 }
 
-async fn lost(node: &Node) -> u64 {
+async fn lost(node: &GatewayProcess) -> u64 {
     let text = reqwest::get(format!("http://{}/metrics", node.admin)).await.expect("an answer");
     let text = text.text().await.expect("text");
     let line = text.lines().find_map(|line| line.strip_prefix("fernpost_log_lines_lost_total "));
@@ -41,9 +41,9 @@ async fn lost(node: &Node) -> u64 {
 }
 
 /// Checks that the gateway accepts a submission, is healthy, and ends with exit code 0.
-async fn works_and_ends_well(node: &mut Node) {
+async fn works_and_ends_well(node: &mut GatewayProcess) {
     node.api().say("said", "blue", "said").await;
-    let (status, health) = Api::at(node.admin).call(Method::GET, "/health/ready", "").await.expect("an answer");
+    let (status, health) = ApiClient::at(node.admin).call(Method::GET, "/health/ready", "").await.expect("an answer");
     assert_eq!(status, 200, "{health}");
     node.process().term();
     assert_eq!(node.process().ended().await.code(), Some(0), "{}", node.process().log());
@@ -51,7 +51,7 @@ async fn works_and_ends_well(node: &mut Node) {
 
 #[tokio::test]
 async fn log_on_full_disk_is_counted() {
-    let (mut red, _blue) = Node::pair("");
+    let (mut red, _blue) = GatewayProcess::pair("");
     let command = red.serve(&[]);
     red.start_as(&mut logging_to(&command, Path::new("/dev/full"))).await;
     assert!(lost(&red).await > 0, "the first line is lost");
@@ -60,7 +60,7 @@ async fn log_on_full_disk_is_counted() {
 
 #[tokio::test]
 async fn closed_log_pipe_ends_nothing() {
-    let (mut red, _blue) = Node::pair("");
+    let (mut red, _blue) = GatewayProcess::pair("");
     let (command, log) = (red.serve(&[]), pipe(&red));
     let mut command = logging_to(&command, &log);
     let (mut log, ()) = tokio::join!(reader(&log), red.start_as(&mut command));
@@ -68,7 +68,7 @@ async fn closed_log_pipe_ends_nothing() {
     log.read_line(&mut line).expect("the log");
     drop(log);
     // Each operator command is one line of the log.
-    let done = Api::at(red.admin).call(Method::POST, "/admin/v1/peers/blue/suspend", "").await;
+    let done = ApiClient::at(red.admin).call(Method::POST, "/admin/v1/peers/blue/suspend", "").await;
     assert_eq!(done.expect("an answer").0, 200);
     soon("a lost line", async { while lost(&red).await == 0 {} }).await;
     works_and_ends_well(&mut red).await;
@@ -78,7 +78,7 @@ async fn closed_log_pipe_ends_nothing() {
 async fn unread_log_holds_up_nobody() {
     /// Bytes in a pipe that has no room for one more page, so that its writer may have to wait.
     const FULL: usize = 60 << 10;
-    let (mut red, mut blue) = Node::pair("");
+    let (mut red, mut blue) = GatewayProcess::pair("");
     blue.start().await;
     let (command, log) = (red.serve(&[]), pipe(&red));
     let mut command = logging_to(&command, &log);

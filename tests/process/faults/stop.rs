@@ -8,7 +8,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::time::Instant;
 
-use crate::fixtures::node::{Api, Node, own_address, submission};
+use crate::fixtures::node::{ApiClient, GatewayProcess, own_address, submission};
 use crate::fixtures::process::soon;
 use crate::fixtures::raw::Raw;
 
@@ -18,7 +18,7 @@ const DRAIN: Duration = Duration::from_secs(5);
 #[tokio::test]
 async fn sigterm_finishes_in_flight_requests() {
     // Blue is down; red tries once, and not again while this test runs.
-    let (mut red, _blue) = Node::pair("backoff_min = \"10m\"");
+    let (mut red, _blue) = GatewayProcess::pair("backoff_min = \"10m\"");
     red.start().await;
     let api = red.api();
     for n in 1..=3 {
@@ -42,13 +42,15 @@ async fn sigterm_finishes_in_flight_requests() {
     let (status, page) = waiting.answer().await;
     assert_eq!((status, page), (200, json!({"events": [], "next": 0})), "a waiting reader is answered");
     assert!(told.elapsed() < DRAIN, "it is answered at once, not after {:?}", told.elapsed());
-    let (status, health) = Api::at(red.admin).call(reqwest::Method::GET, "/health/ready", "").await.expect("an answer");
+    let (status, health) =
+        ApiClient::at(red.admin).call(reqwest::Method::GET, "/health/ready", "").await.expect("an answer");
     assert_eq!((status, &health["failing"][0]["what"]), (503, &json!("stopping")), "{health}");
     let mut peer = Raw::connect(Ipv4Addr::LOCALHOST, red.federation).await;
     peer.send(b"POST /http/v1/updates HTTP/1.1\r\nHost: red\r\nConnection: close\r\nContent-Length: 2\r\n\r\n{}").await;
     let told_to_wait = json!({"receive": "wait", "wait": 1, "reason": "the gateway is stopping"});
     assert_eq!(peer.answer().await, (200, told_to_wait), "a peer can still connect");
-    let (status, said) = Api::at(red.messenger).call(reqwest::Method::GET, "/v1/peers", "").await.expect("an answer");
+    let (status, said) =
+        ApiClient::at(red.messenger).call(reqwest::Method::GET, "/v1/peers", "").await.expect("an answer");
     assert_eq!((status, &said["code"]), (503, &json!("STOPPING")), "{said}");
     let stranger = Raw::connect(Ipv4Addr::new(127, 0, 0, 2), red.federation).await;
     let push = b"POST /http/v1/updates HTTP/1.1\r\nHost: red\r\nConnection: close\r\nContent-Length: 2\r\n\r\n{}";
@@ -76,14 +78,14 @@ async fn sigterm_finishes_in_flight_requests() {
 /// A client that never completes its request delays the end until the drain time, and not longer.
 #[tokio::test]
 async fn stuck_request_ends_after_drain() {
-    let (mut red, _blue) = Node::pair("");
+    let (mut red, _blue) = GatewayProcess::pair("");
     red.start_with(&["server.drain=2s"]).await;
     let mut stuck = vec![];
     for (listener, request) in [(red.federation, "POST /http/v1/updates"), (red.messenger, "PUT /v1/updates/stuck")] {
         let mut raw = Raw::connect(Ipv4Addr::LOCALHOST, listener).await;
         raw.send(format!("{request} HTTP/1.1\r\nHost: red\r\nContent-Length: 9\r\n\r\n{{").as_bytes()).await;
         stuck.push(raw);
-        Api::at(listener).call(reqwest::Method::GET, "/nothing", "").await.expect("an answer");
+        ApiClient::at(listener).call(reqwest::Method::GET, "/nothing", "").await.expect("an answer");
     }
     let told = Instant::now();
     red.process().term();
@@ -97,7 +99,7 @@ async fn stuck_request_ends_after_drain() {
 #[tokio::test]
 async fn sigterm_awaits_in_flight_push() {
     let listener = TcpListener::bind((own_address(), 0)).await.expect("a port");
-    let mut red = Node::new("red");
+    let mut red = GatewayProcess::new("red");
     let address = listener.local_addr().expect("an address");
     red.peer("blue", &format!("addresses = [\"http://{address}\"]\nallow_from = [\"127.0.0.1/32\"]"));
     red.start_with(&["server.drain=1m"]).await;
@@ -110,7 +112,7 @@ async fn sigterm_awaits_in_flight_push() {
 
     red.process().term();
     let stopping = async {
-        while Api::at(red.admin)
+        while ApiClient::at(red.admin)
             .call(reqwest::Method::GET, "/health/ready", "")
             .await
             .is_ok_and(|(status, _)| status != 503)
@@ -130,7 +132,7 @@ async fn sigterm_awaits_in_flight_push() {
 /// A user who stops a process group may send two signals and mean one.
 #[tokio::test]
 async fn terms_within_a_second_are_one() {
-    let (mut red, _blue) = Node::pair("backoff_min = \"10m\"");
+    let (mut red, _blue) = GatewayProcess::pair("backoff_min = \"10m\"");
     red.start_with(&["server.drain=10m"]).await;
     let mut under_way = Raw::connect(Ipv4Addr::LOCALHOST, red.messenger).await;
     let body = submission("blue", &["under way"]);
@@ -150,7 +152,7 @@ async fn terms_within_a_second_are_one() {
 /// SIGHUP makes many daemons reload their configuration; the gateway logs that it does not, and continues.
 #[tokio::test]
 async fn hup_does_not_end_it() {
-    let mut red = Node::new("red");
+    let mut red = GatewayProcess::new("red");
     red.start().await;
     red.process().signal("HUP");
     let line = red.process().says("SIGHUP").await;
@@ -163,7 +165,7 @@ async fn hup_does_not_end_it() {
 /// A second stop ends the process at once and loses nothing that was acknowledged.
 #[tokio::test]
 async fn second_sigterm_ends_immediately() {
-    let (mut red, _blue) = Node::pair("backoff_min = \"10m\"");
+    let (mut red, _blue) = GatewayProcess::pair("backoff_min = \"10m\"");
     red.start_with(&["server.drain=10m"]).await;
     red.api().say("answered", "blue", "answered").await;
     let mut stuck = Raw::connect(Ipv4Addr::LOCALHOST, red.messenger).await;

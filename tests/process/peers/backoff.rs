@@ -1,13 +1,13 @@
 //! A delay is stored like the items that wait for it: a restart neither shortens nor forgets it.
 
-use crate::fixtures::node::{Node, texts};
+use crate::fixtures::node::{GatewayProcess, texts};
 
 /// The delay is longer than a restart and shorter than the test's patience.
 const LIMITS: &str = "backoff_min = \"6s\"\njitter = 0.0";
 
 #[tokio::test]
 async fn backoff_survives_restart_then_delivers() {
-    let (mut red, mut blue) = Node::pair(LIMITS);
+    let (mut red, mut blue) = GatewayProcess::pair(LIMITS);
     red.start().await;
     red.api().say("m-1", "blue", "first").await;
     red.process().says("to=\"backing_off\"").await;

@@ -11,7 +11,7 @@ use std::time::Duration;
 use reqwest::Method;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 
-use crate::fixtures::node::{Api, Node, submission};
+use crate::fixtures::node::{ApiClient, GatewayProcess, submission};
 use crate::fixtures::process::soon;
 use crate::fixtures::sim::Sim;
 
@@ -36,7 +36,7 @@ fn now() -> u64 {
 
 /// Submits to the healthy peers at a steady rate; each text contains its submission time. A late answer does not slow the
 /// rate. Returns the number of submissions.
-async fn drive(api: &Api, healthy: &[String], round: &str, rate: u64, time: Duration) -> usize {
+async fn drive(api: &ApiClient, healthy: &[String], round: &str, rate: u64, time: Duration) -> usize {
     let (mut ticks, until) = (interval(Duration::from_micros(1_000_000 / rate)), Instant::now() + time);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let (mut calls, mut sent) = (tokio::task::JoinSet::new(), 0);
@@ -101,7 +101,7 @@ fn middle(mut all: Vec<f64>) -> f64 {
 }
 
 /// Queues one update for each peer, with several peers per submission.
-async fn queue(api: &Api, peers: &[String], id: &str) {
+async fn queue(api: &ApiClient, peers: &[String], id: &str) {
     for (n, some) in peers.chunks(50).enumerate() {
         let body = submission(&some.join("\",\""), &["is anybody there?"]);
         let (status, json) = api.call(Method::PUT, &format!("/v1/updates/{id}-{n}"), &body).await.expect("an answer");
@@ -110,7 +110,7 @@ async fn queue(api: &Api, peers: &[String], id: &str) {
 }
 
 /// Returns how many peers have failed at least this often, and the number of peers per state.
-async fn failed(api: &Api, times: u64) -> (usize, BTreeMap<String, usize>) {
+async fn failed(api: &ApiClient, times: u64) -> (usize, BTreeMap<String, usize>) {
     let told = api.get("/v1/peers").await;
     let peers = told["peers"].as_array().expect("a list");
     let mut states = BTreeMap::new();
@@ -120,7 +120,7 @@ async fn failed(api: &Api, times: u64) -> (usize, BTreeMap<String, usize>) {
     (peers.iter().filter(|peer| peer["failures"].as_u64() >= Some(times)).count(), states)
 }
 
-async fn until_failed(api: &Api, peers: usize, times: u64) {
+async fn until_failed(api: &ApiClient, peers: usize, times: u64) {
     let all = async {
         while failed(api, times).await.0 < peers {
             sleep(Duration::from_millis(300)).await;
@@ -142,7 +142,7 @@ fn held(pid: u32) -> (u64, usize) {
 }
 
 /// Starts all dead peers, makes them peers of a gateway, and returns their processes.
-async fn bury(red: &mut Node, dead: usize) -> (Vec<Sim>, Vec<String>) {
+async fn bury(red: &mut GatewayProcess, dead: usize) -> (Vec<Sim>, Vec<String>) {
     let (mut sims, mut names) = (vec![], vec![]);
     if dead == 0 {
         return (sims, names);
@@ -170,7 +170,7 @@ async fn dead_peers_never_slow_healthy() {
     let settle = Duration::from_secs(if rounds > 1 { 7 } else { 3 });
     let healthy = Sim::start("well", u16::try_from(peers / 10).expect("few"), &[]).await;
     let names: Vec<String> = healthy.names().collect();
-    let (mut calm, mut troubled) = (Node::new("calm"), Node::new("troubled"));
+    let (mut calm, mut troubled) = (GatewayProcess::new("calm"), GatewayProcess::new("troubled"));
     healthy.are_known_to(&mut calm, LIMITS);
     healthy.are_known_to(&mut troubled, LIMITS);
     let (_sims, dead) = bury(&mut troubled, number("FERNPOST_DEAD", (peers - names.len()) as u64) as usize).await;
@@ -235,7 +235,7 @@ async fn dead_peers_never_slow_healthy() {
 async fn waiting_peer_costs_little_memory() {
     let many = number("FERNPOST_PEERS", 300);
     let few = (many / 3).min(100);
-    let mut red = Node::new("red");
+    let mut red = GatewayProcess::new("red");
     let sim = Sim::start("refuse", u16::try_from(many).expect("few"), &["--script", "refuse"]).await;
     sim.are_known_to(&mut red, "backoff_min = \"20ms\"\nbackoff_max = \"50ms\"\nfailures_to_suspend = 20");
     // The memory of requests in flight at their peak has a bound of its own.
@@ -273,7 +273,7 @@ async fn waiting_peer_costs_little_memory() {
 #[tokio::test]
 async fn failing_connects_leak_nothing() {
     let connects = number("FERNPOST_CONNECTS", 2_000);
-    let mut red = Node::new("red");
+    let mut red = GatewayProcess::new("red");
     let sim = Sim::start("refuse", 50, &["--script", "refuse"]).await;
     sim.are_known_to(
         &mut red,

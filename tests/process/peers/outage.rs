@@ -8,7 +8,7 @@ use std::time::Duration;
 use reqwest::Method;
 use tokio::time::{Instant, timeout};
 
-use crate::fixtures::node::{Api, Node};
+use crate::fixtures::node::{ApiClient, GatewayProcess};
 use crate::fixtures::process::soon;
 
 /// Default number of queued items.
@@ -29,7 +29,7 @@ fn items() -> u64 {
 }
 
 /// Submits updates numbered from `first` up to `end`, one call after the other.
-async fn queue(api: &Api, first: u64, end: u64) {
+async fn queue(api: &ApiClient, first: u64, end: u64) {
     let padding = "x".repeat(120);
     for from in (first..end).step_by(BATCH) {
         let upto = end.min(from + BATCH as u64);
@@ -42,7 +42,7 @@ async fn queue(api: &Api, first: u64, end: u64) {
 }
 
 /// Reads and acknowledges the feed until all numbers have arrived, in order and each once.
-async fn hear_all(api: &Api, count: u64) {
+async fn hear_all(api: &ApiClient, count: u64) {
     let (mut after, mut next) = (0, 0);
     while next < count {
         let page = api.get(&format!("/v1/events?after={after}&wait=20&limit=1000")).await;
@@ -59,7 +59,7 @@ async fn hear_all(api: &Api, count: u64) {
 }
 
 /// Waits until this many items are queued: the peer's actor learns of a commit slightly later than the submitter.
-async fn queued(api: &Api, count: u64) {
+async fn queued(api: &ApiClient, count: u64) {
     let settles = async {
         while api.get("/v1/peers").await["peers"][0]["backlog"] != count {
             tokio::time::sleep(Duration::from_millis(20)).await;
@@ -69,7 +69,7 @@ async fn queued(api: &Api, count: u64) {
 }
 
 /// Returns the time that a start takes until the gateway is ready.
-async fn start(node: &mut Node) -> Duration {
+async fn start(node: &mut GatewayProcess) -> Duration {
     let began = Instant::now();
     node.start().await;
     began.elapsed()
@@ -83,7 +83,7 @@ async fn long_outage_recovers_in_order() {
 }
 
 async fn outage(count: u64) {
-    let (mut red, mut blue) = Node::pair(LIMITS);
+    let (mut red, mut blue) = GatewayProcess::pair(LIMITS);
     red.start().await;
     let began = Instant::now();
     queue(&red.api(), 0, count / 10).await;

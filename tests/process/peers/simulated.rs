@@ -3,7 +3,7 @@
 use reqwest::Method;
 use serde_json::json;
 
-use crate::fixtures::node::{Node, submission, texts};
+use crate::fixtures::node::{GatewayProcess, submission, texts};
 use crate::fixtures::process::{Process, fernpost, soon};
 use crate::fixtures::sim::Sim;
 
@@ -31,7 +31,7 @@ async fn took(sim: &Sim, peer: &str, count: usize) -> Vec<String> {
 #[tokio::test]
 async fn updates_survive_misbehaving_peer() {
     let sim = Sim::start("sim", 2, &["--script", EVERYTHING]).await;
-    let mut red = Node::new("red");
+    let mut red = GatewayProcess::new("red");
     sim.are_known_to(&mut red, LIMITS);
     red.start().await;
     let mut expected = vec![];
@@ -58,7 +58,7 @@ async fn messages_survive_misbehaving_peer() {
         &["--chance", "ok=4,5xx=1,close=2,silent=1,429=1,lie-verdicts=1,lie-json=1,huge=1", "--seed", "7"],
     )
     .await;
-    let mut red = Node::new("red");
+    let mut red = GatewayProcess::new("red");
     sim.are_known_to(&mut red, &format!("{LIMITS}\ndialect = \"transactions\""));
     red.start().await;
     let (status, json) =
@@ -83,7 +83,7 @@ async fn messages_survive_misbehaving_peer() {
 /// Both numberings and both dialects, with a sender that shuffles and repeats its requests.
 #[tokio::test]
 async fn shuffled_repeated_pushes_arrive_once() {
-    let mut blue = Node::new("blue");
+    let mut blue = GatewayProcess::new("blue");
     let ways: [(&str, &[&str]); 4] = [
         ("single", &["--batch", "1"]),
         ("ranges", &["--batch", "4", "--ranges"]),

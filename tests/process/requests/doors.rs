@@ -5,12 +5,12 @@ use std::net::Ipv4Addr;
 use reqwest::Method;
 use serde_json::Value;
 
-use crate::fixtures::node::{Api, Node, submission};
+use crate::fixtures::node::{ApiClient, GatewayProcess, submission};
 use crate::fixtures::raw::Raw;
 
 #[tokio::test]
 async fn token_guards_messenger_api() {
-    let (mut red, _blue) = Node::pair("backoff_min = \"10m\"");
+    let (mut red, _blue) = GatewayProcess::pair("backoff_min = \"10m\"");
     std::fs::write(red.folder().join("messenger.token"), "open-sesame\n").expect("a writable folder");
     red.start_with(&["messenger.token_file=messenger.token"]).await;
     let body = submission("blue", &["let me in"]);
@@ -45,7 +45,7 @@ async fn token_guards_messenger_api() {
 
     // Health is for monitoring and contains no secrets.
     for path in ["/health/live", "/health/ready"] {
-        assert_eq!(Api::at(red.admin).get(path).await["status"], Value::from("ok"));
+        assert_eq!(ApiClient::at(red.admin).get(path).await["status"], Value::from("ok"));
     }
     let log = red.kill();
     assert!(!log.contains("sesame"), "a token must not be in the log:\n{log}");
@@ -53,7 +53,7 @@ async fn token_guards_messenger_api() {
 
 #[tokio::test]
 async fn each_get_answers_head_without_body() {
-    let (mut red, _blue) = Node::pair("");
+    let (mut red, _blue) = GatewayProcess::pair("");
     red.start().await;
     red.api().say("m-1", "blue", "hello").await;
     let admin =

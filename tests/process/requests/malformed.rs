@@ -4,7 +4,7 @@ use std::net::Ipv4Addr;
 
 use serde_json::{Value, json};
 
-use crate::fixtures::node::{Node, texts};
+use crate::fixtures::node::{GatewayProcess, texts};
 use crate::fixtures::raw::Raw;
 
 /// `federation.body_max` and `messenger.body_max` in this test.
@@ -169,7 +169,7 @@ fn written(line: &str, headers: &str, body: &Body) -> Vec<u8> {
 
 #[tokio::test]
 async fn malformed_request_changes_nothing() {
-    let (mut red, _blue) = Node::pair("batch_bytes = \"32KiB\"");
+    let (mut red, _blue) = GatewayProcess::pair("batch_bytes = \"32KiB\"");
     red.peer("x.bad.example", "addresses = [\"http://127.0.0.1:9\"]\nallow_from = [\"127.0.0.3/32\"]");
     let body_max = ["federation", "messenger"].map(|door| format!("{door}.body_max={BODY_MAX}B"));
     red.start_with(&[&body_max[0], &body_max[1]]).await;
@@ -228,7 +228,7 @@ const NO_HTTP: &[(&str, &str)] = &[
 
 #[tokio::test]
 async fn non_http_bytes_are_refused() {
-    let (mut red, _blue) = Node::pair("");
+    let (mut red, _blue) = GatewayProcess::pair("");
     red.start().await;
     let mut complaints = vec![];
     for door in [red.federation, red.messenger, red.admin] {

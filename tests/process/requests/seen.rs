@@ -2,21 +2,21 @@
 
 use reqwest::Method;
 
-use crate::fixtures::node::{Api, Node, own_address};
+use crate::fixtures::node::{ApiClient, GatewayProcess, own_address};
 use crate::fixtures::process::fernpost;
 use crate::fixtures::raw::Raw;
 use crate::fixtures::sim::Sim;
 
 #[tokio::test]
 async fn unauthenticated_calls_log_once_per_minute() {
-    let (mut red, _blue) = Node::pair("");
+    let (mut red, _blue) = GatewayProcess::pair("");
     std::fs::write(red.folder().join("secret"), "sesame\n").expect("a writable folder");
     red.start_with(&["admin.token_file=secret", "messenger.token_file=secret"]).await;
     for _ in 0..20 {
         let garbage = Raw::connect(own_address(), red.federation).await;
         assert_eq!(garbage.exchange(b"POST http:// HTTP/1.1\r\n\r\n").await.0, 400);
         for (listener, path) in [(red.admin, "/admin/v1/peers"), (red.messenger, "/v1/peers")] {
-            let wrong = Api::at(listener).authorized("Bearer nonsense").call(Method::GET, path, "").await;
+            let wrong = ApiClient::at(listener).authorized("Bearer nonsense").call(Method::GET, path, "").await;
             assert_eq!(wrong.expect("an answer").0, 401);
         }
     }
@@ -36,7 +36,7 @@ async fn unauthenticated_calls_log_once_per_minute() {
 
 #[tokio::test]
 async fn start_line_tells_what_runs_where() {
-    let (mut red, _blue) = Node::pair("backoff_min = \"10m\"");
+    let (mut red, _blue) = GatewayProcess::pair("backoff_min = \"10m\"");
     let more = red.folder().join("conf.d");
     std::fs::create_dir(&more).expect("a writable folder");
     let green = "[peers.server.green]\naddresses = [\"http://127.0.0.1:9\"]\nauth = \"network\"\nallow_from = [\"127.0.0.9/32\"]\n";
@@ -66,7 +66,7 @@ async fn start_line_tells_what_runs_where() {
 
 #[tokio::test]
 async fn limits_that_peers_meet_are_logged() {
-    let (mut red, mut blue) = Node::pair("rate = 1\nbatch_items = 1\nintake_items = 1");
+    let (mut red, mut blue) = GatewayProcess::pair("rate = 1\nbatch_items = 1\nintake_items = 1");
     red.start().await;
     blue.start().await;
     for n in 0..4 {
@@ -85,7 +85,7 @@ async fn limits_that_peers_meet_are_logged() {
 
 #[tokio::test]
 async fn refused_items_log_once_per_minute() {
-    let mut red = Node::new("red");
+    let mut red = GatewayProcess::new("red");
     let sim = Sim::start("refuses", 1, &["--script", "400"]).await;
     sim.are_known_to(&mut red, "");
     red.start().await;
@@ -103,8 +103,9 @@ async fn refused_items_log_once_per_minute() {
 
 #[tokio::test]
 async fn suspension_and_recovery_are_logged() {
-    let (mut red, mut blue) =
-        Node::pair("backoff_min = \"50ms\"\nbackoff_max = \"100ms\"\nfailures_to_suspend = 3\nprobe_every = \"1s\"");
+    let (mut red, mut blue) = GatewayProcess::pair(
+        "backoff_min = \"50ms\"\nbackoff_max = \"100ms\"\nfailures_to_suspend = 3\nprobe_every = \"1s\"",
+    );
     red.start().await;
     red.api().say("m", "blue", "anybody there?").await;
     let line = red.process().says("peer is suspended").await;
@@ -116,7 +117,7 @@ async fn suspension_and_recovery_are_logged() {
 
 #[tokio::test]
 async fn command_rejects_wrong_gateway() {
-    let (mut red, blue) = Node::pair("");
+    let (mut red, blue) = GatewayProcess::pair("");
     red.start().await;
     let output = fernpost()
         .args(["peer", "suspend", "blue", "--set", &format!("admin.listen={}", red.admin), "--config"])
@@ -126,18 +127,18 @@ async fn command_rejects_wrong_gateway() {
     let why = String::from_utf8(output.stderr).expect("text");
     assert_eq!(output.status.code(), Some(2), "{why}");
     assert!(why.contains("is red, but ") && why.contains("is for blue") && why.lines().count() == 1, "{why}");
-    let peers = Api::at(red.admin).get("/admin/v1/peers").await;
+    let peers = ApiClient::at(red.admin).get("/admin/v1/peers").await;
     assert_eq!(peers["peers"][0]["state"], "idle", "{peers}");
 }
 
 #[test]
 fn startup_error_explains_remedy() {
-    let started = |red: &Node| {
+    let started = |red: &GatewayProcess| {
         let output = red.serve(&[]).output().expect("the binary starts");
         let said = String::from_utf8(output.stderr).expect("text");
         (output.status.code(), said.lines().last().unwrap_or_default().to_owned())
     };
-    let red = Node::new("red");
+    let red = GatewayProcess::new("red");
     let data = red.folder().join("data");
     std::fs::write(&data, "").expect("a writable folder");
     let (code, why) = started(&red);
@@ -147,7 +148,7 @@ fn startup_error_explains_remedy() {
     std::fs::write(red.store(), "junk".repeat(4000)).expect("a writable folder");
     let (code, why) = started(&red);
     assert!(code == Some(2) && why.contains("store verify") && why.contains("store restore"), "{why}");
-    let verify = |red: &Node| {
+    let verify = |red: &GatewayProcess| {
         let output = fernpost().args(["store", "verify", "--config"]).arg(red.configured()).output();
         let output = output.expect("the binary starts");
         (output.status.code(), String::from_utf8(output.stdout).expect("text"))
