@@ -123,6 +123,7 @@ impl World {
                 pdus,
                 edus: vec![],
                 verified: "network",
+                nonce: None,
             };
             let verdicts = self.gateway.accept_transaction(&name("red.example"), transaction).await.expect("taken");
             assert_eq!(verdicts.len(), 50);

@@ -17,7 +17,7 @@ use actix_web::web::{self, Bytes, Data};
 use actors::errors::UnavailableError;
 use actors::gateway::Gateway;
 use actors::model::{Millis, ServerName};
-use actors::ports::{Clock, PeerConfig, Ports, StoreReaders};
+use actors::ports::{ArchiveError, Clock, PeerConfig, Ports, StoreReaders};
 use actors::router::{ActorRegistry, Router};
 use tokio::sync::{oneshot, watch};
 
@@ -25,8 +25,10 @@ use crate::admin::health::{self, ReadinessReport};
 use crate::admin::metrics::{self, MetricsRecorder};
 use crate::admin::{self, AdminApi};
 use crate::app::configured_peers::{ConfiguredAddresses, ConfiguredAdmission};
+use crate::egress::signer::RequestSigner;
 use crate::egress::{self, EgressClient};
 use crate::http::authentication;
+use crate::http::authentication::signature_proof::SignatureJudge;
 use crate::http::bearer::{self, BearerToken};
 use crate::http::bind_advice;
 use crate::http::body::BodyLimit;
@@ -75,6 +77,9 @@ pub enum StartError {
     /// The signing keys cannot be used.
     #[error("the signing keys cannot be used: {0}")]
     Keys(#[from] KeyFolderError),
+    /// The nonces of accepted signatures cannot be read.
+    #[error("the nonces of accepted signatures cannot be read: {0}")]
+    Nonces(ArchiveError),
     /// The threads of the store cannot be started.
     #[error("the threads of the store cannot start: {0}")]
     Threads(std::io::Error),
@@ -164,14 +169,12 @@ impl App {
     /// Starts a gateway on bound listeners. The listeners are served last, so that every response comes from a complete
     /// gateway.
     pub async fn start(settings: &Settings, listeners: Listeners, found: DataDir) -> Result<Self, StartError> {
-        let egress = Arc::new(
-            EgressClient::new(
-                &settings.server.name,
-                Arc::new(ConfiguredAddresses { peers: settings.peers.clone(), network: settings.network.clone() }),
-            )?
-            .with_requests_max(settings.network.requests_max),
-        );
-        let keys = signing_keys(settings)?;
+        let keys = Arc::new(signing_keys(settings)?);
+        let us = &settings.server.name;
+        let peers = Arc::new(ConfiguredAddresses { peers: settings.peers.clone(), network: settings.network.clone() });
+        let signer = RequestSigner::new(us.clone(), keys.clone(), peers.clone(), Arc::new(SystemClock));
+        let client = EgressClient::new(us, peers)?.with_requests_max(settings.network.requests_max);
+        let egress = Arc::new(client.signed_by(signer));
         let core = Arbiter::new();
         let (gone, router_gone) = oneshot::channel();
         let GatewayCore { gateway, store } = start_core(&core.handle(), settings, found, egress.clone(), gone).await?;
@@ -181,7 +184,9 @@ impl App {
             actix::spawn(health::follow(readiness.clone(), overload));
         }
         let closing = DrainSignal::default();
-        let servers = start_servers(settings, listeners, &keys, (&gateway, &store), &readiness, (stops, &closing))?;
+        let judge = Data::new(signature_judge(settings, &store, listeners.federation.local_addr().ok()).await?);
+        let parts = (&*keys, judge);
+        let servers = start_servers(settings, listeners, parts, (&gateway, &store), &readiness, (stops, &closing))?;
         settings.notes.iter().for_each(|note| tracing::warn!(%note, "configuration warning"));
         let drain = settings.server.drain;
         Ok(Self { core, gateway, store, egress, servers, readiness, stopping, closing, drain, router_gone })
@@ -358,6 +363,22 @@ fn store_options(settings: &Settings, found: DataDir) -> Result<StoreOptions, St
     })
 }
 
+fn federation_body(settings: &Settings) -> BodyLimit {
+    BodyLimit { key: "federation.body_max", bytes: settings.federation.body_max, ..BodyLimit::default() }
+}
+
+/// Returns the judge of signatures, with the nonces that earlier processes have stored.
+async fn signature_judge(
+    settings: &Settings,
+    store: &Store,
+    listener: Option<SocketAddr>,
+) -> Result<SignatureJudge, StartError> {
+    let clock = Arc::new(SystemClock);
+    let used = store.used_nonces(clock.now()).await.map_err(StartError::Nonces)?;
+    let own = (settings.server.name.clone(), listener.map(|address| address.port()));
+    Ok(SignatureJudge::new(own, clock, (settings.peers.nonces_max(), used), federation_body(settings)))
+}
+
 /// Returns the signing keys; the first start makes one.
 fn signing_keys(settings: &Settings) -> Result<KeyRing, StartError> {
     create_data_dir(&settings.server.data_dir)?;
@@ -376,7 +397,7 @@ fn create_data_dir(path: &Path) -> Result<(), StartError> {
 fn start_servers(
     settings: &Settings,
     listeners: Listeners,
-    keys: &KeyRing,
+    (keys, judge): (&KeyRing, Data<SignatureJudge>),
     (gateway, store): (&Gateway, &Store),
     readiness: &ReadinessReport,
     (stops, closing): (watch::Receiver<bool>, &DrainSignal),
@@ -386,12 +407,13 @@ fn start_servers(
     let gate = DialectServices {
         intake: Arc::new(gateway.clone()),
         admission: Arc::new(ConfiguredAdmission::new(settings.peers.clone())),
-        body: BodyLimit { key: "federation.body_max", bytes: settings.federation.body_max, ..BodyLimit::default() },
+        body: federation_body(settings),
     };
     let door = closing.door(wire::later);
     let directory = Bytes::from(key_directory_json(keys));
     let federation = serve_raw_targets(listeners.federation, serving, move |config| {
         key_directory::configure(config, &directory);
+        config.app_data(judge.clone());
         let scope = web::scope("").app_data(Data::new(door.clone())).wrap(from_fn(drain::admit));
         // Callers are authenticated before anything else, also while the gateway drains.
         let scope = scope.wrap(from_fn(authentication::meet));

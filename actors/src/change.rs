@@ -5,7 +5,7 @@ use bytes::Bytes;
 use crate::model::{
     Attempt, ContextId, ContextRecord, DeadLetterReason, DeliveredSpan, Delivery, Digest, FeedItem, Gap, Head, Index,
     Millis, MissingPrevState, ParkedItem, PduRef, PeerRecord, PendingParents, Position, SeenTransaction, Seq,
-    ServerName, StateEntry, StateKey, StoredPdu, Submission, SubmissionId,
+    ServerName, StateEntry, StateKey, StoredPdu, Submission, SubmissionId, UsedNonce,
 };
 
 /// One durable fact. A batch of them is committed whole or not at all.
@@ -106,6 +106,9 @@ pub enum Change {
         /// Number of transactions to remember.
         keep: u32,
     },
+    /// A signed request was accepted. Its nonce is remembered until the signature is too old, so that a copy of the request is
+    /// refused, also after a crash.
+    NonceUsed(UsedNonce),
     /// A PDU is stored for the first time. A delivered one is also appended to the timeline, and to the feed if it is
     /// shown.
     PduStored(Box<StoredPdu>),

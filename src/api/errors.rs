@@ -15,12 +15,15 @@ pub struct ErrorBody<S = String> {
     /// With `BEYOND_TAIL`: the position of the newest event.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tail: Option<u64>,
+    /// With `TOO_OLD` and `TOO_NEW`: the time of the caller's clock less ours, in milliseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub skew_ms: Option<i64>,
 }
 
 impl<S> ErrorBody<S> {
     /// Returns an error without positions.
     pub const fn new(error: S, code: S) -> Self {
-        Self { error, code, oldest: None, tail: None }
+        Self { error, code, oldest: None, tail: None, skew_ms: None }
     }
 }
 
@@ -34,6 +37,7 @@ mod tests {
         let last = assert_round_trip::<ErrorBody>(&[
             r#"{"error":"there is no submission \"m\"","code":"UNKNOWN_ID"}"#,
             r#"{"error":"events before 4 are no longer kept","code":"GONE","oldest":4}"#,
+            r#"{"error":"the signature is too old","code":"TOO_OLD","skew_ms":-301000}"#,
             r#"{"error":"position 9 is beyond the newest event, 7","code":"BEYOND_TAIL","tail":7}"#,
         ]);
         assert_eq!((last.code.as_str(), last.tail), ("BEYOND_TAIL", Some(7)));

@@ -7,8 +7,10 @@ use actors::model::ServerName;
 use actors::supervise::log_throttle::LogThrottle;
 
 use crate::egress::AddressBook;
+use crate::egress::signer::SignedPeers;
 use crate::http::authentication::PeerAuthPolicy;
 use crate::http::error::ApiError;
+use crate::identity::public_key::PeerKeys;
 use crate::settings::{NetworkSettings, PeerTable};
 
 /// The authentication policy of the settings.
@@ -21,13 +23,7 @@ impl ConfiguredAdmission {
     /// Returns the policy of these peers.
     pub(super) fn new(peers: Arc<PeerTable>) -> Self {
         let unproved = LogThrottle::new(|listener, count, last| {
-            tracing::warn!(
-                listener,
-                count,
-                last,
-                "requests rejected, because their sender is not authenticated \
-                (UNAUTHENTICATED)"
-            );
+            tracing::warn!(listener, count, last, "requests rejected, because their sender is not authenticated (401)");
         });
         Self { peers, unproved }
     }
@@ -54,9 +50,13 @@ impl PeerAuthPolicy for ConfiguredAdmission {
         self.peers.peer(server).is_some()
     }
 
+    fn signature_keys(&self, server: &ServerName) -> Option<PeerKeys> {
+        self.peers.signature_keys(server)
+    }
+
     fn on_unauthenticated(&self, address: Option<IpAddr>, why: &ApiError) {
         let address = address.map_or_else(|| "no address".to_owned(), |address| address.to_string());
-        self.unproved.note("federation", 1, &format!("{address}: {why}"));
+        self.unproved.note("federation", 1, &format!("{address}: {}: {why}", why.code()));
     }
 }
 
@@ -66,6 +66,12 @@ pub(super) struct ConfiguredAddresses {
     pub(super) peers: Arc<PeerTable>,
     /// Private ranges that names may resolve to.
     pub(super) network: NetworkSettings,
+}
+
+impl SignedPeers for ConfiguredAddresses {
+    fn signs_to(&self, server: &ServerName) -> bool {
+        self.peers.signature_keys(server).is_some()
+    }
 }
 
 impl AddressBook for ConfiguredAddresses {

@@ -106,7 +106,9 @@ fn failure(error: &KeyFolderError) -> CommandFailure {
     let words = error.to_string();
     match error {
         KeyFolderError::Exists(_) => CommandFailure::Misused(words),
-        KeyFolderError::OpenMode { .. } => CommandFailure::Wrong { code: "OPEN_MODE", words },
+        KeyFolderError::OpenMode { .. } | KeyFolderError::OpenFolder { .. } => {
+            CommandFailure::Wrong { code: "OPEN_MODE", words }
+        }
         KeyFolderError::Malformed { .. } => CommandFailure::Wrong { code: "BAD_KEY", words },
         KeyFolderError::Io { .. } | KeyFolderError::NoRandom(_) => CommandFailure::Broken { code: "KEYS", words },
     }

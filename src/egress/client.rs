@@ -6,16 +6,22 @@ use std::time::Duration;
 
 use actors::model::{PushFailure, RequestDeadlines, ServerName};
 use bytes::Bytes;
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::Mutex;
 use reqwest::header::{CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Client, RequestBuilder, Url, redirect};
 use tokio::time::{Instant, timeout_at};
+use url::Position;
 
 use crate::egress::address_book::AddressBook;
 use crate::egress::error_words::in_words;
 use crate::egress::request_limiter::{RequestLimiter, ShutdownPhase, SlotLoad};
 use crate::egress::resolve::{FilteringResolver, addresses_of};
+use crate::egress::signer::RequestSigner;
 use crate::egress::{EgressMethod, EgressRequest, response};
+use crate::identity::content_digest::CONTENT_DIGEST;
+use crate::identity::request_signature::SignatureHeaders;
+use crate::identity::signature_base::SignedParts;
+use crate::identity::signature_fields::{SIGNATURE, SIGNATURE_INPUT};
 use crate::raw_targets::get::{self, RawGet, RawGetError};
 
 /// Maximum bytes of the response to a push; the longest legitimate one has about a hundred.
@@ -50,6 +56,7 @@ pub struct EgressClient {
     /// Address at which a peer last responded, for peers with several addresses.
     good: Mutex<HashMap<ServerName, String>>,
     slots: RequestLimiter,
+    signer: Option<RequestSigner>,
 }
 
 impl EgressClient {
@@ -61,13 +68,26 @@ impl EgressClient {
         let usual = RequestDeadlines { connect: Duration::from_secs(10), total: Duration::from_secs(30) };
         let first = build(&headers, Arc::clone(&directory), usual.connect).map_err(ClientBuildError)?;
         let clients = Mutex::new(vec![(usual.connect, first)]);
-        Ok(Self { directory, headers, clients, good: Mutex::default(), slots: RequestLimiter::new(REQUESTS_MAX) })
+        Ok(Self {
+            directory,
+            headers,
+            clients,
+            good: Mutex::default(),
+            slots: RequestLimiter::new(REQUESTS_MAX),
+            signer: None,
+        })
     }
 
     /// Sets the maximum number of requests in flight.
     #[must_use]
     pub fn with_requests_max(self, most: usize) -> Self {
         Self { slots: RequestLimiter::new(most), ..self }
+    }
+
+    /// Signs the requests to peers that authenticate us by signature.
+    #[must_use]
+    pub fn signed_by(self, signer: RequestSigner) -> Self {
+        Self { signer: Some(signer), ..self }
     }
 
     /// Stops requests that transfer items. Such a request never completes from now on, so its sender regards it as in
@@ -126,7 +146,12 @@ impl EgressClient {
                 }
                 continue;
             }
-            let sent = written(&client, url, &request).header(HOST, to.as_str()).send();
+            let signature = self.signature(to, &url, &request, &url[Position::BeforePath..Position::AfterQuery]);
+            let mut sent = written(&client, url, &request).header(HOST, to.as_str());
+            for (name, value) in signature.iter().flat_map(header_lines) {
+                sent = sent.header(name, value);
+            }
+            let sent = sent.send();
             match timeout_at(deadline, sent).await {
                 Err(_elapsed) => return Err(PushFailure::TimedOut),
                 Ok(Ok(response)) => {
@@ -151,7 +176,7 @@ impl EgressClient {
     /// Records the address to try first next time, if the peer has several.
     fn was_good(&self, to: &ServerName, address: &str, addresses: &[String]) {
         if addresses.len() > 1 {
-            locked(&self.good).insert(to.clone(), address.to_owned());
+            self.good.lock().insert(to.clone(), address.to_owned());
         }
     }
 
@@ -165,15 +190,29 @@ impl EgressClient {
         deadline: Instant,
     ) -> Result<Bytes, RawGetError> {
         let us = self.headers.get(ORIGIN).and_then(|us| us.to_str().ok()).unwrap_or_default();
-        let headers = format!("Host: {to}\r\nUser-Agent: {USER_AGENT}\r\n{ORIGIN}: {us}\r\n");
+        let mut headers = format!("Host: {to}\r\nUser-Agent: {USER_AGENT}\r\n{ORIGIN}: {us}\r\n");
+        for (name, value) in self.signature(to, url, request, &request.path).iter().flat_map(header_lines) {
+            headers.push_str(&format!("{name}: {value}\r\n"));
+        }
         let get = RawGet { target: &request.path, headers: &headers, answer: request.answer };
         get::send(addresses_of(&*self.directory, url), &get, connect, deadline).await
+    }
+
+    /// Returns the signature of a request with this target, if requests to the peer are signed.
+    fn signature(&self, to: &ServerName, url: &Url, request: &EgressRequest, target: &str) -> Option<SignatureHeaders> {
+        let (method, body) = match request.method {
+            EgressMethod::Get => ("GET", &[][..]),
+            EgressMethod::Post => ("POST", &request.body[..]),
+            EgressMethod::Put => ("PUT", &request.body[..]),
+        };
+        let parts = SignedParts { method, scheme: url.scheme(), authority: to.as_str(), target, headers: &[] };
+        self.signer.as_ref()?.sign(to, &parts, body)
     }
 
     /// Returns the addresses of a peer, the last good one first.
     fn in_order(&self, to: &ServerName) -> Vec<String> {
         let mut addresses = self.directory.addresses(to).unwrap_or_default();
-        if let Some(good) = locked(&self.good).get(to)
+        if let Some(good) = self.good.lock().get(to)
             && let Some(at) = addresses.iter().position(|address| address == good)
         {
             addresses[..=at].rotate_right(1);
@@ -182,7 +221,7 @@ impl EgressClient {
     }
 
     fn client(&self, connect: Duration) -> Result<Client, PushFailure> {
-        let mut clients = locked(&self.clients);
+        let mut clients = self.clients.lock();
         if let Some((_, client)) = clients.iter().find(|(timeout, _)| *timeout == connect) {
             return Ok(client.clone());
         }
@@ -194,6 +233,15 @@ impl EgressClient {
         clients.push((connect, client.clone()));
         Ok(client)
     }
+}
+
+/// Returns the lines of a signature.
+fn header_lines(signature: &SignatureHeaders) -> [(&'static str, &str); 3] {
+    [
+        (CONTENT_DIGEST, &signature.content_digest),
+        (SIGNATURE_INPUT, &signature.signature_input),
+        (SIGNATURE, &signature.signature),
+    ]
 }
 
 /// Returns whether the peer responded. Any status counts; a response that is unreadable or incomplete does not.
@@ -239,11 +287,6 @@ fn url(address: &str, path: &str) -> Result<Url, PushFailure> {
         "http" => Ok(url),
         scheme => Err(unusable(format!("{scheme} is not supported by this build; use http"))),
     }
-}
-
-/// Locks a mutex. It does not poison, which is safe because the guarded value is consistent at every moment.
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock()
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ mod error_words;
 mod request_limiter;
 mod resolve;
 mod response;
+pub mod signer;
 
 pub use crate::egress::address_book::AddressBook;
 pub use crate::egress::address_filter::is_non_public;

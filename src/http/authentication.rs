@@ -1,5 +1,5 @@
-//! Authentication of peers. The only proof is the network: a name is accepted only from the address ranges listed for
-//! it.
+//! Authentication of peers: by the signature of the request, or by the network, where a name is accepted only from the address ranges
+//! listed for it. Each peer has one proof, and no other is accepted for it.
 
 use std::future::{Ready, ready};
 use std::net::IpAddr;
@@ -7,18 +7,20 @@ use std::net::IpAddr;
 use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{Payload, ServiceRequest, ServiceResponse};
 use actix_web::http::StatusCode;
-use actix_web::http::header::HeaderMap;
+use actix_web::http::header::{HeaderMap, HeaderValue, WWW_AUTHENTICATE};
 use actix_web::middleware::Next;
-use actix_web::{Error, FromRequest, HttpRequest, ResponseError, web};
+use actix_web::{Error, FromRequest, HttpMessage, HttpRequest, ResponseError, web};
 use actors::model::ServerName;
 
+use crate::http::authentication::signature_proof::{SignatureJudge, unknown_key};
+use crate::http::authentication::signed_request::SignedRequest;
 use crate::http::error::ApiError;
+use crate::identity::public_key::PeerKeys;
+
+pub use crate::http::authentication::verified_caller::{PROVED_BY_NETWORK, PROVED_BY_SIGNATURE, VerifiedCaller};
 
 /// Header with the peer's name.
 pub const ORIGIN_HEADER: &str = "Fernpost-Origin";
-
-/// Value for a proof by address, as the messenger sees it.
-pub const PROVED_BY_NETWORK: &str = "network";
 
 /// The configured rules about names and addresses.
 pub trait PeerAuthPolicy: Send + Sync + 'static {
@@ -38,17 +40,13 @@ pub trait PeerAuthPolicy: Send + Sync + 'static {
     /// Returns whether this server is a peer.
     fn listed(&self, server: &ServerName) -> bool;
 
+    /// Returns the keys of a server whose requests are proved by signature, listed or denied; `None`: by another proof.
+    fn signature_keys(&self, _server: &ServerName) -> Option<PeerKeys> {
+        None
+    }
+
     /// Called when a caller is refused because it is not authenticated.
     fn on_unauthenticated(&self, _address: Option<IpAddr>, _why: &ApiError) {}
-}
-
-/// A caller that is authenticated and authorized.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct VerifiedCaller {
-    /// Name of the caller.
-    pub server: ServerName,
-    /// Kind of proof, as the messenger sees it.
-    pub proof: &'static str,
 }
 
 /// Returns the name in the request's header. Several names, or an invalid one, are an error.
@@ -120,7 +118,7 @@ fn authorize(admission: &dyn PeerAuthPolicy, server: ServerName) -> Result<Verif
     if !admission.listed(&server) {
         return Err(ApiError::forbidden(format!("{server} is not a peer of this server")));
     }
-    Ok(VerifiedCaller { server, proof: PROVED_BY_NETWORK })
+    Ok(VerifiedCaller { server, proof: PROVED_BY_NETWORK, nonce: None })
 }
 
 /// The claim of a caller whose name is in the request's body, as far as it is known before the body is read.
@@ -164,6 +162,10 @@ impl CallerClaim {
             Self::From(address) => authenticate(admission, origin.clone(), address)
                 .inspect_err(|problem| turned_away(admission, Some(address), problem)),
             Self::Proved(caller) if caller.server == *origin => Ok(caller),
+            Self::Proved(caller) if caller.nonce.is_some() => {
+                let words = format!("the request is signed by {}, but the body names {origin}", caller.server);
+                Err(ApiError::new(StatusCode::FORBIDDEN, "NOT_THE_SENDER", words))
+            }
             Self::Proved(caller) => {
                 Err(ApiError::forbidden(format!("the sender is {}, but the body names {origin}", caller.server)))
             }
@@ -193,17 +195,68 @@ fn turned_away(admission: &dyn PeerAuthPolicy, address: Option<IpAddr>, problem:
 /// names the sender, [`CallerClaim::verify_origin`] completes the authentication.
 pub async fn meet(
     admission: web::Data<dyn PeerAuthPolicy>,
-    request: ServiceRequest,
+    signatures: Option<web::Data<SignatureJudge>>,
+    mut request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
     let address = request.peer_addr().map(|peer| peer.ip());
-    match CallerClaim::from_connection(&**admission, address, request.headers()) {
-        Ok(_) => next.call(request).await.map(ServiceResponse::map_into_boxed_body),
+    let met = match signatures {
+        Some(judge) => meet_signed(&**admission, &judge, address, &mut request).await,
+        None => CallerClaim::from_connection(&**admission, address, request.headers()).map(drop),
+    };
+    let mut answer = match met {
+        Ok(()) => next.call(request).await?.map_into_boxed_body(),
         Err(problem) => {
             turned_away(&**admission, address, &problem);
-            Ok(request.into_response(problem.error_response()))
+            request.into_response(problem.error_response())
         }
+    };
+    if answer.status() == StatusCode::UNAUTHORIZED {
+        answer.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Signature"));
     }
+    Ok(answer)
+}
+
+/// Authenticates a caller by its signature, if the signature is that of a peer that proves itself so, or else by its address.
+///
+/// A signature of anybody else is no proof: a peer is authenticated by its own `auth` alone. It is named in the refusal if the
+/// address proves nothing either.
+async fn meet_signed(
+    admission: &dyn PeerAuthPolicy,
+    judge: &SignatureJudge,
+    address: Option<IpAddr>,
+    request: &mut ServiceRequest,
+) -> Result<(), ApiError> {
+    let by_address = |request: &ServiceRequest| CallerClaim::from_connection(admission, address, request.headers());
+    let signed = SignedRequest::of(request);
+    let stated = match SignatureJudge::stated(&signed) {
+        None => return by_address(request).map(drop),
+        Some(Err(unreadable)) => return by_address(request).map(drop).map_err(|no| instead(no, unreadable)),
+        Some(Ok(stated)) => stated,
+    };
+    let Some(keys) = admission.signature_keys(&stated.key.server) else {
+        // Who asks under another name learns nothing about which names are listed.
+        let refusal = judge.check_target(&signed).err().unwrap_or_else(|| unknown_key(&stated.key));
+        return by_address(request).map(drop).map_err(|no| instead(no, refusal));
+    };
+    let caller = judge.verify(request, &signed, &stated, &keys).await?;
+    if let Some(claimed) = claimed(request.headers())?.filter(|claimed| *claimed != caller.server) {
+        let words = format!("the request is signed by {}, but {ORIGIN_HEADER} names {claimed}", caller.server);
+        return Err(ApiError::new(StatusCode::FORBIDDEN, "NOT_THE_SENDER", words));
+    }
+    authorize(admission, caller.server.clone())?;
+    request.extensions_mut().insert(caller);
+    Ok(())
+}
+
+/// Returns the refusal of the signature, if the address is no proof either.
+fn instead(by_address: ApiError, by_signature: ApiError) -> ApiError {
+    if by_address.status() == StatusCode::UNAUTHORIZED { by_signature } else { by_address }
+}
+
+/// Returns the caller that the middleware has authenticated by its signature.
+fn signed_caller(request: &HttpRequest) -> Option<VerifiedCaller> {
+    request.extensions().get::<VerifiedCaller>().cloned()
 }
 
 impl FromRequest for VerifiedCaller {
@@ -211,7 +264,7 @@ impl FromRequest for VerifiedCaller {
     type Future = Ready<Result<Self, ApiError>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        met(request, identify)
+        signed_caller(request).map_or_else(|| met(request, identify), |caller| ready(Ok(caller)))
     }
 }
 
@@ -220,9 +273,14 @@ impl FromRequest for CallerClaim {
     type Future = Ready<Result<Self, ApiError>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        met(request, Self::from_connection)
+        let signed = signed_caller(request).map(|caller| ready(Ok(Self::Proved(caller))));
+        signed.unwrap_or_else(|| met(request, Self::from_connection))
     }
 }
+
+pub mod signature_proof;
+mod signed_request;
+mod verified_caller;
 
 #[cfg(test)]
 mod tests {

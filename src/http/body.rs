@@ -5,9 +5,10 @@ use std::future::{Future, Ready, ready};
 use std::pin::Pin;
 use std::time::Duration;
 
+use actix_web::body::{BodyStream, MessageBody};
 use actix_web::dev::Payload;
 use actix_web::http::StatusCode;
-use actix_web::http::header::CONTENT_LENGTH;
+use actix_web::http::header::{CONTENT_LENGTH, HeaderMap};
 use actix_web::{FromRequest, HttpRequest, web};
 use actors::model::{CountedNoun, ShortDuration};
 use bytes::Bytes;
@@ -53,8 +54,51 @@ impl FromRequest for BodyLimit {
     }
 }
 
-fn broken_off(error: &actix_web::Error) -> ApiError {
+pub(crate) fn broken_off(error: &actix_web::Error) -> ApiError {
     ApiError::bad_request("BODY_BROKEN", format!("the connection ended within the body: {error}"))
+}
+
+/// Returns the length that the headers announce.
+pub(crate) fn announced(headers: &HeaderMap) -> Option<u64> {
+    headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok())
+}
+
+/// Reads a whole body within its limits.
+pub(crate) async fn read(limit: BodyLimit, announced: Option<u64>, body: web::Payload) -> Result<Bytes, ApiError> {
+    if announced.is_some_and(|length| length > limit.bytes as u64) {
+        return Err(limit.too_large());
+    }
+    match tokio::time::timeout(limit.time, body.to_bytes_limited(limit.bytes)).await {
+        Err(_elapsed) => Err(limit.too_slow()),
+        Ok(Err(_exceeded)) => Err(limit.too_large()),
+        Ok(Ok(Err(broken))) => Err(broken_off(&broken)),
+        Ok(Ok(Ok(bytes))) => Ok(bytes),
+    }
+}
+
+/// Reads a body part by part within its limits, and keeps nothing of it.
+pub(crate) async fn read_parts(
+    limit: BodyLimit,
+    announced: Option<u64>,
+    body: web::Payload,
+    mut part: impl FnMut(&[u8]),
+) -> Result<(), ApiError> {
+    if announced.is_some_and(|length| length > limit.bytes as u64) {
+        return Err(limit.too_large());
+    }
+    let all = async {
+        let (mut body, mut count) = (std::pin::pin!(BodyStream::new(body)), 0);
+        while let Some(bytes) = std::future::poll_fn(|cx| body.as_mut().poll_next(cx)).await {
+            let bytes = bytes.map_err(|error| broken_off(&error.into()))?;
+            count += bytes.len();
+            if count > limit.bytes {
+                return Err(limit.too_large());
+            }
+            part(&bytes);
+        }
+        Ok(())
+    };
+    tokio::time::timeout(limit.time, all).await.unwrap_or_else(|_elapsed| Err(limit.too_slow()))
 }
 
 /// The whole body of a request, within its [`BodyLimit`].
@@ -67,20 +111,11 @@ impl FromRequest for RequestBody {
 
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
         let limit = request.app_data::<BodyLimit>().copied().unwrap_or_default();
-        let announced =
-            request.headers().get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+        let announced = announced(request.headers());
         let payload = web::Payload::from_request(request, payload);
         Box::pin(async move {
-            if announced.is_some_and(|length| length > limit.bytes as u64) {
-                return Err(limit.too_large());
-            }
             let body = payload.await.map_err(|error| broken_off(&error))?;
-            match tokio::time::timeout(limit.time, body.to_bytes_limited(limit.bytes)).await {
-                Err(_elapsed) => Err(limit.too_slow()),
-                Ok(Err(_exceeded)) => Err(limit.too_large()),
-                Ok(Ok(Err(broken))) => Err(broken_off(&broken)),
-                Ok(Ok(Ok(bytes))) => Ok(Self(bytes)),
-            }
+            read(limit, announced, body).await.map(Self)
         })
     }
 }

@@ -65,8 +65,8 @@ impl Drop for InFlightRequest {
     }
 }
 
-/// Middleware for a scope. A request counts from the time its head is read; while draining it is refused before its
-/// body is read.
+/// Middleware for a scope. A request counts from the time its head is read, or a signed one from the time it is authenticated, which
+/// needs its body. While draining it is refused.
 pub async fn admit(
     door: web::Data<DrainGate>,
     request: ServiceRequest,

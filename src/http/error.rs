@@ -29,18 +29,26 @@ pub struct ApiError {
     retry_after: Option<Duration>,
     oldest: Option<Position>,
     tail: Option<Position>,
+    skew_ms: Option<i64>,
 }
 
 impl ApiError {
     /// Returns an error with this status. `code` is in capitals and never changes; `words` are for people.
     pub fn new(status: StatusCode, code: &'static str, words: impl Into<Cow<'static, str>>) -> Self {
-        Self { status, code, words: words.into(), retry_after: None, oldest: None, tail: None }
+        Self { status, code, words: words.into(), retry_after: None, oldest: None, tail: None, skew_ms: None }
     }
 
     /// Returns the same error with another status.
     #[must_use]
     pub fn with_status(mut self, status: StatusCode) -> Self {
         self.status = status;
+        self
+    }
+
+    /// Adds the difference of the caller's clock from ours, in milliseconds.
+    #[must_use]
+    pub fn with_skew(mut self, skew_ms: i64) -> Self {
+        self.skew_ms = Some(skew_ms);
         self
     }
 
@@ -97,7 +105,7 @@ impl ApiError {
     /// Returns the body of the response.
     pub fn json(&self) -> Vec<u8> {
         let [oldest, tail] = [self.oldest, self.tail].map(|position| position.map(|position| position.0));
-        let body = ErrorBody { error: &*self.words, code: self.code, oldest, tail };
+        let body = ErrorBody { error: &*self.words, code: self.code, oldest, tail, skew_ms: self.skew_ms };
         serde_json::to_vec(&body).expect("texts and numbers into memory")
     }
 

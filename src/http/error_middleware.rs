@@ -9,9 +9,13 @@ use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::header::CONTENT_TYPE;
 use actix_web::http::{Method, StatusCode};
 use actix_web::middleware::Next;
-use actix_web::{HttpResponse, ResponseError};
+use actix_web::{HttpMessage, HttpResponse, ResponseError};
 
 use crate::http::error::ApiError;
+
+/// The method of the request line, in the extensions of a request that is handled as another one: a signature covers it.
+#[derive(Debug, Clone)]
+pub(crate) struct RequestedMethod(pub(crate) Method);
 
 /// The middleware; [`serve`](super::serve::serve) wraps every application with it.
 pub async fn error_middleware(
@@ -24,6 +28,7 @@ pub async fn error_middleware(
     // Every GET route also serves HEAD, as HTTP requires; the HTTP library omits the body.
     if request.method() == Method::HEAD {
         request.head_mut().method = Method::GET;
+        request.extensions_mut().insert(RequestedMethod(Method::HEAD));
     }
     // The path is copied rather than the request cloned: a clone alive across the call makes routing itself panic.
     let path = request.path().to_owned();

@@ -28,27 +28,61 @@ pub fn content_digest(body: &[u8]) -> String {
     serializer.finish().expect("it has one entry")
 }
 
-/// Checks the value of the header against the body. Other algorithms than `sha-256`, which is required, and `sha-512` are ignored.
-pub fn check_content_digest(value: &str, body: &[u8]) -> Result<(), ContentDigestError> {
-    let digests: Dictionary = Parser::new(value).parse().map_err(|_| ContentDigestError::Malformed)?;
-    let stated = |algorithm: &str| match digests.get(algorithm) {
-        None => Ok(None),
-        Some(ListEntry::Item(item)) => match &item.bare_item {
-            BareItem::ByteSequence(bytes) => Ok(Some(bytes)),
-            _ => Err(ContentDigestError::Malformed),
-        },
-        Some(ListEntry::InnerList(_)) => Err(ContentDigestError::Malformed),
-    };
-    let sha256 = stated("sha-256")?.ok_or(ContentDigestError::NoSha256)?;
-    if sha256[..] != Sha256::digest(body)[..] {
-        return Err(ContentDigestError::OtherBody("sha-256"));
+/// The digests that a header states.
+pub struct StatedDigests {
+    sha256: Vec<u8>,
+    sha512: Option<Vec<u8>>,
+}
+
+impl StatedDigests {
+    /// Reads the value of the header. Other algorithms than `sha-256`, which is required, and `sha-512` are ignored.
+    pub fn read(value: &str) -> Result<Self, ContentDigestError> {
+        let digests: Dictionary = Parser::new(value).parse().map_err(|_| ContentDigestError::Malformed)?;
+        let stated = |algorithm: &str| match digests.get(algorithm) {
+            None => Ok(None),
+            Some(ListEntry::Item(item)) => match &item.bare_item {
+                BareItem::ByteSequence(bytes) => Ok(Some(bytes.clone())),
+                _ => Err(ContentDigestError::Malformed),
+            },
+            Some(ListEntry::InnerList(_)) => Err(ContentDigestError::Malformed),
+        };
+        Ok(Self { sha256: stated("sha-256")?.ok_or(ContentDigestError::NoSha256)?, sha512: stated("sha-512")? })
     }
-    if let Some(sha512) = stated("sha-512")?
-        && sha512[..] != Sha512::digest(body)[..]
-    {
-        return Err(ContentDigestError::OtherBody("sha-512"));
+
+    /// Begins the check of a body.
+    pub fn begin(self) -> BodyCheck {
+        let sha512 = self.sha512.is_some().then(Sha512::new);
+        BodyCheck { stated: self, sha256: Sha256::new(), sha512 }
     }
-    Ok(())
+}
+
+/// The check of a body that arrives in parts.
+pub struct BodyCheck {
+    stated: StatedDigests,
+    sha256: Sha256,
+    sha512: Option<Sha512>,
+}
+
+impl BodyCheck {
+    /// Adds the next part of the body.
+    pub fn update(&mut self, part: &[u8]) {
+        self.sha256.update(part);
+        if let Some(sha512) = &mut self.sha512 {
+            sha512.update(part);
+        }
+    }
+
+    /// Ends the check: each digest must be that of the whole body.
+    pub fn finish(self) -> Result<(), ContentDigestError> {
+        if self.stated.sha256[..] != self.sha256.finalize()[..] {
+            return Err(ContentDigestError::OtherBody("sha-256"));
+        }
+        let sha512 = self.sha512.map(|sha512| sha512.finalize().to_vec());
+        if self.stated.sha512 != sha512 {
+            return Err(ContentDigestError::OtherBody("sha-512"));
+        }
+        Ok(())
+    }
 }
 
 #[cfg(test)]
@@ -60,6 +94,12 @@ mod tests {
     const SHA256: &str = "sha-256=:RK/0qy18MlBSVnWgjwz6lZEWjP/lF5HF9bvEF8FabDg=:";
     const SHA512: &str =
         "sha-512=:YMAam51Jz/jOATT6/zvHrLVgOYTGFy1d6GJiOHTohq4yP+pgk4vf2aCsyRZOtw8MjkM7iw7yZ/WkppmM44T3qg==:";
+
+    fn check_content_digest(value: &str, body: &[u8]) -> Result<(), ContentDigestError> {
+        let mut check = StatedDigests::read(value)?.begin();
+        body.chunks(5).for_each(|part| check.update(part));
+        check.finish()
+    }
 
     #[test]
     fn sha256_is_required_and_verified() {

@@ -25,6 +25,9 @@ const FILE_MAX: u64 = 4096;
 /// Permissions that nobody but the owner may have.
 const OTHERS: u32 = 0o077;
 
+/// Permissions by which others could put files into the folder.
+const WRITABLE: u32 = 0o022;
+
 /// The folder of signing keys.
 #[derive(Debug, Clone)]
 pub struct KeyFolder {
@@ -47,6 +50,14 @@ pub enum KeyFolderError {
     #[error("{}: its mode is {mode:04o}, so others can read this signing key; run chmod 600 {}", path.display(), path.display())]
     OpenMode {
         /// File of the key.
+        path: PathBuf,
+        /// Its mode.
+        mode: u32,
+    },
+    /// Others than the owner may put keys into the folder.
+    #[error("{}: its mode is {mode:04o}, so others can put signing keys into it; run chmod 700 {}", path.display(), path.display())]
+    OpenFolder {
+        /// The folder.
         path: PathBuf,
         /// Its mode.
         mode: u32,
@@ -93,8 +104,20 @@ impl KeyFolder {
     /// `allow_open`: a key that others may read is reported and used. Returns the keys and the reports.
     pub fn load(&self, allow_open: bool) -> Result<(KeyRing, Vec<KeyFolderError>), KeyFolderError> {
         let (mut keys, mut open) = (vec![], vec![]);
+        match std::fs::metadata(&self.path) {
+            Ok(state) if state.permissions().mode() & WRITABLE != 0 => {
+                let mode = state.permissions().mode() & 0o7777;
+                return Err(KeyFolderError::OpenFolder { path: self.path.clone(), mode });
+            }
+            Err(error) if error.kind() != ErrorKind::NotFound => return Err(io(&self.path)(error)),
+            _ => {}
+        }
         for path in self.files()? {
-            let mode = std::fs::metadata(&path).map_err(io(&path))?.permissions().mode() & 0o7777;
+            let state = std::fs::metadata(&path).map_err(io(&path))?;
+            if !state.is_file() {
+                return Err(KeyFolderError::Malformed { path, why: "it is no file".to_owned() });
+            }
+            let mode = state.permissions().mode() & 0o7777;
             if mode & OTHERS != 0 {
                 let found = KeyFolderError::OpenMode { path: path.clone(), mode };
                 if !allow_open {

@@ -9,6 +9,7 @@ pub mod key_directory;
 pub mod key_folder;
 pub mod key_id;
 pub mod key_ring;
+pub mod nonce_memory;
 pub mod public_key;
 pub mod request_signature;
 pub mod signature_base;

@@ -1,7 +1,9 @@
 //! Public Ed25519 keys of servers.
 
 use std::fmt;
+use std::sync::Arc;
 
+use crate::identity::key_id::KeyId;
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
@@ -16,6 +18,9 @@ const LENIENT: GeneralPurpose = GeneralPurpose::new(
 /// A public key that can identify a server.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct PublicKey(VerifyingKey);
+
+/// The public keys of one server, with their ids.
+pub type PeerKeys = Arc<[(KeyId, PublicKey)]>;
 
 /// Error: a text or its bytes are no public key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

@@ -5,10 +5,10 @@ use std::time::Duration;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-use crate::identity::content_digest::{CONTENT_DIGEST, ContentDigestError, check_content_digest, content_digest};
+use crate::identity::content_digest::{CONTENT_DIGEST, ContentDigestError, content_digest};
 use crate::identity::key_id::KeyName;
 use crate::identity::public_key::PublicKey;
-use crate::identity::signature_base::{SignedMessage, signature_base};
+use crate::identity::signature_base::{SignedParts, signature_base};
 use crate::identity::signature_fields::{LABEL, REQUIRED, StatedSignature, signature_value};
 use crate::identity::signing_key::OwnKey;
 use actors::model::ServerName;
@@ -65,7 +65,7 @@ pub struct SignatureHeaders {
 pub fn sign_request(
     key: &OwnKey,
     us: &ServerName,
-    message: &dyn SignedMessage,
+    message: &SignedParts<'_>,
     body: &[u8],
     now_secs: i64,
     nonce: [u8; NONCE_BYTES],
@@ -84,54 +84,36 @@ pub fn sign_request(
         params,
         bytes: [0; 64],
     };
-    let with_digest = WithDigest { message, digest: &digest };
+    let with_digest = SignedParts { headers: &[(CONTENT_DIGEST, &digest)], ..*message };
     let base = signature_base(&stated, &with_digest).expect("the digest is the only header that it covers");
     let signature = signature_value(&key.sign(base.as_bytes()));
     SignatureHeaders { signature_input: format!("{LABEL}={}", stated.params), content_digest: digest, signature }
 }
 
-/// A request with the digest of its body.
-struct WithDigest<'a> {
-    message: &'a dyn SignedMessage,
-    digest: &'a str,
+/// Checks that the request is for this server: the authority is our name. The port of our listener may be added to a name without a
+/// port, and left out of one with this port.
+pub fn check_target(message: &SignedParts<'_>, us: &ServerName, port: Option<u16>) -> Result<(), SignatureError> {
+    let (authority, ours) = (message.authority, us.as_str());
+    let is = |name: &str| authority.eq_ignore_ascii_case(name);
+    let is_for_us = is(ours)
+        || port.is_some_and(|port| match own_port(ours) {
+            Some((host, own)) => own == port && is(host),
+            None => is(&format!("{ours}:{port}")),
+        });
+    if is_for_us {
+        return Ok(());
+    }
+    let shown = authority.chars().take(AUTHORITY_SHOWN).collect();
+    Err(SignatureError::WrongTarget { authority: shown, server: us.clone() })
 }
 
-impl SignedMessage for WithDigest<'_> {
-    fn method(&self) -> &str {
-        self.message.method()
-    }
+/// Characters of a foreign authority that are shown.
+const AUTHORITY_SHOWN: usize = 80;
 
-    fn scheme(&self) -> &str {
-        self.message.scheme()
-    }
-
-    fn authority(&self) -> &str {
-        self.message.authority()
-    }
-
-    fn target(&self) -> &str {
-        self.message.target()
-    }
-
-    fn header(&self, name: &str) -> Vec<&str> {
-        if name == CONTENT_DIGEST { vec![self.digest] } else { self.message.header(name) }
-    }
-}
-
-/// Checks that the request is for this server: the authority is our name, with or without the port of our listener.
-pub fn check_target(message: &dyn SignedMessage, us: &ServerName, port: Option<u16>) -> Result<(), SignatureError> {
-    let authority = message.authority();
-    let ours = us.as_str();
-    let with_port = |port: u16| authority.strip_suffix(&format!(":{port}"));
-    let is_ours = |name: &str| name.eq_ignore_ascii_case(ours);
-    let without_own = ours.rsplit_once(':').map(|(host, _)| host);
-    let is_for_us = is_ours(authority)
-        || port.and_then(with_port).is_some_and(is_ours)
-        || without_own.is_some_and(|host| authority.eq_ignore_ascii_case(host));
-    match is_for_us {
-        true => Ok(()),
-        false => Err(SignatureError::WrongTarget { authority: authority.to_owned(), server: us.clone() }),
-    }
+/// Returns host and port of a server name with a port. The colons of an IPv6 address stand in brackets.
+fn own_port(name: &str) -> Option<(&str, u16)> {
+    let (host, port) = name.rsplit_once(':')?;
+    Some((host, port.parse().ok()?))
 }
 
 /// Checks the times of a signature against our clock.
@@ -146,17 +128,9 @@ pub fn check_times(signature: &StatedSignature, now_ms: i64) -> Result<(), Signa
     }
 }
 
-/// Checks that the signature is that of this request with this body, under this key.
-pub fn check_request(
-    signature: &StatedSignature,
-    message: &dyn SignedMessage,
-    body: &[u8],
-    key: &PublicKey,
-) -> Result<(), SignatureError> {
-    check_content_digest(&message.header(CONTENT_DIGEST).join(", "), body)?;
-    let bad = || SignatureError::BadSignature(signature.key.clone());
-    let base = signature_base(signature, message).ok_or_else(bad)?;
-    if key.verifies(base.as_bytes(), &signature.bytes) { Ok(()) } else { Err(bad()) }
+/// Returns whether the signature is that of this request under this key. The digest of the body is another check.
+pub fn is_signature_of(signature: &StatedSignature, message: &SignedParts<'_>, key: &PublicKey) -> bool {
+    signature_base(signature, message).is_some_and(|base| key.verifies(base.as_bytes(), &signature.bytes))
 }
 
 #[cfg(test)]

@@ -3,25 +3,29 @@
 use crate::identity::signature_fields::StatedSignature;
 
 /// What of a request a signature may cover.
-pub trait SignedMessage {
-    /// Returns the method.
-    fn method(&self) -> &str;
+#[derive(Debug, Clone, Copy)]
+pub struct SignedParts<'a> {
+    /// Method.
+    pub method: &'a str,
+    /// `http` or `https`.
+    pub scheme: &'a str,
+    /// Value of `Host`.
+    pub authority: &'a str,
+    /// Path and query as they stand in the request line, byte for byte.
+    pub target: &'a str,
+    /// Headers in the order of their lines; names are in lower case.
+    pub headers: &'a [(&'a str, &'a str)],
+}
 
-    /// Returns `http` or `https`.
-    fn scheme(&self) -> &str;
-
-    /// Returns the value of `Host`.
-    fn authority(&self) -> &str;
-
-    /// Returns path and query as they stand in the request line, byte for byte.
-    fn target(&self) -> &str;
-
-    /// Returns the values of a header, one per line; `name` is in lower case.
-    fn header(&self, name: &str) -> Vec<&str>;
+impl<'a> SignedParts<'a> {
+    /// Returns the values of a header, one per line.
+    pub fn header(&self, name: &str) -> Vec<&'a str> {
+        self.headers.iter().filter(|(other, _)| *other == name).map(|(_, value)| *value).collect()
+    }
 }
 
 /// Returns the base of a signature over a message; `None` if it covers a header that the message does not have.
-pub fn signature_base(signature: &StatedSignature, message: &dyn SignedMessage) -> Option<String> {
+pub fn signature_base(signature: &StatedSignature, message: &SignedParts<'_>) -> Option<String> {
     let mut base = String::with_capacity(512);
     for name in &signature.components {
         push_line(&mut base, name, &component(name, message)?);
@@ -39,14 +43,14 @@ fn push_line(base: &mut String, name: &str, value: &str) {
     base.push('\n');
 }
 
-fn component(name: &str, message: &dyn SignedMessage) -> Option<String> {
-    let (path, query) = match message.target().split_once('?') {
+fn component(name: &str, message: &SignedParts<'_>) -> Option<String> {
+    let (path, query) = match message.target.split_once('?') {
         Some((path, query)) => (path, Some(query)),
-        None => (message.target(), None),
+        None => (message.target, None),
     };
     Some(match name {
-        "@method" => message.method().to_owned(),
-        "@target-uri" => format!("{}://{}{}", message.scheme(), message.authority(), message.target()),
+        "@method" => message.method.to_owned(),
+        "@target-uri" => format!("{}://{}{}", message.scheme, message.authority, message.target),
         "@authority" => normal_authority(message),
         "@path" => path.to_owned(),
         "@query" => format!("?{}", query.unwrap_or_default()),
@@ -61,8 +65,8 @@ fn component(name: &str, message: &dyn SignedMessage) -> Option<String> {
 }
 
 /// Returns the authority in lower case and without the scheme's own port.
-fn normal_authority(message: &dyn SignedMessage) -> String {
-    let authority = message.authority().to_ascii_lowercase();
-    let default_port = if message.scheme() == "https" { ":443" } else { ":80" };
+fn normal_authority(message: &SignedParts<'_>) -> String {
+    let authority = message.authority.to_ascii_lowercase();
+    let default_port = if message.scheme == "https" { ":443" } else { ":80" };
     authority.strip_suffix(default_port).unwrap_or(&authority).to_owned()
 }

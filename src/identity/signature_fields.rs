@@ -26,6 +26,9 @@ const DERIVED: [&str; 5] = ["@method", "@target-uri", "@authority", "@path", "@q
 /// Maximum number of components of one signature.
 const COMPONENTS_MAX: usize = 32;
 
+/// Maximum length of the name of a component.
+const NAME_MAX: usize = 64;
+
 /// Lengths that a nonce may have.
 const NONCE_LENGTHS: std::ops::RangeInclusive<usize> = 16..=128;
 
@@ -58,10 +61,14 @@ fn malformed(why: impl Into<String>) -> SignatureFieldsError {
 }
 
 impl StatedSignature {
-    /// Reads the values of the two headers; several lines of one header are joined with a comma before.
-    pub fn read(input: &str, signature: &str) -> Result<Self, SignatureFieldsError> {
+    /// Reads the values of the two headers; several lines of one header are joined with a comma before. `None`: they hold signatures
+    /// with other labels only.
+    pub fn read(input: &str, signature: &str) -> Result<Option<Self>, SignatureFieldsError> {
         let inputs = dictionary("Signature-Input", input)?;
         let signatures = dictionary("Signature", signature)?;
+        if !inputs.contains_key(LABEL) && !signatures.contains_key(LABEL) {
+            return Ok(None);
+        }
         let Some(ListEntry::InnerList(list)) = inputs.get(LABEL) else {
             return Err(malformed(format!("Signature-Input has no {LABEL} with a list of components")));
         };
@@ -73,7 +80,7 @@ impl StatedSignature {
         let components = components(list)?;
         let parameters = Parameters::read(list)?;
         let Parameters { key, created, expires, nonce } = parameters;
-        Ok(Self { components, key, created, expires, nonce, params: serialized(list), bytes })
+        Ok(Some(Self { components, key, created, expires, nonce, params: serialized(list), bytes }))
     }
 }
 
@@ -112,6 +119,9 @@ fn components(list: &InnerList) -> Result<Vec<String>, SignatureFieldsError> {
     for item in &list.items {
         let BareItem::String(name) = &item.bare_item else { return Err(malformed("a component is no string")) };
         let name = name.as_str();
+        if name.len() > NAME_MAX {
+            return Err(malformed(format!("the name of a component has more than {NAME_MAX} characters")));
+        }
         if !item.params.is_empty() {
             return Err(malformed(format!("the component {name:?} has parameters")));
         }

@@ -157,9 +157,12 @@ impl Settings {
         let (feed, network) = (raw.feed.check(check), raw.network.check(check));
         let overload =
             OverloadLimits { feed_high: feed.high_water, feed_low: feed.low_water, min_free: store.min_free };
-        let resident_max = raw.peers.check(check);
-        let peers =
-            PeerTable::read(&merged, own, federation.deny.clone(), contexts, check).under(overload, resident_max);
+        let (resident_max, nonces_max) = raw.peers.check(check);
+        let peers = PeerTable::read(&merged, own, federation.deny.clone(), contexts, check).under(
+            overload,
+            resident_max,
+            nonces_max,
+        );
         let peers = Arc::new(peers);
 
         let notes = std::mem::take(&mut found.notes);

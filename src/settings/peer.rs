@@ -7,9 +7,12 @@ use actors::limits::PeerLimits;
 use actors::model::{DialectSpec, ServerName};
 use ipnet::IpNet;
 
+use crate::identity::key_id::{KeyId, KeyIdError};
+use crate::identity::public_key::{PeerKeys, PublicKey};
 use crate::settings::check::SettingsCheck;
 use crate::settings::problem::ProblemKind;
 use crate::settings::resolve::{ResolvedPeer, ValueOrigin};
+use crate::settings::sections::peer::AuthKind;
 use crate::settings::values::address::{BadAddress, PeerAddress};
 use crate::settings::values::profile::PeerProfile;
 use crate::settings::values::range::AddressRange;
@@ -49,6 +52,11 @@ pub enum PeerAuth {
     Network {
         /// Address ranges of the peer.
         allow_from: Vec<IpNet>,
+    },
+    /// By the signature of its requests.
+    Signature {
+        /// Public keys of the peer.
+        keys: PeerKeys,
     },
 }
 
@@ -101,14 +109,57 @@ where
 }
 
 fn auth(resolved: &ResolvedPeer, check: &mut SettingsCheck<'_>) -> Option<PeerAuth> {
+    match resolved.section.auth {
+        Some(AuthKind::Network) => Some(by_address(resolved, check)),
+        Some(AuthKind::Signature) => by_signature(resolved, check),
+        None => {
+            // A weaker authentication is never assumed.
+            let why = "it must be set: auth = \"signature\" with the peer's public keys in keys, or auth = \"network\", for \
+                private links, with the peer's address ranges in allow_from";
+            check.invalid(&resolved.key("auth"), why);
+            None
+        }
+    }
+}
+
+fn by_signature(resolved: &ResolvedPeer, check: &mut SettingsCheck<'_>) -> Option<PeerAuth> {
+    let key = resolved.key("keys");
+    if !matches!(resolved.origin("keys"), ValueOrigin::Server | ValueOrigin::Default) {
+        check.invalid(&key, "a key is that of one server; set it under [peers.server.\"NAME\"]");
+    }
+    if resolved.section.profile == PeerProfile::Synapse2014 {
+        check.invalid(
+            &resolved.key("auth"),
+            "a server of profile \"synapse-2014\" signs nothing; use auth = \"network\"",
+        );
+    }
+    let mut keys: Vec<(KeyId, PublicKey)> = Vec::new();
+    for text in &resolved.section.keys {
+        match pinned_key(text) {
+            Ok((id, _)) if keys.iter().any(|(other, _)| *other == id) => {
+                check.invalid(&key, format!("the key id {id} is there twice"));
+            }
+            Ok(pinned) => keys.push(pinned),
+            Err(why) => check.invalid(&key, format!("\"{text}\": {why}")),
+        }
+    }
+    if resolved.section.keys.is_empty() {
+        let why = "auth = \"signature\" requires it, because this version does not fetch keys; `fernpost keys list` at the peer \
+            prints them";
+        check.invalid(&key, why);
+    }
+    (!keys.is_empty() && keys.len() == resolved.section.keys.len()).then(|| PeerAuth::Signature { keys: keys.into() })
+}
+
+/// Reads `KEY_ID:BASE64`.
+fn pinned_key(text: &str) -> Result<(KeyId, PublicKey), String> {
+    let (id, key) = text.split_once(':').ok_or("a key is written as \"KEY_ID:BASE64\"")?;
+    let id = id.parse().map_err(|error: KeyIdError| error.to_string())?;
+    Ok((id, PublicKey::from_base64(key).map_err(|error| error.to_string())?))
+}
+
+fn by_address(resolved: &ResolvedPeer, check: &mut SettingsCheck<'_>) -> PeerAuth {
     let section = &resolved.section;
-    let Some(crate::settings::sections::peer::AuthKind::Network) = section.auth else {
-        // A weaker authentication is never assumed.
-        let why = "it must be set; this version has auth = \"network\", for private links, with the address ranges of \
-            the peer in allow_from";
-        check.invalid(&resolved.key("auth"), why);
-        return None;
-    };
     let mut allow_from = Vec::new();
     for AddressRange(net) in &section.allow_from {
         match net {
@@ -129,7 +180,7 @@ fn auth(resolved: &ResolvedPeer, check: &mut SettingsCheck<'_>) -> Option<PeerAu
         check.invalid(&resolved.key("allow_from"), why);
     }
     allow_from.shrink_to_fit();
-    Some(PeerAuth::Network { allow_from })
+    PeerAuth::Network { allow_from }
 }
 
 fn addresses(resolved: &ResolvedPeer, name: &ServerName, check: &mut SettingsCheck<'_>) -> Vec<PeerAddress> {

@@ -14,6 +14,7 @@ use super::check::SettingsCheck;
 use super::peer::{self, PeerAuth, PeerSettings, SharedLimits};
 use super::resolve::PeerTables;
 use super::shared_ranges::SharedRanges;
+use crate::identity::public_key::PeerKeys;
 use crate::settings::values::pattern::NamePattern;
 
 /// The table of all configured peers.
@@ -31,6 +32,9 @@ pub struct PeerTable {
     contexts: Arc<ContextLimits>,
     overload: OverloadLimits,
     resident_max: u32,
+    nonces_max: u32,
+    /// Keys of the peers that are authenticated by signature, also of denied ones, as `proofs` for addresses.
+    keys: HashMap<ServerName, PeerKeys>,
     /// Limits of `[peers.default]`, for a server that is no longer listed.
     unlisted: Arc<PeerLimits>,
 }
@@ -65,7 +69,7 @@ impl PeerTable {
                 check.note(&["peers", "server", name.as_str()], why);
             }
             if let Some(peer) = peer::peer(tables.resolve(Some(name)), own, &mut alike, check) {
-                peers.hold_ranges(&peer);
+                peers.hold_proofs(&peer, check);
                 shared.note(&peer, peers.denied(name));
                 // A denied peer is left out here, so that no other code has to check `federation.deny`.
                 if !peers.denied(name) {
@@ -88,14 +92,31 @@ impl PeerTable {
     }
 
     /// Adds the limits of the whole gateway.
-    pub(super) fn under(self, overload: OverloadLimits, resident_max: u32) -> Self {
-        Self { overload, resident_max, ..self }
+    pub(super) fn under(self, overload: OverloadLimits, resident_max: u32, nonces_max: u32) -> Self {
+        Self { overload, resident_max, nonces_max, ..self }
     }
 
-    /// Records the ranges of a peer. A denied peer keeps its ranges, because otherwise its addresses would belong to
+    /// Returns the maximum number of nonces of one key.
+    pub fn nonces_max(&self) -> u32 {
+        self.nonces_max
+    }
+
+    /// Returns the keys of a peer that is authenticated by signature, also of a denied one.
+    pub fn signature_keys(&self, server: &ServerName) -> Option<PeerKeys> {
+        self.keys.get(server).cloned()
+    }
+
+    /// Records the ranges or the keys of a peer. A denied peer keeps its ranges, because otherwise its addresses would belong to
     /// the peer with the next shorter prefix.
-    fn hold_ranges(&mut self, peer: &PeerSettings) {
-        let PeerAuth::Network { allow_from } = &peer.link.auth;
+    fn hold_proofs(&mut self, peer: &PeerSettings, check: &mut SettingsCheck<'_>) {
+        let allow_from = match &peer.link.auth {
+            PeerAuth::Network { allow_from } => allow_from,
+            PeerAuth::Signature { keys } => {
+                self.check_keys(&peer.name, keys, check);
+                self.keys.insert(peer.name.clone(), Arc::clone(keys));
+                return;
+            }
+        };
         self.proofs.insert(peer.name.clone(), allow_from.clone());
         for net in allow_from {
             self.ranges
@@ -107,6 +128,15 @@ impl PeerTable {
                     holder => *holder = RangeOwner::Several,
                 })
                 .or_insert_with(|| RangeOwner::One(peer.name.clone()));
+        }
+    }
+
+    /// Reports a key that is also that of another server, because its holder could act as both.
+    fn check_keys(&self, name: &ServerName, keys: &PeerKeys, check: &mut SettingsCheck<'_>) {
+        let is_shared = |others: &PeerKeys| others.iter().any(|(_, other)| keys.iter().any(|(_, key)| key == other));
+        if let Some((other, _)) = self.keys.iter().find(|(_, others)| is_shared(others)) {
+            let why = format!("one of these keys is also that of {other}; each server has keys of its own");
+            check.invalid(&["peers", "server", name.as_str(), "keys"], why);
         }
     }
 

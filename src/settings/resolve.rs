@@ -161,7 +161,7 @@ pub(super) struct ResolvedPeer {
 }
 
 impl ResolvedPeer {
-    fn origin(&self, key: &str) -> &ValueOrigin {
+    pub(super) fn origin(&self, key: &str) -> &ValueOrigin {
         self.origins.iter().find(|(name, _)| *name == key).map_or(&ValueOrigin::Default, |(_, origin)| origin)
     }
 

@@ -71,22 +71,21 @@ const PLANNED_KEYS: &[&str] = &[
     "metrics",
     "peers.*.accept_relayed",
     "peers.*.fingerprints",
-    "peers.*.keys",
     "peers.*.route",
     "relay",
     "rpc",
     "server.actor_threads",
 ];
 
-/// Alternative while `network` is the only authentication.
-const NETWORK_INSTEAD: &str = "on a private link use auth = \"network\" with allow_from";
+/// Alternative while certificates prove nothing.
+const SIGNATURE_INSTEAD: &str =
+    "use auth = \"signature\" with keys, or on a private link auth = \"network\" with allow_from";
 
 /// Values that are planned and not implemented, with an alternative. A trailing `*` matches any rest.
 const PLANNED_VALUES: &[(&str, &str, Option<&str>)] = &[
     ("federation.mode", "open", Some("list each peer under peers.server")),
     ("messenger.listen", "unix:*", Some("use an address such as \"127.0.0.1:9881\"")),
-    ("peers.*.auth", "mtls", Some(NETWORK_INSTEAD)),
-    ("peers.*.auth", "signature", Some(NETWORK_INSTEAD)),
+    ("peers.*.auth", "mtls", Some(SIGNATURE_INSTEAD)),
 ];
 
 /// Returns the path with `*` in place of the selected peers.

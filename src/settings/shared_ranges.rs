@@ -25,7 +25,7 @@ struct RangeUser {
 impl SharedRanges {
     /// Adds the ranges of a peer.
     pub(super) fn note(&mut self, peer: &PeerSettings, denied: bool) {
-        let PeerAuth::Network { allow_from } = &peer.link.auth;
+        let PeerAuth::Network { allow_from } = &peer.link.auth else { return };
         for net in allow_from {
             let callers = self.0.entry(*net).or_default();
             if callers.last().is_none_or(|last| last.name != peer.name) {

@@ -11,6 +11,7 @@ mod feed;
 mod history;
 mod inspect;
 mod non_participants;
+mod nonces;
 mod pdus;
 mod peers;
 mod retention;

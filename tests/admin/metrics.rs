@@ -42,6 +42,7 @@ async fn ends(operator: &OperatorFixture, context: &str, from: u64, count: u64) 
         pdus: (from..from + count).map(|n| Ok(pdu(n))).collect(),
         edus: vec![],
         verified: "network",
+        nonce: None,
     };
     let verdicts = operator.core.gateway.accept_transaction(&name("blue.example"), transaction).await.expect("taken");
     assert!(verdicts.iter().all(|verdict| *verdict == PduVerdict::Accepted));

@@ -57,6 +57,19 @@ pub struct InboundTransaction {
     pub edus: Vec<Edu>,
     /// Method by which the sender was authenticated.
     pub verified: &'static str,
+    /// Nonce of the request's signature, if it has one; it is stored in the commit of the batch.
+    pub nonce: Option<UsedNonce>,
+}
+
+/// The nonce of a signature, which its key must not use again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UsedNonce {
+    /// Name of the key: `<server>/<key id>`.
+    pub key: Box<str>,
+    /// The nonce.
+    pub nonce: Box<str>,
+    /// Time from which the signature is too old, so that the nonce need not be remembered.
+    pub until: Millis,
 }
 
 /// A durable item for a peer.
@@ -171,6 +184,8 @@ pub struct InboundPush {
     pub weak: usize,
     /// Method by which the sender was authenticated; the messenger sees this word.
     pub verified: &'static str,
+    /// Nonce of the request's signature, if it has one; it is stored in the commit of the batch.
+    pub nonce: Option<UsedNonce>,
 }
 
 /// An outbound batch: one request to a peer.

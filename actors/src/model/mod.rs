@@ -34,7 +34,7 @@ pub use context::{
 pub use feed::{FeedEntry, FeedItem, ParkedCode, ParkedItem, ParkedWhat};
 pub use frame::{
     Ack, BatchId, Edu, FetchRequest, InboundPush, InboundTransaction, Item, ItemObjection, OutboundBatch, PullResponse,
-    PushFailure, PushResponse, Receipt, RequestDeadlines, StrongBody, StrongUpdate,
+    PushFailure, PushResponse, Receipt, RequestDeadlines, StrongBody, StrongUpdate, UsedNonce,
 };
 pub use numbers::{Index, ItemNo, Millis, Position, Seq};
 pub use pdu::{BadPdu, ComposedPdu, GraphPosition, Pdu, PduDraft, PduVerdict, StateSlot};

@@ -178,6 +178,9 @@ impl Inbound {
             return out.answer(busy.batch().refusal(refusal.clone().into()));
         }
         self.stage(busy, out);
+        if let Some(nonce) = busy.batch().nonce() {
+            out.change(Change::NonceUsed(nonce.clone()));
+        }
         match busy.batch() {
             InboundBatch::Push(push, token) => {
                 self.store_digests(push, busy.numbers_pushes(), out);

@@ -218,7 +218,7 @@ fn client_cache_is_bounded() {
         gate.client(Duration::from_secs(seconds)).expect("builds");
         gate.client(Duration::from_secs(seconds)).expect("builds");
     }
-    assert_eq!(locked(&gate.clients).len(), CLIENTS_MAX);
+    assert_eq!(gate.clients.lock().len(), CLIENTS_MAX);
 }
 
 #[tokio::test]

@@ -102,3 +102,14 @@ fn key_can_sign_earlier() {
     assert_eq!(ring.active(at(20)).map(|key| key.public()), Some(next.key.public()));
     assert_eq!((ring.keys()[1].created, mode(&keys.path().join("2.key"))), (at(10), 0o600));
 }
+
+#[test]
+fn folder_that_others_can_write_is_refused() {
+    let (_data, keys) = folder();
+    keys.create(None, at(5), at(5)).expect("made");
+    std::fs::create_dir(keys.path().join("2.key")).expect("it is ours");
+    assert!(keys.load(false).expect_err("no file").to_string().ends_with("2.key: it is no file"));
+    std::fs::set_permissions(keys.path(), Permissions::from_mode(0o770)).expect("it is ours");
+    let refused = keys.load(true).expect_err("it is open").to_string();
+    assert!(refused.contains("its mode is 0770") && refused.contains("run chmod 700"), "{refused}");
+}

@@ -3,7 +3,10 @@
 use zeroize::Zeroizing;
 
 use super::*;
+use crate::identity::content_digest::StatedDigests;
 
+/// A request that a test alters.
+#[derive(Clone)]
 struct TestRequest {
     method: &'static str,
     scheme: &'static str,
@@ -12,22 +15,27 @@ struct TestRequest {
     headers: Vec<(&'static str, String)>,
 }
 
-impl SignedMessage for TestRequest {
-    fn method(&self) -> &str {
-        self.method
+impl TestRequest {
+    /// Calls `judge` with the parts of the request.
+    fn with<T>(&self, judge: impl FnOnce(&SignedParts<'_>) -> T) -> T {
+        let headers: Vec<(&str, &str)> = self.headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        let Self { method, scheme, authority, target, .. } = *self;
+        judge(&SignedParts { method, scheme, authority, target, headers: &headers })
     }
-    fn scheme(&self) -> &str {
-        self.scheme
-    }
-    fn authority(&self) -> &str {
-        self.authority
-    }
-    fn target(&self) -> &str {
-        self.target
-    }
-    fn header(&self, name: &str) -> Vec<&str> {
-        self.headers.iter().filter(|(other, _)| *other == name).map(|(_, value)| value.as_str()).collect()
-    }
+}
+
+/// Checks the digest of the body, and then the signature.
+fn check_request(
+    signature: &StatedSignature,
+    message: &SignedParts<'_>,
+    body: &[u8],
+    key: &PublicKey,
+) -> Result<(), SignatureError> {
+    let mut check = StatedDigests::read(&message.header(CONTENT_DIGEST).join(", "))?.begin();
+    check.update(body);
+    check.finish()?;
+    let bad = SignatureError::BadSignature(signature.key.clone());
+    if is_signature_of(signature, message, key) { Ok(()) } else { Err(bad) }
 }
 
 const BODY: &[u8] = br#"{"a":1}"#;
@@ -50,16 +58,18 @@ fn request() -> TestRequest {
 /// A request of blue's to red, signed.
 fn signed() -> (TestRequest, StatedSignature) {
     let mut request = request();
-    let made = sign_request(&key(7), &"blue.example".parse().expect("a name"), &request, BODY, NOW, [5; NONCE_BYTES]);
+    let made = request.with(|parts| {
+        sign_request(&key(7), &"blue.example".parse().expect("a name"), parts, BODY, NOW, [5; NONCE_BYTES])
+    });
     let stated = StatedSignature::read(&made.signature_input, &made.signature).expect("ours is sound");
     request.headers.push((CONTENT_DIGEST, made.content_digest));
-    (request, stated)
+    (request, stated.expect("it has the label"))
 }
 
 #[test]
 fn own_signature_is_verified() {
     let (request, stated) = signed();
-    assert_eq!(check_request(&stated, &request, BODY, &key(7).public()), Ok(()));
+    assert_eq!(request.with(|parts| check_request(&stated, parts, BODY, &key(7).public())), Ok(()));
     assert_eq!((stated.key.to_string().as_str(), stated.created, stated.nonce.len()), ("blue.example/1", NOW, 24));
 }
 
@@ -89,7 +99,7 @@ fn example_of_rfc_is_verified() {
         bytes: bytes.try_into().expect("64 bytes"),
     };
     let key = PublicKey::from_base64("JrQLj5P/89iXES9+vFgrIy29clF9CC/oPPsw3c5D0bs=").expect("a key");
-    let base = signature_base(&stated, &request).expect("all headers are there");
+    let base = request.with(|parts| signature_base(&stated, parts)).expect("all headers are there");
     assert!(key.verifies(base.as_bytes(), &stated.bytes), "{base}");
 }
 
@@ -98,7 +108,7 @@ fn altered_request_is_refused() {
     let bad = |change: fn(&mut TestRequest)| {
         let (mut request, stated) = signed();
         change(&mut request);
-        check_request(&stated, &request, BODY, &key(7).public())
+        request.with(|parts| check_request(&stated, parts, BODY, &key(7).public()))
     };
     let name = || "blue.example/1".parse().expect("a name");
     for change in [
@@ -115,11 +125,17 @@ fn altered_request_is_refused() {
     assert_eq!(bad(|request| request.headers.clear()), Err(no_digest));
     let (request, stated) = signed();
     let other_body = Err(SignatureError::Digest(ContentDigestError::OtherBody("sha-256")));
-    assert_eq!(check_request(&stated, &request, br#"{"a":2}"#, &key(7).public()), other_body);
-    assert_eq!(check_request(&stated, &request, BODY, &key(8).public()), Err(SignatureError::BadSignature(name())));
+    assert_eq!(request.with(|parts| check_request(&stated, parts, br#"{"a":2}"#, &key(7).public())), other_body);
+    assert_eq!(
+        request.with(|parts| check_request(&stated, parts, BODY, &key(8).public())),
+        Err(SignatureError::BadSignature(name()))
+    );
     let mut moved = stated.clone();
     moved.params = moved.params.replace("created=18", "created=19");
-    assert_eq!(check_request(&moved, &request, BODY, &key(7).public()), Err(SignatureError::BadSignature(name())));
+    assert_eq!(
+        request.with(|parts| check_request(&moved, parts, BODY, &key(7).public())),
+        Err(SignatureError::BadSignature(name()))
+    );
 }
 
 /// A component that the signature covers and the request does not have is no empty one.
@@ -127,11 +143,11 @@ fn altered_request_is_refused() {
 fn absent_covered_header_is_refused() {
     let (mut request, mut stated) = signed();
     stated.components.push("date".to_owned());
-    assert!(check_request(&stated, &request, BODY, &key(7).public()).is_err());
-    assert_eq!(signature_base(&stated, &request), None);
+    assert!(request.with(|parts| check_request(&stated, parts, BODY, &key(7).public())).is_err());
+    assert_eq!(request.with(|parts| signature_base(&stated, parts)), None);
     request.headers.push(("date", " one\t".to_owned()));
     request.headers.push(("date", "two".to_owned()));
-    let base = signature_base(&stated, &request).expect("it is there");
+    let base = request.with(|parts| signature_base(&stated, parts)).expect("it is there");
     assert!(base.contains("\n\"date\": one, two\n"), "{base}");
 }
 
@@ -139,7 +155,7 @@ fn absent_covered_header_is_refused() {
 fn target_is_our_name() {
     let judged = |authority: &'static str, us: &str| {
         let us: ServerName = us.parse().expect("a name");
-        check_target(&TestRequest { authority, ..request() }, &us, Some(9880)).is_ok()
+        TestRequest { authority, ..request() }.with(|parts| check_target(parts, &us, Some(9880))).is_ok()
     };
     for (authority, us, is_ours) in [
         ("red.example", "red.example", true),
@@ -147,7 +163,13 @@ fn target_is_our_name() {
         ("red.example:9880", "red.example", true),
         ("red.example:443", "red.example", false),
         ("red.example:7000", "red.example:7000", true),
-        ("red.example", "red.example:7000", true),
+        ("red.example", "red.example:7000", false),
+        ("red.example:9880", "red.example:7000", false),
+        ("red.example:7000:9880", "red.example:7000", false),
+        ("red.example", "red.example:9880", true),
+        ("[::1]", "[::1]", true),
+        ("[::1]:9880", "[::1]", true),
+        ("[:", "[::1]", false),
         ("blue.example", "red.example", false),
         ("", "red.example", false),
     ] {
@@ -178,6 +200,6 @@ proptest::proptest! {
     fn one_flipped_bit_is_refused(place in 0usize..64, bit in 0u8..8) {
         let (request, mut stated) = signed();
         stated.bytes[place] ^= 1 << bit;
-        proptest::prop_assert!(check_request(&stated, &request, BODY, &key(7).public()).is_err());
+        proptest::prop_assert!(request.with(|parts| check_request(&stated, parts, BODY, &key(7).public())).is_err());
     }
 }

@@ -6,7 +6,7 @@ const NONCE: &str = "0123456789abcdef";
 
 fn signed(inside: &str) -> Result<StatedSignature, SignatureFieldsError> {
     let bytes = format!("{LABEL}=:{}:", STANDARD.encode([9; 64]));
-    StatedSignature::read(&format!("{LABEL}={inside}"), &bytes)
+    StatedSignature::read(&format!("{LABEL}={inside}"), &bytes).map(|stated| stated.expect("it has the label"))
 }
 
 fn params(more: &str) -> String {
@@ -42,7 +42,8 @@ fn further_labels_are_ignored() {
     assert!(StatedSignature::read(&input, "x=:AA==:").is_err());
     let input = format!("other=(\"x\";sf), {LABEL}={sound}, {LABEL}0=1");
     let signature = format!("other=:AA==:, {LABEL}=:{}:", STANDARD.encode([9; 64]));
-    assert!(StatedSignature::read(&input, &signature).is_ok());
+    assert!(StatedSignature::read(&input, &signature).is_ok_and(|stated| stated.is_some()));
+    assert_eq!(StatedSignature::read("other=(\"x\")", "other=:AA==:"), Ok(None), "no proof is offered");
 }
 
 #[test]
@@ -81,6 +82,8 @@ fn other_forms_are_refused() {
     ] {
         assert!(with(COVERED, &params).starts_with(why), "{params}: {}", with(COVERED, &params));
     }
+    let long = format!("(\"{}\")", "x".repeat(65));
+    assert_eq!(with(&long, &sound), "the name of a component has more than 64 characters");
     let many = (0..40).map(|n| format!("\"x-{n}\"")).collect::<Vec<_>>().join(" ");
     assert_eq!(with(&format!("({many})"), &sound), "the signature covers more than 32 components");
 }

@@ -18,6 +18,8 @@ use crate::settings::values::written_limit::{WrittenLimit, written_limit};
 pub(crate) struct PeersSection {
     /// Maximum number of peers in memory; above it idle ones are evicted.
     resident_max: u32,
+    /// Maximum number of signed requests that one key may make within ten minutes.
+    nonces_max: u32,
     /// Values for every peer.
     default: PeerSection,
     /// Values for peers whose names match a pattern.
@@ -29,15 +31,17 @@ pub(crate) struct PeersSection {
 impl Default for PeersSection {
     fn default() -> Self {
         let (default, pattern, server) = Default::default();
-        Self { resident_max: PEERS_RESIDENT_MAX, default, pattern, server }
+        Self { resident_max: PEERS_RESIDENT_MAX, nonces_max: 100_000, default, pattern, server }
     }
 }
 
 impl PeersSection {
-    /// Checks and returns the maximum number of peers in memory; the limits of each peer are read separately.
-    pub(crate) fn check(&self, check: &mut SettingsCheck<'_>) -> u32 {
-        check.at_least_one(&["peers"], &[("resident_max", self.resident_max.into())]);
-        self.resident_max
+    /// Checks and returns the maximum numbers of peers in memory and of nonces per key; the limits of each peer are read
+    /// separately.
+    pub(crate) fn check(&self, check: &mut SettingsCheck<'_>) -> (u32, u32) {
+        let limits = [("resident_max", self.resident_max.into()), ("nonces_max", self.nonces_max.into())];
+        check.at_least_one(&["peers"], &limits);
+        (self.resident_max, self.nonces_max)
     }
 }
 
@@ -47,6 +51,8 @@ impl PeersSection {
 pub(crate) enum AuthKind {
     /// By the network address of the caller.
     Network,
+    /// By the signature of the request.
+    Signature,
 }
 
 /// Makes the section of the table of limits, beside the keys of the link.
@@ -62,10 +68,13 @@ macro_rules! define_peer_section {
             pub(crate) dialect: DialectName,
             /// URLs of the peer, tried in order.
             pub(crate) addresses: Vec<String>,
-            /// Authentication of the peer: "network" by the address it calls from; it must be set.
+            /// Authentication of the peer: "signature" by the signature of its requests, "network" by the address it calls from; it
+            /// must be set.
             pub(crate) auth: Option<AuthKind>,
             /// Ranges that the peer calls from; if two peers share one, its addresses identify neither without a name.
             pub(crate) allow_from: Vec<AddressRange>,
+            /// Public keys of the peer, each "KEY_ID:BASE64", for auth = "signature".
+            pub(crate) keys: Vec<String>,
             /// If true, plain http:// is allowed beyond loopback.
             pub(crate) insecure: bool,
         }
@@ -80,6 +89,7 @@ macro_rules! define_peer_section {
                     addresses: Vec::new(),
                     auth: None,
                     allow_from: Vec::new(),
+                    keys: Vec::new(),
                     insecure: false,
                 }
             }

@@ -14,6 +14,7 @@ use crate::settings::*;
 
 mod contexts;
 mod findings;
+mod peer_keys;
 mod profiles;
 mod words;
 
@@ -174,8 +175,8 @@ fn unknown_variable_or_flag_is_named() {
 #[test]
 fn planned_settings_are_refused_by_name() {
     let planned = "federation.tls = { cert = \"c\" }\ncontexts.sign = \"never\"\nfederation.mode = \"open\"\n\
-                   messenger.listen = \"unix:/run/x\"\npeers.server.\"b.example\".keys = []\n\
-                   peers.default.auth = \"signature\"\n";
+                   messenger.listen = \"unix:/run/x\"\npeers.server.\"b.example\".fingerprints = []\n\
+                   peers.default.auth = \"mtls\"\n";
     let start = |line: &str| line.split(" (configuration").next().expect("a first part").to_owned();
     assert_eq!(
         wrong(planned).iter().map(|line| start(line)).take(6).collect::<Vec<_>>(),
@@ -184,8 +185,8 @@ fn planned_settings_are_refused_by_name() {
             "`federation.mode` = \"open\" is not available in this version",
             "`contexts.sign` is not available in this version",
             "`messenger.listen` = \"unix:/run/x\" is not available in this version",
-            "`peers.server.\"b.example\".keys` is not available in this version",
-            "`peers.default.auth` = \"signature\" is not available in this version",
+            "`peers.server.\"b.example\".fingerprints` is not available in this version",
+            "`peers.default.auth` = \"mtls\" is not available in this version",
         ]
     );
 }
@@ -355,7 +356,7 @@ fn listed_peer_needs_auth() {
     assert_eq!(
         wrong("[peers.server.\"blue.example\"]\naddresses = [\"http://127.0.0.1:1\"]\n"),
         [
-            "`peers.server.\"blue.example\".auth` in configuration, line 2: it must be set; this version has auth = \"network\", for private links, with the address ranges of the peer in allow_from"
+            "`peers.server.\"blue.example\".auth` in configuration, line 2: it must be set: auth = \"signature\" with the peer's public keys in keys, or auth = \"network\", for private links, with the peer's address ranges in allow_from"
         ]
     );
     assert_eq!(

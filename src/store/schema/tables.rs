@@ -150,6 +150,16 @@ pub(crate) const STAGE: TableDefinition<(&str, &str, u64), StageValue> = TableDe
 /// trimmed: as the row in `stage`.
 pub(crate) const STAGE_IDS: TableDefinition<StageIdKey, u64> = TableDefinition::new("stage_ids");
 
+/// (time from which it is too old, name of the key, nonce) -> (): a signature that was accepted. Owner: the peer's actor. Bound:
+/// `peers.nonces_max` a key. Trimmed: by the writer, whenever it adds a row.
+pub(crate) const NONCES: TableDefinition<NonceKey, ()> = TableDefinition::new("nonces");
+
+/// Time in milliseconds for which a nonce is kept after its signature is too old, because the clock may have been set forward.
+pub(crate) const NONCE_SLACK: u64 = 60 * 60 * 1000;
+
+/// The key of a row in `nonces`.
+pub(crate) type NonceKey = (u64, &'static str, &'static str);
+
 /// The only consumer of the feed.
 pub(crate) const MESSENGER: &str = "messenger";
 
@@ -230,5 +240,6 @@ pub(crate) fn each<T: TableVisitor>(visit: &mut T) -> Result<(), T::Error> {
     visit.visit(HEADS)?;
     visit.visit(CONTEXT_WORK)?;
     visit.visit(STAGE)?;
-    visit.visit(STAGE_IDS)
+    visit.visit(STAGE_IDS)?;
+    visit.visit(NONCES)
 }

@@ -15,8 +15,13 @@ use crate::store::schema::codec::columns::{
     AttemptValue, DeadLetterValue, FeedValue, GapValue, HeldValue, HolderValue, ItemValue, OutboxValue, PduValue,
     PieceValue, QuarantinePlace, QuarantineValue, SeenValue, StageValue, SubmissionValue,
 };
-use crate::store::schema::tables::{ContextPduKey, CopyKey, DeliveredKey, RefValue, StageIdKey, StateEntryKey};
+use crate::store::schema::tables::{
+    ContextPduKey, CopyKey, DeliveredKey, NonceKey, RefValue, StageIdKey, StateEntryKey,
+};
 use crate::store::schema::{codec, tables};
+
+/// Number of nonces that are removed with each new one, at most: more than one, so that the table shrinks again after a burst.
+pub(crate) const NONCES_TRIMMED: u32 = 2;
 
 /// The writer's cache between groups; it lets rows be appended without reading. It is correct only as long as every
 /// group commits: after one that does not, the journal has stopped and the cache is dropped.
@@ -134,6 +139,7 @@ pub(crate) struct WriteBatch<'t> {
     context_work: LazyTable<'t, &'static str, ()>,
     pub(crate) stage: LazyTable<'t, (&'static str, &'static str, u64), StageValue<'static>>,
     pub(crate) stage_ids: LazyTable<'t, StageIdKey, u64>,
+    pub(crate) nonces: LazyTable<'t, NonceKey, ()>,
     pub(crate) meta: LazyTable<'t, &'static str, &'static str>,
     pub(crate) memory: &'t mut WriterCache,
     pub(crate) now: Millis,
@@ -176,6 +182,7 @@ impl<'t> WriteBatch<'t> {
             context_work: LazyTable::new(transaction, tables::CONTEXT_WORK),
             stage: LazyTable::new(transaction, tables::STAGE),
             stage_ids: LazyTable::new(transaction, tables::STAGE_IDS),
+            nonces: LazyTable::new(transaction, tables::NONCES),
             meta: LazyTable::new(transaction, tables::META),
             memory,
             now,
@@ -232,6 +239,7 @@ impl<'t> WriteBatch<'t> {
             }
             Change::FeedTrimmed { before, rows_max } => self.trim_feed(before.0, rows_max),
             Change::TransactionSeen { from, seen, keep } => self.transaction_seen(&from, &seen, keep),
+            Change::NonceUsed(nonce) => self.nonce_used(&nonce),
             Change::PduStored(stored) => self.pdu_stored(&stored),
             Change::PduDelivered { reference, context, delivery } => {
                 self.pdu_delivered(&reference, &context, &delivery)
@@ -325,6 +333,7 @@ pub(crate) fn estimate_rows(changes: &[Change]) -> u64 {
         | Change::StageLeft { .. } => 2,
         Change::Staged { pdus, .. } => 2 * pdus.len() as u64,
         Change::AttemptFailed { .. } => 2,
+        Change::NonceUsed(_) => 1 + u64::from(NONCES_TRIMMED),
         Change::PeerRecordUpdated(_)
         | Change::Delivered { .. }
         | Change::TransactionSent { .. }

@@ -1,13 +1,14 @@
 //! Applies the changes that remove rows: outbox, items, digests, feed, quarantine, transactions, submissions.
 
-use actors::model::{Digest, FeedItem, ParkedItem, SeenTransaction, ServerName, SubmissionId};
+use actors::model::{Digest, FeedItem, ParkedItem, SeenTransaction, ServerName, SubmissionId, UsedNonce};
 use redb::{ReadableTable, Table, Value};
 
-use super::apply::{TableTails, TakenEnds, WriteBatch};
+use super::apply::{NONCES_TRIMMED, TableTails, TakenEnds, WriteBatch};
 use crate::store::counters::RowCounts;
 use crate::store::schema::codec;
 use crate::store::schema::codec::columns::{ItemValue, OutboxValue, QuarantineValue, SeenValue};
 use crate::store::schema::tables;
+use crate::store::schema::tables::NONCE_SLACK;
 
 impl WriteBatch<'_> {
     pub(crate) fn trim_outbox(
@@ -207,6 +208,25 @@ impl WriteBatch<'_> {
         let counts = &mut self.counts;
         trim_oldest(self.seen.open()?, counts, server, number.saturating_sub(keep.into()))?;
         self.ends(from).seen = Some(number);
+        Ok(())
+    }
+
+    /// Records the nonce of a signature, and removes some of those whose signatures are too old.
+    pub(crate) fn nonce_used(&mut self, used: &UsedNonce) -> Result<(), redb::Error> {
+        let (before, nonces) = (self.now.0.saturating_sub(NONCE_SLACK), self.nonces.open()?);
+        let mut over = vec![];
+        for row in nonces.range(..(before, "", ""))?.take(NONCES_TRIMMED as usize) {
+            let (key, _) = row?;
+            let (until, name, nonce) = key.value();
+            self.counts.trim_reads += 1;
+            over.push((until, name.to_owned(), nonce.to_owned()));
+        }
+        for (until, name, nonce) in over {
+            nonces.remove((until, name.as_str(), nonce.as_str()))?;
+            self.counts.rows_trimmed += 1;
+        }
+        nonces.insert((used.until.0, &*used.key, &*used.nonce), ())?;
+        self.counts.rows_written += 1;
         Ok(())
     }
 

@@ -120,6 +120,7 @@ impl<'a> TransactionEnvelope<'a> {
             pdus,
             edus: self.edus(reader.sender),
             verified,
+            nonce: None,
         })
     }
 

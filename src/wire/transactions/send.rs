@@ -33,7 +33,8 @@ pub(super) async fn put_transaction(
     let caller = arrival.verify_origin(&**admission, &envelope.origin()?)?;
     let max = intake.window(&caller.server);
     let reader = PduReader::new(&caller.server, &**intake);
-    let transaction = envelope.transaction(id, max, &reader, caller.proof).await?;
+    let mut transaction = envelope.transaction(id, max, &reader, caller.proof).await?;
+    transaction.nonce = caller.nonce;
     let named: Vec<PduIdentity> = transaction.pdus.iter().map(named).collect();
     drop(envelope);
     let verdicts = intake.accept_transaction(&caller.server, transaction).await.map_err(refused)?;

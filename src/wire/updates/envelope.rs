@@ -65,7 +65,7 @@ pub async fn decode(
         strong.push(strong::read(body, raw, pdus).await);
     }
     let PushEnvelope { from_seq, seq, weak_count: weak, .. } = envelope;
-    Ok(InboundPush { from_seq, seq, strong, weak, verified })
+    Ok(InboundPush { from_seq, seq, strong, weak, verified, nonce: None })
 }
 
 struct PushEnvelope<'a> {

@@ -21,7 +21,8 @@ pub(super) async fn post_updates(
 ) -> Result<HttpResponse, ApiError> {
     let window = intake.window(&caller.server);
     let pdus = PduReader::new(&caller.server, &**intake);
-    let push = envelope::decode(&body.0, window, &pdus, caller.proof).await?;
+    let mut push = envelope::decode(&body.0, window, &pdus, caller.proof).await?;
+    push.nonce = caller.nonce;
     if push.weak > 0 {
         tracing::debug!(peer = %caller.server, count = push.weak, "weak updates dropped, nobody listens");
     }

@@ -3,4 +3,5 @@
 mod backoff;
 mod dead;
 mod outage;
+mod signatures;
 mod simulated;

@@ -4,5 +4,6 @@ mod attempts;
 mod budget;
 mod laws;
 mod leaving;
+mod nonces;
 mod reading;
 mod trimming;

@@ -219,7 +219,14 @@ pub fn pushed(seq: u64, count: u64) -> InboundPush {
     let first = seq + 1 - count;
     let strong =
         (first..=seq).map(update).map(|bytes| StrongUpdate { digest: digest(&bytes), bytes, body: StrongBody::Plain });
-    InboundPush { from_seq: Some(Seq(first)), seq: Seq(seq), strong: strong.collect(), weak: 0, verified: "network" }
+    InboundPush {
+        from_seq: Some(Seq(first)),
+        seq: Seq(seq),
+        strong: strong.collect(),
+        weak: 0,
+        verified: "network",
+        nonce: None,
+    }
 }
 
 /// Returns a submission of the updates `<id>.0`, `<id>.1` ...

@@ -93,6 +93,7 @@ async fn put_batch(
         pdus,
         edus: vec![],
         verified: caller.proof,
+        nonce: caller.nonce,
     };
     let verdicts = intake.accept_transaction(&caller.server, transaction).await?;
     Ok(HttpResponse::Ok().body(format!("{} handled", verdicts.len())))

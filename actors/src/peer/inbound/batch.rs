@@ -1,7 +1,7 @@
 //! An inbound batch of any form: its PDUs by position.
 
 use crate::errors::BatchError;
-use crate::model::{BadPdu, ContextId, InboundPush, InboundTransaction, Pdu, StrongBody};
+use crate::model::{BadPdu, ContextId, InboundPush, InboundTransaction, Pdu, StrongBody, UsedNonce};
 use crate::peer::effect::{BatchReply, Pull, PushReply, TransactionReply};
 use crate::reply_token::ReplyToken;
 
@@ -48,6 +48,15 @@ impl InboundBatch {
         match self {
             Self::Push(_, token) => Some(BatchReply::Push(*token, Err(error))),
             Self::Transaction(_, token) => Some(BatchReply::Transaction(*token, Err(error))),
+            Self::Pulled(..) => None,
+        }
+    }
+
+    /// Returns the nonce of the request's signature.
+    pub(super) const fn nonce(&self) -> Option<&UsedNonce> {
+        match self {
+            Self::Push(push, _) => push.nonce.as_ref(),
+            Self::Transaction(transaction, _) => transaction.nonce.as_ref(),
             Self::Pulled(..) => None,
         }
     }

@@ -23,7 +23,9 @@ impl Inbound {
         strange: UnknownContexts,
         out: &mut EffectCollector,
     ) {
+        let nonce = push.nonce.clone();
         if let Some(reply) = self.classify_push(push, token, strange, out) {
+            out.changes.extend(nonce.map(Change::NonceUsed));
             out.effect(PeerEffect::Answer(BatchReply::Push(token, reply)));
         }
     }

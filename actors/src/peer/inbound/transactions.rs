@@ -26,6 +26,7 @@ impl Inbound {
             return out.effect(reply(Err(BatchError::PushTooLong { count, max: self.limits.intake_items })));
         }
         if let Some(verdicts) = self.transactions.verdicts(&transaction) {
+            out.changes.extend(transaction.nonce.clone().map(Change::NonceUsed));
             return out.effect(reply(Ok(verdicts.to_vec())));
         }
         let fresh = NewItems { places: (0..count).collect(), pushes: false, strange };

@@ -22,7 +22,14 @@ fn push(seq: u64, texts: &[&str]) -> InboundPush {
         }
     };
     let from_seq = Some(Seq(seq + 1 - texts.len() as u64));
-    InboundPush { from_seq, seq: Seq(seq), strong: texts.iter().map(strong).collect(), weak: 0, verified: "network" }
+    InboundPush {
+        from_seq,
+        seq: Seq(seq),
+        strong: texts.iter().map(strong).collect(),
+        weak: 0,
+        verified: "network",
+        nonce: None,
+    }
 }
 
 /// Returns the answer, and the entries of the feed and of quarantine.
@@ -182,5 +189,6 @@ pub(super) fn letter_push(from_seq: Option<u64>, seq: u64, letters: &str) -> Inb
         strong: letters.chars().map(strong).collect(),
         weak: 0,
         verified: "network",
+        nonce: None,
     }
 }

@@ -160,8 +160,14 @@ impl Bench {
     }
 
     fn contact(&mut self) -> &mut Self {
-        let push =
-            crate::model::InboundPush { from_seq: None, seq: Seq(0), strong: vec![], weak: 0, verified: "network" };
+        let push = crate::model::InboundPush {
+            from_seq: None,
+            seq: Seq(0),
+            strong: vec![],
+            weak: 0,
+            verified: "network",
+            nonce: None,
+        };
         self.step(PeerEvent::Accept(InboundBatch::Push(push, ReplyToken::new(1)), UnknownContexts::default()))
     }
 

@@ -128,7 +128,14 @@ fn events(bench: &Bench) -> Vec<(String, PeerEvent, u64)> {
     };
     add("", PeerEvent::Started, now);
     add("", PeerEvent::RestartsExhausted, now);
-    let push = crate::model::InboundPush { from_seq: None, seq: Seq(0), strong: vec![], weak: 0, verified: "network" };
+    let push = crate::model::InboundPush {
+        from_seq: None,
+        seq: Seq(0),
+        strong: vec![],
+        weak: 0,
+        verified: "network",
+        nonce: None,
+    };
     add("", PeerEvent::Accept(InboundBatch::Push(push, ReplyToken::new(1)), UnknownContexts::default()), now);
     let group = ContextGroup { context: context(), places: vec![0] };
     add("", PeerEvent::Dispatched(group, Err(DispatchError::Late)), now);

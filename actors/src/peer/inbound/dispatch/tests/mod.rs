@@ -35,7 +35,8 @@ fn transaction(id: &str, pdus: Vec<Result<Pdu, BadPdu>>) -> InboundBatch {
     let mut digest = [0; 16];
     digest[0] = u8::try_from(pdus.len()).expect("few");
     let (id, digest) = (id.to_owned(), Digest(digest));
-    let transaction = InboundTransaction { id, digest, prev_ids: vec![], pdus, edus: vec![], verified: "network" };
+    let transaction =
+        InboundTransaction { id, digest, prev_ids: vec![], pdus, edus: vec![], verified: "network", nonce: None };
     InboundBatch::Transaction(transaction, ReplyToken::new(0))
 }
 
@@ -359,7 +360,7 @@ fn push(seq: u64, bodies: Vec<StrongBody>) -> InboundBatch {
     };
     let strong: Vec<StrongUpdate> = (0u8..).zip(bodies).map(strong).collect();
     InboundBatch::Push(
-        InboundPush { from_seq: None, seq: Seq(seq), strong, weak: 0, verified: "network" },
+        InboundPush { from_seq: None, seq: Seq(seq), strong, weak: 0, verified: "network", nonce: None },
         ReplyToken::new(0),
     )
 }
@@ -402,7 +403,7 @@ fn push_is_told_what_is_parked() {
     let frame = |strong: Vec<StrongUpdate>| {
         let seq = Seq(strong.len() as u64);
         InboundBatch::Push(
-            InboundPush { from_seq: Some(Seq(1)), seq, strong, weak: 0, verified: "network" },
+            InboundPush { from_seq: Some(Seq(1)), seq, strong, weak: 0, verified: "network", nonce: None },
             ReplyToken::new(0),
         )
     };

@@ -1,0 +1,166 @@
+//! Proof of a caller by the signature of its request; see `docs/protocol.md#signatures`.
+//!
+//! The signature is verified at the head, because it covers the digest of the body and not the body. Only then is the body kept: it
+//! is read by the middleware, within the limits of all bodies, and the handlers read it again from memory.
+
+use std::sync::Arc;
+
+use actix_web::dev::{Payload, ServiceRequest};
+use actix_web::http::header::CONTENT_ENCODING;
+use actix_web::http::{Method, StatusCode};
+use actix_web::web;
+use actors::model::{Millis, ServerName, UsedNonce};
+use actors::ports::Clock;
+use tokio::time::Instant;
+
+use crate::http::authentication::signed_request::SignedRequest;
+use crate::http::authentication::verified_caller::{PROVED_BY_SIGNATURE, VerifiedCaller};
+use crate::http::body::{self, BodyLimit};
+use crate::http::error::ApiError;
+use crate::identity::content_digest::{CONTENT_DIGEST, StatedDigests};
+use crate::identity::key_id::KeyName;
+use crate::identity::nonce_memory::{NonceError, NonceMemory, REMEMBERED};
+use crate::identity::public_key::PeerKeys;
+use crate::identity::request_signature::{CREATED_WITHIN, SignatureError, check_target, check_times, is_signature_of};
+use crate::identity::signature_fields::{SIGNATURE, SIGNATURE_INPUT, StatedSignature};
+
+/// What is needed to judge signatures, beside the peers' keys.
+pub struct SignatureJudge {
+    us: ServerName,
+    /// Port of the listener.
+    port: Option<u16>,
+    clock: Arc<dyn Clock>,
+    nonces: NonceMemory,
+    started: StartOfProcess,
+    body: BodyLimit,
+}
+
+/// The start of the process, by both clocks.
+struct StartOfProcess {
+    wall: Millis,
+    monotonic: Instant,
+}
+
+impl SignatureJudge {
+    /// Returns a judge for the server `us`, whose listener has this port; `used` are the nonces that earlier processes have stored.
+    pub fn new(
+        (us, port): (ServerName, Option<u16>),
+        clock: Arc<dyn Clock>,
+        (nonces_max, used): (u32, Vec<UsedNonce>),
+        body: BodyLimit,
+    ) -> Self {
+        let started = StartOfProcess { wall: clock.now(), monotonic: Instant::now() };
+        let nonces = NonceMemory::new(nonces_max as usize, used, started.monotonic);
+        Self { us, port, clock, nonces, started, body }
+    }
+
+    /// Returns the signature that the request states, or why it cannot be read; `None`: the request has none.
+    pub(super) fn stated(signed: &SignedRequest) -> Option<Result<StatedSignature, ApiError>> {
+        let (input, signature) = (signed.joined(SIGNATURE_INPUT), signed.joined(SIGNATURE));
+        if input.is_none() && signature.is_none() {
+            return None;
+        }
+        let read = StatedSignature::read(&input.unwrap_or_default(), &signature.unwrap_or_default());
+        read.map_err(|error| unauthenticated("BAD_SIGNATURE", error.to_string())).transpose()
+    }
+
+    /// Checks that the request is for this server.
+    pub(super) fn check_target(&self, signed: &SignedRequest) -> Result<(), ApiError> {
+        signed.over("https", |parts| check_target(parts, &self.us, self.port)).map_err(|error| refused(&error))
+    }
+
+    /// Verifies the signature of a peer with these keys, and returns the caller. The body is read, and put back for the handler.
+    pub(super) async fn verify(
+        &self,
+        request: &mut ServiceRequest,
+        signed: &SignedRequest,
+        stated: &StatedSignature,
+        keys: &PeerKeys,
+    ) -> Result<VerifiedCaller, ApiError> {
+        self.check_target(signed)?;
+        let key = keys.iter().find(|(id, _)| *id == stated.key.id).ok_or_else(|| unknown_key(&stated.key))?;
+        self.check_times(stated, request.method() == Method::GET)?;
+        if request.headers().get(CONTENT_ENCODING).is_some_and(|encoding| encoding != "identity") {
+            let words =
+                "the digest of a signed request is that of its body as it is sent: send it without Content-Encoding";
+            return Err(ApiError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "CONTENT_ENCODING", words));
+        }
+        // Without TLS at this listener the caller may have written either scheme.
+        let is_signed =
+            ["https", "http"].iter().any(|scheme| signed.over(scheme, |parts| is_signature_of(stated, parts, &key.1)));
+        self.check_body(request, signed, is_signed).await?;
+        if !is_signed {
+            return Err(refused(&SignatureError::BadSignature(stated.key.clone())));
+        }
+        // The body may have taken long.
+        self.check_times(stated, request.method() == Method::GET)?;
+        let created = Millis(u64::try_from(stated.created).unwrap_or(0).saturating_mul(1000));
+        let (key, nonce) = (stated.key.to_string().into(), stated.nonce.as_str().into());
+        let used = UsedNonce { key, nonce, until: created.after(CREATED_WITHIN) };
+        self.nonces.use_once(Instant::now(), &used).map_err(|error| match error {
+            NonceError::Seen => unauthenticated("NONCE_SEEN", error.to_string()),
+            NonceError::TooMany { wait, .. } => {
+                ApiError::new(StatusCode::TOO_MANY_REQUESTS, "NONCES_MAX", error.to_string()).retry_after(wait)
+            }
+        })?;
+        Ok(VerifiedCaller { server: stated.key.server.clone(), proof: PROVED_BY_SIGNATURE, nonce: Some(used) })
+    }
+
+    /// Checks the times of a signature. A nonce of a request that only reads is not stored, so after a start one that was signed
+    /// before the start may be a copy. Once the process runs for longer than a signature can be accepted, there is none.
+    fn check_times(&self, stated: &StatedSignature, only_reads: bool) -> Result<(), ApiError> {
+        let now_ms = i64::try_from(self.clock.now().0).unwrap_or(i64::MAX);
+        check_times(stated, now_ms).map_err(|error| refused(&error))?;
+        let started_secs = i64::try_from(self.started.wall.0 / 1000).unwrap_or(i64::MAX);
+        let may_be_older = only_reads && self.started.monotonic.elapsed() < REMEMBERED;
+        if may_be_older && stated.created < started_secs {
+            let skew_ms = stated.created.saturating_mul(1000).saturating_sub(now_ms);
+            return Err(refused(&SignatureError::TooOld { skew_ms }));
+        }
+        Ok(())
+    }
+
+    /// Checks the digest of the body. The body is kept for the handler only if the signature is sound; otherwise each part is dropped
+    /// after it was hashed, because anybody can write such a request.
+    async fn check_body(
+        &self,
+        request: &mut ServiceRequest,
+        signed: &SignedRequest,
+        is_signed: bool,
+    ) -> Result<(), ApiError> {
+        let bad_digest = |error| refused(&SignatureError::Digest(error));
+        let stated = StatedDigests::read(&signed.joined(CONTENT_DIGEST).unwrap_or_default()).map_err(bad_digest)?;
+        let mut check = stated.begin();
+        let announced = body::announced(request.headers());
+        let payload = request.extract::<web::Payload>().await.map_err(|error| body::broken_off(&error))?;
+        if is_signed {
+            let bytes = body::read(self.body, announced, payload).await?;
+            check.update(&bytes);
+            let (_, mut again) = actix_http::h1::Payload::create(true);
+            again.unread_data(bytes);
+            request.set_payload(Payload::from(again));
+        } else {
+            body::read_parts(self.body, announced, payload, |part| check.update(part)).await?;
+        }
+        check.finish().map_err(bad_digest)
+    }
+}
+
+pub(super) fn unknown_key(key: &KeyName) -> ApiError {
+    unauthenticated("UNKNOWN_KEY", format!("no key {key} is known here; see peers.server.\"{}\".keys", key.server))
+}
+
+fn unauthenticated(code: &'static str, words: String) -> ApiError {
+    ApiError::new(StatusCode::UNAUTHORIZED, code, words)
+}
+
+fn refused(error: &SignatureError) -> ApiError {
+    let words = error.to_string();
+    match *error {
+        SignatureError::WrongTarget { .. } => unauthenticated("WRONG_TARGET", words),
+        SignatureError::TooOld { skew_ms } => unauthenticated("TOO_OLD", words).with_skew(skew_ms),
+        SignatureError::TooNew { skew_ms } => unauthenticated("TOO_NEW", words).with_skew(skew_ms),
+        SignatureError::Digest(_) => unauthenticated("BAD_DIGEST", words),
+        SignatureError::BadSignature(_) => unauthenticated("BAD_SIGNATURE", words),
+    }
+}
