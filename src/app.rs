@@ -4,7 +4,9 @@
 //! from an actor to the journal needs no thread switch. HTTP workers reach it through [`Gateway`].
 
 mod configured_peers;
+use std::fs::DirBuilder;
 use std::net::{SocketAddr, TcpListener};
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -347,7 +349,6 @@ async fn start_core(
 
 fn store_options(settings: &Settings, found: DataDir) -> Result<StoreOptions, StartError> {
     let path = &settings.server.data_dir;
-    create_data_dir(path)?;
     let options = &settings.store;
     Ok(StoreOptions {
         place: StoreLocation::file(path.join(store::FILE)),
@@ -387,11 +388,18 @@ fn signing_keys(settings: &Settings) -> Result<KeyRing, StartError> {
     Ok(ring)
 }
 
+/// Makes the data folder, for its owner only; one that exists keeps its mode, and a warning names one that others can enter.
 fn create_data_dir(path: &Path) -> Result<(), StartError> {
-    std::fs::create_dir_all(path).map_err(|source| {
+    DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(|source| {
         let source = if path.is_file() { std::io::Error::other("this is a file") } else { source };
         StartError::DataDir { path: path.to_owned(), source }
-    })
+    })?;
+    let mode = std::fs::metadata(path).map_or(0, |state| state.permissions().mode() & 0o7777);
+    if mode & 0o007 != 0 {
+        let (data_dir, mode) = (path.display(), format!("{mode:04o}"));
+        tracing::warn!(%data_dir, mode, "every user of this machine can enter the data folder; run chmod 700 on it");
+    }
+    Ok(())
 }
 
 fn start_servers(

@@ -99,3 +99,16 @@ async fn gateway_serves_its_key_directory() {
     assert_eq!(output.status.code(), Some(2), "{said}");
     assert!(said.contains("2.key") && said.contains("the signing keys cannot be used"), "{said}");
 }
+
+#[tokio::test]
+async fn data_folder_is_for_its_owner() {
+    let mut node = GatewayProcess::new("red");
+    node.start().await;
+    let data = node.folder().join("data");
+    assert_eq!(std::fs::metadata(&data).expect("it is there").permissions().mode() & 0o7777, 0o700);
+    assert!(!node.kill().contains("can enter the data folder"), "a sound folder");
+    std::fs::set_permissions(&data, PermissionsExt::from_mode(0o755)).expect("it is ours");
+    node.start().await;
+    let log = node.kill();
+    assert!(log.contains("every user of this machine can enter the data folder") && log.contains("0755"), "{log}");
+}
