@@ -49,7 +49,7 @@ pub(super) async fn show(api: web::Data<AdminApi>, path: web::Path<String>) -> R
     shown(&api.gateway, &path).await
 }
 
-/// Joins the heads by composing messages. The feed does not contain them, like all messages of this server.
+/// Merges the heads by composing messages. The feed omits these, as it omits all messages of this server.
 pub(super) async fn merge(
     api: web::Data<AdminApi>,
     operator: OperatorCall,

@@ -24,7 +24,7 @@ pub(super) async fn get(api: web::Data<AdminApi>, path: web::Path<String>) -> Re
 pub(super) struct MessageCommandQuery {
     /// Peer to act on; `None`: all peers.
     server: Option<String>,
-    /// Of a drop: only say what it would do.
+    /// If true, a drop changes nothing and reports what it would do.
     #[serde(default)]
     dry_run: bool,
 }
@@ -53,10 +53,10 @@ pub(super) async fn retry(
     Ok(HttpResponse::Ok().json(MessageCommandResult { id: path.into_inner(), dry_run: None, peers: done? }))
 }
 
-/// Take out of the queues what still waits, which leaves a dead letter each, and delete for good what peers refused of it before.
+/// Turns the pending items of a submission into dead letters, and deletes the items that peers refused before.
 ///
-/// Items that an operator removed before are not deleted, so that a second request changes nothing. Items that a peer accepted
-/// cannot be dropped.
+/// A dead letter that an earlier drop made is not deleted, so a second request changes nothing. Items that a peer
+/// accepted cannot be dropped.
 pub(super) async fn drop(
     api: web::Data<AdminApi>,
     operator: OperatorCall,
@@ -71,7 +71,7 @@ pub(super) async fn drop(
         if !dry_run {
             if found.queued > 0 {
                 api.gateway.drop_message(message, Some(server)).await?;
-                // The peer may have acknowledged some meanwhile: what was taken out is counted now.
+                // The peer may have acknowledged some items meanwhile, so the new dead letters are counted.
                 after = find(&api, &record(&api, message).await?, server).await?.count(DeadLetterReason::Dropped);
                 queued = after.saturating_sub(before);
             }
@@ -98,7 +98,7 @@ struct FoundItems {
     left_out: bool,
     /// Dead letters of the message.
     letters: Vec<DeadLetter>,
-    /// Number of items that wait.
+    /// Number of pending items.
     queued: u64,
 }
 
@@ -108,7 +108,7 @@ impl FoundItems {
     }
 }
 
-/// The peer will not have it, or could not be reached for as long as it may wait.
+/// Returns whether the peer refused the item, or the item expired in the queue.
 const fn is_refused(letter: &DeadLetter) -> bool {
     match letter.fate {
         DeadLetterReason::Parked | DeadLetterReason::Expired | DeadLetterReason::Refused => true,
@@ -124,11 +124,11 @@ async fn record(api: &AdminApi, id: &SubmissionId) -> Result<SubmissionRecord, A
     api.gateway.ports().archive.submissions.submission(id).await?.ok_or_else(|| unknown(id.as_str()))
 }
 
-/// Items that wait are counted by their rows: where some left from the middle of a queue, the newest acknowledged index says
-/// nothing of them.
+/// Finds the items of a submission for one peer. Pending items are counted by their rows: some may have been removed
+/// from the middle of the queue, so indexes alone would count too many.
 async fn find(api: &AdminApi, record: &SubmissionRecord, server: &ServerName) -> Result<FoundItems, ApiError> {
     let acked = super::queue::acked(api, server).await?;
-    // What the peer's actor did may not be on disk yet.
+    // The peer's actor may have changes in flight to the disk.
     let ports = api.gateway.ports();
     ports.journal.barrier().committed().await.map_err(|_| UnavailableError::OutcomeUnknown)?;
     let mut found = FoundItems::default();
@@ -144,7 +144,7 @@ async fn find(api: &AdminApi, record: &SubmissionRecord, server: &ServerName) ->
     Ok(found)
 }
 
-/// Do something on the way to each peer that is meant, with what is found there.
+/// Calls `act` with the found items for each selected peer.
 async fn each(
     api: &AdminApi,
     id: &str,

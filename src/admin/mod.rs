@@ -61,7 +61,7 @@ impl AdminApi {
         }
     }
 
-    /// The same, which shows of a peer what these settings say of it.
+    /// Adds the configuration of the peers, which is part of a peer's details.
     #[must_use]
     pub fn describing(self, peers: Arc<PeerTable>) -> Self {
         Self { peers, ..self }

@@ -51,7 +51,7 @@ pub(super) async fn expect(
     run_command(&api, &operator, &path, order, "peer.expect").await
 }
 
-/// Our first item that it has not acknowledged carries this number.
+/// Sets the number of our first item that the peer has not acknowledged.
 pub(super) async fn renumber(
     api: web::Data<AdminApi>,
     operator: OperatorCall,

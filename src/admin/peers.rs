@@ -14,7 +14,7 @@ pub(super) async fn list(api: web::Data<AdminApi>) -> Result<HttpResponse, ApiEr
     Ok(HttpResponse::Ok().json(PeerList::of(asked)?))
 }
 
-/// One of them, with how it is reached and its limits.
+/// Returns the status of one peer, with its addresses and limits.
 pub(super) async fn get(api: web::Data<AdminApi>, path: web::Path<String>) -> Result<HttpResponse, ApiError> {
     let server = peer(&api.gateway, &path)?;
     let status = status(&api.gateway, &server).await?;

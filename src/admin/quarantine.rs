@@ -1,5 +1,5 @@
-//! `/admin/v1/quarantine`: quarantined items and dead letters in one form: what a peer sent that could not be delivered
-//! to the messenger, and what a peer refused.
+//! `/admin/v1/quarantine`: quarantined items and dead letters in one form. A quarantined item could not be delivered to
+//! the messenger; a dead letter was refused by a peer.
 
 use std::fmt;
 use std::str::FromStr;

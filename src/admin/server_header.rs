@@ -10,7 +10,7 @@ use actix_web::{Error, ResponseError, web};
 use super::AdminApi;
 use crate::http::error::ApiError;
 
-/// Header with a gateway's name: in a response the one that responds, in a request the one that the caller expects.
+/// Header with a gateway's name: a response names its sender, a request the gateway that the caller expects.
 pub const SERVER: HeaderName = HeaderName::from_static("fernpost-server");
 
 /// Middleware of the scope. A request without a name is accepted by any gateway.

@@ -51,7 +51,7 @@ pub(super) async fn backup(
     Ok(HttpResponse::Accepted().json(begun?))
 }
 
-/// Characters of a path that are shown where it is none.
+/// Maximum characters of an invalid path in the error.
 const PATH_SHOWN: usize = 200;
 
 fn begin(api: &AdminApi, path: PathBuf) -> Result<BackupProgress, ApiError> {

@@ -62,7 +62,7 @@ struct ExpectedServer {
 }
 
 impl AdminArgs {
-    /// Work with the gateway; what it could not do is told on stderr.
+    /// Runs `work` with a client of the gateway, and prints a failure on stderr.
     pub(super) fn run(self, work: impl AsyncFnOnce(&AdminClient, bool) -> Result<u8, CommandFailure>) -> u8 {
         let json = self.json;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();

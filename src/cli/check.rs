@@ -45,7 +45,7 @@ impl ConfigCheckView<'_> {
     }
 }
 
-/// Reads the configuration as `serve` does. What could be better is told with the rest, and wrong with nothing.
+/// Reads the configuration as `serve` does, and prints all problems and warnings. Warnings do not change the exit code.
 pub(super) fn config(source: ConfigSource, json: bool) -> u8 {
     let file = source.config.display().to_string();
     match source.load_to_run() {

@@ -45,7 +45,7 @@ pub(super) enum ContextCommand {
 const NAME_LENGTH: usize = 40;
 const SERVERS_LENGTH: usize = 60;
 
-/// PDUs named on a terminal; a file or another program gets them all.
+/// Maximum number of PDUs named on a terminal; other outputs contain all.
 const NAMED_MAX: usize = 10;
 
 /// Runs a command and returns its exit code.

@@ -1,6 +1,6 @@
 //! The failure of a command: printed once on stderr, as text or with `--json` as `{"error","code"}`, and its exit code.
 //!
-//! An answer stands on stdout and a failure on stderr, in both forms, so that a script that reads the one never meets the other.
+//! In both forms a response is on stdout and a failure on stderr, so that a script never reads one as the other.
 
 use crate::settings::SettingsProblems;
 use crate::terminal::exit_code::{COULD_NOT_RUN, WRONG};
@@ -12,13 +12,13 @@ pub(crate) enum CommandFailure {
     /// The configuration cannot be used.
     #[error("{0}")]
     Settings(String),
-    /// The command was called in a way that cannot work.
+    /// The arguments of the command are invalid.
     #[error("{0}")]
     Misused(String),
     /// The gateway does not respond.
     #[error("{0}")]
     Silent(String),
-    /// Another gateway answers than the one that was meant.
+    /// Another gateway than the expected one responded.
     #[error("{0}")]
     Another(String),
     /// The gateway refused the call.
@@ -29,10 +29,10 @@ pub(crate) enum CommandFailure {
         /// Message of the error.
         words: String,
     },
-    /// It was asked whether something is right, or to do something, and it is not.
+    /// A check found a problem, or the requested action is not possible.
     #[error("{words}")]
     Wrong {
-        /// The code of what is wrong.
+        /// Code of the problem.
         code: &'static str,
         /// Message about the problem.
         words: String,
@@ -40,10 +40,10 @@ pub(crate) enum CommandFailure {
     /// The response is not that of a gateway of this version.
     #[error("{0}")]
     Odd(String),
-    /// A file, or the machine, does not let it.
+    /// A file operation or a system call failed.
     #[error("{words}")]
     Broken {
-        /// The code of what failed.
+        /// Code of the failure.
         code: &'static str,
         /// Message about the failure.
         words: String,
@@ -70,7 +70,7 @@ impl CommandFailure {
         }
     }
 
-    /// Say it; gives the exit code.
+    /// Prints the failure and returns the exit code.
     pub(crate) fn tell(&self, json: bool) -> u8 {
         complain(self.code(), self, json);
         match self {

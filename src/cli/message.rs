@@ -32,7 +32,8 @@ pub(super) enum MessageCommand {
         #[command(flatten)]
         operator: AdminArgs,
     },
-    /// Move pending items from the queues to quarantine, which can release them; delete items that peers refused before.
+    /// Move pending items from the queues to quarantine, which can release them; delete items that peers refused
+    /// before.
     Drop {
         /// Id of the submission, as the messenger chose it.
         id: String,
@@ -72,7 +73,7 @@ fn dropped(leg: &RecipientResult) -> Vec<String> {
     said
 }
 
-/// Attempts at a peer that are listed.
+/// Maximum number of listed attempts per peer.
 const HISTORY_MAX: usize = 20;
 
 /// Maximum number of characters of an attempt's result.
@@ -183,7 +184,7 @@ async fn trace(gateway: &AdminClient, json: bool, id: &str) -> Result<u8, Comman
     Ok(print(&format!("{}, accepted {accepted} ago{pdu}\n\n{}{histories}", trace.id, table.text()), code))
 }
 
-/// The newest attempts at a peer, oldest first; nothing where the table says it all.
+/// Lists the newest attempts at a peer, oldest first; returns an empty text if the table shows them all.
 fn history(server: &str, attempts: &[AttemptRow]) -> String {
     if attempts.len() < 2 {
         return String::new();

@@ -160,7 +160,7 @@ async fn list(
     let QuarantineListPage { items, next } = gateway.read(&answer)?;
     let more = next.map(|next| format!("more items follow: use --after {next}\n")).unwrap_or_default();
     if items.is_empty() && more.is_empty() {
-        return Ok(print("nothing is parked\n", FINE));
+        return Ok(print("nothing is in quarantine\n", FINE));
     }
     let mut table = TextTable::new([
         ("PEER", Left),

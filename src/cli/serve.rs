@@ -18,19 +18,19 @@ use crate::terminal::exit_code::{COULD_NOT_RUN, FINE, WRONG};
 pub(super) struct Serve {
     #[command(flatten)]
     source: ConfigSource,
-    /// Start with whatever server.data_dir contains, once: create a new store if the old one is missing or empty, or accept
-    /// a store that was created elsewhere.
+    /// Start with whatever server.data_dir contains, once: create a new store if the old one is missing or empty, or
+    /// accept a store that was created elsewhere.
     #[arg(long)]
     accept_data_dir: bool,
 }
 
-/// Signals within this time after the first one are the same order to stop: whoever stops a group of processes often sends two.
+/// Time after the first signal in which further ones are ignored, because stopping a process group often sends two.
 const ONE_ORDER: Duration = Duration::from_secs(1);
 
 pub(super) fn run(options: Serve) -> u8 {
     // The HTTP server's own log lines name threads, which mean nothing to an operator.
     if let Err(error) = telemetry::start("info,actix_server=warn") {
-        last_words(&format!("fernpost cannot start: the thread of the log cannot start: {error}"));
+        last_words(&format!("fernpost cannot start: the log thread cannot start: {error}"));
         return COULD_NOT_RUN;
     }
     let files = options.source.files();
@@ -46,14 +46,14 @@ pub(super) fn run(options: Serve) -> u8 {
     code
 }
 
-/// The reason for which a running gateway ends.
+/// The reason why a running gateway ends.
 enum ServeEnd {
     Told,
     Failed(String),
 }
 
 async fn serve(settings: &Settings, found: DataDir, started: StartSummary) -> u8 {
-    // Before all else: a signal that nobody waits for yet ends the process without a word.
+    // The handlers are installed first, because a signal without a handler ends the process without a log line.
     let mut signals = match StopSignals::listen() {
         Ok(signals) => signals,
         Err(error) => {
@@ -98,8 +98,7 @@ async fn serve(settings: &Settings, found: DataDir, started: StartSummary) -> u8
                     tracing::warn!("stopped at once by a second signal; answered requests are on disk, the outcome of \
                         requests in progress is unknown");
                     telemetry::flush();
-                    // Nothing is waited for, not even threads: for the store this is a crash, which it is designed to
-                    // survive.
+                    // The process exits without waiting for its threads: the store is designed to survive a crash.
                     std::process::exit(i32::from(WRONG))
                 }
             }
@@ -117,7 +116,7 @@ async fn start(settings: &Settings, found: DataDir) -> Result<App, StartError> {
     App::start(settings, Listeners::bind(settings)?, found).await
 }
 
-/// The signals that a gateway hears.
+/// The signals that a gateway handles.
 struct StopSignals {
     term: Signal,
     int: Signal,
@@ -130,7 +129,7 @@ impl StopSignals {
         Ok(Self { term: term?, int: int?, hup: hup? })
     }
 
-    /// Yields when it is told to stop.
+    /// Returns when TERM or INT is received.
     async fn stop(&mut self) {
         loop {
             tokio::select! {
@@ -143,7 +142,7 @@ impl StopSignals {
         }
     }
 
-    /// Yields when it is told to stop once more, a second after the first time at the earliest.
+    /// Returns at the first TERM or INT that is received at least `ONE_ORDER` after the call.
     async fn stop_again(&mut self) {
         let first = Instant::now();
         loop {
@@ -151,7 +150,7 @@ impl StopSignals {
             if first.elapsed() >= ONE_ORDER {
                 return;
             }
-            tracing::info!("a second signal within a second is the same order");
+            tracing::info!("signal ignored, because it followed the first one within a second");
         }
     }
 }

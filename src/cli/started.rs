@@ -8,7 +8,7 @@ use crate::app::App;
 use crate::settings::Settings;
 use crate::terminal::format::count;
 
-/// Peers whose backlog is told one by one, those with the most.
+/// Maximum number of peers whose backlog is logged by name: those with the largest backlogs.
 const PEERS_TOLD: usize = 20;
 
 /// Facts about a start that the settings do not contain.
@@ -44,7 +44,7 @@ fn absolute(path: &std::path::Path) -> String {
     std::path::absolute(path).unwrap_or_else(|_| path.to_owned()).display().to_string()
 }
 
-/// "blue.example 3, green.example 1"; nothing where nothing waits.
+/// Formats the backlogs as "blue.example 3, green.example 1"; returns `None` if nothing is pending.
 fn by_peer(mut behind: Vec<(ServerName, u64)>) -> Option<String> {
     behind.sort_by(|(one, items), (other, more)| more.cmp(items).then_with(|| one.cmp(other)));
     let mut words: Vec<String> =

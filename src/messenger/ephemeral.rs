@@ -1,4 +1,4 @@
-//! `PUT /v1/ephemeral`: an ephemeral update that is only useful now, such as a typing notification.
+//! `PUT /v1/ephemeral`: sends an update that is useful only now, such as a typing notification.
 
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ use crate::json::canonical::RawObject;
 use crate::json::nesting::{NESTING_MAX, nests_deeper_than};
 use crate::json::writer::RawObjectWriter;
 
-/// Members that identify the subject of an update: of updates that agree in all of them, only the newest is sent.
+/// Members that identify the subject of an update: if updates agree in all of them, only the newest is sent.
 const ABOUT: &[&str] = &["user_id", "peer", "room_id"];
 
 /// Maximum nesting of an update: as an EDU, its content is in an object in a list in an object.
@@ -185,7 +185,7 @@ fn given_key(given: &RawValue) -> Result<String, ApiError> {
 }
 
 /// Returns the default key: the type, the subject and the context. JSON texts contain no NUL, so different parts cannot
-/// run into each other.
+/// be confused.
 fn default_key(address: &EphemeralTarget, kind: &str, members: &[(String, &RawValue)]) -> String {
     let mut key = format!("update\0{kind}");
     if let EphemeralTarget::Context(context) = address {
@@ -282,9 +282,9 @@ mod tests {
     fn deep_ephemeral_update_is_refused() {
         let deep = |levels: usize| format!("{}1{}", "[".repeat(levels), "]".repeat(levels));
         let with = |levels| decoded(&format!(r#"{{"to":["b"],"update":{{"update":"t","a":{}}}}}"#, deep(levels)));
-        let edu = with(96).expect("as deep as may be").edu_content;
+        let edu = with(96).expect("the maximum depth").edu_content;
         let transaction = format!(r#"{{"edus":[{{"content":{}}}]}}"#, String::from_utf8_lossy(&edu));
-        assert!(!nests_deeper_than(NESTING_MAX, transaction.as_bytes()), "a peer takes it");
+        assert!(!nests_deeper_than(NESTING_MAX, transaction.as_bytes()), "a peer accepts it");
         assert_eq!(with(97).expect_err("too deep").code(), "NESTS_TOO_DEEP");
     }
 

@@ -36,8 +36,8 @@ impl<'de> Deserialize<'de> for NameList {
     }
 }
 
-/// The first `MAX` elements of a list and the number of all: a body that consists of commas must not take many times
-/// its size in memory.
+/// The first `MAX` elements of a list, and the number of all elements. The limit keeps a body of many tiny elements
+/// from taking many times its size in memory.
 pub(super) struct RawList<'a, const MAX: usize> {
     /// The first elements, each as its text.
     pub(super) first: Vec<&'a RawValue>,

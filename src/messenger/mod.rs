@@ -31,7 +31,7 @@ use crate::settings::PeerTable;
 /// The limits of the messenger's calls.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MessengerLimits {
-    /// Maximum number of submissions in progress; further ones are told to retry.
+    /// Maximum number of submissions in progress; further ones are refused and may be retried.
     pub submissions_max: usize,
     /// Maximum number of reads that wait for an event.
     pub reads_max: usize,
@@ -65,7 +65,7 @@ impl MessengerApi {
         Self { gateway, us, limits, inflight, reads, pdu_ids, peers, stopping }
     }
 
-    /// The same, which shows of a peer what these settings say of it.
+    /// Adds the configuration of the peers, which is part of a peer's details.
     #[must_use]
     pub fn describing(self, peers: Arc<PeerTable>) -> Self {
         Self { peers, ..self }

@@ -1,4 +1,4 @@
-//! `GET /v1/peers` and `/v1/peers/{server}`: each peer as it stands; one alone also with how it is reached, and its limits.
+//! `GET /v1/peers` and `/v1/peers/{server}`: the status of peers; a single peer includes its addresses and limits.
 
 use actix_web::{HttpResponse, web};
 use actors::errors::{PeerError, UnavailableError};
@@ -51,7 +51,8 @@ pub(super) async fn get(api: web::Data<MessengerApi>, path: web::Path<String>) -
     }
 }
 
-/// Ask peers, so many at a time; the answers are in the order of the question, one each. `with_ages`: with the ages of their queues.
+/// Queries peers, at most `AT_ONCE` at a time, and returns one result per server, in order. If `with_ages` is true, a
+/// result includes the age of the queue.
 pub(crate) async fn statuses(
     gateway: &Gateway,
     servers: Vec<ServerName>,
@@ -76,7 +77,7 @@ pub(crate) async fn statuses(
     servers.into_iter().zip(answers).collect()
 }
 
-/// One peer as it stands, with the age of its queue.
+/// Returns the status of one peer, with the age of its queue.
 pub(crate) async fn status(gateway: &Gateway, server: &ServerName) -> Result<PeerStatus, PeerError> {
     Ok(with_oldest_age(gateway, gateway.peer(server).await?).await)
 }
@@ -86,7 +87,7 @@ pub(crate) async fn with_oldest_age(gateway: &Gateway, mut status: PeerStatus) -
     if status.backlog > 0 && status.oldest_unacknowledged.is_none() {
         match gateway.ports().archive.peers.outbox_from(&status.server, status.acked.next(), 1, 0).await {
             Ok(rows) => status.oldest_unacknowledged = rows.first().map(|row| row.queued),
-            // The rest of the response is useful without it.
+            // The other fields of the response are useful without the age.
             Err(error) => tracing::error!(peer = %status.server, %error, "the age of a queue cannot be read"),
         }
     }
@@ -100,7 +101,7 @@ fn note<T>(answers: &mut [T], joined: Option<Result<(usize, T), JoinError>>) {
 }
 
 impl PeerDetails {
-    /// The same with what the configuration says of it.
+    /// Adds the peer's configuration.
     pub(crate) fn described(self, peers: &settings::PeerTable) -> Self {
         let peer = self.server.parse().ok().and_then(|server| peers.peer(&server));
         Self { configured: peer.map(|peer| PeerConfiguration::from(&*peer)), ..self }

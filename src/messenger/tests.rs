@@ -1,4 +1,4 @@
-//! The calls over HTTP, with nothing behind them that works: routes, guards, and what a messenger is told when the store fails.
+//! The calls over HTTP, with a store that always fails: routes, limits of requests, and error responses.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -24,7 +24,7 @@ use tokio::sync::watch;
 
 use super::{MessengerApi, MessengerLimits, configure};
 
-/// A disk that went away: whatever is asked fails.
+/// A store of which every read and write fails.
 struct Broken;
 
 fn broken<T: Send + 'static>() -> Task<Result<T, ArchiveError>> {
@@ -240,7 +240,7 @@ fn api() -> MessengerApi {
     MessengerApi::new(gateway, "red".parse().expect("valid"), limits, watch::channel(false).1)
 }
 
-/// Status and body of the answer to one call.
+/// Makes a call and returns the status and body of the response.
 async fn call(method: Method, path: &str, body: &'static str) -> (u16, String) {
     let app = init_service(App::new().configure(|config: &mut web::ServiceConfig| configure(config, api()))).await;
     let request = TestRequest::default().method(method).uri(path).set_payload(body).to_request();
@@ -303,11 +303,11 @@ async fn store_failure_answers_503() {
         assert_eq!(call(method, path, body).await, (503, expected.into()), "{path}");
     }
     let (status, body) = call(Method::POST, "/v1/messages", r#"{"messages":[{"id":"a"}]}"#).await;
-    assert!(status == 200 && body.contains(r#""id":"a","status":422"#), "its own fault comes first: {body}");
+    assert!(status == 200 && body.contains(r#""id":"a","status":422"#), "the message's own error comes first: {body}");
     let (status, body) = call(Method::POST, "/v1/events/ack", r#"{"upto":9}"#).await;
     assert!(status == 503 && body.contains("OUTCOME_UNKNOWN"), "not acknowledged without a commit: {body}");
     let (status, body) = call(Method::GET, "/v1/events?after=99", "").await;
     let quiet = call(Method::GET, "/v1/events?after=9", "").await;
     assert_eq!(quiet, (200, r#"{"events":[],"next":9}"#.into()));
-    assert!(status == 422 && body.contains("BEYOND_TAIL"), "a reader ahead of a restored store is told: {body}");
+    assert!(status == 422 && body.contains("BEYOND_TAIL"), "a reader ahead of a restored store gets an error: {body}");
 }

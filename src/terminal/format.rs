@@ -128,8 +128,8 @@ fn cut_middle(text: &str, length: usize) -> String {
     format!("{}\u{2026}{}", head.trim_end(), tail.trim_start())
 }
 
-/// Returns a text without effect on a terminal: control characters, and those that change the direction of writing, are
-/// shown as JSON escapes. Line breaks stay.
+/// Escapes control characters, and characters that change the writing direction, as in JSON, so that the text cannot
+/// control a terminal. Line breaks stay.
 pub(crate) fn printable(text: &str) -> Cow<'_, str> {
     let turns = |c: char| matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
     let steers = |c: char| (c.is_control() && c != '\n') || turns(c);
@@ -184,7 +184,7 @@ mod tests {
         assert_eq!(printable("a\u{1b}[2Jb\u{9b}1m\u{7}\r\tc\nd"), "a\\u001b[2Jb\\u009b1m\\u0007\\r\\tc\nd");
         assert_eq!(printable("\u{202e}elpmaxe.der"), "\\u202eelpmaxe.der");
         assert!(matches!(printable("gr\u{fc}n, \u{1f600}\n"), Cow::Borrowed(_)));
-        // JSON stays the same value.
+        // The escapes do not change the value of a JSON text.
         let json = "{\"a\":\"\u{7f}\u{9b}31m\"}";
         let read = |text: &str| serde_json::from_str::<serde_json::Value>(text).expect("JSON");
         assert!(!printable(json).contains('\u{9b}') && read(&printable(json)) == read(json));

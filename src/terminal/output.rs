@@ -1,4 +1,4 @@
-//! Output of commands: answers on stdout, remarks on stderr. A write that fails ends no work in progress, because the
+//! Output of commands: answers on stdout, remarks on stderr. A failed write does not stop the command, because the
 //! reader may have ended or the disk may be full.
 
 use std::fmt::Display;
@@ -8,8 +8,8 @@ use crate::api::errors::ErrorBody;
 use crate::terminal::exit_code::COULD_NOT_RUN;
 use crate::terminal::format::printable;
 
-/// Prints the answer of a command for people, and returns `code`. Texts of peers may be part of it, so control characters
-/// are escaped.
+/// Prints the answer of a command for people, and returns `code`. Texts of peers may be part of it, so control
+/// characters are escaped.
 pub(crate) fn print(answer: &str, code: u8) -> u8 {
     write(&printable(answer), code, false)
 }
@@ -33,12 +33,12 @@ fn write(answer: &str, code: u8, json: bool) -> u8 {
     }
 }
 
-/// As `println!`, which would panic if the reader has ended.
+/// Prints a line as `println!` does, but does not panic if the reader has ended.
 macro_rules! say {
     ($($words:tt)*) => { $crate::terminal::output::say_line(&format!($($words)*)) };
 }
 
-/// As `eprintln!`, in the same way.
+/// Prints a line as `eprintln!` does, but does not panic if the reader has ended.
 macro_rules! remark {
     ($($words:tt)*) => { $crate::terminal::output::remark_line(&format!($($words)*)) };
 }

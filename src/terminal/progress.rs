@@ -22,7 +22,7 @@ impl ProgressLine {
         Self { what: what.to_owned(), began: Instant::now(), shown: None }
     }
 
-    /// Shows that `done` of `of` is done.
+    /// Shows that `done` of `of` units are done.
     pub(crate) fn at(&mut self, done: u64, of: u64) {
         if self.began.elapsed() < PATIENCE {
             return;
@@ -46,7 +46,6 @@ pub(crate) fn during<T: Send>(what: &str, work: impl FnOnce() -> T + Send) -> T 
         let (done, finished) = mpsc::channel();
         let worker = scope.spawn(move || {
             let result = work();
-            // The receiver may be gone.
             let _ = done.send(());
             result
         });
@@ -64,7 +63,7 @@ pub(crate) fn during<T: Send>(what: &str, work: impl FnOnce() -> T + Send) -> T 
     })
 }
 
-/// A bar on stderr, which draws nothing if that is no terminal.
+/// Returns a bar on stderr; it draws nothing if stderr is not a terminal.
 fn bar(what: &str, template: &str) -> ProgressBar {
     let style = ProgressStyle::with_template(template).expect("a fixed template");
     ProgressBar::no_length().with_style(style.progress_chars("= ")).with_message(what.to_owned())

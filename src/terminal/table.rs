@@ -38,7 +38,7 @@ impl TextTable {
     /// Adds a row with one text per column.
     pub(crate) fn row(&mut self, row: Vec<String>) {
         debug_assert_eq!(row.len(), self.0.column_count(), "a text a column");
-        // Texts are escaped before widths are computed, so that columns are aligned whatever a peer has written.
+        // Texts are escaped before widths are computed, so that a peer's text cannot break the alignment.
         self.0.add_row(row.into_iter().map(|cell| printable(&cell).into_owned()));
     }
 

@@ -1,4 +1,4 @@
-//! Conversations in a list and one by one, and open ends that an operator has merged.
+//! Contexts as a list and one by one, and heads that an operator merges.
 
 use actix_web::http::Method;
 use actors::change::Change;
@@ -12,7 +12,7 @@ fn pdu(id: &str) -> PduRef {
     PduRef { origin: name("blue.example"), id: id.parse().expect("an id") }
 }
 
-/// A conversation with blue in which so many ends are open.
+/// Returns a context with blue and this number of heads.
 fn record(context: &str, ends: u64) -> ContextRecord {
     let context: ContextId = context.parse().expect("a context");
     let mut record = ContextRecord::new(context, vec![name("blue.example")], false);
@@ -73,7 +73,7 @@ async fn merge_reduces_heads_and_notifies_participants() {
     let row = &list["contexts"][0];
     assert_eq!((&row["heads"], &row["last"]), (&json!(1), &json!("1970-01-11T00:00:00.000Z")), "{list}");
     let queue = operator.get("/queue/blue.example").await;
-    assert_eq!(queue["items"].as_array().map(Vec::len), Some(3), "everybody gets them: {queue}");
+    assert_eq!(queue["items"].as_array().map(Vec::len), Some(3), "all participants receive the merges: {queue}");
     let (status, none) = operator.call(Method::POST, "/contexts/%23other/merge", "").await;
     assert_eq!((status, none["code"].as_str()), (404, Some("UNKNOWN_CONTEXT")), "{none}");
 }

@@ -1,4 +1,4 @@
-//! A gateway whose operator is under test: store in memory, a wire that is up or down, a clock that stands.
+//! A gateway for tests of the admin API: a store in memory, scripted peers, a clock that the test sets.
 
 use std::sync::Arc;
 
@@ -28,7 +28,7 @@ const TOKEN: &str = "sesame";
 
 /// The gateway `red.example` with the peers green and blue, and the operator's calls.
 pub(crate) struct OperatorFixture {
-    /// The gateway; its clock stands until the test moves it.
+    /// The gateway; only the test moves its clock.
     pub(crate) core: GatewayFixture,
     api: AdminApi,
     is_up: watch::Sender<bool>,
@@ -37,7 +37,7 @@ pub(crate) struct OperatorFixture {
 }
 
 impl OperatorFixture {
-    /// On the runtime of the test; it is ten days after 1970, and the wire is down.
+    /// Starts the gateway on the runtime of the test, ten days after 1970, with unreachable peers.
     pub(crate) fn start() -> Self {
         let clock = Arc::new(TestClock::fixed(Millis(10 * 24 * 3_600_000)));
         let mut core = UnlaunchedGateway::on_disk(server("red"), &FaultyDisk::new(), clock);
@@ -51,28 +51,28 @@ impl OperatorFixture {
         Self { core, api, is_up, accepted }
     }
 
-    /// Time passes for the clock, and for nobody's timers.
+    /// Moves the clock forward. No timer fires.
     pub(crate) fn pass(&self, minutes: i64) {
         self.core.clock.jump(minutes * 60_000);
     }
 
-    /// The wire is up, or down.
+    /// Makes all peers reachable or unreachable.
     pub(crate) fn wire(&self, up: bool) {
         self.is_up.send_replace(up);
     }
 
-    /// Wait until so many items were taken; all of them, in order.
+    /// Waits until peers accepted `count` items, and returns all accepted items in order.
     pub(crate) async fn taken(&self, count: usize) -> Vec<String> {
         let mut taken = self.accepted.subscribe();
-        taken.wait_for(|taken| taken.len() >= count).await.expect("the wire stays").clone()
+        taken.wait_for(|taken| taken.len() >= count).await.expect("the sender is alive").clone()
     }
 
-    /// Status and JSON of the answer to one call of the operator.
+    /// Makes a call of the operator, and returns the status and JSON of the response.
     pub(crate) async fn call(&self, method: Method, path: &str, body: &str) -> (u16, Value) {
         self.call_as(Some(TOKEN), method, path, body).await
     }
 
-    /// The same, by somebody with another token, or none.
+    /// Makes a call with this token, or without one.
     pub(crate) async fn call_as(&self, token: Option<&str>, method: Method, path: &str, body: &str) -> (u16, Value) {
         let bearer = BearerToken::new("admin.token", Some(TOKEN));
         let app = init_service(App::new().configure(|config| configure(config, self.api.clone(), bearer))).await;
@@ -89,21 +89,21 @@ impl OperatorFixture {
         (status, json)
     }
 
-    /// A read that works.
+    /// Makes a GET that must succeed.
     pub(crate) async fn get(&self, path: &str) -> Value {
         let (status, json) = self.call(Method::GET, path, "").await;
         assert_eq!(status, 200, "{path}: {json}");
         json
     }
 
-    /// Have something done that can be done.
+    /// Makes a POST that must succeed.
     pub(crate) async fn post(&self, path: &str, body: &str) -> Value {
         let (status, json) = self.call(Method::POST, path, body).await;
         assert_eq!(status, 200, "{path}: {json}");
         json
     }
 
-    /// A submission of the messenger.
+    /// Returns a submission of updates.
     pub(crate) fn submission(&self, id: &str, servers: &[&str], updates: &[&str]) -> Submission {
         Submission {
             id: id.parse().expect("valid"),
@@ -115,7 +115,7 @@ impl OperatorFixture {
         }
     }
 
-    /// A message of ours that found no room for these servers.
+    /// Commits an own message that was not queued for these servers.
     pub(crate) async fn said(&self, id: &str, left_out: &[&str]) -> PduRef {
         let reference = PduRef { origin: name("red.example"), id: id.parse().expect("valid") };
         let bytes = Bytes::from_static(br#"{"content":{}}"#);
@@ -135,13 +135,13 @@ impl OperatorFixture {
         reference
     }
 
-    /// Submit updates for servers.
+    /// Submits updates for servers.
     pub(crate) async fn submit(&self, id: &str, servers: &[&str], updates: &[&str]) {
-        self.core.gateway.submit(self.submission(id, servers, updates)).await.expect("taken");
+        self.core.gateway.submit(self.submission(id, servers, updates)).await.expect("accepted");
     }
 }
 
-/// Peers that accept everything while the wire is up, and cannot be reached while it is down.
+/// Returns peers that accept all items while `is_up` is true, and are unreachable otherwise.
 fn switched_peers(is_up: watch::Sender<bool>, all: watch::Sender<Vec<String>>) -> ScriptedTransport {
     let peers = ScriptedTransport::answering(move |batch| {
         if !*is_up.borrow() {

@@ -1,4 +1,4 @@
-//! The operator's API over a real store, without a wire: what waits, what was put aside, and what can be done about it.
+//! The operator's API over a real store, with scripted peers: pending items, quarantine, and the operator's commands.
 
 mod contexts;
 mod fixture;

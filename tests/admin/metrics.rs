@@ -1,4 +1,4 @@
-//! The metrics, as Prometheus reads them.
+//! The metrics in the format of Prometheus.
 
 use actix_web::App;
 use actix_web::http::header::CONTENT_TYPE;
@@ -10,7 +10,7 @@ use fixtures::peers::name;
 
 use crate::fixture::OperatorFixture;
 
-/// The lines of an answer that are no comments.
+/// Scrapes the metrics, and returns the lines that are not comments.
 async fn scrape(operator: &OperatorFixture) -> Vec<String> {
     let metrics = MetricsRecorder::new(operator.core.gateway.clone());
     let app = init_service(App::new().configure(|config| configure(config, metrics.clone()))).await;
@@ -23,7 +23,7 @@ async fn scrape(operator: &OperatorFixture) -> Vec<String> {
     text.lines().filter(|line| !is_explained(line)).map(str::to_owned).collect()
 }
 
-/// So many messages of blue's without parents: nobody has answered any of them.
+/// Sends `count` messages without parents from blue; each becomes a head.
 async fn ends(operator: &OperatorFixture, context: &str, from: u64, count: u64) {
     let pdu = |n: u64| Pdu {
         reference: PduRef { origin: name("blue.example"), id: format!("{context}-{n:06}").parse().expect("an id") },
@@ -44,7 +44,8 @@ async fn ends(operator: &OperatorFixture, context: &str, from: u64, count: u64) 
         verified: "network",
         nonce: None,
     };
-    let verdicts = operator.core.gateway.accept_transaction(&name("blue.example"), transaction).await.expect("taken");
+    let verdicts =
+        operator.core.gateway.accept_transaction(&name("blue.example"), transaction).await.expect("accepted");
     assert!(verdicts.iter().all(|verdict| *verdict == PduVerdict::Accepted));
 }
 
@@ -71,13 +72,13 @@ async fn head_metrics_stay_bounded() {
     let with_three = scrape(&operator).await;
     assert_eq!(heads(&with_three), lines(30, 0));
     operator.post("/contexts/%23b/merge", "").await;
-    assert_eq!(heads(&scrape(&operator).await), lines(3, 0), "what an operator joins is open no more");
+    assert_eq!(heads(&scrape(&operator).await), lines(3, 0), "merged heads are not counted");
     for from in (3..2_003).step_by(100) {
         ends(&operator, "#a", from, 100).await;
     }
     let with_many = scrape(&operator).await;
     assert_eq!(heads(&with_many), lines(2_000, 3));
-    assert_eq!(with_many.len(), with_three.len(), "no line for each context");
+    assert_eq!(with_many.len(), with_three.len(), "there is no line per context");
 }
 
 #[actix_web::test]
@@ -93,7 +94,7 @@ async fn peer_metrics_count_states_and_backlog() {
     operator.submit("s1", &["blue.example", "green.example"], &["{}", "{}"]).await;
     operator.post("/peers/green.example/suspend", "").await;
     operator.submit("s2", &["green.example"], &["{}"]).await;
-    // A submission is answered when it is on disk; its peers hear of it after that.
+    // A submission is answered after its commit; the peers' actors are notified after that.
     for _ in 0..1000 {
         if scrape(&operator).await.iter().any(|line| line == "fernpost_outbox_items 5") {
             break;
@@ -103,5 +104,5 @@ async fn peer_metrics_count_states_and_backlog() {
     said("fernpost_outbox_items 5").await;
     said("fernpost_peers{state=\"suspended\"} 1").await;
     ends(&operator, "#a", 0, 7).await;
-    said("fernpost_feed_unread_events 8").await; // one tells that green is suspended
+    said("fernpost_feed_unread_events 8").await; // one event reports that green is suspended
 }

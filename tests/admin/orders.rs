@@ -1,4 +1,4 @@
-//! Orders: a peer is suspended, and what is queued meanwhile is delivered once it is resumed.
+//! Commands for a peer: suspend, resume, retry, expect and renumber.
 
 use actix_web::http::Method;
 
@@ -11,7 +11,7 @@ async fn resumed_peer_receives_queued_updates() {
     let blue = operator.post("/peers/blue.example/suspend", "").await;
     assert_eq!((&blue["state"], &blue["reason"]), (&"suspended".into(), &"admin".into()), "{blue}");
     operator.submit("m-1", &["blue.example"], &[r#"{"n":1}"#, r#"{"n":2}"#]).await;
-    // The submission is answered when it is on disk; its peer hears of it right after.
+    // The submission is answered after its commit; the peer's actor is notified after that.
     let mut blue = operator.get("/peers/blue.example").await;
     while blue["backlog"] != 2 {
         tokio::task::yield_now().await;
@@ -20,7 +20,7 @@ async fn resumed_peer_receives_queued_updates() {
     assert_eq!(blue["state"], "suspended", "{blue}");
     assert_eq!(blue["oldest_unacknowledged"], "1970-01-11T00:00:00.000Z", "{blue}");
     let again = operator.post("/peers/blue.example/suspend", "").await;
-    assert_eq!(again["oldest_unacknowledged"], blue["oldest_unacknowledged"], "an order shows it, too: {again}");
+    assert_eq!(again["oldest_unacknowledged"], blue["oldest_unacknowledged"], "a command returns it, too: {again}");
     let resumed = operator.post("/peers/blue.example/resume", "").await;
     assert_ne!(resumed["state"], "suspended", "{resumed}");
     assert_eq!(operator.taken(2).await, [r#"{"n":1}"#, r#"{"n":2}"#]);

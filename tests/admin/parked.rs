@@ -1,4 +1,4 @@
-//! Parked items: dead letters and quarantine, in one form.
+//! Quarantined items and dead letters, in one form.
 
 use actix_web::http::Method;
 use actors::change::Change;
@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::fixture::OperatorFixture;
 
-/// Blue sent a number and a PDU of a stranger, and does not take the second of two updates; green sent a number.
+/// Commits quarantined items (a number from blue and from green, a non-participant's PDU) and a dead letter for blue.
 async fn parked(operator: &OperatorFixture) {
     let number = |from: &str, seq| Change::Quarantined {
         parked: ParkedItem {
@@ -110,7 +110,7 @@ async fn quarantine_item_shows_its_bytes() {
         let item = operator.get(&format!("/quarantine/blue.example/{id}")).await;
         assert_eq!((&item["id"], &item["body"]), (&json!(id), &body), "{item}");
     }
-    assert_eq!(operator.get("/quarantine/blue.example/1").await["id"], "in:1", "only one way has it");
+    assert_eq!(operator.get("/quarantine/blue.example/1").await["id"], "in:1", "only one direction has this number");
     let (status, said) = operator.call(Method::GET, "/quarantine/blue.example/2", "").await;
     assert_eq!((status, said["code"].as_str()), (422, Some("AMBIGUOUS_ID")), "{said}");
     let (status, said) = operator.call(Method::GET, "/quarantine/blue.example/in:9", "").await;

@@ -1,4 +1,4 @@
-//! Access to the admin interface, and the states of peers.
+//! Access to the admin API, and the status of peers.
 
 use actix_web::http::Method;
 

@@ -1,4 +1,4 @@
-//! Pending items, by age and one by one.
+//! Pending items by age, and as a list.
 
 use serde_json::json;
 
@@ -7,7 +7,7 @@ use crate::fixture::OperatorFixture;
 #[actix_web::test]
 async fn queue_shape_counts_by_age() {
     let operator = OperatorFixture::start();
-    // Now at the age of 2 days, 90, 45 and 3 minutes.
+    // At the end the items are 2 days, 90, 45 and 3 minutes old.
     for (id, updates, minutes) in [("a", 1, 2 * 24 * 60 - 90), ("b", 2, 45), ("c", 3, 42), ("d", 4, 3)] {
         operator.submit(id, &["blue.example"], &vec!["{}"; updates]).await;
         operator.pass(minutes);
@@ -27,7 +27,7 @@ async fn queue_shape_counts_by_age() {
 #[actix_web::test]
 async fn long_queue_is_counted_completely() {
     let operator = OperatorFixture::start();
-    // More than one page of the walk.
+    // The queue is longer than one page of the count.
     for batch in 0..3 {
         operator.submit(&format!("m-{batch}"), &["blue.example"], &vec!["{}"; 7_000]).await;
         operator.pass(12);

@@ -1,4 +1,4 @@
-//! Parked items are given back or forgotten: nothing is lost by it, and nothing comes twice.
+//! Quarantined items and dead letters are released or dropped; a released item is delivered exactly once.
 
 use actix_web::http::Method;
 use actors::change::Change;
@@ -10,7 +10,7 @@ use serde_json::json;
 
 use crate::fixture::OperatorFixture;
 
-/// A PDU that a stranger sent in `#room`, as its quarantine row has it.
+/// Quarantines a PDU that blue sent in `#room` as a non-participant.
 fn said(id: &str, prev: &str) -> Change {
     let body = format!(
         r##"{{"pdu_id":"{id}","origin":"blue.example","context":"#room","ts":1,"pdu_type":"m.text","prev_pdus":[{prev}],"content":{{}}}}"##
@@ -31,10 +31,10 @@ fn said(id: &str, prev: &str) -> Change {
     }
 }
 
-/// The kinds of all events, and the ids of the messages among them.
+/// Returns the feed: the id of each message, the kind of each other event.
 async fn feed(operator: &OperatorFixture) -> Vec<String> {
     let page = operator.core.ports().archive.feed.feed_after(Position(0), 100, u64::MAX).await.expect("a sound store");
-    let FeedPage::Entries(entries) = page else { panic!("nothing is forgotten") };
+    let FeedPage::Entries(entries) = page else { panic!("no event is pruned") };
     entries
         .into_iter()
         .map(|entry| match entry.item {
@@ -61,7 +61,7 @@ async fn nonparticipant_release_stays_in_quarantine() {
     assert_eq!(
         (parked(&operator).await, feed(&operator).await),
         (2, vec!["parked".to_owned(); 2]),
-        "nor is it parked twice"
+        "it is not quarantined a second time"
     );
 }
 
@@ -96,7 +96,7 @@ async fn bulk_release_keeps_order_and_rejects() {
         },
         keep: 10,
     };
-    // What came in a push lies there with the update around it.
+    // A PDU from a push is stored with the update around it.
     let Change::Quarantined { parked: mut wrapped, keep } = said("p3", "") else { unreachable!() };
     wrapped.bytes = [&b"{\"update\":\"pdu\",\"pdu\":"[..], &wrapped.bytes[..], b"}"].concat().into();
     let wrapped = Change::Quarantined { parked: wrapped, keep };
@@ -107,13 +107,13 @@ async fn bulk_release_keeps_order_and_rejects() {
     let all = operator.post("/quarantine/blue.example/release", "{}").await;
     assert_eq!((&all["done"], all.get("next")), (&json!(4), None), "{all}");
     assert_eq!(all["stayed"][0]["id"], "in:2", "{all}");
-    assert_eq!(feed(&operator).await[5..], ["p1", "p2", "p3"], "in their order, and the repeat once");
+    assert_eq!(feed(&operator).await[5..], ["p1", "p2", "p3"], "in order, and the repeated PDU once");
     assert_eq!(parked(&operator).await, 1);
     let all = operator.post("/quarantine/blue.example/drop", r#"{"kind":"update"}"#).await;
     assert_eq!((&all["done"], parked(&operator).await), (&json!(1), 0), "{all}");
 }
 
-/// Blue refused the second item of `m-1` and the only one of `m-2`, and has taken the other.
+/// Commits that blue accepted the first item of `m-1`, and refused its second item and the item of `m-2`.
 async fn refused(operator: &OperatorFixture) {
     let first = operator.submission("m-1", &["blue.example"], &["{}", r#"{"n":1}"#]);
     let second = operator.submission("m-2", &["blue.example"], &[r#"{"n":2}"#]);
@@ -131,7 +131,7 @@ async fn refused(operator: &OperatorFixture) {
     };
     let mut record = PeerRecord::new(server.clone());
     record.outbound.acked = Index(3);
-    // In one commit: its actor starts after it, and finds it so.
+    // This is one commit, so the peer's actor starts with all of it.
     let submitted = [first, second].map(Change::Submitted);
     let refused = [refused(2), refused(3), Change::PeerRecordUpdated(Box::new(record))];
     operator.core.commit(submitted.into_iter().chain(refused).collect()).await;
@@ -178,7 +178,7 @@ async fn refused_message_is_retried_by_id() {
     assert_eq!(done, json!({"id": "m-1", "peers": [{"server": "blue.example", "parked": 1, "queued": 0}]}));
     assert_eq!(operator.get("/messages/m-1").await["peers"]["blue.example"]["state"], "queued");
     assert_eq!(operator.get("/messages/m-2").await["peers"]["blue.example"]["state"], "parked", "another message");
-    // It waits for its peer now, which is tried at once.
+    // The item is pending now, and a retry sends it at once.
     operator.wire(true);
     let done = operator.post("/messages/m-1/retry", "").await;
     assert_eq!(done["peers"][0]["parked"], 0, "{done}");
@@ -200,7 +200,7 @@ async fn skipped_recipient_is_queued_by_retry() {
     assert_eq!(leg().await["state"], "parked");
     let dropped = operator.post("/messages/m-1/drop", "").await;
     assert_eq!((&dropped["peers"][1]["parked"], &dropped["peers"][1]["queued"]), (&json!(0), &json!(0)), "{dropped}");
-    // One that is no peer of ours is told of, and costs the others nothing.
+    // A recipient that is not a peer is reported, and the other recipients are retried.
     let done = operator.post("/messages/m-1/retry", "").await;
     let stays = "grey is not a peer of this server";
     assert_eq!(done["peers"][0], json!({"server": "grey", "parked": 0, "queued": 0, "stays": stays}), "{done}");
@@ -218,16 +218,16 @@ async fn drop_removes_queued_message_and_notifies() {
     operator.post("/messages/m-1/retry?server=blue.example", "").await;
     let dropped = operator.post("/messages/m-1/drop", "").await;
     assert_eq!((&dropped["peers"][0]["parked"], &dropped["peers"][0]["queued"]), (&json!(0), &json!(1)), "{dropped}");
-    assert_eq!(operator.get("/queue/blue.example").await["items"], json!([]), "it waits no longer");
+    assert_eq!(operator.get("/queue/blue.example").await["items"], json!([]), "it is not pending any more");
     let leg = &operator.get("/messages/m-1").await["peers"]["blue.example"];
     assert_eq!((&leg["state"], &leg["reason"]), (&json!("parked"), &json!("taken out by an operator")), "{leg}");
     assert!(feed(&operator).await.last().is_some_and(|event| event.contains("taken out by an operator")));
     operator.wire(true);
     operator.post("/messages/m-2/retry", "").await;
-    assert_eq!(operator.taken(1).await, [r#"{"n":2}"#], "what was behind it goes on");
+    assert_eq!(operator.taken(1).await, [r#"{"n":2}"#], "the items queued after it are sent");
 }
 
-/// Wait until the actor of `blue.example` knows of so many queued items and leaves it alone.
+/// Waits until the actor of `blue.example` has this backlog and backs off.
 async fn waits_for_blue(operator: &OperatorFixture, backlog: u64) {
     loop {
         let blue = operator.get("/peers/blue.example").await;
@@ -238,8 +238,8 @@ async fn waits_for_blue(operator: &OperatorFixture, backlog: u64) {
     }
 }
 
-/// A second `drop` deleted what the first one had taken out. While the peer was away both counted the items by the newest
-/// acknowledged index, also those that had left from the middle of the queue.
+/// A second `drop` once deleted the dead letters of the first one. While the peer was unreachable, both calls counted
+/// items by the newest acknowledged index, and so counted items that had been removed from the middle of the queue.
 #[actix_web::test]
 async fn message_dropped_twice_stays_in_quarantine() {
     let operator = OperatorFixture::start();
@@ -249,7 +249,7 @@ async fn message_dropped_twice_stays_in_quarantine() {
     let leg = |parked: u64, queued: u64, taken_out: u64| json!([{"server": "blue.example", "parked": parked, "queued": queued, "taken_out": taken_out}]);
     let asked = operator.post("/messages/m-2/drop?dry_run=true", "").await;
     assert_eq!(asked, json!({"id": "m-2", "dry_run": true, "peers": leg(0, 2, 0)}));
-    assert_eq!((parked(&operator).await, feed(&operator).await.len()), (0, 0), "nothing is done yet");
+    assert_eq!((parked(&operator).await, feed(&operator).await.len()), (0, 0), "a dry run changes nothing");
     let first = operator.post("/messages/m-2/drop", "").await;
     assert_eq!(first, json!({"id": "m-2", "dry_run": false, "peers": leg(0, 2, 2)}));
     let trace = operator.get("/messages/m-2").await;
@@ -260,10 +260,10 @@ async fn message_dropped_twice_stays_in_quarantine() {
         assert_eq!((operator.get("/quarantine").await, feed(&operator).await), (list.clone(), told.clone()));
         assert_eq!(operator.get("/messages/m-2").await, trace);
     }
-    // An operator may still delete it for good, by the name of what it does.
+    // An operator can still delete the dead letters permanently by a drop from quarantine.
     operator.post("/quarantine/blue.example/drop", r#"{"direction":"out"}"#).await;
     assert_eq!(operator.post("/messages/m-2/drop", "").await["peers"], leg(0, 0, 0));
-    assert_eq!(operator.post("/messages/m-2/retry", "").await["peers"][0]["queued"], 0, "nothing of it waits");
+    assert_eq!(operator.post("/messages/m-2/retry", "").await["peers"][0]["queued"], 0, "no item is pending");
 }
 
 #[actix_web::test]
@@ -274,7 +274,7 @@ async fn dropped_dead_letter_is_never_acknowledged() {
     assert_eq!((&all["done"], parked(&operator).await), (&json!(2), 0), "{all}");
     let stats = operator.get("/store").await;
     let items = stats["tables"].as_array().and_then(|tables| tables.iter().find(|table| table["name"] == "items"));
-    assert_eq!(items.map(|items| &items["rows"]), Some(&json!(1)), "what nothing names any more is gone: {stats}");
+    assert_eq!(items.map(|items| &items["rows"]), Some(&json!(1)), "unreferenced items are deleted: {stats}");
     for id in ["m-1", "m-2"] {
         let leg = &operator.get(&format!("/messages/{id}")).await["peers"]["blue.example"];
         assert_eq!((&leg["state"], &leg["reason"]), (&json!("refused"), &json!("dropped by an operator")), "{leg}");

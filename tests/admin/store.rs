@@ -1,4 +1,4 @@
-//! The size of the store in use, and a backup of it that one call begins and others watch.
+//! The size of the running store, and a backup that one call starts and others poll.
 
 use actix_web::http::Method;
 use serde_json::json;
@@ -16,14 +16,14 @@ async fn store_stats_count_rows_per_table() {
     };
     assert_eq!((rows("outbox"), rows("submissions")), (Some(json!(2)), Some(json!(1))), "{stats}");
     assert!(stats["counts"]["commits"].as_u64() > Some(0), "{stats}");
-    assert_eq!(stats.get("file_bytes"), None, "it is in memory: {stats}");
+    assert_eq!(stats.get("file_bytes"), None, "the store is in memory: {stats}");
 }
 
 #[actix_web::test]
 async fn backup_runs_once_until_done() {
     let operator = OperatorFixture::start();
     operator.submit("m-1", &["blue.example"], &["{}"]).await;
-    assert_eq!(operator.call(Method::GET, "/store/backup", "").await.0, 404, "none was begun");
+    assert_eq!(operator.call(Method::GET, "/store/backup", "").await.0, 404, "no backup was started");
     let relative = operator.call(Method::POST, "/store/backup", r#"{"path":"red.backup"}"#).await;
     assert_eq!((relative.0, relative.1["code"].as_str()), (422, Some("BAD_PATH")), "{}", relative.1);
     let folder = tempfile::tempdir().expect("a temporary folder");
@@ -37,9 +37,9 @@ async fn backup_runs_once_until_done() {
     assert_eq!((&done["state"], done["rows"].as_u64() > Some(2)), (&json!("done"), true), "{done}");
     let verified = fernpost::store::verify(&path).expect("a file that can be read");
     assert!(verified.is_sound() && verified.taken.is_some(), "{verified:?}");
-    assert_eq!(operator.call(Method::POST, "/store/backup", &wanted).await.0, 202, "after it, another one");
+    assert_eq!(operator.call(Method::POST, "/store/backup", &wanted).await.0, 202, "another one can start now");
     let failed = watched(&operator).await;
-    assert_eq!(failed["state"], "failed", "nothing is overwritten: {failed}");
+    assert_eq!(failed["state"], "failed", "the file is not overwritten: {failed}");
     assert!(failed["error"].as_str().is_some_and(|words| words.contains("is there already")), "{failed}");
 }
 

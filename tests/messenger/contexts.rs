@@ -1,4 +1,4 @@
-//! Conversations as the messenger sees them: who takes part, what is shown of them, what is said in passing.
+//! Contexts in the messenger API: participants, status, state, and ephemeral updates.
 
 use actix_web::http::Method;
 use actors::change::Change;
@@ -20,7 +20,7 @@ fn pdu(id: &str) -> PduRef {
     PduRef { origin: name("blue"), id: id.parse().expect("an id") }
 }
 
-/// A conversation as its actor would have left it.
+/// Returns the context record that its actor would commit.
 fn moved(participants: &[&str]) -> Change {
     let participants = participants.iter().map(|server| name(server)).collect();
     let record = ContextRecord {
@@ -32,7 +32,7 @@ fn moved(participants: &[&str]) -> Change {
     Change::ContextRecordUpdated(Box::new(record))
 }
 
-/// State from `blue`, delivered.
+/// Returns a delivered state PDU from `blue`.
 fn stored(id: &str, position: i64, current: bool) -> Change {
     let bytes = format!(
         r##"{{"pdu_id":"{id}","origin":"blue","context":"#room","ts":5,"pdu_type":"topic","content":{{ "n":1208925819614629174706176}},"##
@@ -75,12 +75,12 @@ async fn participants_must_be_peers() {
     let grey = r#"{"error":"grey is not a peer of this server","code":"NOT_A_PEER"}"#;
     let body = r#"{"servers":["blue","grey"]}"#;
     assert_eq!(messenger.call(Method::PUT, "/v1/contexts/c", body).await, (422, grey.into()));
-    assert_eq!(messenger.call(Method::GET, "/v1/contexts/c", "").await.0, 404, "nothing was made");
+    assert_eq!(messenger.call(Method::GET, "/v1/contexts/c", "").await.0, 404, "no context was created");
     let long = format!("/v1/contexts/{}", "c".repeat(256));
     assert_eq!(messenger.call(Method::PUT, &long, r#"{"servers":["blue"]}"#).await.0, 422);
 }
 
-/// What counts of it, and that it holds its key.
+/// Returns the changes that make a state PDU the current state of its key.
 fn holds(id: &str) -> [Change; 2] {
     let key: StateKey = ("topic".into(), String::new());
     let piece = StateEntry { reference: pdu(id), power: 3, prev: None, bond: PrevStateLink::Sound, member: None };
@@ -90,7 +90,7 @@ fn holds(id: &str) -> [Change; 2] {
     ]
 }
 
-/// It said so by what held the key when the page was read: a page that was read again said something else.
+/// The flag once depended on the current state at the time of the read, so a page that was read again had changed.
 #[actix_web::test]
 async fn state_event_keeps_original_current_flag() {
     let messenger = MessengerFixture::start();
@@ -185,7 +185,7 @@ async fn ephemeral_to_unknown_recipient_is_refused() {
         let (answered, told) = messenger.call(Method::PUT, "/v1/ephemeral", body).await;
         assert!(answered == status && told.contains(code), "{body}: {answered} {told}");
     }
-    assert!(messenger.carried().is_empty(), "not to blue either");
+    assert!(messenger.carried().is_empty(), "blue receives nothing either");
 }
 
 #[actix_web::test]

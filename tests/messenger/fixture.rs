@@ -1,4 +1,4 @@
-//! A gateway whose messenger is under test: store in memory, peers whose pushes are never answered, a clock that stands.
+//! A gateway for tests of the messenger API: a store in memory, peers that never respond, a clock that the test sets.
 
 use std::sync::Arc;
 
@@ -21,15 +21,15 @@ use tokio::sync::watch;
 
 /// The gateway `red` and the calls of its messenger.
 pub(crate) struct MessengerFixture {
-    /// The gateway; its clock stands at one second until it is set.
+    /// The gateway; its clock is at one second until the test sets it.
     pub(crate) core: GatewayFixture,
     api: MessengerApi,
     peers: Arc<ScriptedTransport>,
 }
 
 impl MessengerFixture {
-    /// On the runtime of the test. Peers are `blue` with the default limits, `green`, which holds no more than two items, and
-    /// `old`, which speaks transactions and is not listed.
+    /// Starts the gateway on the runtime of the test. Its peers are `blue` with the default limits, `green` with an
+    /// outbox of two items, and `old`, which uses transactions and is not listed.
     pub(crate) fn start() -> Self {
         let clock = Arc::new(TestClock::fixed(Millis(1_000)));
         let mut core = UnlaunchedGateway::on_disk(name("red"), &FaultyDisk::new(), clock);
@@ -47,7 +47,7 @@ impl MessengerFixture {
         Self { core, api, peers }
     }
 
-    /// Status and body of the answer to one call.
+    /// Makes a call, and returns the status and body of the response.
     pub(crate) async fn call(&self, method: Method, path: &str, body: impl Into<Bytes>) -> (u16, String) {
         let app = init_service(App::new().configure(|config| configure(config, self.api.clone()))).await;
         let request = TestRequest::default().method(method.clone()).uri(path).set_payload(body).to_request();
@@ -59,24 +59,24 @@ impl MessengerFixture {
         (status, body)
     }
 
-    /// Wait for a push to a peer.
+    /// Waits for a push to a peer.
     pub(crate) async fn pushed(&self) {
         self.peers.pushed(1).await;
     }
 
-    /// The pushes so far.
+    /// Returns all pushes so far.
     pub(crate) fn carried(&self) -> Vec<OutboundBatch> {
         self.peers.carried()
     }
 
-    /// Commit what a peer's actor might have handed over.
+    /// Commits changes in the place of a peer's actor.
     pub(crate) async fn commit(&self, changes: Vec<Change>, urgency: CommitPriority) {
         let ports = self.core.ports();
         let fence = ports.ownership.claim_feed().expect("alone");
         ports.journal.submit(fence, changes, urgency).committed().await.expect("a sound store");
     }
 
-    /// The items in a peer's outbox.
+    /// Returns the items in a peer's outbox.
     pub(crate) async fn queued(&self, server: &str) -> Vec<String> {
         self.core.settled().await;
         let rows = self.core.store.outbox_from(&name(server), Index(1), 100, u64::MAX).await.expect("a sound store");

@@ -1,4 +1,4 @@
-//! The messenger API over HTTP, on the real store and with real peer actors; only the wire to peers is cut.
+//! The messenger API over HTTP, with the real store and real peer actors; only the transport is scripted.
 
 mod contexts;
 mod fixture;
@@ -57,7 +57,7 @@ async fn concurrent_update_repeat_submits_once() {
 async fn disconnect_never_duplicates_updates() {
     let messenger = MessengerFixture::start();
     let blue = r#"{"to":["blue"],"strong":[{}]}"#;
-    // Broken off a step later each time: some step lies between the hand-over and the commit.
+    // Each call is cancelled one step later, so one of them is cancelled between submission and commit.
     for steps in 1..=24 {
         let path = format!("/v1/updates/m-{steps}");
         tokio::select! {
@@ -78,7 +78,7 @@ async fn refused_updates_leave_id_free() {
     assert!(status == 422 && body.contains("NOT_A_PEER"), "{body}");
     assert_eq!(messenger.call(Method::GET, "/v1/messages/m-1", "").await.0, 404);
     assert_eq!(messenger.call(Method::PUT, "/v1/updates/m-1", TO_BOTH).await.0, 202);
-    // `green` holds two and knows it once it sends them; `blue` has room and must get nothing either.
+    // After the pushes the outbox of `green` is known to be full. `blue` has room, but must receive nothing either.
     messenger.pushed().await;
     messenger.pushed().await;
     let (status, body) = messenger.call(Method::PUT, "/v1/updates/m-2", TO_BOTH).await;
@@ -140,7 +140,7 @@ async fn refused_update_is_never_acknowledged() {
     );
     assert!(status == 200 && trace.ends_with(expected), "{trace}");
     let (_, trace) = messenger.call(Method::GET, "/v1/messages/m-2", "").await;
-    assert!(trace.contains(r#""blue":{"state":"acknowledged","attempts":[]}"#), "what stood behind it: {trace}");
+    assert!(trace.contains(r#""blue":{"state":"acknowledged","attempts":[]}"#), "the item queued after it: {trace}");
     let (_, page) = messenger.call(Method::GET, "/v1/events?after=0", "").await;
     let event = concat!(
         r#""kind":"delivery","id":"e1","time":"1970-01-01T00:00:01.000Z","message":"m-1","server":"blue","#,
@@ -149,9 +149,9 @@ async fn refused_update_is_never_acknowledged() {
     assert!(page.ends_with(event), "{page}");
 }
 
-/// A row for each delivery would cost too much, and what is only in memory is gone after a restart.
+/// Deliveries are stored as spans, because a row per delivery costs too much and memory is lost at a restart.
 #[actix_web::test]
-async fn the_trace_shows_failures_and_deliveries() {
+async fn trace_shows_failures_and_deliveries() {
     let messenger = MessengerFixture::start();
     let attempt = |time, first, last, result: &str| Change::AttemptFailed {
         server: name("blue"),
@@ -244,7 +244,7 @@ async fn feed_reader_waits_and_acknowledges() {
     let (_, page) = messenger.call(Method::GET, "/v1/events", "").await;
     assert!(page.contains("blue#3") && !page.contains("blue#2") && page.ends_with(r#""next":3}"#), "{page}");
     let (_, page) = messenger.call(Method::GET, "/v1/events?after=0&limit=2", "").await;
-    assert!(page.contains("blue#1") && page.ends_with(r#""next":2}"#), "what is acknowledged is still kept: {page}");
+    assert!(page.contains("blue#1") && page.ends_with(r#""next":2}"#), "acknowledged events are still kept: {page}");
 }
 
 #[actix_web::test]
@@ -256,7 +256,7 @@ async fn acknowledged_old_events_are_pruned() {
     messenger.commit(vec![update(2_501), update(2_502)], CommitPriority::Now).await;
     messenger.call(Method::POST, "/v1/events/ack", r#"{"upto":2501}"#).await;
     messenger.core.clock.set(6_000);
-    // Time moves only when nothing else does: the limit is reached when the first round has done all it can.
+    // Paused time advances only when all tasks are idle, so the timeout fires after the first round has ended.
     tokio::time::pause();
     let round =
         feed_and_submissions::run(messenger.core.ports().clone(), Duration::from_secs(2), Duration::from_secs(2));
@@ -264,8 +264,8 @@ async fn acknowledged_old_events_are_pruned() {
     let gone = r#"{"error":"events before 2501 are no longer kept","code":"GONE","oldest":2501}"#;
     assert_eq!(messenger.call(Method::GET, "/v1/events?after=0", "").await, (410, gone.into()));
     let (status, page) = messenger.call(Method::GET, "/v1/events?after=2500", "").await;
-    assert!(status == 200 && page.contains("blue#2501"), "acknowledged and young: {page}");
-    assert_eq!(messenger.call(Method::GET, "/v1/messages/m-1", "").await.0, 404, "a submission nobody will repeat");
+    assert!(status == 200 && page.contains("blue#2501"), "acknowledged, but too young to prune: {page}");
+    assert_eq!(messenger.call(Method::GET, "/v1/messages/m-1", "").await.0, 404, "an expired submission");
     assert_eq!(messenger.core.ports().archive.feed.feed_bounds().borrow().tail, Position(2_502));
     assert_eq!(
         messenger.core.ports().archive.peers.outbox_from(&name("blue"), Index(1), 9, 99).await.expect("read").len(),
@@ -281,7 +281,7 @@ async fn waiting_feed_reads_are_bounded() {
         let (status, body) = wait().await;
         let words = "messenger.reads_max is reached (2)";
         assert!(status == 429 && body.contains(words) && body.contains("TOO_MANY_READS"), "{status} {body}");
-        assert_eq!(messenger.call(Method::GET, "/v1/events", "").await.0, 200, "one that does not wait is answered");
+        assert_eq!(messenger.call(Method::GET, "/v1/events", "").await.0, 200, "a read without wait is answered");
         let notice = FeedItem::Notice { text: "news".to_owned(), server: None };
         messenger.commit(vec![Change::FeedAppended(notice)], CommitPriority::Now).await;
     };

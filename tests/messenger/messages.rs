@@ -1,4 +1,4 @@
-//! Messages into conversations, through the real conversation's actor and the real store.
+//! Messages to contexts, with the real context actor and the real store.
 
 use actix_web::http::Method;
 
@@ -6,7 +6,7 @@ use crate::fixture::MessengerFixture;
 
 const HELLO: &str = r#"{"context":"c","type":"m.text","content":{ "n":1208925819614629174706176,"a":"\u00e9"}}"#;
 
-/// A gateway with the context `c` of `blue` and `old`.
+/// Returns a gateway with the context `c`, in which `blue` and `old` participate.
 async fn messenger() -> MessengerFixture {
     let messenger = MessengerFixture::start();
     let set = (200, r#"{"context":"c","participants":["red","blue","old"]}"#.to_owned());
@@ -14,7 +14,7 @@ async fn messenger() -> MessengerFixture {
     messenger
 }
 
-/// The PDU id in an answer.
+/// Returns the PDU id in a response.
 fn pdu_id(answer: &str) -> &str {
     let (_, behind) = answer.split_once(r#""pdu_id":""#).expect(answer);
     behind.split_once('"').expect(answer).0
@@ -63,7 +63,7 @@ async fn messages_and_updates_share_ids() {
         messenger.call(Method::PUT, "/v1/updates/c", updates),
         messenger.call(Method::PUT, "/v1/messages/c", HELLO)
     );
-    assert_eq!((update.0, message.0), (202, 409), "at once, too");
+    assert_eq!((update.0, message.0), (202, 409), "also concurrently");
     assert_eq!(messenger.queued("blue").await.len(), 3);
 }
 
@@ -79,7 +79,7 @@ async fn concurrent_message_repeat_submits_once() {
 #[actix_web::test]
 async fn disconnect_never_duplicates_message() {
     let messenger = messenger().await;
-    // Broken off a step later each time: some step lies between the hand-over and the commit.
+    // Each call is cancelled one step later, so one of them is cancelled between submission and commit.
     for steps in 1..=24 {
         let path = format!("/v1/messages/m-{steps}");
         tokio::select! {
@@ -143,6 +143,6 @@ async fn message_batch_keeps_order_and_outcomes() {
     let (again, repeated) = messenger.call(Method::POST, "/v1/messages", batch).await;
     let repeated: serde_json::Value = serde_json::from_str(&repeated).expect("JSON");
     assert_eq!((again, &repeated["messages"][8]), (200, &entries[8]));
-    assert_eq!(repeated["messages"][7]["status"], 409, "the id has gone to another meanwhile");
-    assert_eq!(messenger.queued("blue").await.len(), 4, "nothing is said again");
+    assert_eq!(repeated["messages"][7]["status"], 409, "another message has this id now");
+    assert_eq!(messenger.queued("blue").await.len(), 4, "no message is sent twice");
 }

@@ -21,7 +21,7 @@ pub(super) async fn act(
         (_, _, Some(name)) => {
             let found = counted(gateway, name, target).await?;
             Err(CommandFailure::Misused(format!(
-                "{name} has {} parked; to {verb} all of them, add --yes",
+                "{name} has {} in quarantine; to {verb} all of them, add --yes",
                 items(found)
             )))
         }

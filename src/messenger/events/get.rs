@@ -32,8 +32,8 @@ pub(crate) async fn get(api: web::Data<MessengerApi>, request: HttpRequest) -> R
     let bounds = *feed.feed_bounds().borrow();
     let after = ask.after.unwrap_or(bounds.acked);
     if after > bounds.tail {
-        // A reader that is ahead of us was given a feed that this store does not know, such as that of a store that somebody
-        // copied: waiting would make it miss everything up to where it believes to be.
+        // The reader has read the feed of another store, such as a copy. If it waited here, it would miss all events up
+        // to its position.
         return Err(ApiError::beyond_tail(after, bounds.tail));
     }
     // The permit is held while the read may wait, because each waiting read occupies a connection.

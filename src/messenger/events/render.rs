@@ -10,8 +10,7 @@ use crate::messenger::events::render_pdu::PduEvent;
 
 /// Writes `{"events":[..],"next":N}`; `next` is the position to pass as the next `after`.
 ///
-/// Updates and contents are copied as received: if they were parsed and serialized again, a number of 30 digits would
-/// change.
+/// Updates and contents are copied as received, because parsing and serializing would change a number of 30 digits.
 pub(crate) fn render(after: Position, entries: &[FeedEntry]) -> Result<Vec<u8>, ArchiveError> {
     let mut out = Vec::with_capacity(64 + entries.iter().map(size_guess).sum::<usize>());
     out.extend_from_slice(b"{\"events\":[");

@@ -28,9 +28,9 @@ struct PduParts<'a> {
     prev_state_id: Option<&'a RawValue>,
     prev_state_origin: Option<&'a RawValue>,
     depth: Option<u64>,
-    /// The servers it is for, where it is narrowed.
+    /// Recipients, if they are not all participants.
     to: Option<&'a RawValue>,
-    /// Keys without a meaning here, in their order.
+    /// Keys that the gateway does not interpret, in order.
     extra: Vec<(String, &'a RawValue)>,
 }
 
@@ -51,7 +51,7 @@ impl<'a> PduParts<'a> {
                 "prev_state_origin" => parts.prev_state_origin = Some(value),
                 "depth" => parts.depth = value.get().parse().ok().filter(|depth| *depth <= DEPTH_BUILT_UPON_MAX),
                 "to" if value.get().starts_with('[') => parts.to = Some(value),
-                // These are given under other names, or are proofs that were checked on arrival.
+                // The event contains these under other names, or they are proofs that were checked on arrival.
                 "pdu_id" | "origin" | "context" | "hashes" | "signatures" => {}
                 _ => parts.extra.push((name, value)),
             }
@@ -93,7 +93,7 @@ impl<'a> PduEvent<'a> {
             self.write_state(event);
         }
         event.raw("prev", or(parts.prev, "[]"));
-        // As its origin states it, where that can be one: it is shown, and nothing is ordered by it.
+        // The origin's depth if it is valid, for display only: events are not ordered by it.
         event.member("depth", &parts.depth.unwrap_or(fed.depth));
         event.raw("ts", or(parts.ts, "0"));
         let mut extra = event.object("extra");

@@ -131,7 +131,7 @@ impl MessageBody {
         Ok(Self { context, digest, kind, content, state, to, extra, size })
     }
 
-    /// Checks that the message may be sent to its recipients and fits their limits: what is accepted here must not fail
+    /// Checks that the message may be sent to its recipients and fits their limits: an accepted message must not fail
     /// later.
     pub(crate) fn check(
         &self,
@@ -202,7 +202,7 @@ fn bad(code: &'static str, words: impl Into<std::borrow::Cow<'static, str>>) -> 
     ApiError::unprocessable(code, words)
 }
 
-/// Refuses a value that peers would refuse for ever while everything queued after it waited.
+/// Refuses a value that peers would always refuse, because it would block the queue.
 fn check_nesting(name: &str, value: &RawValue) -> Result<(), ApiError> {
     if nests_deeper_than(VALUE_NESTING_MAX, value.get().as_bytes()) {
         return Err(bad("NESTS_TOO_DEEP", format!("{name:?} nests deeper than {VALUE_NESTING_MAX} levels")));
@@ -301,7 +301,7 @@ mod tests {
         MessageBody::decode(&body, members)
     }
 
-    /// A sound message but for these members behind.
+    /// Decodes a valid message with these members added.
     fn with(members: &str) -> Result<MessageBody, ApiError> {
         decoded(&format!(r#"{{"context":"c","type":"t","content":{{}}{members}}}"#))
     }
@@ -376,11 +376,11 @@ mod tests {
     fn deep_message_content_is_refused() {
         let deep = |levels: usize| format!("{}1{}", "[".repeat(levels), "]".repeat(levels));
         let push = format!(r#"{{"strong":[{{"update":"pdu","pdu":{{"content":{}}}}}],"seq":1}}"#, deep(96));
-        assert!(!nests_deeper_than(NESTING_MAX, push.as_bytes()), "a peer takes it");
+        assert!(!nests_deeper_than(NESTING_MAX, push.as_bytes()), "a peer accepts it");
         let content = |levels| decoded(&format!(r#"{{"context":"c","type":"t","content":{}}}"#, deep(levels)));
         let extra = |levels| with(&format!(r#","extra":{{"a":{}}}"#, deep(levels)));
-        content(96).expect("as deep as may be");
-        extra(96).expect("as deep as may be");
+        content(96).expect("the maximum depth");
+        extra(96).expect("the maximum depth");
         for refused in [content(97), extra(97)] {
             let refused = refused.expect_err("too deep");
             assert_eq!((refused.status().as_u16(), refused.code()), (422, "NESTS_TOO_DEEP"), "{refused}");
@@ -432,22 +432,22 @@ mod tests {
         // 26 bytes of texts: 3 of "c" with its quotes, 3 of "t", 20 of content.
         let body = |rest| format!(r#"{{"context":"c","type":"t","content":"{:a<18}"{rest}}}"#, "");
         let extra = r#","extra":{}"#;
-        assert_eq!(checked(&["blue", "green"], &body("")), Ok(()), "as large as may be");
+        assert_eq!(checked(&["blue", "green"], &body("")), Ok(()), "the maximum size");
         assert_eq!(
             checked(&["blue", "green", "grey"], &body(extra)),
             Err("413 TOO_LARGE the message has 28 bytes; with 1024 bytes for its envelope it exceeds batch_bytes of green (1050)"
                 .into())
         );
-        assert_eq!(checked(&["blue", "grey"], &body(extra)), Ok(()), "one that is no peer gets nothing");
-        assert_eq!(checked(&["blue", "green"], &body(r#","extra":{},"to":["blue"]"#)), Ok(()), "not for green");
-        assert_eq!(checked(&[], &body(extra)), Ok(()), "we are alone");
+        assert_eq!(checked(&["blue", "grey"], &body(extra)), Ok(()), "a server that is not a peer receives nothing");
+        assert_eq!(checked(&["blue", "green"], &body(r#","extra":{},"to":["blue"]"#)), Ok(()), "only for blue");
+        assert_eq!(checked(&[], &body(extra)), Ok(()), "no other participants");
     }
 
     #[test]
     fn recipient_must_be_participating_peer() {
         let to = |to| checked(&["blue", "grey"], &format!(r#"{{"context":"c","type":"t","content":1,"to":[{to}]}}"#));
         assert_eq!(to(r#""blue""#), Ok(()));
-        assert_eq!(to(r#""blue","red""#), Ok(()), "we always take part");
+        assert_eq!(to(r#""blue","red""#), Ok(()), "this server always participates");
         assert_eq!(to(r#""red""#), Err("422 BAD_TO \"to\" names only this server".into()));
         assert_eq!(to(r#""blue","green""#), Err("422 NOT_A_PARTICIPANT green does not take part in c".into()));
         assert_eq!(to(r#""grey""#), Err("422 NOT_A_PEER grey is not a peer of this server".into()));

@@ -6,8 +6,8 @@ use std::sync::Mutex;
 use actors::model::{Millis, PduId};
 use uuid::{ContextV7, Timestamp, Uuid};
 
-/// A generator of PDU ids. All workers share one: later ids are larger, also within a millisecond and when the clock
-/// goes back.
+/// A generator of PDU ids. All workers share one, so that later ids are larger, also within a millisecond and after the
+/// clock was set back.
 pub(crate) struct PduIdGenerator(Mutex<ContextV7>);
 
 impl PduIdGenerator {

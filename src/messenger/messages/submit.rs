@@ -11,7 +11,7 @@ use crate::messenger::MessengerApi;
 use crate::messenger::messages::body::MessageBody;
 use crate::messenger::submission::id_in_use_error;
 
-/// Maximum number of contexts served at the same time.
+/// Maximum number of contexts that messages are submitted to at the same time.
 const AT_ONCE: usize = 64;
 
 /// A message to submit.

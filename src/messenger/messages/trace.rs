@@ -51,14 +51,14 @@ pub(crate) async fn answer(gateway: &Gateway, id: &str) -> Result<HttpResponse, 
             Err(refusal) => return Err(refusal.into()),
         });
     }
-    // What an actor says it did may not be on disk yet, and there it says what it tried, and which items it parked.
+    // Attempts and dead letters are read from the store, and an actor's newest ones may not be committed yet.
     ports.journal.barrier().committed().await.map_err(|_| UnavailableError::OutcomeUnknown)?;
     for ((server, _), seen) in record.queued.iter().zip(&mut seen) {
         for (first, last) in record.runs(server) {
             seen.letters.extend(archive.peers.dead_letters(server, first, last).await?);
             seen.attempts.extend(archive.peers.attempts(server, first, last).await?);
         }
-        // One that carried items of several runs was found with each.
+        // An attempt that carried items of several runs was found once per run.
         seen.attempts.sort_by_key(|attempt| (attempt.time, attempt.first));
         seen.attempts.dedup();
         seen.dropped = record.dropped.contains(server);

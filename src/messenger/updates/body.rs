@@ -30,7 +30,7 @@ pub(crate) struct UpdatesBody {
 impl UpdatesBody {
     /// Decodes a body without reference to the configuration.
     ///
-    /// An unknown key is refused: if a misspelt one were ignored, a message would be lost.
+    /// An unknown key is refused: if a misspelt key were ignored, updates would be lost.
     pub(crate) fn decode(body: &Bytes) -> Result<Self, ApiError> {
         let RawObject(members) = serde_json::from_slice(body).map_err(|error| {
             ApiError::bad_request("BAD_JSON", format!("the body is not a JSON object: {}", json_error::words(&error)))
@@ -49,8 +49,7 @@ impl UpdatesBody {
         Ok(Self { to: recipients(to)?, strong: updates(body, strong)? })
     }
 
-    /// Checks that each recipient is a peer and accepts updates of this size: what is accepted here must fit the wire
-    /// later.
+    /// Checks that each recipient is a peer and accepts updates of this size: an accepted update must fit into a push.
     pub(crate) fn check(&self, roster: &dyn PeerConfig, us: &ServerName) -> Result<(), ApiError> {
         let Some((place, largest)) = self.strong.iter().enumerate().max_by_key(|(_, update)| update.len()) else {
             return Ok(());
@@ -110,7 +109,7 @@ fn updates(body: &Bytes, given: Option<&RawValue>) -> Result<Vec<Bytes>, ApiErro
     if let Some(place) = first.iter().position(|text| !text.get().starts_with('{')) {
         return Err(ApiError::unprocessable("NOT_AN_OBJECT", format!("update {place} is not a JSON object")));
     }
-    // A peer would refuse it for ever, and everything queued after it would wait.
+    // A peer would always refuse it, and it would block the queue.
     if let Some(place) = first.iter().position(|text| nests_deeper_than(UPDATE_NESTING_MAX, text.get().as_bytes())) {
         let words = format!("update {place} nests deeper than {UPDATE_NESTING_MAX} levels");
         return Err(ApiError::unprocessable("NESTS_TOO_DEEP", words));
@@ -153,7 +152,7 @@ mod tests {
         UpdatesBody::decode(&Bytes::from_static(body.as_bytes()))
     }
 
-    /// Status and body of a refusal.
+    /// Returns the status and body of an error.
     fn shown(refused: &ApiError) -> String {
         let body = refused.error_response().into_body().try_into_bytes().expect("in memory");
         format!("{} {}", refused.status_code().as_u16(), str::from_utf8(&body).expect("text"))
@@ -206,7 +205,7 @@ mod tests {
     #[test]
     fn updates_per_submission_are_bounded() {
         let with = |count| Bytes::from(format!(r#"{{"to":["b"],"strong":[{}]}}"#, vec!["{}"; count].join(",")));
-        assert_eq!(UpdatesBody::decode(&with(500)).expect("as many as may be").strong.len(), 500);
+        assert_eq!(UpdatesBody::decode(&with(500)).expect("the maximum number").strong.len(), 500);
         assert_eq!(
             shown(&UpdatesBody::decode(&with(501)).expect_err("one too many")),
             r#"422 {"error":"a submission holds at most 500 updates, this one has 501","code":"TOO_MANY_UPDATES"}"#
@@ -220,9 +219,9 @@ mod tests {
             (update.clone(), Bytes::from(format!(r#"{{"to":["b"],"strong":[{{}},{update}]}}"#)))
         };
         let (update, body) = deep(98);
-        assert_eq!(UpdatesBody::decode(&body).expect("as deep as may be").strong[1], update);
+        assert_eq!(UpdatesBody::decode(&body).expect("the maximum depth").strong[1], update);
         let push = format!(r#"{{"strong":[{update}],"seq":1}}"#);
-        assert!(!nests_deeper_than(NESTING_MAX, push.as_bytes()), "a peer takes it");
+        assert!(!nests_deeper_than(NESTING_MAX, push.as_bytes()), "a peer accepts it");
         assert_eq!(
             shown(&UpdatesBody::decode(&deep(99).1).expect_err("too deep")),
             r#"422 {"error":"update 1 nests deeper than 98 levels","code":"NESTS_TOO_DEEP"}"#
@@ -237,7 +236,7 @@ mod tests {
         let peers = peers.listing(name("old"), old);
         let check = |body| decoded(body).expect("sound").check(&peers, &name("red")).map_err(|refused| shown(&refused));
         assert_eq!(check(r#"{"to":["blue"],"strong":[{"a":1234}]}"#), Ok(()));
-        assert_eq!(check(r#"{"to":["blue","green"],"strong":[{"a":12}]}"#), Ok(()), "as large as may be");
+        assert_eq!(check(r#"{"to":["blue","green"],"strong":[{"a":12}]}"#), Ok(()), "the maximum size");
         assert_eq!(
             check(r#"{"to":["blue","green"],"strong":[{},{"a":123}]}"#),
             Err(r#"413 {"error":"update 1 has 9 bytes; the limit batch_bytes of green is 8","code":"TOO_LARGE"}"#

@@ -23,11 +23,11 @@ const CONTEXTS: [&str; 2] = ["#garden", "#harbour"];
 /// Number of received messages per reply.
 const ANSWER_EVERY: usize = 3;
 
-/// The messages of one messenger, received and sent, in the order in which it learned of them.
+/// The messages that one messenger sent and received, in order.
 struct DemoSide {
     name: &'static str,
     known: Vec<ChatLine>,
-    /// Number of events by id; a second one is an error, unless it is a redelivery of the same event.
+    /// Number of events by message id; a second event is an error.
     seen: HashMap<String, usize>,
 }
 
@@ -41,7 +41,7 @@ struct FeedNews {
 pub(super) async fn run(trio: &mut DemoCluster, messages: u32, draw: bool) -> anyhow::Result<u8> {
     let started = Instant::now();
     let count = messages as usize;
-    say!("{count} messages among red, blue and green, with answers, in {}:", CONTEXTS.join(" and "));
+    say!("{count} messages among red, blue and green, with replies, in {}:", CONTEXTS.join(" and "));
     for context in CONTEXTS {
         for toy in &trio.toys {
             let others: Vec<&str> = NAMES.into_iter().filter(|name| *name != toy.name()).collect();
@@ -66,12 +66,12 @@ pub(super) async fn run(trio: &mut DemoCluster, messages: u32, draw: bool) -> an
     let fine = print(&sides.each_ref().map(|side| side.row(said.len().max(count))));
     if draw {
         let lines = sides[0].known.iter().filter(|line| line.context == CONTEXTS[0]);
-        print!("{} as red saw it grow:\n\n{}", CONTEXTS[0], graph::draw(&lines.collect::<Vec<_>>()));
+        print!("{} in the order in which red received it:\n\n{}", CONTEXTS[0], graph::draw(&lines.collect::<Vec<_>>()));
     }
     Ok(if fine { FINE } else { WRONG })
 }
 
-/// Collects news until each side knows `count` messages, or the deadline is reached.
+/// Collects messages until each side has `count`, or the deadline is reached.
 async fn know_until(
     sides: &mut [DemoSide; 3],
     arrives: &mut mpsc::UnboundedReceiver<FeedNews>,
@@ -85,7 +85,7 @@ async fn know_until(
             Ok(None) | Err(_) => return,
         }
         let known: Vec<String> = sides.iter().map(|side| format!("{} {}", side.name, side.seen.len())).collect();
-        progress(&format!("known of {all}: {}", known.join(", ")));
+        progress(&format!("of {all} messages: {}", known.join(", ")));
     }
 }
 
@@ -96,7 +96,7 @@ impl DemoSide {
         if *times == 1 {
             self.known.push(news.line);
         } else if news.own {
-            // A side's own message came back to it, which is an error.
+            // A side received its own message, which is an error.
             *times += 1;
         }
     }

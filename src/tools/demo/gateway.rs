@@ -30,15 +30,14 @@ impl DemoGateway {
     /// Reserves a folder and three free ports for a gateway of this name.
     pub(super) fn reserve(name: &'static str) -> anyhow::Result<Self> {
         let folder = tempfile::Builder::new().prefix("fernpost-demo-").tempdir().context("no temporary folder")?;
-        // All three are bound at the same time, so that they differ, and then released for the gateway. Local outgoing
-        // connections use 127.0.0.1, so on an address of its own no other process takes a port while the gateway is
-        // down.
+        // The three ports are bound at the same time, so that they differ, and then released for the gateway. Local
+        // outgoing connections use 127.0.0.1, so they take no port of the gateway's own address while it is down.
         let bind = || {
             let own = TcpListener::bind((own_address(name), 0));
             own.or_else(|_| TcpListener::bind("127.0.0.1:0")).context("no free port on loopback")
         };
         let listeners = [bind()?, bind()?, bind()?];
-        let port = |at: usize| listeners[at].local_addr().context("a listener without an address");
+        let port = |at: usize| listeners[at].local_addr().context("a listener has no address");
         let ports = DemoPorts { federation: port(0)?, messenger: port(1)?, admin: port(2)? };
         Ok(Self { name, folder, ports, peers: vec![], app: None })
     }
@@ -73,7 +72,7 @@ impl DemoGateway {
     pub(super) async fn start(&mut self) -> anyhow::Result<()> {
         let settings = match Settings::load(&Sources::text(self.configuration(), self.folder.path())) {
             Ok(settings) => settings,
-            Err(problems) => bail!("the demo's own configuration is refused:\n{problems}"),
+            Err(problems) => bail!("the demo's own configuration is invalid:\n{problems}"),
         };
         self.app = Some(App::start(&settings, Listeners::bind(&settings)?, DataDir::Whole).await?);
         Ok(())

@@ -20,7 +20,7 @@ pub(super) fn draw(lines: &[&ChatLine]) -> String {
             _ => '|',
         });
         let columns: String = marks.flat_map(|mark| [mark, ' ']).collect();
-        let answers = line.answers.as_ref().map(|id| format!("  (answers {})", short(id))).unwrap_or_default();
+        let answers = line.answers.as_ref().map(|id| format!("  (reply to {})", short(id))).unwrap_or_default();
         // Writing to a string cannot fail.
         let _ =
             writeln!(out, "{columns:<width$} {:<14} {}{answers}", short(&line.id), line.body, width = 2 * COLUMNS_MAX);
@@ -34,7 +34,7 @@ pub(super) fn draw(lines: &[&ChatLine]) -> String {
 /// Returns the column of a message, and the other columns that end in it.
 fn place<'a>(open: &mut Vec<&'a str>, line: &'a ChatLine) -> (usize, Vec<usize>) {
     let mut named = (0..open.len()).filter(|&at| line.prev.iter().any(|prev| prev == open[at])).collect::<Vec<_>>();
-    // The parents of the messenger's own messages are unknown; they are taken to be all heads.
+    // The parents of the messenger's own messages are unknown, so all heads are drawn as parents.
     if line.prev.is_empty() {
         named = (0..open.len()).collect();
     }

@@ -40,7 +40,7 @@ pub(crate) struct DemoOptions {
 
 pub(crate) fn run(options: &DemoOptions) -> u8 {
     if let Err(error) = telemetry::start("off") {
-        remark!("the demo cannot run: no thread for the log: {error}");
+        remark!("the demo cannot run: the log thread cannot start: {error}");
         return COULD_NOT_RUN;
     }
     actix::System::new().block_on(async {

@@ -34,21 +34,24 @@ pub(super) async fn run(trio: &mut DemoCluster, updates: u32) -> anyhow::Result<
     let started = Instant::now();
     let count = updates as usize;
     say!("{count} updates each way between red and blue:");
-    let lines = |name: &str| (1..=count).map(|n| format!("{name} says {n} of {count}")).collect::<Vec<_>>();
+    let lines = |name: &str| (1..=count).map(|n| format!("update {n} of {count} from {name}")).collect::<Vec<_>>();
     let (red, blue) = (trio.toys[0].clone(), trio.toys[1].clone());
     let mut sides = [side(&red, lines("blue")), side(&blue, lines("red"))];
 
     let talking = [speak(red, "blue", lines("red")), speak(blue, "red", lines("blue"))];
     hear_until(&mut sides, count / 2, started).await;
     let heard_before = sides[1].heard.len();
-    say!("{:>6.1} s  blue goes down, as in a power cut; it has heard {heard_before}", started.elapsed().as_secs_f64());
+    say!(
+        "{:>6.1} s  blue goes down, as in a power cut; it has received {heard_before}",
+        started.elapsed().as_secs_f64()
+    );
     trio.gateways[1].kill().await;
     tokio::time::sleep(OUTAGE).await;
     say!("{:>6.1} s  blue comes back", started.elapsed().as_secs_f64());
     trio.gateways[1].start().await.context("blue does not come back")?;
 
     hear_until(&mut sides, count, started).await;
-    say!("{:>6.1} s  all messages sent", started.elapsed().as_secs_f64());
+    say!("{:>6.1} s  all updates sent", started.elapsed().as_secs_f64());
     talking.iter().for_each(tokio::task::JoinHandle::abort);
     sides.iter().for_each(|side| side.listener.abort());
     Ok(if print(&sides.each_ref().map(ScriptSide::row)) { FINE } else { WRONG })
@@ -88,7 +91,7 @@ async fn hear_until(sides: &mut [ScriptSide; 2], count: usize, started: Instant)
         if timeout_at(until, next).await.is_err() {
             return;
         }
-        progress(&format!("red has heard {}, blue {}", red.heard.len(), blue.heard.len()));
+        progress(&format!("red has received {}, blue {}", red.heard.len(), blue.heard.len()));
     }
 }
 

@@ -38,7 +38,11 @@ pub(super) fn print(rows: &[ComparisonRow]) -> bool {
     }
     say!("\n{}", table.text().trim_end());
     let fine = rows.iter().all(ComparisonRow::is_fine);
-    say!("{}\n", if fine { "All there, once, in order." } else { "SOMETHING IS WRONG." });
+    let result = match fine {
+        true => "All items were received once and in order.",
+        false => "FAILED: items are missing, repeated or too early.",
+    };
+    say!("{result}\n");
     fine
 }
 

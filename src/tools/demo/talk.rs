@@ -1,4 +1,4 @@
-//! The interactive demo: what is typed at one messenger appears at the others, in one context that all three share.
+//! The interactive demo: a line that is typed at one messenger is sent to the others, in a context of all three.
 
 use std::collections::BTreeSet;
 use std::io::{IsTerminal, Write};
@@ -37,7 +37,7 @@ pub(super) async fn run() -> anyhow::Result<u8> {
         say_line(&format!("{:<5} {}", gateway.name(), gateway.addresses()));
     }
     say_line(&format!(
-        "\nRed and blue write updates to each other, green transactions. All three are in {CONTEXT}.\n\n{HELP}\n"
+        "\nRed and blue exchange updates; green exchanges transactions with both. All three share {CONTEXT}.\n\n{HELP}\n"
     ));
     for toy in &trio.toys {
         let others: Vec<&str> = NAMES.into_iter().filter(|name| *name != toy.name()).collect();
@@ -75,7 +75,7 @@ pub(super) async fn run() -> anyhow::Result<u8> {
                     TypedLine::Say(name, text) => {
                         speaker = name;
                         if trio.gateway(name).is_some_and(|gateway| !gateway.is_up()) {
-                            say_line(&format!("{name:<5} is down: it says {text:?} once it is up"));
+                            say_line(&format!("{name:<5} is down: {text:?} is sent once it is up"));
                         }
                         if let Some(toy) = trio.toys.iter().find(|toy| toy.name() == name) {
                             say(toy.clone(), text, screen.clone());
@@ -93,7 +93,7 @@ pub(super) async fn run() -> anyhow::Result<u8> {
     Ok(FINE)
 }
 
-/// Prints an output, and records it for the graph if it is red's.
+/// Prints an output, and records a message that red sent or received for the graph.
 fn show(shown: ShownLine, known: &mut Vec<ChatLine>) {
     match shown {
         ShownLine::Text(text) => over_prompt(&text),
@@ -102,7 +102,7 @@ fn show(shown: ShownLine, known: &mut Vec<ChatLine>) {
             known.extend((name == NAMES[0]).then_some(line));
         }
         ShownLine::Own(name, line) => {
-            over_prompt(&format!("{name:<5} said      {:?}: on disk at {name}", line.body));
+            over_prompt(&format!("{name:<5} sent      {:?}: on disk at {name}", line.body));
             known.extend((name == NAMES[0]).then_some(line));
         }
     }
@@ -140,21 +140,21 @@ fn say(toy: SampleMessenger, text: String, screen: Screen) {
             Err(error) => drop(screen.send(ShownLine::Text(format!("{name:<5} {error}")))),
             Ok((id, line)) => {
                 drop(screen.send(ShownLine::Own(name, line)));
-                let mut told = BTreeSet::new();
+                let mut confirmed = BTreeSet::new();
                 loop {
-                    // The call fails while the sender's own gateway is down; this says nothing about the others.
+                    // The call fails while the sender's own gateway is down; others may have received the message.
                     let Ok(states) = toy.states(&id).await else {
                         tokio::time::sleep(ASK_EVERY).await;
                         continue;
                     };
                     for server in states.iter().filter(|(_, state)| *state == "acknowledged").map(|(server, _)| server)
                     {
-                        if told.insert(server.clone()) {
-                            let news = format!("{name:<5} learns    {text:?} is on disk at {server}");
+                        if confirmed.insert(server.clone()) {
+                            let news = format!("{name:<5} notified  {text:?} is on disk at {server}");
                             drop(screen.send(ShownLine::Text(news)));
                         }
                     }
-                    if told.len() == states.len() {
+                    if confirmed.len() == states.len() {
                         return;
                     }
                     tokio::time::sleep(ASK_EVERY).await;
@@ -175,7 +175,7 @@ fn follow(toy: SampleMessenger, screen: Screen) {
                 SampleFeedItem::Text { from, text, .. } => {
                     ShownLine::Text(format!("{name:<5} received  {text:?} from {from}"))
                 }
-                SampleFeedItem::News(words) => ShownLine::Text(format!("{name:<5} is told   {words}")),
+                SampleFeedItem::News(words) => ShownLine::Text(format!("{name:<5} notified  {words}")),
             };
             if screen.send(shown).is_err() {
                 return;

@@ -164,8 +164,8 @@ impl SampleMessenger {
         format!("{}-{}", self.name, NEXT.fetch_add(1, Ordering::Relaxed))
     }
 
-    /// Repeats the call until the gateway has it on disk: if the gateway is down, busy or killed during the call, the
-    /// same id makes the repeat the same submission.
+    /// Repeats the call until the gateway has it on disk. The id stays the same, so a repeat after a crash of the
+    /// gateway is the same submission.
     async fn put(&self, path: &str, body: Vec<u8>, wanted: StatusCode) -> anyhow::Result<Vec<u8>> {
         loop {
             let url = format!("{}/{path}", self.url);
@@ -189,7 +189,7 @@ impl SampleMessenger {
         Ok(trace.peers.into_iter().map(|(server, peer)| (server, peer.state.into_owned())).collect())
     }
 
-    /// Follows the feed for ever. Received events are acknowledged, so they are not delivered again.
+    /// Reads the feed for ever, and acknowledges received events, so that they are not delivered again.
     pub(super) async fn listen(self, heard: mpsc::UnboundedSender<SampleFeedItem>) {
         let mut after = None;
         loop {
@@ -204,7 +204,7 @@ impl SampleMessenger {
                     }
                     after = Some(page.next);
                     let body = format!("{{\"upto\":{}}}", page.next);
-                    // The next acknowledgement covers a lost one.
+                    // If this acknowledgement is lost, the next one covers its events.
                     let _ = self.client.post(format!("{}/events/ack", self.url)).timeout(CALL).body(body).send().await;
                 }
                 Err(_) => tokio::time::sleep(AGAIN).await,

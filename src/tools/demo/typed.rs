@@ -27,12 +27,12 @@ pub(super) enum TypedLine {
 
 /// Help of the demo: the lines that can be typed.
 pub(super) const HELP: &str = "\
-TEXT          the last speaker says it, at first red
-NAME> TEXT    red, blue or green says it, and speaks from then on
-down NAME     end a gateway as a power cut does
-up NAME       start it again
-graph         draw what was said, as red knows it
-help, ?       this
+TEXT          send a message from the last sender, at first red
+NAME> TEXT    send it from red, blue or green, and the next messages, too
+down NAME     stop a gateway as a power cut does
+up NAME       start the gateway again
+graph         draw the messages that red sent and received
+help, ?       print this help
 quit          end the demo";
 
 /// The commands, and their names in other programs.
@@ -46,7 +46,7 @@ const COMMANDS: &[(&str, ChatCommand)] = &[
     ("up", ChatCommand::Up),
 ];
 
-/// Commands of other programs, which are unlikely messages.
+/// Commands of other programs; such a word alone is probably not a message.
 const ELSEWHERE: &[&str] = &[
     "clear", "history", "join", "kill", "list", "log", "ls", "peers", "queue", "restart", "resume", "retry", "send",
     "show", "start", "status", "stop", "suspend", "trace", "version",
@@ -84,8 +84,8 @@ pub(super) fn parse(line: &str, speaker: &'static str) -> TypedLine {
     }
 }
 
-/// Returns the name before a `>`, and the rest. If no gateway has the name, the `>` must follow at once, as in `grey> hi`:
-/// `3 > 2` is a message.
+/// Returns the name before a `>`, and the rest. If no gateway has the name, the `>` must follow at once, as in
+/// `grey> hi`, because `3 > 2` is a message.
 fn addressed(line: &str) -> Option<(&str, &str)> {
     let (name, text) = line.split_once('>')?;
     let is_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
@@ -115,30 +115,30 @@ fn command(word: &str, marked: bool, rest: &[&str], line: &str, speaker: &'stati
         (Some(ChatCommand::Down | ChatCommand::Up), _) => {
             unclear(&format!("{word} needs one name: {}", NAMES.join(", ")), line, speaker)
         }
-        (Some(_), _) => unclear(&format!("{word} stands alone"), line, speaker),
+        (Some(_), _) => unclear(&format!("{word} takes no name"), line, speaker),
         (None, _) if marked || ELSEWHERE.contains(&word.as_str()) => {
             unclear(&format!("there is no command {word}"), line, speaker)
         }
         (None, _) => match slip(&word) {
-            Some(meant) => unclear(&format!("there is no command {word}; is it {meant}?"), line, speaker),
+            Some(meant) => unclear(&format!("there is no command {word}; did you mean {meant}?"), line, speaker),
             None => TypedLine::Say(speaker, line.to_owned()),
         },
     }
 }
 
-/// Returns the command that a typing error may have turned into this word. A word of one or two letters is too short for
-/// that.
+/// Returns the command that a typing error may have turned into this word. A word of one or two letters is too short
+/// for that.
 fn slip(word: &str) -> Option<&'static str> {
     let names = COMMANDS.iter().map(|(name, _)| *name).filter(|name| name.len() > 2);
     names.into_iter().find(|name| strsim::damerau_levenshtein(word, name) == 1)
 }
 
 fn nobody(name: &str) -> String {
-    format!("{name} is not here, only {} are", NAMES.join(", "))
+    format!("there is no gateway {name}, only {}", NAMES.join(", "))
 }
 
 fn unclear(why: &str, line: &str, speaker: &str) -> TypedLine {
-    TypedLine::Unclear(format!("{why}. help lists what can be typed; to say this line all the same: {speaker}> {line}"))
+    TypedLine::Unclear(format!("{why}. Type help for the commands; to send this line as a message: {speaker}> {line}"))
 }
 
 #[cfg(test)]
@@ -153,8 +153,8 @@ mod tests {
             TypedLine::Graph => "graph".to_owned(),
             TypedLine::Down(name) => format!("down {name}"),
             TypedLine::Up(name) => format!("up {name}"),
-            TypedLine::Speaker(name) => format!("{name} speaks"),
-            TypedLine::Say(name, text) => format!("{name} says {text}"),
+            TypedLine::Speaker(name) => format!("{name} is the sender"),
+            TypedLine::Say(name, text) => format!("{name} sends {text}"),
             TypedLine::Unclear(why) => why.split(". ").next().unwrap_or_default().to_owned(),
         }
     }
@@ -164,14 +164,14 @@ mod tests {
         for (line, meaning) in [
             ("", "nothing"),
             (" \t ", "nothing"),
-            ("hello there", "red says hello there"),
-            ("hello", "red says hello"),
-            ("blue> hi", "blue says hi"),
-            ("Blue>hi > all", "blue says hi > all"),
-            ("green > hi", "green says hi"),
-            ("blue>", "blue speaks"),
-            ("3 > 2", "red says 3 > 2"),
-            ("-> look", "red says -> look"),
+            ("hello there", "red sends hello there"),
+            ("hello", "red sends hello"),
+            ("blue> hi", "blue sends hi"),
+            ("Blue>hi > all", "blue sends hi > all"),
+            ("green > hi", "green sends hi"),
+            ("blue>", "blue is the sender"),
+            ("3 > 2", "red sends 3 > 2"),
+            ("-> look", "red sends -> look"),
             ("graph", "graph"),
             ("down blue", "down blue"),
             ("up  red", "up red"),
@@ -181,32 +181,36 @@ mod tests {
             ("help", "help"),
             ("?", "help"),
             ("/help", "help"),
-            ("help me out", "red says help me out"),
-            ("up the hill", "red says up the hill"),
-            ("red> help", "red says help"),
+            ("help me out", "red sends help me out"),
+            ("up the hill", "red sends up the hill"),
+            ("red> help", "red sends help"),
         ] {
             assert_eq!(shown(line), meaning, "{line:?}");
         }
     }
 
     #[test]
-    fn unknown_names_and_commands_are_told() {
+    fn unknown_names_and_commands_are_explained() {
         for (line, why) in [
-            ("grey> hi", "grey is not here, only red, blue, green are"),
-            ("down grey", "grey is not here, only red, blue, green are"),
+            ("grey> hi", "there is no gateway grey, only red, blue, green"),
+            ("down grey", "there is no gateway grey, only red, blue, green"),
             ("down", "down needs one name: red, blue, green"),
             ("up", "up needs one name: red, blue, green"),
-            ("graph blue", "graph stands alone"),
+            ("graph blue", "graph takes no name"),
             ("status", "there is no command status"),
             ("restart blue", "there is no command restart"),
             ("/frob x y z", "there is no command frob"),
-            ("dwon blue", "there is no command dwon; is it down?"),
-            ("hlep", "there is no command hlep; is it help?"),
+            ("dwon blue", "there is no command dwon; did you mean down?"),
+            ("hlep", "there is no command hlep; did you mean help?"),
         ] {
             assert_eq!(shown(line), why, "{line:?}");
         }
-        let TypedLine::Unclear(why) = parse("grey> hi", "blue") else { panic!("it is told") };
-        assert!(why.ends_with("to say this line all the same: blue> grey> hi"), "{why}");
-        assert_eq!(parse("blue> grey> hi", "red"), TypedLine::Say("blue", "grey> hi".to_owned()), "and so it is said");
+        let TypedLine::Unclear(why) = parse("grey> hi", "blue") else { panic!("the line must not be sent") };
+        assert!(why.ends_with("to send this line as a message: blue> grey> hi"), "{why}");
+        assert_eq!(
+            parse("blue> grey> hi", "red"),
+            TypedLine::Say("blue", "grey> hi".to_owned()),
+            "the suggested line is sent"
+        );
     }
 }

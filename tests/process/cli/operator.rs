@@ -1,5 +1,5 @@
-//! The operator's commands as a shell sees them, against a running gateway: output, exit codes, and the errors without a
-//! gateway.
+//! The operator's commands as a shell sees them, against a running gateway: output, exit codes, and the errors without
+//! a gateway.
 
 use std::process::Output;
 
@@ -105,8 +105,8 @@ async fn numbers_far_above_ask_for_yes() {
     red.api().say("m-first", "blue", "first").await;
     assert_eq!(blue.api().hear(1).await[0]["update"]["text"], "first");
 
-    // Blue's operator confirms the number, but red does not follow: it reports the reason and waits for a command of its
-    // own operator.
+    // Blue's operator confirms the number, but red does not follow: it reports the reason and waits for a command of
+    // its own operator.
     works(&blue, &["peer", "expect", "red", "9007199254740991", "--yes"]).await;
     red.api().say("m-0", "blue", "text 0").await;
     let ahead = async {
@@ -178,10 +178,10 @@ async fn cli_quarantine_lists_releases_and_drops() {
     assert_eq!((code, printed.as_str()), (Some(1), ""), "{why}");
     assert!(why.starts_with("red in:1 stays in quarantine: ") && why.lines().count() == 1, "{why}");
     let (code, _, why) = operate(&blue, &["quarantine", "drop", "--all-of", "red"]).await;
-    assert_eq!((code, why.as_str()), (Some(2), "red has 2 items parked; to drop all of them, add --yes\n"));
+    assert_eq!((code, why.as_str()), (Some(2), "red has 2 items in quarantine; to drop all of them, add --yes\n"));
     assert_eq!(works(&blue, &["quarantine", "drop", "red", "in:1"]).await, "red in:1: dropped\n");
     assert_eq!(works(&blue, &["quarantine", "drop", "--all-of", "red", "--yes"]).await, "red: 1 item dropped\n");
-    assert_eq!(works(&blue, &["quarantine", "list"]).await, "nothing is parked\n");
+    assert_eq!(works(&blue, &["quarantine", "list"]).await, "nothing is in quarantine\n");
     let (code, _, why) = operate(&blue, &["quarantine", "drop", "--all-of", "nope.example", "--yes"]).await;
     assert!(code == Some(2) && why.starts_with("nope.example is not a peer of this gateway"), "{why}");
     let (code, _, why) = operate(&blue, &["quarantine", "show", "red", "in:1"]).await;

@@ -1,4 +1,4 @@
-//! The demo as a conversation: a line is executed, sent, or refused with the reason.
+//! The interactive demo: a line is executed, sent, or refused with the reason.
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, Stdio};
@@ -58,11 +58,11 @@ fn demo_sends_only_chat_lines() {
     {
         demo.types(line);
     }
-    demo.shows("grey is not here, only red, blue, green are");
+    demo.shows("there is no gateway grey, only red, blue, green");
     demo.shows("there is no command status");
     demo.shows("there is no command frob");
-    demo.shows("is it help?");
-    demo.shows("blue  said      \"\\u{1b}[31mred\\u{7}\": on disk at blue");
+    demo.shows("did you mean help?");
+    demo.shows("blue  sent      \"\\u{1b}[31mred\\u{7}\": on disk at blue");
     demo.shows("red   received  \"\\u{1b}[31mred\\u{7}\"");
     demo.shows("green received  \"\\u{1b}[31mred\\u{7}\"");
     demo.types("graph");
@@ -70,8 +70,8 @@ fn demo_sends_only_chat_lines() {
     demo.types("quit");
     assert_eq!(demo.child.wait().expect("a child of ours").code(), Some(0));
     demo.seen.extend(demo.lines.try_iter());
-    let said = demo.seen.iter().filter(|line| line.contains(" said ")).count();
-    assert_eq!(said, 1, "no other message was sent:\n{}", demo.seen.join("\n"));
+    let sent = demo.seen.iter().filter(|line| line.contains(" sent  ")).count();
+    assert_eq!(sent, 1, "no other message was sent:\n{}", demo.seen.join("\n"));
     let helped = demo.seen.iter().filter(|line| line.starts_with("down NAME")).count();
     assert_eq!(helped, 3, "once at the start, and twice on request:\n{}", demo.seen.join("\n"));
     assert!(!demo.seen.iter().any(|line| line.contains(['\u{1b}', '\u{7}', '\r'])), "{:?}", demo.seen);
