@@ -7,6 +7,7 @@ use actix_web::middleware::Next;
 use actix_web::{Error, ResponseError, web};
 use actors::supervise::log_throttle::LogThrottle;
 use sha2::{Digest, Sha256};
+use subtle::ConstantTimeEq;
 
 use crate::http::error::ApiError;
 
@@ -40,8 +41,7 @@ impl BearerToken {
 
     /// Returns an error unless the request carries the token.
     ///
-    /// It compares digests, not tokens: the position at which two digests differ reveals nothing about the token, so
-    /// the comparison need not take constant time.
+    /// It compares digests, in constant time, so that neither the length nor a prefix of the token can be measured.
     pub fn check(&self, headers: &HeaderMap) -> Result<(), ApiError> {
         let Some(expected) = self.digest else { return Ok(()) };
         let Some(given) = headers.get(AUTHORIZATION) else {
@@ -49,7 +49,7 @@ impl BearerToken {
         };
         let (scheme, token) = given.as_bytes().split_at(given.as_bytes().len().min(SCHEME.len()));
         let digest: [u8; 32] = Sha256::digest(token).into();
-        if scheme.eq_ignore_ascii_case(SCHEME) && digest == expected {
+        if scheme.eq_ignore_ascii_case(SCHEME) && bool::from(digest.ct_eq(&expected)) {
             Ok(())
         } else {
             Err(ApiError::unauthenticated("the bearer token is wrong"))
