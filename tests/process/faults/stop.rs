@@ -142,7 +142,7 @@ async fn terms_within_a_second_are_one() {
     for signal in ["TERM", "TERM", "INT"] {
         red.process().signal(signal);
     }
-    red.process().says("a second signal within a second is the same order").await;
+    red.process().says("signal ignored, because it followed the first one within a second").await;
     under_way.send(&body.as_bytes()[1..]).await;
     assert_eq!(under_way.answer().await.0, 202, "the request in progress is finished");
     let exit = red.process().ended().await;
