@@ -5,9 +5,9 @@ use serde::{Deserialize, Serialize};
 /// A refused request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ErrorBody<S = String> {
-    /// What is wrong, for people.
+    /// Message for people.
     pub error: S,
-    /// What is wrong, for programs: in capitals, and it never changes.
+    /// Code for programs: in capitals, and it never changes.
     pub code: S,
     /// With `GONE`: the oldest position that the feed keeps.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::FixedText;
 
-/// Whether the process lives, or is ready.
+/// The answer of a health check.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HealthReport {
     /// `ok` or `unready`.

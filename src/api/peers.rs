@@ -53,12 +53,12 @@ pub struct PeerDetails {
     /// Number that the peer's next update is expected to have, from 1 on.
     #[serde(default)]
     pub expected_seq: u64,
-    /// What the configuration says of the peer; absent in lists, and for a peer that it does not name.
+    /// Configuration of the peer; absent in lists, and for a peer that the configuration does not name.
     #[serde(flatten)]
     pub configured: Option<PeerConfiguration>,
 }
 
-/// How a peer is reached, and its limits.
+/// Link to a peer, and its limits.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PeerConfiguration {
     /// `updates` or `transactions`.

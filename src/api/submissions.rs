@@ -49,9 +49,9 @@ pub enum EntryOutcome<S = String> {
     },
     /// The message was refused.
     Refused {
-        /// What is wrong, for people.
+        /// Message for people.
         error: String,
-        /// What is wrong, for programs.
+        /// Code for programs.
         code: S,
     },
 }

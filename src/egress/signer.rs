@@ -1,6 +1,7 @@
 //! Signs the requests to peers that authenticate us by signature.
 
 use std::sync::Arc;
+use std::time::{Duration, UNIX_EPOCH};
 
 use actors::model::ServerName;
 use actors::ports::Clock;
@@ -36,7 +37,7 @@ impl RequestSigner {
             return None;
         }
         let now = self.clock.now();
-        let key = self.keys.active(std::time::UNIX_EPOCH + std::time::Duration::from_millis(now.0))?;
+        let key = self.keys.active(UNIX_EPOCH + Duration::from_millis(now.0))?;
         let mut nonce = [0; NONCE_BYTES];
         // Without random bytes the request goes out unsigned; the peer refuses it, and its refusal is shown.
         getrandom::fill(&mut nonce).ok()?;

@@ -67,7 +67,7 @@ pub enum KeyFolderError {
     Malformed {
         /// File of the key.
         path: PathBuf,
-        /// What is wrong with it.
+        /// Fault of the file.
         why: String,
     },
     /// A key with this id exists.

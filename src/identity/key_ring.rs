@@ -15,7 +15,7 @@ pub struct StoredKey {
     pub signs_from: SystemTime,
 }
 
-/// What a key does now.
+/// The current use of a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum KeyState {
     /// It signs.

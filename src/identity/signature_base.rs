@@ -2,7 +2,7 @@
 
 use crate::identity::signature_fields::StatedSignature;
 
-/// What of a request a signature may cover.
+/// The parts of a request that a signature may cover.
 #[derive(Debug, Clone, Copy)]
 pub struct SignedParts<'a> {
     /// Method.

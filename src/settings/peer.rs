@@ -133,6 +133,10 @@ fn by_signature(resolved: &ResolvedPeer, check: &mut SettingsCheck<'_>) -> Optio
             "a server of profile \"synapse-2014\" signs nothing; use auth = \"network\"",
         );
     }
+    if matches!(resolved.origin("allow_from"), ValueOrigin::Server) {
+        let why = "it has no effect, because auth = \"signature\" accepts the peer from any address";
+        check.note(&resolved.key("allow_from"), why.to_owned());
+    }
     let mut keys: Vec<(KeyId, PublicKey)> = Vec::new();
     for text in &resolved.section.keys {
         match pinned_key(text) {

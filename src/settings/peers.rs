@@ -35,6 +35,8 @@ pub struct PeerTable {
     nonces_max: u32,
     /// Keys of the peers that are authenticated by signature, also of denied ones, as `proofs` for addresses.
     keys: HashMap<ServerName, PeerKeys>,
+    /// Server of each of these keys, by its bytes.
+    key_owners: HashMap<[u8; 32], ServerName>,
     /// Limits of `[peers.default]`, for a server that is no longer listed.
     unlisted: Arc<PeerLimits>,
 }
@@ -132,11 +134,12 @@ impl PeerTable {
     }
 
     /// Reports a key that is also that of another server, because its holder could act as both.
-    fn check_keys(&self, name: &ServerName, keys: &PeerKeys, check: &mut SettingsCheck<'_>) {
-        let is_shared = |others: &PeerKeys| others.iter().any(|(_, other)| keys.iter().any(|(_, key)| key == other));
-        if let Some((other, _)) = self.keys.iter().find(|(_, others)| is_shared(others)) {
-            let why = format!("one of these keys is also that of {other}; each server has keys of its own");
-            check.invalid(&["peers", "server", name.as_str(), "keys"], why);
+    fn check_keys(&mut self, name: &ServerName, keys: &PeerKeys, check: &mut SettingsCheck<'_>) {
+        for (_, key) in keys.iter() {
+            if let Some(other) = self.key_owners.insert(*key.as_bytes(), name.clone()).filter(|other| other != name) {
+                let why = format!("one of these keys is also that of {other}; each server has keys of its own");
+                check.invalid(&["peers", "server", name.as_str(), "keys"], why);
+            }
         }
     }
 

@@ -262,5 +262,5 @@ pub mod received_sequence;
 mod slow_contexts;
 mod staging;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod transactions;

@@ -24,7 +24,7 @@ use crate::identity::public_key::PeerKeys;
 use crate::identity::request_signature::{CREATED_WITHIN, SignatureError, check_target, check_times, is_signature_of};
 use crate::identity::signature_fields::{SIGNATURE, SIGNATURE_INPUT, StatedSignature};
 
-/// What is needed to judge signatures, beside the peers' keys.
+/// The judge of signatures. It has our name, the clock, the nonces and the limits; the peers' keys are arguments.
 pub struct SignatureJudge {
     us: ServerName,
     /// Port of the listener.
@@ -54,7 +54,7 @@ impl SignatureJudge {
         Self { us, port, clock, nonces, started, body }
     }
 
-    /// Returns the signature that the request states, or why it cannot be read; `None`: the request has none.
+    /// Returns the signature that the request states, or an error if it cannot be read; `None`: the request has none.
     pub(super) fn stated(signed: &SignedRequest) -> Option<Result<StatedSignature, ApiError>> {
         let (input, signature) = (signed.joined(SIGNATURE_INPUT), signed.joined(SIGNATURE));
         if input.is_none() && signature.is_none() {

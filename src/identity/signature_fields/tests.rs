@@ -1,4 +1,4 @@
-//! What is read of the two headers, and what is refused.
+//! The forms of the two headers that are read, and those that are refused.
 
 use super::*;
 

@@ -40,3 +40,12 @@ fn key_is_that_of_one_server() {
     let old = wrong(&peer("blue.example", &format!("profile = \"synapse-2014\"\n{key}")));
     assert!(old[0].contains("signs nothing"), "{old:?}");
 }
+
+#[test]
+fn ranges_of_signing_peer_are_noted() {
+    let text = "[peers.server.\"blue.example\"]\naddresses = [\"http://127.0.0.1:1\"]\nauth = \"signature\"\n\
+                keys = [\"1:JrQLj5P/89iXES9+vFgrIy29clF9CC/oPPsw3c5D0bs\"]\n";
+    assert!(good(text).notes.is_empty());
+    let notes = good(&format!("{text}allow_from = [\"10.0.0.1/32\"]\n")).notes;
+    assert!(notes.len() == 1 && notes[0].contains("allow_from` in") && notes[0].contains("no effect"), "{notes:?}");
+}

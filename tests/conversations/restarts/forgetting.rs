@@ -27,7 +27,7 @@ fn topic(id: &str) -> PduDraft {
     PduDraft { state: Some((String::new(), 0)), kind: "topic".into(), ..draft(id) }
 }
 
-/// What these tests ask of a gateway that prunes its history.
+/// Calls of these tests to a gateway that prunes its history.
 trait PrunedHistory {
     /// Trims the feed up to the last event that was read.
     async fn trim(&self);

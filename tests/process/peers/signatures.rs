@@ -269,3 +269,25 @@ async fn copied_request_is_refused_after_kill() {
     assert_eq!(codes(send(&red, &read, "", &before_start, "").await), refused(401, "TOO_OLD"));
     assert_eq!(texts(&red.api().hear(1).await), ["hello"], "once");
 }
+
+#[tokio::test]
+async fn nonces_of_one_key_are_limited() {
+    let (mut red, _blue, secret) = signing_pair("");
+    red.start_with(&["peers.nonces_max=2"]).await;
+    let pushed = async |nonce: u8| send(&red, &PUSH, BODY, &sign(&secret, &PUSH, BODY, seconds(), nonce), "").await;
+    assert_eq!((pushed(1).await.0, pushed(2).await.0), (200, 200));
+    let refusal = pushed(3).await;
+    assert!(refusal.1["error"].as_str().is_some_and(|words| words.contains("peers.nonces_max")), "{refusal:?}");
+    assert_eq!(codes(refusal), refused(429, "NONCES_MAX"));
+}
+
+/// The digest is that of the body as it is sent, so an encoding that the signature does not cover is refused.
+#[tokio::test]
+async fn encoded_body_of_signed_request_is_415() {
+    let (mut red, _blue, secret) = signing_pair("");
+    red.start().await;
+    let signature = sign(&secret, &PUSH, BODY, seconds(), 1);
+    let encoded = request(&red, &PUSH, BODY, &signature).header("Content-Encoding", "gzip");
+    assert_eq!(codes(answer(encoded).await), refused(415, "CONTENT_ENCODING"));
+    assert_eq!(send(&red, &PUSH, BODY, &signature, "").await.0, 200, "its nonce was not used");
+}

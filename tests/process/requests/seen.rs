@@ -1,4 +1,4 @@
-//! What a gateway logs of events outside of it, and that repeated events do not flood the log.
+//! The log lines of a gateway about events outside of it; repeated events do not flood the log.
 
 use reqwest::Method;
 

@@ -1,4 +1,4 @@
-//! What the tests of the gateway start from. A test of a new feature names what is special to it and takes the rest from here:
+//! Fixtures that the tests of the gateway start from. A test of a new feature names what is special to it and takes the rest from here:
 //!
 //! - [`gateway::GatewayFixture`]: a gateway core on the real store in memory, without a wire;
 //! - [`node::TestNode`]: a whole gateway that can be ended and started again, with the messenger behind it ([`messenger`]);

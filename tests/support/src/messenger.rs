@@ -37,7 +37,7 @@ pub fn named(reference: &PduRef) -> String {
 pub struct PduView<'a> {
     prev_pdus: Vec<(String, String)>,
     #[serde(borrow)]
-    /// What it says.
+    /// Content of the message.
     pub content: &'a RawValue,
 }
 

@@ -34,7 +34,7 @@ pub const CALM: LinkFaults =
 pub struct InboundCall {
     /// The server that asks.
     pub from: ServerName,
-    /// What it asks.
+    /// Request that it sends.
     pub request: EgressRequest,
     /// Takes the answer.
     pub answer: oneshot::Sender<GatewayAnswer>,
@@ -60,7 +60,7 @@ pub struct SentRequest {
     pub from: ServerName,
     /// The server that was asked.
     pub to: ServerName,
-    /// What was asked.
+    /// Request that was sent.
     pub request: EgressRequest,
 }
 

@@ -1,4 +1,4 @@
-//! What a change of the current state means for the rest of the context: its participants follow the state.
+//! The participants of a context follow each change of its current state.
 
 use crate::change::Change;
 use crate::context::machine::ContextMachine;

@@ -83,7 +83,7 @@ fn crashes(down: Stamp) -> History {
     history
 }
 
-/// That an item was acknowledged is written with the next commit.
+/// An acknowledgement is written with the next commit.
 #[test]
 fn acknowledgement_lost_by_crash_fills_outbox() {
     let faults = |down, said: Option<(Stamp, Stamp)>| {
@@ -100,14 +100,14 @@ fn acknowledgement_lost_by_crash_fills_outbox() {
     assert_eq!(faults(20, Some((10, 25))), NONE, "that may have been later");
 }
 
-/// Where nothing else is written, the acknowledgement is written by itself soon.
+/// An acknowledgement is written by itself if no other change is written soon.
 #[test]
 fn acknowledgement_before_late_crash_lasts() {
     assert_eq!(crashes(moment(500)).faults(), NONE);
     assert_eq!(crashes(moment(501)).faults(), why("red/c", "parked", "outbox_full"));
 }
 
-/// What comes to red and is new to it is written before red answers, and the acknowledgement with it.
+/// A new item that red receives is written before red answers, and the acknowledgement with it.
 #[test]
 fn acknowledgement_written_with_inbound_item_lasts() {
     let faults = |change: fn(&mut Exchange)| {

@@ -117,7 +117,7 @@ fn history_never_fetched_is_fault() {
     assert_eq!(faults(|history| history.exchanges[3].kind = Kind::Pull), FAULT, "what is pulled is news");
 }
 
-/// What comes by itself is news, although it was fetched too.
+/// A PDU that is pushed is news, although it was fetched too.
 #[test]
 fn history_that_came_by_itself_is_fault() {
     // b is sent in the second exchange.

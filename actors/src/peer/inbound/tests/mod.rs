@@ -181,7 +181,7 @@ pub(super) fn letter_digest(letter: char) -> Digest {
 }
 
 /// Returns a push of the updates that these letters name, numbered up to `seq`.
-pub(super) fn letter_push(from_seq: Option<u64>, seq: u64, letters: &str) -> InboundPush {
+pub(crate) fn letter_push(from_seq: Option<u64>, seq: u64, letters: &str) -> InboundPush {
     let strong = |letter| StrongUpdate { bytes: Bytes::new(), digest: letter_digest(letter), body: StrongBody::Plain };
     InboundPush {
         from_seq: from_seq.map(Seq),

@@ -10,6 +10,7 @@ use crate::model::{
 };
 use crate::peer::inbound::InboundBatch;
 use crate::peer::inbound::dispatch::UnknownContexts;
+use crate::peer::inbound::tests::letter_push;
 use crate::peer::machine::{PeerEvent, PeerMachine};
 use crate::peer::outbound::*;
 use crate::reply_token::ReplyToken;
@@ -160,14 +161,7 @@ impl Bench {
     }
 
     fn contact(&mut self) -> &mut Self {
-        let push = crate::model::InboundPush {
-            from_seq: None,
-            seq: Seq(0),
-            strong: vec![],
-            weak: 0,
-            verified: "network",
-            nonce: None,
-        };
+        let push = letter_push(None, 0, "");
         self.step(PeerEvent::Accept(InboundBatch::Push(push, ReplyToken::new(1)), UnknownContexts::default()))
     }
 

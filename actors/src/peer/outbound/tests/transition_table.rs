@@ -128,14 +128,7 @@ fn events(bench: &Bench) -> Vec<(String, PeerEvent, u64)> {
     };
     add("", PeerEvent::Started, now);
     add("", PeerEvent::RestartsExhausted, now);
-    let push = crate::model::InboundPush {
-        from_seq: None,
-        seq: Seq(0),
-        strong: vec![],
-        weak: 0,
-        verified: "network",
-        nonce: None,
-    };
+    let push = letter_push(None, 0, "");
     add("", PeerEvent::Accept(InboundBatch::Push(push, ReplyToken::new(1)), UnknownContexts::default()), now);
     let group = ContextGroup { context: context(), places: vec![0] };
     add("", PeerEvent::Dispatched(group, Err(DispatchError::Late)), now);
