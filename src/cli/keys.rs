@@ -24,7 +24,7 @@ pub(super) enum KeysCommand {
         #[arg(long)]
         id: Option<KeyId>,
         /// Time during which the key is only published, so that peers know it before it signs.
-        #[arg(long, default_value = "1h", value_parser = humantime::parse_duration)]
+        #[arg(long, default_value = "1h", value_parser = overlap)]
         overlap: Duration,
         #[command(flatten)]
         common: KeysArgs,
@@ -37,7 +37,7 @@ pub(super) enum KeysCommand {
     /// Make a key that takes over after the overlap; old keys stay published.
     Rotate {
         /// Time during which the new key is only published, so that peers know it before it signs.
-        #[arg(long, default_value = "1h", value_parser = humantime::parse_duration, conflicts_with = "now")]
+        #[arg(long, default_value = "1h", value_parser = overlap, conflicts_with = "now")]
         overlap: Duration,
         /// Let the new key, or one that waits, sign at once: peers that cached the directory refuse it until they fetch it again.
         #[arg(long)]
@@ -55,6 +55,17 @@ pub(super) struct KeysArgs {
     json: bool,
     #[command(flatten)]
     source: ConfigSource,
+}
+
+/// Longest overlap: a longer one is a slip, and its end may lie beyond what a date can hold.
+const OVERLAP_MAX: Duration = Duration::from_secs(366 * 24 * 60 * 60);
+
+fn overlap(text: &str) -> Result<Duration, String> {
+    let overlap = humantime::parse_duration(text).map_err(|error| error.to_string())?;
+    if overlap > OVERLAP_MAX {
+        return Err("an overlap is a year at most".to_owned());
+    }
+    Ok(overlap)
 }
 
 /// Runs a command and returns its exit code.

@@ -51,6 +51,9 @@ fn keys_are_rotated_with_overlap() {
     assert_eq!(states(&node), pairs(&[("2026", "old"), ("2027", "active")]));
     let (code, refused) = keys(&node, &["new", "--id", "2026"]);
     assert_eq!((code, &refused["error"]), (2, &"a key with the id 2026 exists; choose another one with --id".into()));
+    let (code, refused) = keys(&node, &["new", "--overlap", "9000y"]);
+    assert_eq!((code, &refused["code"]), (2, &"USAGE".into()), "{refused}");
+    assert!(refused["error"].as_str().is_some_and(|words| words.contains("a year at most")), "{refused}");
     let (code, refused) = keys(&node, &["new", "--id", "a/b"]);
     assert_eq!((code, &refused["code"]), (2, &"USAGE".into()));
 }
