@@ -5,6 +5,7 @@
 //! - [`store`]: journal and store reader on one redb file.
 //! - [`maintenance`]: periodic jobs that prune the feed, submissions and history.
 //! - [`http`]: parts that all listeners share: serving, limits, errors as JSON, authentication. It defines no route.
+//! - [`identity`]: keys and signatures of servers. [`tls`]: certificates, and what they prove.
 //! - [`egress`]: every outbound request goes through it.
 //! - [`wire`]: the dialects that peers speak. `raw_targets`: what servers of 2014 need below the HTTP libraries.
 //! - [`api`]: the JSON of the messenger's and the operator's API, for handlers and for readers.
@@ -35,5 +36,6 @@ pub mod settings;
 pub mod store;
 pub mod telemetry;
 mod terminal;
+pub mod tls;
 mod tools;
 pub mod wire;

@@ -62,6 +62,7 @@ const GATEWAY: &[(&str, u8)] = &[
     ("json", 0),
     ("runtime", 0),
     ("store", 0),
+    ("tls", 0),
     ("maintenance", 0),
     ("telemetry", 0),
     ("http", 1),
