@@ -21,6 +21,7 @@
 //! The bodies of submissions have no type either: `messenger::messages::body` and `messenger::updates::body` read them key by
 //! key, because a repeated key is an error and the content must stay as it is.
 
+pub mod checks;
 pub mod contexts;
 pub mod errors;
 #[cfg(test)]

@@ -1,83 +1,122 @@
-//! `fernpost check`: finds problems before the gateway starts.
+//! `fernpost check`: finds problems before the gateway starts, and in what it depends on.
+//!
+//! Each check is a function from the settings to its findings; [`CheckSubject::ALL`] has them in the order in which they run.
 
-use actors::model::CountedNoun;
-use actors::ports::PeerConfig;
-use serde::Serialize;
+mod config;
+mod keys;
 
+use std::fmt::Write;
+
+use clap::{Args, ValueEnum};
+
+use crate::api::checks::{CheckFinding, CheckFindings};
 use crate::cli::failure::CommandFailure;
 use crate::cli::{ConfigSource, print, print_json};
-use crate::settings::{Settings, SettingsProblem, SettingsProblems};
+use crate::settings::Settings;
 use crate::terminal::exit_code::{FINE, WRONG};
-use crate::terminal::format::counted;
 
-/// The result of the check, as JSON.
-#[derive(Serialize)]
-struct ConfigCheckView<'a> {
-    file: &'a str,
-    fine: bool,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    server: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    peers: Option<u64>,
-    problems: Vec<FoundSettings<'a>>,
-    warnings: &'a [String],
+/// Arguments of `check`.
+#[derive(Debug, Args)]
+pub(super) struct CheckOptions {
+    /// What to check; all of it if nothing is named.
+    what: Option<CheckSubject>,
+    /// Print what is found as JSON.
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    source: ConfigSource,
 }
 
-#[derive(Serialize)]
-struct FoundSettings<'a> {
-    key: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    place: Option<String>,
-    error: String,
+/// What is checked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum CheckSubject {
+    /// Read the configuration as `serve` does and print all problems at once.
+    Config,
+    /// Signing keys of this server, pinned keys of the peers, and the key directory that a running gateway serves.
+    Keys,
 }
 
-impl<'a> FoundSettings<'a> {
-    fn of(problem: &'a SettingsProblem) -> Self {
-        let place = problem.place.as_ref().map(ToString::to_string);
-        Self { key: &problem.key, place, error: problem.to_string() }
+impl CheckSubject {
+    /// All subjects beside the configuration, which is checked before any of them.
+    const ALL: &[Self] = &[Self::Keys];
+
+    async fn findings(self, settings: &Settings) -> Vec<CheckFinding> {
+        match self {
+            // Settings exist only if their check found no error.
+            Self::Config => vec![],
+            Self::Keys => keys::findings(settings).await,
+        }
     }
 }
 
-impl ConfigCheckView<'_> {
-    fn print(&self) -> u8 {
-        let text = serde_json::to_string(self).expect("texts and numbers always serialize");
-        print_json(&text, if self.fine { FINE } else { WRONG })
-    }
-}
-
-/// Reads the configuration as `serve` does, and prints all problems and warnings. Warnings do not change the exit code.
-pub(super) fn config(source: ConfigSource, json: bool) -> u8 {
+/// Runs the checks and returns the exit code: 1 if any of them found an error.
+pub(super) fn run(options: CheckOptions) -> u8 {
+    let CheckOptions { what, json, source } = options;
     let file = source.config.display().to_string();
-    match source.load_to_run() {
-        Ok(settings) => fine(&file, &settings, json),
-        Err(problems) if problems.is_unread() => CommandFailure::from(&problems).tell(json),
-        Err(SettingsProblems(problems)) if json => {
-            let problems = problems.iter().map(FoundSettings::of).collect();
-            ConfigCheckView { file: &file, fine: false, server: None, peers: None, problems, warnings: &[] }.print()
-        }
-        Err(problems) => print(&format!("{problems}\n"), WRONG),
+    let loaded = source.load_to_run();
+    if what == Some(CheckSubject::Config) {
+        return config::run(&file, &loaded, json);
     }
+    let settings = match loaded {
+        Ok(settings) => settings,
+        // An invalid configuration is a finding of every check; one that cannot be read lets none of them run.
+        Err(problems) => return config::run(&file, &Err(problems), json),
+    };
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            let words = format!("the runtime cannot start: {error}");
+            return CommandFailure::Broken { code: "RUNTIME", words }.tell(json);
+        }
+    };
+    let mut found = match what {
+        Some(_) => vec![],
+        None => config::findings(&file, &Ok(settings.clone())),
+    };
+    let subjects = what.as_ref().map_or(CheckSubject::ALL, std::slice::from_ref);
+    runtime.block_on(async {
+        for subject in subjects {
+            found.extend(subject.findings(&settings).await);
+        }
+    });
+    print_findings(&CheckFindings::of(found), json)
 }
 
-fn fine(file: &str, settings: &Settings, json: bool) -> u8 {
-    let (server, warnings) = (settings.server.name.as_str(), &settings.notes);
-    let peers = settings.peers.listed().len() as u64;
+/// Prints findings as JSON or as one line each, and returns the exit code.
+pub(super) fn print_findings(found: &CheckFindings, json: bool) -> u8 {
+    let code = if found.ok { FINE } else { WRONG };
     if json {
-        return ConfigCheckView {
-            file,
-            fine: true,
-            server: Some(server),
-            peers: Some(peers),
-            problems: vec![],
-            warnings,
-        }
-        .print();
+        return print_json(&serde_json::to_string(found).expect("texts and booleans always serialize"), code);
     }
-    let mut text: String = warnings.iter().map(|warning| format!("warning: {warning}\n")).collect();
-    let with = match warnings.len() as u64 {
-        0 => String::new(),
-        count => format!(", with {}", CountedNoun(count, "warning")),
-    };
-    text.push_str(&format!("{file}: fine{with}; {server} with {}\n", counted(peers, "peer")));
-    print(&text, FINE)
+    print(&found.checks.iter().map(line).collect::<String>(), code)
+}
+
+/// Returns the line of a finding, and a second one with what to do.
+fn line(finding: &CheckFinding) -> String {
+    let CheckFinding { check, subject, level, detail, fix, .. } = finding;
+    let level = if level == "info" { "fine" } else { level };
+    let mut text = format!("{level}: {check} {subject}: {detail}\n");
+    if let Some(fix) = fix {
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "  {fix}");
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn finding_is_one_line_and_fix() {
+        assert_eq!(line(&CheckFinding::info("keys", "1", "active")), "fine: keys 1: active\n");
+        let open = CheckFinding::error("keys", "2", "its mode is 0644").with_fix("chmod 600 2.key");
+        assert_eq!(line(&open), "error: keys 2: its mode is 0644\n  chmod 600 2.key\n");
+    }
+
+    #[test]
+    fn all_subjects_are_run_by_default() {
+        let others = CheckSubject::value_variants().iter().filter(|subject| **subject != CheckSubject::Config);
+        assert!(others.eq(CheckSubject::ALL));
+    }
 }

@@ -42,9 +42,8 @@ struct Cli {
 enum CliCommand {
     /// Run the gateway until it receives TERM or INT.
     Serve(serve::Serve),
-    /// Check for problems.
-    #[command(subcommand)]
-    Check(CheckCommand),
+    /// Check for problems: all of them, or those of one subject.
+    Check(check::CheckOptions),
     /// Show what can be configured.
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -73,18 +72,6 @@ enum CliCommand {
     Demo(crate::tools::demo::DemoOptions),
     /// Simulate misbehaving peers on loopback, for tests and demonstrations.
     PeerSim(Box<crate::tools::peer_sim::SimOptions>),
-}
-
-#[derive(Debug, Subcommand)]
-enum CheckCommand {
-    /// Read the configuration as `serve` does and print all problems at once.
-    Config {
-        /// Print what is found as JSON.
-        #[arg(long)]
-        json: bool,
-        #[command(flatten)]
-        source: ConfigSource,
-    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -174,7 +161,7 @@ pub fn run() -> ExitCode {
     };
     let code = match cli.command {
         CliCommand::Serve(options) => serve::run(options),
-        CliCommand::Check(CheckCommand::Config { json, source }) => check::config(source, json),
+        CliCommand::Check(options) => check::run(options),
         CliCommand::Config(ConfigCommand::Defaults { json }) => config::defaults(json),
         CliCommand::Peer(command) => peer::run(command),
         CliCommand::Keys(command) => keys::run(command),

@@ -68,9 +68,13 @@ fn defaults_are_valid_configuration() {
 
 #[test]
 fn wrong_usage_exits_2_with_help() {
-    for wrong in
-        [&["servve"][..], &[], &["check"], &["serve", "--set", "novalue"], &["config", "defaults", "--nothing"]]
-    {
+    for wrong in [
+        &["servve"][..],
+        &[],
+        &["check", "nothing"],
+        &["serve", "--set", "novalue"],
+        &["config", "defaults", "--nothing"],
+    ] {
         let (code, said, how) = run(fernpost().args(wrong));
         assert_eq!((code, said.as_str()), (Some(2), ""), "{wrong:?}");
         assert!(how.contains("Usage") || how.contains("--help"), "{wrong:?}: {how}");

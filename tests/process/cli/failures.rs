@@ -84,18 +84,29 @@ async fn checked_configuration_is_told_as_json() {
     let (code, printed, complaint) = checked(&red).await;
     let told: Value = serde_json::from_str(&printed).expect("JSON");
     assert!(code == Some(0) && complaint.is_empty(), "{complaint}");
-    assert_eq!([&told["fine"], &told["server"], &told["peers"]], [&json!(true), &json!("red"), &json!(1)], "{told}");
-    assert_eq!([&told["problems"], &told["warnings"]], [&json!([]), &json!([])], "{told}");
+    assert_eq!((&told["ok"], told["checks"].as_array().map(Vec::len)), (&json!(true), Some(1)), "{told}");
+    let found = &told["checks"][0];
+    assert_eq!([&found["check"], &found["ok"], &found["level"]], [&json!("config"), &json!(true), &json!("info")]);
+    assert!(found["detail"].as_str().is_some_and(|words| words.ends_with("red with 1 peer")), "{told}");
 
     // A file stands in the place of the data folder, and a size has no unit.
     std::fs::write(red.folder().join("data"), "x").expect("a writable folder");
     red.peer("green", "addresses = [\"http://127.0.0.1:9\"]\nallow_from = [\"127.0.0.9/32\"]\nbatch_bytes = \"32\"");
     let (code, printed, _) = checked(&red).await;
     let told: Value = serde_json::from_str(&printed).expect("JSON");
-    assert_eq!((code, &told["fine"]), (Some(1), &json!(false)), "{told}");
-    let problem = |place: usize| (told["problems"][place]["key"].clone(), told["problems"][place]["error"].to_string());
+    assert_eq!((code, &told["ok"]), (Some(1), &json!(false)), "{told}");
+    let problem =
+        |place: usize| (told["checks"][place]["subject"].clone(), told["checks"][place]["detail"].to_string());
     assert!(problem(0).0 == "peers.server.green.batch_bytes" && problem(0).1.contains("32MiB"), "{told}");
     assert!(problem(1).0 == "server.data_dir" && problem(1).1.contains("is a file"), "{told}");
+    let mut keys = command(&["check", "keys", "--json", "--config"]);
+    keys.arg(red.configured());
+    let (code, printed, _) = ran(keys).await;
+    assert_eq!(
+        (code, &serde_json::from_str::<Value>(&printed).expect("JSON")),
+        (Some(1), &told),
+        "no other check runs"
+    );
     let (_, defaults, _) = ran(command(&["config", "defaults", "--json"])).await;
     let defaults: Value = serde_json::from_str(&defaults).expect("JSON");
     assert_eq!(defaults["store"]["cache"], "32MiB");

@@ -95,6 +95,19 @@ async fn gateway_serves_its_key_directory() {
     let url_safe = list["keys"][0]["public"].as_str().expect("a text").replace('+', "-").replace('/', "_");
     assert_eq!(directory["keys"][0]["x"], url_safe.as_str());
     assert_eq!(directory["keys"][0]["kid"], "1");
+    let check = || {
+        let mut check = fernpost();
+        let output = check.args(["check", "keys", "--json", "--config"]).arg(node.configured()).output();
+        let output = output.expect("the binary starts");
+        let found: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+        (output.status.code(), found["checks"].as_array().expect("a list").clone())
+    };
+    let (code, found) = check();
+    assert_eq!((code, &found[1]["level"]), (Some(0), &"info".into()), "{found:?}");
+    assert_eq!(keys(&node, &["new"]).0, 0);
+    let (code, found) = check();
+    assert_eq!((code, &found[2]["code"]), (Some(1), &"OTHER_KEYS".into()), "{found:?}");
+    std::fs::remove_file(node.folder().join("data/keys/2.key")).expect("it is ours");
     node.kill();
     std::fs::write(node.folder().join("data/keys/2.key"), "x").expect("it is ours");
     let output = node.serve(&[]).output().expect("the binary starts");

@@ -1,0 +1,154 @@
+//! `fernpost check keys`: the signing keys of this server, the pinned keys of its peers, and the key directory that a running
+//! gateway serves.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use actors::model::ServerName;
+use actors::ports::PeerConfig;
+use serde::Deserialize;
+
+use crate::api::checks::CheckFinding;
+use crate::app::SystemClock;
+use crate::identity::key_directory::KEY_DIRECTORY_PATH;
+use crate::identity::key_folder::{KeyFolder, KeyFolderError};
+use crate::identity::key_ring::{KeyRing, KeyState, StoredKey};
+use crate::identity::public_key::PeerKeys;
+use crate::settings::Settings;
+
+const CHECK: &str = "keys";
+
+/// Maximum time of the request for the key directory: the gateway is on this machine or near.
+const DIRECTORY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Returns the findings about all keys. Malformed pinned keys are problems of the configuration.
+pub(super) async fn findings(settings: &Settings) -> Vec<CheckFinding> {
+    let folder = KeyFolder::in_data_dir(&settings.server.data_dir);
+    let mut found = vec![];
+    match folder.load(false) {
+        Ok((ring, _)) => {
+            found.extend(own_keys(&folder, &ring));
+            found.push(directory(settings, &ring).await);
+        }
+        Err(error) => found.push(of_error(&folder, &error)),
+    }
+    found.extend(pinned_keys(settings));
+    found
+}
+
+fn own_keys(folder: &KeyFolder, ring: &KeyRing) -> Vec<CheckFinding> {
+    let path = folder.path().display();
+    if ring.keys().is_empty() {
+        let words = "there is no signing key yet; `fernpost serve` makes the first one";
+        return vec![CheckFinding::warning(CHECK, path.to_string(), words)];
+    }
+    let states = ring.states(SystemClock::time());
+    let row = |(key, state): (&StoredKey, KeyState)| {
+        let (id, public) = (key.key.id(), key.key.public().to_base64());
+        CheckFinding::info(CHECK, id.to_string(), format!("a signing key of this server, {}: {public}", state.as_str()))
+    };
+    states.map(row).collect()
+}
+
+fn of_error(folder: &KeyFolder, error: &KeyFolderError) -> CheckFinding {
+    let (path, code, fix) = match error {
+        KeyFolderError::OpenMode { path, .. } => (path, "OPEN_MODE", Some(format!("chmod 600 {}", path.display()))),
+        KeyFolderError::OpenFolder { path, .. } => (path, "OPEN_MODE", Some(format!("chmod 700 {}", path.display()))),
+        KeyFolderError::Malformed { path, .. } => (path, "BAD_KEY", None),
+        KeyFolderError::Io { path, .. } => (path, "KEYS", None),
+        KeyFolderError::Exists(_) | KeyFolderError::NoRandom(_) => (&folder.path().to_owned(), "KEYS", None),
+    };
+    let finding = CheckFinding::error(CHECK, path.display().to_string(), error.to_string()).with_code(code);
+    match fix {
+        Some(fix) => finding.with_fix(fix),
+        None => finding,
+    }
+}
+
+fn pinned_keys(settings: &Settings) -> Vec<CheckFinding> {
+    let keys_of = |server| Some((server, settings.peers.signature_keys(server)?));
+    let listed = settings.peers.listed();
+    let row = |(server, keys): (&ServerName, PeerKeys)| {
+        let ids: Vec<&str> = keys.iter().map(|(id, _)| id.as_str()).collect();
+        CheckFinding::info(CHECK, server.as_str(), format!("pinned keys of this peer: {}", ids.join(", ")))
+    };
+    listed.iter().filter_map(keys_of).map(row).collect()
+}
+
+/// The key directory, as far as it is compared.
+#[derive(Deserialize)]
+struct ServedDirectory {
+    keys: Vec<ServedKey>,
+}
+
+#[derive(Deserialize)]
+struct ServedKey {
+    kid: String,
+}
+
+/// Asks the gateway of this configuration for its key directory. One that does not run is no error.
+async fn directory(settings: &Settings, ring: &KeyRing) -> CheckFinding {
+    let url = format!("http://{}{KEY_DIRECTORY_PATH}", settings.federation.listen);
+    let served = match fetch(&url).await {
+        Ok(served) => served,
+        Err(error) if error.is_connect() || error.is_timeout() => {
+            return CheckFinding::warning(CHECK, url, "no gateway answers there, so its key directory is not checked");
+        }
+        Err(error) => {
+            let words = format!("the key directory is not served: {}", error.without_url());
+            return CheckFinding::error(CHECK, url, words).with_code("NO_DIRECTORY");
+        }
+    };
+    let served: BTreeSet<&str> = served.keys.iter().map(|key| key.kid.as_str()).collect();
+    let own: BTreeSet<&str> = ring.keys().iter().map(|key| key.key.id().as_str()).collect();
+    if served == own {
+        return CheckFinding::info(CHECK, url, "the key directory has all signing keys");
+    }
+    let shown = |ids: BTreeSet<&str>| ids.into_iter().collect::<Vec<_>>().join(", ");
+    let words = format!("the key directory has the keys {}, but the folder has {}", shown(served), shown(own));
+    CheckFinding::error(CHECK, url, words).with_code("OTHER_KEYS").with_fix("restart the gateway")
+}
+
+async fn fetch(url: &str) -> reqwest::Result<ServedDirectory> {
+    let client = reqwest::Client::builder().no_proxy().timeout(DIRECTORY_TIMEOUT).build()?;
+    let answer = client.get(url).send().await?.error_for_status()?;
+    let body = answer.bytes().await?;
+    // A body that is no directory has no keys, and is reported as one that has others.
+    Ok(serde_json::from_slice(&body).unwrap_or(ServedDirectory { keys: vec![] }))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+    use crate::settings::Sources;
+
+    fn settings(folder: &tempfile::TempDir) -> Settings {
+        // Nothing listens on the port of discard.
+        let text = "server.name = \"red\"\nfederation.listen = \"127.0.0.1:9\"\n";
+        Settings::load(&Sources::text(text, folder.path())).unwrap_or_else(|problems| panic!("{problems}"))
+    }
+
+    async fn levels(settings: &Settings) -> Vec<(String, Option<String>)> {
+        let found = findings(settings).await.into_iter();
+        found.map(|finding| (finding.level.into_owned(), finding.code.map(|code| code.into_owned()))).collect()
+    }
+
+    #[tokio::test]
+    async fn own_keys_are_examined() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let settings = settings(&folder);
+        let warning = ("warning".to_owned(), None);
+        assert_eq!(levels(&settings).await, [warning.clone(), warning.clone()], "no key, no gateway");
+        let keys = KeyFolder::in_data_dir(&settings.server.data_dir);
+        let now = SystemClock::time();
+        keys.create(None, now, now).expect("a writable folder");
+        assert_eq!(levels(&settings).await, [("info".to_owned(), None), warning]);
+        let file = keys.path().join("1.key");
+        std::fs::set_permissions(&file, PermissionsExt::from_mode(0o644)).expect("it is ours");
+        assert_eq!(levels(&settings).await, [("error".to_owned(), Some("OPEN_MODE".to_owned()))]);
+        let found = findings(&settings).await;
+        assert_eq!(found[0].fix, Some(format!("chmod 600 {}", file.display())));
+    }
+}
