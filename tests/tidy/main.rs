@@ -1,6 +1,7 @@
 //! Rules on the code's form that the compiler does not check: files, folders, imports, names and log lines.
 
 mod circles;
+mod codes;
 mod documents;
 mod files;
 mod imports;
