@@ -3,49 +3,53 @@
 //! Composition is serial in memory and pipelined on disk: a PDU may name one that is submitted and not committed yet.
 
 use crate::change::Change;
-use crate::context::machine::{ContextMachine, RecipientReach};
-use crate::context::ordering::heads;
+use crate::context::event::RecipientReach;
+use crate::context::ordering::context_graph::ContextGraph;
 use crate::context::ordering::heads::NamedParents;
 use crate::context::step::ContextStep;
 use crate::errors::DraftError;
 use crate::model::{
     ComposedPdu, Delivery, FeedItem, GraphPosition, Head, Membership, MembershipSource, Pdu, PduDraft, PduRef,
-    PduState, PrevStateLink, ServerName, StateEntry, StateSlot, StoredPdu, Submission, SubmittedContent,
+    PduState, PduText, PrevStateLink, ServerName, StateEntry, StateSlot, StoredPdu, Submission, SubmittedContent,
 };
 
-impl ContextMachine {
+/// The composition of the drafts of one submission.
+pub(crate) struct DraftComposer<'a> {
+    pub(crate) graph: &'a mut ContextGraph,
+    /// Writer of the PDUs.
+    pub(crate) text: &'a dyn PduText,
+    pub(crate) reach: &'a RecipientReach,
+}
+
+impl DraftComposer<'_> {
+    /// Composes the drafts in their order.
     pub(crate) async fn compose(
         &mut self,
         step: &mut ContextStep<'_>,
         drafts: Vec<PduDraft>,
-        reach: &RecipientReach,
     ) -> Vec<Result<ComposedPdu, DraftError>> {
         let mut composed = Vec::with_capacity(drafts.len());
         for draft in drafts {
-            composed.push(self.compose_one(step, draft, reach).await);
+            composed.push(self.compose_one(step, draft).await);
         }
         composed
     }
 
-    async fn compose_one(
-        &mut self,
-        step: &mut ContextStep<'_>,
-        draft: PduDraft,
-        reach: &RecipientReach,
-    ) -> Result<ComposedPdu, DraftError> {
-        let to = self.narrowed(&draft, &reach.deaf)?;
-        let mut audience = to.clone().unwrap_or_else(|| self.record.participants.clone());
+    async fn compose_one(&mut self, step: &mut ContextStep<'_>, draft: PduDraft) -> Result<ComposedPdu, DraftError> {
+        let to = self.narrowed(&draft)?;
+        let mut audience = to.clone().unwrap_or_else(|| self.graph.participants.servers().to_vec());
         let setting = match &draft.state {
             Some((key, power)) => Some(self.replace(step, &draft, key, *power).await?),
             None => None,
         };
         if let Some(Membership { server, joins: true }) = setting.as_ref().and_then(|setting| setting.member.as_ref())
-            && self.would_join(server)
+            && self.graph.participants.would_join(server)
         {
             // The server that the message adds as a participant receives it too.
             audience.push(server.clone());
         }
-        let why = |server: &ServerName| reach.shut.iter().find(|(other, _)| other == server).map(|(_, reason)| *reason);
+        let shut = &self.reach.shut;
+        let why = |server: &ServerName| shut.iter().find(|(other, _)| other == server).map(|(_, reason)| *reason);
         let (left_out, peers): (Vec<_>, Vec<_>) = audience.into_iter().partition(|server| why(server).is_some());
         let (reference, bytes) = self.assign_position(step, &draft, setting, to).await;
         for server in left_out.iter().cloned() {
@@ -54,18 +58,18 @@ impl ContextMachine {
         }
         let PduDraft { submission: id, digest, accepted, .. } = draft;
         let (what, servers) =
-            (SubmittedContent::Pdu(reference.clone(), self.record.context.clone(), bytes), peers.clone());
+            (SubmittedContent::Pdu(reference.clone(), self.graph.context.clone(), bytes), peers.clone());
         step.changes.push(Change::Submitted(Submission { id, digest, accepted, servers, left_out, what }));
         Ok(ComposedPdu { reference, peers })
     }
 
     /// Returns the other recipients of a draft, each once; `None` if they are all participants. Each recipient must keep
     /// the message from all other servers.
-    fn narrowed(&self, draft: &PduDraft, deaf: &[ServerName]) -> Result<Option<Vec<ServerName>>, DraftError> {
+    fn narrowed(&self, draft: &PduDraft) -> Result<Option<Vec<ServerName>>, DraftError> {
         let Some(named) = &draft.to else { return Ok(None) };
-        let (participants, context) = (&self.record.participants, &self.record.context);
+        let ContextGraph { context, participants, .. } = &*self.graph;
         let mut to: Vec<ServerName> = vec![];
-        for server in named.iter().filter(|server| **server != self.us) {
+        for server in named.iter().filter(|server| *server != participants.us()) {
             if !participants.contains(server) {
                 return Err(DraftError::NotAParticipant { server: server.clone(), context: context.clone() });
             }
@@ -73,13 +77,13 @@ impl ContextMachine {
                 to.push(server.clone());
             }
         }
-        if to.len() == participants.len() {
+        if to.len() == participants.servers().len() {
             return Ok(None);
         }
         if draft.state.is_some() {
             return Err(DraftError::StateNarrowed(context.clone()));
         }
-        match to.iter().find(|server| deaf.contains(server)) {
+        match to.iter().find(|server| self.reach.deaf.contains(server)) {
             Some(server) => Err(DraftError::ToNotHonoured { server: server.clone() }),
             None => Ok(Some(to)),
         }
@@ -93,13 +97,13 @@ impl ContextMachine {
         key: &str,
         power_level: i64,
     ) -> Result<StateSlot, DraftError> {
-        let holder = self.state.holder(step, &(draft.kind.clone(), key.to_owned())).await;
+        let holder = self.graph.state.holder(step, &(draft.kind.clone(), key.to_owned())).await;
         if let Some(holder) = holder.as_ref().filter(|holder| holder.power > power_level)
-            && self.limits.state.enforce_power
+            && self.graph.limits.state.enforce_power
         {
             return Err(DraftError::PowerTooLow { own: power_level, current: holder.power });
         }
-        let member = self.membership(&draft.kind, key, MembershipSource::Content(&draft.content));
+        let member = self.graph.participants.membership(&draft.kind, key, MembershipSource::Content(&draft.content));
         let prev = holder.map(|holder| holder.reference);
         Ok(StateSlot { key: key.to_owned(), power_level, prev, member })
     }
@@ -112,25 +116,25 @@ impl ContextMachine {
         state: Option<StateSlot>,
         to: Option<Vec<ServerName>>,
     ) -> (PduRef, bytes::Bytes) {
-        let reference = PduRef { origin: self.us.clone(), id: draft.id.clone() };
-        let context = self.record.context.clone();
-        let NamedParents { prev, depth, emitted } = heads::parents(&self.record.heads);
+        let ContextGraph { context, pending, timeline, state: current_state, participants, .. } = &mut *self.graph;
+        let reference = PduRef { origin: participants.us().clone(), id: draft.id.clone() };
+        let context = context.clone();
+        let NamedParents { prev, depth, emitted } = timeline.heads.parents();
         let prev_state = state.as_ref().and_then(|state| state.prev.clone());
         let to = to.map(|mut to| {
-            to.push(self.us.clone());
+            to.push(participants.us().clone());
             to.sort();
             to
         });
         let berth =
             GraphPosition { context: context.clone(), prev: prev.clone(), depth: emitted, prev_state, to: to.clone() };
-        let bytes = self.text.compose(&self.us, draft, &berth);
-        let position = self.next_position(step, depth);
+        let bytes = self.text.compose(participants.us(), draft, &berth);
+        let position = timeline.next_position(step, depth);
         let standing = PduState::Delivered(Delivery { position, depth, shown: None });
         let (kind, received) = (draft.kind.clone(), draft.accepted);
         // Other servers never see a narrowed PDU: it is no parent, and the heads that it names stay heads.
         if to.is_none() {
-            let head = Head::of(reference.clone(), depth, Some(emitted));
-            self.heads.advance(&mut self.record.heads, &prev, Some(head), self.limits.heads_max);
+            timeline.heads.advance(&prev, Some(Head::of(reference.clone(), depth, Some(emitted))));
         }
         let counts = state.clone().map(|StateSlot { key, power_level, prev, member }| {
             let (reference, power, bond) = (reference.clone(), power_level, PrevStateLink::Sound);
@@ -140,10 +144,11 @@ impl ContextMachine {
         let pdu = Pdu { reference: own, context, prev, depth: stated, kind, state, to, bytes: bytes.clone() };
         let stored = StoredPdu { pdu, sender: None, verified: "own", received, standing };
         step.changes.push(Change::PduStored(Box::new(stored)));
-        self.recent.put(reference.clone(), (depth, false));
+        timeline.recent.put(reference.clone(), (depth, false));
         if let Some((key, piece)) = counts {
-            let counted = self.state.resolve_with(step, &self.recent, key, piece, None).await;
-            self.apply_resolution(step, counted).await;
+            let (links, recent) = (&mut pending.links, &timeline.recent);
+            let counted = current_state.resolve_with(step, links, recent, key, piece, None).await;
+            current_state.apply(step, participants, counted).await;
         }
         (reference, bytes)
     }

@@ -9,25 +9,19 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use crate::change::{Change, CommitPriority};
-use crate::context::missing::gaps::Gaps;
-use crate::context::missing::history_request::HistoryFetch;
-use crate::context::missing::missing_parent::FetchCandidates;
-use crate::context::missing::missing_parents::MissingParents;
-use crate::context::ordering::causal_order::{CausalOrder, PendingPdu};
-use crate::context::ordering::heads::HeadRows;
-use crate::context::ordering::recent_pdus::{RecentPdus, recent_pdus};
+use crate::context::admit::PduAdmission;
+use crate::context::compose::DraftComposer;
+use crate::context::missing::history_fetch::HistoryFetch;
+use crate::context::ordering::context_graph::ContextGraph;
 use crate::context::provenance::Provenance;
 use crate::context::quarantine_walks::QuarantineWalks;
-use crate::context::stage_page::StageReader;
-use crate::context::state::context_state::ContextState;
+use crate::context::stage_reader::StageReader;
 use crate::context::state::set_cache::StateReader;
-use crate::context::state::state_walk::StateWalk;
 use crate::context::step::{ContextStep, PendingReply};
-use crate::errors::ContextError;
 use crate::limits::ContextLimits;
 use crate::model::{
-    ContextId, ContextRecord, ContextSnapshot, ContextStatus, FetchRequest, Millis, Pdu, PduRef, PduText,
-    PendingParents, ServerName,
+    ContextId, ContextRecord, ContextSnapshot, ContextStatus, FetchRequest, Head, Millis, Pdu, PduRef, PduText,
+    ServerName,
 };
 
 pub use crate::context::event::{ComposeOutcomes, ContextEffect, ContextEvent, ContextReply, RecipientReach};
@@ -35,29 +29,19 @@ pub use crate::context::event::{ComposeOutcomes, ContextEffect, ContextEvent, Co
 /// Number of quarantined PDUs that are read at once.
 const KEPT_PAGE: u32 = 100;
 
-/// The state machine of one context.
+/// The state machine of one context. Each part owns its fields; this file gives each event to its part.
 pub struct ContextMachine {
-    pub(crate) us: ServerName,
-    pub(crate) limits: Arc<ContextLimits>,
-    pub(crate) text: Arc<dyn PduText>,
-    pub(crate) record: ContextRecord,
-    /// True if the record has a row, or was submitted.
-    stored: bool,
-    pub(crate) order: CausalOrder,
-    pub(crate) wanted: MissingParents,
-    pub(crate) gaps: Gaps,
-    /// Recently delivered PDUs.
-    pub(crate) recent: RecentPdus,
-    /// Current state, and the links of state PDUs.
-    pub(crate) state: ContextState,
-    /// Rows of the heads.
-    pub(crate) heads: HeadRows,
+    limits: Arc<ContextLimits>,
+    text: Arc<dyn PduText>,
+    graph: ContextGraph,
     /// History fetches of readers and of the join.
-    pub(crate) past: HistoryFetch,
+    history: HistoryFetch,
     /// Progress of reading the stage.
-    pub(crate) stage: StageReader,
+    stage: StageReader,
     /// Reads of quarantine since servers became participants.
     quarantine: QuarantineWalks,
+    /// True if the context has a row, or one was submitted.
+    stored: bool,
     /// True if the store records unfinished work.
     unfinished_stored: bool,
     /// Time that the actor's timer is set to.
@@ -74,71 +58,31 @@ impl ContextMachine {
         load: Option<ContextSnapshot>,
     ) -> Self {
         let stored = load.is_some();
-        let new = || ContextRecord::new(context, vec![], true);
         let load = load.unwrap_or_else(|| ContextSnapshot {
-            record: new(),
+            record: ContextRecord::new(context, vec![], true),
             held: vec![],
             gaps: vec![],
             links: vec![],
             unfinished: false,
         });
-        let mut recent = recent_pdus();
-        for head in &load.record.heads {
-            recent.put(head.reference.clone(), (head.depth, false));
-        }
-        let mut order = CausalOrder::default();
-        for held in load.held {
-            let (prev, sender, state) = (held.prev, held.sender, held.state);
-            let PendingParents { missing, edge, depth, for_state } = held.hold;
-            // `link` is not restored here: a prev_state that was missing on arrival is in `links`; if it has arrived
-            // since, nothing has to be fetched.
-            let (narrowed, stated, behind) = (held.narrowed, held.stated, vec![]);
-            let waiting = PendingPdu {
-                prev,
-                missing,
-                edge,
-                depth,
-                sender,
-                state,
-                link: None,
-                history: false,
-                for_state,
-                on_news: held.on_news,
-                narrowed,
-                stated,
-                absent_parents: behind,
-            };
-            order.insert(held.reference, waiting);
-        }
-        let (wanted, gaps) = (MissingParents::new(limits.gap), Gaps::load(load.gaps));
-        let record = load.record;
-        let state = ContextState::load(record.context.clone(), load.links);
-        let heads = HeadRows::load(&record.heads);
-        let past = HistoryFetch::default();
+        let (context, join, unfinished) = (load.record.context.clone(), load.record.join.clone(), load.unfinished);
         Self {
-            us,
+            history: HistoryFetch::load(context, limits.clone(), join),
+            graph: ContextGraph::load(us, limits.clone(), text.clone(), load),
             limits,
             text,
-            record,
-            stored,
-            order,
-            wanted,
-            gaps,
-            recent,
-            state,
-            heads,
-            past,
             stage: StageReader::default(),
-            quarantine: QuarantineWalks::load(load.unfinished),
-            unfinished_stored: load.unfinished,
+            quarantine: QuarantineWalks::load(unfinished),
+            stored,
+            unfinished_stored: unfinished,
             armed: None,
         }
     }
 
     /// Returns those of these PDUs, and those of their parents, whose status is not in memory.
     pub fn refs_to_look_up(&self, pdus: &[Pdu]) -> (Vec<PduRef>, Vec<PduRef>) {
-        let is_known = |reference: &PduRef| self.recent.peek(reference).is_some() || self.order.holds(reference);
-        let ours = || pdus.iter().filter(|pdu| pdu.context == self.record.context);
+        let is_known = |reference: &PduRef| self.graph.has_in_memory(reference);
+        let ours = || pdus.iter().filter(|pdu| pdu.context == self.graph.context);
         let mut seen = HashSet::new();
         let mut ask =
             |reference: &PduRef| (!is_known(reference) && seen.insert(reference.clone())).then(|| reference.clone());
@@ -160,37 +104,37 @@ impl ContextMachine {
         };
         let answer = match event {
             ContextEvent::Started => {
-                self.resume(&mut step).await;
-                self.read_stage(&mut step);
+                // The previous incarnation may have ended just after it admitted servers, so the quarantine is read again.
+                step.take_back = self.stored.then_some((0, 0));
+                self.graph.resume(&mut step).await;
+                self.stage.read_on(&mut step);
                 None
             }
             ContextEvent::Arrive { token, from, verified, pdus, known } => {
-                let fates = self
-                    .admit(
-                        &mut step,
-                        Provenance { from: &from, verified: Some(verified), walked: 0, past: false },
-                        pdus,
-                        &known,
-                    )
-                    .await;
+                let way = Provenance::arrived(&from, verified);
+                let fates = PduAdmission::new(&mut self.graph, way, &known).admit(&mut step, pdus).await;
                 Some(PendingReply::Verdicts(token, fates))
             }
             ContextEvent::Readmit { token, from, pdu, known } => {
-                let fate = self.readmit(&mut step, &from, pdu, &known).await;
+                let fate = PduAdmission::of_quarantined(&mut self.graph, &from, &known).readmit(&mut step, pdu).await;
                 Some(PendingReply::Verdict(token, fate))
             }
             ContextEvent::Compose { token, drafts, reach } => {
-                let composed = self.compose(&mut step, drafts, &reach).await;
+                let mut composer = DraftComposer { graph: &mut self.graph, text: &*self.text, reach: &reach };
+                let composed = composer.compose(&mut step, drafts).await;
                 Some(PendingReply::Reply(ContextReply::Composed(token, composed)))
             }
             ContextEvent::Participants { token, servers } => {
-                Some(PendingReply::Reply(ContextReply::Set(token, self.set_participants(&mut step, servers))))
+                let is_new = self.graph.is_new();
+                let outcome = self.graph.participants.set(&mut step, servers, is_new, self.stored);
+                Some(PendingReply::Reply(ContextReply::Set(token, outcome)))
             }
             ContextEvent::Join { token, via, backfill } => {
-                Some(PendingReply::Reply(ContextReply::Set(token, self.join(&mut step, via, backfill))))
+                let outcome = self.history.join(&mut step, &mut self.graph, via, backfill);
+                Some(PendingReply::Reply(ContextReply::Set(token, outcome)))
             }
             ContextEvent::Older { limit } => {
-                self.older(&mut step, limit);
+                self.history.older(&mut step, &self.graph, limit);
                 None
             }
             ContextEvent::Fetched {
@@ -200,23 +144,14 @@ impl ContextMachine {
                 failed,
                 known,
             } => {
-                self.on_history_response(&mut step, &want, &from, failed.map_or(Ok(pdus), Err), &known).await;
+                let pdus = failed.map_or(Ok(pdus), Err);
+                self.history.on_response(&mut step, &mut self.graph, &want, &from, pdus, &known).await;
                 None
             }
             ContextEvent::Fetched { want, from, pdus, failed: _, known } => {
-                let walked = self.wanted.generation(want.named());
-                // A server that did not answer counts as asked too: it is asked again in the next round, and a PDU that it
-                // may have is given up only when the time for that has passed.
-                for reference in want.named() {
-                    self.wanted.on_response(
-                        now,
-                        reference,
-                        &from,
-                        fetch_candidates(&self.us, &self.record, &self.limits),
-                    );
-                }
-                self.admit(&mut step, Provenance { from: &from, verified: None, walked, past: false }, pdus, &known)
-                    .await;
+                let walked = self.graph.on_fetch_ended(now, &want, &from);
+                let way = Provenance::fetched(&from, walked);
+                PduAdmission::new(&mut self.graph, way, &known).admit(&mut step, pdus).await;
                 None
             }
             ContextEvent::PutOff {
@@ -229,37 +164,36 @@ impl ContextMachine {
                 from,
                 why,
             } => {
-                self.on_history_response(&mut step, &want, &from, Err(why), &HashMap::new()).await;
+                let known = HashMap::new();
+                self.history.on_response(&mut step, &mut self.graph, &want, &from, Err(why), &known).await;
                 None
             }
             ContextEvent::PutOff { want, from, why: _ } => {
-                for reference in want.named() {
-                    self.wanted.put_off(now, reference, &from);
-                }
+                let wanted = &mut self.graph.pending.wanted;
+                want.named().iter().for_each(|reference| wanted.put_off(now, reference, &from));
                 None
             }
             ContextEvent::Declined { want, from, why: _ } => {
-                let servers = fetch_candidates(&self.us, &self.record, &self.limits);
-                want.named().iter().for_each(|reference| self.wanted.declined(now, reference, &from, servers));
+                self.graph.on_fetch_declined(now, &want, &from);
                 None
             }
             ContextEvent::Intake { open } => {
-                self.wanted.intake(now, open);
+                self.graph.pending.wanted.intake(now, open);
                 None
             }
             ContextEvent::Kept { kept, known, next } => {
                 if let Some(kept) = kept {
-                    self.retry_quarantined(&mut step, kept, &known).await;
+                    PduAdmission::retry_quarantined(&mut self.graph, &mut step, kept, &known).await;
                 }
                 step.take_back = next;
                 None
             }
             ContextEvent::StageFilled => {
-                self.read_stage(&mut step);
+                self.stage.read_on(&mut step);
                 None
             }
             ContextEvent::Staged { page, known } => {
-                self.take_staged(&mut step, page, &known).await;
+                self.stage.take_staged(&mut step, &mut self.graph, page, &known).await;
                 None
             }
             ContextEvent::TakenBack => {
@@ -271,86 +205,54 @@ impl ContextMachine {
                 None
             }
         };
-        self.release_over_limit(&mut step).await;
-        self.give_up_due(&mut step).await;
-        self.drive_history_fetch(&mut step).await;
-        for missing in self.gaps.forget(self.limits.gap.kept_max as usize) {
-            step.changes.push(Change::GapClosed { context: self.record.context.clone(), missing });
-        }
+        self.graph.release_over_limit(&mut step).await;
+        self.graph.give_up_due(&mut step).await;
+        self.history.go_on(&mut step, &mut self.graph).await;
+        self.graph.pending.forget_gaps(&mut step);
         self.finish(step, urgency, answer)
     }
 
     /// Returns the number of heads, and the number of heads forgotten since the last call.
     pub fn take_head_stats(&mut self) -> (usize, u64) {
-        (self.record.heads.len(), self.heads.take_forgotten())
+        let heads = &mut self.graph.timeline.heads;
+        (heads.list().len(), heads.take_forgotten())
     }
 
     /// Returns whether nothing is held, requested or being read, so that the context may leave memory.
     pub fn is_idle(&self) -> bool {
-        !self.stage.is_reading() && self.order.len() == 0 && self.wanted.is_empty() && !self.has_open_history_fetch()
+        !self.stage.is_reading() && self.graph.pending.is_idle() && !self.history.is_open()
     }
 
     /// Returns the status of the context.
     pub fn status(&self) -> ContextStatus {
-        let (held, wanted, gaps) = (self.order.len() as u64, self.wanted.list(), self.gaps.list());
-        ContextStatus { record: self.record.clone(), held, wanted, gaps }
+        let (pending, heads) = (&self.graph.pending, self.graph.timeline.heads.list());
+        let (held, wanted, gaps) = (pending.order.len() as u64, pending.wanted.list(), pending.gaps.list());
+        ContextStatus { record: self.record(heads), held, wanted, gaps }
     }
 
-    /// Returns whether nothing was ever accepted and the messenger has not named the context: the first PDU then
-    /// creates it.
-    pub(crate) fn is_new(&self) -> bool {
-        let record = &self.record;
-        let untouched = record.participants.is_empty() && record.next == 1;
-        record.adopted && untouched && self.order.len() == 0 && self.gaps.is_empty()
-    }
-
-    /// Returns whether the context was joined and has no new PDU since: missing parents of the first one are then the
-    /// history edge.
-    pub(crate) fn is_just_joined(&self) -> bool {
-        self.record.join.is_some() && self.record.next == 1 && self.order.len() == 0
-    }
-
-    /// Resumes the waiting of the previous incarnation.
-    async fn resume(&mut self, step: &mut ContextStep<'_>) {
-        for reference in self.order.list() {
-            let prev = self.order.get(&reference).map(|waiting| waiting.prev.clone()).unwrap_or_default();
-            for parent in prev.iter().filter(|parent| self.gaps.get(parent).is_some()) {
-                self.order.leaves_without(&reference, parent);
-            }
-            self.link(step, &reference, StateWalk::NONE);
+    /// Returns the record with these heads.
+    fn record(&self, heads: &[Head]) -> ContextRecord {
+        let ContextGraph { context, timeline, participants, .. } = &self.graph;
+        let (next, depth, history_count) = timeline.counters();
+        ContextRecord {
+            context: context.clone(),
+            participants: participants.servers().to_vec(),
+            heads: heads.to_vec(),
+            depth,
+            next,
+            adopted: participants.is_adopted(),
+            members: participants.members().to_vec(),
+            history_count,
+            join: self.history.last_join().cloned(),
         }
-        // The previous incarnation may have ended just after it admitted servers, so the quarantine is read again.
-        step.take_back = self.stored.then_some((0, 0));
-        for missing in self.state.links.unresolved() {
-            if !self.order.holds(&missing) {
-                self.wanted.want_link(step.now, &missing, None, 1);
-            }
-        }
-        self.deliver(step).await;
-    }
-
-    fn set_participants(&mut self, step: &mut ContextStep<'_>, servers: Vec<ServerName>) -> Result<(), ContextError> {
-        let mut seen = HashSet::from([self.us.clone()]);
-        let servers: Vec<ServerName> = servers.into_iter().filter(|server| seen.insert(server.clone())).collect();
-        let max = self.limits.participants_max;
-        if servers.len() > max as usize {
-            return Err(ContextError::TooManyParticipants { count: servers.len(), max });
-        }
-        let adopted = self.record.adopted && !self.is_new();
-        let is_other = self.record.participants != servers;
-        step.admitted = servers.iter().any(|server| !self.record.participants.contains(server));
-        step.record_dirty |= !self.stored || is_other || self.record.adopted != adopted;
-        self.record.adopted = adopted;
-        self.record.participants = servers;
-        Ok(())
     }
 
     /// Records unfinished work that a restart has to continue.
     fn note_work(&mut self, step: &mut ContextStep<'_>) {
-        let unfinished = self.quarantine.is_needed() || self.has_open_join();
+        let unfinished = self.quarantine.is_needed() || self.history.has_open_join();
         if unfinished != self.unfinished_stored {
             self.unfinished_stored = unfinished;
-            step.changes.push(Change::ContextWork { context: self.record.context.clone(), unfinished });
+            step.changes.push(Change::ContextWork { context: self.graph.context.clone(), unfinished });
         }
     }
 
@@ -361,51 +263,46 @@ impl ContextMachine {
         owed: Option<PendingReply>,
     ) -> Vec<ContextEffect> {
         if step.admitted {
-            self.wanted.reschedule_all(step.now, fetch_candidates(&self.us, &self.record, &self.limits));
+            self.graph.reschedule_fetches(step.now);
         }
-        let has_participants = !self.record.participants.is_empty();
+        let has_participants = !self.graph.participants.servers().is_empty();
         step.take_back = self.quarantine.next(step.take_back, step.admitted, has_participants);
         self.note_work(&mut step);
-        let asks = self.wanted.ask(step.now, fetch_candidates(&self.us, &self.record, &self.limits));
+        let fetches = self.graph.start_fetches(step.now);
         let mut effects = vec![];
         self.stored |= step.record_dirty;
         if step.record_dirty {
-            step.changes.extend(self.heads.changed(&self.record));
+            step.changes.extend(self.graph.timeline.heads.changed(&self.graph.context));
         }
-        let changes = step.take_changes(&self.record, &mut self.order, &mut self.gaps, &mut self.state.links);
+        let mut changes = self.graph.pending.take_changes(&mut step);
+        if step.record_dirty {
+            let record = self.record(self.graph.timeline.heads.in_record());
+            changes.push(Change::ContextRecordUpdated(Box::new(record)));
+        }
         if !changes.is_empty() {
             effects.push(ContextEffect::Commit(changes, urgency));
         }
         if !step.released.is_empty() {
             effects.push(ContextEffect::Release(step.released));
         }
-        effects.extend(owed.map(|owed| owed.into_effect(&self.order)));
-        for ask in asks {
-            let (of, cause) = (ask.of.clone(), ask.cause.clone());
-            let wants = ask.wants(&self.record.context, self.limits.history.backfill_max);
+        effects.extend(owed.map(|owed| owed.into_effect(&self.graph.pending.order)));
+        for fetch in fetches {
+            let (of, cause) = (fetch.of.clone(), fetch.cause.clone());
+            let wants = fetch.wants(&self.graph.context, self.limits.history.backfill_max);
             effects.extend(wants.map(|want| ContextEffect::Fetch { of: of.clone(), want, cause: cause.clone() }));
         }
         if let Some(after) = step.take_back {
-            let participants = self.record.participants.clone();
+            let participants = self.graph.participants.servers().to_vec();
             effects.push(ContextEffect::TakeBack { participants, after, limit: KEPT_PAGE });
         }
         effects.extend(step.effects);
-        let due = [self.wanted.due(), self.past.due()].into_iter().flatten().min();
+        let due = [self.graph.pending.wanted.due(), self.history.due()].into_iter().flatten().min();
         if due != self.armed {
             effects.push(due.map_or(ContextEffect::Disarm, ContextEffect::Arm));
             self.armed = due;
         }
         effects
     }
-}
-
-/// Returns the servers that may have missing PDUs.
-pub(crate) fn fetch_candidates<'a>(
-    us: &'a ServerName,
-    record: &'a ContextRecord,
-    limits: &ContextLimits,
-) -> FetchCandidates<'a> {
-    FetchCandidates { us, participants: &record.participants, open: limits.open }
 }
 
 #[cfg(test)]

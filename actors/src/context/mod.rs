@@ -8,9 +8,21 @@
 //!                   +----+---- given up: delivered with a gap, and told
 //! ```
 //!
-//! Start reading at [`machine`]. `admit` decides what is accepted, `ordering` when it is delivered, `missing` how long and
-//! where a missing parent is requested. In `state`, `resolution` and `current_state` choose the current state, `late_state`
-//! decides which fetched state PDUs are news, and `membership` derives the participants.
+//! Start reading at [`machine`]. Its parts own their fields; a stage borrows the graph for one event:
+//!
+//! ```text
+//!   ContextMachine              gives each event to its part, and collects the effects
+//!     ContextGraph              delivers PDUs, and gives missing ones up
+//!       PendingGraph            what each held PDU waits for; which fetched state PDUs are news
+//!         CausalOrder, MissingParents, Gaps, Links
+//!       ContextTimeline         positions, PDUs delivered last, heads
+//!       ContextState            the current state PDU of each key
+//!       ContextParticipants     named by the messenger, or joined by state
+//!     HistoryFetch              the join, and reads of older history
+//!     StageReader               PDUs that arrived while the context was busy
+//!     QuarantineWalks           PDUs of servers that became participants
+//!   PduAdmission, DraftComposer stages: what is accepted, and what the messenger sends
+//! ```
 //!
 //! A peer's actor waits only until a context has *submitted* its batch (see the journal's laws) and commits after it, so
 //! one commit covers both. A context never waits for a gap while a caller waits for the context.

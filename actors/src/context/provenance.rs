@@ -25,3 +25,20 @@ pub(crate) struct Provenance<'a> {
     /// True if they are history: parents outside the batch are not waited for.
     pub(crate) past: bool,
 }
+
+impl<'a> Provenance<'a> {
+    /// The provenance of PDUs that a peer sent.
+    pub(crate) const fn arrived(from: &'a ServerName, verified: &'static str) -> Self {
+        Self { from, verified: Some(verified), walked: 0, past: false }
+    }
+
+    /// The provenance of PDUs that were fetched for their children; `walked`: number of fetches in a row.
+    pub(crate) const fn fetched(from: &'a ServerName, walked: u32) -> Self {
+        Self { from, verified: None, walked, past: false }
+    }
+
+    /// The provenance of PDUs that were fetched as history.
+    pub(crate) const fn of_history(from: &'a ServerName) -> Self {
+        Self { from, verified: None, walked: 0, past: true }
+    }
+}

@@ -6,11 +6,10 @@ use crate::change::Change;
 use crate::context::machine::{ContextEffect, ContextReply};
 use crate::context::missing::gaps::Gaps;
 use crate::context::ordering::causal_order::CausalOrder;
-use crate::context::ordering::heads::HEADS_IN_RECORD;
 use crate::context::state::missing_prev_state::Links;
 use crate::context::state::set_cache::{StateReader, StateSetCache};
 use crate::model::{
-    ContextRecord, Delivery, Millis, Pdu, PduRef, PduState, PduVerdict, ServerName, StateEntry, StateKey, StoredPdu,
+    ContextId, Delivery, Millis, Pdu, PduRef, PduState, PduVerdict, ServerName, StateEntry, StateKey, StoredPdu,
 };
 use crate::reply_token::ReplyToken;
 
@@ -84,27 +83,26 @@ impl<'a> ContextStep<'a> {
     }
 
     /// Records a delivery: a PDU of this step is stored as delivered, an earlier one was stored as held.
-    pub(crate) fn delivered(&mut self, reference: &PduRef, record: &ContextRecord, delivery: Delivery) {
+    pub(crate) fn delivered(&mut self, reference: &PduRef, context: &ContextId, delivery: Delivery) {
         self.changes.push(match self.fresh.remove(reference) {
             Some(fresh) => fresh.stored(self.now, PduState::Delivered(delivery)),
             None => {
-                let (reference, context) = (reference.clone(), record.context.clone());
+                let (reference, context) = (reference.clone(), context.clone());
                 Change::PduDelivered { reference, context, delivery }
             }
         });
     }
 
-    /// Returns all changes to commit: the deliveries, then the held PDUs with their missing parents, the gaps, the
-    /// links and the record.
+    /// Returns the changes of the step: the deliveries, then the held PDUs with their missing parents, the gaps and the
+    /// links.
     pub(crate) fn take_changes(
         &mut self,
-        record: &ContextRecord,
+        context: &ContextId,
         order: &mut CausalOrder,
         gaps: &mut Gaps,
         links: &mut Links,
     ) -> Vec<Change> {
         let mut changes = std::mem::take(&mut self.changes);
-        let context = &record.context;
         for reference in order.take_changed() {
             if let Some(waiting) = order.get(&reference).filter(|_| !self.fresh.contains_key(&reference)) {
                 changes.push(Change::PduHeld { reference, context: context.clone(), hold: waiting.hold() });
@@ -119,10 +117,6 @@ impl<'a> ContextStep<'a> {
         changes.extend(opened.map(|gap| Change::GapOpened { context: context.clone(), gap }));
         let opened = links.take_touched().into_iter();
         changes.extend(opened.map(|link| Change::MissingPrevStateAdded { context: context.clone(), link }));
-        if self.record_dirty {
-            let heads = record.heads.iter().take(HEADS_IN_RECORD).cloned().collect();
-            changes.push(Change::ContextRecordUpdated(Box::new(ContextRecord { heads, ..record.clone() })));
-        }
         changes
     }
 }

@@ -1,27 +1,6 @@
-//! The history request of a context that is in flight, and the state of its history fetches.
+//! The history request of a context that is in flight, and its purpose.
 
-use std::collections::{HashMap, HashSet};
-use std::ops::Range;
-
-use crate::model::{FetchRequest, Millis, PduRef, ServerName};
-
-/// The history fetches of one context.
-#[derive(Default)]
-pub(crate) struct HistoryFetch {
-    pub(crate) asking: Option<HistoryRequest>,
-    /// Largest number of PDUs that a waiting history read lacks; `None`: no read waits.
-    pub(crate) lacking: Option<u32>,
-    /// Earliest time at which a server that did not respond is asked again.
-    pub(crate) again: Option<Millis>,
-    /// Number of attempts without a response in a row.
-    pub(crate) tries: u32,
-    /// Edges that the server of the join does not know; the join does not ask for them again.
-    pub(crate) exhausted_edges: HashSet<PduRef>,
-    /// Depths of the PDUs that name an edge, as their origins state them: the newest edge is requested first.
-    pub(crate) edge_depths: HashMap<PduRef, u64>,
-    /// Timeline positions of the PDUs that are being delivered.
-    pub(crate) places: Range<i64>,
-}
+use crate::model::{FetchRequest, Millis, ServerName};
 
 /// The request in flight.
 pub(crate) struct HistoryRequest {
@@ -43,12 +22,4 @@ pub(crate) enum FetchPurpose {
         /// Number of PDUs to fetch.
         limit: u32,
     },
-}
-
-impl HistoryFetch {
-    /// Returns the time of the next action. While a request is in flight this is its deadline: a retry that is due waits for the
-    /// response, and a timer set to the time of the retry would fire again and again until then.
-    pub(crate) fn due(&self) -> Option<Millis> {
-        self.asking.as_ref().map(|asking| asking.until).or(self.again)
-    }
 }

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
-use crate::model::{PduRef, PendingParents, ServerName, StateEntry, StateKey};
+use crate::model::{HeldPdu, PduRef, PendingParents, ServerName, StateEntry, StateKey};
 
 /// A PDU that was accepted and is not delivered.
 #[derive(Debug)]
@@ -59,6 +59,33 @@ pub(crate) struct CausalOrder {
 }
 
 impl CausalOrder {
+    /// Returns the held PDUs that were loaded from the store, oldest first.
+    pub(crate) fn load(held: Vec<HeldPdu>) -> Self {
+        let mut order = Self::default();
+        for HeldPdu { reference, prev, hold, sender, state, narrowed, stated, on_news, .. } in held {
+            let PendingParents { missing, edge, depth, for_state } = hold;
+            let waiting = PendingPdu {
+                prev,
+                missing,
+                edge,
+                depth,
+                sender,
+                state,
+                // A prev_state that was missing on arrival has a row of its own; if it has arrived since, nothing has to
+                // be fetched.
+                link: None,
+                history: false,
+                for_state,
+                on_news,
+                narrowed,
+                stated,
+                absent_parents: vec![],
+            };
+            order.insert(reference, waiting);
+        }
+        order
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.held.len()
     }

@@ -4,32 +4,60 @@
 use std::collections::BTreeSet;
 
 use crate::change::Change;
-use crate::model::{ContextRecord, Head, PduRef};
+use crate::model::{ContextId, Head, PduRef};
 
 /// Maximum number of parents of a local PDU.
 pub(crate) const PARENTS_MAX: usize = 10;
 
 /// Maximum number of heads in the record, which is written whole with each commit; further heads have rows of their own.
-pub(crate) const HEADS_IN_RECORD: usize = 100;
+const HEADS_IN_RECORD: usize = 100;
 
-/// The rows of the heads beyond those in the record, and the number of heads that were forgotten.
-pub(crate) struct HeadRows {
+/// The heads of one context.
+pub(crate) struct ContextHeads {
+    /// The heads, by ascending depth.
+    list: Vec<Head>,
+    /// Maximum number of heads.
+    max: usize,
     /// Heads that have rows of their own.
     overflow: BTreeSet<PduRef>,
     /// Number of heads that were forgotten and not reported yet.
     forgotten: u64,
 }
 
-impl HeadRows {
-    /// Returns the rows of the heads that were loaded from the store.
-    pub(crate) fn load(heads: &[Head]) -> Self {
-        let overflow = heads.iter().skip(HEADS_IN_RECORD).map(|head| head.reference.clone()).collect();
-        Self { overflow, forgotten: 0 }
+impl ContextHeads {
+    /// Returns the heads that were loaded from the store.
+    pub(crate) fn load(list: Vec<Head>, max: u32) -> Self {
+        let overflow = list.iter().skip(HEADS_IN_RECORD).map(|head| head.reference.clone()).collect();
+        Self { list, max: max as usize, overflow, forgotten: 0 }
+    }
+
+    pub(crate) fn list(&self) -> &[Head] {
+        &self.list
+    }
+
+    /// Returns the heads that the record holds.
+    pub(crate) fn in_record(&self) -> &[Head] {
+        &self.list[..self.list.len().min(HEADS_IN_RECORD)]
+    }
+
+    /// Returns the parents of the next local PDU.
+    pub(crate) fn parents(&self) -> NamedParents {
+        parents(&self.list)
     }
 
     /// Updates the heads after a delivery; `head` is set if the PDU becomes a head.
-    pub(crate) fn advance(&mut self, heads: &mut Vec<Head>, named: &[PduRef], head: Option<Head>, max: u32) {
-        self.forgotten += u64::from(advance(heads, named, head, max as usize));
+    pub(crate) fn advance(&mut self, named: &[PduRef], head: Option<Head>) {
+        self.forgotten += u64::from(advance(&mut self.list, named, head, self.max));
+    }
+
+    /// Makes this the only head if it states a greater depth than all others; returns whether it does.
+    pub(crate) fn begin_at(&mut self, newest: Head) -> bool {
+        let before = self.list.iter().map(|head| head.emitted).max();
+        let is_newer = Some(newest.emitted) > before;
+        if is_newer {
+            self.list = vec![newest];
+        }
+        is_newer
     }
 
     /// Returns the number of heads that were forgotten since the last call.
@@ -38,8 +66,8 @@ impl HeadRows {
     }
 
     /// Returns the change of the rows, if there is one; usually no head has a row of its own.
-    pub(crate) fn changed(&mut self, record: &ContextRecord) -> Option<Change> {
-        let beyond = record.heads.get(HEADS_IN_RECORD..).unwrap_or_default();
+    pub(crate) fn changed(&mut self, context: &ContextId) -> Option<Change> {
+        let beyond = self.list.get(HEADS_IN_RECORD..).unwrap_or_default();
         if beyond.is_empty() && self.overflow.is_empty() {
             return None;
         }
@@ -48,7 +76,7 @@ impl HeadRows {
         let gone: Vec<PduRef> = self.overflow.difference(&now).cloned().collect();
         self.overflow = now;
         let is_other = !added.is_empty() || !gone.is_empty();
-        is_other.then(|| Change::OverflowHeadsChanged { context: record.context.clone(), added, gone })
+        is_other.then(|| Change::OverflowHeadsChanged { context: context.clone(), added, gone })
     }
 }
 
@@ -66,7 +94,7 @@ pub(crate) struct NamedParents {
 /// Returns the parents of the next local PDU.
 ///
 /// The depths are computed from the named parents and not from all heads, so that every server computes the same one.
-pub(crate) fn parents(heads: &[Head]) -> NamedParents {
+fn parents(heads: &[Head]) -> NamedParents {
     let named = &heads[..heads.len().min(PARENTS_MAX)];
     let over = |depth: fn(&Head) -> u64| named.iter().map(|head| depth(head) + 1).max().unwrap_or(0);
     let prev = named.iter().map(|head| head.reference.clone()).collect();

@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 use proptest::sample::Index;
 
+use crate::context::state::context_state::ResolvedEntry;
 use crate::context::state::resolution::winner;
 use crate::context::tests::harness::{MachineHarness, at, pdu, pdus};
 use crate::limits::{ContextLimits, StateLimits};
-use crate::model::{Pdu, PduRef, PrevStateLink};
+use crate::model::{Pdu, PduRef, PrevStateLink, StateEntry};
 
 fn held_by(desk: &MachineHarness) -> String {
     desk.held_by.values().next().map_or(String::new(), |piece| piece.reference.to_string())
@@ -279,4 +280,17 @@ fn check(desk: &MachineHarness) {
     let set = desk.pieces.values().next();
     let whole = set.and_then(|set| winner(set.values())).map(|piece| piece.reference.to_string());
     assert_eq!(held_by(desk), whole.unwrap_or_default());
+}
+
+#[test]
+fn only_winner_is_current() {
+    let entry = |reference: &str| {
+        let (reference, bond) = (at(reference), PrevStateLink::Sound);
+        StateEntry { reference, power: 0, prev: None, bond, member: None }
+    };
+    let is_current = |winner: Option<&str>| {
+        let key = ("m.topic".into(), String::new());
+        ResolvedEntry { key, piece: entry("red/1"), winner: winner.map(entry) }.is_current()
+    };
+    assert_eq!([Some("red/1"), Some("red/2"), None].map(is_current), [true, false, false]);
 }
