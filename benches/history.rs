@@ -75,7 +75,7 @@ impl World {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let options = StoreOptions::new(StoreLocation::file(folder.path().join("bench.redb")), name("blue.example"));
         let mut core = UnlaunchedGateway::open(options, Arc::new(TestClock::new(BASE)));
-        let away = |_: &_| Err(PushFailure::Unreachable("a bench".to_owned()));
+        let away = |_: &_| Err(PushFailure::Unreachable("a bench".into()));
         core.ports.transport = Arc::new(ScriptedTransport::answering(away).unrecorded());
         core.ports.roster = Arc::new(TestPeers::everybody(PeerLimits::default()));
         core.ports.text = Arc::new(ContentText);

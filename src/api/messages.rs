@@ -43,6 +43,9 @@ pub struct AttemptRow {
     pub time: String,
     /// Its result, for people.
     pub result: String,
+    /// The code of a failure, such as `CONNECT_REFUSED` or `HTTP_503`; absent for other results.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub code: Option<String>,
 }
 
 /// The answer to `retry` and `drop` of a submission.
@@ -89,7 +92,7 @@ mod tests {
             concat!(
                 r#"{"id":"m-1","accepted":"1970-01-01T00:00:01.000Z","peers":{"#,
                 r#""blue":{"state":"queued","attempts":[{"time":"1970-01-01T00:00:00.003Z","result":"ok"},"#,
-                r#"{"time":"1970-01-01T00:00:00.006Z","result":"wait 120"}],"next":"1970-01-01T00:00:09.000Z"},"#,
+                r#"{"time":"1970-01-01T00:00:00.006Z","result":"status 503: busy","code":"HTTP_503"}],"next":"1970-01-01T00:00:09.000Z"},"#,
                 r#""green":{"state":"acknowledged","attempts":[{"time":"1970-01-01T00:00:00.001Z","result":"ok"}]},"#,
                 r#""grey":{"state":"queued","attempts":[],"reason":"refused"}}}"#
             ),

@@ -50,6 +50,9 @@ pub struct PeerDetails {
     /// The error of the last failed attempt, for people.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_error: Option<String>,
+    /// The code of that error, such as `CONNECT_REFUSED` or `HTTP_503`; absent for an error that has none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_code: Option<String>,
     /// Number that the peer's next update is expected to have, from 1 on.
     #[serde(default)]
     pub expected_seq: u64,
@@ -96,7 +99,7 @@ mod tests {
         r#"{"server":"blue","state":"suspended","reason":"unreachable","since":"1970-01-01T00:00:01.000Z","#,
         r#""backlog":2,"backlog_bytes":642,"oldest_unacknowledged":"1970-01-01T00:00:00.500Z","#,
         r#""next_attempt":"1970-01-01T00:00:09.000Z","last_success":"1970-01-01T00:00:00.900Z","next_seq":4,"#,
-        r#""failures":20,"last_error":"no route","expected_seq":8}"#
+        r#""failures":20,"last_error":"no route","last_code":"CONNECT_REFUSED","expected_seq":8}"#
     );
 
     #[test]

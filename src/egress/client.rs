@@ -170,7 +170,7 @@ impl EgressClient {
         if failed.is_empty() {
             failed.push(format!("no address is known; set peers.server.\"{to}\".addresses"));
         }
-        Err(PushFailure::Unreachable(failed.join("; ")))
+        Err(PushFailure::Unreachable(failed.join("; ").into()))
     }
 
     /// Records the address to try first next time, if the peer has several.
@@ -226,7 +226,7 @@ impl EgressClient {
             return Ok(client.clone());
         }
         let client = build(&self.headers, Arc::clone(&self.directory), connect)
-            .map_err(|error| PushFailure::Unreachable(ClientBuildError(error).to_string()))?;
+            .map_err(|error| PushFailure::Unreachable(ClientBuildError(error).to_string().into()))?;
         if clients.len() >= CLIENTS_MAX {
             clients.remove(0);
         }
@@ -247,9 +247,15 @@ fn header_lines(signature: &SignatureHeaders) -> [(&'static str, &str); 3] {
 /// Returns whether the peer responded. Any status counts; a response that is unreadable or incomplete does not.
 const fn is_answered(outcome: &Result<Bytes, PushFailure>) -> bool {
     match outcome {
-        Ok(_) | Err(PushFailure::Troubled { .. } | PushFailure::Refused { .. }) => true,
+        Ok(_) | Err(PushFailure::Troubled { .. } | PushFailure::Refused { .. } | PushFailure::Redirected { .. }) => {
+            true
+        }
         Err(
-            PushFailure::Unreachable(_) | PushFailure::Broken(_) | PushFailure::TimedOut | PushFailure::Unreadable(_),
+            PushFailure::Unreachable(_)
+            | PushFailure::Broken(_)
+            | PushFailure::TimedOut
+            | PushFailure::AnswerTooLarge { .. }
+            | PushFailure::Unreadable(_),
         ) => false,
     }
 }
@@ -281,7 +287,8 @@ fn written(client: &Client, url: Url, request: &EgressRequest) -> RequestBuilder
 
 fn url(address: &str, path: &str) -> Result<Url, PushFailure> {
     let text = format!("{}{path}", address.trim_end_matches('/'));
-    let unusable = |why: String| PushFailure::Unreachable(format!("the address {address} cannot be used: {why}"));
+    let unusable =
+        |why: String| PushFailure::Unreachable(format!("the address {address} cannot be used: {why}").into());
     let url = Url::parse(&text).map_err(|error| unusable(error.to_string()))?;
     match url.scheme() {
         "http" => Ok(url),

@@ -41,6 +41,7 @@ pub(crate) fn classify_status(status: StatusCode, reason: String, retry_after: O
         StatusCode::REQUEST_TIMEOUT => PushFailure::TimedOut,
         StatusCode::TOO_MANY_REQUESTS => PushFailure::Troubled { status: code, reason, retry_after },
         status if status.is_server_error() => PushFailure::Troubled { status: code, reason, retry_after },
+        status if status.is_redirection() => PushFailure::Redirected { status: code },
         _ => PushFailure::Refused { status: code, reason },
     }
 }
@@ -103,7 +104,8 @@ mod tests {
             (500, "troubled"),
             (503, "troubled"),
             (599, "troubled"),
-            (301, "refused"),
+            (301, "redirected"),
+            (399, "redirected"),
             (400, "refused"),
             (401, "refused"),
             (403, "refused"),
@@ -115,6 +117,7 @@ mod tests {
                 PushFailure::TimedOut => "time-out",
                 PushFailure::Troubled { retry_after, .. } if retry_after == wait => "troubled",
                 PushFailure::Refused { .. } => "refused",
+                PushFailure::Redirected { .. } => "redirected",
                 _ => "other",
             };
             assert_eq!(kind, expected, "{status}");

@@ -123,6 +123,7 @@ impl From<PeerStatus> for PeerDetails {
             next_seq: status.next_seq.map(|next| next.0),
             failures: status.failures.into(),
             last_error: status.last_error,
+            last_code: status.last_code.map(|code| code.to_string()),
             expected_seq: status.expected_seq.0,
             configured: None,
         }
@@ -139,7 +140,7 @@ pub(super) fn reason(state: PeerState) -> Option<&'static str> {
 
 #[cfg(test)]
 mod tests {
-    use actors::model::{Index, Millis, Seq, SuspendReason};
+    use actors::model::{ConnectCode, FailureCode, Index, Millis, Seq, SuspendReason};
 
     use super::*;
 
@@ -159,6 +160,7 @@ mod tests {
             last_success: None,
             failures: 0,
             last_error: None,
+            last_code: None,
             expected_seq: Seq(8),
             next_seq: Some(Seq(4)),
             backlog_bytes: 0,
@@ -181,6 +183,7 @@ mod tests {
             last_success: Some(Millis(900)),
             failures: 20,
             last_error: Some("no route".into()),
+            last_code: Some(FailureCode::Connect(ConnectCode::ConnectRefused)),
             ..idle("blue")
         };
         assert_eq!(
@@ -188,7 +191,7 @@ mod tests {
             concat!(
                 r#"{"server":"blue","state":"suspended","reason":"unreachable","since":"1970-01-01T00:00:01.000Z","#,
                 r#""backlog":2,"backlog_bytes":642,"oldest_unacknowledged":"1970-01-01T00:00:00.500Z","next_attempt":"1970-01-01T00:00:09.000Z","#,
-                r#""last_success":"1970-01-01T00:00:00.900Z","next_seq":4,"failures":20,"last_error":"no route","expected_seq":8}"#
+                r#""last_success":"1970-01-01T00:00:00.900Z","next_seq":4,"failures":20,"last_error":"no route","last_code":"CONNECT_REFUSED","expected_seq":8}"#
             )
         );
     }

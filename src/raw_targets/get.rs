@@ -88,7 +88,7 @@ where
 {
     if !get.target.bytes().all(|byte| byte.is_ascii_graphic()) {
         return Err(PushFailure::Unreachable(
-            "the request target contains characters that no request line may contain".to_owned(),
+            "the request target contains characters that no request line may contain".into(),
         ));
     }
     let head = format!("GET {} HTTP/1.1\r\n{}Connection: close\r\n\r\n", get.target, get.headers);

@@ -145,7 +145,7 @@ impl OperatorFixture {
 fn switched_peers(is_up: watch::Sender<bool>, all: watch::Sender<Vec<String>>) -> ScriptedTransport {
     let peers = ScriptedTransport::answering(move |batch| {
         if !*is_up.borrow() {
-            return Err(PushFailure::Unreachable("the cable is out".to_owned()));
+            return Err(PushFailure::Unreachable("the cable is out".into()));
         }
         let items = batch.items.iter().map(|item| String::from_utf8(item.bytes().to_vec()).expect("text"));
         all.send_modify(|all| all.extend(items));

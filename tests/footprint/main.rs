@@ -51,7 +51,7 @@ fn settings(peers: usize) -> Arc<PeerTable> {
 /// Peers that are all unreachable; each failure names its peer. Nothing is remembered, because memory is measured.
 fn unreachable_peers() -> ScriptedTransport {
     let failing = ScriptedTransport::answering(|batch| {
-        Err(PushFailure::Unreachable(format!("http://{}:9890: connection refused (os error 111)", batch.to)))
+        Err(PushFailure::Unreachable(format!("http://{}:9890: connection refused (os error 111)", batch.to).into()))
     });
     failing.delayed(Duration::from_millis(1)).unrecorded()
 }

@@ -155,7 +155,13 @@ async fn trace_shows_failures_and_deliveries() {
     let messenger = MessengerFixture::start();
     let attempt = |time, first, last, result: &str| Change::AttemptFailed {
         server: name("blue"),
-        attempt: Attempt { time: Millis(time), first: Index(first), last: Index(last), result: result.to_owned() },
+        attempt: Attempt {
+            time: Millis(time),
+            first: Index(first),
+            last: Index(last),
+            result: result.to_owned(),
+            code: None,
+        },
         keep: 20,
     };
     let span =

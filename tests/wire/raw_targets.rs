@@ -8,7 +8,7 @@ use std::time::Duration;
 use actix_web::dev::ServerHandle;
 use actix_web::{HttpRequest, HttpResponse, web};
 use actors::limits::{InteropQuirks, PairOrder};
-use actors::model::{FetchRequest, PushFailure, RequestDeadlines};
+use actors::model::{FetchRequest, PushFailure, RequestDeadlines, UnreachedReason};
 use actors::ports::Transport;
 use fernpost::egress::EgressClient;
 use fernpost::http::serve::{ListenerHandle, serve_raw_targets};
@@ -204,14 +204,16 @@ async fn raw_target_passes_address_filter() {
     let (address, asked) = old_server().await;
     let named = format!("http://localhost:{}", address.port());
     let refused = transport(named, OLD).fetch(&name("blue"), want(), DEADLINES).await;
-    let Err(PushFailure::Unreachable(words)) = refused else { panic!("let through: {refused:?}") };
+    let Err(PushFailure::Unreachable(UnreachedReason { words, .. })) = refused else {
+        panic!("let through: {refused:?}")
+    };
     assert!(words.contains("network.allow"), "{words}");
     assert!(!asked.is_finished(), "nobody was asked");
     asked.abort();
     let gone = TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("bound");
     let unreached = transport(format!("http://{gone}"), OLD).fetch(&name("blue"), want(), DEADLINES).await;
     assert!(
-        matches!(&unreached, Err(PushFailure::Unreachable(words)) if words.contains(&gone.to_string())),
+        matches!(&unreached, Err(PushFailure::Unreachable(UnreachedReason { words, .. })) if words.contains(&gone.to_string())),
         "{unreached:?}"
     );
 }

@@ -1,6 +1,8 @@
 //! Delivery attempts, as kept for the trace of a message.
 
-use super::{Index, Millis};
+pub(super) mod push_failure;
+
+use super::{FailureCode, Index, Millis, PushFailure};
 
 /// A delivery attempt.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -13,6 +15,29 @@ pub struct Attempt {
     pub last: Index,
     /// Result of the attempt as text.
     pub result: String,
+    /// Code of a failure, if it has one.
+    pub code: Option<FailureCode>,
+}
+
+/// The error of a failed attempt.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AttemptError {
+    /// The error, for people.
+    pub words: Box<str>,
+    /// Code of the failure, if it has one.
+    pub code: Option<FailureCode>,
+}
+
+impl From<String> for AttemptError {
+    fn from(words: String) -> Self {
+        Self { words: words.into_boxed_str(), code: None }
+    }
+}
+
+impl From<&PushFailure> for AttemptError {
+    fn from(failure: &PushFailure) -> Self {
+        Self { words: failure.to_string().into_boxed_str(), code: failure.code() }
+    }
 }
 
 /// Items of a peer's outbox that the peer accepted in one request.
@@ -35,6 +60,6 @@ pub const DELIVERED_SPANS_IN_ROW: usize = 16;
 impl From<DeliveredSpan> for Attempt {
     fn from(DeliveredSpan { time, first, last, blind }: DeliveredSpan) -> Self {
         let result = if blind { "acknowledged, by a response that is not JSON" } else { "acknowledged" };
-        Self { time, first, last, result: result.to_owned() }
+        Self { time, first, last, result: result.to_owned(), code: None }
     }
 }

@@ -284,39 +284,3 @@ pub struct PushResponse {
     /// The peer's reason for a wait, if it states one.
     pub reason: Option<String>,
 }
-
-/// A push without a usable response. Each variant is handled differently by the sender.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum PushFailure {
-    /// The connection failed or broke. The item is kept, because an unreachable peer says nothing about the item.
-    #[error("unreachable: {0}")]
-    Unreachable(String),
-    /// A connection existed, but no readable response came: the connection broke, or the bytes are not HTTP. The item
-    /// is kept, as for an unreachable peer.
-    #[error("no answer: {0}")]
-    Broken(String),
-    /// No response came within the deadline.
-    #[error("no answer within the deadline")]
-    TimedOut,
-    /// The peer failed (5xx), or it asks for time by status 429 instead of the dialect's `wait`.
-    #[error("status {status}: {reason}")]
-    Troubled {
-        /// HTTP status of the response.
-        status: u16,
-        /// Start of the response body.
-        reason: String,
-        /// Value of `Retry-After`, if present.
-        retry_after: Option<Duration>,
-    },
-    /// The peer refuses us or what we send (other 4xx).
-    #[error("refused with status {status}: {reason}")]
-    Refused {
-        /// HTTP status of the response.
-        status: u16,
-        /// Start of the response body.
-        reason: String,
-    },
-    /// The peer answered 200 with a body that is not a valid response.
-    #[error("unreadable answer: {0}")]
-    Unreadable(String),
-}

@@ -26,7 +26,8 @@ pub use crate::model::stored::{
     ContextSnapshot, CurrentState, DeadLetter, MembershipSource, OutboxRow, PduStatus, PduText, PeerSnapshot,
     QuarantinedPduRow, SentPage, ServedPdu, StagedPdu,
 };
-pub use attempt::{Attempt, DELIVERED_SPANS_IN_ROW, DeliveredSpan};
+pub use attempt::push_failure::{ConnectCode, FailureCode, PushFailure, UnreachedReason};
+pub use attempt::{Attempt, AttemptError, DELIVERED_SPANS_IN_ROW, DeliveredSpan};
 pub use context::{
     ContextRecord, ContextStatus, DEPTH_BUILT_UPON_MAX, Delivery, FeedFlags, FeedPdu, Gap, Head, HeldPdu, JoinProgress,
     JoinStage, PduState, PendingParents, StoredPdu,
@@ -34,7 +35,7 @@ pub use context::{
 pub use feed::{FeedEntry, FeedItem, ParkedCode, ParkedItem, ParkedWhat};
 pub use frame::{
     Ack, BatchId, Edu, FetchRequest, InboundPush, InboundTransaction, Item, ItemObjection, OutboundBatch, PullResponse,
-    PushFailure, PushResponse, Receipt, RequestDeadlines, StrongBody, StrongUpdate, UsedNonce,
+    PushResponse, Receipt, RequestDeadlines, StrongBody, StrongUpdate, UsedNonce,
 };
 pub use numbers::{Index, ItemNo, Millis, Position, Seq};
 pub use pdu::{BadPdu, ComposedPdu, GraphPosition, Pdu, PduDraft, PduVerdict, StateSlot};

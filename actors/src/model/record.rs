@@ -2,7 +2,9 @@
 
 use bytes::Bytes;
 
-use super::{ContextId, DeliveredSpan, Digest, Index, Millis, PduRef, PduVerdict, Seq, ServerName, SubmissionId};
+use super::{
+    ContextId, DeliveredSpan, Digest, FailureCode, Index, Millis, PduRef, PduVerdict, Seq, ServerName, SubmissionId,
+};
 use crate::word_enum::word_enum;
 
 /// The durable state of one peer: one row, which the peer's actor writes whole.
@@ -348,6 +350,8 @@ pub struct PeerStatus {
     pub failures: u32,
     /// Error of the last failed attempt.
     pub last_error: Option<String>,
+    /// Code of that error, if it has one.
+    pub last_code: Option<FailureCode>,
     /// The number that the peer's next strong update must have.
     pub expected_seq: Seq,
     /// Number of our first item that the peer has not acknowledged, or of the next one queued; `None` in the transactions

@@ -3,8 +3,9 @@
 use bytes::Bytes;
 
 use super::{
-    ContextId, ContextRecord, DeadLetterReason, Digest, Gap, GraphPosition, HeldPdu, Index, Item, Membership, Millis,
-    MissingPrevState, Pdu, PduDraft, PduRef, PeerRecord, SeenTransaction, ServerName, StateKey, SubmissionId,
+    AttemptError, ContextId, ContextRecord, DeadLetterReason, Digest, Gap, GraphPosition, HeldPdu, Index, Item,
+    Membership, Millis, MissingPrevState, Pdu, PduDraft, PduRef, PeerRecord, SeenTransaction, ServerName, StateKey,
+    SubmissionId,
 };
 
 /// A row of a peer's outbox.
@@ -64,7 +65,7 @@ pub struct PeerSnapshot {
     /// Newest transactions received from the peer, oldest first.
     pub seen: Vec<SeenTransaction>,
     /// Reason of the newest failed attempt.
-    pub last_error: Option<String>,
+    pub last_error: Option<AttemptError>,
 }
 
 /// The snapshot from which a context's actor is restored.

@@ -173,7 +173,7 @@ impl PeerActor {
                 let barrier = settled.then(|| self.ports.journal.barrier());
                 let sent = async move {
                     if let Some(barrier) = barrier {
-                        let lost = |_| PushFailure::Unreachable("the journal has stopped".to_owned());
+                        let lost = |_| PushFailure::Unreachable("the journal has stopped".into());
                         barrier.committed().await.map_err(lost)?;
                     }
                     // `push` is called inside the task, so that a panic before it returns a future is isolated too.
@@ -182,7 +182,7 @@ impl PeerActor {
                 let finish = self.completion_sender(ctx);
                 self.attempt = Some(spawn_abortable(sent, move |ended| {
                     let outcome: Result<PushResponse, PushFailure> =
-                        ended.unwrap_or_else(|panicked| Err(PushFailure::Unreachable(panicked.to_string())));
+                        ended.unwrap_or_else(|panicked| Err(PushFailure::Unreachable(panicked.to_string().into())));
                     finish(PeerEvent::Replied { attempt, outcome });
                 }));
             }
@@ -218,7 +218,7 @@ impl PeerActor {
                 // Above the limit the peer is not asked now; missing PDUs are also noticed by their context.
                 let Ok(permit) = self.fetches().enter() else {
                     let (finish, strange) = (self.completion_sender(ctx), UnknownContexts::default());
-                    let busy = Err(PushFailure::Unreachable("peers.intake_max questions are open".to_owned()));
+                    let busy = Err(PushFailure::Unreachable("peers.intake_max questions are open".into()));
                     return spawn_detached(async move { finish(PeerEvent::Pulled(pull, busy, strange)) });
                 };
                 let asked = self.ports.transport.pull(&self.server, pull.after, self.limits.deadlines());

@@ -248,6 +248,7 @@ impl PeerMachine {
             last_success: self.outbound.attempts().last_success(),
             failures: self.outbound.failures(),
             last_error: self.outbound.attempts().last_error().map(str::to_owned),
+            last_code: self.outbound.attempts().last_code(),
             expected_seq: self.inbound.record().expected,
             next_seq: self.outbound.next_number(),
             backlog_bytes: outbox.backlog_bytes(),

@@ -27,7 +27,8 @@ use std::sync::Arc;
 use crate::change::{Change, CommitPriority};
 use crate::limits::PeerLimits;
 use crate::model::{
-    ContextId, FeedItem, FetchRequest, Index, Millis, OutboundRecord, OutboxRow, PeerState, ServerName, SuspendReason,
+    AttemptError, ContextId, FeedItem, FetchRequest, Index, Millis, OutboundRecord, OutboxRow, PeerState, ServerName,
+    SuspendReason,
 };
 use crate::peer::effect::{EffectCollector, PeerEffect};
 use crate::peer::outbound::attempt_log::AttemptLog;
@@ -83,7 +84,7 @@ impl Outbound {
         limits: Arc<PeerLimits>,
         record: &OutboundRecord,
         (tail, queued_bytes): (Index, u64),
-        last_error: Option<String>,
+        last_error: Option<AttemptError>,
     ) -> Self {
         let room = WindowRoom { rows: 2 * limits.batch_items as usize, bytes: 2 * limits.batch_bytes };
         Self {

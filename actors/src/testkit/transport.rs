@@ -159,5 +159,5 @@ pub const fn acknowledged(ack: Ack) -> PushResponse {
 
 /// The failure to reach a peer.
 pub fn unreachable() -> PushResult {
-    Err(PushFailure::Unreachable("nobody listens".to_owned()))
+    Err(PushFailure::Unreachable("nobody listens".into()))
 }

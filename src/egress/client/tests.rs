@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::sync::Mutex as StdMutex;
 
+use actors::model::UnreachedReason;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
@@ -105,10 +106,10 @@ async fn error_reason_is_short_and_printable() {
 }
 
 #[tokio::test]
-async fn redirect_is_refused_not_followed() {
+async fn redirect_is_never_followed() {
     let (other, mut asked) = answering(response("200 OK", "", "{}"), false).await;
     let (url, _heads) = answering(response("307 Elsewhere", &format!("Location: {other}/\r\n"), ""), false).await;
-    assert!(matches!(ask(vec![url], PATIENT).await, Err(PushFailure::Refused { status: 307, .. })));
+    assert!(matches!(ask(vec![url], PATIENT).await, Err(PushFailure::Redirected { status: 307 })));
     assert!(asked.try_recv().is_err());
 }
 
@@ -183,12 +184,16 @@ async fn last_good_address_is_first() {
 #[tokio::test]
 async fn unreachable_peer_names_all_addresses() {
     let (one, two) = (nobody().await, nobody().await);
-    let Err(PushFailure::Unreachable(words)) = ask(vec![one.clone(), two.clone()], PATIENT).await else {
+    let Err(PushFailure::Unreachable(UnreachedReason { words, .. })) =
+        ask(vec![one.clone(), two.clone()], PATIENT).await
+    else {
         panic!("reached nobody")
     };
     assert!(words.contains(&one) && words.contains(&two), "{words}");
 
-    let Err(PushFailure::Unreachable(words)) = ask(Vec::new(), PATIENT).await else { panic!("reached nobody") };
+    let Err(PushFailure::Unreachable(UnreachedReason { words, .. })) = ask(Vec::new(), PATIENT).await else {
+        panic!("reached nobody")
+    };
     assert!(words.contains("peers.server.\"blue.example\".addresses"), "{words}");
 
     for unusable in ["https://127.0.0.1:1", "ftp://127.0.0.1", "127.0.0.1:1", "http://", "::"] {
@@ -204,7 +209,9 @@ async fn private_resolution_needs_operator_permission() {
     let request = push();
 
     let refused = gate(vec![named.clone()], false).send(&blue(), request.clone(), PATIENT).await;
-    let Err(PushFailure::Unreachable(words)) = refused else { panic!("let through: {refused:?}") };
+    let Err(PushFailure::Unreachable(UnreachedReason { words, .. })) = refused else {
+        panic!("let through: {refused:?}")
+    };
     assert!(words.contains("network.allow"), "{words}");
     assert!(heads.try_recv().is_err());
 

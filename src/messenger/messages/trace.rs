@@ -66,6 +66,13 @@ pub(crate) async fn answer(gateway: &Gateway, id: &str) -> Result<HttpResponse, 
     Ok(HttpResponse::Ok().json(trace(&id, &record, seen)))
 }
 
+impl From<Attempt> for AttemptRow {
+    fn from(attempt: Attempt) -> Self {
+        let code = attempt.code.map(|code| code.to_string());
+        Self { time: rfc3339(attempt.time), result: attempt.result, code }
+    }
+}
+
 /// The facts about a peer that a trace needs.
 struct RecipientProgress {
     acked: Index,
@@ -125,7 +132,7 @@ fn trace(id: &SubmissionId, record: &SubmissionRecord, seen: Vec<RecipientProgre
 /// `runs` are the index ranges of its items.
 fn leg(runs: &[(Index, Index)], seen: RecipientProgress) -> RecipientTrace {
     let attempts = seen.attempts.into_iter();
-    let attempts = attempts.map(|attempt| AttemptRow { time: rfc3339(attempt.time), result: attempt.result }).collect();
+    let attempts = attempts.map(AttemptRow::from).collect();
     let last = runs.iter().map(|(_, last)| *last).max().unwrap_or(Index(0));
     let next = seen.next;
     match seen.letters.into_iter().next() {
@@ -162,6 +169,7 @@ mod tests {
             last_success: None,
             failures: 0,
             last_error: None,
+            last_code: None,
             expected_seq: Seq(1),
             next_seq: None,
             backlog_bytes: 0,
@@ -175,7 +183,7 @@ mod tests {
     }
 
     fn attempt(first: u64, last: u64, result: &str) -> Attempt {
-        Attempt { time: Millis(first), first: Index(first), last: Index(last), result: result.into() }
+        Attempt { time: Millis(first), first: Index(first), last: Index(last), result: result.into(), code: None }
     }
 
     #[test]

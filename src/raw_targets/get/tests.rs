@@ -71,7 +71,7 @@ async fn raw_get_status_maps_to_failure() {
         assert!(matches!(both(other).await, Err(PushFailure::Unreadable(_))), "{other:?}");
     }
     let moved = both("HTTP/1.1 302 There\r\nLocation: http://127.0.0.1/\r\n\r\n").await;
-    assert!(matches!(moved, Err(PushFailure::Refused { status: 302, .. })), "never followed");
+    assert!(matches!(moved, Err(PushFailure::Redirected { status: 302 })), "never followed");
 }
 
 #[tokio::test]

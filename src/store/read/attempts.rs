@@ -2,7 +2,7 @@
 
 use std::ops::Bound;
 
-use actors::model::{Attempt, DeliveredSpan, Index, Millis, PeerRecord, ServerName};
+use actors::model::{Attempt, AttemptError, DeliveredSpan, Index, Millis, PeerRecord, ServerName};
 use redb::ReadTransaction;
 
 use crate::store::read::Read;
@@ -37,7 +37,8 @@ pub(super) fn attempts(
         let AttemptValue { time, first: from, last: to, result } = row.value();
         if carried(from, to) {
             let (time, first, last) = (Millis(time), Index(from), Index(to));
-            attempts.push(Attempt { time, first, last, result: result.to_owned() });
+            let (code, result) = codec::attempt_result_from_row(result);
+            attempts.push(Attempt { time, first, last, result: result.to_owned(), code });
         }
     }
     attempts.sort_by_key(|attempt| attempt.time);
@@ -72,11 +73,14 @@ fn delivered(
     Ok(found)
 }
 
-/// Returns the reason of the newest failed attempt to deliver to a peer.
-pub(super) fn newest_error(shared: &StoreShared, read: &ReadTransaction, server: &str) -> Read<Option<String>> {
+/// Returns the error of the newest failed attempt to deliver to a peer.
+pub(super) fn newest_error(shared: &StoreShared, read: &ReadTransaction, server: &str) -> Read<Option<AttemptError>> {
     let newest = read.open_table(tables::ATTEMPTS)?.range(tables::all_of(server))?.next_back().transpose()?;
     shared.counters.looked_up(u64::from(newest.is_some()));
-    Ok(newest.map(|(_, row)| row.value().result.to_owned()))
+    Ok(newest.map(|(_, row)| {
+        let (code, words) = codec::attempt_result_from_row(row.value().result);
+        AttemptError { words: words.into(), code }
+    }))
 }
 
 /// Returns the first server after `after` whose oldest row of deliveries is older than `before`, and the newest index in

@@ -27,7 +27,8 @@ impl WriteBatch<'_> {
         };
         let number = newest + 1;
         let (time, first, last) = (attempt.time.0, attempt.first.0, attempt.last.0);
-        let row = AttemptValue { time, first, last, result: attempt.result.as_str() };
+        let result = codec::attempt_result_to_row(attempt);
+        let row = AttemptValue { time, first, last, result: &result };
         self.attempts.open()?.insert((name, number), row)?;
         self.counts.rows_written += 1;
         trim_oldest(self.attempts.open()?, &mut self.counts, name, number.saturating_sub(keep.into()))?;

@@ -2,7 +2,8 @@
 
 use actors::change::Change;
 use actors::model::{
-    Attempt, DELIVERED_SPANS_IN_ROW, DeadLetterReason, DeliveredSpan, Index, Millis, PeerRecord, ServerName,
+    Attempt, AttemptError, DELIVERED_SPANS_IN_ROW, DeadLetterReason, DeliveredSpan, FailureCode, Index, Millis,
+    PeerRecord, ServerName,
 };
 use actors::ports::PeerReader;
 use fernpost::store::verify_backend;
@@ -14,7 +15,7 @@ fn failed(n: u64, (first, last): (u64, u64), keep: u32) -> Change {
     let (time, first, last) = (Millis(n), Index(first), Index(last));
     Change::AttemptFailed {
         server: red(),
-        attempt: Attempt { time, first, last, result: format!("failure {n}") },
+        attempt: Attempt { time, first, last, result: format!("failure {n}"), code: Some(FailureCode::Http(503)) },
         keep,
     }
 }
@@ -55,7 +56,11 @@ async fn failed_attempts_survive_restart_and_bound() {
         "the attempts that carried the item"
     );
     assert_eq!(found(&world, &green(), 1, 9).await, []);
-    assert_eq!(world.store.peer(&red()).await.unwrap().last_error.as_deref(), Some("failure 5"));
+    let code = Some(FailureCode::Http(503));
+    let newest = world.store.peer(&red()).await.unwrap().last_error;
+    assert_eq!(newest, Some(AttemptError { words: "failure 5".into(), code }));
+    let attempts = world.store.attempts(&red(), Index(5), Index(5)).await.unwrap();
+    assert!(attempts.iter().all(|attempt| attempt.code == code), "{attempts:?}");
     // A lower limit takes effect with the next attempt.
     world.commit(vec![failed(6, (9, 9), 1)]).await;
     assert_eq!(found(&world, &red(), 1, 9).await, said(&[(6, "failure 6")]));

@@ -87,7 +87,8 @@ async fn sent_update_stays_within_row_budget() {
 async fn a_failed_attempt_costs_one_row() {
     let world = World::new();
     let failed = |n: u64| {
-        let attempt = Attempt { time: Millis(n), first: Index(1), last: Index(50), result: "no route".to_owned() };
+        let attempt =
+            Attempt { time: Millis(n), first: Index(1), last: Index(50), result: "no route".to_owned(), code: None };
         vec![moved(red(), 0, 1), Change::AttemptFailed { server: red(), attempt, keep: 20 }]
     };
     world.commit(failed(0)).await;

@@ -100,7 +100,7 @@ async fn busy_peer_is_never_evicted() {
 async fn drained_queue_frees_resident_slot() {
     world(async {
         let transport =
-            Arc::new(ScriptedTransport::replies([|_| Err(PushFailure::Unreachable("nobody listens".to_owned()))]));
+            Arc::new(ScriptedTransport::replies([|_| Err(PushFailure::Unreachable("nobody listens".into()))]));
         let (core, _) = with_room_for(1, limits(), |ports| ports.transport = transport.clone());
         core.submit("s1", &[red()], 1).await.unwrap();
         transport.pushed(1).await;

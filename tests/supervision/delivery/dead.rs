@@ -42,7 +42,7 @@ async fn answer(frame: OutboundBatch, arrived: Arrived) -> Result<actors::model:
     }
     if name.len().is_multiple_of(3) {
         tokio::time::sleep(Duration::from_millis(1)).await;
-        return Err(PushFailure::Unreachable("refused".to_owned()));
+        return Err(PushFailure::Unreachable("refused".into()));
     }
     tokio::time::sleep(frame.deadlines.total).await;
     Err(PushFailure::TimedOut)

@@ -48,7 +48,7 @@ impl HostilePeer {
             }
             let nth = peer.pushes.fetch_add(1, Ordering::SeqCst);
             if nth >= PUSHES_MAX {
-                return Box::pin(async { Err(PushFailure::Unreachable("it is tired".to_owned())) });
+                return Box::pin(async { Err(PushFailure::Unreachable("it is tired".into())) });
             }
             let ack = answer(nth);
             Box::pin(async move {

@@ -307,7 +307,7 @@ impl TestNetwork {
         let fate = self.fate();
         if self.is_down(&way) {
             sleep(Duration::from_millis(1)).await;
-            return Err(PushFailure::Unreachable("no way there".to_owned()));
+            return Err(PushFailure::Unreachable("no way there".into()));
         }
         if let Some(whim) = fate.meddled {
             if let Some(tap) = self.tap() {
@@ -357,7 +357,7 @@ impl TestNetwork {
         }
         let door = self.state().doors.get(&way.1).cloned();
         let Some(door) = door.filter(|_| !self.is_down(&way)) else {
-            return Err(PushFailure::Unreachable("nobody is there".to_owned()));
+            return Err(PushFailure::Unreachable("nobody is there".into()));
         };
         if let Some(tap) = self.tap() {
             tap.arrived(exchange);

@@ -5,8 +5,8 @@
 
 use crate::change::Change;
 use crate::model::{
-    Ack, Attempt, BatchId, DELIVERED_SPANS_IN_ROW, DeliveredSpan, Index, Millis, OutboundRecord, PushFailure,
-    PushResponse, ServerName,
+    Ack, Attempt, AttemptError, BatchId, DELIVERED_SPANS_IN_ROW, DeliveredSpan, FailureCode, Index, Millis,
+    OutboundRecord, PushFailure, PushResponse, ServerName,
 };
 use crate::peer::outbound::outbox_window::IndexSpan;
 
@@ -16,7 +16,7 @@ pub struct AttemptLog {
     /// Maximum number of failed attempts kept in the store.
     keep: u32,
     last_success: Option<Millis>,
-    last_error: Option<Box<str>>,
+    last_error: Option<AttemptError>,
     /// Reason that the peer stated for its last wait.
     asked: Option<Box<str>>,
     /// Deliveries that are not in a row of their own yet.
@@ -30,11 +30,11 @@ pub struct AttemptLog {
 
 impl AttemptLog {
     /// Returns the log that was loaded from the store.
-    pub fn new(keep: u32, record: &OutboundRecord, last_error: Option<String>) -> Self {
+    pub fn new(keep: u32, record: &OutboundRecord, last_error: Option<AttemptError>) -> Self {
         Self {
             keep,
             last_success: record.last_success,
-            last_error: last_error.filter(|_| record.failures > 0).map(String::into_boxed_str),
+            last_error: last_error.filter(|_| record.failures > 0),
             asked: None,
             delivered: record.delivered.clone(),
             delivered_to: record.acked,
@@ -77,12 +77,12 @@ impl AttemptLog {
             }
             (Ok(PushResponse { ack, .. }), label) => format!("{ack} is no answer to {label}"),
             (Err(failure), _) => {
-                let words = failure.to_string();
-                self.failed(words.clone());
-                words
+                self.failed(failure);
+                failure.to_string()
             }
         };
-        let attempt = Attempt { time, first, last, result };
+        let code = outcome.as_ref().err().and_then(PushFailure::code);
+        let attempt = Attempt { time, first, last, result, code };
         (self.keep > 0).then(|| Change::AttemptFailed { server: server.clone(), attempt, keep: self.keep })
     }
 
@@ -113,9 +113,9 @@ impl AttemptLog {
         self.last_success = Some(time);
     }
 
-    /// Sets the reason for which the newest attempt failed.
-    pub fn failed(&mut self, reason: String) {
-        self.last_error = Some(reason.into_boxed_str());
+    /// Sets the error of the newest attempt.
+    pub fn failed(&mut self, error: impl Into<AttemptError>) {
+        self.last_error = Some(error.into());
     }
 
     /// Records that the peer requests a wait, and its reason if it states one.
@@ -135,7 +135,12 @@ impl AttemptLog {
 
     /// Returns the error of the last failed attempt, until one succeeds.
     pub fn last_error(&self) -> Option<&str> {
-        self.last_error.as_deref()
+        self.last_error.as_ref().map(|error| &*error.words)
+    }
+
+    /// Returns the code of that error, if it has one.
+    pub fn last_code(&self) -> Option<FailureCode> {
+        self.last_error.as_ref().and_then(|error| error.code)
     }
 
     /// Returns the time at which the peer last accepted a batch.

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use crate::change::{Change, CommitPriority};
 use crate::model::{
-    Ack, BatchId, DeadLetterReason, FeedItem, Index, ItemObjection, Millis, PeerState, PushFailure, PushResponse,
-    SubmissionId,
+    Ack, AttemptError, BatchId, DeadLetterReason, FeedItem, Index, ItemObjection, Millis, PeerState, PushFailure,
+    PushResponse, SubmissionId,
 };
 use crate::peer::effect::EffectCollector;
 use crate::peer::outbound::outbox_window::IndexSpan;
@@ -212,9 +212,9 @@ impl Outbound {
             }
             (PushFailure::Troubled { retry_after: Some(time), .. }, _) => {
                 let not_before = at.now.after(self.clamp_wait(*time));
-                self.fail_until(at, failure.to_string(), Some(not_before), out);
+                self.fail_until(at, failure.into(), Some(not_before), out);
             }
-            _ => self.fail(at, failure.to_string(), out),
+            _ => self.fail(at, failure, out),
         }
     }
 
@@ -280,12 +280,18 @@ impl Outbound {
 
     /// Handles a failure that says nothing about the items (no connection, trouble, an invalid response): they are kept
     /// and sent again later.
-    pub(super) fn fail(&mut self, at: StepInput, reason: String, out: &mut EffectCollector) {
-        self.fail_until(at, reason, None, out);
+    pub(super) fn fail(&mut self, at: StepInput, error: impl Into<AttemptError>, out: &mut EffectCollector) {
+        self.fail_until(at, error.into(), None, out);
     }
 
-    fn fail_until(&mut self, at: StepInput, reason: String, not_before: Option<Millis>, out: &mut EffectCollector) {
-        self.attempts.failed(reason);
+    fn fail_until(
+        &mut self,
+        at: StepInput,
+        error: AttemptError,
+        not_before: Option<Millis>,
+        out: &mut EffectCollector,
+    ) {
+        self.attempts.failed(error);
         let state = self.progress.fail(at.now, at.jitter_roll, not_before, &self.limits);
         self.pause(at, state, CommitPriority::Deferred, out);
     }

@@ -280,7 +280,7 @@ impl MachineTalk {
                     RandomFault::Deliver => self.blue.take(now, &frame),
                     RandomFault::Wait => Ok(wait),
                     RandomFault::LoseAnswer => self.blue.take(now, &frame).and(Err(PushFailure::TimedOut)),
-                    _ => Err(PushFailure::Unreachable("lost".to_owned())),
+                    _ => Err(PushFailure::Unreachable("lost".into())),
                 };
                 self.seen.push(frame);
                 self.red.step(now, PeerEvent::Replied { attempt, outcome });

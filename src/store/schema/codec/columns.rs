@@ -170,6 +170,7 @@ columns! {
         time: u64,
         first: u64,
         last: u64,
+        /// Result for people. A failure with a code has it as a first line, so that rows without one stay readable.
         result: &'a str,
     }
 

@@ -1,5 +1,6 @@
 //! Encodes and decodes rows. serde is used only here: rich, rare rows are JSON, frequent ones are plain columns.
 
+mod attempt;
 pub(crate) mod columns;
 mod context;
 mod delivered;
@@ -10,6 +11,7 @@ mod state;
 pub(crate) mod text;
 mod value;
 
+pub(crate) use attempt::{attempt_result_from_row, attempt_result_to_row};
 pub(crate) use context::{context_from_row, context_to_row, seen_from_row, verdicts_to_row};
 pub(crate) use delivered::{spans_from_row, spans_to_row};
 pub(crate) use feed::{DecodedFeedRow, FeedRow, feed_from_row, feed_to_row, parked_code, shown_to_row};

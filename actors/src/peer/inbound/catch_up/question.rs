@@ -126,7 +126,8 @@ pub(crate) const fn is_distance(failure: &PushFailure) -> bool {
     matches!(failure, PushFailure::Unreachable(_) | PushFailure::Broken(_) | PushFailure::TimedOut)
 }
 
-/// Returns whether a failure may pass by itself: the peer was unreachable, or answered that it is busy.
+/// Returns whether a failure may pass by itself: the peer was unreachable, or answered that it is busy. A redirect counts like
+/// trouble of the peer.
 pub(crate) const fn is_for_now(failure: &PushFailure) -> bool {
-    is_distance(failure) || matches!(failure, PushFailure::Troubled { .. })
+    is_distance(failure) || matches!(failure, PushFailure::Troubled { .. } | PushFailure::Redirected { .. })
 }

@@ -15,6 +15,10 @@ fn attempts(keep: u32) -> AttemptLog {
     AttemptLog::new(keep, &OutboundRecord::default(), None)
 }
 
+fn no_route() -> AttemptError {
+    AttemptError { words: "no route".into(), code: Some(FailureCode::Timeout) }
+}
+
 fn answered(ack: Ack) -> Result<PushResponse, PushFailure> {
     Ok(PushResponse { ack, window: None, refused: vec![], reason: None })
 }
@@ -38,8 +42,9 @@ fn ended(
 fn printed(change: Option<Change>) -> String {
     match change {
         None => "nothing".to_owned(),
-        Some(Change::AttemptFailed { attempt: Attempt { time, first, last, result }, keep, .. }) => {
-            format!("{first}..={last} at {}: {result} (of {keep})", time.0)
+        Some(Change::AttemptFailed { attempt: Attempt { time, first, last, result, code }, keep, .. }) => {
+            let code = code.map(|code| format!("{code}: ")).unwrap_or_default();
+            format!("{first}..={last} at {}: {code}{result} (of {keep})", time.0)
         }
         Some(Change::Delivered { spans, .. }) => {
             let first = spans.first().expect("never empty");
@@ -77,7 +82,7 @@ fn failed_attempt_written_at_once() {
             "7..=9 at 90: \"ok\" with number 8 is no answer to updates 7 to 9 (of 20)",
         ),
         (5, answered(Ack::Ok(Seq(9))), "7..=9 at 90: \"ok\" with number 9 is no answer to transaction 5 (of 20)"),
-        (UPDATES, Err(PushFailure::TimedOut), "7..=9 at 90: no answer within the deadline (of 20)"),
+        (UPDATES, Err(PushFailure::TimedOut), "7..=9 at 90: TIMEOUT: no answer within the deadline (of 20)"),
         (UPDATES, answered(Ack::Ok(Seq(9))), "nothing"),
         (5, answered(Ack::Taken), "nothing"),
     ];
@@ -113,13 +118,14 @@ fn open_deliveries_survive_a_restart() {
     before.succeeded(Millis(150));
     let mut record = OutboundRecord::default();
     before.keep(&mut record);
-    let mut after = AttemptLog::new(20, &record, Some("no route".to_owned()));
+    let mut after = AttemptLog::new(20, &record, Some(no_route()));
     assert_eq!((after.last_success(), after.last_error(), after.has_unparsed_ack()), (Some(Millis(150)), None, true));
     let said = printed(after.confirmed(&blue(), Millis(999), Index(16), Index(18)));
     assert_eq!(said, "16 deliveries, 1 at 10 to 18 at 999");
     assert_eq!(printed(after.confirmed(&blue(), Millis(999), Index(19), Index(18))), "nothing");
     record.failures = 1;
-    assert_eq!(AttemptLog::new(20, &record, Some("no route".to_owned())).last_error(), Some("no route"));
+    let failing = AttemptLog::new(20, &record, Some(no_route()));
+    assert_eq!((failing.last_error(), failing.last_code()), (Some("no route"), Some(FailureCode::Timeout)));
 }
 
 /// A peer that answers a hole after each success is resent its backlog; the store must not grow by that.

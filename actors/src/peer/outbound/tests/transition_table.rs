@@ -179,6 +179,8 @@ fn events(bench: &Bench) -> Vec<(String, PeerEvent, u64)> {
         ("unreachable", PushFailure::Unreachable("no".into())),
         ("broken", PushFailure::Broken("no".into())),
         ("timed out", PushFailure::TimedOut),
+        ("redirected", PushFailure::Redirected { status: 307 }),
+        ("answer too large", PushFailure::AnswerTooLarge { limit: "a limit", bytes_max: 1 }),
         ("unreadable", PushFailure::Unreadable("no".into())),
     ] {
         add(detail, PeerEvent::Replied { attempt, outcome: Err(failure) }, now);
