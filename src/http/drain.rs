@@ -68,14 +68,14 @@ impl Drop for InFlightRequest {
 /// Middleware for a scope. A request counts from the time its head is read, or a signed one from the time it is authenticated, which
 /// needs its body. While draining it is refused.
 pub async fn admit(
-    door: web::Data<DrainGate>,
+    gate: web::Data<DrainGate>,
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
-    let is_closed = door.closing.0.closed.load(Ordering::SeqCst);
-    if let Some(answer) = is_closed.then(|| (door.draining_response)(request.path())).flatten() {
+    let is_closed = gate.closing.0.closed.load(Ordering::SeqCst);
+    if let Some(answer) = is_closed.then(|| (gate.draining_response)(request.path())).flatten() {
         return Ok(request.into_response(answer));
     }
-    let _under_way = door.closing.enter();
+    let _under_way = gate.closing.enter();
     next.call(request).await.map(ServiceResponse::map_into_boxed_body)
 }

@@ -40,7 +40,7 @@ pub(crate) struct PeerActor {
     ports: Arc<Ports>,
     routes: ActorRegistry,
     fence: Fence,
-    door: Arc<PeerShared>,
+    shared: Arc<PeerShared>,
     crashes: CrashHistory,
     /// `None` while loading, and between a crash and the next load.
     machine: Option<Box<PeerMachine>>,
@@ -73,7 +73,7 @@ impl PeerActor {
         ports: Arc<Ports>,
         routes: ActorRegistry,
         fence: Fence,
-        door: Arc<PeerShared>,
+        shared: Arc<PeerShared>,
         crashes: CrashHistory,
         lifeline: ExitMonitor,
     ) -> Self {
@@ -83,7 +83,7 @@ impl PeerActor {
             ports,
             routes,
             fence,
-            door,
+            shared,
             crashes,
             machine: None,
             told: StateLogger::nothing(),
@@ -112,7 +112,7 @@ impl PeerActor {
                 if before != (machine.state(), machine.failures()) {
                     self.told.log_transition(&self.server, clock.now(), machine);
                 }
-                self.door.gauge.update(machine, self.crashes.over_at(self.limits.restarts()));
+                self.shared.gauge.update(machine, self.crashes.over_at(self.limits.restarts()));
                 for effect in effects {
                     self.perform(ctx, effect);
                 }
@@ -131,7 +131,7 @@ impl PeerActor {
     }
 
     fn restart(&mut self, ctx: &mut Context<Self>) {
-        self.door.gauge.busy();
+        self.shared.gauge.busy();
         self.keep_alive = Some(Box::new(ctx.address()));
         ctx.stop();
     }
@@ -281,7 +281,7 @@ impl PeerActor {
     }
 
     fn fetches(&self) -> &AdmissionLimit {
-        self.door.gauge.fetches(self.limits.intake_max)
+        self.shared.gauge.fetches(self.limits.intake_max)
     }
 
     /// Fetches PDUs from the peer for a context, which gets the result; the cost is charged to the peer that caused the

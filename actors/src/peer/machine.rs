@@ -311,6 +311,8 @@ impl PeerMachine {
             changes.push(Change::PeerRecordUpdated(Box::new(self.record())));
         }
         // Changes without a stated priority are feed events, which are committed at once.
+        // A deferred priority delays no reply of this step: the actor asks the journal for a barrier before it sends one, and a
+        // barrier makes everything before it due.
         let urgency = moved.unwrap_or(if changes.is_empty() { CommitPriority::Deferred } else { CommitPriority::Now });
         changes.extend(notes);
         if changes.is_empty() {

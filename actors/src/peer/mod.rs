@@ -2,14 +2,15 @@
 //! reached in the peer's inbound sequence.
 //!
 //! ```text
-//!   wire ---- PeerHandle::accept ----> actor ----> machine ---+--- inbound    received: each update once, in order
-//!   journal - Wake (a hint) ---------> (actix)     (pure)     +--- outbound   sent: states, retries
-//!   timer, replies, rows ------------>    |                          +--- outbox   window, cursor, numbering
-//!                                         v effects
+//!   wire ---- accept_push, ----------> actor ----> machine ---+--- inbound    received: each update once, in order
+//!             accept_transaction       (actix)     (pure)     +--- outbound   sent: states, retries
+//!   journal - Wake (a hint) --------->    |                          +--- outbox   window, cursor, numbering
+//!   timer, replies, rows ------------>    v effects
 //!                          journal, archive, transport, timer
 //! ```
 //!
-//! Start reading at `outbound`, which has the whole policy of delivery; `classify_push` has the whole rule for receiving.
+//! Start reading at `inbound` for what the peer sends (`inbound/classify_push.rs` has the whole rule for a push,
+//! `inbound/dispatch.rs` the way of its PDUs to their contexts), and at `outbound`, which has the whole policy of delivery.
 
 pub(crate) mod actor;
 pub mod effect;
@@ -50,20 +51,20 @@ use messages::PeerMessage;
 /// evicted.
 pub struct PeerHandle {
     mailbox: Recipient<PeerMessage>,
-    door: Arc<PeerShared>,
+    shared: Arc<PeerShared>,
 }
 
 /// A handle that does not keep a stopping actor alive.
 pub(crate) struct WeakPeer {
     mailbox: WeakRecipient<PeerMessage>,
-    door: Arc<PeerShared>,
+    shared: Arc<PeerShared>,
 }
 
 impl WeakPeer {
     /// Returns a handle again, if the actor still runs.
     pub(crate) fn revive(&self) -> Option<Arc<PeerHandle>> {
         let mailbox = self.mailbox.upgrade().filter(Recipient::connected)?;
-        Some(Arc::new(PeerHandle { mailbox, door: self.door.clone() }))
+        Some(Arc::new(PeerHandle { mailbox, shared: self.shared.clone() }))
     }
 }
 
@@ -71,26 +72,26 @@ impl WeakPeer {
 pub(crate) const RATE: &str = "peers.rate";
 
 impl PeerHandle {
-    pub(crate) fn new(mailbox: Recipient<PeerMessage>, door: Arc<PeerShared>) -> Self {
-        Self { mailbox, door }
+    pub(crate) fn new(mailbox: Recipient<PeerMessage>, shared: Arc<PeerShared>) -> Self {
+        Self { mailbox, shared }
     }
 
     /// Takes a permit for a batch, or returns the limit that is reached.
     pub(crate) fn acquire_permit(&self) -> Result<AdmissionPermit, AdmissionError> {
-        self.door.intake.enter()
+        self.shared.intake.enter()
     }
 
     /// Takes tokens for this number of items from the rate limiter, or returns the time until there are enough.
     pub(crate) fn pace(&self, items: usize) -> Result<(), AdmissionError> {
-        let Some(pace) = self.door.pace.as_deref() else { return Ok(()) };
-        let busy = |wait| AdmissionError::LimitReached { limit: RATE, value: self.door.limits.rate.into(), wait };
+        let Some(pace) = self.shared.pace.as_deref() else { return Ok(()) };
+        let busy = |wait| AdmissionError::LimitReached { limit: RATE, value: self.shared.limits.rate.into(), wait };
         pace.ask(|bucket, now| bucket.take(now, items)).map_err(busy)
     }
 
     /// Takes a permit to hold a request until it is admitted, with the longest time to hold it. `None`: the peer's
     /// requests are not held, because it does not treat refusals as final.
     pub(crate) fn acquire_held_permit(&self) -> Option<Result<(AdmissionPermit, Duration), AdmissionError>> {
-        self.door.held.as_ref().map(|held| Ok((held.enter()?, self.door.limits.hold_max)))
+        self.shared.held.as_ref().map(|held| Ok((held.enter()?, self.shared.limits.hold_max)))
     }
 
     /// Accepts a push. It answers after the commit of everything that the answer depends on.
@@ -131,7 +132,7 @@ impl PeerHandle {
     /// Submissions that are being committed are not counted, so the limit may be exceeded by as many as the messenger's
     /// admission lets in.
     pub fn has_room(&self, items: usize, bytes: usize) -> Result<(), OutboxFullError> {
-        self.door.has_room(items as u64, bytes as u64)
+        self.shared.has_room(items as u64, bytes as u64)
     }
 
     /// Sends an ephemeral item to the peer. The actor's buffer bounds how many are kept; the number under way is
@@ -162,13 +163,13 @@ impl PeerHandle {
     /// Sends a message without waiting for a reply. The peer is marked busy first, because no handle keeps it from
     /// being evicted until the message arrives.
     fn send(&self, message: PeerMessage) {
-        self.door.gauge.busy();
+        self.shared.gauge.busy();
         post_to(&self.mailbox, message);
     }
 
     /// Returns whether the configuration lists the peer.
     pub(crate) fn is_listed(&self) -> bool {
-        self.door.limits.listed
+        self.shared.limits.listed
     }
 
     pub(crate) fn is_alive(&self) -> bool {
@@ -177,7 +178,7 @@ impl PeerHandle {
 
     /// Returns whether the peer can be evicted: it is idle, no request holds a permit, and nothing would be forgotten.
     pub(crate) fn is_free(&self, now: Millis) -> bool {
-        let PeerShared { intake, held, pace, gauge, .. } = &*self.door;
+        let PeerShared { intake, held, pace, gauge, .. } = &*self.shared;
         let rested = |pace: &RateLimiter| pace.ask(|bucket, now| bucket.is_full(now));
         let nobody = intake.is_empty() && held.as_ref().is_none_or(|held| held.is_empty());
         gauge.is_evictable(now) && nobody && pace.as_deref().is_none_or(rested)
@@ -185,21 +186,21 @@ impl PeerHandle {
 
     /// Returns the state and the backlog after the last step, without asking the actor.
     pub(crate) fn state_and_backlog(&self) -> (&'static str, u64) {
-        (self.door.gauge.state(), self.door.gauge.backlog())
+        (self.shared.gauge.state(), self.shared.gauge.backlog())
     }
 
     /// Records a use of the peer; `count` rises with each use.
     pub(crate) fn touch(&self, count: u64) {
-        self.door.gauge.touch(count);
+        self.shared.gauge.touch(count);
     }
 
     /// Returns the count of the last use.
     pub(crate) fn used(&self) -> u64 {
-        self.door.gauge.used()
+        self.shared.gauge.used()
     }
 
     /// Returns a handle that does not keep the actor alive.
     pub(crate) fn downgrade(&self) -> WeakPeer {
-        WeakPeer { mailbox: self.mailbox.downgrade(), door: self.door.clone() }
+        WeakPeer { mailbox: self.mailbox.downgrade(), shared: self.shared.clone() }
     }
 }

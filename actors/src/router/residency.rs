@@ -113,12 +113,12 @@ impl Router {
         let router = self.own_address.get_or_init(|| Arc::new(ctx.address())).clone();
         let key = ActorKey::Peer(server.clone());
         let lifeline = ExitMonitor::new(move |crashed| send_unbounded(&router, ActorDown { key, generation, crashed }));
-        let door = Arc::new(PeerShared::new(server.clone(), limits.clone()));
+        let shared = Arc::new(PeerShared::new(server.clone(), limits.clone()));
         let (ports, routes) = (self.ports.clone(), self.routes.clone());
         let actor =
-            PeerActor::new(server.clone(), limits.clone(), ports, routes, fence, door.clone(), deaths, lifeline);
+            PeerActor::new(server.clone(), limits.clone(), ports, routes, fence, shared.clone(), deaths, lifeline);
         let address = Supervisor::start(move |_| actor);
-        let handle = Arc::new(PeerHandle::new(address.recipient(), door));
+        let handle = Arc::new(PeerHandle::new(address.recipient(), shared));
         self.routes.publish_peer(server.clone(), handle.clone());
         Ok(handle)
     }

@@ -6,12 +6,10 @@
 //! byte. Normalized bytes are read back unchanged. [`shown`] converts them for a peer that uses another order in pairs.
 
 mod compose;
-mod fields;
 mod membership;
 mod pairs;
 mod read;
 pub mod reference_context;
-mod state;
 mod write;
 
 pub use actors::limits::PairOrder;
@@ -33,6 +31,18 @@ pub const PARENTS_MAX: usize = 20;
 
 /// Maximum bytes of a type, a state key or an id.
 const NAME_BYTES_MAX: usize = 255;
+
+/// The reason for which a PDU is refused.
+#[derive(Debug)]
+struct FieldError {
+    code: &'static str,
+    reason: String,
+}
+
+/// Builds the reason why a PDU is invalid.
+fn flaw(code: &'static str, reason: impl Into<String>) -> FieldError {
+    FieldError { code, reason: reason.into() }
+}
 
 /// Keys that have a meaning for one server only: they are not accepted and not passed on.
 const FOR_ONE_SERVER: [&str; 3] = ["outlier", "destinations", "transaction_id"];

@@ -15,8 +15,7 @@ use actors::ports::ArchiveError;
 use serde_json::value::RawValue;
 
 use crate::json::reader;
-use crate::wire::pdu::fields::{FieldError, flaw};
-use crate::wire::pdu::{PARENTS_MAX, PduReader};
+use crate::wire::pdu::{FieldError, PARENTS_MAX, PduReader, flaw};
 
 /// The PDU that the pairs are part of.
 pub(super) struct PairContext<'a> {

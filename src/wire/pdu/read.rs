@@ -1,15 +1,16 @@
 //! Reads and checks one received PDU on its own.
 
+use std::borrow::Cow;
+use std::fmt::Display;
+use std::str::FromStr;
 use std::sync::Arc;
 
-use actors::model::{BadPdu, ContextId, Pdu, PduId, PduRef, ServerName};
+use actors::model::{BadPdu, ContextId, Pdu, PduId, PduRef, ServerName, StateSlot};
 use serde_json::value::RawValue;
 
-use super::fields::{FieldError, PduFields, flaw};
 use super::pairs::{self, PairContext, StringPair};
-use super::state::{self, STATE_KEYS, StateFields};
 use super::write::{WrittenPdu, WrittenState};
-use super::{FOR_ONE_SERVER, PDU_NESTING_MAX, PairOrder, PduReader};
+use super::{FOR_ONE_SERVER, FieldError, NAME_BYTES_MAX, PDU_NESTING_MAX, PairOrder, PduReader, flaw};
 use crate::http::json_error;
 use crate::json::nesting::nests_deeper_than;
 use crate::json::reader;
@@ -20,6 +21,9 @@ const DEPTH_MAX: u64 = (1 << 53) - 1;
 
 /// Keys that every PDU has.
 const KEYS: [&str; 9] = ["pdu_id", "origin", "context", "ts", "pdu_type", "prev_pdus", "depth", "is_state", "content"];
+
+/// Keys that only state PDUs have.
+const STATE_KEYS: [&str; 4] = ["state_key", "power_level", "prev_state_id", "prev_state_origin"];
 
 /// The key that lists the recipients of a narrowed PDU.
 const TO: &str = "to";
@@ -109,7 +113,7 @@ impl<'a> CheckedPdu<'a> {
         let ts = ts(fields)?;
         let kind: Arc<str> = fields.short_text("pdu_type", "BAD_TYPE")?.into();
         let content = fields.required("content")?;
-        let state = if state::is_state(fields)? { Some(state::read(fields)?) } else { None };
+        let state = if is_state(fields)? { Some(state_fields(fields)?) } else { None };
         let depth = fields.get("depth").and_then(depth);
         let narrowed = fields.get(TO).filter(|to| to.get().starts_with('['));
         let to = narrowed.map(|to| recipients(to, &origin, state.is_some())).transpose()?;
@@ -148,6 +152,47 @@ fn ts<'a>(fields: &PduFields<'a>) -> Result<&'a str, FieldError> {
         Some(b'-' | b'0'..=b'9') => Ok(ts),
         _ => Err(flaw("BAD_TS", "ts is not a number")),
     }
+}
+
+/// The state that a PDU sets.
+struct StateFields {
+    slot: StateSlot,
+    /// True if a power level was given. An absent one counts as 0 and stays absent, because the PDU was signed without
+    /// it.
+    has_power: bool,
+}
+
+/// Reads `is_state`. Absent means false; stored rows of old servers contain 0 and 1.
+fn is_state(fields: &PduFields<'_>) -> Result<bool, FieldError> {
+    match fields.get("is_state").map(RawValue::get) {
+        None | Some("false" | "0") => Ok(false),
+        Some("true" | "1") => Ok(true),
+        Some(_) => Err(flaw("BAD_IS_STATE", "is_state is neither true nor false")),
+    }
+}
+
+/// Reads the state that a PDU with `is_state` sets.
+fn state_fields(fields: &PduFields<'_>) -> Result<StateFields, FieldError> {
+    let key = fields.short_text("state_key", "BAD_STATE_KEY")?.into_owned();
+    let power = fields.get("power_level").map(power).transpose()?;
+    let id = fields.name::<PduId>("prev_state_id", "BAD_PREV_STATE")?;
+    let origin = fields.name::<ServerName>("prev_state_origin", "BAD_PREV_STATE")?;
+    let prev = match (origin, id) {
+        (Some(origin), Some(id)) => Some(PduRef { origin, id }),
+        (None, None) => None,
+        _ => return Err(flaw("BAD_PREV_STATE", "prev_state_id and prev_state_origin come together or not at all")),
+    };
+    let slot = StateSlot { key, power_level: power.unwrap_or(0), prev, member: None };
+    Ok(StateFields { slot, has_power: power.is_some() })
+}
+
+/// Parses an integer or the text of one: rows of old servers contain it as text.
+fn power(value: &RawValue) -> Result<i64, FieldError> {
+    let written = reader::text(value).unwrap_or_else(|| value.get().into());
+    let digits = written.strip_prefix('-').unwrap_or(&written);
+    let plain = digits == "0" || (!digits.starts_with('0') && digits.bytes().all(|byte| byte.is_ascii_digit()));
+    let level = written.parse().ok().filter(|_| plain);
+    level.ok_or_else(|| flaw("BAD_POWER_LEVEL", "power_level is not an integer of 64 bits"))
 }
 
 /// Parses a depth. An invalid one counts as absent: the depth is never trusted, so it is no reason for a refusal.
@@ -192,4 +237,60 @@ fn further<'f>(
 
 fn shortened(key: &str) -> String {
     key.chars().take(40).collect()
+}
+
+/// The members of a PDU.
+struct PduFields<'a>(Vec<ObjectMember<'a>>);
+
+impl<'a> PduFields<'a> {
+    /// Returns the value of a key; null counts as absent.
+    fn get(&self, key: &str) -> Option<&'a RawValue> {
+        reader::get(&self.0, key).filter(|value| value.get() != "null")
+    }
+
+    /// Returns the value of a required key.
+    fn required(&self, key: &'static str) -> Result<&'a RawValue, FieldError> {
+        self.get(key).ok_or_else(|| flaw("MISSING_KEY", format!("{key} is missing")))
+    }
+
+    /// Returns the text of a required key.
+    fn text(&self, key: &'static str, code: &'static str) -> Result<Cow<'a, str>, FieldError> {
+        text(self.required(key)?, key, code)
+    }
+
+    /// Returns the text of a required key, limited in length.
+    fn short_text(&self, key: &'static str, code: &'static str) -> Result<Cow<'a, str>, FieldError> {
+        let text = self.text(key, code)?;
+        if text.len() > NAME_BYTES_MAX {
+            return Err(flaw(code, format!("{key} has more than {NAME_BYTES_MAX} bytes")));
+        }
+        Ok(text)
+    }
+
+    /// Returns the value of a key parsed as a name; `None` if it is absent.
+    fn name<T>(&self, key: &'static str, code: &'static str) -> Result<Option<T>, FieldError>
+    where
+        T: FromStr<Err: Display>,
+    {
+        let Some(value) = self.get(key) else { return Ok(None) };
+        text(value, key, code)?.parse().map(Some).map_err(|bad| flaw(code, format!("{key}: {bad}")))
+    }
+
+    /// Returns the value of a required key parsed as a name.
+    fn required_name<T>(&self, key: &'static str, code: &'static str) -> Result<T, FieldError>
+    where
+        T: FromStr<Err: Display>,
+    {
+        self.required(key)?;
+        self.name(key, code)?.ok_or_else(|| flaw("MISSING_KEY", format!("{key} is missing")))
+    }
+
+    /// Returns the text of a key for a response about an invalid PDU; `None` if the text is too long.
+    fn told(&self, key: &str) -> Option<String> {
+        reader::text(self.get(key)?).filter(|text| text.len() <= NAME_BYTES_MAX).map(Cow::into_owned)
+    }
+}
+
+fn text<'a>(value: &'a RawValue, key: &'static str, code: &'static str) -> Result<Cow<'a, str>, FieldError> {
+    reader::text(value).ok_or_else(|| flaw(code, format!("{key} is not a text")))
 }

@@ -13,6 +13,7 @@ use fixtures::network::{CALM, TestNetwork};
 use fixtures::node::TestNode;
 use fixtures::peers::server;
 use fixtures::time::{seconds, world};
+use tokio::time::Instant;
 
 use crate::missing::asking::{pdu, send, verdicts};
 
@@ -120,6 +121,23 @@ async fn named_server_hears_and_reads_nothing() {
         let order: Vec<_> = blue.feed().await.into_iter().filter(|event| !event.starts_with("parked")).collect();
         assert_eq!(order, ["red/a", "green/b"]);
         assert!(blue.store().pdu(&at("red/a")).await.unwrap().is_some());
+    })
+    .await;
+}
+
+/// The records of a new context are deferred changes. The answer waits for a barrier, which makes the journal commit them at
+/// once.
+#[tokio::test(start_paused = true)]
+async fn first_batch_of_context_is_answered_at_once() {
+    world(async {
+        let network = TestNetwork::new(1, CALM);
+        let blue = TestNode::usual(&network, "blue").await;
+        let began = Instant::now();
+        assert_eq!(verdicts(&send(&network, "red", "1", &[pdu("red", "a", "garden", &[])]).await), ["a accepted"]);
+        let said = push(&network, "green", 1, &[pdu("green", "b", "kitchen", &[])]).await;
+        assert!(said.contains(r#""receive":"ok""#), "{said}");
+        assert_eq!(began.elapsed().as_millis(), 0);
+        assert_eq!(blue.feed().await, ["red/a", "green/b"]);
     })
     .await;
 }
