@@ -23,7 +23,7 @@ use crate::store::position_jumps::PositionJumps;
 use crate::store::schema::tables;
 use crate::store::schema::tables::TableVisitor;
 use crate::store::write::apply::WriterCache;
-use crate::store::write::non_participants;
+use crate::store::write::peer::non_participants;
 use crate::store::write::queue::GroupLimits;
 
 /// The schema version of the tables and rows that this program writes.

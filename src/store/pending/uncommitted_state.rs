@@ -10,7 +10,7 @@ use actors::change::Change;
 use actors::model::{ContextId, PduRef, ServerName, StateEntry, StateKey};
 use parking_lot::{Mutex, MutexGuard};
 
-use crate::store::write::non_participants::stranger;
+use crate::store::write::peer::non_participants::stranger;
 
 /// The subject of a change.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]

@@ -9,8 +9,8 @@ use crate::store::error::RedbResult;
 use crate::store::schema::codec;
 use crate::store::schema::codec::columns::{DeadLetterValue, PduValue, SubmissionValue};
 use crate::store::write::apply::WriteBatch;
-use crate::store::write::non_participants::stranger_in;
-use crate::store::write::submissions::AppendedItem;
+use crate::store::write::peer::non_participants::stranger_in;
+use crate::store::write::peer::outbound::outbox::AppendedItem;
 
 /// A dead letter that was removed from its table: its item number or PDU, and its submission.
 struct RemovedDeadLetter {

@@ -3,12 +3,12 @@
 use actors::model::{Digest, FeedItem, ParkedItem, SeenTransaction, ServerName, SubmissionId, UsedNonce};
 use redb::{ReadableTable, Table, Value};
 
-use super::apply::{NONCES_TRIMMED, TableTails, TakenEnds, WriteBatch};
 use crate::store::counters::RowCounts;
 use crate::store::schema::codec;
 use crate::store::schema::codec::columns::{ItemValue, OutboxValue, QuarantineValue, SeenValue};
 use crate::store::schema::tables;
 use crate::store::schema::tables::NONCE_SLACK;
+use crate::store::write::apply::{NONCES_TRIMMED, TableTails, TakenEnds, WriteBatch};
 
 impl WriteBatch<'_> {
     pub(crate) fn trim_outbox(

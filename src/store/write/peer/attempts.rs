@@ -3,11 +3,11 @@
 use actors::model::{Attempt, DeliveredSpan, ServerName};
 use redb::ReadableTable;
 
-use super::apply::WriteBatch;
-use super::trim::trim_oldest;
 use crate::store::schema::codec;
 use crate::store::schema::codec::columns::AttemptValue;
 use crate::store::schema::tables;
+use crate::store::write::apply::WriteBatch;
+use crate::store::write::peer::inbound::trim_oldest;
 
 impl WriteBatch<'_> {
     pub(crate) fn attempt_failed(

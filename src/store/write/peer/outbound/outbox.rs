@@ -4,10 +4,10 @@ use actors::model::{ContextId, Index, Item, OutboundRecord, ServerName, Submissi
 use actors::ports::OutboxRow;
 use redb::ReadableTable;
 
-use super::apply::{OutboxGrowth, WriteBatch};
 use crate::store::schema::codec;
 use crate::store::schema::codec::columns::{ItemValue, OutboxValue, SubmissionValue};
 use crate::store::schema::tables;
+use crate::store::write::apply::{OutboxGrowth, WriteBatch};
 
 /// An item that goes to the end of an outbox.
 pub(crate) struct AppendedItem {

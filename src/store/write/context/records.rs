@@ -2,7 +2,7 @@
 
 use actors::model::{ContextId, Head, PduRef};
 
-use super::apply::WriteBatch;
+use crate::store::write::apply::WriteBatch;
 
 impl WriteBatch<'_> {
     pub(crate) fn heads_moved(

@@ -3,11 +3,11 @@
 use actors::model::{ContextId, ParkedCode, ParkedItem, ParkedWhat, PduRef};
 use redb::{ReadableTable, TableDefinition, TableHandle, WriteTransaction};
 
-use super::apply::WriteBatch;
 use crate::store::schema::codec;
 use crate::store::schema::codec::columns::{QuarantinePlace, QuarantineValue};
 use crate::store::schema::tables;
 use crate::store::schema::tables::ContextPduKey;
+use crate::store::write::apply::WriteBatch;
 
 /// The index of earlier versions, with one row per PDU whatever its sender: (context, origin, id) -> (server, number,
 /// epoch, arrival).

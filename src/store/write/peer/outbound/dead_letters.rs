@@ -5,9 +5,9 @@ use std::ops::RangeInclusive;
 use actors::model::{DeadLetterReason, ServerName};
 use redb::ReadableTable;
 
-use super::apply::WriteBatch;
 use crate::store::schema::codec::columns::{DeadLetterValue, ItemValue, OutboxValue};
 use crate::store::schema::tables;
+use crate::store::write::apply::WriteBatch;
 
 /// Maximum number of dead letters removed at once: a lower limit in the settings is reached over several commits.
 const TRIM_ROWS_MAX: usize = 256;
