@@ -85,7 +85,7 @@ impl Store {
             place: opened.place,
             file: opened.file,
             counted_from: opened.counted_from,
-            jumps: opened.memory.jumps.clone(),
+            jumps: opened.memory.feed.jumps().clone(),
             fence: Fence { slot: 0, epoch: opened.epoch },
             quick_repair,
             lane,
@@ -98,7 +98,7 @@ impl Store {
             claims: PduClaims::default(),
             under_way: UncommittedState::default(),
             recent: HandoffBudget::new(recent),
-            bounds: watch::Sender::new(opened.memory.bounds()),
+            bounds: watch::Sender::new(opened.memory.feed.bounds()),
             state: watch::Sender::new(StoreState::Open),
         });
         tokio::spawn(write::group_commit::run(shared.clone(), opened.memory));
@@ -138,7 +138,7 @@ impl Store {
 
 impl Journal for Store {
     fn submit(&self, fence: Fence, changes: Vec<Change>, urgency: CommitPriority) -> CommitTicket {
-        let rows = write::apply::estimate_rows(&changes);
+        let rows = write::row_estimate::estimate_rows(&changes);
         self.shared.claims.on_submit(&changes);
         self.shared.under_way.handed_over(&changes);
         self.shared.queue.push(QueueWork::Batch { fence, changes, rows, urgency })

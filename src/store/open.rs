@@ -5,8 +5,8 @@ use std::io::ErrorKind;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 
-use actors::model::{Position, ServerName};
-use actors::ports::{Clock, FeedBounds};
+use actors::model::ServerName;
+use actors::ports::Clock;
 use redb::{
     Builder, Database, DatabaseError, Key, ReadableTable, StorageBackend, Table, TableDefinition, Value,
     WriteTransaction,
@@ -22,9 +22,12 @@ use crate::store::offline::adopt_backup;
 use crate::store::position_jumps::PositionJumps;
 use crate::store::schema::tables;
 use crate::store::schema::tables::TableVisitor;
-use crate::store::write::apply::WriterCache;
+use crate::store::write::cache::WriterCache;
+use crate::store::write::feed::FeedEnds;
 use crate::store::write::peer::non_participants;
+use crate::store::write::peer_tails::PeerTails;
 use crate::store::write::queue::GroupLimits;
+use crate::store::write::writer_context::WaitingOrder;
 
 /// The schema version of the tables and rows that this program writes.
 pub const SCHEMA: u32 = 4;
@@ -179,7 +182,7 @@ fn opened(options: StoreOptions, clock: &dyn Clock) -> Result<OpenedStore, OpenE
     let mut transaction = database.begin_write().map_err(|error| unusable(error.into()))?;
     transaction.set_quick_repair(options.quick_repair);
     let epoch = stamp(&transaction, &place, &options.server)?;
-    let mut memory = WriterCache { epoch, ..ends(&transaction).map_err(unusable)? };
+    let mut memory = ends(&transaction, epoch).map_err(unusable)?;
     let counted_from = adopt_backup::settle(&transaction, &mut memory, clock, marker.map_or(0, StoreMarker::earlier))
         .map_err(unusable)?;
     if let Some((key, value)) = memory.deliveries.persist_if_ahead() {
@@ -220,7 +223,7 @@ fn text(meta: &Table<'_, &str, &str>, key: &str) -> Result<Option<String>, redb:
 
 /// Reads the ends of the feed and of the item numbers. It opens, and thereby creates, every table, so that no reader
 /// finds one missing.
-fn ends(transaction: &WriteTransaction) -> Result<WriterCache, redb::Error> {
+fn ends(transaction: &WriteTransaction, epoch: u64) -> Result<WriterCache, redb::Error> {
     tables::each(&mut CreatedStore(transaction))?;
     non_participants::take_over(transaction)?;
     let feed_acked = transaction.open_table(tables::FEED_CURSOR)?.get(tables::MESSENGER)?.map_or(0, |row| row.value());
@@ -229,13 +232,11 @@ fn ends(transaction: &WriteTransaction) -> Result<WriterCache, redb::Error> {
     let (deliveries, jumps) = (DeliveryClock::behind(&meta)?, PositionJumps::read(&meta)?);
     let item = transaction.open_table(tables::ITEMS)?.last()?.map_or(0, |(number, _)| number.value());
     Ok(WriterCache {
-        // Only acknowledged rows are ever trimmed, so the tail of a feed without rows is its cursor.
-        feed_tail: newest.max(feed_acked),
-        feed_acked,
-        jumps,
+        feed: FeedEnds::new(newest, feed_acked, jumps),
         next_item: item + 1,
+        order: WaitingOrder::new(epoch),
         deliveries,
-        ..WriterCache::default()
+        tails: PeerTails::default(),
     })
 }
 
@@ -251,12 +252,5 @@ impl TableVisitor for CreatedStore<'_> {
     ) -> Result<(), redb::Error> {
         self.0.open_table(table)?;
         Ok(())
-    }
-}
-
-impl WriterCache {
-    pub(crate) fn bounds(&self) -> FeedBounds {
-        let skipped = self.jumps.skipped(self.feed_acked, self.feed_tail);
-        FeedBounds { tail: Position(self.feed_tail), acked: Position(self.feed_acked), skipped }
     }
 }

@@ -4,6 +4,7 @@ mod circles;
 mod codes;
 mod documents;
 mod files;
+mod impls;
 mod imports;
 mod layers;
 mod lines;

@@ -26,7 +26,7 @@ use redb::{ReadableTable, Table, WriteTransaction};
 use crate::store::schema::codec;
 use crate::store::schema::codec::columns::OutboxValue;
 use crate::store::schema::tables;
-use crate::store::write::apply::WriterCache;
+use crate::store::write::cache::WriterCache;
 
 /// Key in a backup: the time at which it was taken.
 const TAKEN: &str = "taken";
@@ -77,8 +77,8 @@ pub(crate) fn settle(
     meta.remove(TAKEN)?;
     start_new_segments(opening)?;
     let oldest = opening.open_table(tables::FEED)?.first()?.map(|(position, _)| position.value());
-    let tail = memory.feed_tail;
-    memory.feed_tail = memory.jumps.add(&mut meta, (tail, oldest), earlier, taken.until(now))?;
+    let tail = memory.feed.tail();
+    let position = memory.feed.skip_span(&mut meta, oldest, earlier, taken.until(now))?;
     let text = format!(
         "this gateway was restored at {} from a backup of {}: what was submitted or received in between is lost here. \
          Submit again what was accepted after the backup; the feed continues at position {} after {tail}, without events \
@@ -86,12 +86,11 @@ pub(crate) fn settle(
          gateway composed after the backup are refused if peers send them back, and replies to them have a gap",
         time(now),
         time(taken),
-        memory.feed_tail
+        position
     );
     let item = FeedItem::Notice { text, server: None };
     memory.deliveries.at(now.0);
-    opening.open_table(tables::FEED)?.insert(memory.feed_tail, codec::feed_to_row(&item).row(now.0))?;
-    let position = memory.feed_tail;
+    opening.open_table(tables::FEED)?.insert(position, codec::feed_to_row(&item).row(now.0))?;
     tracing::warn!(taken = %time(taken), tail, position, "the store is a backup; its feed continues at this position");
     Ok(from)
 }
@@ -107,16 +106,15 @@ fn start_new_segments(opening: &WriteTransaction) -> Result<(), redb::Error> {
     let outbox = opening.open_table(tables::OUTBOX)?;
     let servers =
         |names: Vec<String>| names.into_iter().map(|name| codec::name("peers", &name)).collect::<Result<Vec<_>, _>>();
-    let bad = |error: codec::BadRow| redb::Error::Corrupted(error.to_string());
-    let mut known = servers(tables::servers(&outbox)?).map_err(bad)?;
+    let mut known = servers(tables::servers(&outbox)?).map_err(codec::BadRow::into_corrupted)?;
     for row in peers.iter()? {
-        known.push(codec::name("peers", row?.0.value()).map_err(bad)?);
+        known.push(codec::name("peers", row?.0.value()).map_err(codec::BadRow::into_corrupted)?);
     }
     known.sort();
     known.dedup();
     for server in known {
         let record = match peers.get(server.as_str())? {
-            Some(row) => codec::peer_from_row(server, row.value()).map_err(bad)?,
+            Some(row) => codec::peer_from_row(server, row.value()).map_err(codec::BadRow::into_corrupted)?,
             None => PeerRecord::new(server),
         };
         if let Some(record) = divided(record, &outbox)? {

@@ -16,7 +16,7 @@ use crate::store::schema::codec::columns::{ItemValue, OutboxValue, PduValue};
 use crate::store::schema::tables::RefValue;
 use crate::store::schema::{codec, tables};
 use crate::store::shared::StoreShared;
-use crate::store::write::peer::outbound::outbox::ends;
+use crate::store::write::peer::outbound::records::ends;
 
 /// Maximum number of digests, and of transactions, in a snapshot.
 const DIGESTS_MAX: usize = 1_024;

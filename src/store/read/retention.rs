@@ -1,4 +1,4 @@
-//! Finds PDUs that are old enough to be pruned, and those that must stay. `src/store/write/retention.rs` explains why this is
+//! Finds PDUs that are old enough to be pruned, and those that must stay. `src/store/write/context/pdus.rs` explains why this is
 //! safe.
 
 use std::collections::HashSet;

@@ -13,7 +13,8 @@ use crate::store::counters::RowCounts;
 use crate::store::error::StoreFailure;
 use crate::store::pending::{claims, uncommitted_state};
 use crate::store::shared::{StoreShared, StoreState};
-use crate::store::write::apply::{AppliedGroup, WriteBatch, WriterCache};
+use crate::store::write::apply::{AppliedGroup, WriteBatch};
+use crate::store::write::cache::WriterCache;
 use crate::store::write::queue::{NextWork, QueueEntry, QueueWork};
 
 /// The exit code of a process that aborts while it commits.
@@ -132,7 +133,7 @@ fn commit(shared: &StoreShared, memory: &mut WriterCache, mut entries: Vec<Queue
     shared.under_way.settled(moved);
     // The bounds are published before the tickets complete: a caller that learns of a commit finds the feed as that
     // commit left it.
-    let bounds = memory.bounds();
+    let bounds = memory.feed.bounds();
     shared.bounds.send_if_modified(|old| std::mem::replace(old, bounds) != bounds);
     for entry in entries {
         // The receiver may be dropped; the commit is valid all the same.

@@ -174,7 +174,7 @@ columns! {
         result: &'a str,
     }
 
-    /// A PDU. Without bytes it is pruned: see `write::retention`.
+    /// A PDU. Without bytes it is pruned: see `write::context::pdus`.
     struct PduValue<'a> {
         context: &'a str,
         delivered: bool,

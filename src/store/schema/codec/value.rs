@@ -18,6 +18,11 @@ impl BadRow {
     pub(crate) fn new(table: &'static str, why: &impl ToString) -> Self {
         Self { table, why: why.to_string() }
     }
+
+    /// Returns the error for the writer, which stops at a row that it cannot understand.
+    pub(crate) fn into_corrupted(self) -> redb::Error {
+        redb::Error::Corrupted(self.to_string())
+    }
 }
 
 /// Reads a row of `meta` that is a number.

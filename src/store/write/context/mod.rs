@@ -1,4 +1,4 @@
-//! What changes about a context write.
+//! The tables about contexts, each owned by a type of its own.
 
 pub(crate) mod pdus;
 pub(crate) mod records;

@@ -1,16 +1,34 @@
-//! Writes the changes of contexts: PDUs stored, delivered and held, and gaps.
+//! The PDUs of contexts: stored, delivered and held, the gaps between them, and the removal of old texts.
 //!
 //! A change that contradicts the rows comes from a bug in an actor. It is skipped and logged, because stopping the
 //! journal would stop all contexts, and again at each start.
+//!
+//! # What may be pruned
+//! Identities stay for ever, because a PDU that is unknown would be delivered as new when it is sent again. Texts of old
+//! PDUs are pruned. A PDU stays as long as a row of the feed, of a queue or of the dead letters names it, because its text
+//! is still needed there. The only way to find out what these rows name is to read them all, and reference counts would
+//! cost each message a row. Therefore **delivery times never go back**, whatever the clock does, and are never earlier than
+//! the time of a row that was written before. So a row of the feed or of a queue that was written at time T, and every
+//! row after it, names only PDUs that were delivered at T or later. The oldest row of the feed thus decides for the
+//! whole feed, and of a queue only the rows that are older than the limit have to be read. A dead letter that is
+//! requeued counts as delivered at that time.
+//!
+//! The time that is ahead of all deliveries is stored in `meta`, and the next opening starts from it: a clock that was
+//! set back while the store was closed has no effect. It is written every few seconds, so after an opening delivery
+//! times may be some seconds ahead of the clock.
 
-use actors::model::{ContextId, Delivery, Gap, PduRef, PduState, PendingParents, StoredPdu};
-use redb::ReadableTable;
+use actors::model::{ContextId, Delivery, FeedFlags, Gap, PduRef, PduState, PendingParents, StoredPdu};
+use bytes::Bytes;
+use redb::{ReadableTable, WriteTransaction};
 
+use crate::store::delivery_clock::DeliveryClock;
 use crate::store::error::RedbResult;
-use crate::store::schema::codec;
-use crate::store::schema::codec::OwnedPdu;
-use crate::store::schema::codec::columns::{GapValue, HeldValue};
-use crate::store::write::apply::WriteBatch;
+use crate::store::schema::codec::columns::{GapValue, HeldValue, PduValue};
+use crate::store::schema::codec::{BadRow, OwnedPdu};
+use crate::store::schema::tables::{ContextPduKey, RefValue};
+use crate::store::schema::{codec, tables};
+use crate::store::write::lazy_table::LazyTable;
+use crate::store::write::writer_context::WriterContext;
 
 fn key(reference: &PduRef) -> (&str, &str) {
     (reference.origin.as_str(), reference.id.as_str())
@@ -20,97 +38,196 @@ fn place<'a>(context: &'a ContextId, reference: &'a PduRef) -> (&'a str, &'a str
     (context.as_str(), reference.origin.as_str(), reference.id.as_str())
 }
 
-fn skip_inconsistent(context: &ContextId, reference: &PduRef, what: &'static str) -> RedbResult {
+fn log_inconsistent(context: &ContextId, reference: &PduRef, what: &'static str) {
     tracing::error!(%context, %reference, "{what}; the change is skipped");
-    Ok(())
 }
 
-impl WriteBatch<'_> {
-    pub(crate) fn pdu_stored(&mut self, stored: &StoredPdu) -> RedbResult {
+/// The PDUs of all contexts.
+pub(crate) struct PduTables<'t> {
+    rows: LazyTable<'t, RefValue, PduValue<'static>>,
+    timeline: LazyTable<'t, (&'static str, i64), RefValue>,
+    held: LazyTable<'t, ContextPduKey, HeldValue<'static>>,
+    gaps: LazyTable<'t, ContextPduKey, GapValue<'static>>,
+    meta: LazyTable<'t, &'static str, &'static str>,
+    /// Clock that gives delivery times; the time that is ahead of them is in `meta`.
+    deliveries: &'t mut DeliveryClock,
+}
+
+impl<'t> PduTables<'t> {
+    pub(crate) fn new(transaction: &'t WriteTransaction, deliveries: &'t mut DeliveryClock) -> Self {
+        Self {
+            rows: LazyTable::new(transaction, tables::PDUS),
+            timeline: LazyTable::new(transaction, tables::TIMELINE),
+            held: LazyTable::new(transaction, tables::HELD),
+            gaps: LazyTable::new(transaction, tables::GAPS),
+            meta: LazyTable::new(transaction, tables::META),
+            deliveries,
+        }
+    }
+
+    /// Stores a PDU. If it is delivered and the messenger is to see it, its flags are returned.
+    pub(crate) fn store<'p>(
+        &mut self,
+        cx: &mut WriterContext<'_>,
+        stored: &'p StoredPdu,
+    ) -> Result<Option<&'p FeedFlags>, redb::Error> {
         let (reference, context) = (&stored.pdu.reference, &stored.pdu.context);
         let prev = codec::refs_to_row(&stored.pdu.prev);
-        let at = self.delivery_time();
-        let pdus = self.pdus.open()?;
+        let pdus = self.rows.open()?;
         // `insert` returns the previous row; checking it afterwards and undoing saves a lookup per PDU.
-        let before = pdus.insert(key(reference), codec::pdu_to_row(stored, &prev, at))?;
+        let before = pdus.insert(key(reference), codec::pdu_to_row(stored, &prev, self.deliveries.last))?;
         if let Some(first) = before.map(|row| OwnedPdu::from_row(row.value())) {
             pdus.insert(key(reference), first.row())?;
-            return skip_inconsistent(context, reference, "a PDU is stored for the second time");
+            log_inconsistent(context, reference, "a PDU is stored for the second time");
+            return Ok(None);
         }
-        self.counts.rows_written += 1;
+        cx.counts.rows_written += 1;
         match &stored.standing {
-            PduState::Delivered(delivery) => self.deliver(context, reference, delivery),
-            PduState::Named { .. } => Ok(()),
+            PduState::Delivered(delivery) => self.add_to_timeline(cx, context, reference, delivery),
+            PduState::Named { .. } => Ok(None),
             PduState::Held(hold) => {
-                self.memory.arrivals += 1;
-                let (epoch, arrival) = (self.memory.epoch, self.memory.arrivals);
+                let (epoch, arrival) = cx.order.next_place();
                 let (missing, slot) = (codec::refs_to_row(&hold.missing), codec::slot_to_row(&stored.pdu));
                 let (edge, depth) = (hold.edge, codec::hold_depth(hold));
                 let row = HeldValue { epoch, arrival, edge, depth, slot: &slot, missing: &missing };
                 self.held.open()?.insert(place(context, reference), row)?;
-                self.counts.rows_written += 1;
-                Ok(())
+                cx.counts.rows_written += 1;
+                Ok(None)
             }
         }
     }
 
-    pub(crate) fn pdu_delivered(&mut self, reference: &PduRef, context: &ContextId, delivery: &Delivery) -> RedbResult {
-        let at = self.delivery_time();
-        let pdus = self.pdus.open()?;
-        self.counts.lookups += 1;
+    /// Delivers a held PDU. If the messenger is to see it, its flags are returned.
+    pub(crate) fn deliver<'d>(
+        &mut self,
+        cx: &mut WriterContext<'_>,
+        reference: &PduRef,
+        context: &ContextId,
+        delivery: &'d Delivery,
+    ) -> Result<Option<&'d FeedFlags>, redb::Error> {
+        let pdus = self.rows.open()?;
+        cx.counts.lookups += 1;
         let found = pdus.get(key(reference))?.map(|row| OwnedPdu::from_row(row.value()));
-        self.counts.rows_read += u64::from(found.is_some());
+        cx.counts.rows_read += u64::from(found.is_some());
         let Some(mut row) = found.filter(|row| row.waits_in(context.as_str())) else {
-            return skip_inconsistent(context, reference, "a PDU is delivered that is not held in this context");
+            log_inconsistent(context, reference, "a PDU is delivered that is not held in this context");
+            return Ok(None);
         };
-        row.deliver(delivery, at);
+        row.deliver(delivery, self.deliveries.last);
         pdus.insert(key(reference), row.row())?;
-        self.counts.rows_written += 1;
+        cx.counts.rows_written += 1;
         let held = self.held.open()?.remove(place(context, reference))?;
-        self.counts.rows_trimmed += u64::from(held.is_some());
+        cx.counts.rows_trimmed += u64::from(held.is_some());
         drop(held);
-        self.deliver(context, reference, delivery)
+        self.add_to_timeline(cx, context, reference, delivery)
     }
 
-    fn deliver(&mut self, context: &ContextId, reference: &PduRef, delivery: &Delivery) -> RedbResult {
+    fn add_to_timeline<'d>(
+        &mut self,
+        cx: &mut WriterContext<'_>,
+        context: &ContextId,
+        reference: &PduRef,
+        delivery: &'d Delivery,
+    ) -> Result<Option<&'d FeedFlags>, redb::Error> {
         self.timeline.open()?.insert((context.as_str(), delivery.position), key(reference))?;
-        self.counts.rows_written += 1;
-        match &delivery.shown {
-            Some(shown) => self.append_feed(&codec::shown_to_row(reference, shown)),
-            None => Ok(()),
-        }
+        cx.counts.rows_written += 1;
+        Ok(delivery.shown.as_ref())
     }
 
-    pub(crate) fn pdu_held(&mut self, reference: &PduRef, context: &ContextId, hold: &PendingParents) -> RedbResult {
+    /// Replaces the parents that a held PDU waits for.
+    pub(crate) fn update_held(
+        &mut self,
+        cx: &mut WriterContext<'_>,
+        reference: &PduRef,
+        context: &ContextId,
+        hold: &PendingParents,
+    ) -> RedbResult {
         let held = self.held.open()?;
-        self.counts.lookups += 1;
+        cx.counts.lookups += 1;
         let before = held.get(place(context, reference))?.map(|row| {
             let HeldValue { epoch, arrival, slot, .. } = row.value();
             (epoch, arrival, slot.to_vec())
         });
         let Some((epoch, arrival, slot)) = before else {
-            return skip_inconsistent(context, reference, "a PDU is held again that was not held");
+            log_inconsistent(context, reference, "a PDU is held again that was not held");
+            return Ok(());
         };
         let missing = codec::refs_to_row(&hold.missing);
         let (edge, depth) = (hold.edge, codec::hold_depth(hold));
         let row = HeldValue { epoch, arrival, edge, depth, slot: &slot, missing: &missing };
         held.insert(place(context, reference), row)?;
-        self.counts.rows_read += 1;
-        self.counts.rows_written += 1;
+        cx.counts.rows_read += 1;
+        cx.counts.rows_written += 1;
         Ok(())
     }
 
     /// Overwrites the row of a gap, because a change names all children each time.
-    pub(crate) fn gap_opened(&mut self, context: &ContextId, gap: &Gap) -> RedbResult {
+    pub(crate) fn open_gap(&mut self, cx: &mut WriterContext<'_>, context: &ContextId, gap: &Gap) -> RedbResult {
         let children = codec::refs_to_row(&gap.children);
         self.gaps.open()?.insert(place(context, &gap.missing), GapValue { edge: gap.edge, children: &children })?;
-        self.counts.rows_written += 1;
+        cx.counts.rows_written += 1;
         Ok(())
     }
 
-    pub(crate) fn gap_closed(&mut self, context: &ContextId, missing: &PduRef) -> RedbResult {
+    /// Removes the row of a gap.
+    pub(crate) fn close_gap(
+        &mut self,
+        cx: &mut WriterContext<'_>,
+        context: &ContextId,
+        missing: &PduRef,
+    ) -> RedbResult {
         let gone = self.gaps.open()?.remove(place(context, missing))?;
-        self.counts.rows_trimmed += u64::from(gone.is_some());
+        cx.counts.rows_trimmed += u64::from(gone.is_some());
+        Ok(())
+    }
+
+    /// Prunes PDUs. The caller has selected them from committed rows; this call only checks that each is unchanged and
+    /// skips those that are not: the next pass of the retention job sees them.
+    pub(crate) fn prune(
+        &mut self,
+        cx: &mut WriterContext<'_>,
+        context: &ContextId,
+        pdus: &[(i64, PduRef)],
+        before: u64,
+    ) -> RedbResult {
+        for (position, reference) in pdus {
+            let (place, key) = ((context.as_str(), *position), key(reference));
+            cx.counts.trim_reads += 2;
+            let stands_there = self.timeline.open()?.get(place)?.is_some_and(|row| row.value() == key);
+            let pdus = self.rows.open()?;
+            let Some(row) = pdus.get(key)?.map(|row| OwnedPdu::from_row(row.value())) else { continue };
+            if !stands_there || !row.may_be_forgotten(context.as_str(), before) {
+                continue;
+            }
+            pdus.insert(key, codec::forgotten(row.row()))?;
+            self.timeline.open()?.remove(place)?;
+            cx.counts.rows_trimmed += 2;
+        }
+        Ok(())
+    }
+
+    /// Returns the context and the text of a PDU that is queued once more, and marks it as delivered now; `None` if it is
+    /// unknown or pruned.
+    pub(crate) fn deliver_again(
+        &mut self,
+        cx: &mut WriterContext<'_>,
+        reference: &PduRef,
+    ) -> Result<Option<(ContextId, Bytes)>, redb::Error> {
+        let pdus = self.rows.open()?;
+        let row = pdus.get(key(reference))?.map(|row| OwnedPdu::from_row(row.value()));
+        let Some(mut row) = row.filter(|row| !codec::is_forgotten(row.row())) else { return Ok(None) };
+        row.again(self.deliveries.last);
+        pdus.insert(key(reference), row.row())?;
+        cx.counts.rows_written += 1;
+        let PduValue { context, bytes, .. } = row.row();
+        Ok(Some((codec::context_id("pdus", context).map_err(BadRow::into_corrupted)?, Bytes::copy_from_slice(bytes))))
+    }
+
+    /// Writes the time that is ahead of all deliveries, if it is not ahead any more.
+    pub(crate) fn finish(&mut self) -> RedbResult {
+        if let Some((key, value)) = self.deliveries.persist_if_ahead() {
+            self.meta.open()?.insert(key, value.as_str())?;
+        }
         Ok(())
     }
 }

@@ -1,4 +1,4 @@
-//! The index of quarantined PDUs of non-participants by context.
+//! Which quarantined items belong in the index of PDUs of non-participants, and the index of earlier versions.
 
 use actors::model::{ContextId, ParkedCode, ParkedItem, ParkedWhat, PduRef};
 use redb::{ReadableTable, TableDefinition, TableHandle, WriteTransaction};
@@ -7,14 +7,10 @@ use crate::store::schema::codec;
 use crate::store::schema::codec::columns::{QuarantinePlace, QuarantineValue};
 use crate::store::schema::tables;
 use crate::store::schema::tables::ContextPduKey;
-use crate::store::write::apply::WriteBatch;
 
 /// The index of earlier versions, with one row per PDU whatever its sender: (context, origin, id) -> (server, number,
 /// epoch, arrival).
 const ONE_A_PDU: TableDefinition<ContextPduKey, (&str, u64, u64, u64)> = TableDefinition::new("strangers");
-
-/// Maximum number of rows removed at once: a lower limit in the settings is reached over several commits.
-const ROWS_MAX: usize = 256;
 
 /// Returns context and identity of a PDU that is quarantined until its server participates; `None` for other items.
 pub(crate) fn stranger(parked: &ParkedItem) -> Option<(ContextId, PduRef)> {
@@ -51,60 +47,6 @@ pub(crate) fn take_over(transaction: &WriteTransaction) -> Result<(), redb::Erro
     drop((old, strangers));
     transaction.delete_table(ONE_A_PDU)?;
     Ok(())
-}
-
-impl WriteBatch<'_> {
-    /// Adds a quarantined PDU to the index.
-    pub(crate) fn stranger_kept(&mut self, parked: &ParkedItem, number: u64) -> Result<(), redb::Error> {
-        let Some((context, reference)) = stranger(parked) else { return Ok(()) };
-        self.memory.arrivals += 1;
-        let row = QuarantinePlace { number, epoch: self.memory.epoch, arrival: self.memory.arrivals };
-        let place = (context.as_str(), reference.origin.as_str(), reference.id.as_str(), parked.from.as_str());
-        self.strangers.open()?.insert(place, row)?;
-        self.counts.rows_written += 1;
-        Ok(())
-    }
-
-    /// Removes a quarantined PDU from the index, unless it has arrived again and has another number.
-    pub(crate) fn forget_stranger(
-        &mut self,
-        (context, origin, id): (&str, &str, &str),
-        server: &str,
-        number: u64,
-    ) -> Result<(), redb::Error> {
-        let strangers = self.strangers.open()?;
-        self.counts.trim_reads += 1;
-        let place = (context, origin, id, server);
-        let is_this = strangers.get(place)?.is_some_and(|row| row.value().number == number);
-        if is_this {
-            strangers.remove(place)?;
-            self.counts.rows_trimmed += 1;
-        }
-        Ok(())
-    }
-
-    /// Removes the oldest rows of a server's quarantine. Numbers are consecutive except where rows were removed, so the
-    /// rows up to `upto` are the oldest ones, beyond the number that is kept.
-    pub(crate) fn trim_quarantine(&mut self, server: &str, upto: u64) -> Result<(), redb::Error> {
-        if upto == 0 {
-            return Ok(());
-        }
-        let quarantine = self.quarantine.open()?;
-        let mut gone = Vec::new();
-        for row in quarantine.range((server, 0)..=(server, upto))?.take(ROWS_MAX) {
-            let (key, value) = row?;
-            gone.push((tables::number_of(key.value()), stranger_in(value.value())));
-        }
-        for (number, what) in gone {
-            self.quarantine.open()?.remove((server, number))?;
-            self.counts.trim_reads += 1;
-            self.counts.rows_trimmed += 1;
-            if let Some((context, origin, id)) = what {
-                self.forget_stranger((context.as_str(), &origin, &id), server, number)?;
-            }
-        }
-        Ok(())
-    }
 }
 
 #[cfg(test)]

@@ -1,4 +1,170 @@
-//! The outbox rows and the dead letters of peers.
+//! What is queued for peers: the outbox rows, the items that they refer to, and the dead letters.
+//!
+//! An item can be referred to by rows of several outboxes and by dead letters; these owners are together here, because a
+//! reference that moves or ends changes two of them.
 
 pub(crate) mod dead_letters;
+pub(crate) mod items;
 pub(crate) mod outbox;
+pub(crate) mod records;
+
+use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
+
+use actors::model::{DeadLetterReason, Index, PeerRecord, ServerName, Submission};
+use bytes::Bytes;
+use redb::WriteTransaction;
+
+use crate::store::error::RedbResult;
+use crate::store::write::peer::outbound::dead_letters::{DeadLetterTable, RemovedDeadLetter};
+use crate::store::write::peer::outbound::items::ItemTable;
+use crate::store::write::peer::outbound::outbox::{AppendedItem, OutboxGrowth, OutboxTables};
+use crate::store::write::peer::outbound::records::PeerRecordTable;
+use crate::store::write::writer_context::WriterContext;
+
+/// Where a submission was queued.
+pub(crate) struct QueuedSubmission<'s> {
+    /// Number of its items.
+    pub(crate) items: u32,
+    /// Recipients, each with the index of the first item in its outbox.
+    pub(crate) places: Vec<(&'s str, u64)>,
+}
+
+/// What is queued for all peers, and their records, which hold the ends of empty outboxes.
+pub(crate) struct OutboundTables<'t> {
+    records: PeerRecordTable<'t>,
+    outbox: OutboxTables<'t>,
+    items: ItemTable<'t>,
+    dead_letters: DeadLetterTable<'t>,
+}
+
+impl<'t> OutboundTables<'t> {
+    pub(crate) fn new(transaction: &'t WriteTransaction, next_item: &'t mut u64) -> Self {
+        Self {
+            records: PeerRecordTable::new(transaction),
+            outbox: OutboxTables::new(transaction),
+            items: ItemTable::new(transaction, next_item),
+            dead_letters: DeadLetterTable::new(transaction),
+        }
+    }
+
+    pub(crate) fn update_record(&mut self, record: Box<PeerRecord>) {
+        self.records.update(record);
+    }
+
+    pub(crate) fn add_transaction(
+        &mut self,
+        cx: &mut WriterContext<'_>,
+        server: &ServerName,
+        id: u64,
+        places: (Index, Index),
+    ) -> RedbResult {
+        self.outbox.add_transaction(cx, server, id, places)
+    }
+
+    /// Appends the items of a submission to the outbox of each recipient.
+    pub(crate) fn queue<'s>(
+        &mut self,
+        cx: &mut WriterContext<'_>,
+        submission: &'s Submission,
+    ) -> Result<QueuedSubmission<'s>, redb::Error> {
+        let queued = self.items.store(cx, submission)?;
+        let mut places = Vec::with_capacity(submission.servers.len() + submission.left_out.len());
+        for server in &submission.servers {
+            let tail = self.outbox.tail(cx, &mut self.records, server)?;
+            places.push((server.as_str(), tail.0 + 1));
+            let rows = queued.iter().map(|(number, item)| AppendedItem {
+                number: *number,
+                item: item.clone(),
+                context: submission.what.context().cloned(),
+                submission: submission.id.clone(),
+            });
+            self.outbox.append(cx, server, tail, rows, false)?;
+        }
+        Ok(QueuedSubmission { items: u32::try_from(queued.len()).unwrap_or(u32::MAX), places })
+    }
+
+    /// Appends an item that left its outbox, or found no room in it, and returns its index. It is a new index, because the
+    /// sequence number that the item had went to the item after it.
+    pub(crate) fn queue_again(
+        &mut self,
+        cx: &mut WriterContext<'_>,
+        server: &ServerName,
+        item: AppendedItem,
+    ) -> Result<u64, redb::Error> {
+        let tail = self.outbox.tail(cx, &mut self.records, server)?;
+        self.outbox.append(cx, server, tail, [item], true)?;
+        Ok(tail.0 + 1)
+    }
+
+    pub(crate) fn trim_outbox(
+        &mut self,
+        cx: &mut WriterContext<'_>,
+        server: &ServerName,
+        upto: u64,
+        keep_items: u64,
+        queued_before: u64,
+        rows_max: u32,
+    ) -> RedbResult {
+        let gone = self.outbox.trim(cx, server, upto, keep_items, queued_before, rows_max)?;
+        gone.into_iter().for_each(|(_, item)| self.items.release(item));
+        Ok(())
+    }
+
+    /// Moves a range of outbox rows to the dead letters. The caller bounds the range: a page of the outbox, or the
+    /// items of one submission.
+    pub(crate) fn move_to_dead_letters(
+        &mut self,
+        cx: &mut WriterContext<'_>,
+        server: &ServerName,
+        places: RangeInclusive<u64>,
+        fate: DeadLetterReason,
+        reason: &str,
+        keep: u64,
+    ) -> RedbResult {
+        let before = self.dead_letters.count(cx, server)?;
+        let gone = self.outbox.rows_in(cx, server, places)?;
+        for row in &gone {
+            // An item that the peer accepted also keeps its outbox row, so its reference count rises by one.
+            match fate.was_taken() {
+                true => self.items.refer_again(cx, row.item)?,
+                false => self.outbox.remove(server, row.index)?,
+            }
+            self.dead_letters.insert(cx, server, row, (fate, reason))?;
+        }
+        let trimmed = self.dead_letters.trim(cx, server, before + gone.len() as u64, keep)?;
+        trimmed.into_iter().for_each(|(_, item)| self.items.release(item));
+        Ok(())
+    }
+
+    /// Takes a dead letter out of its table; its item is still referred to.
+    pub(crate) fn take_dead_letter(
+        &mut self,
+        cx: &mut WriterContext<'_>,
+        server: &ServerName,
+        index: u64,
+    ) -> Result<Option<RemovedDeadLetter>, redb::Error> {
+        self.dead_letters.take(cx, server, index)
+    }
+
+    /// Ends a reference to an item; 0 stands for a PDU.
+    pub(crate) fn release_item(&mut self, item: u64) {
+        self.items.release(item);
+    }
+
+    /// Returns the bytes of a stored update.
+    pub(crate) fn update_bytes(&mut self, item: u64) -> Result<Option<Bytes>, redb::Error> {
+        self.items.bytes(item)
+    }
+
+    /// Writes the collected records and reference counts.
+    pub(crate) fn finish(&mut self, cx: &mut WriterContext<'_>) -> RedbResult {
+        self.records.finish(cx)?;
+        self.items.finish(cx)
+    }
+
+    /// Returns the outboxes that grew in this group.
+    pub(crate) fn into_growth(self) -> BTreeMap<ServerName, OutboxGrowth> {
+        self.outbox.into_growth()
+    }
+}

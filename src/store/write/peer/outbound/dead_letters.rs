@@ -1,121 +1,126 @@
-//! Moves outbox rows to the dead letters and removes the oldest dead letters.
+//! The dead letters of peers, of which the newest are kept.
 
-use std::ops::RangeInclusive;
+use actors::model::{DeadLetterReason, PduRef, ServerName, SubmissionId};
+use redb::{ReadableTable, WriteTransaction};
 
-use actors::model::{DeadLetterReason, ServerName};
-use redb::ReadableTable;
-
-use crate::store::schema::codec::columns::{DeadLetterValue, ItemValue, OutboxValue};
-use crate::store::schema::tables;
-use crate::store::write::apply::WriteBatch;
+use crate::store::error::RedbResult;
+use crate::store::schema::codec::BadRow;
+use crate::store::schema::codec::columns::DeadLetterValue;
+use crate::store::schema::{codec, tables};
+use crate::store::write::lazy_table::LazyTable;
+use crate::store::write::peer::outbound::outbox::OwnedOutboxRow;
+use crate::store::write::writer_context::WriterContext;
 
 /// Maximum number of dead letters removed at once: a lower limit in the settings is reached over several commits.
 const TRIM_ROWS_MAX: usize = 256;
 
-/// A copy of an outbox row.
-struct OwnedDeadLetter {
-    index: u64,
-    item: u64,
+/// A dead letter that was removed from its table.
+pub(crate) struct RemovedDeadLetter {
+    /// Number of the stored update; 0 for a PDU.
+    pub(crate) item: u64,
     origin: String,
     id: String,
-    submission: String,
+    /// Submission that the item came from.
+    pub(crate) submission: SubmissionId,
 }
 
-impl WriteBatch<'_> {
-    /// Moves a range of outbox rows to the dead letters. The caller bounds the range: a page of the outbox, or the
-    /// items of one submission.
-    pub(crate) fn outbox_left(
-        &mut self,
-        server: &ServerName,
-        places: RangeInclusive<u64>,
-        fate: DeadLetterReason,
-        reason: &str,
-        keep: u64,
-    ) -> Result<(), redb::Error> {
-        let before = self.dead_letters_of(server)?;
-        let name = server.as_str();
-        let mut gone = Vec::new();
-        for row in self.outbox.open()?.range((name, *places.start())..=(name, *places.end()))? {
-            let (key, row) = row?;
-            let OutboxValue { item, origin, id, submission, .. } = row.value();
-            let index = tables::number_of(key.value());
-            let (origin, id, submission) = (origin.to_owned(), id.to_owned(), submission.to_owned());
-            gone.push(OwnedDeadLetter { index, item, origin, id, submission });
-        }
-        self.counts.lookups += 1;
-        self.counts.rows_read += gone.len() as u64;
-        for row in &gone {
-            // An item that the peer accepted also keeps its outbox row, so its reference count rises by one. PDUs are not
-            // counted.
-            match fate.was_taken() {
-                true => self.named_once_more(row.item)?,
-                false => drop(self.outbox.open()?.remove((name, row.index))?),
-            }
-            let letter = DeadLetterValue {
-                kind: fate.as_str(),
-                removed: self.now.0,
-                reason,
-                item: row.item,
-                origin: &row.origin,
-                id: &row.id,
-                submission: &row.submission,
-            };
-            self.dead_letters.open()?.insert((name, row.index), letter)?;
-            self.counts.rows_written += 1;
-        }
-        let left = self.trim_dead_letters(server, before + gone.len() as u64, keep)?;
-        self.memory.peers.entry(server.clone()).or_default().dead_letters = Some(left);
-        Ok(())
+impl RemovedDeadLetter {
+    /// Returns the identity of the PDU, if it is one.
+    pub(crate) fn reference(&self) -> Result<PduRef, redb::Error> {
+        codec::reference("dead_letters", &self.origin, &self.id).map_err(BadRow::into_corrupted)
     }
+}
 
-    fn named_once_more(&mut self, item: u64) -> Result<(), redb::Error> {
-        if item == 0 {
-            return Ok(());
-        }
-        let items = self.items.open()?;
-        let Some((names, bytes)) = items.get(item)?.map(|row| (row.value().names, row.value().bytes.to_vec())) else {
-            return Ok(());
-        };
-        items.insert(item, ItemValue { names: names + 1, bytes: &bytes })?;
-        self.counts.rows_read += 1;
-        self.counts.rows_written += 1;
-        Ok(())
+/// The dead letters of all peers.
+pub(crate) struct DeadLetterTable<'t> {
+    rows: LazyTable<'t, (&'static str, u64), DeadLetterValue<'static>>,
+}
+
+impl<'t> DeadLetterTable<'t> {
+    pub(crate) fn new(transaction: &'t WriteTransaction) -> Self {
+        Self { rows: LazyTable::new(transaction, tables::DEAD_LETTERS) }
     }
 
     /// Returns the number of dead letters. Indexes have gaps here, so the first call counts the rows, which are
     /// bounded.
-    fn dead_letters_of(&mut self, server: &ServerName) -> Result<u64, redb::Error> {
-        if let Some(count) = self.memory.peers.get(server).and_then(|ends| ends.dead_letters) {
+    pub(crate) fn count(&mut self, cx: &mut WriterContext<'_>, server: &ServerName) -> Result<u64, redb::Error> {
+        if let Some(count) = cx.tails.get(server).and_then(|ends| ends.dead_letters) {
             return Ok(count);
         }
         let mut count = 0;
-        for row in self.dead_letters.open()?.range(tables::all_of(server.as_str()))? {
+        for row in self.rows.open()?.range(tables::all_of(server.as_str()))? {
             row?;
             count += 1;
         }
-        self.counts.lookups += 1;
-        self.counts.rows_read += count;
+        cx.counts.lookups += 1;
+        cx.counts.rows_read += count;
         Ok(count)
     }
 
-    fn trim_dead_letters(&mut self, server: &ServerName, count: u64, keep: u64) -> Result<u64, redb::Error> {
+    /// Adds the letter of an outbox row.
+    pub(crate) fn insert(
+        &mut self,
+        cx: &mut WriterContext<'_>,
+        server: &ServerName,
+        row: &OwnedOutboxRow,
+        (fate, reason): (DeadLetterReason, &str),
+    ) -> RedbResult {
+        let letter = DeadLetterValue {
+            kind: fate.as_str(),
+            removed: cx.now.0,
+            reason,
+            item: row.item,
+            origin: &row.origin,
+            id: &row.id,
+            submission: &row.submission,
+        };
+        self.rows.open()?.insert((server.as_str(), row.index), letter)?;
+        cx.counts.rows_written += 1;
+        Ok(())
+    }
+
+    /// Removes the oldest of `count` letters beyond `keep`, and remembers how many are left. Returns the index and the item of
+    /// each removed letter.
+    pub(crate) fn trim(
+        &mut self,
+        cx: &mut WriterContext<'_>,
+        server: &ServerName,
+        count: u64,
+        keep: u64,
+    ) -> Result<Vec<(u64, u64)>, redb::Error> {
+        let mut gone = Vec::new();
         let too_many = usize::try_from(count.saturating_sub(keep)).unwrap_or(usize::MAX);
-        if too_many == 0 {
-            return Ok(count);
-        }
-        let letters = self.dead_letters.open()?;
-        let oldest = letters.range(tables::all_of(server.as_str()))?.take(too_many.min(TRIM_ROWS_MAX));
-        let oldest = oldest.map(|row| row.map(|(key, value)| (tables::number_of(key.value()), value.value().item)));
-        let oldest = oldest.collect::<Result<Vec<_>, _>>()?;
-        for &(index, item) in &oldest {
-            letters.remove((server.as_str(), index))?;
-            // `item` is 0 for PDUs: they are not reference-counted and stay in `pdus`.
-            if item > 0 {
-                *self.item_refcount_decrements.entry(item).or_default() += 1;
+        if too_many > 0 {
+            let letters = self.rows.open()?;
+            for row in letters.range(tables::all_of(server.as_str()))?.take(too_many.min(TRIM_ROWS_MAX)) {
+                let (key, value) = row?;
+                gone.push((tables::number_of(key.value()), value.value().item));
             }
-            self.counts.trim_reads += 1;
-            self.counts.rows_trimmed += 1;
+            for &(index, _) in &gone {
+                letters.remove((server.as_str(), index))?;
+                cx.counts.trim_reads += 1;
+                cx.counts.rows_trimmed += 1;
+            }
         }
-        Ok(count - oldest.len() as u64)
+        cx.tails.entry(server).dead_letters = Some(count - gone.len() as u64);
+        Ok(gone)
+    }
+
+    /// Removes a letter and returns it.
+    pub(crate) fn take(
+        &mut self,
+        cx: &mut WriterContext<'_>,
+        server: &ServerName,
+        index: u64,
+    ) -> Result<Option<RemovedDeadLetter>, redb::Error> {
+        cx.counts.lookups += 1;
+        let Some(row) = self.rows.open()?.remove((server.as_str(), index))? else { return Ok(None) };
+        cx.counts.rows_trimmed += 1;
+        if let Some(count) = cx.tails.get_mut(server).and_then(|ends| ends.dead_letters.as_mut()) {
+            *count = count.saturating_sub(1);
+        }
+        let DeadLetterValue { item, origin, id, submission, .. } = row.value();
+        let submission = codec::submission_id("dead_letters", submission).map_err(BadRow::into_corrupted)?;
+        Ok(Some(RemovedDeadLetter { item, origin: origin.to_owned(), id: id.to_owned(), submission }))
     }
 }

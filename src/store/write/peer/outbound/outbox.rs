@@ -1,13 +1,18 @@
-//! Writes a submission as rows: one in each recipient's outbox, and its record.
+//! The rows of the outboxes, and the transactions in which they were sent.
 
-use actors::model::{ContextId, Index, Item, OutboundRecord, ServerName, Submission, SubmissionId, SubmittedContent};
+use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
+
+use actors::model::{ContextId, Index, Item, ServerName, SubmissionId};
 use actors::ports::OutboxRow;
-use redb::ReadableTable;
+use redb::{ReadableTable, WriteTransaction};
 
-use crate::store::schema::codec;
-use crate::store::schema::codec::columns::{ItemValue, OutboxValue, SubmissionValue};
+use crate::store::error::RedbResult;
+use crate::store::schema::codec::columns::OutboxValue;
 use crate::store::schema::tables;
-use crate::store::write::apply::{OutboxGrowth, WriteBatch};
+use crate::store::write::lazy_table::LazyTable;
+use crate::store::write::peer::outbound::records::PeerRecordTable;
+use crate::store::write::writer_context::WriterContext;
 
 /// An item that goes to the end of an outbox.
 pub(crate) struct AppendedItem {
@@ -19,69 +24,54 @@ pub(crate) struct AppendedItem {
     pub(crate) submission: SubmissionId,
 }
 
-impl WriteBatch<'_> {
-    pub(crate) fn submitted(&mut self, submission: &Submission) -> Result<(), redb::Error> {
-        let queued = self.items_of(submission)?;
-        let mut places = Vec::with_capacity(submission.servers.len() + submission.left_out.len());
-        for server in &submission.servers {
-            let tail = self.outbox_tail(server)?;
-            places.push((server.as_str(), tail.0 + 1));
-            let rows = queued.iter().map(|(number, item)| AppendedItem {
-                number: *number,
-                item: item.clone(),
-                context: submission.what.context().cloned(),
-                submission: submission.id.clone(),
-            });
-            self.append_rows(server, tail, rows, false)?;
+/// A copy of an outbox row.
+pub(crate) struct OwnedOutboxRow {
+    pub(crate) index: u64,
+    /// Number of the stored update; 0 for a PDU.
+    pub(crate) item: u64,
+    pub(crate) origin: String,
+    pub(crate) id: String,
+    pub(crate) submission: String,
+}
+
+/// The growth of one outbox in a group.
+#[derive(Debug)]
+pub(crate) struct OutboxGrowth {
+    pub(crate) tail: Index,
+    pub(crate) queued_bytes: u64,
+    pub(crate) rows: Vec<OutboxRow>,
+}
+
+/// The outboxes of all peers.
+pub(crate) struct OutboxTables<'t> {
+    rows: LazyTable<'t, (&'static str, u64), OutboxValue<'static>>,
+    sent: LazyTable<'t, (&'static str, u64), (u64, u64)>,
+    grown: BTreeMap<ServerName, OutboxGrowth>,
+}
+
+impl<'t> OutboxTables<'t> {
+    pub(crate) fn new(transaction: &'t WriteTransaction) -> Self {
+        Self {
+            rows: LazyTable::new(transaction, tables::OUTBOX),
+            sent: LazyTable::new(transaction, tables::OUTBOUND_TRANSACTIONS),
+            grown: BTreeMap::new(),
         }
-        places.extend(submission.left_out.iter().map(|server| (server.as_str(), codec::LEFT_OUT)));
-        let (origin, id) = match &submission.what {
-            SubmittedContent::Pdu(pdu, ..) => (pdu.origin.as_str(), pdu.id.as_str()),
-            SubmittedContent::Updates(_) => ("", ""),
-        };
-        let accepted = submission.accepted.0;
-        let items = u32::try_from(queued.len()).unwrap_or(u32::MAX);
-        let places = codec::places_to_row(&places);
-        let row = SubmissionValue { accepted, digest: &submission.digest.0, items, places: &places, origin, id };
-        self.submissions.open()?.insert(submission.id.as_str(), row)?;
-        self.counts.rows_written += 1;
-        Ok(())
     }
 
-    /// Returns the items with their numbers. Updates are written here, once for all servers; a PDU is written by its
-    /// own change and has no number.
-    fn items_of(&mut self, submission: &Submission) -> Result<Vec<(u64, Item)>, redb::Error> {
-        let updates = match &submission.what {
-            SubmittedContent::Pdu(reference, _, bytes) => {
-                return Ok(vec![(0, Item::Pdu(reference.clone(), bytes.clone()))]);
-            }
-            SubmittedContent::Updates(updates) => updates,
-        };
-        let first = self.memory.next_item;
-        if let Ok(names @ 1..) = u32::try_from(submission.servers.len()) {
-            let items = self.items.open()?;
-            for (number, bytes) in (first..).zip(updates) {
-                items.insert(number, ItemValue { names, bytes })?;
-            }
-            self.memory.next_item += updates.len() as u64;
-            self.counts.rows_written += updates.len() as u64;
-        }
-        Ok((first..).zip(updates.iter().cloned().map(Item::Update)).collect())
-    }
-
-    /// Appends items to the end of an outbox.
-    pub(crate) fn append_rows(
+    /// Appends items after the tail of an outbox.
+    pub(crate) fn append(
         &mut self,
+        cx: &mut WriterContext<'_>,
         server: &ServerName,
         (tail, mut queued_bytes): (u64, u64),
         rows: impl IntoIterator<Item = AppendedItem>,
         again: bool,
-    ) -> Result<(), redb::Error> {
+    ) -> RedbResult {
         let mut rows = (tail + 1..).zip(rows).peekable();
         if rows.peek().is_none() {
             return Ok(());
         }
-        let outbox = self.outbox.open()?;
+        let outbox = self.rows.open()?;
         let grown = self.grown.entry(server.clone());
         let grown = grown.or_insert_with(|| OutboxGrowth { tail: Index(tail), queued_bytes, rows: Vec::new() });
         for (index, AppendedItem { number, item, context, submission }) in rows {
@@ -90,49 +80,135 @@ impl WriteBatch<'_> {
                 Item::Update(_) => ("", ""),
             };
             queued_bytes += item.bytes().len() as u64;
-            let (queued, submission_id) = (self.now.0, submission.as_str());
+            let (queued, submission_id) = (cx.now.0, submission.as_str());
             let row = OutboxValue { queued, queued_bytes, again, item: number, origin, id, submission: submission_id };
             outbox.insert((server.as_str(), index), row)?;
-            self.counts.rows_written += 1;
+            cx.counts.rows_written += 1;
             (grown.tail, grown.queued_bytes) = (Index(index), queued_bytes);
-            let (index, queued) = (Index(index), self.now);
+            let (index, queued) = (Index(index), cx.now);
             grown.rows.push(OutboxRow { index, queued, item, context, submission, queued_bytes, again });
         }
-        self.memory.peers.entry(server.clone()).or_default().outbox = Some((grown.tail.0, queued_bytes));
+        cx.tails.entry(server).outbox = Some((grown.tail.0, queued_bytes));
         Ok(())
     }
 
     /// Returns the newest index ever assigned and the bytes ever queued up to it. Trimming or removing rows may have
     /// emptied the outbox, but leaves no index above the one in the peer's record, which is used then.
-    pub(crate) fn outbox_tail(&mut self, server: &ServerName) -> Result<(u64, u64), redb::Error> {
-        if let Some(tail) = self.memory.peers.get(server).and_then(|ends| ends.outbox) {
+    pub(crate) fn tail(
+        &mut self,
+        cx: &mut WriterContext<'_>,
+        records: &mut PeerRecordTable<'_>,
+        server: &ServerName,
+    ) -> Result<(u64, u64), redb::Error> {
+        if let Some(tail) = cx.tails.get(server).and_then(|ends| ends.outbox) {
             return Ok(tail);
         }
-        let newest = self.outbox.open()?.range(tables::all_of(server.as_str()))?.next_back().transpose()?;
+        let newest = self.rows.open()?.range(tables::all_of(server.as_str()))?.next_back().transpose()?;
         let newest = newest.map_or((0, 0), |(key, row)| (tables::number_of(key.value()), row.value().queued_bytes));
-        self.counts.lookups += 1;
-        self.counts.rows_read += u64::from(newest.0 > 0);
-        let (given, bytes) = match self.moved.get(server) {
-            Some(record) => ends(&record.outbound),
-            None => self.ends_on_disk(server)?,
-        };
+        cx.counts.lookups += 1;
+        cx.counts.rows_read += u64::from(newest.0 > 0);
+        let (given, bytes) = records.outbox_ends(cx, server)?;
         let tail = (newest.0.max(given), newest.1.max(bytes));
-        self.memory.peers.entry(server.clone()).or_default().outbox = Some(tail);
+        cx.tails.entry(server).outbox = Some(tail);
         Ok(tail)
     }
 
-    fn ends_on_disk(&mut self, server: &ServerName) -> Result<(u64, u64), redb::Error> {
-        self.counts.lookups += 1;
-        let Some(row) = self.peers.open()?.get(server.as_str())? else { return Ok((0, 0)) };
-        self.counts.rows_read += 1;
-        let record = codec::peer_from_row(server.clone(), row.value());
-        let record = record.map_err(|error| redb::Error::Corrupted(error.to_string()))?;
-        Ok(ends(&record.outbound))
+    /// Records an acknowledged transaction: the index of its first and of its last item.
+    pub(crate) fn add_transaction(
+        &mut self,
+        cx: &mut WriterContext<'_>,
+        server: &ServerName,
+        id: u64,
+        (first, last): (Index, Index),
+    ) -> RedbResult {
+        self.sent.open()?.insert((server.as_str(), id), (first.0, last.0))?;
+        cx.counts.rows_written += 1;
+        Ok(())
     }
-}
 
-/// Returns the end of an outbox according to the record: an index that was assigned, and the bytes queued up to the
-/// acknowledged ones.
-pub(crate) fn ends(record: &OutboundRecord) -> (u64, u64) {
-    (record.acked.max(record.highest_index_assigned).0, record.acked_bytes)
+    /// Returns copies of the rows in a range of indexes.
+    pub(crate) fn rows_in(
+        &mut self,
+        cx: &mut WriterContext<'_>,
+        server: &ServerName,
+        places: RangeInclusive<u64>,
+    ) -> Result<Vec<OwnedOutboxRow>, redb::Error> {
+        let (name, (first, last)) = (server.as_str(), places.into_inner());
+        let mut rows = Vec::new();
+        for row in self.rows.open()?.range((name, first)..=(name, last))? {
+            let (key, row) = row?;
+            let OutboxValue { item, origin, id, submission, .. } = row.value();
+            let index = tables::number_of(key.value());
+            let (origin, id, submission) = (origin.to_owned(), id.to_owned(), submission.to_owned());
+            rows.push(OwnedOutboxRow { index, item, origin, id, submission });
+        }
+        cx.counts.lookups += 1;
+        cx.counts.rows_read += rows.len() as u64;
+        Ok(rows)
+    }
+
+    /// Removes a row.
+    pub(crate) fn remove(&mut self, server: &ServerName, index: u64) -> RedbResult {
+        self.rows.open()?.remove((server.as_str(), index))?;
+        Ok(())
+    }
+
+    /// Removes acknowledged rows, oldest first, and the transactions of which no row is left. Returns the index and the item of
+    /// each removed row.
+    pub(crate) fn trim(
+        &mut self,
+        cx: &mut WriterContext<'_>,
+        server: &ServerName,
+        upto: u64,
+        keep_items: u64,
+        queued_before: u64,
+        rows_max: u32,
+    ) -> Result<Vec<(u64, u64)>, redb::Error> {
+        let outbox = self.rows.open()?;
+        let mut gone = Vec::new();
+        // The walk ends at the oldest row that stays, so it reads one more row than it removes and not the whole
+        // outbox.
+        for row in outbox.range((server.as_str(), 0)..(server.as_str(), upto))?.take(rows_max as usize) {
+            let (key, value) = row?;
+            let (index, OutboxValue { queued, item, .. }) = (tables::number_of(key.value()), value.value());
+            cx.counts.trim_reads += 1;
+            if upto - index <= keep_items && queued >= queued_before {
+                break;
+            }
+            gone.push((index, item));
+        }
+        for &(index, _) in &gone {
+            outbox.remove((server.as_str(), index))?;
+            cx.counts.rows_trimmed += 1;
+        }
+        if let Some(&(newest, _)) = gone.last() {
+            self.trim_sent(cx, server, newest, rows_max)?;
+        }
+        Ok(gone)
+    }
+
+    /// Removes transactions of which no outbox row is left, oldest first.
+    fn trim_sent(&mut self, cx: &mut WriterContext<'_>, server: &ServerName, newest: u64, rows_max: u32) -> RedbResult {
+        let sent = self.sent.open()?;
+        let mut gone = Vec::new();
+        for row in sent.range(tables::all_of(server.as_str()))?.take(rows_max as usize) {
+            let (key, places) = row?;
+            cx.counts.trim_reads += 1;
+            let (_, last) = places.value();
+            if last > newest {
+                break;
+            }
+            gone.push(tables::number_of(key.value()));
+        }
+        for id in gone {
+            sent.remove((server.as_str(), id))?;
+            cx.counts.rows_trimmed += 1;
+        }
+        Ok(())
+    }
+
+    /// Returns the outboxes that grew in this group.
+    pub(crate) fn into_growth(self) -> BTreeMap<ServerName, OutboxGrowth> {
+        self.grown
+    }
 }

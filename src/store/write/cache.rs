@@ -1,0 +1,22 @@
+//! The memory of the writer between groups.
+
+use crate::store::delivery_clock::DeliveryClock;
+use crate::store::write::feed::FeedEnds;
+use crate::store::write::peer_tails::PeerTails;
+use crate::store::write::writer_context::WaitingOrder;
+
+/// The writer's cache between groups; it lets rows be appended without reading. It is correct only as long as every
+/// group commits: after one that does not, the journal has stopped and the cache is dropped.
+#[derive(Debug)]
+pub(crate) struct WriterCache {
+    /// Ends of the feed.
+    pub(crate) feed: FeedEnds,
+    /// Number of the next item.
+    pub(crate) next_item: u64,
+    /// Order of the PDUs that wait.
+    pub(crate) order: WaitingOrder,
+    /// Clock that gives delivery times.
+    pub(crate) deliveries: DeliveryClock,
+    /// Ends of the tables of each server.
+    pub(crate) tails: PeerTails,
+}
