@@ -144,5 +144,5 @@ fn upward(crate_root: &Path, table: &[(&str, u8)], separated: &[&[&str]]) -> Vec
 fn longest_folder_decides_level() {
     assert_eq!(level(CORE, "peer/outbound"), Some(("peer/outbound", MACHINES)));
     assert_eq!(level(CORE, "peer/PeerHandle"), Some(("peer", 5)));
-    assert_eq!(level(CORE, "context/state_reader"), Some(("context", 5)));
+    assert_eq!(level(CORE, "context/guarded_step"), Some(("context", 5)));
 }

@@ -10,13 +10,13 @@ use actix::{
 use tokio::time::error::Elapsed;
 use tokio::time::timeout;
 
+use crate::context::guarded_step::{KnownPdus, PendingEvent, StepFailure, StepOutcome, take_step};
 use crate::context::machine::{ContextEffect, ContextEvent, ContextMachine, ContextReply};
 use crate::context::messages::{
     ContextMessage, ContextOutcome, ContextReplies, ContextReplyTable, HistoryReply, IdleTimerFired, ReplyChannel,
     TimerFired,
 };
 use crate::context::metrics::ContextMetricsGuard;
-use crate::context::state_reader::{KnownPdus, PendingEvent, StepFailure, StepOutcome, take_step};
 use crate::errors::ContextError;
 use crate::limits::ContextLimits;
 use crate::model::{BadPdu, ContextId, FetchRequest, Pdu, PduRef, ServerName};

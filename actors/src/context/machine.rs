@@ -4,6 +4,9 @@
 //! The life of a PDU: unknown -> held (some parents are not delivered) -> ready -> delivered. A missing parent is
 //! waited for briefly, then fetched; when every candidate has been asked for long enough, it is given up, and its
 //! children are delivered with a gap. No PDU is ever skipped or reordered silently.
+//!
+//! `ContextStep` (`step.rs`) collects what one event changes, and turns each delivery into the change that stores it. At the
+//! end of the step `finish` makes one commit of all, with the priority of the event, and answers.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;

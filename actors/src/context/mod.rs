@@ -8,7 +8,7 @@
 //!                   +----+---- given up: delivered with a gap, and told
 //! ```
 //!
-//! Start reading at [`machine`]. Its parts own their fields; a stage borrows the graph for one event:
+//! Start reading at [`machine`], whose steps `guarded_step` runs. Its parts own their fields; a stage borrows the graph for one event:
 //!
 //! ```text
 //!   ContextMachine              gives each event to its part, and collects the effects
@@ -31,6 +31,7 @@ pub(crate) mod actor;
 mod admit;
 mod compose;
 mod event;
+mod guarded_step;
 pub mod machine;
 mod messages;
 pub(crate) mod metrics;
@@ -42,7 +43,6 @@ mod quarantine_walks;
 mod stage_page;
 mod stage_reader;
 mod state;
-mod state_reader;
 mod step;
 #[cfg(test)]
 mod tests;

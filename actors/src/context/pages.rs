@@ -5,11 +5,11 @@ use std::collections::VecDeque;
 use actix::{AsyncContext, Context, Handler};
 
 use crate::context::actor::ContextActor;
+use crate::context::guarded_step::PendingEvent;
 use crate::context::machine::ContextEvent;
 use crate::context::messages::{QuarantinePage, StageRead};
 use crate::context::provenance::QuarantinedPdu;
 use crate::context::stage_page::StagePage;
-use crate::context::state_reader::PendingEvent;
 use crate::model::{ParkedCode, Pdu, QuarantinedPduRow, ServerName, StagedPdu};
 use crate::supervise::again::until_read;
 use crate::supervise::mailbox::send_unbounded;

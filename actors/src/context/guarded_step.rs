@@ -1,5 +1,5 @@
-//! One step of a context's machine with its reads of the store: the lookup of arriving PDUs, and the reads of the step
-//! itself.
+//! Runs one step of a context's machine under the guard, with its reads of the store: the lookup of arriving PDUs, and the
+//! reads of the step itself.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
