@@ -4,10 +4,13 @@
 //! from an actor to the journal needs no thread switch. HTTP workers reach it through [`Gateway`].
 
 mod configured_peers;
+mod listeners;
+mod start_error;
+
 use std::fs::DirBuilder;
-use std::net::{SocketAddr, TcpListener};
+use std::net::{IpAddr, SocketAddr};
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -19,28 +22,30 @@ use actix_web::web::{self, Bytes, Data};
 use actors::errors::UnavailableError;
 use actors::gateway::Gateway;
 use actors::model::{Millis, ServerName};
-use actors::ports::{ArchiveError, Clock, PeerConfig, Ports, StoreReaders};
+use actors::ports::{Clock, PeerConfig, Ports, StoreReaders};
 use actors::router::{ActorRegistry, Router};
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{Notify, oneshot, watch};
+use tokio_util::task::AbortOnDropHandle;
 
+use crate::admin::certificates::CertificateEnds;
 use crate::admin::health::{self, ReadinessReport};
 use crate::admin::metrics::{self, MetricsRecorder};
 use crate::admin::{self, AdminApi};
 use crate::app::configured_peers::{ConfiguredAddresses, ConfiguredAdmission};
+use crate::app::listeners::ListenerCertificates;
+use crate::egress::EgressClient;
 use crate::egress::signer::RequestSigner;
-use crate::egress::{self, EgressClient};
 use crate::http::authentication;
 use crate::http::authentication::signature_proof::SignatureJudge;
 use crate::http::bearer::{self, BearerToken};
-use crate::http::bind_advice;
 use crate::http::body::BodyLimit;
 use crate::http::drain;
 use crate::http::drain::DrainSignal;
 use crate::http::error::ApiError;
 use crate::http::key_directory;
-use crate::http::serve::{ListenerHandle, serve, serve_raw_targets};
+use crate::http::serve::{serve, serve_raw_targets};
 use crate::identity::key_directory::key_directory_json;
-use crate::identity::key_folder::{KeyFolder, KeyFolderError};
+use crate::identity::key_folder::KeyFolder;
 use crate::identity::key_ring::KeyRing;
 use crate::maintenance::feed_and_submissions;
 use crate::maintenance::history_retention;
@@ -48,56 +53,17 @@ use crate::messenger;
 use crate::messenger::{MessengerApi, MessengerLimits};
 use crate::runtime::free_space::FolderDisk;
 use crate::settings::{SecretValue, Settings};
-use crate::store::{self, BlockingExecutor, OpenError, Store, StoreLocation, StoreOptions};
+use crate::store::{self, BlockingExecutor, Store, StoreLocation, StoreOptions};
+use crate::telemetry::limit_counts::LimitCounts;
 use crate::telemetry::logging_journal::LoggingJournal;
+use crate::tls::pair_watch;
 use crate::wire::pdu;
 use crate::wire::pdu::reference_context::StoreReferenceContext;
 use crate::wire::transport::PeerTransport;
 use crate::wire::{self, DialectServices};
 
-/// Error: a gateway cannot start.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    /// A listener's address is not available.
-    #[error("{key} = {address}: {source}; {}", bind_advice::remedy(source))]
-    Listen {
-        /// Configuration key of the listener.
-        key: &'static str,
-        /// Address that the listener is bound to.
-        address: SocketAddr,
-        /// Error of the system.
-        source: std::io::Error,
-    },
-    /// The data folder cannot be created.
-    #[error("server.data_dir = {}: {source}; it must be a folder that this user may create and write", .path.display())]
-    DataDir {
-        /// Path of the folder.
-        path: PathBuf,
-        /// Error of the system.
-        source: std::io::Error,
-    },
-    /// The signing keys cannot be used.
-    #[error("the signing keys cannot be used: {0}")]
-    Keys(#[from] KeyFolderError),
-    /// The nonces of accepted signatures cannot be read.
-    #[error("the nonces of accepted signatures cannot be read: {0}")]
-    Nonces(ArchiveError),
-    /// The threads of the store cannot be started.
-    #[error("the threads of the store cannot start: {0}")]
-    Threads(std::io::Error),
-    /// The store cannot be opened.
-    #[error(transparent)]
-    Store(#[from] OpenError),
-    /// The client for outbound requests cannot be built.
-    #[error(transparent)]
-    Egress(#[from] egress::ClientBuildError),
-    /// A server cannot be started on its listener.
-    #[error("a listener cannot be served: {0}")]
-    Serve(std::io::Error),
-    /// The core's thread ended before it started.
-    #[error("the core did not start; see the log")]
-    Core,
-}
+pub use crate::app::listeners::Listeners;
+pub use crate::app::start_error::StartError;
 
 /// State of the data folder that a gateway accepts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -126,26 +92,6 @@ impl SystemClock {
     }
 }
 
-/// The three listeners, bound and not yet served.
-pub struct Listeners {
-    federation: TcpListener,
-    messenger: TcpListener,
-    admin: TcpListener,
-}
-
-impl Listeners {
-    /// Binds the addresses of the settings.
-    pub fn bind(settings: &Settings) -> Result<Self, StartError> {
-        let bind =
-            |key, address| TcpListener::bind(address).map_err(|source| StartError::Listen { key, address, source });
-        Ok(Self {
-            federation: bind("federation.listen", settings.federation.listen)?,
-            messenger: bind("messenger.listen", settings.messenger.listen)?,
-            admin: bind("admin.listen", settings.admin.listen)?,
-        })
-    }
-}
-
 /// A running gateway.
 pub struct App {
     core: Arbiter,
@@ -157,6 +103,9 @@ pub struct App {
     readiness: ReadinessReport,
     stopping: watch::Sender<bool>,
     closing: DrainSignal,
+    /// Makes the watch look at the files of certificates at once.
+    look_now: Arc<Notify>,
+    _certificate_watch: AbortOnDropHandle<()>,
     drain: Duration,
     router_gone: oneshot::Receiver<bool>,
 }
@@ -171,6 +120,7 @@ impl App {
     /// Starts a gateway on bound listeners. The listeners are served last, so that every response comes from a complete
     /// gateway.
     pub async fn start(settings: &Settings, listeners: Listeners, found: DataDir) -> Result<Self, StartError> {
+        let certificates = ListenerCertificates::load(settings)?;
         let keys = Arc::new(signing_keys(settings)?);
         let us = &settings.server.name;
         let peers = Arc::new(ConfiguredAddresses { peers: settings.peers.clone(), network: settings.network.clone() });
@@ -186,12 +136,35 @@ impl App {
             actix::spawn(health::follow(readiness.clone(), overload));
         }
         let closing = DrainSignal::default();
-        let judge = Data::new(signature_judge(settings, &store, listeners.federation.local_addr().ok()).await?);
+        let judge = Data::new(signature_judge(settings, &store, listeners.federation_address()).await?);
         let parts = (&*keys, judge);
-        let servers = start_servers(settings, listeners, parts, (&gateway, &store), &readiness, (stops, &closing))?;
+        let servers = start_servers(
+            settings,
+            (listeners, &certificates),
+            parts,
+            (&gateway, &store),
+            &readiness,
+            (stops, &closing),
+        )?;
+        let look_now = Arc::new(Notify::new());
+        let watch = pair_watch::watch(certificates.all(), Arc::clone(&look_now), Arc::new(SystemClock));
+        let certificate_watch = AbortOnDropHandle::new(tokio::spawn(watch));
         settings.notes.iter().for_each(|note| tracing::warn!(%note, "configuration warning"));
         let drain = settings.server.drain;
-        Ok(Self { core, gateway, store, egress, servers, readiness, stopping, closing, drain, router_gone })
+        Ok(Self {
+            core,
+            gateway,
+            store,
+            egress,
+            servers,
+            readiness,
+            stopping,
+            closing,
+            look_now,
+            _certificate_watch: certificate_watch,
+            drain,
+            router_gone,
+        })
     }
 
     /// Resolves when the gateway cannot continue, with the reason in one line. The process should then exit: everything
@@ -201,6 +174,11 @@ impl App {
             failure = self.store.failed() => failure.to_string(),
             _ = &mut self.router_gone => "the router has ended; see the log above, then start again".to_owned(),
         }
+    }
+
+    /// Looks at the files of the certificates at once, and takes over those that changed.
+    pub fn reload_certificates(&self) {
+        self.look_now.notify_one();
     }
 
     /// Returns the handle for calls into the core.
@@ -365,7 +343,11 @@ fn store_options(settings: &Settings, found: DataDir) -> Result<StoreOptions, St
 }
 
 fn federation_body(settings: &Settings) -> BodyLimit {
-    BodyLimit { key: "federation.body_max", bytes: settings.federation.body_max, ..BodyLimit::default() }
+    BodyLimit {
+        key: "federation.body_max",
+        bytes: settings.federation.body_max,
+        time: settings.federation.connections.body_timeout,
+    }
 }
 
 /// Returns the judge of signatures, with the nonces that earlier processes have stored.
@@ -404,14 +386,16 @@ fn create_data_dir(path: &Path) -> Result<(), StartError> {
 
 fn start_servers(
     settings: &Settings,
-    listeners: Listeners,
+    (listeners, certificates): (Listeners, &ListenerCertificates),
     (keys, judge): (&KeyRing, Data<SignatureJudge>),
     (gateway, store): (&Gateway, &Store),
     readiness: &ReadinessReport,
     (stops, closing): (watch::Receiver<bool>, &DrainSignal),
 ) -> Result<Vec<ServerHandle>, StartError> {
-    let serving =
-        ListenerHandle { workers: settings.server.workers, drain: settings.server.drain, ..ListenerHandle::default() };
+    let counts = LimitCounts::default();
+    let proxies = settings.federation.trusted_proxies.clone();
+    let is_proxy = move |address: IpAddr| proxies.iter().any(|range| range.contains(&address));
+    let serving = certificates.federation_limits(settings, is_proxy, counts.clone())?;
     let gate = DialectServices {
         intake: Arc::new(gateway.clone()),
         admission: Arc::new(ConfiguredAdmission::new(settings.peers.clone())),
@@ -419,7 +403,7 @@ fn start_servers(
     };
     let door = closing.door(wire::later);
     let directory = Bytes::from(key_directory_json(keys));
-    let federation = serve_raw_targets(listeners.federation, serving, move |config| {
+    let federation = serve_raw_targets(listeners.federation, &serving, move |config| {
         key_directory::configure(config, &directory);
         config.app_data(judge.clone());
         let scope = web::scope("").app_data(Data::new(door.clone())).wrap(from_fn(drain::admit));
@@ -441,22 +425,23 @@ fn start_servers(
             messenger.token_file");
     }
     let door = closing.door(|_| Some(ApiError::from(UnavailableError::Stopping).error_response()));
-    let messenger = serve(listeners.messenger, serving, move |config| {
+    let messenger = serve(listeners.messenger, &certificates.messenger_limits(settings)?, move |config| {
         let scope = web::scope("").app_data(Data::new(door.clone())).wrap(from_fn(drain::admit));
         let guarded = scope.app_data(Data::new(token.clone())).wrap(from_fn(bearer::require));
         config.service(guarded.configure(|config| messenger::configure(config, api.clone())));
     });
 
     let readiness = readiness.clone();
-    let one = ListenerHandle { workers: 1, ..serving };
-    let metrics = MetricsRecorder::new(gateway.clone());
+    let one = certificates.admin_limits(settings)?;
+    let ends = CertificateEnds::new(certificates.all(), Arc::new(SystemClock));
+    let metrics = MetricsRecorder::new(gateway.clone(), ends.clone(), counts);
     let api = AdminApi::new(gateway.clone(), store.clone()).describing(settings.peers.clone());
     let token = BearerToken::new("admin.token", settings.admin.token.as_ref().map(SecretValue::expose));
     if token.is_open() {
         tracing::warn!(listen = %settings.admin.listen, "the admin API requires no token; set admin.token_file");
     }
-    let admin = serve(listeners.admin, one, move |config| {
-        health::configure(config, readiness.clone());
+    let admin = serve(listeners.admin, &one, move |config| {
+        health::configure(config, readiness.clone(), ends.clone());
         metrics::configure(config, metrics.clone());
         admin::configure(config, api.clone(), token.clone());
     });

@@ -1,5 +1,6 @@
 //! The log of the process: to stderr, one line per state change, at the level that `FERNPOST_LOG` sets.
 
+pub mod limit_counts;
 pub mod logging_journal;
 mod sink;
 

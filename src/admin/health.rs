@@ -8,6 +8,7 @@ use actix_web::{HttpResponse, web};
 use actors::overload::OverloadMonitor;
 use parking_lot::{Mutex, MutexGuard};
 
+use crate::admin::certificates::CertificateEnds;
 use crate::api::health::{FailingCheck, HealthReport};
 
 /// The conditions that keep this process from being ready, each with its reason. Clones share one set.
@@ -65,8 +66,9 @@ pub async fn follow(readiness: ReadinessReport, overload: Arc<OverloadMonitor>) 
 }
 
 /// Adds the health routes; they need no token.
-pub fn configure(config: &mut web::ServiceConfig, readiness: ReadinessReport) {
+pub fn configure(config: &mut web::ServiceConfig, readiness: ReadinessReport, ends: CertificateEnds) {
     config
+        .app_data(web::Data::new(ends))
         .app_data(web::Data::new(readiness))
         .service(web::resource(["/health/live", "/health/live/"]).route(web::get().to(live)))
         .service(web::resource(["/health/ready", "/health/ready/"]).route(web::get().to(ready)));
@@ -74,17 +76,18 @@ pub fn configure(config: &mut web::ServiceConfig, readiness: ReadinessReport) {
 
 /// Always responds: the response shows that the process runs.
 async fn live() -> HttpResponse {
-    HttpResponse::Ok().json(HealthReport { status: "ok".into(), failing: Vec::new() })
+    HttpResponse::Ok().json(HealthReport { status: "ok".into(), failing: Vec::new(), warnings: Vec::new() })
 }
 
-async fn ready(readiness: web::Data<ReadinessReport>) -> HttpResponse {
+async fn ready(readiness: web::Data<ReadinessReport>, ends: web::Data<CertificateEnds>) -> HttpResponse {
+    let warnings = ends.warnings();
     let conditions = readiness.conditions();
     let failing: Vec<_> =
         conditions.iter().map(|(what, why)| FailingCheck { what: (*what).into(), why: why.clone() }).collect();
     if failing.is_empty() {
-        HttpResponse::Ok().json(HealthReport { status: "ok".into(), failing })
+        HttpResponse::Ok().json(HealthReport { status: "ok".into(), failing, warnings })
     } else {
-        HttpResponse::ServiceUnavailable().json(HealthReport { status: "unready".into(), failing })
+        HttpResponse::ServiceUnavailable().json(HealthReport { status: "unready".into(), failing, warnings })
     }
 }
 
@@ -96,7 +99,10 @@ mod tests {
     use super::*;
 
     async fn ask(readiness: &ReadinessReport, path: &str) -> (StatusCode, String) {
-        let app = init_service(App::new().configure(|config| configure(config, readiness.clone()))).await;
+        let app = init_service(
+            App::new().configure(|config| configure(config, readiness.clone(), CertificateEnds::default())),
+        )
+        .await;
         let answer = call_service(&app, TestRequest::get().uri(path).to_request()).await;
         let status = answer.status();
         (status, String::from_utf8(read_body(answer).await.to_vec()).expect("text"))

@@ -10,7 +10,9 @@ use actors::gateway::{Gateway, GatewayMetrics};
 use metrics::{counter, describe_counter, describe_gauge, gauge, with_local_recorder};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusRecorder};
 
+use crate::admin::certificates::CertificateEnds;
 use crate::telemetry;
+use crate::telemetry::limit_counts::LimitCounts;
 
 /// Content type of the text format.
 const FORMAT: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -21,21 +23,31 @@ pub struct MetricsRecorder(Arc<CountedPeers>);
 
 struct CountedPeers {
     gateway: Gateway,
+    ends: CertificateEnds,
+    limits: LimitCounts,
     /// Recorder of this gateway; it is not the global one, because several gateways may run in one process.
     recorder: PrometheusRecorder,
 }
 
 impl MetricsRecorder {
     /// Returns the metrics of a running gateway.
-    pub fn new(gateway: Gateway) -> Self {
+    pub fn new(gateway: Gateway, ends: CertificateEnds, limits: LimitCounts) -> Self {
         let recorder = PrometheusBuilder::new().build_recorder();
         with_local_recorder(&recorder, describe);
-        Self(Arc::new(CountedPeers { gateway, recorder }))
+        Self(Arc::new(CountedPeers { gateway, ends, limits, recorder }))
     }
 
     fn text(&self) -> String {
-        let CountedPeers { gateway, recorder } = &*self.0;
-        with_local_recorder(recorder, || record(gateway));
+        let CountedPeers { gateway, ends, limits, recorder } = &*self.0;
+        with_local_recorder(recorder, || {
+            record(gateway);
+            for end in ends.ends() {
+                gauge!("fernpost_certificate_end_seconds", "subject" => end.subject).set((end.ends.0 / 1000) as f64);
+            }
+            for (limit, count) in limits.counts() {
+                counter!("fernpost_limits_total", "limit" => limit).absolute(count);
+            }
+        });
         recorder.handle().render()
     }
 }
@@ -50,6 +62,8 @@ fn describe() {
     describe_gauge!("fernpost_peers", "Peers in memory, by state; a peer without work is not in memory.");
     describe_gauge!("fernpost_peers_max", "Maximum peers in memory, unless more have work: peers.resident_max.");
     describe_gauge!("fernpost_outbox_items", "Items pending for peers.");
+    describe_gauge!("fernpost_certificate_end_seconds", "End of a certificate of ours, in seconds since 1970.");
+    describe_counter!("fernpost_limits_total", "Requests and connections refused since the start, by limit.");
     describe_counter!("fernpost_log_lines_lost_total", "Log lines lost, because the log could not be written.");
     describe_gauge!("fernpost_feed_unread_events", "Events that the messenger has not acknowledged.");
 }

@@ -5,6 +5,7 @@
 
 mod answer;
 mod backup_jobs;
+pub mod certificates;
 mod contexts;
 pub mod health;
 mod messages;

@@ -12,6 +12,22 @@ pub struct HealthReport {
     /// The conditions that keep the process from being ready, by name; an absent list is empty.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub failing: Vec<FailingCheck>,
+    /// What needs attention and does not keep the process from being ready; an absent list is empty.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<HealthWarning>,
+}
+
+/// A certificate that ends within 14 days, or has ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HealthWarning {
+    /// Kind of the warning: `certificate`.
+    pub what: FixedText,
+    /// Configuration key of the certificate, such as `federation.tls`.
+    pub subject: FixedText,
+    /// End of its validity (RFC 3339).
+    pub ends: String,
+    /// Whole days until then; negative: it has ended.
+    pub days: i64,
 }
 
 /// A condition that keeps the process from being ready.
@@ -36,7 +52,11 @@ mod tests {
                 r#"{"status":"unready","failing":[{"what":"stopping","why":"a signal was received"},"#,
                 r#"{"what":"store","why":"the disk is full"}]}"#
             ),
+            concat!(
+                r#"{"status":"ok","warnings":[{"what":"certificate","subject":"federation.tls","#,
+                r#""ends":"2026-12-01T00:00:00Z","days":2}]}"#
+            ),
         ]);
-        assert_eq!((unready.failing.len(), &*unready.failing[1].what), (2, "store"));
+        assert_eq!((unready.failing.len(), unready.warnings[0].days), (0, 2));
     }
 }

@@ -4,6 +4,7 @@ use std::fmt::Write;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::reached_listener::ReachedListener;
 use clap::Args;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::{Client, Method, Response};
@@ -17,9 +18,6 @@ use crate::settings::SecretValue;
 use crate::terminal::exit_code::FINE;
 
 pub(super) use super::failure::CommandFailure;
-
-/// Timeout of connecting: the gateway is on this machine or near.
-const CONNECT: Duration = Duration::from_secs(5);
 
 /// Timeout of a call, including its response.
 const CALL: Duration = Duration::from_secs(60);
@@ -35,9 +33,13 @@ const PLAIN: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_'
 pub(super) struct AdminArgs {
     #[command(flatten)]
     source: ConfigSource,
-    /// Address of the gateway's admin API, such as http://127.0.0.1:9882; default: `admin.listen` of the configuration.
+    /// Address of the gateway's admin API: http://127.0.0.1:9882, https://HOST:PORT or unix:/path; default: `admin.listen` of the
+    /// configuration.
     #[arg(long, value_name = "URL")]
     admin: Option<String>,
+    /// PEM file with the root of an https:// address; default: the system's roots, or the certificate of the configuration.
+    #[arg(long, value_name = "FILE")]
+    ca: Option<PathBuf>,
     /// File with the admin token; default: the token of the configuration.
     #[arg(long, value_name = "FILE")]
     token_file: Option<PathBuf>,
@@ -83,8 +85,8 @@ impl AdminArgs {
             read.map(|text| SecretValue::from(text.trim())).map_err(unreadable)
         });
         let token = token.transpose()?;
-        let (base, token, meant) = match self.admin {
-            Some(url) => (checked(&url)?, token, None),
+        let (reached, token, meant) = match self.admin {
+            Some(url) => (ReachedListener::of_url(&url, self.ca.as_deref())?, token, None),
             None => {
                 let file = self.source.config.display().to_string();
                 let settings = self.source.load().map_err(|problems| {
@@ -95,25 +97,12 @@ impl AdminArgs {
                 })?;
                 let configured = || settings.admin.token.clone();
                 let meant = ExpectedServer { server: settings.server.name.to_string(), file };
-                (format!("http://{}", settings.admin.listen), token.or_else(configured), Some(meant))
+                let reached = ReachedListener::configured(&settings.admin, self.ca.as_deref())?;
+                (reached, token.or_else(configured), Some(meant))
             }
         };
-        let client = Client::builder().no_proxy().connect_timeout(CONNECT).redirect(reqwest::redirect::Policy::none());
-        let client = client.build().map_err(|error| CommandFailure::Broken {
-            code: "CLIENT",
-            words: format!("the HTTP client cannot be built: {error}"),
-        })?;
+        let (client, base) = reached.client()?;
         Ok(AdminClient { client, base, token, meant })
-    }
-}
-
-fn checked(url: &str) -> Result<String, CommandFailure> {
-    let bad = |why: &dyn std::fmt::Display| CommandFailure::Misused(format!("--admin {url}: {why}"));
-    let parsed = url::Url::parse(url).ok().filter(url::Url::has_host);
-    match parsed.as_ref().map(url::Url::scheme) {
-        Some("http") => Ok(url.trim_end_matches('/').to_owned()),
-        Some(other) => Err(bad(&format!("{other} is not supported by this build; use http://HOST:PORT"))),
-        None => Err(bad(&"it is not a URL; use http://HOST:PORT, such as http://127.0.0.1:9882")),
     }
 }
 
@@ -237,14 +226,5 @@ mod tests {
         assert_eq!(query(&pairs), "?after=a%2Fin%3A7&limit=9");
         assert_eq!(query(&[]), "");
         assert_eq!(segment("[::1]:9880"), "%5B%3A%3A1%5D%3A9880");
-    }
-
-    #[test]
-    fn invalid_admin_address_is_rejected() {
-        assert_eq!(checked("http://127.0.0.1:9882/").expect("an address"), "http://127.0.0.1:9882");
-        for bad in ["127.0.0.1:9882", "https://red.example", "nowhere"] {
-            let why = checked(bad).expect_err("no address").to_string();
-            assert!(why.contains(bad) && why.contains("http://HOST:PORT"), "{why}");
-        }
     }
 }

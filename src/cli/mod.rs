@@ -10,8 +10,8 @@ mod message;
 mod peer;
 mod quarantine;
 mod queue;
+mod reached_listener;
 mod serve;
-mod started;
 mod store;
 
 use std::path::PathBuf;

@@ -1,5 +1,7 @@
 //! `fernpost serve`: runs one gateway until a signal stops it.
 
+mod started;
+
 use std::time::Duration;
 
 use clap::Args;
@@ -8,10 +10,10 @@ use tokio::time::Instant;
 
 use crate::app::{App, DataDir, Listeners, StartError, UnsentAtShutdown};
 use crate::cli::ConfigSource;
-use crate::cli::started::StartSummary;
 use crate::settings::Settings;
 use crate::telemetry::{self, last_words};
 use crate::terminal::exit_code::{COULD_NOT_RUN, FINE, WRONG};
+use started::StartSummary;
 
 /// Arguments of `serve`.
 #[derive(Debug, Args)]

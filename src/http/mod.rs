@@ -6,7 +6,6 @@
 
 pub mod authentication;
 pub mod bearer;
-pub mod bind_advice;
 pub mod body;
 mod core_errors;
 pub mod drain;
@@ -14,6 +13,7 @@ pub mod error;
 pub mod error_middleware;
 pub mod json_error;
 pub mod key_directory;
+pub mod listener;
 pub mod query;
 pub mod refused_head;
 pub mod responses;

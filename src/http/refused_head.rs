@@ -41,6 +41,11 @@ impl<T> RefusedHeads<T> {
         Self { io, head_timeout, heard: Vec::new(), refusal: None }
     }
 
+    /// Returns the stream that is wrapped.
+    pub fn inner(&self) -> &T {
+        &self.io
+    }
+
     /// Returns the refusal that replaces the library's.
     fn worded(&self, bare: &[u8]) -> Option<Bytes> {
         let problem = match status(bare)? {

@@ -1,7 +1,7 @@
 //! Runs an HTTP/1.1 server on a listener that is already bound.
 
 use std::io;
-use std::net::TcpListener;
+use std::sync::Arc;
 use std::time::Duration;
 
 use actix_http::HttpService;
@@ -10,19 +10,22 @@ use actix_http::error::DispatchError;
 use actix_server::ServerBuilder;
 use actix_service::{IntoServiceFactory, ServiceFactoryExt, fn_service, map_config};
 use actix_web::App;
-use actix_web::dev::{AppConfig, Server};
+use actix_web::dev::{AppConfig, Extensions, Server};
 use actix_web::middleware::from_fn;
-use actix_web::rt::net::TcpStream;
+use actix_web::rt::net::{TcpStream, UnixStream};
 use actix_web::web::ServiceConfig;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::refused_head::RefusedHeads;
 use crate::http::error_middleware;
+use crate::http::listener::bound_listener::BoundListener;
+use crate::http::listener::client_stream::ClientStream;
+use crate::http::listener::connection_admission::ConnectionAdmission;
 use crate::raw_targets::stream::RawTargets;
 
 /// The limits of a server.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ListenerHandle {
+#[derive(Debug, Clone)]
+pub struct ListenerLimits {
     /// Number of worker threads.
     pub workers: usize,
     /// Maximum number of connections per worker; further ones wait in the kernel's queue.
@@ -34,9 +37,11 @@ pub struct ListenerHandle {
     pub head_timeout: Duration,
     /// Maximum time for requests in flight after a graceful stop.
     pub drain: Duration,
+    /// TLS, and the limits that apply before a request is read.
+    pub admission: Arc<ConnectionAdmission>,
 }
 
-impl Default for ListenerHandle {
+impl Default for ListenerLimits {
     fn default() -> Self {
         Self {
             workers: 2,
@@ -44,6 +49,7 @@ impl Default for ListenerHandle {
             keep_alive: Duration::from_secs(75),
             head_timeout: Duration::from_secs(10),
             drain: Duration::from_secs(30),
+            admission: Arc::default(),
         }
     }
 }
@@ -61,68 +67,115 @@ const DISCONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 /// Serves the routes of `configure` on a bound listener. The caller knows the port, even if it asked for port 0.
 ///
 /// The server runs while the returned future is polled, so the caller must spawn it. `handle().stop(true)` ends it
-/// after the requests in flight, or after [`ListenerHandle::drain`]. The caller handles signals.
-pub fn serve<F>(listener: TcpListener, serving: ListenerHandle, configure: F) -> io::Result<Server>
+/// after the requests in flight, or after [`ListenerLimits::drain`]. The caller handles signals.
+pub fn serve<F>(listener: impl Into<BoundListener>, limits: &ListenerLimits, configure: F) -> io::Result<Server>
 where
     F: Fn(&mut ServiceConfig) + Clone + Send + 'static,
 {
-    serve_streams(listener, serving, configure, |io| io)
+    serve_streams(listener.into(), limits, configure, |io| io)
 }
 
 /// The same, for listeners whose callers write a raw `#` into request targets.
-pub fn serve_raw_targets<F>(listener: TcpListener, serving: ListenerHandle, configure: F) -> io::Result<Server>
+pub fn serve_raw_targets<F>(
+    listener: impl Into<BoundListener>,
+    limits: &ListenerLimits,
+    configure: F,
+) -> io::Result<Server>
 where
     F: Fn(&mut ServiceConfig) + Clone + Send + 'static,
 {
-    serve_streams(listener, serving, configure, RawTargets::new)
+    serve_streams(listener.into(), limits, configure, RawTargets::new)
 }
 
 /// A connection on which the refusals of the HTTP library get a reason.
-type Stream = RefusedHeads<TcpStream>;
+type Stream = RefusedHeads<ClientStream>;
+
+/// A stream around a connection.
+trait AroundConnection {
+    /// Returns the connection.
+    fn connection(&self) -> &ClientStream;
+}
+
+impl AroundConnection for Stream {
+    fn connection(&self) -> &ClientStream {
+        self.inner()
+    }
+}
+
+impl AroundConnection for RawTargets<Stream> {
+    fn connection(&self) -> &ClientStream {
+        self.inner().inner()
+    }
+}
+
+/// Returns the service for connections of one kind of socket. It is a macro because its type cannot be named.
+macro_rules! service {
+    ($socket:ty, $limits:expr, $stops:expr, $local:expr, $configure:expr, $wrap:expr) => {{
+        let (limits, stops, local, configure, wrap) = ($limits.clone(), $stops.clone(), $local, $configure, $wrap);
+        move || {
+            let (stops, admission) = (stops.clone(), Arc::clone(&limits.admission));
+            let app = application!(configure).into_factory().map_err(|error: actix_web::Error| error.error_response());
+            let http = HttpService::build()
+                .keep_alive(limits.keep_alive)
+                .client_request_timeout(limits.head_timeout)
+                .client_disconnect_timeout(DISCONNECT_TIMEOUT)
+                .local_addr(local)
+                .on_connect_ext(|io: &S, data: &mut Extensions| {
+                    data.insert(io.connection().facts().clone());
+                })
+                // Without this signal a stop would wait for idle connections.
+                .graceful_shutdown_signal(move || {
+                    let stops = stops.clone();
+                    async move { stops.notified().await }
+                })
+                .finish(map_config(app, |()| AppConfig::default()));
+            let head_timeout = limits.head_timeout;
+            fn_service(move |io: $socket| {
+                let admission = Arc::clone(&admission);
+                async move {
+                    let (stream, caller) = admission.admit(io).await.ok_or(DispatchError::Upgrade)?;
+                    Ok::<_, DispatchError>((wrap(RefusedHeads::new(stream, head_timeout)), Protocol::Http1, caller))
+                }
+            })
+            .and_then(http)
+        }
+    }};
+}
 
 /// Serves a listener as the library's `HttpServer` does. `HttpServer` itself does not allow our streams between socket and
 /// parser.
 fn serve_streams<F, S>(
-    listener: TcpListener,
-    serving: ListenerHandle,
+    listener: BoundListener,
+    limits: &ListenerLimits,
     configure: F,
     wrap: fn(Stream) -> S,
 ) -> io::Result<Server>
 where
     F: Fn(&mut ServiceConfig) + Clone + Send + 'static,
-    S: AsyncRead + AsyncWrite + Unpin + 'static,
+    S: AsyncRead + AsyncWrite + AroundConnection + Unpin + 'static,
 {
     let builder = ServerBuilder::default();
     let stops = builder.graceful_shutdown_signal();
-    let local = listener.local_addr()?;
-    let service = move || {
-        let stops = stops.clone();
-        let app = application!(configure).into_factory().map_err(|error: actix_web::Error| error.error_response());
-        let http = HttpService::build()
-            .keep_alive(serving.keep_alive)
-            .client_request_timeout(serving.head_timeout)
-            .client_disconnect_timeout(DISCONNECT_TIMEOUT)
-            .local_addr(local)
-            // Without this signal a stop would wait for idle connections.
-            .graceful_shutdown_signal(move || {
-                let stops = stops.clone();
-                async move { stops.notified().await }
-            })
-            .finish(map_config(app, |()| AppConfig::default()));
-        fn_service(move |io: TcpStream| async move {
-            // A failure only costs latency.
-            let _ = io.set_nodelay(true);
-            let caller = io.peer_addr().ok();
-            let stream = wrap(RefusedHeads::new(io, serving.head_timeout));
-            Ok::<_, DispatchError>((stream, Protocol::Http1, caller))
-        })
-        .and_then(http)
+    let builder = builder
+        .workers(limits.workers.max(1))
+        .max_concurrent_connections(limits.connections_max)
+        .shutdown_timeout(crate::http::error::whole_seconds(limits.drain))
+        .disable_signals();
+    // An address for the library's own use: a Unix socket has none.
+    let local = listener.address().unwrap_or_else(|| ([127, 0, 0, 1], 0).into());
+    let server = match listener {
+        BoundListener::Tcp(listener) => {
+            builder.listen("http", listener, service!(TcpStream, limits, stops, local, configure, wrap))?
+        }
+        BoundListener::Unix(listener, file) => {
+            let file = Arc::new(file);
+            let configure = move |config: &mut ServiceConfig| {
+                // The socket file is removed when the last worker ends.
+                config.app_data(Arc::clone(&file));
+                configure(config);
+            };
+            builder.listen_uds("http", listener, service!(UnixStream, limits, stops, local, configure, wrap))?
+        }
     };
-    let server = builder
-        .workers(serving.workers.max(1))
-        .max_concurrent_connections(serving.connections_max)
-        .shutdown_timeout(crate::http::error::whole_seconds(serving.drain))
-        .disable_signals()
-        .listen("http", listener, service)?;
     Ok(server.run())
 }

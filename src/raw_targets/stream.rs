@@ -33,6 +33,13 @@ impl<T> RawTargets<T> {
     }
 }
 
+impl<T> RawTargets<T> {
+    /// Returns the stream that is wrapped.
+    pub(crate) fn inner(&self) -> &T {
+        &self.io
+    }
+}
+
 /// Returns the bytes with `%23` at these positions.
 fn escaped(bytes: &[u8], hashes: &[usize]) -> Bytes {
     let mut out = Vec::with_capacity(bytes.len() + 2 * hashes.len());

@@ -2,7 +2,6 @@
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
-use std::net::SocketAddr;
 use std::path::{Component, Path, PathBuf};
 
 use super::problem::{ProblemKind, ProblemPlace, SettingsProblem};
@@ -107,16 +106,6 @@ impl SettingsCheck<'_> {
     pub(super) fn at_least_one(&mut self, section: &[&str], numbers: &[(&str, u64)]) {
         for (name, _) in numbers.iter().filter(|(_, number)| *number == 0) {
             self.invalid(&[section, &[*name]].concat(), "it must be more than 0, because 0 lets nothing through");
-        }
-    }
-
-    /// Checks that a listener is on loopback, because it must not be reachable from elsewhere without TLS.
-    pub(super) fn loopback(&mut self, section: &str, listen: SocketAddr) {
-        if !listen.ip().to_canonical().is_loopback() {
-            self.invalid(
-                &[section, "listen"],
-                format!("{listen} can be reached from other machines and TLS is not available in this version; listen on 127.0.0.1"),
-            );
         }
     }
 }

@@ -39,13 +39,14 @@ use check::{CheckReport, SettingsCheck};
 use schema::RawSettings;
 
 pub use crate::settings::sections::admin::AdminSettings;
-pub use crate::settings::sections::federation::{FederationMode, FederationSettings};
+pub use crate::settings::sections::federation::{ConnectionSettings, FederationMode, FederationSettings};
 pub use crate::settings::sections::feed::FeedSettings;
 pub use crate::settings::sections::messenger::MessengerSettings;
 pub use crate::settings::sections::network::NetworkSettings;
 pub use crate::settings::sections::server::ServerSettings;
 pub use crate::settings::sections::store::{StoreBackend, StoreSettings};
 pub use crate::settings::values::address::{BadAddress, PeerAddress};
+pub use crate::settings::values::listen::ListenTarget;
 pub use crate::settings::values::pattern::{BadPattern, NamePattern};
 pub use crate::settings::values::profile::PeerProfile;
 pub use crate::settings::values::secret::SecretValue;
@@ -142,10 +143,12 @@ impl Settings {
         let check = &mut SettingsCheck { found: &mut found, folder: sources.folder(), to_run: sources.to_run };
 
         let listeners = [
-            ("federation", raw.federation.listen.0),
-            ("messenger", raw.messenger.listen.0),
-            ("admin", raw.admin.listen.0),
+            ("federation", Some(raw.federation.listen.0)),
+            ("messenger", raw.messenger.listen.tcp()),
+            ("admin", raw.admin.listen.tcp()),
         ];
+        let listeners: Vec<_> =
+            listeners.into_iter().filter_map(|(section, listen)| Some((section, listen?))).collect();
         let server = raw.server.check(check);
         let federation = raw.federation.check(check);
         let messenger = raw.messenger.check(check);

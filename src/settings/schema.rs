@@ -13,6 +13,7 @@ use crate::settings::sections::network::NetworkSection;
 use crate::settings::sections::peer::{PeerSection, PeersSection};
 use crate::settings::sections::server::ServerSection;
 use crate::settings::sections::store::StoreSection;
+use crate::settings::sections::tls::{FederationTlsSection, TlsSection};
 
 /// The whole configuration as written.
 #[derive(Debug, Clone, Default, PartialEq, serde::Deserialize)]
@@ -44,6 +45,8 @@ pub(super) fn names(path: &[impl AsRef<str>]) -> Option<KnownNames> {
         [] => fields_of::<RawSettings>(),
         ["server"] => fields_of::<ServerSection>(),
         ["federation"] => fields_of::<FederationSection>(),
+        ["federation", "tls"] => fields_of::<FederationTlsSection>(),
+        ["messenger" | "admin", "tls"] => fields_of::<TlsSection>(),
         ["messenger"] => fields_of::<MessengerSection>(),
         ["admin"] => fields_of::<AdminSection>(),
         ["store"] => fields_of::<StoreSection>(),
@@ -65,8 +68,6 @@ pub(super) fn names(path: &[impl AsRef<str>]) -> Option<KnownNames> {
 /// with `tls` must not run without it. `*` stands for `default`, a pattern or a server.
 const PLANNED_KEYS: &[&str] = &[
     "contexts.sign",
-    "federation.insecure",
-    "federation.tls",
     "messenger.push",
     "metrics",
     "peers.*.accept_relayed",
@@ -84,7 +85,6 @@ const SIGNATURE_INSTEAD: &str =
 /// Values that are planned and not implemented, with an alternative. A trailing `*` matches any rest.
 const PLANNED_VALUES: &[(&str, &str, Option<&str>)] = &[
     ("federation.mode", "open", Some("list each peer under peers.server")),
-    ("messenger.listen", "unix:*", Some("use an address such as \"127.0.0.1:9881\"")),
     ("peers.*.auth", "mtls", Some(SIGNATURE_INSTEAD)),
 ];
 

@@ -79,6 +79,12 @@ impl KeyPairFiles {
         Ok(TlsKeyPair { certified: Arc::new(certified), certificate })
     }
 
+    /// Reads the first certificate alone, for those who may not read the key.
+    pub fn load_certificate(&self) -> Result<CertificateDer<'static>, KeyPairError> {
+        CertificateDer::from_pem_file(&self.cert)
+            .map_err(|source| KeyPairError::File { path: self.cert.clone(), source })
+    }
+
     /// Returns whether every user of the machine may read the key. The mode is that of what a symbolic link leads to.
     pub fn key_is_open(&self) -> bool {
         std::fs::metadata(&self.key).is_ok_and(|state| state.mode() & 0o007 != 0)

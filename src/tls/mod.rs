@@ -7,8 +7,10 @@
 pub mod certificate;
 pub mod certificate_fault;
 pub mod certificate_judge;
+pub mod client_config;
 pub mod key_pair;
 pub mod live_pair;
+pub mod pair_watch;
 pub mod provider;
 pub mod server_config;
 pub mod spki_pin;

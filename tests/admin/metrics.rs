@@ -5,14 +5,17 @@ use actix_web::http::header::CONTENT_TYPE;
 use actix_web::test::{TestRequest, call_service, init_service, read_body};
 use actors::model::{Digest, InboundTransaction, Pdu, PduRef, PduVerdict};
 use bytes::Bytes;
+use fernpost::admin::certificates::CertificateEnds;
 use fernpost::admin::metrics::{MetricsRecorder, configure};
+use fernpost::telemetry::limit_counts::LimitCounts;
 use fixtures::peers::name;
 
 use crate::fixture::OperatorFixture;
 
 /// Scrapes the metrics, and returns the lines that are not comments.
 async fn scrape(operator: &OperatorFixture) -> Vec<String> {
-    let metrics = MetricsRecorder::new(operator.core.gateway.clone());
+    let metrics =
+        MetricsRecorder::new(operator.core.gateway.clone(), CertificateEnds::default(), LimitCounts::default());
     let app = init_service(App::new().configure(|config| configure(config, metrics.clone()))).await;
     let answer = call_service(&app, TestRequest::get().uri("/metrics").to_request()).await;
     assert_eq!(answer.status().as_u16(), 200);

@@ -11,7 +11,7 @@ use actors::limits::{InteropQuirks, PairOrder};
 use actors::model::{FetchRequest, PushFailure, RequestDeadlines, UnreachedReason};
 use actors::ports::Transport;
 use fernpost::egress::EgressClient;
-use fernpost::http::serve::{ListenerHandle, serve_raw_targets};
+use fernpost::http::serve::{ListenerLimits, serve_raw_targets};
 use fernpost::wire::transport::PeerTransport;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -25,10 +25,10 @@ async fn echo(request: HttpRequest, path: web::Path<String>, body: web::Bytes) -
     HttpResponse::Ok().body(format!("{path}|{}|{}|{caller}$", request.query_string(), String::from_utf8_lossy(&body)))
 }
 
-fn listen(serving: ListenerHandle) -> (SocketAddr, ServerHandle) {
+fn listen(serving: ListenerLimits) -> (SocketAddr, ServerHandle) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = listener.local_addr().expect("bound");
-    let server = serve_raw_targets(listener, ListenerHandle { workers: 1, ..serving }, |config| {
+    let server = serve_raw_targets(listener, &ListenerLimits { workers: 1, ..serving }, |config| {
         config.service(web::resource("/state/{context}/").to(echo));
     });
     let server = server.expect("serves");
@@ -66,7 +66,7 @@ fn requests() -> Vec<(String, &'static str)> {
 
 #[actix_web::test]
 async fn raw_hash_works_on_every_request() {
-    let (address, handle) = listen(ListenerHandle::default());
+    let (address, handle) = listen(ListenerLimits::default());
     for piece in [1, 7, usize::MAX] {
         let mut stream = TcpStream::connect(address).await.expect("connects");
         stream.set_nodelay(true).expect("a socket");
@@ -94,7 +94,7 @@ async fn raw_hash_works_on_every_request() {
 
 #[actix_web::test]
 async fn raw_hash_in_body_is_untouched() {
-    let (address, handle) = listen(ListenerHandle::default());
+    let (address, handle) = listen(ListenerLimits::default());
     let body = "GET /#a HTTP/1.1\r\nContent-Length: 0\r\n\r\n".repeat(4000);
     for chunked in [false, true] {
         let mut stream = TcpStream::connect(address).await.expect("connects");
@@ -120,7 +120,7 @@ fn text(bytes: &[u8]) -> &str {
 
 #[actix_web::test]
 async fn raw_target_connection_stays_bounded() {
-    let serving = ListenerHandle { head_timeout: Duration::from_millis(300), ..ListenerHandle::default() };
+    let serving = ListenerLimits { head_timeout: Duration::from_millis(300), ..ListenerLimits::default() };
     let (address, handle) = listen(serving);
     let mut long = TcpStream::connect(address).await.expect("connects");
     let target = "#".repeat(200_000);
@@ -139,7 +139,7 @@ async fn raw_target_connection_stays_bounded() {
     handle.stop(false).await;
 
     // A stop does not wait for an idle connection.
-    let (address, handle) = listen(ListenerHandle::default());
+    let (address, handle) = listen(ListenerLimits::default());
     let mut idle = TcpStream::connect(address).await.expect("connects");
     idle.write_all(b"GET /state/#a/ HTTP/1.1\r\nHost: a\r\n\r\n").await.expect("written");
     assert_eq!(answer(&mut idle).await.0, 200);

@@ -14,7 +14,7 @@ use actors::ports::Transport;
 use bytes::Bytes;
 use fernpost::egress::{AddressBook, EgressClient};
 use fernpost::http::body::BodyLimit;
-use fernpost::http::serve::{ListenerHandle, serve};
+use fernpost::http::serve::{ListenerLimits, serve};
 use fernpost::wire::transport::PeerTransport;
 use fernpost::wire::{DialectServices, routes};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -35,8 +35,8 @@ pub(crate) fn listen(core: &Arc<ScriptedCore>, body_time: Duration) -> Listening
     let address = listener.local_addr().expect("bound");
     let body = BodyLimit { key: "federation.body_max", bytes: 1 << 20, time: body_time };
     let gate = DialectServices { intake: core.clone(), admission: Arc::new(TestAdmission), body };
-    let serving = ListenerHandle { workers: 1, ..ListenerHandle::default() };
-    let server = serve(listener, serving, move |config| routes(&gate, config)).expect("serves");
+    let serving = ListenerLimits { workers: 1, ..ListenerLimits::default() };
+    let server = serve(listener, &serving, move |config| routes(&gate, config)).expect("serves");
     Listening { address, handle: server.handle(), task: tokio::spawn(server) }
 }
 

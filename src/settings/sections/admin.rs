@@ -1,20 +1,23 @@
 //! `[admin]`: the operator's listener.
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use serde::Deserialize;
 
 use crate::settings::check::SettingsCheck;
+use crate::settings::sections::tls::{ListenerProtection, TlsSection, listen_target};
+use crate::settings::values::listen::{FileModeValue, ListenTarget, WrittenTarget};
 use crate::settings::values::secret;
 use crate::settings::values::secret::SecretValue;
-use crate::settings::values::units::ListenAddress;
+use crate::tls::key_pair::KeyPairFiles;
 
 /// The operator's listener.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AdminSettings {
-    /// Address and port of the listener.
-    pub listen: SocketAddr,
+    /// Address of the listener.
+    pub listen: ListenTarget,
+    /// Files of the listener's certificate; `None`: plain HTTP.
+    pub tls: Option<KeyPairFiles>,
     /// Bearer token; `None`: the listener needs no token.
     pub token: Option<SecretValue>,
 }
@@ -23,7 +26,13 @@ pub struct AdminSettings {
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct AdminSection {
     /// Address and port of the operator's API and of health.
-    pub(crate) listen: ListenAddress,
+    pub(crate) listen: WrittenTarget,
+    /// Mode of a socket file.
+    listen_mode: FileModeValue,
+    /// Certificate of the listener.
+    tls: TlsSection,
+    /// If true, plain HTTP is served beyond loopback; a token is still needed.
+    insecure: bool,
     /// Bearer token; it is better kept in a file.
     token: Option<SecretValue>,
     /// File with the bearer token; without a token every process that can connect is accepted.
@@ -32,13 +41,23 @@ pub(crate) struct AdminSection {
 
 impl Default for AdminSection {
     fn default() -> Self {
-        Self { listen: ListenAddress::loopback(9882), token: None, token_file: None }
+        Self {
+            listen: WrittenTarget::loopback(9882),
+            listen_mode: FileModeValue(0o660),
+            tls: TlsSection::default(),
+            insecure: false,
+            token: None,
+            token_file: None,
+        }
     }
 }
 
 impl AdminSection {
     pub(crate) fn check(self, check: &mut SettingsCheck<'_>) -> AdminSettings {
-        check.loopback("admin", self.listen.0);
-        AdminSettings { listen: self.listen.0, token: secret::token(check, "admin", self.token, self.token_file) }
+        let token = secret::token(check, "admin", self.token, self.token_file);
+        let tls = self.tls.check("admin", check);
+        let protection =
+            ListenerProtection { has_tls: tls.is_some(), is_insecure: self.insecure, has_token: Some(token.is_some()) };
+        AdminSettings { listen: listen_target("admin", self.listen, self.listen_mode, protection, check), tls, token }
     }
 }

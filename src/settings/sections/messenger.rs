@@ -1,21 +1,25 @@
 //! `[messenger]`: the listener of the local messenger.
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::Deserialize;
 
 use crate::settings::check::SettingsCheck;
+use crate::settings::sections::tls::{ListenerProtection, TlsSection, listen_target};
+use crate::settings::values::listen::{FileModeValue, ListenTarget, WrittenTarget};
 use crate::settings::values::secret;
 use crate::settings::values::secret::SecretValue;
-use crate::settings::values::units::{DurationValue, ListenAddress, SizeSetting};
+use crate::settings::values::units::{DurationValue, SizeSetting};
+use crate::tls::key_pair::KeyPairFiles;
 
 /// The listener of the local messenger.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MessengerSettings {
-    /// Address and port of the listener.
-    pub listen: SocketAddr,
+    /// Address of the listener.
+    pub listen: ListenTarget,
+    /// Files of the listener's certificate; `None`: plain HTTP.
+    pub tls: Option<KeyPairFiles>,
     /// Bearer token; `None`: the listener needs no token.
     pub token: Option<SecretValue>,
     /// Time for which a submission is remembered: it recognizes repeats, and its trace can be read.
@@ -32,7 +36,13 @@ pub struct MessengerSettings {
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct MessengerSection {
     /// Address and port that the messenger connects to.
-    pub(crate) listen: ListenAddress,
+    pub(crate) listen: WrittenTarget,
+    /// Mode of a socket file.
+    listen_mode: FileModeValue,
+    /// Certificate of the listener.
+    tls: TlsSection,
+    /// If true, plain HTTP is served beyond loopback; a token is still needed.
+    insecure: bool,
     /// Bearer token; it is better kept in a file.
     token: Option<SecretValue>,
     /// File with the bearer token; without a token every process that can connect is accepted.
@@ -50,7 +60,10 @@ pub(crate) struct MessengerSection {
 impl Default for MessengerSection {
     fn default() -> Self {
         Self {
-            listen: ListenAddress::loopback(9881),
+            listen: WrittenTarget::loopback(9881),
+            listen_mode: FileModeValue(0o660),
+            tls: TlsSection::default(),
+            insecure: false,
             token: None,
             token_file: None,
             submissions_keep: DurationValue::days(7),
@@ -63,7 +76,6 @@ impl Default for MessengerSection {
 
 impl MessengerSection {
     pub(crate) fn check(self, check: &mut SettingsCheck<'_>) -> MessengerSettings {
-        check.loopback("messenger", self.listen.0);
         let numbers = [
             ("submissions_max", self.submissions_max.into()),
             ("reads_max", self.reads_max.into()),
@@ -76,9 +88,14 @@ impl MessengerSection {
                 "it must be more than 0s, because repeats are recognized within this time",
             );
         }
+        let token = secret::token(check, "messenger", self.token, self.token_file);
+        let tls = self.tls.check("messenger", check);
+        let protection =
+            ListenerProtection { has_tls: tls.is_some(), is_insecure: self.insecure, has_token: Some(token.is_some()) };
         MessengerSettings {
-            listen: self.listen.0,
-            token: secret::token(check, "messenger", self.token, self.token_file),
+            listen: listen_target("messenger", self.listen, self.listen_mode, protection, check),
+            tls,
+            token,
             submissions_keep: self.submissions_keep.0,
             submissions_max: self.submissions_max as usize,
             reads_max: self.reads_max as usize,

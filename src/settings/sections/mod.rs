@@ -9,3 +9,4 @@ pub(crate) mod network;
 pub(crate) mod peer;
 pub(crate) mod server;
 pub(crate) mod store;
+pub(crate) mod tls;

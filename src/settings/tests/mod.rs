@@ -14,6 +14,7 @@ use crate::settings::*;
 
 mod contexts;
 mod findings;
+mod listeners;
 mod peer_keys;
 mod profiles;
 mod words;
@@ -174,17 +175,14 @@ fn unknown_variable_or_flag_is_named() {
 
 #[test]
 fn planned_settings_are_refused_by_name() {
-    let planned = "federation.tls = { cert = \"c\" }\ncontexts.sign = \"never\"\nfederation.mode = \"open\"\n\
-                   messenger.listen = \"unix:/run/x\"\npeers.server.\"b.example\".fingerprints = []\n\
+    let planned = "contexts.sign = \"never\"\nfederation.mode = \"open\"\npeers.server.\"b.example\".fingerprints = []\n\
                    peers.default.auth = \"mtls\"\n";
     let start = |line: &str| line.split(" (configuration").next().expect("a first part").to_owned();
     assert_eq!(
-        wrong(planned).iter().map(|line| start(line)).take(6).collect::<Vec<_>>(),
+        wrong(planned).iter().map(|line| start(line)).take(4).collect::<Vec<_>>(),
         [
-            "`federation.tls` is not available in this version",
-            "`federation.mode` = \"open\" is not available in this version",
             "`contexts.sign` is not available in this version",
-            "`messenger.listen` = \"unix:/run/x\" is not available in this version",
+            "`federation.mode` = \"open\" is not available in this version",
             "`peers.server.\"b.example\".fingerprints` is not available in this version",
             "`peers.default.auth` = \"mtls\" is not available in this version",
         ]
@@ -383,7 +381,9 @@ fn plain_http_needs_insecure_flag() {
         ["`peers.server.\"blue.example\".addresses` = \"https://10.0.0.2:9880\" is not available in this version \
           (configuration, line 5); on a private link use http:// with insecure = true"]
     );
-    assert!(wrong("federation.listen = \"0.0.0.0:9880\"")[0].contains("TLS is not available in this version"));
+    assert!(
+        wrong("federation.listen = \"0.0.0.0:9880\"")[0].contains("set federation.tls.cert and federation.tls.key")
+    );
 }
 
 #[test]

@@ -36,6 +36,11 @@ impl SizeSetting {
         Self(mib << 20)
     }
 
+    /// Returns a number of KiB.
+    pub(crate) const fn kib(kib: u64) -> Self {
+        Self(kib << 10)
+    }
+
     /// Returns the size as a `usize`.
     pub(crate) fn in_memory(self) -> usize {
         usize::try_from(self.0).unwrap_or(usize::MAX)

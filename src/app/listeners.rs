@@ -1,0 +1,134 @@
+//! The three listeners: bound first, so that a taken port is reported before anything else happens, and served last.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use crate::app::StartError;
+use crate::http::listener::bound_listener::BoundListener;
+use crate::http::listener::connection_admission::{ConnectionAdmission, ListenerTls};
+use crate::http::listener::connection_table::{ConnectionLimits, ConnectionTable};
+use crate::http::serve::ListenerLimits;
+use crate::settings::{FederationSettings, ListenTarget, Settings};
+use crate::telemetry::limit_counts::LimitCounts;
+use crate::tls::key_pair::KeyPairFiles;
+use crate::tls::pair_watch::WatchedPair;
+use crate::tls::server_config::{ClientCertificates, server_config};
+
+/// The three listeners, bound and not yet served.
+pub struct Listeners {
+    pub(super) federation: BoundListener,
+    pub(super) messenger: BoundListener,
+    pub(super) admin: BoundListener,
+}
+
+impl Listeners {
+    /// Binds the addresses of the settings.
+    pub fn bind(settings: &Settings) -> Result<Self, StartError> {
+        Ok(Self {
+            federation: bind("federation.listen", &ListenTarget::Tcp(settings.federation.listen))?,
+            messenger: bind("messenger.listen", &settings.messenger.listen)?,
+            admin: bind("admin.listen", &settings.admin.listen)?,
+        })
+    }
+
+    /// Returns the address of the federation listener.
+    pub(super) fn federation_address(&self) -> Option<SocketAddr> {
+        self.federation.address()
+    }
+}
+
+fn bind(key: &'static str, target: &ListenTarget) -> Result<BoundListener, StartError> {
+    let bound = match target {
+        ListenTarget::Tcp(address) => BoundListener::tcp(*address),
+        ListenTarget::Unix { path, mode } => BoundListener::unix(path, *mode),
+    };
+    bound.map_err(|source| StartError::Listen { key, address: target.to_string(), source })
+}
+
+/// The certificates of the listeners, for those that have one.
+#[derive(Clone, Default)]
+pub(crate) struct ListenerCertificates {
+    federation: Option<WatchedPair>,
+    messenger: Option<WatchedPair>,
+    admin: Option<WatchedPair>,
+}
+
+impl ListenerCertificates {
+    /// Reads the certificates of the settings.
+    pub(super) fn load(settings: &Settings) -> Result<Self, StartError> {
+        let load = |subject, files: &Option<KeyPairFiles>| {
+            let loaded = files.clone().map(|files| WatchedPair::load(subject, files)).transpose();
+            loaded.map_err(|source| StartError::Certificate { subject, source: Box::new(source) })
+        };
+        Ok(Self {
+            federation: load("federation.tls", &settings.federation.tls)?,
+            messenger: load("messenger.tls", &settings.messenger.tls)?,
+            admin: load("admin.tls", &settings.admin.tls)?,
+        })
+    }
+
+    /// Returns all of them.
+    pub(super) fn all(&self) -> Vec<WatchedPair> {
+        [&self.federation, &self.messenger, &self.admin].into_iter().flatten().cloned().collect()
+    }
+
+    /// Returns the limits of the federation listener; connections of these proxies are not limited by address.
+    pub(super) fn federation_limits(
+        &self,
+        settings: &Settings,
+        is_proxy: impl Fn(IpAddr) -> bool + Send + Sync + 'static,
+        counts: LimitCounts,
+    ) -> Result<ListenerLimits, StartError> {
+        let FederationSettings { connections, .. } = &settings.federation;
+        let limits =
+            ConnectionLimits { connections_max: connections.connections_max, per_address: connections.per_address };
+        let tls = self.tls("federation.tls", &self.federation, ClientCertificates::Asked, settings)?;
+        let admission =
+            ConnectionAdmission::new(tls).limited_by(ConnectionTable::new(limits), Arc::new(is_proxy), counts);
+        Ok(ListenerLimits {
+            workers: settings.server.workers,
+            drain: settings.server.drain,
+            keep_alive: connections.idle_timeout,
+            head_timeout: connections.header_timeout,
+            // The table decides which connection is closed; the workers must not stop accepting before.
+            connections_max: connections.connections_max.saturating_add(ACCEPTED_BEYOND),
+            admission: Arc::new(admission),
+        })
+    }
+
+    /// Returns the limits of the messenger's listener.
+    pub(super) fn messenger_limits(&self, settings: &Settings) -> Result<ListenerLimits, StartError> {
+        let tls = self.tls("messenger.tls", &self.messenger, ClientCertificates::NotAsked, settings)?;
+        Ok(private(settings, settings.server.workers, tls))
+    }
+
+    /// Returns the limits of the admin listener.
+    pub(super) fn admin_limits(&self, settings: &Settings) -> Result<ListenerLimits, StartError> {
+        let tls = self.tls("admin.tls", &self.admin, ClientCertificates::NotAsked, settings)?;
+        Ok(private(settings, 1, tls))
+    }
+
+    fn tls(
+        &self,
+        subject: &'static str,
+        pair: &Option<WatchedPair>,
+        clients: ClientCertificates,
+        settings: &Settings,
+    ) -> Result<Option<ListenerTls>, StartError> {
+        let Some(pair) = pair else { return Ok(None) };
+        let config = server_config(pair.live.clone(), clients).map_err(|source| StartError::Tls { subject, source })?;
+        Ok(Some(ListenerTls { config, handshake_timeout: settings.federation.connections.handshake_timeout }))
+    }
+}
+
+/// Connections per worker above the table's limit: those that are being refused.
+const ACCEPTED_BEYOND: usize = 64;
+
+fn private(settings: &Settings, workers: usize, tls: Option<ListenerTls>) -> ListenerLimits {
+    ListenerLimits {
+        workers,
+        drain: settings.server.drain,
+        admission: Arc::new(ConnectionAdmission::new(tls)),
+        ..ListenerLimits::default()
+    }
+}

@@ -1,0 +1,71 @@
+//! The reasons for which a gateway cannot start.
+
+use std::path::PathBuf;
+
+use actors::ports::ArchiveError;
+
+use crate::egress;
+use crate::http::listener::bind_advice;
+use crate::identity::key_folder::KeyFolderError;
+use crate::store::OpenError;
+use crate::tls::key_pair::KeyPairError;
+
+/// Error: a gateway cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// A listener's address is not available.
+    #[error("{key} = {address}: {source}; {}", bind_advice::remedy(source))]
+    Listen {
+        /// Configuration key of the listener.
+        key: &'static str,
+        /// Address that the listener is bound to.
+        address: String,
+        /// Error of the system.
+        source: std::io::Error,
+    },
+    /// The certificate of a listener cannot be used.
+    #[error("{subject}: {source}")]
+    Certificate {
+        /// Configuration key of the certificate.
+        subject: &'static str,
+        /// The fault of its files.
+        source: Box<KeyPairError>,
+    },
+    /// TLS of a listener cannot be set up.
+    #[error("{subject}: {source}")]
+    Tls {
+        /// Configuration key of the certificate.
+        subject: &'static str,
+        /// Error of the library.
+        source: rustls::Error,
+    },
+    /// The data folder cannot be created.
+    #[error("server.data_dir = {}: {source}; it must be a folder that this user may create and write", .path.display())]
+    DataDir {
+        /// Path of the folder.
+        path: PathBuf,
+        /// Error of the system.
+        source: std::io::Error,
+    },
+    /// The signing keys cannot be used.
+    #[error("the signing keys cannot be used: {0}")]
+    Keys(#[from] KeyFolderError),
+    /// The nonces of accepted signatures cannot be read.
+    #[error("the nonces of accepted signatures cannot be read: {0}")]
+    Nonces(ArchiveError),
+    /// The threads of the store cannot be started.
+    #[error("the threads of the store cannot start: {0}")]
+    Threads(std::io::Error),
+    /// The store cannot be opened.
+    #[error(transparent)]
+    Store(#[from] OpenError),
+    /// The client for outbound requests cannot be built.
+    #[error(transparent)]
+    Egress(#[from] egress::ClientBuildError),
+    /// A server cannot be started on its listener.
+    #[error("a listener cannot be served: {0}")]
+    Serve(std::io::Error),
+    /// The core's thread ended before it started.
+    #[error("the core did not start; see the log")]
+    Core,
+}
