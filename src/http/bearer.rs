@@ -1,10 +1,15 @@
 //! Bearer tokens of the private listeners.
 
+use std::borrow::Cow;
+
 use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
-use actix_web::http::header::{AUTHORIZATION, HeaderMap, HeaderValue, WWW_AUTHENTICATE};
+use actix_web::http::header::{AUTHORIZATION, HeaderMap, HeaderValue, TryIntoHeaderValue, WWW_AUTHENTICATE};
 use actix_web::middleware::Next;
 use actix_web::{Error, ResponseError, web};
+use actix_web_httpauth::headers::authorization::{Bearer, Scheme};
+use actix_web_httpauth::headers::www_authenticate::WwwAuthenticate;
+use actix_web_httpauth::headers::www_authenticate::bearer::Bearer as BearerChallenge;
 use actors::supervise::log_throttle::LogThrottle;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
@@ -47,17 +52,26 @@ impl BearerToken {
         let Some(given) = headers.get(AUTHORIZATION) else {
             return Err(ApiError::unauthenticated("a bearer token is required"));
         };
-        let (scheme, token) = given.as_bytes().split_at(given.as_bytes().len().min(SCHEME.len()));
-        let digest: [u8; 32] = Sha256::digest(token).into();
-        if scheme.eq_ignore_ascii_case(SCHEME) && bool::from(digest.ct_eq(&expected)) {
-            Ok(())
-        } else {
-            Err(ApiError::unauthenticated("the bearer token is wrong"))
+        let digest = Bearer::parse(&with_exact_scheme(given)).map(|bearer| Sha256::digest(bearer.token().as_bytes()));
+        match digest {
+            Ok(digest) if bool::from(digest.ct_eq(&expected)) => Ok(()),
+            _ => Err(ApiError::unauthenticated("the bearer token is wrong")),
         }
     }
 }
 
-const SCHEME: &[u8] = b"Bearer ";
+const SCHEME: &[u8] = b"Bearer";
+
+/// Returns the header with its scheme in the only spelling that the library accepts, because the case of a scheme does not
+/// matter (RFC 9110, section 11.1).
+fn with_exact_scheme(given: &HeaderValue) -> Cow<'_, HeaderValue> {
+    match given.as_bytes().split_at_checked(SCHEME.len()) {
+        Some((scheme, rest)) if scheme != SCHEME && scheme.eq_ignore_ascii_case(SCHEME) => {
+            HeaderValue::from_bytes(&[SCHEME, rest].concat()).map_or(Cow::Borrowed(given), Cow::Owned)
+        }
+        _ => Cow::Borrowed(given),
+    }
+}
 
 /// Middleware for a scope: refuses requests without the right token.
 pub async fn require(
@@ -70,7 +84,8 @@ pub async fn require(
         Err(problem) => {
             bearer.note(&request, &problem);
             let mut answer = problem.error_response();
-            answer.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+            let challenge = WwwAuthenticate(BearerChallenge::default()).try_into_value()?;
+            answer.headers_mut().insert(WWW_AUTHENTICATE, challenge);
             Ok(request.into_response(answer))
         }
     }
@@ -113,6 +128,25 @@ mod tests {
         }
         assert!(asked(&BearerToken::new(KEY, None), None));
         assert!(asked(&BearerToken::new(KEY, None), Some("Bearer anything")));
+    }
+
+    #[test]
+    fn only_scheme_ignores_case() {
+        let closed = BearerToken::new(KEY, Some("Sesame"));
+        for (header, opens) in [
+            (&b"bEARER Sesame"[..], true),
+            (b"BEARER sesame", false),
+            (b"Bearer  Sesame", false),
+            (b"Bearer\tSesame", false),
+            (b"BearerSesame", false),
+            (b"B", false),
+            (b"bearer", false),
+            (b"bearer S\xe9same", false),
+        ] {
+            let value = HeaderValue::from_bytes(header).expect("a header");
+            let headers = [(AUTHORIZATION, value)].into_iter().collect();
+            assert_eq!(closed.check(&headers).is_ok(), opens, "{header:?}");
+        }
     }
 
     #[actix_web::test]
