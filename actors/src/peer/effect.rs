@@ -145,6 +145,11 @@ impl EffectCollector {
         self.notes.push(change);
     }
 
+    /// Adds a notice about the peer for the messenger.
+    pub fn notice(&mut self, server: &ServerName, text: String) {
+        self.change(Change::FeedAppended(FeedItem::Notice { text, server: Some(server.clone()) }));
+    }
+
     /// Adds a notice about the peer's numbering. Of several within an hour only the first is raised, and the next one
     /// states their number.
     pub fn numbering_notice(&mut self, server: &ServerName, text: String) {
@@ -153,7 +158,7 @@ impl EffectCollector {
             Some(0) => text,
             Some(left_out) => format!("{text} (and {left_out} more notices about its numbering since the last one)"),
         };
-        self.change(Change::FeedAppended(FeedItem::Notice { text, server: Some(server.clone()) }));
+        self.notice(server, text);
     }
 
     /// Marks the peer's record as changed, so that it is written with this priority.

@@ -4,57 +4,41 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
-
 use crate::change::{Change, CommitPriority};
 use crate::limits::PeerLimits;
 use crate::model::{
-    BadPdu, ContextId, Digest, FeedItem, InboundRecord, ParkedCode, ParkedItem, ParkedWhat, Pdu, PduVerdict,
-    SeenTransaction, ServerName, StrongUpdate,
+    ContextId, Digest, InboundRecord, Millis, PduVerdict, PullResponse, PushFailure, SeenTransaction, Seq, ServerName,
 };
-use crate::peer::effect::{BatchReply, EffectCollector, PeerEffect};
-use crate::peer::inbound::announced_once::AnnouncedOnce;
+use crate::peer::effect::{BatchReply, CommandReply, EffectCollector, PeerEffect, Pull};
 pub use crate::peer::inbound::batch::InboundBatch;
-use crate::peer::inbound::batch_queue::{BatchInProgress, BatchQueue};
-use crate::peer::inbound::catch_up::catch_up_questions::CatchUpQuestions;
+use crate::peer::inbound::batch_queue::{BatchInProgress, BatchQueue, NewItems};
+use crate::peer::inbound::catch_up::TransactionPulls;
 use crate::peer::inbound::dispatch::{ContextGroup, DispatchError, PoisonCandidates, UnknownContexts};
-use crate::peer::inbound::expect::pending_expectations::PendingExpectations;
+use crate::peer::inbound::expect::PendingExpectations;
 use crate::peer::inbound::new_contexts::NewContexts;
-use crate::peer::inbound::parked::{ParkedNumbers, what, words};
-use crate::peer::inbound::received_sequence::ReceivedSequence;
+use crate::peer::inbound::parked::PeerQuarantine;
+use crate::peer::inbound::pushes::InboundPushes;
 use crate::peer::inbound::slow_contexts::SlowContexts;
-use crate::peer::inbound::transactions::seen_transactions::SeenTransactions;
+use crate::peer::inbound::staging::stage;
+use crate::peer::inbound::transactions::InboundTransactions;
+use crate::peer::outbound::StepInput;
+use crate::reply_token::ReplyToken;
 
-/// Maximum number of pages of missed transactions that are pulled in a row; what is missing after that shows as gaps in
-/// its context.
-pub(crate) const PULL_PAGES_MAX: u32 = 10;
-
-/// The inbound half of a peer's machine. Each part owns its fields; the steps in this folder let them work together.
+/// The inbound half of a peer's machine. Each part owns its fields; this file leads a batch through them.
 #[derive(Debug, Clone)]
 pub struct Inbound {
     server: ServerName,
-    limits: Arc<PeerLimits>,
-    sequence: ReceivedSequence,
-    /// Number of plain updates accepted from the peer.
-    taken: u64,
-    announced: AnnouncedOnce,
-    transactions: SeenTransactions,
+    pushes: InboundPushes,
+    transactions: InboundTransactions,
+    pulls: TransactionPulls,
+    expectations: PendingExpectations,
     batches: BatchQueue,
     contexts: NewContexts,
     /// PDUs on which a context's actor crashed.
     suspects: PoisonCandidates,
     /// Contexts whose stage may hold PDUs of this peer.
     slow: SlowContexts,
-    expectations: PendingExpectations,
-    questions: CatchUpQuestions,
-    parked: ParkedNumbers,
-}
-
-/// The new entries of a batch.
-struct NewItems {
-    places: Vec<usize>,
-    pushes: bool,
-    strange: UnknownContexts,
+    quarantine: PeerQuarantine,
 }
 
 impl Inbound {
@@ -67,33 +51,28 @@ impl Inbound {
         seen: Vec<SeenTransaction>,
     ) -> Self {
         Self {
-            server,
-            limits,
-            sequence: ReceivedSequence::new(record, digests),
-            taken: record.taken,
-            announced: AnnouncedOnce::default(),
-            transactions: SeenTransactions::new(seen),
+            pushes: InboundPushes::new(server.clone(), limits.clone(), record, digests),
+            transactions: InboundTransactions::new(server.clone(), limits.clone(), seen),
+            pulls: TransactionPulls::new(server.clone(), limits.clone(), record),
             batches: BatchQueue::default(),
             contexts: NewContexts::new(record.contexts_created),
             suspects: PoisonCandidates::default(),
             slow: SlowContexts::default(),
-            expectations: PendingExpectations::new(record.expect_applied),
-            questions: CatchUpQuestions::new(record),
-            parked: ParkedNumbers::new(&record.parked),
+            quarantine: PeerQuarantine::new(server.clone(), &limits),
+            expectations: PendingExpectations::new(server.clone(), limits, record.expect_applied),
+            server,
         }
     }
 
     /// Returns the durable state.
     pub fn record(&self) -> InboundRecord {
         let mut record = InboundRecord {
-            taken: self.taken,
             contexts_created: self.contexts.created(),
             expect_applied: self.expectations.applied(),
-            parked: self.parked.kept(),
             ..InboundRecord::default()
         };
-        self.sequence.keep(&mut record);
-        self.questions.keep(&mut record);
+        self.pushes.keep(&mut record);
+        self.pulls.keep(&mut record);
         record
     }
 
@@ -102,9 +81,19 @@ impl Inbound {
     /// It cannot while it has state that only memory holds and that the peer's next request needs: a number that was
     /// answered with a hole or a conflict, and PDUs on which a context's actor crashed.
     pub fn is_free(&self) -> bool {
-        let expected = self.sequence.expected();
-        let in_question = self.sequence.has_answered_probe(expected) || self.announced.is_in_conflict(expected);
-        self.batches.is_empty() && self.expectations.is_empty() && !in_question && self.suspects.is_empty()
+        let is_done = self.batches.is_empty() && self.expectations.is_empty();
+        is_done && !self.pushes.is_in_question() && self.suspects.is_empty()
+    }
+
+    /// Handles the start of the actor.
+    pub fn started(&mut self, out: &mut EffectCollector) {
+        self.pulls.started(out);
+        self.expectations.started(&mut self.pushes, out);
+    }
+
+    /// Stores the inputs of the step that begins.
+    pub const fn begin_step(&mut self, at: StepInput) {
+        self.pulls.begin_step(at);
     }
 
     /// Accepts a batch. Batches are processed one at a time: the next waits until this one is answered.
@@ -112,13 +101,19 @@ impl Inbound {
         if self.batches.is_busy() {
             return self.batches.wait((batch, strange));
         }
-        match batch {
-            InboundBatch::Push(push, token) => self.take_push(push, token, strange, out),
-            InboundBatch::Transaction(transaction, token) => self.take_transaction(transaction, token, strange, out),
-            InboundBatch::Pulled(..) => {
-                let all = (0..batch.len()).collect();
-                self.dispatch_batch(batch, NewItems { places: all, pushes: false, strange }, out);
+        let fresh = match &batch {
+            InboundBatch::Push(push, token) => self.pushes.receive(push, out).map_err(|reply| {
+                out.changes.extend(push.nonce.clone().map(Change::NonceUsed));
+                BatchReply::Push(*token, reply)
+            }),
+            InboundBatch::Transaction(transaction, token) => {
+                self.transactions.receive(transaction, out).map_err(|reply| BatchReply::Transaction(*token, reply))
             }
+            InboundBatch::Pulled(pdus, ..) => Ok(NewItems { places: (0..pdus.len()).collect(), pushes: false }),
+        };
+        match fresh {
+            Ok(fresh) => self.dispatch_batch(batch, fresh, strange, out),
+            Err(reply) => out.effect(PeerEffect::Answer(reply)),
         }
     }
 
@@ -140,16 +135,63 @@ impl Inbound {
         }
         if let Some(busy) = self.batches.take_done() {
             self.finish(&busy, out);
-            self.apply_pending_expectations(out);
+            self.expectations.apply(&mut self.pushes, out);
             while let Some((batch, strange)) = self.batches.next() {
                 self.accept(batch, strange, out);
             }
         }
     }
 
+    /// Sets the number of the next update by an operator's command.
+    pub fn expect(&mut self, token: ReplyToken<CommandReply>, number: Seq, yes: bool, out: &mut EffectCollector) {
+        self.expectations.add(self.pushes.expected(), token, number, yes, out);
+        if !self.batches.is_busy() {
+            self.expectations.apply(&mut self.pushes, out);
+        }
+    }
+
+    /// Starts the pulls that are left, because the peer seems to be reachable now.
+    pub fn catch_up(&mut self, out: &mut EffectCollector) {
+        self.pulls.go_on(out);
+    }
+
+    /// Handles the response to a pull; its PDUs are processed like a batch.
+    pub fn pulled(
+        &mut self,
+        asked: Pull,
+        answer: Result<PullResponse, PushFailure>,
+        strange: UnknownContexts,
+        out: &mut EffectCollector,
+    ) {
+        if let Some(pulled) = self.pulls.answered(asked, answer, out) {
+            // Our own request does not lift the limit on new contexts; most of the PDUs belong to known ones.
+            self.accept(pulled, strange, out);
+        }
+    }
+
+    /// Returns the time at which the peer is asked again, or at which a pull expires.
+    pub fn ask_at(&self) -> Option<Millis> {
+        self.pulls.ask_at()
+    }
+
+    /// Handles the timer of the pulls.
+    pub fn ask_due(&mut self, now: Millis, out: &mut EffectCollector) {
+        self.pulls.ask_due(now, out);
+    }
+
+    /// Handles a pull that was not sent: the next contact sends it.
+    pub fn put_off(&mut self, asked: Pull) {
+        self.pulls.put_off(asked);
+    }
+
     /// Dispatches the new PDUs to their contexts; finishes the batch at once if there are none.
-    fn dispatch_batch(&mut self, batch: InboundBatch, fresh: NewItems, out: &mut EffectCollector) {
-        let NewItems { places, pushes, strange } = fresh;
+    fn dispatch_batch(
+        &mut self,
+        batch: InboundBatch,
+        fresh: NewItems,
+        strange: UnknownContexts,
+        out: &mut EffectCollector,
+    ) {
         let most = strange.most;
         let refusal = |context: &ContextId| {
             let reason = format!(
@@ -159,7 +201,7 @@ impl Inbound {
             PduVerdict::Refused { code: "ADOPT_MAX", reason }
         };
         let allowance = self.contexts.allow(strange);
-        let (busy, groups) = BatchInProgress::begin(batch, (places, pushes), allowance, refusal, &self.suspects);
+        let (busy, groups) = BatchInProgress::begin(batch, fresh, allowance, refusal, &self.suspects);
         if groups.is_empty() {
             return self.finish(&busy, out);
         }
@@ -173,71 +215,40 @@ impl Inbound {
     fn finish(&mut self, busy: &BatchInProgress, out: &mut EffectCollector) {
         if let Some(refusal) = busy.rejection() {
             if let InboundBatch::Pulled(_, asked, _) = *busy.batch() {
-                self.ask_again(asked);
+                self.pulls.ask_again(asked);
             }
             return out.answer(busy.batch().refusal(refusal.clone().into()));
         }
-        self.stage(busy, out);
+        stage(&self.server, busy, out);
         if let Some(nonce) = busy.batch().nonce() {
             out.change(Change::NonceUsed(nonce.clone()));
         }
         match busy.batch() {
             InboundBatch::Push(push, token) => {
-                self.store_digests(push, busy.numbers_pushes(), out);
-                self.feed(push, busy, out);
+                self.pushes.store_digests(push, busy.numbers_pushes(), out);
+                self.pushes.feed(push, busy, &self.quarantine, out);
                 out.moved(CommitPriority::Now);
-                out.answer(Some(BatchReply::Push(*token, Ok(self.receipt(push, busy.numbers_pushes())))));
+                let receipt = self.pushes.receipt(push, busy.numbers_pushes());
+                out.answer(Some(BatchReply::Push(*token, Ok(receipt))));
             }
             InboundBatch::Transaction(transaction, token) => {
-                let missed = self.limits.fetches.then(|| self.transactions.missed(transaction)).flatten();
-                let verdicts = self.close(transaction, busy, out);
+                let missed = self.transactions.missed(transaction);
+                let verdicts = self.transactions.close(transaction, busy, &self.quarantine, out);
+                if self.pulls.are_after_a_restore() {
+                    // Persist `catch_up.after` in the same commit: derived from the remembered transactions after a restart it
+                    // would already lie past this one.
+                    out.moved(CommitPriority::Now);
+                }
                 if let Some(after) = missed {
-                    self.miss(after, out);
+                    self.pulls.miss(after, out);
                 }
                 out.answer(Some(BatchReply::Transaction(*token, Ok(verdicts))));
             }
             InboundBatch::Pulled(pdus, asked, further) => {
-                self.park(pdus, busy, out);
-                self.paged(*asked, *further, out);
+                self.quarantine.park_undeliverable(pdus, busy, out);
+                self.pulls.paged(*asked, *further, out);
             }
         }
-    }
-
-    /// Quarantines the PDUs that are poison or belong to a faulty context.
-    fn park(&self, pdus: &[Result<Pdu, BadPdu>], busy: &BatchInProgress, out: &mut EffectCollector) {
-        for (place, pdu) in pdus.iter().enumerate() {
-            if let (Ok(pdu), (_, Some(code))) = (pdu, busy.verdict(place)) {
-                self.quarantine_bytes(what(pdu), code, words(code), &pdu.bytes, out);
-            }
-        }
-    }
-
-    fn quarantine(
-        &self,
-        what: ParkedWhat,
-        code: ParkedCode,
-        reason: String,
-        strong: &StrongUpdate,
-        out: &mut EffectCollector,
-    ) {
-        self.quarantine_bytes(what, code, reason, &strong.bytes, out);
-    }
-
-    fn quarantine_bytes(
-        &self,
-        what: ParkedWhat,
-        code: ParkedCode,
-        reason: String,
-        bytes: &Bytes,
-        out: &mut EffectCollector,
-    ) {
-        let parked = ParkedItem { from: self.server.clone(), what, code, reason, bytes: bytes.clone() };
-        out.change(Change::Quarantined { parked, keep: self.limits.quarantine_items });
-    }
-
-    fn notice(&self, text: &str, out: &mut EffectCollector) {
-        let text = format!("{} {text}", self.server);
-        out.change(Change::FeedAppended(FeedItem::Notice { text, server: Some(self.server.clone()) }));
     }
 }
 

@@ -8,6 +8,13 @@ use crate::peer::inbound::batch::InboundBatch;
 use crate::peer::inbound::dispatch::{ContextGroup, Dispatch, DispatchError, PoisonCandidates, UnknownContexts};
 use crate::peer::inbound::new_contexts::ContextAllowance;
 
+/// The new entries of a batch.
+pub(super) struct NewItems {
+    pub(super) places: Vec<usize>,
+    /// True if `seq` is the number of the push and not that of its last update.
+    pub(super) pushes: bool,
+}
+
 /// A batch whose PDUs are being processed by their contexts.
 #[derive(Debug, Clone)]
 pub(super) struct BatchInProgress {
@@ -26,11 +33,12 @@ impl BatchInProgress {
     /// groups to dispatch first. PDUs of contexts beyond the limit are refused with `refusal`.
     pub(super) fn begin(
         batch: InboundBatch,
-        (fresh, numbers_pushes): (Vec<usize>, bool),
+        fresh: NewItems,
         allowance: ContextAllowance,
         refusal: impl Fn(&ContextId) -> PduVerdict,
         suspects: &PoisonCandidates,
     ) -> (Self, Vec<ContextGroup>) {
+        let NewItems { places: fresh, pushes: numbers_pushes } = fresh;
         let pdus = fresh.iter().filter_map(|&place| Some((place, batch.pdu(place)?)));
         let (beyond, pdus): (Vec<_>, Vec<_>) = pdus.partition(|(_, pdu)| allowance.beyond.contains(&pdu.context));
         let mut dispatch = Dispatch::new(batch.len(), pdus.into_iter(), suspects);
@@ -166,7 +174,13 @@ mod tests {
         let allowance = ContextAllowance { within: vec![pdu.context.clone()], beyond: vec![] };
         let pulled = InboundBatch::Pulled(vec![Ok(pdu)], Pull { after: 1, page: 1, catch_up: false }, None);
         let refusal = |_: &ContextId| PduVerdict::Duplicate;
-        BatchInProgress::begin(pulled, (vec![0], false), allowance, refusal, &PoisonCandidates::default())
+        BatchInProgress::begin(
+            pulled,
+            NewItems { places: vec![0], pushes: false },
+            allowance,
+            refusal,
+            &PoisonCandidates::default(),
+        )
     }
 
     #[test]
@@ -203,8 +217,13 @@ mod tests {
         let (allowed, _) = batch("a");
         let allowance = ContextAllowance { within: vec![], beyond: allowed.creates };
         let refusal = |context: &ContextId| PduVerdict::Refused { code: "ADOPT_MAX", reason: context.to_string() };
-        let (batch, groups) =
-            BatchInProgress::begin(allowed.batch, (vec![0], false), allowance, refusal, &PoisonCandidates::default());
+        let (batch, groups) = BatchInProgress::begin(
+            allowed.batch,
+            NewItems { places: vec![0], pushes: false },
+            allowance,
+            refusal,
+            &PoisonCandidates::default(),
+        );
         assert_eq!((groups.len(), batch.dispatch.is_done()), (0, true));
         let reason = "#room".to_owned();
         assert_eq!(batch.verdict(0), (Some(&PduVerdict::Refused { code: "ADOPT_MAX", reason }), None));

@@ -6,13 +6,20 @@
 //! now", or not at all, is asked again with its backoff, also after restarts, until it answers or `peers.keep` has passed,
 //! which is announced.
 
-use crate::change::{Change, CommitPriority};
-use crate::model::{FeedItem, Millis, PullResponse, PushFailure, ShortDuration};
+use std::sync::Arc;
+
+use crate::change::CommitPriority;
+use crate::limits::PeerLimits;
+use crate::model::{InboundRecord, Millis, PullResponse, PushFailure, ServerName, ShortDuration};
 use crate::peer::effect::{EffectCollector, PeerEffect, Pull};
+use crate::peer::inbound::batch::InboundBatch;
+use crate::peer::inbound::catch_up::catch_up_questions::CatchUpQuestions;
 use crate::peer::inbound::catch_up::question::{PullQuestion, is_for_now};
-use crate::peer::inbound::dispatch::UnknownContexts;
-use crate::peer::inbound::{Inbound, InboundBatch};
 use crate::peer::outbound::StepInput;
+
+/// Maximum number of pages of missed transactions that are pulled in a row; what is missing after that shows as gaps in
+/// its context.
+pub(crate) const PULL_PAGES_MAX: u32 = 10;
 
 /// Number of refusals after which a peer counts as unable to answer; and number of failures of a server of 2014, which is
 /// never able to, after which our messenger is notified.
@@ -21,14 +28,44 @@ const TRIES_MAX: u32 = 3;
 /// Maximum number of pages requested in a row.
 const PAGES_MAX: u32 = 100;
 
-impl Inbound {
+/// The pulls of one peer's transactions.
+#[derive(Debug, Clone)]
+pub(super) struct TransactionPulls {
+    server: ServerName,
+    limits: Arc<PeerLimits>,
+    questions: CatchUpQuestions,
+}
+
+impl TransactionPulls {
+    /// Returns the pulls that were loaded from the store.
+    pub(super) fn new(server: ServerName, limits: Arc<PeerLimits>, record: &InboundRecord) -> Self {
+        Self { server, limits, questions: CatchUpQuestions::new(record) }
+    }
+
+    /// Writes their part of the record.
+    pub(super) fn keep(&self, record: &mut InboundRecord) {
+        self.questions.keep(record);
+    }
+
+    /// Returns whether the pull after a restore is open.
+    pub(super) const fn are_after_a_restore(&self) -> bool {
+        self.questions.are_after_a_restore()
+    }
+
+    /// Handles the start of the actor: the pulls are dropped if the peer cannot be asked.
+    pub(super) fn started(&mut self, out: &mut EffectCollector) {
+        if !self.limits.fetches && self.questions.drop_all() {
+            out.moved(CommitPriority::Deferred);
+        }
+    }
+
     /// Stores the inputs of the step that begins.
-    pub const fn begin_step(&mut self, at: StepInput) {
+    pub(super) const fn begin_step(&mut self, at: StepInput) {
         self.questions.at = at;
     }
 
     /// Returns the time at which the peer is asked again, or at which a pull expires.
-    pub fn ask_at(&self) -> Option<Millis> {
+    pub(super) fn ask_at(&self) -> Option<Millis> {
         let date =
             |question: &PullQuestion| [question.again(), question.ends(self.limits.keep)].into_iter().flatten().min();
         let questions = [&self.questions.missed, &self.questions.catch_up];
@@ -36,7 +73,7 @@ impl Inbound {
     }
 
     /// Handles the timer of the pulls.
-    pub fn ask_due(&mut self, now: Millis, out: &mut EffectCollector) {
+    pub(super) fn ask_due(&mut self, now: Millis, out: &mut EffectCollector) {
         for catch_up in [false, true] {
             let Some(question) = self.questions.of(catch_up).as_deref_mut() else { continue };
             let (after, is_due) = (question.after, question.again().is_some_and(|again| again <= now));
@@ -66,7 +103,7 @@ impl Inbound {
     }
 
     /// Starts the pulls that are left, because the peer seems to be reachable now.
-    pub fn catch_up(&mut self, out: &mut EffectCollector) {
+    pub(super) fn go_on(&mut self, out: &mut EffectCollector) {
         let now = self.questions.at.now;
         for catch_up in [false, true] {
             let Some(question) = self.questions.of(catch_up).as_deref_mut() else { continue };
@@ -80,29 +117,33 @@ impl Inbound {
         }
     }
 
-    /// Handles the response to a pull; its PDUs are processed like a batch.
-    pub fn pulled(
+    /// Handles the response to a pull. Returns its PDUs, which are processed like a batch.
+    pub(super) fn answered(
         &mut self,
         asked: Pull,
         answer: Result<PullResponse, PushFailure>,
-        strange: UnknownContexts,
         out: &mut EffectCollector,
-    ) {
+    ) -> Option<InboundBatch> {
         let pulled = match answer {
-            Err(failure) if is_for_now(&failure) => return self.not_now(asked, &failure, out),
-            Err(failure) if asked.catch_up => return self.on_pull_failed(asked, &failure, out),
+            Err(failure) if is_for_now(&failure) => {
+                self.not_now(asked, &failure, out);
+                return None;
+            }
+            Err(failure) if asked.catch_up => {
+                self.on_pull_failed(asked, &failure, out);
+                return None;
+            }
             // The peer has none of them.
             answer => answer.unwrap_or_default(),
         };
         let further = pulled.upto.filter(|upto| pulled.more && *upto > asked.after);
-        // Our own request does not lift the limit on new contexts; most of the PDUs belong to known ones.
-        self.accept(InboundBatch::Pulled(pulled.pdus, asked, further), strange, out);
+        Some(InboundBatch::Pulled(pulled.pdus, asked, further))
     }
 
     /// Handles the end of a page.
     pub(super) fn paged(&mut self, asked: Pull, further: Option<u64>, out: &mut EffectCollector) {
         let (now, pause) = (self.questions.at.now, self.limits.backoff_min);
-        let most = if asked.catch_up { PAGES_MAX } else { super::PULL_PAGES_MAX };
+        let most = if asked.catch_up { PAGES_MAX } else { PULL_PAGES_MAX };
         let next = further.filter(|_| asked.page < most);
         if let Some(question) = self.questions.asked(asked) {
             match (next, further) {
@@ -124,7 +165,7 @@ impl Inbound {
     }
 
     /// Handles a pull that was not sent: the next contact sends it.
-    pub fn put_off(&mut self, asked: Pull) {
+    pub(super) fn put_off(&mut self, asked: Pull) {
         if let Some(question) = self.questions.asked(asked) {
             question.put_off();
         }
@@ -156,7 +197,7 @@ impl Inbound {
         } else if is_told {
             let text =
                 format!("{}; the request is repeated for {} (peers.keep)", self.untold(failure), ShortDuration(keep));
-            self.tell(text, out);
+            out.notice(&self.server, text);
         }
     }
 
@@ -169,7 +210,7 @@ impl Inbound {
         if question.refusals >= TRIES_MAX {
             self.questions.catch_up = None;
             let text = self.untold(failure);
-            self.tell(text, out);
+            out.notice(&self.server, text);
             out.moved(CommitPriority::Now);
         }
     }
@@ -195,14 +236,10 @@ impl Inbound {
             "{server} did not answer the pull after its transaction {after} for {keep} (peers.keep): {what} may be missing; resend \
              important ones"
         );
-        self.tell(text, out);
+        out.notice(&self.server, text);
         out.moved(CommitPriority::Now);
-    }
-
-    fn tell(&self, text: String, out: &mut EffectCollector) {
-        out.change(Change::FeedAppended(FeedItem::Notice { text, server: Some(self.server.clone()) }));
     }
 }
 
-pub(super) mod catch_up_questions;
+mod catch_up_questions;
 mod question;

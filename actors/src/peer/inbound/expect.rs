@@ -1,27 +1,51 @@
 //! The expected number of a peer's next update, set by an operator or by the configuration.
 //!
 //! The operator corrects a sender that was restored further back than the digests reach, or that cannot go back to 1.
-//! Digests of earlier updates are dropped, so they are no longer compared.
 
-use super::Inbound;
-use crate::change::{Change, CommitPriority};
+use std::sync::Arc;
+
 use crate::errors::CommandError;
-use crate::model::Seq;
+use crate::limits::PeerLimits;
+use crate::model::{Seq, ServerName};
 use crate::peer::effect::{CommandReply, EffectCollector, PeerEffect};
+use crate::peer::inbound::pushes::InboundPushes;
 use crate::reply_token::ReplyToken;
 
-impl Inbound {
+/// The numbers from which the sequence of one peer is to continue.
+#[derive(Debug, Clone)]
+pub(super) struct PendingExpectations {
+    server: ServerName,
+    limits: Arc<PeerLimits>,
+    /// Numbers that an operator has set while a batch is in progress, each with the token of its reply.
+    pending: Vec<(ReplyToken<CommandReply>, Seq)>,
+    /// Number of the configuration that was applied.
+    applied: Option<Seq>,
+}
+
+impl PendingExpectations {
+    /// Returns the state that was loaded from the store.
+    pub(super) const fn new(server: ServerName, limits: Arc<PeerLimits>, applied: Option<Seq>) -> Self {
+        Self { server, limits, pending: Vec::new(), applied }
+    }
+
+    /// Returns the number of the configuration that was applied.
+    pub(super) const fn applied(&self) -> Option<Seq> {
+        self.applied
+    }
+
+    /// Returns whether no number waits to be applied.
+    pub(super) const fn is_empty(&self) -> bool {
+        self.pending.is_empty()
+    }
+
     /// Handles the start of the actor. A number from the configuration is applied once, until the configuration names
-    /// another. Pending pulls are dropped if the peer cannot be asked.
-    pub fn started(&mut self, out: &mut EffectCollector) {
-        if !self.limits.fetches && self.questions.drop_all() {
-            out.moved(CommitPriority::Deferred);
+    /// another.
+    pub(super) fn started(&mut self, pushes: &mut InboundPushes, out: &mut EffectCollector) {
+        if let Some(number) = self.take_configured(self.limits.expect_seq) {
+            pushes.go_on_from(number, out);
         }
-        if let Some(number) = self.expectations.take_configured(self.limits.expect_seq) {
-            self.set_expected(number, out);
-        }
-        if self.sequence.expected() >= Seq::LIMIT {
-            let (server, expected, limit) = (&self.server, self.sequence.expected(), Seq::LIMIT);
+        if pushes.expected() >= Seq::LIMIT {
+            let (server, expected, limit) = (&self.server, pushes.expected(), Seq::LIMIT);
             let text = format!(
                 "{server}: its next update is expected under number {expected}, and numbers stay below {limit}; set the right one with \
                  `fernpost peer expect {server} NUMBER`"
@@ -30,43 +54,55 @@ impl Inbound {
         }
     }
 
-    /// Sets the number of the next update by an operator's command. A batch in progress is finished first, because its
+    fn take_configured(&mut self, configured: Option<Seq>) -> Option<Seq> {
+        let number = configured.filter(|number| self.applied != Some(*number))?;
+        self.applied = Some(number);
+        Some(number)
+    }
+
+    /// Adds a number that an operator sets; `expected` is the current one. A batch in progress is finished first, because its
     /// numbers precede the command.
     ///
     /// The peer is asked to continue from that number, and skips all updates before it: a number far above needs a
     /// confirmation (`yes`).
-    pub fn expect(&mut self, token: ReplyToken<CommandReply>, number: Seq, yes: bool, out: &mut EffectCollector) {
+    pub(super) fn add(
+        &mut self,
+        expected: Seq,
+        token: ReplyToken<CommandReply>,
+        number: Seq,
+        yes: bool,
+        out: &mut EffectCollector,
+    ) {
         if number == Seq(0) || number >= Seq::LIMIT {
             return out.effect(PeerEffect::Decline(token, CommandError::NumberOutOfRange { number, count: 1 }));
         }
-        let above = number.since(self.sequence.expected());
+        let above = number.since(expected);
         let (server, max) = (self.server.clone(), self.limits.renumber_max);
         if above > max && !yes {
             return out.effect(PeerEffect::Decline(token, CommandError::NumberFarAbove { server, number, above, max }));
         }
-        self.expectations.add(token, number);
-        if !self.batches.is_busy() {
-            self.apply_pending_expectations(out);
-        }
+        self.pending.push((token, number));
     }
 
-    /// Applies the numbers that were set while a batch was in progress.
-    pub(super) fn apply_pending_expectations(&mut self, out: &mut EffectCollector) {
-        for (token, number) in self.expectations.take_pending() {
-            self.set_expected(number, out);
+    /// Applies the numbers in the order in which they were set.
+    pub(super) fn apply(&mut self, pushes: &mut InboundPushes, out: &mut EffectCollector) {
+        for (token, number) in std::mem::take(&mut self.pending) {
+            pushes.go_on_from(number, out);
             out.effect(PeerEffect::Report(token));
         }
     }
-
-    fn set_expected(&mut self, number: Seq, out: &mut EffectCollector) {
-        let number = number.clamp(Seq(1), Seq(Seq::LIMIT.0 - 1));
-        let before = self.sequence.go_on_from(number);
-        self.announced.forget_numbers();
-        let (from, digests) = (self.server.clone(), vec![]);
-        out.change(Change::InboundDigestsStored { from, first: Seq(1), digests, forget_below: number });
-        self.notice(&format!("is expected to continue with number {number}, by command; the number was {before}"), out);
-        out.moved(CommitPriority::Now);
-    }
 }
 
-pub(super) mod pending_expectations;
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn configured_number_applies_once() {
+        let server = "red".parse().expect("valid");
+        let mut expectations = PendingExpectations::new(server, Arc::new(PeerLimits::default()), Some(Seq(3)));
+        let taken = [None, Some(3), Some(4), Some(4), Some(3)].map(|n| expectations.take_configured(n.map(Seq)));
+        assert_eq!(taken, [None, None, Some(Seq(4)), None, Some(Seq(3))]);
+        assert_eq!(expectations.applied(), Some(Seq(3)));
+    }
+}

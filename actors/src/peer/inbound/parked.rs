@@ -3,7 +3,13 @@
 
 use std::collections::VecDeque;
 
-use crate::model::{ParkedCode, ParkedWhat, Pdu, PduRef, PduVerdict, Seq, StrongBody};
+use bytes::Bytes;
+
+use crate::change::Change;
+use crate::limits::PeerLimits;
+use crate::model::{BadPdu, ParkedCode, ParkedItem, ParkedWhat, Pdu, PduRef, PduVerdict, Seq, ServerName, StrongBody};
+use crate::peer::effect::EffectCollector;
+use crate::peer::inbound::batch_queue::BatchInProgress;
 use crate::peer::inbound::received_sequence::DIGESTS_MAX;
 
 /// Maximum number of numbers remembered in memory: as many as digests, which detect repeats.
@@ -43,6 +49,47 @@ impl ParkedNumbers {
     /// Returns the numbers that survive a restart.
     pub(super) fn kept(&self) -> Vec<(Seq, &'static str)> {
         self.0.iter().skip(self.0.len().saturating_sub(IN_RECORD_MAX)).copied().collect()
+    }
+}
+
+/// The quarantine of one peer's items.
+#[derive(Debug, Clone)]
+pub(super) struct PeerQuarantine {
+    from: ServerName,
+    /// Maximum number of items.
+    keep: u64,
+}
+
+impl PeerQuarantine {
+    pub(super) fn new(from: ServerName, limits: &PeerLimits) -> Self {
+        Self { from, keep: limits.quarantine_items }
+    }
+
+    /// Quarantines an item.
+    pub(super) fn park(
+        &self,
+        what: ParkedWhat,
+        code: ParkedCode,
+        reason: String,
+        bytes: &Bytes,
+        out: &mut EffectCollector,
+    ) {
+        let parked = ParkedItem { from: self.from.clone(), what, code, reason, bytes: bytes.clone() };
+        out.change(Change::Quarantined { parked, keep: self.keep });
+    }
+
+    /// Quarantines the PDUs of a batch that are poison or belong to a faulty context.
+    pub(super) fn park_undeliverable(
+        &self,
+        pdus: &[Result<Pdu, BadPdu>],
+        busy: &BatchInProgress,
+        out: &mut EffectCollector,
+    ) {
+        for (place, pdu) in pdus.iter().enumerate() {
+            if let (Ok(pdu), (_, Some(code))) = (pdu, busy.verdict(place)) {
+                self.park(what(pdu), code, words(code), &pdu.bytes, out);
+            }
+        }
     }
 }
 

@@ -1,49 +1,90 @@
 //! Pushes of a peer: classification, digests, quarantine and feed entries of their updates.
 
+use std::sync::Arc;
+
 use crate::change::{Change, CommitPriority};
 use crate::errors::BatchError;
-use crate::limits::Numbering;
+use crate::limits::{Numbering, PeerLimits};
 use crate::model::{
-    Ack, FeedItem, InboundPush, NumberRange, ParkedCode, ParkedWhat, PduVerdict, Receipt, Seq, StrongBody,
+    Ack, Digest, FeedItem, InboundPush, InboundRecord, NumberRange, ParkedCode, ParkedWhat, PduVerdict, Receipt, Seq,
+    ServerName, StrongBody,
 };
-use crate::peer::effect::{BatchReply, EffectCollector, PeerEffect, PushReply};
-use crate::peer::inbound::batch_queue::BatchInProgress;
+use crate::peer::effect::{EffectCollector, PushReply};
+use crate::peer::inbound::announced_once::AnnouncedOnce;
+use crate::peer::inbound::batch_queue::{BatchInProgress, NewItems};
 use crate::peer::inbound::classify_push::{Classified, PushClass, classify};
-use crate::peer::inbound::dispatch::UnknownContexts;
-use crate::peer::inbound::parked::{parked_as, what, words};
-use crate::peer::inbound::received_sequence::NewDigests;
-use crate::peer::inbound::{Inbound, InboundBatch, NewItems};
-use crate::reply_token::ReplyToken;
+use crate::peer::inbound::parked::{ParkedNumbers, PeerQuarantine, parked_as, what, words};
+use crate::peer::inbound::received_sequence::{NewDigests, ReceivedSequence};
 
-impl Inbound {
-    pub(super) fn take_push(
-        &mut self,
-        push: InboundPush,
-        token: ReplyToken<PushReply>,
-        strange: UnknownContexts,
-        out: &mut EffectCollector,
-    ) {
-        let nonce = push.nonce.clone();
-        if let Some(reply) = self.classify_push(push, token, strange, out) {
-            out.changes.extend(nonce.map(Change::NonceUsed));
-            out.effect(PeerEffect::Answer(BatchReply::Push(token, reply)));
+/// The pushes of one peer.
+#[derive(Debug, Clone)]
+pub(super) struct InboundPushes {
+    server: ServerName,
+    limits: Arc<PeerLimits>,
+    pub(super) sequence: ReceivedSequence,
+    announced: AnnouncedOnce,
+    /// Numbers of quarantined updates.
+    parked: ParkedNumbers,
+    /// Number of plain updates accepted from the peer.
+    taken: u64,
+}
+
+impl InboundPushes {
+    /// Returns the state that was loaded from the store.
+    pub(super) fn new(
+        server: ServerName,
+        limits: Arc<PeerLimits>,
+        record: &InboundRecord,
+        digests: Vec<Digest>,
+    ) -> Self {
+        Self {
+            sequence: ReceivedSequence::new(record, digests),
+            announced: AnnouncedOnce::default(),
+            parked: ParkedNumbers::new(&record.parked),
+            taken: record.taken,
+            server,
+            limits,
         }
     }
 
-    /// Returns the reply, or `None` if the new items of the push were dispatched.
-    fn classify_push(
-        &mut self,
-        push: InboundPush,
-        token: ReplyToken<PushReply>,
-        strange: UnknownContexts,
-        out: &mut EffectCollector,
-    ) -> Option<PushReply> {
+    /// Writes its part of the record.
+    pub(super) fn keep(&self, record: &mut InboundRecord) {
+        record.taken = self.taken;
+        record.parked = self.parked.kept();
+        self.sequence.keep(record);
+    }
+
+    /// Returns the number that the next update must have.
+    pub(super) const fn expected(&self) -> Seq {
+        self.sequence.expected()
+    }
+
+    /// Returns whether the number of the next update was answered with a hole or a conflict, which only memory holds.
+    pub(super) fn is_in_question(&self) -> bool {
+        let expected = self.expected();
+        self.sequence.has_answered_probe(expected) || self.announced.is_in_conflict(expected)
+    }
+
+    /// Continues from this number, by a command of the operator or of the configuration. Digests of earlier updates are
+    /// dropped, so they are no longer compared.
+    pub(super) fn go_on_from(&mut self, number: Seq, out: &mut EffectCollector) {
+        let number = number.clamp(Seq(1), Seq(Seq::LIMIT.0 - 1));
+        let before = self.sequence.go_on_from(number);
+        self.announced.forget_numbers();
+        let (from, digests) = (self.server.clone(), vec![]);
+        out.change(Change::InboundDigestsStored { from, first: Seq(1), digests, forget_below: number });
+        self.notice(&format!("is expected to continue with number {number}, by command; the number was {before}"), out);
+        out.moved(CommitPriority::Now);
+    }
+
+    /// Returns the updates to dispatch; `Err`: the reply, because none is accepted as new.
+    pub(super) fn receive(&mut self, push: &InboundPush, out: &mut EffectCollector) -> Result<NewItems, PushReply> {
         let (seq, count) = (push.seq, push.strong.len());
         if count > self.limits.intake_items as usize {
-            return Some(Err(BatchError::PushTooLong { count, max: self.limits.intake_items }));
+            return Err(Err(BatchError::PushTooLong { count, max: self.limits.intake_items }));
         }
         let expected = self.sequence.expected();
-        let Classified { what, pushes } = classify(&push, &self.sequence, self.limits.numbering);
+        let Classified { what, pushes } = classify(push, &self.sequence, self.limits.numbering);
         if self.limits.numbering == Numbering::Auto && self.sequence.learn_numbering(pushes) {
             out.moved(CommitPriority::Deferred);
         }
@@ -54,11 +95,9 @@ impl Inbound {
                     let text = format!("{} {words} {seq}, below {expected}: restored from a backup?", self.server);
                     out.numbering_notice(&self.server, text);
                 }
-                let fresh = NewItems { places: fresh, pushes, strange };
-                self.dispatch_batch(InboundBatch::Push(push, token), fresh, out);
-                return None;
+                return Ok(NewItems { places: fresh, pushes });
             }
-            PushClass::Known => return Some(Ok(self.receipt(&push, pushes))),
+            PushClass::Known => return Err(Ok(self.receipt(push, pushes))),
             PushClass::TooOld => {
                 if self.announced.note_too_old() {
                     let text = format!(
@@ -91,10 +130,10 @@ impl Inbound {
                 Ack::Hole { expected, conflict: true }
             }
             PushClass::Misnumbered => {
-                return Some(Err(BatchError::Misnumbered { from_seq: push.from_seq, seq, count }));
+                return Err(Err(BatchError::Misnumbered { from_seq: push.from_seq, seq, count }));
             }
         };
-        Some(Ok(ack.into()))
+        Err(Ok(ack.into()))
     }
 
     /// Stores the digests of the updates under their numbers, or one digest of the push under its number.
@@ -103,7 +142,14 @@ impl Inbound {
         out.change(Change::InboundDigestsStored { from: self.server.clone(), first, digests, forget_below });
     }
 
-    pub(super) fn feed(&mut self, push: &InboundPush, busy: &BatchInProgress, out: &mut EffectCollector) {
+    /// Writes the new updates of a push into the feed or into quarantine.
+    pub(super) fn feed(
+        &mut self,
+        push: &InboundPush,
+        busy: &BatchInProgress,
+        quarantine: &PeerQuarantine,
+        out: &mut EffectCollector,
+    ) {
         let number = |place: &usize| match busy.numbers_pushes() {
             true => push.seq,
             false => Seq(push.seq.0 + 1 + *place as u64 - push.strong.len() as u64),
@@ -128,20 +174,20 @@ impl Inbound {
                 // must not wait.
                 StrongBody::NotAnObject(reason) => {
                     let what = ParkedWhat::Update(seq);
-                    self.quarantine(what, ParkedCode::NotAnObject, (*reason).to_owned(), strong, out);
+                    quarantine.park(what, ParkedCode::NotAnObject, (*reason).to_owned(), &strong.bytes, out);
                 }
                 StrongBody::BadPdu(bad) => {
                     let what = ParkedWhat::Pdu { origin: bad.origin.clone(), id: bad.id.clone(), context: None };
-                    self.quarantine(what, ParkedCode::BadPdu, bad.reason.clone(), strong, out);
+                    quarantine.park(what, ParkedCode::BadPdu, bad.reason.clone(), &strong.bytes, out);
                 }
                 StrongBody::Pdu(pdu) => match busy.verdict(place) {
-                    (_, Some(code)) => self.quarantine(what(pdu), code, words(code), strong, out),
+                    (_, Some(code)) => quarantine.park(what(pdu), code, words(code), &strong.bytes, out),
                     (Some(PduVerdict::Refused { code: PduVerdict::SENDER_NOT_A_PARTICIPANT, reason }), None) => {
                         self.refuse_relayed(reason, out);
                     }
                     (Some(PduVerdict::Refused { code: PduVerdict::NOT_FOR_US, .. }), None) => {}
                     (Some(PduVerdict::Refused { reason, .. }), None) => {
-                        self.quarantine(what(pdu), ParkedCode::BadPdu, reason.clone(), strong, out);
+                        quarantine.park(what(pdu), ParkedCode::BadPdu, reason.clone(), &strong.bytes, out);
                     }
                     _ => {}
                 },
@@ -161,9 +207,12 @@ impl Inbound {
 
     /// Returns the receipt of a push that is or was accepted, with its quarantined updates. `pushes`: its number is that of
     /// the push.
-    pub(crate) fn receipt(&self, push: &InboundPush, pushes: bool) -> Receipt {
+    pub(super) fn receipt(&self, push: &InboundPush, pushes: bool) -> Receipt {
         let count = if pushes { 1 } else { push.strong.len() as u64 };
         let first = Seq((push.seq.0 + 1).saturating_sub(count));
         Receipt { ack: Ack::Ok(push.seq), parked: self.parked.within(first, push.seq) }
+    }
+    fn notice(&self, text: &str, out: &mut EffectCollector) {
+        out.notice(&self.server, format!("{} {text}", self.server));
     }
 }

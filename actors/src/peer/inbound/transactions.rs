@@ -1,36 +1,52 @@
 //! Inbound transactions: each is accepted once, by its id; those that `prev_ids` name and that never arrived are
 //! pulled.
 
-use crate::change::{Change, CommitPriority};
+use std::sync::Arc;
+
+use crate::change::Change;
 use crate::errors::BatchError;
-use crate::model::{InboundTransaction, PduVerdict, SeenTransaction};
-use crate::peer::effect::{BatchReply, EffectCollector, PeerEffect, TransactionReply};
-use crate::peer::inbound::batch_queue::BatchInProgress;
-use crate::peer::inbound::dispatch::UnknownContexts;
-use crate::peer::inbound::transactions::seen_transactions::SEEN_MAX;
-use crate::reply_token::ReplyToken;
+use crate::limits::PeerLimits;
+use crate::model::{InboundTransaction, PduVerdict, SeenTransaction, ServerName};
+use crate::peer::effect::{EffectCollector, TransactionReply};
+use crate::peer::inbound::batch_queue::{BatchInProgress, NewItems};
+use crate::peer::inbound::parked::PeerQuarantine;
+use crate::peer::inbound::transactions::seen_transactions::{SEEN_MAX, SeenTransactions};
 
-use super::{Inbound, InboundBatch, NewItems};
+/// The transactions of one peer.
+#[derive(Debug, Clone)]
+pub(super) struct InboundTransactions {
+    server: ServerName,
+    limits: Arc<PeerLimits>,
+    seen: SeenTransactions,
+}
 
-impl Inbound {
-    pub(super) fn take_transaction(
-        &mut self,
-        transaction: InboundTransaction,
-        token: ReplyToken<TransactionReply>,
-        strange: UnknownContexts,
+impl InboundTransactions {
+    /// Returns the transactions that were loaded from the store.
+    pub(super) fn new(server: ServerName, limits: Arc<PeerLimits>, seen: Vec<SeenTransaction>) -> Self {
+        Self { server, limits, seen: SeenTransactions::new(seen) }
+    }
+
+    /// Returns the PDUs to dispatch; `Err`: the reply, because nothing of the transaction is new.
+    pub(super) fn receive(
+        &self,
+        transaction: &InboundTransaction,
         out: &mut EffectCollector,
-    ) {
-        let reply = |reply| PeerEffect::Answer(BatchReply::Transaction(token, reply));
-        let count = transaction.pdus.len();
-        if count > self.limits.intake_items as usize {
-            return out.effect(reply(Err(BatchError::PushTooLong { count, max: self.limits.intake_items })));
+    ) -> Result<NewItems, TransactionReply> {
+        let (count, max) = (transaction.pdus.len(), self.limits.intake_items);
+        if count > max as usize {
+            return Err(Err(BatchError::PushTooLong { count, max }));
         }
-        if let Some(verdicts) = self.transactions.verdicts(&transaction) {
+        if let Some(verdicts) = self.seen.verdicts(transaction) {
             out.changes.extend(transaction.nonce.clone().map(Change::NonceUsed));
-            return out.effect(reply(Ok(verdicts.to_vec())));
+            return Err(Ok(verdicts.to_vec()));
         }
-        let fresh = NewItems { places: (0..count).collect(), pushes: false, strange };
-        self.dispatch_batch(InboundBatch::Transaction(transaction, token), fresh, out);
+        Ok(NewItems { places: (0..count).collect(), pushes: false })
+    }
+
+    /// Returns the transaction id after which to pull, if this transaction names some that never arrived and the peer can be
+    /// asked.
+    pub(super) fn missed(&mut self, transaction: &InboundTransaction) -> Option<u64> {
+        self.limits.fetches.then(|| self.seen.missed(transaction)).flatten()
     }
 
     /// Records a transaction with the verdicts of its PDUs.
@@ -38,9 +54,10 @@ impl Inbound {
         &mut self,
         transaction: &InboundTransaction,
         busy: &BatchInProgress,
+        quarantine: &PeerQuarantine,
         out: &mut EffectCollector,
     ) -> Vec<PduVerdict> {
-        self.park(&transaction.pdus, busy, out);
+        quarantine.park_undeliverable(&transaction.pdus, busy, out);
         let mut verdicts = vec![];
         for (place, pdu) in transaction.pdus.iter().enumerate() {
             let (verdict, _) = busy.verdict(place);
@@ -52,16 +69,11 @@ impl Inbound {
         }
         let seen =
             SeenTransaction { id: transaction.id.clone(), digest: transaction.digest, verdicts: verdicts.clone() };
-        self.transactions.remember(seen.clone());
+        self.seen.remember(seen.clone());
         let keep = u32::try_from(SEEN_MAX).unwrap_or(u32::MAX);
         out.change(Change::TransactionSeen { from: self.server.clone(), seen, keep });
-        if self.questions.are_after_a_restore() {
-            // Persist `catch_up.after` in the same commit: derived from `seen` after a restart it would already lie
-            // past this transaction.
-            out.moved(CommitPriority::Now);
-        }
         verdicts
     }
 }
 
-pub(super) mod seen_transactions;
+mod seen_transactions;

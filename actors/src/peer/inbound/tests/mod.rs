@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use crate::errors::BatchError;
-use crate::model::{Ack, InboundPush, Seq, StrongBody};
+use crate::model::{Ack, FeedItem, InboundPush, Seq, StrongBody, StrongUpdate};
 use crate::peer::inbound::*;
 use crate::reply_token::ReplyToken;
 
@@ -153,7 +153,7 @@ fn learned_push_numbering_survives_restart() {
     assert_eq!(take(&mut inbound, unranged(1, &["{a}", "{b}"])), (Ok(Ack::Ok(Seq(1))), vec![]), "a repeat");
     assert_eq!(take(&mut inbound, unranged(2, &[])), (Ok(Ack::Ok(Seq(2))), vec![]));
     let record = inbound.record();
-    let digests = (1..record.expected.0).filter_map(|number| inbound.sequence.digest(number)).collect();
+    let digests = (1..record.expected.0).filter_map(|number| inbound.pushes.sequence.digest(number)).collect();
     let limits = Arc::new(PeerLimits::default());
     let mut again = Inbound::new("red".parse().expect("valid"), limits, &record, digests, vec![]);
     assert_eq!(take(&mut again, unranged(2, &[])), (Ok(Ack::Ok(Seq(2))), vec![]));

@@ -13,8 +13,9 @@ use crate::model::{
     Receipt, Seq, StrongBody, StrongUpdate,
 };
 use crate::peer::effect::{BatchReply, EffectCollector, PeerEffect, Pull, PushReply, TransactionReply};
+use crate::peer::inbound::catch_up::PULL_PAGES_MAX;
 use crate::peer::inbound::dispatch::*;
-use crate::peer::inbound::{Inbound, InboundBatch, PULL_PAGES_MAX};
+use crate::peer::inbound::{Inbound, InboundBatch};
 use crate::peer::outbound::StepInput;
 use crate::reply_token::ReplyToken;
 
