@@ -4,7 +4,8 @@ use crate::change::Change;
 use crate::change::CommitPriority;
 use crate::errors::{BatchError, CommandError};
 use crate::model::{
-    ContextId, FeedItem, FetchRequest, Index, Millis, OutboundBatch, Pdu, PduVerdict, PeerStatus, Receipt, ServerName,
+    ContextId, FeedItem, FetchRequest, Index, Millis, OutboundBatch, Pdu, PduVerdict, PeerState, PeerStatus, Receipt,
+    ServerName, SuspendReason,
 };
 use crate::peer::inbound::dispatch::ContextGroup;
 use crate::peer::notices::HourlyNotice;
@@ -148,6 +149,12 @@ impl EffectCollector {
     /// Adds a notice about the peer for the messenger.
     pub fn notice(&mut self, server: &ServerName, text: String) {
         self.change(Change::FeedAppended(FeedItem::Notice { text, server: Some(server.clone()) }));
+    }
+
+    /// Adds the event that tells the messenger of the peer's state.
+    pub fn announce_state(&mut self, server: &ServerName, state: PeerState, reason: Option<SuspendReason>) {
+        let (server, state, reason) = (server.clone(), state.as_str(), reason.map(SuspendReason::as_str));
+        self.change(Change::FeedAppended(FeedItem::Peer { server, state, reason }));
     }
 
     /// Adds a notice about the peer's numbering. Of several within an hour only the first is raised, and the next one

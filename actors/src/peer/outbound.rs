@@ -24,24 +24,24 @@
 
 use std::sync::Arc;
 
-use crate::change::{Change, CommitPriority};
+use crate::change::CommitPriority;
 use crate::limits::PeerLimits;
 use crate::model::{
-    AttemptError, ContextId, FeedItem, FetchRequest, Index, Millis, OutboundRecord, OutboxRow, PeerState, ServerName,
-    SuspendReason,
+    AttemptError, ContextId, FetchRequest, Index, Millis, OutboundRecord, OutboxRow, PeerState, PushFailure,
+    PushResponse, Seq, ServerName, SuspendReason,
 };
 use crate::peer::effect::{EffectCollector, PeerEffect};
 use crate::peer::outbound::attempt_log::AttemptLog;
-use crate::peer::outbound::batch_numbering::BatchNumbering;
-use crate::peer::outbound::ephemeral_buffer::{EphemeralBuffer, EphemeralItem, RingLimits};
+use crate::peer::outbound::ephemeral_buffer::EphemeralItem;
 use crate::peer::outbound::expiry_sweep::ExpirySweep;
-use crate::peer::outbound::outbox_window::trim_schedule::TrimSchedule;
-use crate::peer::outbound::outbox_window::{Outbox, WindowRoom};
+use crate::peer::outbound::numbering::{QueueNumbering, number_beyond_limit};
+use crate::peer::outbound::on_reply::AttemptReply;
+use crate::peer::outbound::outbound_queue::OutboundQueue;
+use crate::peer::outbound::outbox_window::Outbox;
 use crate::peer::outbound::progress::DeliveryProgress;
+use crate::peer::outbound::progress::next_move::NextMove;
 use crate::peer::outbound::progress::state::OutboundState;
-use crate::peer::outbound::rejected_batch::RejectedBatch;
-use crate::peer::outbound::renumbering::Renumbering;
-use crate::peer::outbound::unconfirmed::UnconfirmedItems;
+use crate::peer::outbound::send::{NextRequest, PushContent, RequestComposer};
 
 /// The inputs of a step that come from outside: the time and a random value.
 #[derive(Debug, Clone, Copy)]
@@ -52,28 +52,17 @@ pub struct StepInput {
     pub jitter_roll: f64,
 }
 
-/// The outbound half of a peer's machine. Each part owns its fields; the steps in this folder let them work together.
+/// The outbound half of a peer's machine. Each part owns its fields and returns what follows, which the machine performs.
 #[derive(Debug, Clone)]
 pub struct Outbound {
-    us: ServerName,
     server: ServerName,
     limits: Arc<PeerLimits>,
-    outbox: Outbox,
+    queue: OutboundQueue,
     /// The state, the failures, and the time of the next attempt.
     progress: DeliveryProgress,
-    labels: BatchNumbering,
-    /// Ephemeral items to send with the next push, and those in flight.
-    ephemeral: EphemeralBuffer,
-    /// Consequences of a refusal for content.
-    rejected: RejectedBatch,
-    /// Items that the peer may have accepted although no response came.
-    unconfirmed: UnconfirmedItems,
-    renumbering: Renumbering,
-    expiry: ExpirySweep,
-    trim: TrimSchedule,
-    /// Index up to which no index is assigned again.
-    newest: Index,
     attempts: AttemptLog,
+    requests: RequestComposer,
+    expiry: ExpirySweep,
 }
 
 impl Outbound {
@@ -83,25 +72,15 @@ impl Outbound {
         server: ServerName,
         limits: Arc<PeerLimits>,
         record: &OutboundRecord,
-        (tail, queued_bytes): (Index, u64),
+        tail: (Index, u64),
         last_error: Option<AttemptError>,
     ) -> Self {
-        let room = WindowRoom { rows: 2 * limits.batch_items as usize, bytes: 2 * limits.batch_bytes };
         Self {
-            us,
-            outbox: Outbox::new(record.acked, tail, record.segments.clone(), room)
-                .weighing(record.acked_bytes, queued_bytes)
-                .spreading(limits.one_a_context),
+            queue: OutboundQueue::new(us, server.clone(), limits.clone(), record, tail),
             progress: DeliveryProgress::new(&limits, record),
-            labels: BatchNumbering::new(limits.dialect.numbering, record),
-            ephemeral: EphemeralBuffer::default(),
-            rejected: RejectedBatch::new(&limits),
-            unconfirmed: UnconfirmedItems::at_start(limits.dialect.numbering, tail),
-            renumbering: Renumbering::default(),
-            expiry: ExpirySweep::new(record.oldest_queued_at),
-            trim: TrimSchedule::new(),
-            newest: record.highest_index_assigned,
             attempts: AttemptLog::new(limits.attempts_keep, record, last_error),
+            requests: RequestComposer::new(server.clone(), limits.clone(), record),
+            expiry: ExpirySweep::new(limits.keep, record.oldest_queued_at),
             server,
             limits,
         }
@@ -110,15 +89,12 @@ impl Outbound {
     /// Returns the durable state.
     pub fn record(&self) -> OutboundRecord {
         let mut record = OutboundRecord {
-            acked: self.outbox.acked(),
-            segments: self.outbox.segments().to_vec(),
-            acked_bytes: self.outbox.acked_bytes(),
             oldest_queued_at: self.expiry.oldest_queued_at().filter(|_| self.is_paused()),
-            highest_index_assigned: self.newest,
             ..OutboundRecord::default()
         };
+        self.queue.keep(&mut record);
         self.progress.keep(&mut record);
-        self.labels.keep(&mut record);
+        self.requests.labels.keep(&mut record);
         self.attempts.keep(&mut record);
         record
     }
@@ -140,7 +116,7 @@ impl Outbound {
 
     /// Returns the outbox of the peer.
     pub const fn outbox(&self) -> &Outbox {
-        &self.outbox
+        &self.queue.outbox
     }
 
     /// Returns the number of failed attempts in a row.
@@ -155,15 +131,21 @@ impl Outbound {
 
     /// Returns the transaction that is in flight or will be resent.
     pub fn open(&self) -> Option<(u64, Index, Index)> {
-        self.labels.open()
+        self.requests.labels.open()
     }
 
     /// Returns the time at which the oldest unacknowledged item was queued, if it is known without reading the store.
     pub fn oldest(&self) -> Option<Millis> {
         match self.is_paused() {
-            true => self.expiry.oldest_queued_at().filter(|_| self.outbox.backlog() > 0),
-            false => self.outbox.oldest().map(|row| row.queued),
+            true => self.expiry.oldest_queued_at().filter(|_| self.queue.outbox.backlog() > 0),
+            false => self.queue.outbox.oldest().map(|row| row.queued),
         }
+    }
+
+    /// Returns the number of our first item that the peer has not acknowledged, or of the next one to be queued. `None`:
+    /// the dialect does not number items.
+    pub fn next_number(&self) -> Option<Seq> {
+        self.queue.next_number()
     }
 
     /// Returns whether sending is paused; then no rows are kept in memory.
@@ -182,9 +164,9 @@ impl Outbound {
             OutboundState::Suspended { cause, probe_at: None, .. } => *cause != SuspendReason::Faulty,
             _ => false,
         };
-        let is_done = self.outbox.backlog() == 0 && !self.expiry.is_running();
+        let is_done = self.queue.outbox.backlog() == 0 && !self.expiry.is_running();
         // Ephemeral items wait here only while they are too large to be sent along; eviction loses them.
-        (is_quiet && is_done).then(|| self.ephemeral.latest_expiry().unwrap_or_default())
+        (is_quiet && is_done).then(|| self.requests.ephemeral.latest_expiry().unwrap_or_default())
     }
 
     /// Handles the start of the actor: continues from the stored state.
@@ -194,10 +176,25 @@ impl Outbound {
             // A time that passed while the process was down is due now; of a later one only the remainder is waited
             // for.
             Some(due) if due <= at.now => self.resume_sending(at, out),
-            None if !self.is_paused() => self.proceed(at, out),
-            _ => self.arm_or_sweep(out),
+            None if !self.is_paused() => self.perform(at, NextMove::Proceed, out),
+            _ => self.expiry.arm_or_sweep(&mut self.progress, &self.queue.outbox, out),
         }
         self.tell_listing(out);
+    }
+
+    /// Announces a change of the configuration since the last announcement. A peer that is no longer listed is suspended for
+    /// as long as the process runs: its items stay pending until they expire. Its stored state stays unchanged, so a peer
+    /// that is listed again continues from there.
+    fn tell_listing(&mut self, out: &mut EffectCollector) {
+        if !self.progress.note_listing(self.limits.listed, self.queue.outbox.backlog() > 0) {
+            return;
+        }
+        let reason = match self.state() {
+            PeerState::Suspended(cause) => Some(cause),
+            PeerState::Idle | PeerState::Sending | PeerState::Waiting | PeerState::BackingOff => None,
+        };
+        out.announce_state(&self.server, self.state(), reason);
+        out.moved(CommitPriority::Now);
     }
 
     /// Suspends the peer as faulty, until an operator resumes it or the process restarts.
@@ -214,14 +211,14 @@ impl Outbound {
         rows: Vec<OutboxRow>,
         out: &mut EffectCollector,
     ) {
-        let first = self.outbox.backlog() == 0 && tail > self.outbox.tail();
-        self.outbox.grew(tail, bytes, if self.is_paused() { vec![] } else { rows });
+        let first = self.queue.outbox.backlog() == 0 && tail > self.queue.outbox.tail();
+        self.queue.outbox.grew(tail, bytes, if self.is_paused() { vec![] } else { rows });
         if matches!(self.progress.state(), OutboundState::Idle) {
-            self.proceed(at, out);
+            self.perform(at, NextMove::Proceed, out);
         } else if self.is_paused() && first {
             // This is the only pending item: set the timer to its expiry.
             self.expiry.first_queued(at.now);
-            self.arm(out);
+            self.expiry.arm(&mut self.progress, &self.queue.outbox, out);
         }
     }
 
@@ -234,20 +231,23 @@ impl Outbound {
         out: &mut EffectCollector,
     ) {
         if self.is_paused() {
-            return self.on_expiry_page(at, from, rows, out);
+            return self.expiry.on_page(at.now, (from, rows), &mut self.queue, &mut self.progress, out);
         }
         match rows {
             Ok(rows) => {
                 let oldest = rows.first().map(|row| row.index);
-                let gone = self.outbox.loaded(from, rows);
-                if let (true, Some(number), Some(oldest)) = (gone, self.renumbering.take_rewind_target(), oldest) {
-                    self.give_less(number, oldest, out);
+                let gone = self.queue.outbox.loaded(from, rows);
+                let target = self.queue.renumbering.take_rewind_target();
+                if let (true, Some(number), Some(oldest)) = (gone, target, oldest) {
+                    QueueNumbering { queue: &mut self.queue }.give_less(number, oldest, out);
                 }
                 if matches!(self.progress.state(), OutboundState::Loading) {
-                    self.proceed(at, out);
+                    self.perform(at, NextMove::Proceed, out);
                 }
             }
-            Err(reason) if matches!(self.progress.state(), OutboundState::Loading) => self.fail(at, reason, out),
+            Err(reason) if matches!(self.progress.state(), OutboundState::Loading) => {
+                self.perform(at, NextMove::fail(reason), out);
+            }
             Err(_) => {}
         }
     }
@@ -257,10 +257,10 @@ impl Outbound {
         let now = self.progress.fire_timer(at.now);
         if self.next_attempt().is_some_and(|due| due <= now) {
             self.resume_sending(at, out);
-        } else if self.next_expiry().is_some_and(|due| due <= now) {
-            self.sweep(out);
+        } else if self.expiry.next_expiry(&self.progress, &self.queue.outbox).is_some_and(|due| due <= now) {
+            self.expiry.sweep(&self.queue.outbox, out);
         } else if self.is_paused() {
-            self.arm(out);
+            self.expiry.arm(&mut self.progress, &self.queue.outbox, out);
         }
     }
 
@@ -268,12 +268,12 @@ impl Outbound {
     fn resume_sending(&mut self, at: StepInput, out: &mut EffectCollector) {
         self.progress.resume();
         if matches!(self.progress.state(), OutboundState::BackingOff { .. })
-            && self.outbox.cursor() > self.outbox.tail()
+            && self.queue.outbox.cursor() > self.queue.outbox.tail()
         {
             // No durable item is pending, and ephemeral items alone cause no attempt at a peer that failed.
-            self.ephemeral.clear();
+            self.requests.ephemeral.clear();
         }
-        self.proceed(at, out);
+        self.perform(at, NextMove::Proceed, out);
     }
 
     /// Handles a request from the peer, which shows that it runs: brings the next attempt forward, once per period.
@@ -284,42 +284,101 @@ impl Outbound {
         }
     }
 
+    /// Handles the outcome of an attempt.
+    pub fn replied(
+        &mut self,
+        at: StepInput,
+        attempt: u64,
+        outcome: Result<PushResponse, PushFailure>,
+        out: &mut EffectCollector,
+    ) {
+        let next = self.reply(at).replied(attempt, outcome, out);
+        self.perform(at, next, out);
+    }
+
+    fn reply(&mut self, at: StepInput) -> AttemptReply<'_> {
+        let Self { server, limits, queue, progress, attempts, requests, expiry: _ } = self;
+        AttemptReply { now: at.now, server, limits, queue, progress, attempts, requests }
+    }
+
+    /// Performs what a part of the machine decided, until nothing more follows.
+    fn perform(&mut self, at: StepInput, mut next: NextMove, out: &mut EffectCollector) {
+        loop {
+            next = match next {
+                NextMove::Rest => return,
+                NextMove::Proceed => self.proceed(at, out),
+                NextMove::Park(index, reason) => self.reply(at).park(index, reason, out),
+                NextMove::Pause(state, urgency) => return self.pause(at, state, urgency, out),
+                NextMove::Fail { error, not_before } => {
+                    self.attempts.failed(error);
+                    let state = self.progress.fail(at.now, at.jitter_roll, not_before, &self.limits);
+                    NextMove::Pause(state, CommitPriority::Deferred)
+                }
+                NextMove::FailDespiteContact { reason, failures } => {
+                    self.attempts.failed(reason);
+                    let state = self.progress.fail_despite_contact(at.now, at.jitter_roll, failures, &self.limits);
+                    NextMove::Pause(state, CommitPriority::Deferred)
+                }
+                NextMove::StopAheadOfUs(reason) => {
+                    self.attempts.failed(reason);
+                    NextMove::Pause(OutboundState::suspended(SuspendReason::AheadOfUs, None), CommitPriority::Now)
+                }
+            };
+        }
+    }
+
+    /// Sends the next request, reads the rows for it, or becomes idle.
+    fn proceed(&mut self, at: StepInput, out: &mut EffectCollector) -> NextMove {
+        self.expiry.stop();
+        self.queue.close_gap_at_cursor(out);
+        if let Some((index, reason)) = self.queue.take_lacking() {
+            return NextMove::Park(index, reason);
+        }
+        if self.queue.unconfirmed.question().is_none() && self.queue.expire_loaded(at.now, out) {
+            self.requests.labels.reserve(at.now);
+            self.queue.close_gap_at_cursor(out);
+        }
+        match self.requests.next(at.now, &mut self.queue, self.progress.is_probing(), out) {
+            NextRequest::Push(push) => return self.push(at, push, out),
+            NextRequest::Load(from) => {
+                self.progress.load(at.now);
+                out.effect(PeerEffect::Load(from));
+            }
+            NextRequest::Nothing => self.progress.rest(at.now),
+        }
+        NextMove::Rest
+    }
+
+    fn push(&mut self, at: StepInput, push: PushContent, out: &mut EffectCollector) -> NextMove {
+        if let Some(reason) = number_beyond_limit(&self.server, push.label) {
+            return NextMove::StopAheadOfUs(reason);
+        }
+        let attempt = self.progress.begin_attempt(at.now, push.label, push.mode);
+        let settled = self.queue.renumbering.take_uncommitted();
+        out.effect(PeerEffect::Push { attempt, frame: self.requests.batch(push), settled });
+        NextMove::Rest
+    }
+
     /// Pauses sending until a timer, contact from the peer or an operator resumes it.
     fn pause(&mut self, at: StepInput, state: OutboundState, urgency: CommitPriority, out: &mut EffectCollector) {
-        self.expiry.pause(self.outbox.oldest().map(|row| row.queued), self.is_paused());
-        self.unconfirmed.cancel_probe();
-        self.outbox.unload();
-        self.ephemeral.keep(|expiry| state.keeps_ephemeral(expiry));
+        self.expiry.pause(self.queue.outbox.oldest().map(|row| row.queued), self.is_paused());
+        self.queue.unload();
+        self.requests.ephemeral.keep(|expiry| state.keeps_ephemeral(expiry));
         let announced = self.progress.pause(at.now, state);
         out.moved(urgency);
         if announced.is_some() {
-            self.announce_state(self.state(), announced, out);
+            out.announce_state(&self.server, self.state(), announced);
         }
-        self.arm_or_sweep(out);
-    }
-
-    /// Notifies the messenger of the peer's state.
-    fn announce_state(&self, state: PeerState, reason: Option<SuspendReason>, out: &mut EffectCollector) {
-        let (server, state, reason) = (self.server.clone(), state.as_str(), reason.map(SuspendReason::as_str));
-        out.change(Change::FeedAppended(FeedItem::Peer { server, state, reason }));
+        self.expiry.arm_or_sweep(&mut self.progress, &self.queue.outbox, out);
     }
 
     /// Handles an ephemeral item. It never wakes a paused peer; it is sent with the next attempt if it has not expired by
     /// then.
     pub fn weak(&mut self, at: StepInput, fleeting: EphemeralItem, out: &mut EffectCollector) {
-        if self.progress.state().keeps_ephemeral(fleeting.until) {
-            self.ephemeral.push(fleeting, self.ring_limits());
-        } else {
-            // It would have expired by then, and the item that it replaces is out of date.
-            self.ephemeral.forget(fleeting.key.as_deref());
-        }
+        self.requests.buffer(fleeting, self.progress.state());
         if matches!(self.progress.state(), OutboundState::Idle) {
-            self.proceed(at, out);
+            self.perform(at, NextMove::Proceed, out);
         }
-    }
-
-    fn ring_limits(&self) -> RingLimits {
-        RingLimits { items: self.limits.weak_items, bytes: self.limits.batch_bytes }
     }
 
     /// Returns whether the peer may be asked for PDUs now.
@@ -347,12 +406,11 @@ impl Outbound {
 pub(crate) mod attempt_log;
 pub mod batch_numbering;
 mod commands;
-mod dead_lettering;
 pub mod ephemeral_buffer;
 mod expiry_sweep;
-mod listing;
 mod numbering;
 mod on_reply;
+mod outbound_queue;
 pub mod outbox_window;
 mod progress;
 mod rejected_batch;

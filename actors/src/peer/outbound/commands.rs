@@ -1,8 +1,11 @@
-//! Operator commands for the outbound half: suspend, resume, retry.
+//! Operator commands for the outbound half: suspend, resume, retry, drop and renumber.
 
 use crate::change::CommitPriority;
-use crate::model::SuspendReason;
+use crate::errors::CommandError;
+use crate::model::{BatchId, Index, Seq, SubmissionId, SuspendReason};
 use crate::peer::effect::{EffectCollector, PeerEffect};
+use crate::peer::outbound::numbering::QueueNumbering;
+use crate::peer::outbound::progress::next_move::NextMove;
 use crate::peer::outbound::progress::state::OutboundState;
 use crate::peer::outbound::{Outbound, StepInput};
 
@@ -13,7 +16,8 @@ impl Outbound {
         if matches!(self.progress.state(), OutboundState::Loading | OutboundState::Sending { .. }) {
             out.effect(PeerEffect::Abort);
         }
-        self.pause(at, OutboundState::suspended(SuspendReason::Admin, None), CommitPriority::Now, out);
+        let suspended = OutboundState::suspended(SuspendReason::Admin, None);
+        self.perform(at, NextMove::Pause(suspended, CommitPriority::Now), out);
     }
 
     /// Ends a suspension, whatever its cause. The failures stay counted, so that a peer that is still unreachable is
@@ -27,7 +31,7 @@ impl Outbound {
         // The end of an operator's suspension is announced at once, that of any other when the peer has accepted
         // something.
         if cause == SuspendReason::Admin && self.progress.end_suspension() {
-            self.announce_state(self.state(), None, out);
+            out.announce_state(&self.server, self.state(), None);
         }
     }
 
@@ -44,7 +48,56 @@ impl Outbound {
 
     /// Resets the last hole and the count of rejected items.
     fn begin_anew(&mut self) {
-        self.renumbering.forget_holes();
-        self.rejected.forget_rejected();
+        self.queue.renumbering.forget_holes();
+        self.requests.rejected.forget_rejected();
+    }
+
+    /// Dead-letters items at an operator's command. A request that carries any of them is aborted. Whether the peer accepted
+    /// it is then unknown, so the peer is asked before the numbers are reused.
+    pub fn drop_items(
+        &mut self,
+        at: StepInput,
+        message: SubmissionId,
+        first: Index,
+        last: Index,
+        out: &mut EffectCollector,
+    ) {
+        let Some((first, last)) = self.queue.unacknowledged_part(first, last) else { return };
+        let in_flight = match self.progress.state() {
+            OutboundState::Sending { label, mode, .. } => mode.span().map(|span| (*label, span)),
+            _ => None,
+        };
+        let carried = in_flight.filter(|(_, span)| span.first <= last && first <= span.last);
+        let stops = carried.is_some() || matches!(self.progress.state(), OutboundState::Loading);
+        if stops {
+            out.effect(PeerEffect::Abort);
+            self.requests.labels.discard_open_transaction();
+        }
+        if let Some((BatchId::SeqRange { .. }, span)) = carried {
+            self.queue.unconfirmed.unanswered(span.last);
+        }
+        self.queue.drop_items(message, first, last, out);
+        if stops {
+            self.perform(at, NextMove::Proceed, out);
+        }
+    }
+
+    /// Sets the number of our first item that the peer has not acknowledged. The request in flight is discarded, because it
+    /// has the old number.
+    pub fn set_number(
+        &mut self,
+        at: StepInput,
+        number: Seq,
+        yes: bool,
+        out: &mut EffectCollector,
+    ) -> Result<(), CommandError> {
+        QueueNumbering { queue: &mut self.queue }.set_number(number, yes, out)?;
+        match self.progress.state() {
+            OutboundState::Loading | OutboundState::Sending { .. } => out.effect(PeerEffect::Abort),
+            OutboundState::Suspended { cause: SuspendReason::AheadOfUs, .. } => out.effect(PeerEffect::Disarm),
+            _ => return Ok(()),
+        }
+        self.resume_sending(at, out);
+        Ok(())
     }
 }

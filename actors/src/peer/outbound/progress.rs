@@ -278,6 +278,7 @@ impl DeliveryProgress {
 
 mod announced_state;
 mod attempt_timer;
+pub(crate) mod next_move;
 pub(crate) mod state;
 #[cfg(test)]
 mod tests;

@@ -1,95 +1,148 @@
-//! Selection and sending of the next request.
+//! Selection of the next request, and what it carries.
+
+use std::sync::Arc;
 
 use crate::change::CommitPriority;
-use crate::model::{BatchId, Edu, Index, OutboundBatch, OutboxRow};
-use crate::peer::effect::{EffectCollector, PeerEffect};
+use crate::limits::PeerLimits;
+use crate::model::{BatchId, Edu, Index, Millis, OutboundBatch, OutboundRecord, OutboxRow, ServerName};
+use crate::peer::effect::EffectCollector;
+use crate::peer::outbound::batch_numbering::BatchNumbering;
+use crate::peer::outbound::ephemeral_buffer::{EphemeralBuffer, EphemeralItem, RingLimits};
+use crate::peer::outbound::outbound_queue::OutboundQueue;
 use crate::peer::outbound::outbox_window::{IndexSpan, NextSpan};
-use crate::peer::outbound::progress::state::SendMode;
-use crate::peer::outbound::{Outbound, StepInput};
+use crate::peer::outbound::progress::state::{OutboundState, SendMode};
+use crate::peer::outbound::rejected_batch::RejectedBatch;
 
-impl Outbound {
-    /// Sends the next request, reads the rows for it, or becomes idle.
-    pub(super) fn proceed(&mut self, at: StepInput, out: &mut EffectCollector) {
-        self.expiry.stop();
-        self.close_gap_at_cursor(out);
-        if let Some((index, reason)) = self.outbox.front().and_then(|front| self.unconfirmed.leaves(front)) {
-            return self.park(at, index, reason, out);
+/// The composer of the requests to one peer.
+#[derive(Debug, Clone)]
+pub(super) struct RequestComposer {
+    server: ServerName,
+    limits: Arc<PeerLimits>,
+    pub(super) labels: BatchNumbering,
+    /// Ephemeral items to send with the next push, and those in flight.
+    pub(super) ephemeral: EphemeralBuffer,
+    /// Consequences of a refusal for content.
+    pub(super) rejected: RejectedBatch,
+}
+
+/// The next request.
+pub(super) enum NextRequest {
+    Push(PushContent),
+    /// Rows are needed from this index on.
+    Load(Index),
+    Nothing,
+}
+
+/// A push that is about to be sent.
+pub(super) struct PushContent {
+    pub(super) label: BatchId,
+    pub(super) mode: SendMode,
+    rows: Vec<OutboxRow>,
+    weak: Vec<Edu>,
+}
+
+impl RequestComposer {
+    /// Returns the composer in the state that was loaded from the store.
+    pub(super) fn new(server: ServerName, limits: Arc<PeerLimits>, record: &OutboundRecord) -> Self {
+        Self {
+            server,
+            labels: BatchNumbering::new(limits.dialect.numbering, record),
+            ephemeral: EphemeralBuffer::default(),
+            rejected: RejectedBatch::new(&limits),
+            limits,
         }
-        if self.unconfirmed.question().is_none() {
-            self.expire_loaded(at, out);
+    }
+
+    /// Buffers an ephemeral item; `state`: that of delivery.
+    pub(super) fn buffer(&mut self, fleeting: EphemeralItem, state: &OutboundState) {
+        if state.keeps_ephemeral(fleeting.until) {
+            self.ephemeral.push(fleeting, self.ring_limits());
+        } else {
+            // It would have expired by then, and the item that it replaces is out of date.
+            self.ephemeral.forget(fleeting.key.as_deref());
         }
-        if let Some(last) = self.unconfirmed.question() {
-            return self.ask_for(at, last, out);
+    }
+
+    /// Handles the end of a request; `has_taken_nothing`: the peer certainly accepted none of its ephemeral items.
+    pub(super) fn ended(&mut self, has_taken_nothing: bool) {
+        match has_taken_nothing {
+            true => self.ephemeral.put_back(self.ring_limits()),
+            false => self.ephemeral.let_go(),
+        }
+    }
+
+    fn ring_limits(&self) -> RingLimits {
+        RingLimits { items: self.limits.weak_items, bytes: self.limits.batch_bytes }
+    }
+
+    /// Returns the next request. A peer that is probed gets one item, or none if none is pending.
+    pub(super) fn next(
+        &mut self,
+        now: Millis,
+        queue: &mut OutboundQueue,
+        is_probing: bool,
+        out: &mut EffectCollector,
+    ) -> NextRequest {
+        if let Some(last) = queue.unconfirmed.question() {
+            return NextRequest::Push(self.confirmation_probe(now, queue, last));
         }
         let room = self.labels.room(self.rejected.batch_cap(), &self.limits);
-        let items = if self.progress.is_probing() { 1 } else { room.items };
-        let (items, end) = self.rejected.portion(self.outbox.cursor(), items);
-        match self.outbox.next(items, end, room.bytes) {
-            NextSpan::Send(span, rows) => self.send(at, Some(span), rows, out),
-            NextSpan::Load(from) => {
-                self.progress.load(at.now);
-                out.effect(PeerEffect::Load(from));
-            }
-            NextSpan::Nothing => self.send(at, None, vec![], out),
+        let items = if is_probing { 1 } else { room.items };
+        let (items, end) = self.rejected.portion(queue.outbox.cursor(), items);
+        let (span, rows) = match queue.outbox.next(items, end, room.bytes) {
+            NextSpan::Send(span, rows) => (Some(span), rows),
+            NextSpan::Load(from) => return NextRequest::Load(from),
+            NextSpan::Nothing => (None, vec![]),
+        };
+        let weak = self.take_ephemeral(now, span.is_some());
+        // An empty request is a probe, which a healthy peer does not need.
+        if span.is_none() && weak.is_empty() && !is_probing {
+            return NextRequest::Nothing;
         }
+        let (label, beyond) = self.labels.label(now, span, queue.outbox.tail_number());
+        if beyond {
+            out.moved(CommitPriority::Now);
+            queue.renumbering.assign();
+        }
+        NextRequest::Push(PushContent { label, mode: mode(span, &weak), rows, weak })
     }
 
-    /// Sends a confirmation probe: a push without updates that asks whether the peer has everything up to this item. Its
+    /// Returns a confirmation probe: a push without updates that asks whether the peer has everything up to this item. Its
     /// number is two above the item's, so it is never the number that the peer expects, and the peer cannot take it for a
     /// numbered push.
-    fn ask_for(&mut self, at: StepInput, last: Index, out: &mut EffectCollector) {
-        let (label, _) = self.labels.label(at.now, None, self.outbox.number(last).next().next());
+    fn confirmation_probe(&mut self, now: Millis, queue: &OutboundQueue, last: Index) -> PushContent {
+        let (label, _) = self.labels.label(now, None, queue.outbox.number(last).next().next());
         self.ephemeral.let_go();
-        self.push(at, label, SendMode::Confirm, vec![], vec![], out);
+        PushContent { label, mode: SendMode::Confirm, rows: vec![], weak: vec![] }
     }
 
-    fn send(&mut self, at: StepInput, span: Option<IndexSpan>, rows: Vec<OutboxRow>, out: &mut EffectCollector) {
-        let weak = match self.rejected.take_without_ephemeral(span.is_some()) {
+    fn take_ephemeral(&mut self, now: Millis, has_items: bool) -> Vec<Edu> {
+        match self.rejected.take_without_ephemeral(has_items) {
             true => {
                 self.ephemeral.let_go();
                 vec![]
             }
-            false => self.ephemeral.take(at.now, self.limits.batch_items, self.limits.batch_bytes),
-        };
-        // An empty request is a probe, which a healthy peer does not need.
-        if span.is_none() && weak.is_empty() && !self.progress.is_probing() {
-            return self.progress.rest(at.now);
+            false => self.ephemeral.take(now, self.limits.batch_items, self.limits.batch_bytes),
         }
-        let mode = match span {
-            Some(span) if weak.is_empty() => SendMode::WithoutEphemeral(span),
-            Some(span) => SendMode::Normal(span),
-            None => SendMode::WithoutItems,
-        };
-        let (label, beyond) = self.labels.label(at.now, span, self.outbox.tail_number());
-        if beyond {
-            out.moved(CommitPriority::Now);
-            self.renumbering.assign();
-        }
-        self.push(at, label, mode, rows, weak, out);
     }
 
-    fn push(
-        &mut self,
-        at: StepInput,
-        label: BatchId,
-        mode: SendMode,
-        rows: Vec<OutboxRow>,
-        weak: Vec<Edu>,
-        out: &mut EffectCollector,
-    ) {
-        if self.refuses_label(at, label, out) {
-            return;
-        }
-        let attempt = self.progress.begin_attempt(at.now, label, mode);
-        let frame = OutboundBatch {
+    /// Returns the push as the transport sends it.
+    pub(super) fn batch(&self, push: PushContent) -> OutboundBatch {
+        OutboundBatch {
             to: self.server.clone(),
             dialect: self.limits.dialect,
-            label,
-            items: rows.into_iter().map(|row| row.item).collect(),
-            weak,
+            label: push.label,
+            items: push.rows.into_iter().map(|row| row.item).collect(),
+            weak: push.weak,
             deadlines: self.limits.deadlines(),
-        };
-        let settled = self.renumbering.take_uncommitted();
-        out.effect(PeerEffect::Push { attempt, frame, settled });
+        }
+    }
+}
+
+fn mode(span: Option<IndexSpan>, weak: &[Edu]) -> SendMode {
+    match span {
+        Some(span) if weak.is_empty() => SendMode::WithoutEphemeral(span),
+        Some(span) => SendMode::Normal(span),
+        None => SendMode::WithoutItems,
     }
 }

@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use crate::change::Change;
 use crate::model::{
-    Ack, BatchId, DeadLetterReason, DeliveryState, DialectSpec, Edu, Item, ItemObjection, NumberSegment, PeerCommand,
-    PeerRecord, PeerSnapshot, PushFailure, PushResponse, Seq,
+    Ack, BatchId, DeadLetterReason, DeliveryState, DialectSpec, Edu, FeedItem, Item, ItemObjection, NumberSegment,
+    PeerCommand, PeerRecord, PeerSnapshot, PushFailure, PushResponse, Seq,
 };
 use crate::peer::inbound::InboundBatch;
 use crate::peer::inbound::dispatch::UnknownContexts;
