@@ -78,7 +78,7 @@ impl World {
         let away = |_: &_| Err(PushFailure::Unreachable("a bench".into()));
         core.ports.transport = Arc::new(ScriptedTransport::answering(away).unrecorded());
         core.ports.roster = Arc::new(TestPeers::everybody(PeerLimits::default()));
-        core.ports.text = Arc::new(ContentText);
+        core.ports.text = Arc::new(ContentText::default());
         let store = core.store.clone();
         fill(&store, length).await;
         let gateway = core.launch().gateway;

@@ -57,8 +57,9 @@ use crate::store::{self, BlockingExecutor, Store, StoreLocation, StoreOptions};
 use crate::telemetry::limit_counts::LimitCounts;
 use crate::telemetry::logging_journal::LoggingJournal;
 use crate::tls::pair_watch;
-use crate::wire::pdu;
+use crate::wire::pdu::ContentText;
 use crate::wire::pdu::reference_context::StoreReferenceContext;
+use crate::wire::pdu::signer::PduSigner;
 use crate::wire::transport::PeerTransport;
 use crate::wire::{self, DialectServices};
 
@@ -129,7 +130,9 @@ impl App {
         let egress = Arc::new(client.signed_by(signer));
         let core = Arbiter::new();
         let (gone, router_gone) = oneshot::channel();
-        let GatewayCore { gateway, store } = start_core(&core.handle(), settings, found, egress.clone(), gone).await?;
+        let text = ContentText::signed_by(PduSigner::new(keys.clone(), Arc::new(SystemClock)));
+        let outward = (egress.clone(), text);
+        let GatewayCore { gateway, store } = start_core(&core.handle(), settings, found, outward, gone).await?;
         let (stopping, stops) = watch::channel(false);
         let readiness = ReadinessReport::default();
         if let Some(overload) = gateway.overload() {
@@ -280,7 +283,7 @@ async fn start_core(
     core: &ArbiterHandle,
     settings: &Settings,
     found: DataDir,
-    egress: Arc<EgressClient>,
+    (egress, text): (Arc<EgressClient>, ContentText),
     gone: oneshot::Sender<bool>,
 ) -> Result<GatewayCore, StartError> {
     let options = store_options(settings, found)?;
@@ -306,7 +309,7 @@ async fn start_core(
                 ownership: shared,
                 disk,
                 clock,
-                text: Arc::new(pdu::ContentText),
+                text: Arc::new(text),
                 us,
             };
             Router::launch(ports.clone(), &routes, move |crashed| {

@@ -265,8 +265,33 @@ pub struct ContextLimits {
     pub state: StateLimits,
     /// PDU types whose state determines the participants.
     pub membership_types: Vec<String>,
+    /// PDUs of ours that are signed.
+    pub sign: SigningMode,
     /// Restart intensity above which the actor is suspended as faulty.
     pub restarts: RestartLimits,
+}
+
+/// The PDUs of ours that are signed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum SigningMode {
+    /// Those of contexts in which a third server may get them from another one than us.
+    #[default]
+    Relayable,
+    /// All.
+    Always,
+    /// None.
+    Never,
+}
+
+impl SigningMode {
+    /// Returns whether a PDU is signed that is made in a context with this number of participants beside us.
+    pub const fn signs(self, others: usize) -> bool {
+        match self {
+            Self::Relayable => others > 1,
+            Self::Always => true,
+            Self::Never => false,
+        }
+    }
 }
 
 /// The limits for missing parents: waiting, fetching, giving up.
@@ -340,6 +365,7 @@ impl Default for ContextLimits {
             merge_type: "fernpost.merge".to_owned(),
             state: StateLimits { chain_max: 50, enforce_power: true },
             membership_types: vec!["m.room.member".to_owned()],
+            sign: SigningMode::Relayable,
             restarts: RestartLimits { max: 5, period: Duration::from_secs(60) },
         }
     }

@@ -9,8 +9,8 @@ use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use ed25519_dalek::{PUBLIC_KEY_LENGTH, Signature, VerifyingKey};
 
-/// The standard alphabet, with or without padding.
-const LENIENT: GeneralPurpose = GeneralPurpose::new(
+/// The standard alphabet, with or without padding: keys and signatures are written without it and read with or without.
+pub(crate) const LENIENT_BASE64: GeneralPurpose = GeneralPurpose::new(
     &base64::alphabet::STANDARD,
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
@@ -56,7 +56,7 @@ impl PublicKey {
 
     /// Reads a key in base64.
     pub fn from_base64(text: &str) -> Result<Self, PublicKeyError> {
-        Self::from_bytes(&LENIENT.decode(text).map_err(|_| PublicKeyError::NotBase64)?)
+        Self::from_bytes(&LENIENT_BASE64.decode(text).map_err(|_| PublicKeyError::NotBase64)?)
     }
 
     /// Returns the 32 bytes of the key.

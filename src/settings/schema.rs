@@ -67,7 +67,6 @@ pub(super) fn names(path: &[impl AsRef<str>]) -> Option<KnownNames> {
 /// Keys and sections that are planned and not implemented. They are refused by name and never ignored: a configuration
 /// with `tls` must not run without it. `*` stands for `default`, a pattern or a server.
 const PLANNED_KEYS: &[&str] = &[
-    "contexts.sign",
     "messenger.push",
     "metrics",
     "peers.*.accept_relayed",

@@ -45,7 +45,7 @@ impl OperatorFixture {
         let (is_up, accepted) = (watch::Sender::new(false), watch::Sender::default());
         core.ports.transport = Arc::new(switched_peers(is_up.clone(), accepted.clone()));
         core.ports.roster = Arc::new(peers);
-        core.ports.text = Arc::new(ContentText);
+        core.ports.text = Arc::new(ContentText::default());
         let core = core.launch();
         let api = AdminApi::new(core.gateway.clone(), core.store.clone());
         Self { core, api, is_up, accepted }

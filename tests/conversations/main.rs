@@ -7,4 +7,5 @@ mod membership;
 mod missing;
 mod ports;
 mod pressure;
+mod proofs;
 mod restarts;

@@ -40,7 +40,7 @@ impl MessengerFixture {
             .accepting(name("old"), PeerLimits { dialect: DialectSpec::TRANSACTIONS, ..PeerLimits::default() });
         core.ports.transport = peers.clone();
         core.ports.roster = Arc::new(roster);
-        core.ports.text = Arc::new(ContentText);
+        core.ports.text = Arc::new(ContentText::default());
         let core = core.launch();
         let limits = MessengerLimits { submissions_max: 8, reads_max: 2, body_max: 1 << 20 };
         let api = MessengerApi::new(core.gateway.clone(), name("red"), limits, watch::channel(false).1);

@@ -7,6 +7,7 @@ mod fetching;
 mod handler;
 mod pairs;
 mod pdus;
+mod proofs;
 mod pushes;
 mod raw_targets;
 mod reading;

@@ -286,6 +286,7 @@ fn berth() -> GraphPosition {
         depth: 8,
         prev_state: Some(reference("green", "s1")),
         to: None,
+        sign: false,
     }
 }
 
@@ -311,8 +312,11 @@ fn a_narrowed_pdu_names_its_servers() {
     let state = with(&[("to", "[\"blue\"]"), ("is_state", "true"), ("state_key", "\"\"")]);
     assert_eq!(read(&state).expect_err("state is for everybody").code, "BAD_TO");
     let to = Some(vec![name("blue"), name("red")]);
-    let composed =
-        ContentText.compose(&name("red"), &draft(None, "{}", vec![]), &GraphPosition { to: to.clone(), ..berth() });
+    let composed = ContentText::default().compose(
+        &name("red"),
+        &draft(None, "{}", vec![]),
+        &GraphPosition { to: to.clone(), ..berth() },
+    );
     assert_eq!(read(text(&composed)).expect("our own").to, to);
 }
 
@@ -321,8 +325,11 @@ fn composed_message_has_stored_form() {
     let extra =
         [("user_id", "\"@a:red\""), ("\"é\n", "[1, 2e3]"), ("depth", "1"), ("outlier", "true"), ("none", " null")];
     let extra = || extra.map(|(key, value)| (key.to_owned(), Bytes::from_static(value.as_bytes()))).to_vec();
-    let message =
-        ContentText.compose(&name("red"), &draft(None, "{\"n\": 1208925819614629174706177}", extra()), &berth());
+    let message = ContentText::default().compose(
+        &name("red"),
+        &draft(None, "{\"n\": 1208925819614629174706177}", extra()),
+        &berth(),
+    );
     let expected = concat!(
         r##"{"pdu_id":"a4ecee13e2accdadf56c1025af232176","origin":"red","context":"#example.green","ts":1404838188000,"##,
         r#""pdu_type":"m.text","prev_pdus":[["blue","b1"],["green","g1"]],"depth":8,"is_state":false,"#,
@@ -330,7 +337,7 @@ fn composed_message_has_stored_form() {
     );
     assert_eq!(text(&message), expected);
     assert_eq!(stored(expected), expected);
-    let state = ContentText.compose(&name("red"), &draft(Some(("k".into(), -1)), "[]", vec![]), &berth());
+    let state = ContentText::default().compose(&name("red"), &draft(Some(("k".into(), -1)), "[]", vec![]), &berth());
     let expected = concat!(
         r#""depth":8,"is_state":true,"state_key":"k","power_level":-1,"prev_state_id":"s1","prev_state_origin":"green","#,
         r#""content":[]}"#
@@ -393,7 +400,7 @@ proptest! {
     #[test]
     fn composed_pdu_round_trips(content in raw_json(), extra in raw_json(), key: String) {
         let drafted = draft(None, &content, vec![(key, Bytes::from(extra))]);
-        let composed = ContentText.compose(&name("red"), &drafted, &berth());
+        let composed = ContentText::default().compose(&name("red"), &drafted, &berth());
         let pdu = Circle::default().read(text(&composed), PairOrder::OriginFirst).expect("our own PDU");
         prop_assert_eq!(pdu.bytes, composed);
         prop_assert_eq!(pdu.prev, berth().prev);

@@ -38,6 +38,7 @@ impl DraftComposer<'_> {
     async fn compose_one(&mut self, step: &mut ContextStep<'_>, draft: PduDraft) -> Result<ComposedPdu, DraftError> {
         let to = self.narrowed(&draft)?;
         let mut audience = to.clone().unwrap_or_else(|| self.graph.participants.servers().to_vec());
+        let mut others = self.graph.participants.servers().len();
         let setting = match &draft.state {
             Some((key, power)) => Some(self.replace(step, &draft, key, *power).await?),
             None => None,
@@ -47,11 +48,12 @@ impl DraftComposer<'_> {
         {
             // The server that the message adds as a participant receives it too.
             audience.push(server.clone());
+            others += 1;
         }
         let shut = &self.reach.shut;
         let why = |server: &ServerName| shut.iter().find(|(other, _)| other == server).map(|(_, reason)| *reason);
         let (left_out, peers): (Vec<_>, Vec<_>) = audience.into_iter().partition(|server| why(server).is_some());
-        let (reference, bytes) = self.assign_position(step, &draft, setting, to).await;
+        let (reference, bytes) = self.assign_position(step, &draft, (setting, to), others).await;
         for server in left_out.iter().cloned() {
             let (message, state, reason) = (draft.submission.clone(), "parked", why(&server).map(str::to_owned));
             step.changes.push(Change::FeedAppended(FeedItem::Delivery { message, server, state, reason }));
@@ -108,14 +110,16 @@ impl DraftComposer<'_> {
         Ok(StateSlot { key: key.to_owned(), power_level, prev, member })
     }
 
-    /// Assigns the graph position and writes the PDU. `to` are the other recipients if it is narrowed.
+    /// Assigns the graph position and writes the PDU. `to` are the other recipients if it is narrowed, `others` is the number of
+    /// participants beside us.
     async fn assign_position(
         &mut self,
         step: &mut ContextStep<'_>,
         draft: &PduDraft,
-        state: Option<StateSlot>,
-        to: Option<Vec<ServerName>>,
+        (state, to): (Option<StateSlot>, Option<Vec<ServerName>>),
+        others: usize,
     ) -> (PduRef, bytes::Bytes) {
+        let sign = self.graph.limits.sign.signs(others);
         let ContextGraph { context, pending, timeline, state: current_state, participants, .. } = &mut *self.graph;
         let reference = PduRef { origin: participants.us().clone(), id: draft.id.clone() };
         let context = context.clone();
@@ -126,8 +130,8 @@ impl DraftComposer<'_> {
             to.sort();
             to
         });
-        let berth =
-            GraphPosition { context: context.clone(), prev: prev.clone(), depth: emitted, prev_state, to: to.clone() };
+        let (within, named, recipients) = (context.clone(), prev.clone(), to.clone());
+        let berth = GraphPosition { context: within, prev: named, depth: emitted, prev_state, to: recipients, sign };
         let bytes = self.text.compose(participants.us(), draft, &berth);
         let position = timeline.next_position(step, depth);
         let standing = PduState::Delivered(Delivery { position, depth, shown: None });

@@ -129,6 +129,8 @@ pub struct GraphPosition {
     pub prev_state: Option<PduRef>,
     /// Recipients of a narrowed PDU, sorted, this server included.
     pub to: Option<Vec<ServerName>>,
+    /// True if the PDU is signed.
+    pub sign: bool,
 }
 
 /// A draft that was composed into a PDU.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use actors::limits::{ContextLimits, GapLimits, HistoryLimits, RestartLimits, StateLimits};
+use actors::limits::{ContextLimits, GapLimits, HistoryLimits, RestartLimits, SigningMode, StateLimits};
 use serde::Deserialize;
 
 use crate::settings::check::SettingsCheck;
@@ -18,11 +18,43 @@ pub(crate) enum AdmissionMode {
     Open,
 }
 
+/// The PDUs of ours that are signed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum SignValue {
+    /// Those of contexts with three servers or more.
+    Relayable,
+    /// All.
+    Always,
+    /// None.
+    Never,
+}
+
+impl SignValue {
+    const fn write(mode: SigningMode) -> Self {
+        match mode {
+            SigningMode::Relayable => Self::Relayable,
+            SigningMode::Always => Self::Always,
+            SigningMode::Never => Self::Never,
+        }
+    }
+
+    const fn read(self) -> SigningMode {
+        match self {
+            Self::Relayable => SigningMode::Relayable,
+            Self::Always => SigningMode::Always,
+            Self::Never => SigningMode::Never,
+        }
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct ContextsSection {
     /// Accepted PDUs: "participants", or "open", which adds their origins.
     admission: AdmissionMode,
+    /// Signed PDUs of ours: "relayable" are those of contexts with three servers or more.
+    sign: SignValue,
     /// Maximum number of servers in one context.
     participants_max: u32,
     /// Maximum number of contexts that one peer may create here.
@@ -128,6 +160,7 @@ impl Default for ContextsSection {
         let limits = ContextLimits::default();
         Self {
             admission: if limits.open { AdmissionMode::Open } else { AdmissionMode::Participants },
+            sign: SignValue::write(limits.sign),
             participants_max: limits.participants_max,
             adopt_max: limits.adopt_max,
             held_max: limits.held_max,
@@ -201,6 +234,7 @@ impl ContextsSection {
             state: StateLimits { chain_max, enforce_power },
             membership_types: self.membership.types.clone(),
             open: self.admission == AdmissionMode::Open,
+            sign: self.sign.read(),
             participants_max: self.participants_max,
             adopt_max: self.adopt_max,
             held_max: self.held_max,

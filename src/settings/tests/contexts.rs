@@ -2,15 +2,21 @@
 
 use std::time::Duration;
 
+use actors::limits::SigningMode;
 use actors::ports::PeerConfig;
 
 use super::{good, wrong};
 
 #[test]
 fn context_settings_reach_contexts() {
-    let limits = good("").peers.contexts();
+    let limits = (*good("").peers.contexts()).clone();
     assert_eq!((limits.state.chain_max, limits.state.enforce_power), (50, true));
-    assert_eq!(limits.membership_types, ["m.room.member"]);
+    assert_eq!((limits.sign, limits.membership_types), (SigningMode::Relayable, vec!["m.room.member".to_owned()]));
+    for (word, mode) in
+        [("relayable", SigningMode::Relayable), ("always", SigningMode::Always), ("never", SigningMode::Never)]
+    {
+        assert_eq!(good(&format!("contexts.sign = \"{word}\"\n")).peers.contexts().sign, mode);
+    }
     let text = "contexts.state.chain_max = 3\ncontexts.state.enforce_power = false\ncontexts.membership.types = [\"a\", \"b\"]\n";
     let limits = good(text).peers.contexts();
     assert_eq!((limits.state.chain_max, limits.state.enforce_power), (3, false));

@@ -175,13 +175,13 @@ fn unknown_variable_or_flag_is_named() {
 
 #[test]
 fn planned_settings_are_refused_by_name() {
-    let planned = "contexts.sign = \"never\"\nfederation.mode = \"open\"\npeers.server.\"b.example\".fingerprints = []\n\
+    let planned = "relay.after = \"5m\"\nfederation.mode = \"open\"\npeers.server.\"b.example\".fingerprints = []\n\
                    peers.default.auth = \"mtls\"\n";
     let start = |line: &str| line.split(" (configuration").next().expect("a first part").to_owned();
     assert_eq!(
         wrong(planned).iter().map(|line| start(line)).take(4).collect::<Vec<_>>(),
         [
-            "`contexts.sign` is not available in this version",
+            "`relay` is not available in this version",
             "`federation.mode` = \"open\" is not available in this version",
             "`peers.server.\"b.example\".fingerprints` is not available in this version",
             "`peers.default.auth` = \"mtls\" is not available in this version",

@@ -1,4 +1,4 @@
-//! Composes PDUs from the messenger's messages.
+//! Composes PDUs from the messenger's messages, and signs them.
 
 use actors::model::{GraphPosition, Membership, MembershipSource, Pdu, PduDraft, PduRef, ServerName};
 use actors::ports::PduText;
@@ -6,11 +6,23 @@ use bytes::Bytes;
 
 use super::membership;
 use super::read::{is_taken, read_normalized};
+use super::signer::PduSigner;
 use super::write::{WrittenPdu, WrittenState};
 use crate::json::reader::put;
 
 /// Composes PDUs in the form in which they are stored and sent.
-pub struct ContentText;
+#[derive(Default)]
+pub struct ContentText {
+    /// Signer of the PDUs; without one, none is signed.
+    signer: Option<PduSigner>,
+}
+
+impl ContentText {
+    /// Returns a composer that signs the PDUs for which the core asks it.
+    pub fn signed_by(signer: PduSigner) -> Self {
+        Self { signer: Some(signer) }
+    }
+}
 
 impl PduText for ContentText {
     fn compose(&self, us: &ServerName, draft: &PduDraft, berth: &GraphPosition) -> Bytes {
@@ -40,7 +52,11 @@ impl PduText for ContentText {
             + to.as_ref().map_or(0, String::len)
             + 512
             + further.iter().map(|(key, text)| key.len() + text.len()).sum::<usize>();
-        written.bytes(further.iter().map(|(key, text)| (&key[..], &text[..])), about)
+        let pdu = written.bytes(further.iter().map(|(key, text)| (&key[..], &text[..])), about);
+        match self.signer.as_ref().filter(|_| berth.sign) {
+            Some(signer) => signer.signed(us, &reference, pdu),
+            None => pdu,
+        }
     }
 
     fn membership(&self, key: &str, text: MembershipSource<'_>) -> Option<Membership> {

@@ -10,6 +10,7 @@ mod membership;
 mod pairs;
 mod read;
 pub mod reference_context;
+pub mod signer;
 mod write;
 
 pub use actors::limits::PairOrder;

@@ -12,6 +12,7 @@ use super::pairs::{self, PairContext, StringPair};
 use super::write::{WrittenPdu, WrittenState};
 use super::{FOR_ONE_SERVER, FieldError, NAME_BYTES_MAX, PDU_NESTING_MAX, PairOrder, PduReader, flaw};
 use crate::http::json_error;
+use crate::identity::pdu_signature::{HASHES, SIGNATURES};
 use crate::json::nesting::nests_deeper_than;
 use crate::json::reader;
 use crate::json::reader::ObjectMember;
@@ -31,9 +32,12 @@ const TO: &str = "to";
 /// Maximum number of recipients of a narrowed PDU: more than any context has.
 const RECIPIENTS_MAX: usize = 10_000;
 
+/// Keys that hold the proofs of a PDU.
+const PROOFS: [&str; 2] = [HASHES, SIGNATURES];
+
 /// Returns whether this key has a meaning in PDUs; extra keys must have other names.
 pub(super) fn is_taken(key: &str) -> bool {
-    KEYS.contains(&key) || key == TO || STATE_KEYS.contains(&key) || FOR_ONE_SERVER.contains(&key)
+    [&KEYS[..], &STATE_KEYS, &FOR_ONE_SERVER, &PROOFS, &[TO]].iter().any(|keys| keys.contains(&key))
 }
 
 impl PduReader<'_> {

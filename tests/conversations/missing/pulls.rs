@@ -66,7 +66,8 @@ impl Transport for ScriptedPulls {
             true => answers.front().cloned(),
             false => answers.pop_front(),
         };
-        let missed = actors::model::PduText::read(&ContentText, from, &pdu("green", "missed", "attic", &[]).into());
+        let missed =
+            actors::model::PduText::read(&ContentText::default(), from, &pdu("green", "missed", "attic", &[]).into());
         let pulled = PullResponse { pdus: vec![Ok(missed.expect("sound"))], upto: None, more: false };
         Box::pin(async move { failure.map_or(Ok(pulled), Err) })
     }

@@ -6,6 +6,7 @@
 //! - [`actors::testkit::TestPeers`]: the peers of a gateway and their limits, [`peers`]: the usual ones and their addresses;
 //! - [`actors::testkit::ScriptedTransport`]: peers that answer, delay or panic as told;
 //! - [`actors::testkit::TestClock`]: wall time that moves with tokio's, stands, or breaks; [`time`]: how it passes;
+//! - [`keys`]: the signing keys of the servers;
 //! - [`disk::FaultyDisk`]: a disk in memory that fails or loses power when told;
 //! - [`read_hooks::ReadHooks`]: store readers of which a test overrides single reads;
 //! - [`api_shapes`]: the answers of the APIs, held against their types.
@@ -15,6 +16,7 @@
 pub mod api_shapes;
 pub mod disk;
 pub mod gateway;
+pub mod keys;
 pub mod listener;
 pub mod messenger;
 pub mod network;

@@ -232,7 +232,7 @@ impl Build {
         let past = core.store.clone();
         core.ports.roster = self.peers.clone();
         core.ports.transport = Arc::new(NetworkTransport::of(&self.network, &core.ports));
-        core.ports.text = Arc::new(ContentText);
+        core.ports.text = Arc::new(ContentText::default());
         (self.change)(&mut core.ports, &self.clock);
         let core = core.launch_until(move |crashed| {
             if crashed {

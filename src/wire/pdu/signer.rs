@@ -1,0 +1,46 @@
+//! Signs PDUs of ours, once, when they are composed. The signature is stored with the PDU and sent with it unchanged.
+
+use std::sync::Arc;
+use std::time::{Duration, UNIX_EPOCH};
+
+use actors::model::{PduRef, ServerName};
+use actors::ports::Clock;
+use bytes::Bytes;
+
+use crate::identity::key_ring::KeyRing;
+use crate::identity::pdu_signature::{HASHES, SIGNATURES, SigningMembers, sign_pdu};
+
+/// Signs PDUs with the key that is active.
+///
+/// A context's actor calls it, because what is signed contains the position in the graph, and the next PDU of the context may
+/// refer to this one. One signature takes some twenty microseconds.
+pub struct PduSigner {
+    keys: Arc<KeyRing>,
+    clock: Arc<dyn Clock>,
+}
+
+impl PduSigner {
+    /// Returns a signer with these keys.
+    pub fn new(keys: Arc<KeyRing>, clock: Arc<dyn Clock>) -> Self {
+        Self { keys, clock }
+    }
+
+    /// Returns a PDU with its hash and our signature. One that cannot be signed stays as it is: its recipients accept it from us,
+    /// and only a server that gets it from another one refuses it.
+    pub(super) fn signed(&self, us: &ServerName, reference: &PduRef, pdu: Bytes) -> Bytes {
+        let now = UNIX_EPOCH + Duration::from_millis(self.clock.now().0);
+        let (Some(key), Ok(text)) = (self.keys.active(now), str::from_utf8(&pdu)) else { return pdu };
+        match sign_pdu(text, us, key) {
+            Ok(members) => with_members(text, &members),
+            Err(why) => {
+                tracing::warn!(pdu = %reference, %why, "a PDU goes out unsigned, so no server can relay it");
+                pdu
+            }
+        }
+    }
+}
+
+fn with_members(pdu: &str, SigningMembers { hashes, signatures }: &SigningMembers) -> Bytes {
+    let open = pdu.strip_suffix('}').expect("a PDU is an object that is not empty");
+    format!("{open},\"{HASHES}\":{hashes},\"{SIGNATURES}\":{signatures}}}").into()
+}

@@ -1,0 +1,3 @@
+//! Signed PDUs between gateways: which are signed, who takes them from a third server, and whose come back.
+
+mod signing;

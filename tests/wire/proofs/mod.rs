@@ -1,0 +1,3 @@
+//! Proofs of PDUs: what their origins sign, and what servers that get them from others accept.
+
+mod signed;
