@@ -1,7 +1,6 @@
 //! `Gateway`: the typed calls of adapters. It is cheap to clone; every HTTP worker holds one.
 
-mod messages;
-mod quarantine;
+mod stored_items;
 
 use std::sync::Arc;
 use std::time::Duration;

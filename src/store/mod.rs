@@ -30,15 +30,18 @@ mod shared;
 mod stats;
 mod write;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use actors::change::Change;
 use actors::model::{ContextId, ServerName};
-use actors::ports::{Clock, CommitPriority, CommitTicket, Fence, Journal, Ownership, QueueDepth};
+use actors::ports::{ArchiveError, Clock, CommitPriority, CommitTicket, Fence, Journal, Ownership, QueueDepth};
+use redb::StorageBackend;
 use tokio::sync::{Semaphore, watch};
 
 use crate::store::executor::READS_MAX;
 use crate::store::handoff_budget::HandoffBudget;
+use crate::store::offline::backup;
 use crate::store::pending::claims::PduClaims;
 use crate::store::pending::uncommitted_state::UncommittedState;
 use crate::store::shared::{StoreShared, StoreState};
@@ -122,6 +125,31 @@ impl Store {
             Ok(StoreState::Failed(failure)) => failure.clone(),
             _ => std::future::pending().await,
         }
+    }
+
+    /// Measures the store. It reads all pages on a blocking thread while commits continue, which takes seconds if the store
+    /// holds gigabytes.
+    pub async fn stats(&self) -> Result<StoreStats, ArchiveError> {
+        stats::measure_aside(self.shared.clone()).await
+    }
+
+    /// Copies the store into a new file at `path` while it works. The file appears complete, synced and under its name,
+    /// or not at all. `progress` is called after each commit of the copy, on the copying thread.
+    pub async fn backup(
+        &self,
+        path: impl Into<PathBuf>,
+        progress: impl FnMut(CopyProgress) + Send + 'static,
+    ) -> Result<FinishedBackup, BackupError> {
+        backup::copy_to_file(self.shared.clone(), path.into(), progress).await
+    }
+
+    /// Copies the store into an empty redb backend in the same way.
+    pub async fn backup_into(
+        &self,
+        backend: impl StorageBackend,
+        progress: impl FnMut(CopyProgress) + Send + 'static,
+    ) -> Result<FinishedBackup, BackupError> {
+        backup::copy_to_backend(self.shared.clone(), backend, progress).await
     }
 
     /// Returns the executor of the store's blocking work, so that a caller can wait for it after the last clone is

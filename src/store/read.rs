@@ -23,7 +23,7 @@ use std::collections::HashMap;
 
 use actors::model::{
     Attempt, ContextId, ContextRecord, FeedPdu, Index, Millis, PduRef, Position, ServerName, StateEntry, StateKey,
-    SubmissionId, SubmissionRecord,
+    SubmissionId, SubmissionRecord, UsedNonce,
 };
 use actors::ports::{
     ArchiveError, ContextReader, ContextSnapshot, DeadLetter, FeedBounds, FeedPage, FeedReader, OutboxRow, PduStatus,
@@ -70,6 +70,12 @@ impl From<ReadError> for ArchiveError {
 type Read<T> = Result<T, ReadError>;
 
 impl Store {
+    /// Returns the nonces of all signatures that are not too old at this time, with an hour of slack. Their number is bounded by
+    /// `peers.nonces_max` a key in ten minutes.
+    pub async fn used_nonces(&self, now: Millis) -> Result<Vec<UsedNonce>, ArchiveError> {
+        self.page(move |_, rows| nonces::used_nonces(rows, now)).await
+    }
+
     /// Runs a read of single rows on the caller's thread.
     fn point<T: Send + 'static>(
         &self,

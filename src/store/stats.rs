@@ -1,11 +1,11 @@
 //! Size of the store, table by table.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use actors::ports::ArchiveError;
 use redb::{Key, ReadTransaction, ReadableDatabase, ReadableTableMetadata, TableDefinition, TableHandle, Value};
 
-use crate::store::Store;
 use crate::store::counters::RowCounts;
 use crate::store::open::SCHEMA;
 use crate::store::schema::tables;
@@ -54,15 +54,11 @@ impl StoreStats {
     }
 }
 
-impl Store {
-    /// Measures the store. It reads all pages on a blocking thread while commits continue, which takes seconds if the store
-    /// holds gigabytes.
-    pub async fn stats(&self) -> Result<StoreStats, ArchiveError> {
-        let shared = self.shared.clone();
-        let measured = tokio::task::spawn_blocking(move || measure(&shared)).await;
-        let failed = |error: &dyn ToString| ArchiveError(error.to_string());
-        measured.map_err(|error| failed(&error))?.map_err(|error| failed(&error))
-    }
+/// Measures the store on a blocking thread.
+pub(crate) async fn measure_aside(shared: Arc<StoreShared>) -> Result<StoreStats, ArchiveError> {
+    let measured = tokio::task::spawn_blocking(move || measure(&shared)).await;
+    let failed = |error: &dyn ToString| ArchiveError(error.to_string());
+    measured.map_err(|error| failed(&error))?.map_err(|error| failed(&error))
 }
 
 fn measure(shared: &StoreShared) -> Result<StoreStats, redb::Error> {

@@ -1,4 +1,4 @@
-//! Methods of a type: where the types of some folders may have them.
+//! Methods of a type: in how many files they may be.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,6 +6,10 @@ use crate::sources::{assert_none, modules, root};
 
 /// Folders of the gateway in which a type has all its methods in one file, so that its private fields are its own.
 const WHOLE_TYPES: &[&str] = &["store/write"];
+
+/// Maximum number of files with methods of one type. A type with more of them is one object cut into slices that all change
+/// the same fields; give its parts to types that own theirs.
+const FILES_MAX: usize = 2;
 
 /// Returns the type whose inherent `impl` a line begins, if it begins one.
 fn inherent_impl(line: &str) -> Option<&str> {
@@ -25,16 +29,30 @@ fn inherent_impl(line: &str) -> Option<&str> {
     (!rest.contains(" for ")).then_some(name)
 }
 
-#[test]
-fn methods_of_store_writers_stay_together() {
+/// Returns the files of a crate in which each type has methods.
+fn files_of_types(folder: &str) -> BTreeMap<String, BTreeSet<String>> {
     let mut files: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-    for module in modules(&root().join("src")) {
+    for module in modules(&root().join(folder)) {
         for name in module.code.lines().filter_map(inherent_impl) {
             files.entry(name.to_owned()).or_default().insert(module.path.clone());
         }
     }
+    files
+}
+
+#[test]
+fn types_have_methods_in_two_files() {
+    for folder in ["src", "actors/src"] {
+        let sliced = files_of_types(folder).into_iter().filter(|(_, files)| files.len() > FILES_MAX);
+        let complaints = sliced.map(|(name, files)| format!("{name} has methods in {files:?}; give its parts types"));
+        assert_none(&complaints.collect::<Vec<_>>());
+    }
+}
+
+#[test]
+fn methods_of_store_writers_stay_together() {
     let is_whole = |file: &String| WHOLE_TYPES.iter().any(|folder| file.starts_with(&format!("{folder}/")));
-    let sliced = files.into_iter().filter(|(_, files)| files.len() > 1 && files.iter().any(is_whole));
+    let sliced = files_of_types("src").into_iter().filter(|(_, files)| files.len() > 1 && files.iter().any(is_whole));
     let complaints = sliced.map(|(name, files)| format!("{name} has methods in {files:?}; give it one file"));
     assert_none(&complaints.collect::<Vec<_>>());
 }

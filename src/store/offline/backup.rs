@@ -6,6 +6,7 @@
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use actors::model::{Millis, Position};
 use redb::{
@@ -14,7 +15,6 @@ use redb::{
 };
 
 use crate::runtime::durable_file::{draft_beside, publish};
-use crate::store::Store;
 use crate::store::offline::adopt_backup;
 use crate::store::schema::tables;
 use crate::store::schema::tables::TableVisitor;
@@ -77,31 +77,26 @@ impl<E: Into<redb::Error>> From<E> for BackupError {
     }
 }
 
-impl Store {
-    /// Copies the store into a new file at `path` while it works. The file appears complete, synced and under its name,
-    /// or not at all. `progress` is called after each commit of the copy, on the copying thread.
-    pub async fn backup(
-        &self,
-        path: impl Into<PathBuf>,
-        progress: impl FnMut(CopyProgress) + Send + 'static,
-    ) -> Result<FinishedBackup, BackupError> {
-        let (shared, path) = (self.shared.clone(), path.into());
-        aside(move || to_file(&shared, &path, progress)).await
-    }
+/// Copies the store into a new file, on a blocking thread.
+pub(crate) async fn copy_to_file(
+    shared: Arc<StoreShared>,
+    path: PathBuf,
+    progress: impl FnMut(CopyProgress) + Send + 'static,
+) -> Result<FinishedBackup, BackupError> {
+    aside(move || to_file(&shared, &path, progress)).await
+}
 
-    /// Copies the store into an empty redb backend in the same way.
-    pub async fn backup_into(
-        &self,
-        backend: impl StorageBackend,
-        progress: impl FnMut(CopyProgress) + Send + 'static,
-    ) -> Result<FinishedBackup, BackupError> {
-        let shared = self.shared.clone();
-        aside(move || {
-            let into = Database::builder().set_cache_size(CACHE).create_with_backend(backend)?;
-            copy(&shared, into, progress)
-        })
-        .await
-    }
+/// Copies the store into an empty redb backend, on a blocking thread.
+pub(crate) async fn copy_to_backend(
+    shared: Arc<StoreShared>,
+    backend: impl StorageBackend,
+    progress: impl FnMut(CopyProgress) + Send + 'static,
+) -> Result<FinishedBackup, BackupError> {
+    aside(move || {
+        let into = Database::builder().set_cache_size(CACHE).create_with_backend(backend)?;
+        copy(&shared, into, progress)
+    })
+    .await
 }
 
 async fn aside<T: Send + 'static>(
