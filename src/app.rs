@@ -409,7 +409,7 @@ fn start_servers(
     let federation = serve_raw_targets(listeners.federation, &serving, move |config| {
         key_directory::configure(config, &directory);
         config.app_data(judge.clone());
-        let scope = web::scope("").app_data(Data::new(door.clone())).wrap(from_fn(drain::admit));
+        let scope = web::scope("").app_data(Data::new(door.clone())).wrap(from_fn(drain::count_in_flight));
         // Callers are authenticated before anything else, also while the gateway drains.
         let scope = scope.wrap(from_fn(authentication::meet));
         config.service(scope.configure(|config| wire::routes(&gate, config)));
@@ -429,7 +429,7 @@ fn start_servers(
     }
     let door = closing.door(|_| Some(ApiError::from(UnavailableError::Stopping).error_response()));
     let messenger = serve(listeners.messenger, &certificates.messenger_limits(settings)?, move |config| {
-        let scope = web::scope("").app_data(Data::new(door.clone())).wrap(from_fn(drain::admit));
+        let scope = web::scope("").app_data(Data::new(door.clone())).wrap(from_fn(drain::count_in_flight));
         let guarded = scope.app_data(Data::new(token.clone())).wrap(from_fn(bearer::require));
         config.service(guarded.configure(|config| messenger::configure(config, api.clone())));
     });

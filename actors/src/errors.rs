@@ -86,7 +86,7 @@ pub enum BatchError {
     Faulty(ServerName),
     /// The batch has more items than the limit allows.
     #[error("a request holds at most {} (peers.intake_items), this one has {count}", CountedNoun((*.max).into(), "item"))]
-    PushTooLong {
+    TooManyItems {
         /// Number of items in the batch.
         count: usize,
         /// Maximum number of items.
@@ -112,7 +112,7 @@ impl BatchError {
     pub const fn admission(&self) -> Option<&AdmissionError> {
         match self {
             Self::Peer(PeerError::Unavailable(UnavailableError::Admission(limit))) => Some(limit),
-            Self::Peer(_) | Self::Faulty(_) | Self::PushTooLong { .. } | Self::Misnumbered { .. } => None,
+            Self::Peer(_) | Self::Faulty(_) | Self::TooManyItems { .. } | Self::Misnumbered { .. } => None,
         }
     }
 }

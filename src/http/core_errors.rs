@@ -55,7 +55,7 @@ impl From<BatchError> for ApiError {
         match error {
             BatchError::Peer(error) => error.into(),
             BatchError::Faulty(_) => unavailable("FAULTY", words, FAULTY_WAIT),
-            BatchError::PushTooLong { .. } => Self::new(StatusCode::PAYLOAD_TOO_LARGE, "PUSH_TOO_LONG", words),
+            BatchError::TooManyItems { .. } => Self::new(StatusCode::PAYLOAD_TOO_LARGE, "PUSH_TOO_LONG", words),
             BatchError::Misnumbered { .. } => Self::bad_request("MISNUMBERED", words),
         }
     }
@@ -157,7 +157,7 @@ mod tests {
             (ContextError::Faulty(room()).into(), 503, "FAULTY", Some("60")),
             (UnavailableError::OutcomeUnknown.into(), 503, "OUTCOME_UNKNOWN", Some("1")),
             (UnavailableError::Stopping.into(), 503, "STOPPING", Some("1")),
-            (BatchError::PushTooLong { count: 9, max: 4 }.into(), 413, "PUSH_TOO_LONG", None),
+            (BatchError::TooManyItems { count: 9, max: 4 }.into(), 413, "PUSH_TOO_LONG", None),
             (BatchError::Misnumbered { from_seq: None, seq: Seq(1), count: 2 }.into(), 400, "MISNUMBERED", None),
             (
                 CommandError::NumberFarAbove { server: red(), number, above: 8, max: 4 }.into(),

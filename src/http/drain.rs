@@ -21,7 +21,7 @@ struct DrainShared {
     ended: Notify,
 }
 
-/// The drain state with the response of one listener, for [`admit`]. It is put into the application's data.
+/// The drain state with the response of one listener, for [`count_in_flight`]. It is put into the application's data.
 #[derive(Clone)]
 pub struct DrainGate {
     closing: DrainSignal,
@@ -67,7 +67,7 @@ impl Drop for InFlightRequest {
 
 /// Middleware for a scope. A request counts from the time its head is read, or a signed one from the time it is authenticated, which
 /// needs its body. While draining it is refused.
-pub async fn admit(
+pub async fn count_in_flight(
     gate: web::Data<DrainGate>,
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,

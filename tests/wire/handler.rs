@@ -287,7 +287,7 @@ async fn core_answers_map_to_dialect() {
             200,
             r#"{"receive":"wait","wait":60,"reason":"the state of red.example is faulty; see the log, then resume it"}"#,
         ),
-        (Err(BatchError::PushTooLong { count: 3, max: 2 }), 413, "PUSH_TOO_LONG"),
+        (Err(BatchError::TooManyItems { count: 3, max: 2 }), 413, "PUSH_TOO_LONG"),
         (Err(misnumbered), 400, "MISNUMBERED"),
         (Err(PeerError::UnknownPeer(red()).into()), 403, "FORBIDDEN"),
     ];

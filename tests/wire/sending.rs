@@ -140,7 +140,7 @@ async fn retryable_refusal_has_retry_after() {
         (UnavailableError::Stopping.into(), 503, "STOPPING", Some("1")),
         (BatchError::Faulty(name("red.example")), 503, "FAULTY", Some("60")),
         (PeerError::UnknownPeer(name("red.example")).into(), 403, "FORBIDDEN", None),
-        (BatchError::PushTooLong { count: 3, max: 2 }, 413, "TOO_MANY_PDUS", None),
+        (BatchError::TooManyItems { count: 3, max: 2 }, 413, "TOO_MANY_PDUS", None),
     ] {
         let mut core = scripted(Ok(Ack::Ok(Seq(1))));
         core.verdicts = Some(Err(refusal));

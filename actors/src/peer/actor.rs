@@ -186,12 +186,12 @@ impl PeerActor {
                     finish(PeerEvent::Replied { attempt, outcome });
                 }));
             }
-            PeerEffect::Dispatch { group, verified, pdus, behind } => {
+            PeerEffect::Dispatch { group, verified, pdus, after_staged } => {
                 let (from, ports, routes) = (self.server.clone(), self.ports.clone(), self.routes.clone());
                 let handover = Handover::new(from, ports, routes, &self.limits);
                 let finish = self.completion_sender(ctx);
                 spawn_detached(async move {
-                    let outcome = handover.run(&group.context, verified, pdus, behind).await;
+                    let outcome = handover.run(&group.context, verified, pdus, after_staged).await;
                     finish(PeerEvent::Dispatched(group, outcome));
                 });
             }

@@ -62,7 +62,7 @@ pub enum PeerEffect {
         /// PDUs to pass on.
         pdus: Vec<Pdu>,
         /// True if earlier PDUs of this peer were staged: if they still are, these are staged after them.
-        behind: bool,
+        after_staged: bool,
     },
     /// Notify the context, once the batch of this step is on disk, that it stages PDUs of the context.
     TellStaged(ContextId),

@@ -31,17 +31,17 @@ impl Handover {
         Self { from, ports, routes, hold: limits.never_refuse.then_some(limits.hold_max) }
     }
 
-    /// Delivers PDUs to their context. `behind`: earlier PDUs of this peer were staged; if they still are, these are staged
-    /// after them as far as there is room, without waiting for the context.
+    /// Delivers PDUs to their context. `after_staged`: earlier PDUs of this peer were staged; if they still are, these are
+    /// staged after them as far as there is room, without waiting for the context.
     pub(crate) async fn run(
         &self,
         context: &ContextId,
         verified: &'static str,
         pdus: Vec<Pdu>,
-        behind: bool,
+        after_staged: bool,
     ) -> Result<Vec<PduVerdict>, DispatchError> {
         let references: Vec<PduRef> = pdus.iter().map(|pdu| pdu.reference.clone()).collect();
-        if behind {
+        if after_staged {
             let stage = self.stage(context, &references).await?;
             // A full stage may be that of a faulty context, and only the context can report that.
             if !stage.is_empty() && stage.has_room(references.len()) {

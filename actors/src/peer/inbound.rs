@@ -254,8 +254,8 @@ impl Inbound {
 
 fn dispatch(frame: &InboundBatch, group: ContextGroup, slow: &SlowContexts) -> PeerEffect {
     let pdus = group.places.iter().filter_map(|&place| frame.pdu(place).cloned()).collect();
-    let behind = slow.contains(&group.context);
-    PeerEffect::Dispatch { group, verified: frame.verified(), pdus, behind }
+    let after_staged = slow.contains(&group.context);
+    PeerEffect::Dispatch { group, verified: frame.verified(), pdus, after_staged }
 }
 
 mod announced_once;

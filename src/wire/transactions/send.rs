@@ -55,7 +55,7 @@ fn named(pdu: &Result<Pdu, BadPdu>) -> PduIdentity {
 /// Converts an error of the core: this dialect reports "not now" as a status, and its errors speak of transactions.
 fn refused(error: BatchError) -> ApiError {
     match error {
-        BatchError::PushTooLong { count, max } => BadTransaction::TooLong { count, max }.into(),
+        BatchError::TooManyItems { count, max } => BadTransaction::TooLong { count, max }.into(),
         BatchError::Peer(PeerError::UnknownPeer(_)) => ApiError::forbidden(error.to_string()),
         // A sender waits after a 429, as `Retry-After` says; a 503 counts as a failure, and after several of these it
         // gives up.

@@ -45,7 +45,7 @@ fn wait_for(error: BatchError) -> Result<Duration, ApiError> {
         }),
         BatchError::Faulty(_) => Ok(FAULTY_WAIT),
         BatchError::Peer(PeerError::UnknownPeer(_)) => Err(ApiError::forbidden(error.to_string())),
-        BatchError::PushTooLong { .. } | BatchError::Misnumbered { .. } => Err(error.into()),
+        BatchError::TooManyItems { .. } | BatchError::Misnumbered { .. } => Err(error.into()),
     }
 }
 
@@ -55,7 +55,7 @@ impl From<envelope::BadPush> for ApiError {
         match bad {
             BadPush::NotJson(_) => Self::bad_request("NOT_JSON", bad.to_string()),
             BadPush::NotAPush(_) => Self::bad_request("NOT_A_PUSH", bad.to_string()),
-            BadPush::TooLong { count, max } => BatchError::PushTooLong { count, max }.into(),
+            BadPush::TooLong { count, max } => BatchError::TooManyItems { count, max }.into(),
         }
     }
 }

@@ -81,7 +81,7 @@ impl InboundPushes {
     pub(super) fn receive(&mut self, push: &InboundPush, out: &mut EffectCollector) -> Result<NewItems, PushReply> {
         let (seq, count) = (push.seq, push.strong.len());
         if count > self.limits.intake_items as usize {
-            return Err(Err(BatchError::PushTooLong { count, max: self.limits.intake_items }));
+            return Err(Err(BatchError::TooManyItems { count, max: self.limits.intake_items }));
         }
         let expected = self.sequence.expected();
         let Classified { what, pushes } = classify(push, &self.sequence, self.limits.numbering);

@@ -34,7 +34,7 @@ impl InboundTransactions {
     ) -> Result<NewItems, TransactionReply> {
         let (count, max) = (transaction.pdus.len(), self.limits.intake_items);
         if count > max as usize {
-            return Err(Err(BatchError::PushTooLong { count, max }));
+            return Err(Err(BatchError::TooManyItems { count, max }));
         }
         if let Some(verdicts) = self.seen.verdicts(transaction) {
             out.changes.extend(transaction.nonce.clone().map(Change::NonceUsed));

@@ -237,7 +237,7 @@ impl MachineSide {
             Ok(Receipt { ack, .. }) => {
                 Ok(PushResponse { ack, window: Some(self.limits.intake_items), refused: vec![], reason: None })
             }
-            Err(BatchError::PushTooLong { .. }) => Err(PushFailure::Refused { status: 413, reason: String::new() }),
+            Err(BatchError::TooManyItems { .. }) => Err(PushFailure::Refused { status: 413, reason: String::new() }),
             Err(other) => panic!("{other}"),
         }
     }

@@ -82,7 +82,7 @@ fn bad_update_is_quarantined_alone() {
 fn push_over_window_is_refused() {
     let mut inbound = inbound(PeerLimits { intake_items: 1, ..PeerLimits::default() });
     let (answer, told) = take(&mut inbound, push(2, &["{a}", "{b}"]));
-    assert_eq!((answer, told), (Err(BatchError::PushTooLong { count: 2, max: 1 }), vec![]));
+    assert_eq!((answer, told), (Err(BatchError::TooManyItems { count: 2, max: 1 }), vec![]));
 }
 
 #[test]

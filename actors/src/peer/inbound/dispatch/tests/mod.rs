@@ -124,8 +124,8 @@ impl Bench {
             other => panic!("{other:?}"),
         });
         let effects = out.effects.iter().map(|effect| match effect {
-            PeerEffect::Dispatch { group, behind, .. } => {
-                format!("to {} {:?}{}", group.context, group.places, if *behind { " behind" } else { "" })
+            PeerEffect::Dispatch { group, after_staged, .. } => {
+                format!("to {} {:?}{}", group.context, group.places, if *after_staged { " after staged" } else { "" })
             }
             PeerEffect::TellStaged(context) => format!("tell {context}"),
             PeerEffect::Answer(reply) => print(reply),
@@ -303,9 +303,9 @@ fn pdus_of_slow_context_are_staged() {
         "accept 1: to #x [0]; to #y [1]",
         "#y is back: ",
         "#x is back: stage 1 for #x; seen 1; tell #x; answer 1 held,accepted",
-        "accept 2: to #x [0, 1] behind",
+        "accept 2: to #x [0, 1] after staged",
         "#x is back: stage 1 for #x; seen 2; tell #x; answer 2 duplicate,held",
-        "accept 3: to #x [0] behind",
+        "accept 3: to #x [0] after staged",
         "#x is back: seen 3; answer 3 accepted",
         "accept 4: to #x [0]",
     ]);
@@ -320,7 +320,7 @@ fn full_stage_gives_batch_back() {
     bench.check(&[
         "accept 1: to #x [0, 1]",
         "#x is back: answer 1 contexts.stage_max is reached (3)",
-        "accept 2: to #x [0, 1] behind",
+        "accept 2: to #x [0, 1] after staged",
         "#x is back: stage 1 for #x; seen 1; tell #x; answer 2 duplicate,held",
     ]);
 }
