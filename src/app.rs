@@ -8,7 +8,7 @@ mod listeners;
 mod start_error;
 
 use std::fs::DirBuilder;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::Path;
 use std::sync::Arc;
@@ -56,7 +56,7 @@ use crate::settings::{SecretValue, Settings};
 use crate::store::{self, BlockingExecutor, Store, StoreLocation, StoreOptions};
 use crate::telemetry::limit_counts::LimitCounts;
 use crate::telemetry::logging_journal::LoggingJournal;
-use crate::tls::pair_watch;
+use crate::tls::{file_watch, own_certificate};
 use crate::wire::pdu::ContentText;
 use crate::wire::pdu::reference_context::StoreReferenceContext;
 use crate::wire::pdu::signer::PduSigner;
@@ -106,7 +106,7 @@ pub struct App {
     closing: DrainSignal,
     /// Makes the watch look at the files of certificates at once.
     look_now: Arc<Notify>,
-    _certificate_watch: AbortOnDropHandle<()>,
+    _certificate_tasks: [AbortOnDropHandle<()>; 2],
     drain: Duration,
     router_gone: oneshot::Receiver<bool>,
 }
@@ -150,8 +150,9 @@ impl App {
             (stops, &closing),
         )?;
         let look_now = Arc::new(Notify::new());
-        let watch = pair_watch::watch(certificates.all(), Arc::clone(&look_now), Arc::new(SystemClock));
-        let certificate_watch = AbortOnDropHandle::new(tokio::spawn(watch));
+        let watch = file_watch::watch(certificates.watched(), Arc::clone(&look_now));
+        let ends = own_certificate::warn_of_ends(certificates.all(), Arc::new(SystemClock));
+        let certificate_tasks = [tokio::spawn(watch), tokio::spawn(ends)].map(AbortOnDropHandle::new);
         settings.notes.iter().for_each(|note| tracing::warn!(%note, "configuration warning"));
         let drain = settings.server.drain;
         Ok(Self {
@@ -164,7 +165,7 @@ impl App {
             stopping,
             closing,
             look_now,
-            _certificate_watch: certificate_watch,
+            _certificate_tasks: certificate_tasks,
             drain,
             router_gone,
         })
@@ -396,12 +397,16 @@ fn start_servers(
     (stops, closing): (watch::Receiver<bool>, &DrainSignal),
 ) -> Result<Vec<ServerHandle>, StartError> {
     let counts = LimitCounts::default();
-    let proxies = settings.federation.trusted_proxies.clone();
-    let is_proxy = move |address: IpAddr| proxies.iter().any(|range| range.contains(&address));
+    let proxies = settings.peers.clone();
+    let is_proxy = move |address| proxies.is_trusted_proxy(address);
     let serving = certificates.federation_limits(settings, is_proxy, counts.clone())?;
     let gate = DialectServices {
         intake: Arc::new(gateway.clone()),
-        admission: Arc::new(ConfiguredAdmission::new(settings.peers.clone())),
+        admission: Arc::new(ConfiguredAdmission::new(
+            settings.peers.clone(),
+            certificates.client_roots(),
+            Arc::new(SystemClock),
+        )),
         body: federation_body(settings),
     };
     let door = closing.door(wire::later);

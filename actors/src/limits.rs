@@ -13,6 +13,8 @@ macro_rules! peer_limits {
         $with! {
             /// Maximum number of concurrent requests from this peer; further ones are told to wait.
             intake_max: u32 as count = 4, positive;
+            /// Maximum number of connections of this peer, once it has proved its name; requests on further ones are refused.
+            connections_max: u32 as count = 64, positive;
             /// Maximum number of durable items accepted in one request (announced to the peer as `window` or
             /// `limits.pdus`); [`u32::MAX`], written 0: only bytes are limited.
             intake_items: u32 as count_or_unbounded = 1000;

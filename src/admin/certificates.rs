@@ -7,20 +7,20 @@ use actors::model::Millis;
 use actors::ports::Clock;
 
 use crate::api::health::HealthWarning;
-use crate::tls::pair_watch::{CertificateEnd, WatchedPair};
+use crate::tls::own_certificate::{CertificateEnd, OwnCertificate};
 
 /// The certificates of the listeners, read when they are asked for. The default has none.
 #[derive(Clone, Default)]
 pub struct CertificateEnds(Option<Arc<WatchedCertificates>>);
 
 struct WatchedCertificates {
-    pairs: Vec<WatchedPair>,
+    pairs: Vec<OwnCertificate>,
     clock: Arc<dyn Clock>,
 }
 
 impl CertificateEnds {
     /// Returns the ends of these certificates.
-    pub fn new(pairs: Vec<WatchedPair>, clock: Arc<dyn Clock>) -> Self {
+    pub fn new(pairs: Vec<OwnCertificate>, clock: Arc<dyn Clock>) -> Self {
         Self(Some(Arc::new(WatchedCertificates { pairs, clock })))
     }
 

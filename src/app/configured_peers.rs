@@ -3,29 +3,37 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use actors::model::ServerName;
+use actors::model::{Millis, ServerName};
+use actors::ports::Clock;
 use actors::supervise::log_throttle::LogThrottle;
 
 use crate::egress::AddressBook;
 use crate::egress::signer::SignedPeers;
-use crate::http::authentication::PeerAuthPolicy;
+use crate::http::authentication::{PeerAuthPolicy, ProofKind};
 use crate::http::error::ApiError;
 use crate::identity::public_key::PeerKeys;
 use crate::settings::{NetworkSettings, PeerTable};
+use crate::tls::certificate::{CertificateName, PresentedCertificate};
+use crate::tls::live_roots::LiveRoots;
+use crate::tls::spki_pin::SpkiPin;
+use crate::tls::trust_roots::TrustRoots;
 
 /// The authentication policy of the settings.
 pub(super) struct ConfiguredAdmission {
     peers: Arc<PeerTable>,
+    /// Roots that client certificates chain to.
+    client_roots: LiveRoots,
+    clock: Arc<dyn Clock>,
     unproved: LogThrottle,
 }
 
 impl ConfiguredAdmission {
     /// Returns the policy of these peers.
-    pub(super) fn new(peers: Arc<PeerTable>) -> Self {
+    pub(super) fn new(peers: Arc<PeerTable>, client_roots: LiveRoots, clock: Arc<dyn Clock>) -> Self {
         let unproved = LogThrottle::new(|listener, count, last| {
             tracing::warn!(listener, count, last, "requests rejected, because their sender is not authenticated (401)");
         });
-        Self { peers, unproved }
+        Self { peers, client_roots, clock, unproved }
     }
 }
 
@@ -50,8 +58,47 @@ impl PeerAuthPolicy for ConfiguredAdmission {
         self.peers.peer(server).is_some()
     }
 
+    fn proof_kind(&self, server: &ServerName) -> Option<ProofKind> {
+        if self.peers.signature_keys(server).is_some() {
+            Some(ProofKind::Signature)
+        } else if self.peers.certificate_pins(server).is_some() {
+            Some(ProofKind::Certificate)
+        } else {
+            self.peers.is_proved_by_address(server).then_some(ProofKind::Network)
+        }
+    }
+
     fn signature_keys(&self, server: &ServerName) -> Option<PeerKeys> {
         self.peers.signature_keys(server)
+    }
+
+    fn certificate_pins(&self, server: &ServerName) -> Option<Arc<[SpkiPin]>> {
+        self.peers.certificate_pins(server)
+    }
+
+    fn peers_named_by(&self, certificate: &PresentedCertificate) -> Vec<ServerName> {
+        let hosts = certificate.names().iter().filter_map(CertificateName::exact);
+        hosts.flat_map(|host| self.peers.certified_at(&host).to_vec()).collect()
+    }
+
+    fn client_roots(&self) -> TrustRoots {
+        self.client_roots.current()
+    }
+
+    fn is_trusted_proxy(&self, address: IpAddr) -> bool {
+        self.peers.is_trusted_proxy(address)
+    }
+
+    fn client_cert_header(&self) -> Option<Arc<str>> {
+        self.peers.client_cert_header()
+    }
+
+    fn connections_max(&self, server: &ServerName) -> usize {
+        self.peers.peer(server).map_or(usize::MAX, |peer| peer.limits.connections_max as usize)
+    }
+
+    fn now(&self) -> Millis {
+        self.clock.now()
     }
 
     fn on_unauthenticated(&self, address: Option<IpAddr>, why: &ApiError) {

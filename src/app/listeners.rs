@@ -1,6 +1,7 @@
 //! The three listeners: bound first, so that a taken port is reported before anything else happens, and served last.
 
 use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::app::StartError;
@@ -10,8 +11,10 @@ use crate::http::listener::connection_table::{ConnectionLimits, ConnectionTable}
 use crate::http::serve::ListenerLimits;
 use crate::settings::{FederationSettings, ListenTarget, Settings};
 use crate::telemetry::limit_counts::LimitCounts;
+use crate::tls::file_watch::WatchedFiles;
 use crate::tls::key_pair::KeyPairFiles;
-use crate::tls::pair_watch::WatchedPair;
+use crate::tls::live_roots::LiveRoots;
+use crate::tls::own_certificate::OwnCertificate;
 use crate::tls::server_config::{ClientCertificates, server_config};
 
 /// The three listeners, bound and not yet served.
@@ -46,21 +49,26 @@ fn bind(key: &'static str, target: &ListenTarget) -> Result<BoundListener, Start
 }
 
 /// The certificates of the listeners, for those that have one.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub(crate) struct ListenerCertificates {
-    federation: Option<WatchedPair>,
-    messenger: Option<WatchedPair>,
-    admin: Option<WatchedPair>,
+    /// Roots that client certificates chain to, and their files; without files they are those of the system.
+    client_roots: (LiveRoots, Vec<PathBuf>),
+    federation: Option<OwnCertificate>,
+    messenger: Option<OwnCertificate>,
+    admin: Option<OwnCertificate>,
 }
 
 impl ListenerCertificates {
     /// Reads the certificates of the settings.
     pub(super) fn load(settings: &Settings) -> Result<Self, StartError> {
         let load = |subject, files: &Option<KeyPairFiles>| {
-            let loaded = files.clone().map(|files| WatchedPair::load(subject, files)).transpose();
+            let loaded = files.clone().map(|files| OwnCertificate::load(subject, files)).transpose();
             loaded.map_err(|source| StartError::Certificate { subject, source: Box::new(source) })
         };
+        let files: Vec<PathBuf> = settings.federation.client_ca.iter().cloned().collect();
+        let roots = LiveRoots::load(&files).map_err(|error| StartError::Roots(Box::new(error)))?;
         Ok(Self {
+            client_roots: (roots, files),
             federation: load("federation.tls", &settings.federation.tls)?,
             messenger: load("messenger.tls", &settings.messenger.tls)?,
             admin: load("admin.tls", &settings.admin.tls)?,
@@ -68,8 +76,20 @@ impl ListenerCertificates {
     }
 
     /// Returns all of them.
-    pub(super) fn all(&self) -> Vec<WatchedPair> {
+    pub(super) fn all(&self) -> Vec<OwnCertificate> {
         [&self.federation, &self.messenger, &self.admin].into_iter().flatten().cloned().collect()
+    }
+
+    /// Returns the roots that client certificates chain to.
+    pub(super) fn client_roots(&self) -> LiveRoots {
+        self.client_roots.0.clone()
+    }
+
+    /// Returns all files that are taken over when they change.
+    pub(super) fn watched(&self) -> Vec<WatchedFiles> {
+        let (roots, files) = &self.client_roots;
+        let roots = (!files.is_empty()).then(|| roots.watched("federation.tls.client_ca", files.clone()));
+        self.all().iter().map(OwnCertificate::watched).chain(roots).collect()
     }
 
     /// Returns the limits of the federation listener; connections of these proxies are not limited by address.
@@ -111,7 +131,7 @@ impl ListenerCertificates {
     fn tls(
         &self,
         subject: &'static str,
-        pair: &Option<WatchedPair>,
+        pair: &Option<OwnCertificate>,
         clients: ClientCertificates,
         settings: &Settings,
     ) -> Result<Option<ListenerTls>, StartError> {

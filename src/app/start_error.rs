@@ -9,6 +9,7 @@ use crate::http::listener::bind_advice;
 use crate::identity::key_folder::KeyFolderError;
 use crate::store::OpenError;
 use crate::tls::key_pair::KeyPairError;
+use crate::tls::trust_roots::TrustRootsError;
 
 /// Error: a gateway cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -31,6 +32,9 @@ pub enum StartError {
         /// The fault of its files.
         source: Box<KeyPairError>,
     },
+    /// The roots of client certificates cannot be read.
+    #[error("federation.tls.client_ca: {0}")]
+    Roots(Box<TrustRootsError>),
     /// TLS of a listener cannot be set up.
     #[error("{subject}: {source}")]
     Tls {

@@ -166,6 +166,7 @@ impl Settings {
             resident_max,
             nonces_max,
         );
+        let peers = peers.behind(federation.trusted_proxies.clone(), federation.client_cert_header.as_deref());
         let peers = Arc::new(peers);
 
         let notes = std::mem::take(&mut found.notes);

@@ -16,6 +16,7 @@ use crate::settings::sections::peer::AuthKind;
 use crate::settings::values::address::{BadAddress, PeerAddress};
 use crate::settings::values::profile::PeerProfile;
 use crate::settings::values::range::AddressRange;
+use crate::tls::spki_pin::SpkiPin;
 
 /// A peer as the configuration describes it.
 #[derive(Debug, Clone, PartialEq)]
@@ -57,6 +58,11 @@ pub enum PeerAuth {
     Signature {
         /// Public keys of the peer.
         keys: PeerKeys,
+    },
+    /// By its certificate.
+    Certificate {
+        /// Pinned public keys; empty: the chain is judged.
+        fingerprints: Arc<[SpkiPin]>,
     },
 }
 
@@ -112,10 +118,11 @@ fn auth(resolved: &ResolvedPeer, check: &mut SettingsCheck<'_>) -> Option<PeerAu
     match resolved.section.auth {
         Some(AuthKind::Network) => Some(by_address(resolved, check)),
         Some(AuthKind::Signature) => by_signature(resolved, check),
+        Some(AuthKind::Mtls) => Some(by_certificate(resolved, check)),
         None => {
             // A weaker authentication is never assumed.
-            let why = "it must be set: auth = \"signature\" with the peer's public keys in keys, or auth = \"network\", for \
-                private links, with the peer's address ranges in allow_from";
+            let why = "it must be set: auth = \"mtls\", auth = \"signature\" with the peer's public keys in keys, or auth = \
+                \"network\", for private links, with the peer's address ranges in allow_from";
             check.invalid(&resolved.key("auth"), why);
             None
         }
@@ -153,6 +160,25 @@ fn by_signature(resolved: &ResolvedPeer, check: &mut SettingsCheck<'_>) -> Optio
         check.invalid(&key, why);
     }
     (!keys.is_empty() && keys.len() == resolved.section.keys.len()).then(|| PeerAuth::Signature { keys: keys.into() })
+}
+
+fn by_certificate(resolved: &ResolvedPeer, check: &mut SettingsCheck<'_>) -> PeerAuth {
+    let key = resolved.key("fingerprints");
+    if !matches!(resolved.origin("fingerprints"), ValueOrigin::Server | ValueOrigin::Default) {
+        check.invalid(&key, "a fingerprint is that of one server; set it under [peers.server.\"NAME\"]");
+    }
+    if matches!(resolved.origin("allow_from"), ValueOrigin::Server) {
+        let why = "it has no effect, because auth = \"mtls\" accepts the peer from any address";
+        check.note(&resolved.key("allow_from"), why.to_owned());
+    }
+    let mut pins = Vec::new();
+    for text in &resolved.section.fingerprints {
+        match text.parse::<SpkiPin>() {
+            Ok(pin) => pins.push(pin),
+            Err(why) => check.invalid(&key, format!("\"{text}\": {why}")),
+        }
+    }
+    PeerAuth::Certificate { fingerprints: pins.into() }
 }
 
 /// Reads `KEY_ID:BASE64`.

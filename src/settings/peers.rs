@@ -16,6 +16,7 @@ use super::resolve::PeerTables;
 use super::shared_ranges::SharedRanges;
 use crate::identity::public_key::PeerKeys;
 use crate::settings::values::pattern::NamePattern;
+use crate::tls::spki_pin::SpkiPin;
 
 /// The table of all configured peers.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -33,8 +34,16 @@ pub struct PeerTable {
     overload: OverloadLimits,
     resident_max: u32,
     nonces_max: u32,
+    /// Ranges of the trusted reverse proxies.
+    proxies: Vec<IpNet>,
+    /// Header in which they pass client certificates, in lower case.
+    client_cert_header: Option<Arc<str>>,
     /// Keys of the peers that are authenticated by signature, also of denied ones, as `proofs` for addresses.
     keys: HashMap<ServerName, PeerKeys>,
+    /// Pinned public keys of the certificates of peers that are authenticated so, also of denied ones.
+    pins: HashMap<ServerName, Arc<[SpkiPin]>>,
+    /// These peers by the host of their name.
+    certified: HashMap<Box<str>, Vec<ServerName>>,
     /// Server of each of these keys, by its bytes.
     key_owners: HashMap<[u8; 32], ServerName>,
     /// Limits of `[peers.default]`, for a server that is no longer listed.
@@ -98,6 +107,21 @@ impl PeerTable {
         Self { overload, resident_max, nonces_max, ..self }
     }
 
+    /// Adds the reverse proxies whose headers name the caller.
+    pub(super) fn behind(self, proxies: Vec<IpNet>, client_cert_header: Option<&str>) -> Self {
+        Self { proxies, client_cert_header: client_cert_header.map(Into::into), ..self }
+    }
+
+    /// Returns whether the address is that of a trusted reverse proxy.
+    pub fn is_trusted_proxy(&self, address: IpAddr) -> bool {
+        self.proxies.iter().any(|range| range.contains(&address))
+    }
+
+    /// Returns the header, in lower case, in which a trusted proxy passes the client certificate.
+    pub fn client_cert_header(&self) -> Option<Arc<str>> {
+        self.client_cert_header.clone()
+    }
+
     /// Returns the maximum number of nonces of one key.
     pub fn nonces_max(&self) -> u32 {
         self.nonces_max
@@ -108,6 +132,21 @@ impl PeerTable {
         self.keys.get(server).cloned()
     }
 
+    /// Returns the pinned public keys of a peer that is authenticated by certificate, also of a denied one; they may be none.
+    pub fn certificate_pins(&self, server: &ServerName) -> Option<Arc<[SpkiPin]>> {
+        self.pins.get(server).cloned()
+    }
+
+    /// Returns whether a peer, listed or denied, is authenticated by its address.
+    pub fn is_proved_by_address(&self, server: &ServerName) -> bool {
+        self.proofs.contains_key(server)
+    }
+
+    /// Returns the peers with this host that are authenticated by certificate, also denied ones.
+    pub fn certified_at(&self, host: &str) -> &[ServerName] {
+        self.certified.get(host).map_or(&[], Vec::as_slice)
+    }
+
     /// Records the ranges or the keys of a peer. A denied peer keeps its ranges, because otherwise its addresses would belong to
     /// the peer with the next shorter prefix.
     fn hold_proofs(&mut self, peer: &PeerSettings, check: &mut SettingsCheck<'_>) {
@@ -116,6 +155,11 @@ impl PeerTable {
             PeerAuth::Signature { keys } => {
                 self.check_keys(&peer.name, keys, check);
                 self.keys.insert(peer.name.clone(), Arc::clone(keys));
+                return;
+            }
+            PeerAuth::Certificate { fingerprints } => {
+                self.pins.insert(peer.name.clone(), Arc::clone(fingerprints));
+                self.certified.entry(peer.name.host().into()).or_default().push(peer.name.clone());
                 return;
             }
         };

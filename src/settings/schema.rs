@@ -66,26 +66,12 @@ pub(super) fn names(path: &[impl AsRef<str>]) -> Option<KnownNames> {
 
 /// Keys and sections that are planned and not implemented. They are refused by name and never ignored: a configuration
 /// with `tls` must not run without it. `*` stands for `default`, a pattern or a server.
-const PLANNED_KEYS: &[&str] = &[
-    "messenger.push",
-    "metrics",
-    "peers.*.accept_relayed",
-    "peers.*.fingerprints",
-    "peers.*.route",
-    "relay",
-    "rpc",
-    "server.actor_threads",
-];
-
-/// Alternative while certificates prove nothing.
-const SIGNATURE_INSTEAD: &str =
-    "use auth = \"signature\" with keys, or on a private link auth = \"network\" with allow_from";
+const PLANNED_KEYS: &[&str] =
+    &["messenger.push", "metrics", "peers.*.accept_relayed", "peers.*.route", "relay", "rpc", "server.actor_threads"];
 
 /// Values that are planned and not implemented, with an alternative. A trailing `*` matches any rest.
-const PLANNED_VALUES: &[(&str, &str, Option<&str>)] = &[
-    ("federation.mode", "open", Some("list each peer under peers.server")),
-    ("peers.*.auth", "mtls", Some(SIGNATURE_INSTEAD)),
-];
+const PLANNED_VALUES: &[(&str, &str, Option<&str>)] =
+    &[("federation.mode", "open", Some("list each peer under peers.server"))];
 
 /// Returns the path with `*` in place of the selected peers.
 fn without_names(path: &[impl AsRef<str>]) -> String {

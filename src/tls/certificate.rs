@@ -2,8 +2,11 @@
 
 use std::fmt;
 use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
 
 use actors::model::Millis;
+use parking_lot::Mutex;
 use rustls::pki_types::CertificateDer;
 use x509_parser::certificate::X509Certificate;
 use x509_parser::extensions::GeneralName;
@@ -11,6 +14,7 @@ use x509_parser::prelude::FromDer;
 
 use crate::tls::certificate_fault::CertificateFault;
 use crate::tls::spki_pin::SpkiPin;
+use crate::tls::trust_roots::TrustRoots;
 
 /// Maximum number of names that are read from a certificate.
 const NAMES_MAX: usize = 256;
@@ -25,7 +29,20 @@ pub struct PresentedCertificate {
     is_ca: bool,
     purposes: CertificatePurposes,
     pin: SpkiPin,
+    /// The latest judgement of the chain: it costs several signatures, and most requests come on connections that are held.
+    judged: Arc<Mutex<Option<ChainVerdict>>>,
 }
+
+/// A judgement of a chain.
+#[derive(Debug)]
+struct ChainVerdict {
+    roots: TrustRoots,
+    at: Millis,
+    verdict: Result<(), CertificateFault>,
+}
+
+/// Time after which a chain is judged anew, because a certificate within it may have ended.
+const JUDGED_FOR: Duration = Duration::from_secs(60);
 
 /// A name in a certificate (subjectAltName). The common name is no name.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,7 +83,7 @@ impl PresentedCertificate {
         let validity = parsed.validity();
         let (not_before, not_after) = (millis(validity.not_before.timestamp()), millis(validity.not_after.timestamp()));
         let pin = SpkiPin::of(parsed.public_key().raw);
-        Ok(Self { names, not_before, not_after, is_ca, purposes, pin, chain })
+        Ok(Self { names, not_before, not_after, is_ca, purposes, pin, chain, judged: Arc::default() })
     }
 
     /// Returns the chain as it was presented.
@@ -93,6 +110,25 @@ impl PresentedCertificate {
             Ok(address) => self.names.contains(&CertificateName::Ip(address)),
             Err(_) => self.names.iter().any(|name| name.covers_dns(host)),
         }
+    }
+
+    /// Returns the judgement of the chain by these roots: the latest one, or that of `judge`.
+    pub(super) fn chain_verdict(
+        &self,
+        roots: &TrustRoots,
+        now: Millis,
+        judge: impl FnOnce() -> Result<(), CertificateFault>,
+    ) -> Result<(), CertificateFault> {
+        let mut judged = self.judged.lock();
+        if let Some(known) = &*judged
+            && known.roots.is_clone_of(roots)
+            && (known.at..known.at.after(JUDGED_FOR)).contains(&now)
+        {
+            return known.verdict.clone();
+        }
+        let verdict = judge();
+        *judged = Some(ChainVerdict { roots: roots.clone(), at: now, verdict: verdict.clone() });
+        verdict
     }
 
     /// Returns the start of its validity.

@@ -56,7 +56,7 @@ pub fn judge(
     match trust {
         CertificateTrust::Pins(pins) if pins.contains(&certificate.pin()) => Ok(()),
         CertificateTrust::Pins(_) => Err(CertificateFault::NotPinned(certificate.pin().to_string())),
-        CertificateTrust::Roots(roots) => chains_to(certificate, roots, now),
+        CertificateTrust::Roots(roots) => certificate.chain_verdict(roots, now, || chains_to(certificate, roots, now)),
     }
 }
 

@@ -70,6 +70,16 @@ impl TrustRoots {
         Self(Arc::new(RootCertStore::empty()))
     }
 
+    /// Returns whether both hold the same roots in the same order.
+    pub fn same(&self, other: &Self) -> bool {
+        self.0.roots == other.0.roots
+    }
+
+    /// Returns whether these are clones of one another.
+    pub fn is_clone_of(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
     /// Returns whether there is no root.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()

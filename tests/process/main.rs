@@ -5,3 +5,4 @@ mod faults;
 mod fixtures;
 mod peers;
 mod requests;
+mod tls;

@@ -13,6 +13,7 @@ use actors::model::{Millis, ServerName, UsedNonce};
 use actors::ports::Clock;
 use tokio::time::Instant;
 
+use crate::http::authentication::caller_evidence::CallerEvidence;
 use crate::http::authentication::signed_request::SignedRequest;
 use crate::http::authentication::verified_caller::{PROVED_BY_SIGNATURE, VerifiedCaller};
 use crate::http::body::{self, BodyLimit};
@@ -65,8 +66,18 @@ impl SignatureJudge {
     }
 
     /// Checks that the request is for this server.
-    pub(super) fn check_target(&self, signed: &SignedRequest) -> Result<(), ApiError> {
-        signed.over("https", |parts| check_target(parts, &self.us, self.port)).map_err(|error| refused(&error))
+    pub(super) fn check_target(&self, signed: &SignedRequest, evidence: &CallerEvidence) -> Result<(), ApiError> {
+        signed.over("https", |parts| check_target(parts, &self.us, self.port)).map_err(|error| {
+            match evidence.by_proxy {
+                false => refused(&error),
+                true => unauthenticated(
+                    "WRONG_TARGET",
+                    format!(
+                        "{error}; the reverse proxy must pass the Host header on (nginx: proxy_set_header Host $host)"
+                    ),
+                ),
+            }
+        })
     }
 
     /// Verifies the signature of a peer with these keys, and returns the caller. The body is read, and put back for the handler.
@@ -75,9 +86,9 @@ impl SignatureJudge {
         request: &mut ServiceRequest,
         signed: &SignedRequest,
         stated: &StatedSignature,
-        keys: &PeerKeys,
+        (keys, evidence): (&PeerKeys, &CallerEvidence),
     ) -> Result<VerifiedCaller, ApiError> {
-        self.check_target(signed)?;
+        self.check_target(signed, evidence)?;
         let key = keys.iter().find(|(id, _)| *id == stated.key.id).ok_or_else(|| unknown_key(&stated.key))?;
         self.check_times(stated, request.method() == Method::GET)?;
         if request.headers().get(CONTENT_ENCODING).is_some_and(|encoding| encoding != "identity") {
@@ -86,8 +97,9 @@ impl SignatureJudge {
             return Err(ApiError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "CONTENT_ENCODING", words));
         }
         // Without TLS at this listener the caller may have written either scheme.
+        let schemes: &[&str] = if evidence.is_tls { &["https"] } else { &["https", "http"] };
         let is_signed =
-            ["https", "http"].iter().any(|scheme| signed.over(scheme, |parts| is_signature_of(stated, parts, &key.1)));
+            schemes.iter().any(|scheme| signed.over(scheme, |parts| is_signature_of(stated, parts, &key.1)));
         self.check_body(request, signed, is_signed).await?;
         if !is_signed {
             return Err(refused(&SignatureError::BadSignature(stated.key.clone())));

@@ -8,6 +8,9 @@ pub const PROVED_BY_NETWORK: &str = "network";
 /// Value for a proof by signature, as the messenger sees it.
 pub const PROVED_BY_SIGNATURE: &str = "signature";
 
+/// Value for a proof by client certificate, as the messenger sees it.
+pub const PROVED_BY_CERTIFICATE: &str = "mtls";
+
 /// A caller that is authenticated and authorized.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VerifiedCaller {

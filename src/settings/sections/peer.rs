@@ -53,6 +53,8 @@ pub(crate) enum AuthKind {
     Network,
     /// By the signature of the request.
     Signature,
+    /// By the client certificate.
+    Mtls,
 }
 
 /// Makes the section of the table of limits, beside the keys of the link.
@@ -68,13 +70,15 @@ macro_rules! define_peer_section {
             pub(crate) dialect: DialectName,
             /// URLs of the peer, tried in order.
             pub(crate) addresses: Vec<String>,
-            /// Authentication of the peer: "signature" by the signature of its requests, "network" by the address it calls from; it
-            /// must be set.
+            /// Authentication of the peer, both ways: "mtls" by its certificate, "signature" by the signature of its requests,
+            /// "network" by the address it calls from; it must be set.
             pub(crate) auth: Option<AuthKind>,
             /// Ranges that the peer calls from; if two peers share one, its addresses identify neither without a name.
             pub(crate) allow_from: Vec<AddressRange>,
             /// Public keys of the peer, each "KEY_ID:BASE64", for auth = "signature".
             pub(crate) keys: Vec<String>,
+            /// Pinned public keys of the peer's certificate, each "sha256:HEX", for auth = "mtls"; without them its chain is judged.
+            pub(crate) fingerprints: Vec<String>,
             /// If true, plain http:// is allowed beyond loopback.
             pub(crate) insecure: bool,
         }
@@ -90,6 +94,7 @@ macro_rules! define_peer_section {
                     auth: None,
                     allow_from: Vec::new(),
                     keys: Vec::new(),
+                    fingerprints: Vec::new(),
                     insecure: false,
                 }
             }

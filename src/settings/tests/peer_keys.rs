@@ -49,3 +49,21 @@ fn ranges_of_signing_peer_are_noted() {
     let notes = good(&format!("{text}allow_from = [\"10.0.0.1/32\"]\n")).notes;
     assert!(notes.len() == 1 && notes[0].contains("allow_from` in") && notes[0].contains("no effect"), "{notes:?}");
 }
+
+#[test]
+fn certificate_peer_has_pins_or_chain() {
+    let section = |more: &str| {
+        let address = "addresses = [\"http://127.0.0.1:1\"]";
+        format!("[peers.server.\"blue.example\"]\n{address}\nauth = \"mtls\"\n{more}\n")
+    };
+    let pins = |more: &str| good(&section(more)).peers.certificate_pins(&name("blue.example")).expect("by certificate");
+    assert!(pins("").is_empty());
+    let pin = format!("sha256:{}", "ab".repeat(32));
+    assert_eq!(pins(&format!("fingerprints = [\"{pin}\"]")).len(), 1);
+    assert_eq!(good(&section("")).peers.certified_at("blue.example"), [name("blue.example")]);
+    for bad in ["sha256:ab", "sha1:00", ""] {
+        assert!(wrong(&section(&format!("fingerprints = [\"{bad}\"]")))[0].contains("64 hex digits"), "{bad}");
+    }
+    let everywhere = format!("[peers.default]\nfingerprints = [\"{pin}\"]\n{}", section(""));
+    assert!(wrong(&everywhere)[0].contains("a fingerprint is that of one server"));
+}

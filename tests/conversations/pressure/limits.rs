@@ -29,6 +29,7 @@ const REFUSING: &[(&str, &str)] = &[
 
 /// Keys that refuse nothing but shape what is sent, kept or accepted: the test that fails without each.
 const SHAPING: &[(&str, &str)] = &[
+    ("connections_max", "peer_has_its_own_limit"),
     ("batch_items", "batch_is_bounded_but_never_empty"),
     ("batch_bytes", "batch_is_bounded_but_never_empty"),
     ("retain", "acknowledged_rows_trim_by_retention"),
@@ -60,7 +61,7 @@ const SHAPING: &[(&str, &str)] = &[
 ];
 
 /// Keys that identify a peer and limit nothing.
-const LINK: &[&str] = &["profile", "dialect", "addresses", "auth", "allow_from", "insecure", "keys"];
+const LINK: &[&str] = &["profile", "dialect", "addresses", "auth", "allow_from", "insecure", "keys", "fingerprints"];
 
 /// Returns the refusal when the limit of each refusing key is reached.
 async fn met(key: &str) -> String {

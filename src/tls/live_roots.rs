@@ -1,0 +1,53 @@
+//! Roots in use, replaced without a restart.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+
+use crate::tls::file_watch::WatchedFiles;
+use crate::tls::trust_roots::{TrustRoots, TrustRootsError};
+
+/// The roots that chains are judged by from now on.
+#[derive(Debug, Clone)]
+pub struct LiveRoots(Arc<ArcSwap<TrustRoots>>);
+
+impl LiveRoots {
+    /// Returns the roots of these files, or those of the system if there are none.
+    pub fn load(files: &[PathBuf]) -> Result<Self, TrustRootsError> {
+        Ok(Self(Arc::new(ArcSwap::from_pointee(read(files)?))))
+    }
+
+    /// Returns the roots in use.
+    pub fn current(&self) -> TrustRoots {
+        TrustRoots::clone(&self.0.load())
+    }
+
+    /// Reads these files from now on.
+    pub fn replace(&self, files: &[PathBuf]) -> Result<(), TrustRootsError> {
+        self.0.store(Arc::new(read(files)?));
+        Ok(())
+    }
+
+    /// Returns the files, to be watched.
+    pub fn watched(&self, subject: &'static str, files: Vec<PathBuf>) -> WatchedFiles {
+        let (live, paths) = (self.clone(), files.clone());
+        let reload = move || {
+            let roots = read(&files).map_err(|error| error.to_string())?;
+            if roots.same(&live.0.load()) {
+                return Ok(None);
+            }
+            let changed = format!("{} roots", roots.anchors().len());
+            live.0.store(Arc::new(roots));
+            Ok(Some(changed))
+        };
+        WatchedFiles { subject, paths, reload: Arc::new(reload) }
+    }
+}
+
+fn read(files: &[PathBuf]) -> Result<TrustRoots, TrustRootsError> {
+    match files.is_empty() {
+        true => Ok(TrustRoots::of_system()),
+        false => TrustRoots::from_files(files),
+    }
+}

@@ -1,0 +1,71 @@
+//! A CA of the tests, and the files of the certificates that it issues.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use rcgen::{
+    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair, date_time_ymd,
+};
+
+/// A certificate and its key, as files.
+pub(super) struct PairFiles {
+    pub(super) cert: PathBuf,
+    pub(super) key: PathBuf,
+}
+
+/// A CA.
+pub(super) struct FileAuthority(CertifiedIssuer<'static, KeyPair>);
+
+/// What a certificate says, beside its name.
+#[derive(Clone, Copy)]
+pub(super) enum LeafKind {
+    Usual,
+    Expired,
+    NotYetValid,
+    Authority,
+    ServerOnly,
+    CodeSigning,
+}
+
+impl FileAuthority {
+    pub(super) fn new() -> Self {
+        let mut params = CertificateParams::default();
+        // A leaf with the subject of its issuer looks self-signed to openssl.
+        params.distinguished_name.push(DnType::CommonName, "Test CA");
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        (params.not_before, params.not_after) = (date_time_ymd(2020, 1, 1), date_time_ymd(2040, 1, 1));
+        Self(CertifiedIssuer::self_signed(params, KeyPair::generate().expect("a key")).expect("a CA"))
+    }
+
+    /// Writes the CA's certificate.
+    pub(super) fn write(&self, folder: &Path) -> PathBuf {
+        let path = folder.join("ca.pem");
+        fs::write(&path, self.0.pem()).expect("written");
+        path
+    }
+
+    /// Writes a certificate for these names, and its key.
+    pub(super) fn issue(&self, folder: &Path, file: &str, names: &[&str], kind: LeafKind) -> PairFiles {
+        let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
+        let mut params = CertificateParams::new(names).expect("names");
+        (params.not_before, params.not_after) = match kind {
+            LeafKind::Expired => (date_time_ymd(2024, 1, 1), date_time_ymd(2025, 1, 1)),
+            LeafKind::NotYetValid => (date_time_ymd(2039, 1, 1), date_time_ymd(2040, 1, 1)),
+            _ => (date_time_ymd(2024, 1, 1), date_time_ymd(2040, 1, 1)),
+        };
+        match kind {
+            LeafKind::Authority => params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained),
+            LeafKind::ServerOnly => params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth],
+            LeafKind::CodeSigning => params.extended_key_usages = vec![ExtendedKeyUsagePurpose::CodeSigning],
+            _ => {}
+        }
+        let key = KeyPair::generate().expect("a key");
+        let certificate = params.signed_by(&key, &self.0).expect("a certificate");
+        let files = PairFiles { cert: folder.join(format!("{file}.pem")), key: folder.join(format!("{file}.key")) };
+        fs::write(&files.cert, certificate.pem()).expect("written");
+        fs::write(&files.key, key.serialize_pem()).expect("written");
+        fs::set_permissions(&files.key, fs::Permissions::from_mode(0o600)).expect("changed");
+        files
+    }
+}

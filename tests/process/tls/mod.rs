@@ -1,0 +1,5 @@
+//! Listeners with TLS, and callers with client certificates.
+
+mod authority;
+mod callers;
+mod listeners;
