@@ -73,6 +73,9 @@ pub enum PeerError {
     /// The name does not belong to a configured peer.
     #[error("{0} is not a peer of this server")]
     UnknownPeer(ServerName),
+    /// The configuration denies the name.
+    #[error("{0} is denied by federation.deny")]
+    Denied(ServerName),
 }
 
 /// A batch of a peer is not accepted.
@@ -191,6 +194,9 @@ pub enum ContextError {
     /// A server that the operation needs is not a configured peer.
     #[error("{0} is not a peer of this server")]
     UnknownPeer(ServerName),
+    /// A server that the operation needs is denied by the configuration.
+    #[error("{0} is denied by federation.deny")]
+    Denied(ServerName),
     /// The context does not exist.
     #[error("there is no context {0}")]
     UnknownContext(ContextId),
@@ -262,6 +268,7 @@ impl From<PeerError> for ContextError {
         match error {
             PeerError::Unavailable(error) => Self::Unavailable(error),
             PeerError::UnknownPeer(server) => Self::UnknownPeer(server),
+            PeerError::Denied(server) => Self::Denied(server),
         }
     }
 }

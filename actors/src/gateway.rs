@@ -166,6 +166,7 @@ impl Gateway {
                 }
                 // The server gets no row; once it is a peer (again), it can fetch what it missed.
                 Err(PeerError::UnknownPeer(_)) => shut.push((server, "not_a_peer")),
+                Err(PeerError::Denied(_)) => shut.push((server, "denied")),
                 // The failure is temporary, for instance because the gateway is stopping: no recipient is skipped for
                 // that.
                 Err(PeerError::Unavailable(error)) => return Err(error.into()),
@@ -272,7 +273,7 @@ impl Gateway {
     pub async fn peer(&self, server: &ServerName) -> Result<PeerStatus, PeerError> {
         let status = match self.routes.peer(server, LookupPurpose::Inspect).await {
             Ok(peer) => peer.status().await?,
-            Err(PeerError::UnknownPeer(_)) => self.stored_status(server).await?,
+            Err(PeerError::UnknownPeer(_) | PeerError::Denied(_)) => self.stored_status(server).await?,
             Err(error) if is_resident_max_reached(&error) => self.stored_status(server).await?,
             Err(error) => return Err(error),
         };
@@ -318,6 +319,12 @@ impl Gateway {
             counts.peers.iter_mut().filter(|(name, _)| *name == state).for_each(|(_, count)| *count += 1);
         }
         counts
+    }
+
+    /// Applies a configuration that the ports have replaced, to the running actors: requests and timers go on. `new_peers` are
+    /// peers now and were none before. It returns once each actor has the message about it.
+    pub async fn change_config(&self, new_peers: Vec<ServerName>) -> Result<(), UnavailableError> {
+        self.routes.change_config(new_peers).await
     }
 
     /// Returns the ports; adapters read the feed and the submissions through them.
@@ -415,13 +422,13 @@ impl Gateway {
     /// Returns the status of a peer from the store, without starting its actor. A server that is not listed counts as a
     /// peer while items are pending for it.
     pub async fn stored_status(&self, server: &ServerName) -> Result<PeerStatus, PeerError> {
-        let limits = self.ports.roster.limits(server).unwrap_or_else(|| self.ports.roster.unlisted());
+        let limits = self.ports.roster.limits_of(server);
         self.ports.journal.barrier().committed().await.map_err(|_| UnavailableError::OutcomeUnknown)?;
         let load = self.read(self.ports.archive.peers.peer(server).await)?;
         let status = PeerMachine::new(self.ports.us.clone(), server.clone(), &limits, load).status();
-        if !limits.listed && status.backlog == 0 {
-            return Err(PeerError::UnknownPeer(server.clone()));
+        match limits.listing.refusal(server).filter(|_| status.backlog == 0) {
+            Some(refusal) => Err(refusal),
+            None => Ok(status),
         }
-        Ok(status)
     }
 }

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use crate::model::{DialectSpec, RequestDeadlines, Seq};
+use crate::errors::PeerError;
+use crate::model::{DialectSpec, RequestDeadlines, Seq, ServerName, SuspendReason};
 
 /// The table of a peer's limits: key in the configuration, type, unit in which it is written, default, and `positive` if it
 /// must not be 0. It is passed to the macro `$with`: here this makes the fields and defaults of [`PeerLimits`], in the
@@ -93,9 +94,8 @@ macro_rules! define_peer_limits {
         /// The limits of one peer's actor.
         #[derive(Debug, Clone, PartialEq)]
         pub struct PeerLimits {
-            /// True if the configuration names the peer. Nothing is sent to a peer that it does not name; pending items are
-            /// kept until they expire.
-            pub listed: bool,
+            /// Place of the server in the configuration.
+            pub listing: PeerListing,
             /// Dialect in which the peer is addressed.
             pub dialect: DialectSpec,
             /// True if the peer answers the GETs of the transactions dialect.
@@ -118,7 +118,7 @@ macro_rules! define_peer_limits {
         impl Default for PeerLimits {
             fn default() -> Self {
                 Self {
-                    listed: true,
+                    listing: PeerListing::Listed,
                     dialect: DialectSpec::UPDATES,
                     fetches: true,
                     honours_to: true,
@@ -135,6 +135,30 @@ macro_rules! define_peer_limits {
 
 peer_limits!(define_peer_limits);
 
+/// The place of a server in the configuration. Nothing is sent to a server that is no peer; pending items are kept until they
+/// expire.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum PeerListing {
+    /// It is a peer.
+    #[default]
+    Listed,
+    /// The configuration does not name it.
+    NotListed,
+    /// `federation.deny` names it.
+    Denied,
+}
+
+impl PeerListing {
+    /// Returns the refusal of everything that concerns the server; `None` if it is a peer.
+    pub fn refusal(self, server: &ServerName) -> Option<PeerError> {
+        match self {
+            Self::Listed => None,
+            Self::NotListed => Some(PeerError::UnknownPeer(server.clone())),
+            Self::Denied => Some(PeerError::Denied(server.clone())),
+        }
+    }
+}
+
 const fn seconds(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
@@ -148,6 +172,16 @@ impl PeerLimits {
     /// request if only bytes are limited.
     pub const fn burst(&self) -> u32 {
         if self.intake_items == u32::MAX { self.batch_items } else { self.intake_items }
+    }
+
+    /// Returns the cause for which the configuration suspends the peer, if it does.
+    pub const fn suspension(&self) -> Option<SuspendReason> {
+        match self.listing {
+            PeerListing::NotListed => Some(SuspendReason::NotListed),
+            PeerListing::Denied => Some(SuspendReason::Denied),
+            PeerListing::Listed if self.paused => Some(SuspendReason::Admin),
+            PeerListing::Listed => None,
+        }
     }
 
     /// Returns the delays between attempts.

@@ -11,7 +11,8 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 
 use crate::change::Change;
-use crate::limits::{ContextLimits, OverloadLimits, PEERS_RESIDENT_MAX, PeerLimits};
+use crate::errors::PeerError;
+use crate::limits::{ContextLimits, OverloadLimits, PEERS_RESIDENT_MAX, PeerLimits, PeerListing};
 use crate::model::{
     BadPdu, ContextId, FetchRequest, Index, Millis, OutboundBatch, Pdu, PullResponse, PushFailure, PushResponse,
     RequestDeadlines, ServerName,
@@ -157,9 +158,21 @@ pub trait PeerConfig: Send + Sync + 'static {
     /// Returns the peers that the configuration names, in its order.
     fn listed(&self) -> Vec<ServerName>;
 
-    /// Returns the limits of a server that is no longer a peer and has pending items.
-    fn unlisted(&self) -> Arc<PeerLimits> {
-        Arc::new(PeerLimits { listed: false, ..PeerLimits::default() })
+    /// Returns the limits of a server that is no peer and may have pending items, with its place in the configuration.
+    fn unlisted(&self, server: &ServerName) -> Arc<PeerLimits> {
+        let _ = server;
+        Arc::new(PeerLimits { listing: PeerListing::NotListed, ..PeerLimits::default() })
+    }
+
+    /// Returns the limits of a server, peer or not.
+    fn limits_of(&self, server: &ServerName) -> Arc<PeerLimits> {
+        self.limits(server).unwrap_or_else(|| self.unlisted(server))
+    }
+
+    /// Returns the limits of a peer, or the reason for which the server is none.
+    fn peer_limits(&self, server: &ServerName) -> Result<Arc<PeerLimits>, PeerError> {
+        let limits = self.limits_of(server);
+        limits.listing.refusal(server).map_or(Ok(limits), Err)
     }
 
     /// Returns the limits of every context.

@@ -89,7 +89,7 @@ async fn ages(api: &AdminApi, server: &ServerName, edges: &[Millis]) -> Result<V
 pub(super) async fn acked(api: &AdminApi, server: &ServerName) -> Result<Index, ApiError> {
     match api.gateway.peer(server).await {
         Ok(status) => Ok(status.acked),
-        Err(PeerError::UnknownPeer(_)) => {
+        Err(PeerError::UnknownPeer(_) | PeerError::Denied(_)) => {
             let row = api.gateway.ports().archive.peers.peer(server).await?.record;
             Ok(row.map_or(Index(0), |row| row.outbound.acked))
         }

@@ -45,6 +45,7 @@ impl From<PeerError> for ApiError {
         match error {
             PeerError::Unavailable(error) => error.into(),
             PeerError::UnknownPeer(_) => Self::unprocessable("NOT_A_PEER", words),
+            PeerError::Denied(_) => Self::unprocessable("DENIED", words),
         }
     }
 }
@@ -97,6 +98,7 @@ impl From<ContextError> for ApiError {
         match error {
             ContextError::Unavailable(error) => error.into(),
             ContextError::UnknownPeer(_) => Self::unprocessable("NOT_A_PEER", words),
+            ContextError::Denied(_) => Self::unprocessable("DENIED", words),
             ContextError::UnknownContext(_) => Self::not_found("UNKNOWN_CONTEXT", words),
             ContextError::Faulty(_) => unavailable("FAULTY", words, FAULTY_WAIT),
             ContextError::TooManyParticipants { .. } => Self::unprocessable("TOO_MANY_PARTICIPANTS", words),
@@ -148,7 +150,7 @@ mod tests {
         let low = AdmissionError::DiskLow { free: 9, min_free: 10, wait: Duration::from_secs(10) };
         let (number, unnamed) = (Seq(9), "m".parse().expect("valid"));
         let full = OutboxFullError { server: red(), key: "peers.outbox_items", limit: 3 };
-        let table: [(ApiError, u16, &str, Option<&str>); 21] = [
+        let table: [(ApiError, u16, &str, Option<&str>); 23] = [
             (busy.clone().into(), 503, "BUSY", Some("2")),
             (BatchError::from(busy).into(), 503, "BUSY", Some("2")),
             (low.into(), 503, "DISK_LOW", Some("10")),
@@ -167,6 +169,8 @@ mod tests {
             ),
             (CommandError::NumberOutOfRange { number: Seq(0), count: 1 }.into(), 422, "BAD_SEQ", None),
             (PeerError::UnknownPeer(red()).into(), 422, "NOT_A_PEER", None),
+            (PeerError::Denied(red()).into(), 422, "DENIED", None),
+            (ContextError::Denied(red()).into(), 422, "DENIED", None),
             (ContextError::UnknownContext(room()).into(), 404, "UNKNOWN_CONTEXT", None),
             (CommandError::UnknownSubmission(unnamed).into(), 404, "UNKNOWN_ID", None),
             (DraftError::NotAParticipant { server: red(), context: room() }.into(), 422, "NOT_A_PARTICIPANT", None),

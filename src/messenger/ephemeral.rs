@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use actix_web::http::StatusCode;
 use actix_web::{Error, HttpResponse, web};
-use actors::errors::{ContextError, PeerError};
+use actors::errors::ContextError;
 use actors::limits::PeerLimits;
 use actors::model::{ContextId, Edu, Millis, ServerName};
 use actors::peer::outbound::ephemeral_buffer::EphemeralItem;
@@ -33,11 +33,13 @@ pub(super) async fn put(api: web::Data<MessengerApi>, body: Result<Bytes, Error>
     let ports = api.gateway.ports();
     let mut legs = Vec::new();
     for server in ephemeral.recipients(&api).await? {
-        if let Some(limits) = ports.roster.limits(&server) {
-            ephemeral.check(&server, &limits)?;
-            legs.push((server, limits));
-        } else if matches!(ephemeral.address, EphemeralTarget::Servers(_)) {
-            return Err(PeerError::UnknownPeer(server).into());
+        match ports.roster.peer_limits(&server) {
+            Ok(limits) => {
+                ephemeral.check(&server, &limits)?;
+                legs.push((server, limits));
+            }
+            Err(refusal) if matches!(ephemeral.address, EphemeralTarget::Servers(_)) => return Err(refusal.into()),
+            Err(_) => {}
         }
     }
     let now = ports.clock.now();

@@ -46,7 +46,7 @@ pub(super) async fn get(api: web::Data<MessengerApi>, path: web::Path<String>) -
     let server: ServerName = path.parse().map_err(|_| unknown())?;
     match status(&api.gateway, &server).await {
         Ok(status) => Ok(HttpResponse::Ok().json(PeerDetails::from(status).described(&api.peers))),
-        Err(PeerError::UnknownPeer(_)) => Err(unknown()),
+        Err(PeerError::UnknownPeer(_) | PeerError::Denied(_)) => Err(unknown()),
         Err(PeerError::Unavailable(error)) => Err(error.into()),
     }
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use actors::limits::{ContextLimits, OverloadLimits, PeerLimits};
+use actors::limits::{ContextLimits, OverloadLimits, PeerLimits, PeerListing};
 use actors::model::ServerName;
 use actors::ports::PeerConfig;
 use config::Value;
@@ -48,6 +48,8 @@ pub struct PeerTable {
     key_owners: HashMap<[u8; 32], ServerName>,
     /// Limits of `[peers.default]`, for a server that is no longer listed.
     unlisted: Arc<PeerLimits>,
+    /// The same, for a server that is denied.
+    refused: Arc<PeerLimits>,
 }
 
 /// The owner of a range.
@@ -67,8 +69,10 @@ impl PeerTable {
         check: &mut SettingsCheck<'_>,
     ) -> Self {
         let tables = PeerTables::read(merged, check);
-        let unlisted = Arc::new(PeerLimits { listed: false, ..tables.resolve(None).limits(check) });
-        let mut peers = Self { deny, contexts: Arc::new(contexts), unlisted, ..Self::default() };
+        let others = tables.resolve(None).limits(check);
+        let of = |listing| Arc::new(PeerLimits { listing, ..others.clone() });
+        let (unlisted, refused) = (of(PeerListing::NotListed), of(PeerListing::Denied));
+        let mut peers = Self { deny, contexts: Arc::new(contexts), unlisted, refused, ..Self::default() };
         let mut alike = SharedLimits::default();
         let mut shared = SharedRanges::default();
         for name in tables.listed() {
@@ -240,8 +244,8 @@ impl PeerConfig for PeerTable {
         self.order.clone()
     }
 
-    fn unlisted(&self) -> Arc<PeerLimits> {
-        self.unlisted.clone()
+    fn unlisted(&self, server: &ServerName) -> Arc<PeerLimits> {
+        if self.denied(server) { self.refused.clone() } else { self.unlisted.clone() }
     }
 
     fn contexts(&self) -> Arc<ContextLimits> {

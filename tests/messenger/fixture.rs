@@ -9,7 +9,7 @@ use actors::change::Change;
 use actors::limits::PeerLimits;
 use actors::model::{DialectSpec, Index, Millis, OutboundBatch};
 use actors::ports::{CommitPriority, PeerReader};
-use actors::testkit::{ScriptedTransport, TestClock, TestPeers};
+use actors::testkit::{ReplaceablePeers, ScriptedTransport, TestClock, TestPeers};
 use bytes::Bytes;
 use fernpost::messenger::{MessengerApi, MessengerLimits, configure};
 use fernpost::wire::pdu::ContentText;
@@ -25,6 +25,14 @@ pub(crate) struct MessengerFixture {
     pub(crate) core: GatewayFixture,
     api: MessengerApi,
     peers: Arc<ScriptedTransport>,
+    roster: Arc<ReplaceablePeers>,
+}
+
+fn roster() -> TestPeers {
+    TestPeers::none()
+        .listing(name("blue"), PeerLimits::default())
+        .listing(name("green"), PeerLimits { outbox_items: 2, ..PeerLimits::default() })
+        .accepting(name("old"), PeerLimits { dialect: DialectSpec::TRANSACTIONS, ..PeerLimits::default() })
 }
 
 impl MessengerFixture {
@@ -34,17 +42,14 @@ impl MessengerFixture {
         let clock = Arc::new(TestClock::fixed(Millis(1_000)));
         let mut core = UnlaunchedGateway::on_disk(name("red"), &FaultyDisk::new(), clock);
         let peers = Arc::new(ScriptedTransport::silent().never_fetching());
-        let roster = TestPeers::none()
-            .listing(name("blue"), PeerLimits::default())
-            .listing(name("green"), PeerLimits { outbox_items: 2, ..PeerLimits::default() })
-            .accepting(name("old"), PeerLimits { dialect: DialectSpec::TRANSACTIONS, ..PeerLimits::default() });
+        let roster = Arc::new(ReplaceablePeers::new(roster()));
         core.ports.transport = peers.clone();
-        core.ports.roster = Arc::new(roster);
+        core.ports.roster = roster.clone();
         core.ports.text = Arc::new(ContentText::default());
         let core = core.launch();
         let limits = MessengerLimits { submissions_max: 8, reads_max: 2, body_max: 1 << 20 };
         let api = MessengerApi::new(core.gateway.clone(), name("red"), limits, watch::channel(false).1);
-        Self { core, api, peers }
+        Self { core, api, peers, roster }
     }
 
     /// Makes a call, and returns the status and body of the response.
@@ -57,6 +62,12 @@ impl MessengerFixture {
         let body = String::from_utf8(read_body(answer).await.to_vec()).expect("text");
         assert_answer_has_type(&method, path, status, &body);
         (status, body)
+    }
+
+    /// Denies a server from now on.
+    pub(crate) async fn deny(&self, server: &str) {
+        self.roster.replace(roster().denying(name(server)));
+        self.core.gateway.change_config(vec![]).await.expect("it runs");
     }
 
     /// Waits for a push to a peer.

@@ -111,6 +111,36 @@ async fn refused_message_leaves_id_free() {
 }
 
 #[actix_web::test]
+async fn denied_server_gets_no_message() {
+    let messenger = messenger().await;
+    assert_eq!(messenger.call(Method::PUT, "/v1/messages/m-1", HELLO).await.0, 202);
+    messenger.deny("blue").await;
+    let denied = (422, r#"{"error":"blue is denied by federation.deny","code":"DENIED"}"#.to_owned());
+    for (path, body) in [
+        ("/v1/contexts/d", r#"{"servers":["green","blue"]}"#.to_owned()),
+        ("/v1/updates/u", r#"{"to":["blue"],"strong":[{}]}"#.to_owned()),
+        ("/v1/ephemeral", r#"{"to":["blue"],"update":{"update":"typing"}}"#.to_owned()),
+        ("/v1/messages/m-2", HELLO.replace("\"type\"", "\"to\":[\"blue\"],\"type\"")),
+    ] {
+        assert_eq!(messenger.call(Method::PUT, path, body).await, denied, "{path}");
+    }
+    // It stays a participant; what is said in the context goes to the others.
+    assert_eq!(messenger.call(Method::PUT, "/v1/messages/m-2", HELLO).await.0, 202);
+    assert_eq!((messenger.queued("blue").await.len(), messenger.queued("old").await.len()), (1, 2));
+    let (_, events) = messenger.call(Method::GET, "/v1/events", "").await;
+    let events: serde_json::Value = serde_json::from_str(&events).expect("JSON");
+    let told = |kind: &str| {
+        let of_kind = |event: &&serde_json::Value| event["kind"] == kind;
+        let event = events["events"].as_array().expect("a list").iter().find(of_kind).expect("told");
+        ["server", "state", "reason"].map(|key| event[key].as_str().expect("a text").to_owned())
+    };
+    assert_eq!(told("delivery"), ["blue", "parked", "denied"]);
+    assert_eq!(told("peer"), ["blue", "suspended", "denied"]);
+    let (_, trace) = messenger.call(Method::GET, "/v1/messages/m-1", "").await;
+    assert!(trace.contains(r#""blue":{"state":"queued","attempts":[],"reason":"denied"}"#), "{trace}");
+}
+
+#[actix_web::test]
 async fn message_batch_keeps_order_and_outcomes() {
     let messenger = messenger().await;
     assert_eq!(messenger.call(Method::PUT, "/v1/contexts/d", r#"{"servers":["blue"]}"#).await.0, 200);

@@ -420,6 +420,10 @@ impl Handler<ContextMessage> for ContextActor {
             }
             ContextMessage::StageFilled => self.enter(ctx, ContextEvent::StageFilled),
             ContextMessage::SetIntakeOpen { open } => self.enter(ctx, ContextEvent::Intake { open }),
+            ContextMessage::ChangeLimits(limits) => {
+                self.limits = limits.clone();
+                self.enter(ctx, ContextEvent::LimitsChanged(limits));
+            }
             ContextMessage::GetStatus(reply) => {
                 if let Some(status) = self.machine.as_ref().map(|machine| machine.status()) {
                     // The caller may have disconnected.

@@ -1,11 +1,13 @@
 //! Events that wake a context's machine, and effects that its actor performs. Both lists are closed.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use crate::change::{Change, CommitPriority};
 use crate::context::provenance::QuarantinedPdu;
 use crate::context::stage_page::StagePage;
 use crate::errors::{ContextError, DraftError};
+use crate::limits::ContextLimits;
 use crate::model::{ComposedPdu, FetchRequest, Millis, Pdu, PduDraft, PduRef, PduStatus, PduVerdict, ServerName};
 use crate::reply_token::ReplyToken;
 
@@ -131,6 +133,8 @@ pub enum ContextEvent {
     },
     /// All results of [`ContextEffect::TakeBack`] were returned.
     TakenBack,
+    /// The configuration has changed the limits.
+    LimitsChanged(Arc<ContextLimits>),
     /// The timer has fired.
     Due,
 }

@@ -203,6 +203,12 @@ impl ContextMachine {
                 self.quarantine.end();
                 None
             }
+            ContextEvent::LimitsChanged(limits) => {
+                self.graph.change_limits(now, &limits);
+                self.history.change_limits(&limits);
+                self.limits = limits;
+                None
+            }
             ContextEvent::Due => {
                 self.armed = None;
                 None

@@ -1,11 +1,14 @@
 //! Messages of a context's actor: those from outside, in one enum, so that a handle need not know the actor type; and those
 //! that the actor sends to itself.
 
+use std::sync::Arc;
+
 use actix::Message;
 use tokio::sync::oneshot;
 
 use crate::context::machine::{ComposeOutcomes, ContextReply, RecipientReach};
 use crate::errors::ContextError;
+use crate::limits::ContextLimits;
 use crate::model::{
     BadPdu, ContextStatus, FetchRequest, Pdu, PduDraft, PduVerdict, QuarantinedPduRow, ServerName, StagedPdu,
 };
@@ -170,6 +173,8 @@ pub(crate) enum ContextMessage {
         /// True if items of peers are accepted.
         open: bool,
     },
+    /// Work with these limits from now on.
+    ChangeLimits(Arc<ContextLimits>),
     /// Return the status of the context.
     GetStatus(oneshot::Sender<ContextStatus>),
 }

@@ -80,6 +80,11 @@ impl Doors {
             reads: AdmissionLimit::new("contexts.history.reads_max", limits.history.reads_max),
         }
     }
+
+    fn change_limits(&self, limits: &ContextLimits) {
+        self.requests.change_max(limits.intake_max);
+        self.reads.change_max(limits.history.reads_max);
+    }
 }
 
 /// A handle to a context's actor. Callers fetch it per request and drop it afterwards, because a context with a handle
@@ -204,6 +209,12 @@ impl ContextHandle {
     /// Tells the actor whether items of peers are accepted.
     pub(crate) fn tell_intake(&self, open: bool) {
         post_to(&self.mailbox, ContextMessage::SetIntakeOpen { open });
+    }
+
+    /// Applies limits of the configuration.
+    pub(crate) fn change_limits(&self, limits: &Arc<ContextLimits>) {
+        self.doors.change_limits(limits);
+        post_to(&self.mailbox, ContextMessage::ChangeLimits(limits.clone()));
     }
 
     /// Returns a handle that does not keep the actor alive.

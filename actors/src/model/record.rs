@@ -52,9 +52,8 @@ pub struct OutboundRecord {
     pub oldest_queued_at: Option<Millis>,
     /// Highest index ever assigned; no index up to it is assigned again, even if its row was removed.
     pub highest_index_assigned: Index,
-    /// True if the messenger was told that the configuration no longer names the peer, and not told since that it does
-    /// again.
-    pub told_not_listed: bool,
+    /// Cause of the suspension by the configuration that the messenger was told of, and not told since that it has ended.
+    pub told_suspension: Option<SuspendReason>,
     /// Time at which the peer last accepted a batch; `None`: never.
     pub last_success: Option<Millis>,
     /// The deliveries since the last row of them was written, oldest first: fewer than
@@ -76,7 +75,7 @@ impl Default for OutboundRecord {
             acked_bytes: 0,
             oldest_queued_at: None,
             highest_index_assigned: Index(0),
-            told_not_listed: false,
+            told_suspension: None,
             last_success: None,
             delivered: Vec::new(),
         }
@@ -166,6 +165,8 @@ word_enum! {
         AheadOfUs = "ahead_of_us",
         /// The configuration no longer names the peer.
         NotListed = "not_listed",
+        /// The configuration denies the name.
+        Denied = "denied",
         /// The peer's actor crashed too often within a short time.
         Faulty = "faulty",
     }

@@ -452,6 +452,11 @@ impl Handler<PeerMessage> for PeerActor {
                 let number = self.next_token();
                 PeerEvent::Operator(self.replies.commands.insert(number, reply, None), order)
             }
+            PeerMessage::ChangeLimits(limits) => {
+                // An actor that loads has no machine yet; the one that it makes has these limits.
+                self.limits = limits.clone();
+                PeerEvent::LimitsChanged(limits)
+            }
             PeerMessage::GetStatus { reply } => {
                 if let Some(machine) = &self.machine {
                     // The caller may have disconnected.

@@ -91,6 +91,19 @@ impl Inbound {
         self.expectations.started(&mut self.pushes, out);
     }
 
+    /// Works with these limits from now on. The number of the configuration is applied like that of a command: a batch in
+    /// progress is finished first.
+    pub fn change_limits(&mut self, limits: &Arc<PeerLimits>, out: &mut EffectCollector) {
+        self.pushes.change_limits(limits);
+        self.transactions.change_limits(limits);
+        self.pulls.change_limits(limits, out);
+        self.quarantine.change_keep(limits.quarantine_items);
+        self.expectations.change_limits(limits);
+        if !self.batches.is_busy() {
+            self.expectations.apply(&mut self.pushes, out);
+        }
+    }
+
     /// Stores the inputs of the step that begins.
     pub const fn begin_step(&mut self, at: StepInput) {
         self.pulls.begin_step(at);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::change::Change;
 use crate::change::CommitPriority;
-use crate::errors::{BatchError, CommandError, PeerError};
+use crate::errors::{BatchError, CommandError};
 use crate::limits::PeerLimits;
 use crate::model::{
     ContextId, FetchRequest, Index, Millis, PduVerdict, PeerCommand, PeerRecord, PeerState, PeerStatus, PullResponse,
@@ -71,6 +71,8 @@ pub enum PeerEvent {
     TimerFired,
     /// The timer of [`PeerEffect::AskAt`] has fired.
     AskDue,
+    /// The configuration has changed the limits of the peer, or its place in the configuration.
+    LimitsChanged(Arc<PeerLimits>),
 }
 
 /// The state machine of one peer.
@@ -150,6 +152,11 @@ impl PeerMachine {
                 let due = self.asks_at.take().unwrap_or(at.now);
                 self.inbound.ask_due(at.now.max(due), &mut out);
             }
+            PeerEvent::LimitsChanged(limits) => {
+                self.limits = limits.clone();
+                self.inbound.change_limits(&limits, &mut out);
+                self.outbound.change_limits(at, &limits, &mut out);
+            }
         }
         // All outbound requests pass this check: a paused peer is not asked for transactions either.
         if !self.outbound.may_ask() {
@@ -210,9 +217,10 @@ impl PeerMachine {
                 _ => PeerEffect::Decline(token, CommandError::Faulty(self.server.clone())),
             });
         }
-        // Pending items of an unlisted peer may be dropped; to send them, the peer must be listed.
-        if !self.limits.listed && !matches!(order, PeerCommand::Drop { .. }) {
-            return out.effect(PeerEffect::Decline(token, PeerError::UnknownPeer(self.server.clone()).into()));
+        // Pending items of a server that is no peer may be dropped; to send them, it must be one.
+        let refusal = self.limits.listing.refusal(&self.server);
+        if let Some(refusal) = refusal.filter(|_| !matches!(order, PeerCommand::Drop { .. })) {
+            return out.effect(PeerEffect::Decline(token, refusal.into()));
         }
         match order {
             PeerCommand::Suspend => self.outbound.suspend(at, out),

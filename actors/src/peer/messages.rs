@@ -1,9 +1,12 @@
 //! Messages of a peer's actor: those from outside, in one enum, so that a handle need not know the actor type; and those of
 //! the tasks that the actor starts.
 
+use std::sync::Arc;
+
 use actix::Message;
 use tokio::sync::oneshot;
 
+use crate::limits::PeerLimits;
 use crate::model::{ContextId, FetchRequest, InboundPush, InboundTransaction, PeerCommand, PeerStatus, ServerName};
 use crate::peer::effect::{BatchReply, CommandReply, PushReply, TransactionReply};
 use crate::peer::fetch_budget::FetchCost;
@@ -87,6 +90,8 @@ pub(crate) enum PeerMessage {
     },
     /// A fetch that the peer caused has finished.
     FetchCompleted(FetchCost),
+    /// Work with these limits from now on.
+    ChangeLimits(Arc<PeerLimits>),
     /// Return the status of the peer.
     GetStatus {
         /// Channel of the reply.

@@ -35,13 +35,14 @@ use actix::{Recipient, WeakRecipient};
 use tokio::sync::oneshot;
 
 use crate::errors::{AdmissionError, CommandError, OutboxFullError, UnavailableError};
+use crate::limits::{PeerLimits, PeerListing};
 use crate::model::{
     ContextId, FetchRequest, InboundPush, InboundTransaction, Millis, PeerCommand, PeerStatus, ServerName,
 };
 use crate::peer::effect::{PushReply, TransactionReply};
 use crate::peer::fetch_budget::FetchCost;
 use crate::peer::outbound::ephemeral_buffer::EphemeralItem;
-use crate::peer::shared::{PeerShared, RateLimiter};
+use crate::peer::shared::PeerShared;
 use crate::ports::OutboxGrown;
 use crate::supervise::admission::AdmissionPermit;
 use crate::supervise::mailbox::post_to;
@@ -83,15 +84,17 @@ impl PeerHandle {
 
     /// Takes tokens for this number of items from the rate limiter, or returns the time until there are enough.
     pub(crate) fn pace(&self, items: usize) -> Result<(), AdmissionError> {
-        let Some(pace) = self.shared.pace.as_deref() else { return Ok(()) };
-        let busy = |wait| AdmissionError::LimitReached { limit: RATE, value: self.shared.limits.rate.into(), wait };
+        let pace = self.shared.pace.load();
+        let Some(pace) = pace.as_ref() else { return Ok(()) };
+        let value = self.shared.limits.load().rate.into();
+        let busy = |wait| AdmissionError::LimitReached { limit: RATE, value, wait };
         pace.ask(|bucket, now| bucket.take(now, items)).map_err(busy)
     }
 
     /// Takes a permit to hold a request until it is admitted, with the longest time to hold it. `None`: the peer's
     /// requests are not held, because it does not treat refusals as final.
     pub(crate) fn acquire_held_permit(&self) -> Option<Result<(AdmissionPermit, Duration), AdmissionError>> {
-        self.shared.held.as_ref().map(|held| Ok((held.enter()?, self.shared.limits.hold_max)))
+        self.shared.held().map(|held| Ok((held.enter()?, self.shared.limits.load().hold_max)))
     }
 
     /// Accepts a push. It answers after the commit of everything that the answer depends on.
@@ -167,9 +170,21 @@ impl PeerHandle {
         post_to(&self.mailbox, message);
     }
 
-    /// Returns whether the configuration lists the peer.
-    pub(crate) fn is_listed(&self) -> bool {
-        self.shared.limits.listed
+    /// Returns the place of the server in the configuration.
+    pub(crate) fn listing(&self) -> PeerListing {
+        self.shared.limits.load().listing
+    }
+
+    /// Returns the name of the server.
+    pub(crate) fn server(&self) -> &ServerName {
+        &self.shared.server
+    }
+
+    /// Applies limits of the configuration, unless the actor has them.
+    pub(crate) fn change_limits(&self, limits: &Arc<PeerLimits>) {
+        if self.shared.change_limits(limits) {
+            self.send(PeerMessage::ChangeLimits(limits.clone()));
+        }
     }
 
     pub(crate) fn is_alive(&self) -> bool {
@@ -178,10 +193,7 @@ impl PeerHandle {
 
     /// Returns whether the peer can be evicted: it is idle, no request holds a permit, and nothing would be forgotten.
     pub(crate) fn is_free(&self, now: Millis) -> bool {
-        let PeerShared { intake, held, pace, gauge, .. } = &*self.shared;
-        let rested = |pace: &RateLimiter| pace.ask(|bucket, now| bucket.is_full(now));
-        let nobody = intake.is_empty() && held.as_ref().is_none_or(|held| held.is_empty());
-        gauge.is_evictable(now) && nobody && pace.as_deref().is_none_or(rested)
+        self.shared.gauge.is_evictable(now) && self.shared.is_unused()
     }
 
     /// Returns the state and the backlog after the last step, without asking the actor.

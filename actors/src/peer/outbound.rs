@@ -11,7 +11,9 @@
 //!   Waiting                    -- timer, or retry -------------------------> Loading, Sending, Idle
 //!   BackingOff                 -- timer, retry, or contact (once a period)--> Loading, Idle
 //!   Suspended                  -- probe, contact (once a period), resume --> Loading, Sending, Idle
+//!   Suspended                  -- the configuration allows it again -------> Waiting, BackingOff
 //!   Idle, Waiting, BackingOff  -- an operator suspends, or a fault --------> Suspended
+//!   Idle, Waiting, BackingOff  -- the configuration suspends --------------> Suspended
 //! ```
 //!
 //! One request is in flight at a time; a reply counts only for the current attempt. A `wait` is kept exactly and is not
@@ -42,6 +44,7 @@ use crate::peer::outbound::progress::DeliveryProgress;
 use crate::peer::outbound::progress::next_move::NextMove;
 use crate::peer::outbound::progress::state::OutboundState;
 use crate::peer::outbound::send::{NextRequest, PushContent, RequestComposer};
+use crate::peer::outbound::unconfirmed::UnconfirmedItems;
 
 /// The inputs of a step that come from outside: the time and a random value.
 #[derive(Debug, Clone, Copy)]
@@ -63,6 +66,8 @@ pub struct Outbound {
     attempts: AttemptLog,
     requests: RequestComposer,
     expiry: ExpirySweep,
+    /// Limits with another dialect, which wait for the end of the request in flight.
+    next_limits: Option<Arc<PeerLimits>>,
 }
 
 impl Outbound {
@@ -83,6 +88,7 @@ impl Outbound {
             expiry: ExpirySweep::new(limits.keep, record.oldest_queued_at),
             server,
             limits,
+            next_limits: None,
         }
     }
 
@@ -171,22 +177,34 @@ impl Outbound {
 
     /// Handles the start of the actor: continues from the stored state.
     pub fn started(&mut self, at: StepInput, out: &mut EffectCollector) {
-        self.progress.clamp_deadlines(at.now, &self.limits);
-        match self.next_attempt() {
-            // A time that passed while the process was down is due now; of a later one only the remainder is waited
-            // for.
-            Some(due) if due <= at.now => self.resume_sending(at, out),
-            None if !self.is_paused() => self.perform(at, NextMove::Proceed, out),
-            _ => self.expiry.arm_or_sweep(&mut self.progress, &self.queue.outbox, out),
-        }
-        self.tell_listing(out);
+        self.begin(at, out);
+        self.announce_config(out);
     }
 
-    /// Announces a change of the configuration since the last announcement. A peer that is no longer listed is suspended for
-    /// as long as the process runs: its items stay pending until they expire. Its stored state stays unchanged, so a peer
-    /// that is listed again continues from there.
-    fn tell_listing(&mut self, out: &mut EffectCollector) {
-        if !self.progress.note_listing(self.limits.listed, self.queue.outbox.backlog() > 0) {
+    /// Gives the limits to all parts.
+    fn use_limits(&mut self, limits: &Arc<PeerLimits>) {
+        self.limits = limits.clone();
+        self.queue.change_limits(limits);
+        self.requests.change_limits(limits);
+        self.attempts.change_keep(limits.attempts_keep);
+        self.expiry.change_keep(limits.keep);
+        let scheme = limits.dialect.numbering;
+        if self.requests.labels.change_scheme(scheme) {
+            // As after a start, the peer may have accepted what is pending.
+            self.queue.unconfirmed = UnconfirmedItems::at_start(scheme, self.queue.outbox.tail());
+        }
+    }
+
+    /// Adopts the limits that have waited for the end of a request. It is called when nothing is in flight.
+    fn adopt_next_limits(&mut self) {
+        if let Some(next) = self.next_limits.take() {
+            self.use_limits(&next);
+        }
+    }
+
+    /// Announces that the configuration suspends the peer, or no longer does, unless this was announced before.
+    fn announce_config(&mut self, out: &mut EffectCollector) {
+        if !self.progress.note_config(self.queue.outbox.backlog() > 0) {
             return;
         }
         let reason = match self.state() {
@@ -195,6 +213,17 @@ impl Outbound {
         };
         out.announce_state(&self.server, self.state(), reason);
         out.moved(CommitPriority::Now);
+    }
+
+    /// Continues from a state that the store has kept.
+    fn begin(&mut self, at: StepInput, out: &mut EffectCollector) {
+        self.progress.clamp_deadlines(at.now, &self.limits);
+        match self.next_attempt() {
+            // A time that passed while nobody waited for it is due now; of a later one only the remainder is waited for.
+            Some(due) if due <= at.now => self.resume_sending(at, out),
+            None if !self.is_paused() => self.perform(at, NextMove::Proceed, out),
+            _ => self.expiry.arm_or_sweep(&mut self.progress, &self.queue.outbox, out),
+        }
     }
 
     /// Suspends the peer as faulty, until an operator resumes it or the process restarts.
@@ -297,7 +326,7 @@ impl Outbound {
     }
 
     fn reply(&mut self, at: StepInput) -> AttemptReply<'_> {
-        let Self { server, limits, queue, progress, attempts, requests, expiry: _ } = self;
+        let Self { server, limits, queue, progress, attempts, requests, expiry: _, next_limits: _ } = self;
         AttemptReply { now: at.now, server, limits, queue, progress, attempts, requests }
     }
 
@@ -327,8 +356,12 @@ impl Outbound {
         }
     }
 
-    /// Sends the next request, reads the rows for it, or becomes idle.
+    /// Sends the next request, reads the rows for it, or becomes idle; pauses if the configuration suspends the peer.
     fn proceed(&mut self, at: StepInput, out: &mut EffectCollector) -> NextMove {
+        if self.progress.is_suspended_by_config() {
+            return NextMove::Pause(OutboundState::Idle, CommitPriority::Deferred);
+        }
+        self.adopt_next_limits();
         self.expiry.stop();
         self.queue.close_gap_at_cursor(out);
         if let Some((index, reason)) = self.queue.take_lacking() {
@@ -361,6 +394,7 @@ impl Outbound {
 
     /// Pauses sending until a timer, contact from the peer or an operator resumes it.
     fn pause(&mut self, at: StepInput, state: OutboundState, urgency: CommitPriority, out: &mut EffectCollector) {
+        self.adopt_next_limits();
         self.expiry.pause(self.queue.outbox.oldest().map(|row| row.queued), self.is_paused());
         self.queue.unload();
         self.requests.ephemeral.keep(|expiry| state.keeps_ephemeral(expiry));
@@ -368,6 +402,9 @@ impl Outbound {
         out.moved(urgency);
         if announced.is_some() {
             out.announce_state(&self.server, self.state(), announced);
+        }
+        if self.progress.is_suspended_by_config() {
+            self.announce_config(out);
         }
         self.expiry.arm_or_sweep(&mut self.progress, &self.queue.outbox, out);
     }
@@ -383,7 +420,7 @@ impl Outbound {
 
     /// Returns whether the peer may be asked for PDUs now.
     pub fn may_ask(&self) -> bool {
-        !self.is_paused() && self.limits.fetches
+        !self.is_paused() && !self.progress.is_suspended_by_config() && self.limits.fetches
     }
 
     /// Asks the peer for PDUs on behalf of a context. A paused peer is not asked, because no request goes out to it.

@@ -24,6 +24,19 @@ impl TokenBucket {
         Self { rate: rate.into(), holds, level: holds, at: now }
     }
 
+    /// Changes rate and capacity. Tokens that were saved stay, as far as they fit.
+    pub fn change(&mut self, rate: u32, batch: u32, now: Millis) {
+        self.refill(now);
+        (self.rate, self.holds) = (rate.into(), u64::from(rate.max(batch)) * 1000);
+        self.level = self.level.min(self.holds);
+    }
+
+    fn refill(&mut self, now: Millis) {
+        // A clock that was set back refills nothing; time continues from its new value.
+        self.level = self.holds.min(self.level.saturating_add(now.since(self.at).saturating_mul(self.rate)));
+        self.at = now;
+    }
+
     /// Returns whether the bucket is full, and so equal to a new one.
     pub fn is_full(&self, now: Millis) -> bool {
         self.rate == 0 || self.level.saturating_add(now.since(self.at).saturating_mul(self.rate)) >= self.holds
@@ -34,9 +47,7 @@ impl TokenBucket {
         if self.rate == 0 {
             return Ok(());
         }
-        // A clock that was set back refills nothing; time continues from its new value.
-        self.level = self.holds.min(self.level.saturating_add(now.since(self.at).saturating_mul(self.rate)));
-        self.at = now;
+        self.refill(now);
         // Batches larger than the bucket are rejected elsewhere. Ephemeral items are not, so cap the request at the
         // bucket size instead of waiting forever.
         let wanted = (items as u64).saturating_mul(1000).min(self.holds);

@@ -1,7 +1,8 @@
 //! The state that a peer's actor shares with its handles.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
+use arc_swap::{ArcSwap, ArcSwapOption};
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
@@ -17,32 +18,70 @@ pub(crate) struct PeerShared {
     pub(crate) server: ServerName,
     pub(crate) intake: AdmissionLimit,
     /// Admission limit of held requests, for a peer that treats every refusal as final. Boxed, because few peers do.
-    pub(crate) held: Option<Box<AdmissionLimit>>,
-    /// Rate limiter, if the configuration sets a rate. Boxed, because few configurations do.
-    pub(crate) pace: Option<Box<RateLimiter>>,
+    held: OnceLock<Box<AdmissionLimit>>,
+    /// Rate limiter, if the configuration sets a rate. Apart, because few configurations do.
+    pub(crate) pace: ArcSwapOption<RateLimiter>,
     /// Statistics that the actor writes.
     pub(crate) gauge: SharedStats,
-    pub(crate) limits: Arc<PeerLimits>,
+    /// Limits as the configuration has them now.
+    pub(crate) limits: ArcSwap<PeerLimits>,
 }
+
+/// Configuration key of the limit on concurrent requests.
+const INTAKE_MAX: &str = "peers.intake_max";
 
 impl PeerShared {
     /// Returns the shared state of an actor that starts.
     pub(crate) fn new(server: ServerName, limits: Arc<PeerLimits>) -> Self {
-        let intake = || AdmissionLimit::new("peers.intake_max", limits.intake_max);
-        let bucket = || Mutex::new(TokenBucket::new(limits.rate, limits.burst(), Millis(0)));
-        let pace = (limits.rate > 0).then(|| Box::new(RateLimiter { bucket: bucket(), born: Instant::now() }));
-        let held = limits.never_refuse.then(|| Box::new(intake()));
-        Self { server, intake: intake(), held, pace, gauge: SharedStats::default(), limits }
+        let intake = AdmissionLimit::new(INTAKE_MAX, limits.intake_max);
+        let pace = ArcSwapOption::new((limits.rate > 0).then(|| Arc::new(RateLimiter::new(&limits))));
+        let (held, gauge) = (OnceLock::new(), SharedStats::default());
+        Self { server, intake, held, pace, gauge, limits: ArcSwap::new(limits) }
+    }
+
+    /// Changes the limits for what enters from now on. Returns whether they are others.
+    pub(crate) fn change_limits(&self, limits: &Arc<PeerLimits>) -> bool {
+        let before = self.limits.load_full();
+        if *before == **limits {
+            return false;
+        }
+        self.limits.store(limits.clone());
+        let fetches = self.gauge.fetches_made();
+        for admission in [Some(&self.intake), self.held.get().map(|held| &**held), fetches].into_iter().flatten() {
+            admission.change_max(limits.intake_max);
+        }
+        if (before.rate, before.burst()) != (limits.rate, limits.burst()) {
+            match self.pace.load_full().filter(|_| limits.rate > 0) {
+                Some(pace) => pace.ask(|bucket, now| bucket.change(limits.rate, limits.burst(), now)),
+                None => self.pace.store((limits.rate > 0).then(|| Arc::new(RateLimiter::new(limits)))),
+            }
+        }
+        true
+    }
+
+    /// Returns the admission limit of held requests, if the peer treats every refusal as final.
+    pub(crate) fn held(&self) -> Option<&AdmissionLimit> {
+        let limits = self.limits.load();
+        let held = || Box::new(AdmissionLimit::new(INTAKE_MAX, limits.intake_max));
+        limits.never_refuse.then(|| &**self.held.get_or_init(held))
+    }
+
+    /// Returns whether no request holds a permit, and no rate limiter would be forgotten.
+    pub(crate) fn is_unused(&self) -> bool {
+        let rested = |pace: &Arc<RateLimiter>| pace.ask(|bucket, now| bucket.is_full(now));
+        let nobody = self.intake.is_empty() && self.held.get().is_none_or(|held| held.is_empty());
+        nobody && self.pace.load().as_ref().is_none_or(rested)
     }
 
     /// Checks that this many more items and bytes fit into the peer's outbox.
     pub(crate) fn has_room(&self, items: u64, bytes: u64) -> Result<(), OutboxFullError> {
+        let limits = self.limits.load();
         let full = |key, limit| Err(OutboxFullError { server: self.server.clone(), key, limit });
-        if self.gauge.backlog() + items > self.limits.outbox_items {
-            return full("peers.outbox_items", self.limits.outbox_items);
+        if self.gauge.backlog() + items > limits.outbox_items {
+            return full("peers.outbox_items", limits.outbox_items);
         }
-        if self.gauge.bytes() + bytes > self.limits.outbox_bytes {
-            return full("peers.outbox_bytes", self.limits.outbox_bytes);
+        if self.gauge.bytes() + bytes > limits.outbox_bytes {
+            return full("peers.outbox_bytes", limits.outbox_bytes);
         }
         Ok(())
     }
@@ -56,6 +95,11 @@ pub(crate) struct RateLimiter {
 }
 
 impl RateLimiter {
+    fn new(limits: &PeerLimits) -> Self {
+        let bucket = TokenBucket::new(limits.rate, limits.burst(), Millis(0));
+        Self { bucket: Mutex::new(bucket), born: Instant::now() }
+    }
+
     pub(crate) fn ask<T>(&self, ask: impl FnOnce(&mut TokenBucket, Millis) -> T) -> T {
         let now = Millis(u64::try_from(self.born.elapsed().as_millis()).unwrap_or(u64::MAX));
         ask(&mut self.bucket.lock(), now)
@@ -77,5 +121,24 @@ mod tests {
         assert_eq!(full(3, 100), None, "both limits may be reached");
         assert_eq!(full(4, 100), Some(("peers.outbox_items", 3)));
         assert_eq!(full(3, 101), Some(("peers.outbox_bytes", 100)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn changed_limits_hold_at_once() {
+        let limits =
+            |intake_max, rate| Arc::new(PeerLimits { intake_max, rate, intake_items: 1, ..PeerLimits::default() });
+        let shared = PeerShared::new("red.example".parse().expect("valid"), limits(1, 0));
+        let passes =
+            |items| shared.pace.load().as_ref().is_none_or(|pace| pace.ask(|b, now| b.take(now, items).is_ok()));
+        assert!(!shared.change_limits(&limits(1, 0)), "the same limits");
+        let _permit = shared.intake.enter().expect("free");
+        assert!(shared.intake.enter().is_err() && passes(100));
+        assert!(shared.change_limits(&limits(2, 5)));
+        assert!(shared.intake.enter().is_ok() && passes(5) && !passes(1));
+        assert!(shared.change_limits(&limits(2, 10)));
+        assert!(!passes(1), "a raised rate refills with time");
+        tokio::time::advance(std::time::Duration::from_secs(1)).await;
+        assert!(passes(10) && !passes(1));
+        assert!(shared.change_limits(&limits(2, 0)) && passes(100));
     }
 }

@@ -91,6 +91,11 @@ impl SharedStats {
         self.used.load(Ordering::Relaxed)
     }
 
+    /// Returns the limit on fetches in flight to the peer, if there was one.
+    pub(crate) fn fetches_made(&self) -> Option<&AdmissionLimit> {
+        self.fetches.get().map(|fetches| &**fetches)
+    }
+
     /// Returns the limit on fetches in flight to the peer.
     pub(crate) fn fetches(&self, max: u32) -> &AdmissionLimit {
         self.fetches.get_or_init(|| Box::new(AdmissionLimit::new("peers.intake_max", max)))

@@ -4,6 +4,7 @@
 //! itself is asked only on a miss, because a hop through it would cost each message about as much as all other work of
 //! an actor.
 
+mod config_change;
 mod generations;
 pub(crate) mod registry;
 mod residency;
@@ -21,6 +22,7 @@ use crate::change::Change;
 use crate::context::actor::ContextActor;
 use crate::context::{ContextHandle, Doors, WeakContext};
 use crate::errors::{AdmissionError, UnavailableError};
+use crate::limits::ContextLimits;
 use crate::model::{ContextId, FeedItem, ServerName};
 use crate::overload::{Congestion, OverloadMonitor};
 use crate::peer::WeakPeer;
@@ -75,6 +77,10 @@ pub struct Router {
     /// Address of the router, which the monitors of peers report to.
     own_address: OnceCell<Arc<Addr<Self>>>,
     booting: Option<IsolatedTask>,
+    /// Start of peers that a changed configuration lists.
+    starting: Option<IsolatedTask>,
+    /// Limits that the running contexts have.
+    context_limits: Arc<ContextLimits>,
     overload: Arc<OverloadMonitor>,
     watching: Option<IsolatedTask>,
     #[expect(dead_code, reason = "held for its drop, which ends the process")]
@@ -86,7 +92,6 @@ impl Router {
     pub fn launch(ports: Ports, routes: &ActorRegistry, gone: impl FnOnce(bool) + Send + 'static) {
         let overload = Arc::new(OverloadMonitor::new(&ports));
         let router = Self {
-            ports: Arc::new(ports),
             overload: overload.clone(),
             watching: None,
             routes: routes.clone(),
@@ -96,11 +101,19 @@ impl Router {
             peers_leaving: HashMap::new(),
             own_address: OnceCell::new(),
             booting: None,
+            starting: None,
+            context_limits: ports.roster.contexts(),
             lifeline: ExitMonitor::new(gone),
+            ports: Arc::new(ports),
         };
         let router = router.start();
-        let (peer, context, start) = (router.clone().recipient(), router.clone().recipient(), router.recipient());
-        routes.attach(RouterRecipients { peer, context, start }, overload);
+        let recipients = RouterRecipients {
+            peer: router.clone().recipient(),
+            context: router.clone().recipient(),
+            start: router.clone().recipient(),
+            config: router.recipient(),
+        };
+        routes.attach(recipients, overload);
     }
 
     fn find_context(
@@ -225,8 +238,9 @@ impl Handler<FindContext> for Router {
         if let Some(handle) = leaving.last.revive() {
             // A handle is still held, so the actor cannot stop: cancel the shutdown and publish the actor again.
             self.leaving.remove(&context);
-            // Send the intake state again, because changes of it are not sent to an actor that is stopping.
+            // Send the intake state and the limits again, because changes are not sent to an actor that is stopping.
             handle.tell_intake(self.routes.is_open());
+            handle.change_limits(&self.ports.roster.contexts());
             self.routes.publish_context(context, handle.clone());
             return actix::Response::reply(Ok(handle));
         }

@@ -13,6 +13,7 @@ use parking_lot::RwLock;
 use crate::context::ContextHandle;
 use crate::context::metrics::ContextMetrics;
 use crate::errors::{PeerError, UnavailableError};
+use crate::limits::PeerListing;
 use crate::model::{BadPdu, ContextId, FetchRequest, Millis, Pdu, PduVerdict, ServerName};
 use crate::overload::OverloadMonitor;
 use crate::peer::PeerHandle;
@@ -44,6 +45,8 @@ pub(crate) struct RouterRecipients {
     pub(crate) context: Recipient<FindContext>,
     /// Starts a peer's actor without waiting for it.
     pub(crate) start: Recipient<StartPeer>,
+    /// Applies a changed configuration to the running actors.
+    pub(crate) config: Recipient<ConfigChanged>,
 }
 
 /// Configuration key of the maximum number of peers in memory.
@@ -72,6 +75,14 @@ pub(crate) struct FindPeer {
 #[derive(Message)]
 #[rtype(result = "Result<Arc<ContextHandle>, UnavailableError>")]
 pub(crate) struct FindContext(pub(crate) ContextId);
+
+/// The configuration that the ports give has changed.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct ConfigChanged {
+    /// Servers that are peers now and were none before.
+    pub(crate) new_peers: Vec<ServerName>,
+}
 
 /// Starts a peer's actor, because there is work for it.
 #[derive(Message)]
@@ -148,18 +159,19 @@ impl ActorRegistry {
             }
         };
         if need != LookupPurpose::Inspect {
-            // An unlisted peer is in memory for its pending items only, and accepts nothing new.
-            if !handle.is_listed() {
-                return Err(PeerError::UnknownPeer(server.clone()));
+            // A server that is no peer is in memory for its pending items only, and accepts nothing new.
+            if let Some(refusal) = handle.listing().refusal(server) {
+                return Err(refusal);
             }
             self.touch(&handle);
         }
         Ok(handle)
     }
 
-    /// Returns the servers in memory that the configuration does not list and that have pending items, by name.
+    /// Returns the servers in memory that are no peers and have pending items, by name.
     pub(crate) fn unlisted(&self) -> Vec<ServerName> {
-        let waits = |handle: &PeerHandle| (!handle.is_listed() && handle.state_and_backlog().1 > 0).then_some(());
+        let is_peer = |handle: &PeerHandle| handle.listing() == PeerListing::Listed;
+        let waits = |handle: &PeerHandle| (!is_peer(handle) && handle.state_and_backlog().1 > 0).then_some(());
         let mut unlisted: Vec<ServerName> =
             self.0.peers.filter_map(waits).into_iter().map(|(server, ())| server).collect();
         unlisted.sort_unstable();
@@ -273,6 +285,22 @@ impl ActorRegistry {
     pub(crate) fn tell_intake(&self) {
         let open = self.is_open();
         self.0.contexts.all().iter().for_each(|handle| handle.tell_intake(open));
+    }
+
+    /// Applies a changed configuration: returns once each running actor has the message about it.
+    pub(crate) async fn change_config(&self, new_peers: Vec<ServerName>) -> Result<(), UnavailableError> {
+        let told = self.router()?.config.send(ConfigChanged { new_peers }).await;
+        told.map_err(|_| UnavailableError::Stopping)
+    }
+
+    /// Returns the handles of all running peers, in the order of their names.
+    pub(crate) fn all_peers(&self) -> Vec<Arc<PeerHandle>> {
+        self.0.peers.all()
+    }
+
+    /// Returns the handles of all running contexts, in the order of their names.
+    pub(crate) fn all_contexts(&self) -> Vec<Arc<ContextHandle>> {
+        self.0.contexts.all()
     }
 
     pub(crate) fn published_peer(&self, server: &ServerName) -> Option<Arc<PeerHandle>> {

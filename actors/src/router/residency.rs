@@ -49,6 +49,8 @@ impl Router {
         let Some(handle) = leaving.last.revive() else { return PeerLookup::Leaving };
         self.peers_leaving.remove(server);
         self.routes.publish_peer(server.clone(), handle.clone());
+        // An actor that is stopping is not told of changes.
+        handle.change_limits(&self.ports.roster.limits_of(server));
         PeerLookup::Here(handle)
     }
 
@@ -59,7 +61,10 @@ impl Router {
         server: &ServerName,
         need: LookupPurpose,
     ) -> Result<Arc<PeerHandle>, PeerError> {
-        let limits = self.ports.roster.limits(server).ok_or_else(|| PeerError::UnknownPeer(server.clone()))?;
+        let limits = self.ports.roster.limits_of(server);
+        if let Some(refusal) = limits.listing.refusal(server) {
+            return Err(refusal);
+        }
         self.make_room(need)?;
         self.spawn_peer(ctx, server, &limits)
     }
@@ -67,20 +72,15 @@ impl Router {
     /// Starts the actor of a server with pending items, listed or not.
     fn begin_work(&mut self, ctx: &Context<Self>, server: &ServerName) -> Result<Arc<PeerHandle>, PeerError> {
         self.make_room(LookupPurpose::Deliver)?;
-        let limits = self.limits_of(server);
-        if !limits.listed {
+        let limits = self.ports.roster.limits_of(server);
+        if let Some(refusal) = limits.listing.refusal(server) {
             tracing::warn!(
                 peer = %server,
-                "the server is not a listed peer: its pending items stay until peers.default.keep has passed or it is \
-                 listed again"
+                %refusal,
+                "its pending items stay until peers.default.keep has passed or it is a peer again"
             );
         }
         self.spawn_peer(ctx, server, &limits)
-    }
-
-    /// Returns the limits of a server, listed or not.
-    fn limits_of(&self, server: &ServerName) -> Arc<PeerLimits> {
-        self.ports.roster.limits(server).unwrap_or_else(|| self.ports.roster.unlisted())
     }
 
     fn make_room(&mut self, need: LookupPurpose) -> Result<(), AdmissionError> {
@@ -91,15 +91,28 @@ impl Router {
             return Ok(());
         }
         if need != LookupPurpose::Inspect {
-            for (server, handle) in self.routes.evict_idle(self.ports.clock.now(), excess + most / SPARE) {
-                tracing::debug!(peer = %server, "the peer is idle and leaves memory");
-                self.peers_leaving.insert(server, StoppingActor::new(handle.downgrade()));
-            }
+            self.evict(excess + most / SPARE);
         }
         if need == LookupPurpose::Deliver || self.routes.peers_resident() < most {
             return Ok(());
         }
         Err(AdmissionError::LimitReached { limit: RESIDENT_MAX, value: max.into(), wait: ROOM_WAIT })
+    }
+
+    /// Evicts idle peers above a limit that was lowered.
+    pub(super) fn evict_excess(&mut self) {
+        let most = usize::try_from(self.ports.roster.peers_resident_max()).unwrap_or(usize::MAX);
+        let excess = self.routes.peers_resident().saturating_sub(most);
+        if excess > 0 {
+            self.evict(excess);
+        }
+    }
+
+    fn evict(&mut self, count: usize) {
+        for (server, handle) in self.routes.evict_idle(self.ports.clock.now(), count) {
+            tracing::debug!(peer = %server, "the peer is idle and leaves memory");
+            self.peers_leaving.insert(server, StoppingActor::new(handle.downgrade()));
+        }
     }
 
     fn spawn_peer(
@@ -140,7 +153,7 @@ impl Router {
         crashed: bool,
         now: Millis,
     ) {
-        let limits = self.limits_of(server);
+        let limits = self.ports.roster.limits_of(server);
         let after = self.peers.register_exit(server, generation, crashed, now, limits.restarts());
         if after == ExitAction::Respawn {
             tracing::error!(peer = %server, "the peer's actor died outside its guard; another is started");

@@ -16,7 +16,7 @@ use crate::ports::{Disk, PduText};
 use crate::supervise::poll_now::poll_now;
 
 pub use clock::TestClock;
-pub use peers::TestPeers;
+pub use peers::{ReplaceablePeers, TestPeers};
 pub use transport::ScriptedTransport;
 
 /// Returns the value of a future that is ready at its first poll, as a read of rows in memory is.

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use crate::limits::{ContextLimits, OverloadLimits, PEERS_RESIDENT_MAX, PeerLimits};
+use arc_swap::ArcSwap;
+
+use crate::limits::{ContextLimits, OverloadLimits, PEERS_RESIDENT_MAX, PeerLimits, PeerListing};
 use crate::model::ServerName;
 use crate::ports::PeerConfig;
 
@@ -13,6 +15,8 @@ pub struct TestPeers {
     pub peers: Vec<(ServerName, Arc<PeerLimits>)>,
     /// Peers that the configuration does not name.
     pub unlisted: Vec<(ServerName, Arc<PeerLimits>)>,
+    /// Servers that the configuration denies.
+    pub denied: Vec<ServerName>,
     /// The limits of all other servers; `None`: these are no peers.
     pub others: Option<Arc<PeerLimits>>,
     /// The limits of every context.
@@ -29,6 +33,7 @@ impl TestPeers {
         Self {
             peers: vec![],
             unlisted: vec![],
+            denied: vec![],
             others: None,
             contexts: Arc::default(),
             overload: OverloadLimits::default(),
@@ -50,6 +55,12 @@ impl TestPeers {
     /// Adds a peer that the configuration does not name.
     pub fn accepting(mut self, server: ServerName, limits: impl Into<Arc<PeerLimits>>) -> Self {
         self.unlisted.push((server, limits.into()));
+        self
+    }
+
+    /// Denies a server, listed or not.
+    pub fn denying(mut self, server: ServerName) -> Self {
+        self.denied.push(server);
         self
     }
 
@@ -89,12 +100,21 @@ impl TestPeers {
 
 impl PeerConfig for TestPeers {
     fn limits(&self, server: &ServerName) -> Option<Arc<PeerLimits>> {
+        if self.denied.contains(server) {
+            return None;
+        }
         let named = self.peers.iter().chain(&self.unlisted).find(|(name, _)| name == server);
         named.map(|(_, limits)| limits).or(self.others.as_ref()).cloned()
     }
 
     fn listed(&self) -> Vec<ServerName> {
-        self.peers.iter().map(|(name, _)| name.clone()).collect()
+        self.peers.iter().map(|(name, _)| name.clone()).filter(|name| !self.denied.contains(name)).collect()
+    }
+
+    fn unlisted(&self, server: &ServerName) -> Arc<PeerLimits> {
+        let is_denied = self.denied.contains(server);
+        let listing = if is_denied { PeerListing::Denied } else { PeerListing::NotListed };
+        Arc::new(PeerLimits { listing, ..PeerLimits::default() })
     }
 
     fn contexts(&self) -> Arc<ContextLimits> {
@@ -107,5 +127,46 @@ impl PeerConfig for TestPeers {
 
     fn overload(&self) -> OverloadLimits {
         self.overload
+    }
+}
+
+/// A configuration that the test replaces while the gateway runs.
+pub struct ReplaceablePeers(ArcSwap<TestPeers>);
+
+impl ReplaceablePeers {
+    /// Returns this configuration, until it is replaced.
+    pub fn new(peers: TestPeers) -> Self {
+        Self(ArcSwap::from_pointee(peers))
+    }
+
+    /// Replaces the configuration.
+    pub fn replace(&self, peers: TestPeers) {
+        self.0.store(Arc::new(peers));
+    }
+}
+
+impl PeerConfig for ReplaceablePeers {
+    fn limits(&self, server: &ServerName) -> Option<Arc<PeerLimits>> {
+        self.0.load().limits(server)
+    }
+
+    fn listed(&self) -> Vec<ServerName> {
+        self.0.load().listed()
+    }
+
+    fn unlisted(&self, server: &ServerName) -> Arc<PeerLimits> {
+        self.0.load().unlisted(server)
+    }
+
+    fn contexts(&self) -> Arc<ContextLimits> {
+        self.0.load().contexts()
+    }
+
+    fn peers_resident_max(&self) -> u32 {
+        self.0.load().peers_resident_max()
+    }
+
+    fn overload(&self) -> OverloadLimits {
+        self.0.load().overload()
     }
 }

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use actix_web::http::StatusCode;
-use actors::errors::{DraftError, PeerError};
+use actors::errors::DraftError;
 use actors::model::{ContextId, Digest, Millis, PduDraft, PduId, ServerName, SubmissionId};
 use actors::ports::PeerConfig;
 use bytes::Bytes;
@@ -175,7 +175,7 @@ impl MessageBody {
             return Err(DraftError::NotAParticipant { server: server.clone(), context: self.context.clone() }.into());
         }
         // A participant that is not a peer (any more) gets nothing, so a message to it alone could not be sent.
-        roster.limits(server).map(|_| ()).ok_or_else(|| PeerError::UnknownPeer(server.clone()).into())
+        Ok(roster.peer_limits(server).map(drop)?)
     }
 
     /// Returns the draft for the context.

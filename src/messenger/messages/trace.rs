@@ -48,6 +48,7 @@ pub(crate) async fn answer(gateway: &Gateway, id: &str) -> Result<HttpResponse, 
             Err(PeerError::UnknownPeer(_)) => {
                 RecipientProgress::without_actor(&*archive.peers, &server, "not_a_peer").await?
             }
+            Err(PeerError::Denied(_)) => RecipientProgress::without_actor(&*archive.peers, &server, "denied").await?,
             Err(refusal) => return Err(refusal.into()),
         });
     }

@@ -59,9 +59,7 @@ impl UpdatesBody {
             if server == us {
                 return Err(ApiError::unprocessable("NOT_A_PEER", format!("{server} is this server itself")));
             }
-            let limits = roster.limits(server).ok_or_else(|| {
-                ApiError::unprocessable("NOT_A_PEER", format!("{server} is not a peer of this server"))
-            })?;
+            let limits = roster.peer_limits(server)?;
             if !limits.dialect.carries_updates {
                 let dialect = limits.dialect;
                 let words = format!("{server} uses the {dialect} dialect, which has no updates; use /v1/messages");

@@ -3,7 +3,7 @@
 use actors::model::DialectSpec;
 use std::collections::BTreeMap;
 
-use actors::limits::{PEERS_RESIDENT_MAX, PeerLimits};
+use actors::limits::{PEERS_RESIDENT_MAX, PeerLimits, PeerListing};
 use actors::peer_limits;
 use serde::Deserialize;
 use serde_json::Value;
@@ -132,7 +132,7 @@ impl PeerSection {
     fn implied(&self) -> PeerLimits {
         let is_synapse = self.profile == PeerProfile::Synapse2014;
         PeerLimits {
-            listed: true,
+            listing: PeerListing::Listed,
             dialect: self.dialect.0,
             // A server with the first version of the updates dialect has no GETs.
             fetches: self.profile != PeerProfile::Actor2016,

@@ -56,7 +56,7 @@ fn named(pdu: &Result<Pdu, BadPdu>) -> PduIdentity {
 fn refused(error: BatchError) -> ApiError {
     match error {
         BatchError::TooManyItems { count, max } => BadTransaction::TooLong { count, max }.into(),
-        BatchError::Peer(PeerError::UnknownPeer(_)) => ApiError::forbidden(error.to_string()),
+        BatchError::Peer(PeerError::UnknownPeer(_) | PeerError::Denied(_)) => ApiError::forbidden(error.to_string()),
         // A sender waits after a 429, as `Retry-After` says; a 503 counts as a failure, and after several of these it
         // gives up.
         BatchError::Peer(PeerError::Unavailable(UnavailableError::Admission(limit))) => {

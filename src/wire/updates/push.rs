@@ -44,7 +44,9 @@ fn wait_for(error: BatchError) -> Result<Duration, ApiError> {
             UnavailableError::OutcomeUnknown | UnavailableError::Stopping => RESTART_WAIT,
         }),
         BatchError::Faulty(_) => Ok(FAULTY_WAIT),
-        BatchError::Peer(PeerError::UnknownPeer(_)) => Err(ApiError::forbidden(error.to_string())),
+        BatchError::Peer(PeerError::UnknownPeer(_) | PeerError::Denied(_)) => {
+            Err(ApiError::forbidden(error.to_string()))
+        }
         BatchError::TooManyItems { .. } | BatchError::Misnumbered { .. } => Err(error.into()),
     }
 }

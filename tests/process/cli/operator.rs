@@ -219,9 +219,9 @@ async fn cli_connection_error_explains_remedy() {
     assert!(code == Some(2) && why.contains("nowhere.toml") && why.contains("--admin URL"), "{why}");
 }
 
-/// A peer that is removed from the configuration, here by a ban, while items are pending for it.
+/// A peer that is denied while items are pending for it.
 #[tokio::test]
-async fn unlisted_peer_keeps_queue_over_restart() {
+async fn denied_peer_keeps_queue_over_restart() {
     let (mut red, mut blue) = GatewayProcess::pair("");
     red.start().await;
     red.api().say("m-0", "blue", "text 0").await;
@@ -230,16 +230,16 @@ async fn unlisted_peer_keeps_queue_over_restart() {
     red.start_with(&[r#"federation.deny=["blue"]"#]).await;
     let event = red.api().hear(1).await.remove(0);
     let said = ["kind", "server", "state", "reason"].map(|key| event[key].as_str().expect("a text"));
-    assert_eq!(said, ["peer", "blue", "suspended", "not_listed"], "{event}");
+    assert_eq!(said, ["peer", "blue", "suspended", "denied"], "{event}");
     let shown = works(&red, &["peer", "show", "blue"]).await;
-    assert!(shown.contains("suspended (not listed)") && shown.contains("1 item,"), "{shown}");
+    assert!(shown.contains("suspended (denied)") && shown.contains("1 item,"), "{shown}");
     let list = works(&red, &["peer", "list"]).await;
-    assert!(list.contains("suspended (not listed)"), "{list}");
+    assert!(list.contains("suspended (denied)"), "{list}");
     let trace = json(&red, &["message", "trace", "m-0"]).await;
     let leg = &trace["peers"]["blue"];
-    assert_eq!((&leg["state"], &leg["reason"]), (&"queued".into(), &"not_listed".into()), "{trace}");
+    assert_eq!((&leg["state"], &leg["reason"]), (&"queued".into(), &"denied".into()), "{trace}");
     let (code, _, why) = operate(&red, &["peer", "resume", "blue"]).await;
-    assert!(code == Some(2) && why.contains("blue is not a peer"), "{why}");
+    assert!(code == Some(2) && why.contains("blue is denied by federation.deny"), "{why}");
     red.kill();
 
     blue.start().await;

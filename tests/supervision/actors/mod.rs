@@ -1,5 +1,6 @@
 //! Actors: crashes, replacement, admission, residency and commands.
 
+mod config_change;
 mod crashes;
 mod deaths;
 mod doors;

@@ -63,6 +63,11 @@ impl HistoryFetch {
         }
     }
 
+    /// Works with these limits from now on.
+    pub(crate) fn change_limits(&mut self, limits: &Arc<ContextLimits>) {
+        self.limits = limits.clone();
+    }
+
     /// Returns whether a history request is in flight or a join is in progress.
     pub(crate) fn is_open(&self) -> bool {
         self.asking.is_some() || self.has_open_join()

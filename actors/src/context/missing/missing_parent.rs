@@ -90,6 +90,11 @@ impl MissingParent {
         self.tries(server).map_or(0, |tries| tries.asked)
     }
 
+    /// Returns whether no server was asked for it.
+    pub(super) const fn is_never_asked(&self) -> bool {
+        self.tries.is_empty()
+    }
+
     pub(super) fn has_heard(&self, server: &ServerName) -> bool {
         self.tries(server).is_some_and(|tries| tries.heard)
     }

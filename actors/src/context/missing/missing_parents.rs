@@ -63,6 +63,23 @@ impl MissingParents {
         }
     }
 
+    /// Changes the limits, also for PDUs that are missing now. Requests in flight keep their deadlines.
+    pub(crate) fn change_limits(&mut self, now: Millis, limits: GapLimits) {
+        let before = std::mem::replace(&mut self.limits, limits);
+        let mut sooner = vec![];
+        for (reference, want) in &self.wants {
+            self.checks.remove(&(want.first.after(before.give_up), reference.clone()));
+            self.checks.insert((want.first.after(limits.give_up), reference.clone()));
+            let ask_at = want.first.after(limits.grace).max(now);
+            if want.is_never_asked() && want.ask_at.is_some_and(|at| at > ask_at) {
+                sooner.push((reference.clone(), ask_at));
+            }
+        }
+        for (reference, ask_at) in sooner {
+            self.ask_at(&reference, Some(ask_at));
+        }
+    }
+
     /// Returns the number of fetches in a row that have led to these PDUs.
     pub(crate) fn generation(&self, references: &[PduRef]) -> u32 {
         references

@@ -84,6 +84,14 @@ impl ContextGraph {
         }
     }
 
+    /// Works with these limits from now on.
+    pub(crate) fn change_limits(&mut self, now: Millis, limits: &Arc<ContextLimits>) {
+        self.pending.change_limits(now, limits);
+        self.timeline.heads.change_max(limits.heads_max);
+        self.participants.change_limits(limits);
+        self.limits = limits.clone();
+    }
+
     /// Resumes the waiting of the previous incarnation.
     pub(crate) async fn resume(&mut self, step: &mut ContextStep<'_>) {
         self.pending.resume(step);

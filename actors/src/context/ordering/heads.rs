@@ -31,6 +31,11 @@ impl ContextHeads {
         Self { list, max: max as usize, overflow, forgotten: 0 }
     }
 
+    /// Changes the maximum number of heads. The next delivery removes those beyond a lower one.
+    pub(crate) const fn change_max(&mut self, max: u32) {
+        self.max = max as usize;
+    }
+
     pub(crate) fn list(&self) -> &[Head] {
         &self.list
     }
@@ -47,7 +52,7 @@ impl ContextHeads {
 
     /// Updates the heads after a delivery; `head` is set if the PDU becomes a head.
     pub(crate) fn advance(&mut self, named: &[PduRef], head: Option<Head>) {
-        self.forgotten += u64::from(advance(&mut self.list, named, head, self.max));
+        self.forgotten += advance(&mut self.list, named, head, self.max);
     }
 
     /// Makes this the only head if it states a greater depth than all others; returns whether it does.
@@ -102,18 +107,16 @@ fn parents(heads: &[Head]) -> NamedParents {
 }
 
 /// Updates the heads after a delivery: removes those that the PDU names, and adds `head`. Above `max` the shallowest
-/// head is removed and true is returned; it stays in the context, but no local PDU will name it.
-fn advance(heads: &mut Vec<Head>, named: &[PduRef], head: Option<Head>, max: usize) -> bool {
+/// heads are removed and counted; they stay in the context, but no local PDU will name them.
+fn advance(heads: &mut Vec<Head>, named: &[PduRef], head: Option<Head>, max: usize) -> u64 {
     heads.retain(|head| !named.contains(&head.reference));
     if let Some(head) = head {
         let place = |other: &Head| (other.depth, &other.reference) < (head.depth, &head.reference);
         heads.insert(heads.partition_point(place), head);
     }
-    let is_over = heads.len() > max.max(1);
-    if is_over {
-        heads.remove(0);
-    }
-    is_over
+    let excess = heads.len().saturating_sub(max.max(1));
+    heads.drain(..excess);
+    excess as u64
 }
 
 #[cfg(test)]
@@ -128,7 +131,7 @@ mod tests {
     #[test]
     fn ten_shallowest_heads_become_parents() {
         let mut heads = vec![];
-        (0..12).rev().for_each(|n| assert!(!advance(&mut heads, &[], Some(head(n, n)), 100)));
+        (0..12).rev().for_each(|n| assert_eq!(advance(&mut heads, &[], Some(head(n, n)), 100), 0));
         let NamedParents { prev, depth, emitted } = parents(&heads);
         assert_eq!((prev.len(), depth, emitted), (10, 10, 10));
         assert_eq!(prev[0], head(0, 0).reference);
@@ -139,8 +142,9 @@ mod tests {
     #[test]
     fn head_count_is_bounded() {
         let mut heads = vec![];
-        let forgotten = (0..500).filter(|n| advance(&mut heads, &[], Some(head(*n, *n)), 100)).count();
+        let forgotten: u64 = (0..500).map(|n| advance(&mut heads, &[], Some(head(n, n)), 100)).sum();
         assert_eq!((heads.len(), heads[0].depth, forgotten), (100, 400, 400));
+        assert_eq!((advance(&mut heads, &[], None, 60), heads.len()), (40, 60), "under a lower limit");
     }
 
     #[test]

@@ -23,7 +23,7 @@ use crate::context::state::missing_prev_state::Links;
 use crate::context::state::state_walk::StateWalk;
 use crate::context::step::ContextStep;
 use crate::limits::ContextLimits;
-use crate::model::{ContextId, Gap, HeldPdu, MissingPrevState, PduRef, PrevStateLink, ServerName, StateKey};
+use crate::model::{ContextId, Gap, HeldPdu, Millis, MissingPrevState, PduRef, PrevStateLink, ServerName, StateKey};
 
 /// Maximum number of fetches in a row for ancestors of the first batch of a new context.
 const EDGE_STEPS: u32 = 3;
@@ -59,6 +59,12 @@ impl PendingGraph {
     ) -> Self {
         let (order, wanted) = (CausalOrder::load(held), MissingParents::new(limits.gap));
         Self { context, limits, order, wanted, gaps: Gaps::load(gaps), links: Links::load(links), is_joined }
+    }
+
+    /// Works with these limits from now on.
+    pub(crate) fn change_limits(&mut self, now: Millis, limits: &Arc<ContextLimits>) {
+        self.wanted.change_limits(now, limits.gap);
+        self.limits = limits.clone();
     }
 
     /// Resumes the waiting of the previous incarnation.

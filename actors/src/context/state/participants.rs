@@ -40,6 +40,11 @@ impl ContextParticipants {
         Self { context, us, limits, text, servers, members, adopted }
     }
 
+    /// Works with these limits from now on.
+    pub(crate) fn change_limits(&mut self, limits: &Arc<ContextLimits>) {
+        self.limits = limits.clone();
+    }
+
     pub(crate) const fn us(&self) -> &ServerName {
         &self.us
     }

@@ -42,6 +42,12 @@ impl TransactionPulls {
         Self { server, limits, questions: CatchUpQuestions::new(record) }
     }
 
+    /// Works with these limits from now on: the pulls are dropped if the peer cannot be asked any more.
+    pub(super) fn change_limits(&mut self, limits: &Arc<PeerLimits>, out: &mut EffectCollector) {
+        self.limits = limits.clone();
+        self.started(out);
+    }
+
     /// Writes their part of the record.
     pub(super) fn keep(&self, record: &mut InboundRecord) {
         self.questions.keep(record);

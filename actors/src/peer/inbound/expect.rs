@@ -28,6 +28,11 @@ impl PendingExpectations {
         Self { server, limits, pending: Vec::new(), applied }
     }
 
+    /// Works with these limits from now on.
+    pub(super) fn change_limits(&mut self, limits: &Arc<PeerLimits>) {
+        self.limits = limits.clone();
+    }
+
     /// Returns the number of the configuration that was applied.
     pub(super) const fn applied(&self) -> Option<Seq> {
         self.applied
@@ -41,9 +46,7 @@ impl PendingExpectations {
     /// Handles the start of the actor. A number from the configuration is applied once, until the configuration names
     /// another.
     pub(super) fn started(&mut self, pushes: &mut InboundPushes, out: &mut EffectCollector) {
-        if let Some(number) = self.take_configured(self.limits.expect_seq) {
-            pushes.go_on_from(number, out);
-        }
+        self.apply_configured(pushes, out);
         if pushes.expected() >= Seq::LIMIT {
             let (server, expected, limit) = (&self.server, pushes.expected(), Seq::LIMIT);
             let text = format!(
@@ -51,6 +54,13 @@ impl PendingExpectations {
                  `fernpost peer expect {server} NUMBER`"
             );
             out.numbering_notice(server, text);
+        }
+    }
+
+    /// Applies the number of the configuration, if it is another one than before.
+    fn apply_configured(&mut self, pushes: &mut InboundPushes, out: &mut EffectCollector) {
+        if let Some(number) = self.take_configured(self.limits.expect_seq) {
+            pushes.go_on_from(number, out);
         }
     }
 
@@ -84,8 +94,9 @@ impl PendingExpectations {
         self.pending.push((token, number));
     }
 
-    /// Applies the numbers in the order in which they were set.
+    /// Applies the number of the configuration, then those of commands in the order in which they were set.
     pub(super) fn apply(&mut self, pushes: &mut InboundPushes, out: &mut EffectCollector) {
+        self.apply_configured(pushes, out);
         for (token, number) in std::mem::take(&mut self.pending) {
             pushes.go_on_from(number, out);
             out.effect(PeerEffect::Report(token));

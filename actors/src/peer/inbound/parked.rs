@@ -65,6 +65,11 @@ impl PeerQuarantine {
         Self { from, keep: limits.quarantine_items }
     }
 
+    /// Changes the maximum number of quarantined items.
+    pub(super) const fn change_keep(&mut self, keep: u64) {
+        self.keep = keep;
+    }
+
     /// Quarantines an item.
     pub(super) fn park(
         &self,

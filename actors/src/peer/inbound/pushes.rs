@@ -47,6 +47,11 @@ impl InboundPushes {
         }
     }
 
+    /// Works with these limits from now on.
+    pub(super) fn change_limits(&mut self, limits: &Arc<PeerLimits>) {
+        self.limits = limits.clone();
+    }
+
     /// Writes its part of the record.
     pub(super) fn keep(&self, record: &mut InboundRecord) {
         record.taken = self.taken;

@@ -26,6 +26,11 @@ impl InboundTransactions {
         Self { server, limits, seen: SeenTransactions::new(seen) }
     }
 
+    /// Works with these limits from now on.
+    pub(super) fn change_limits(&mut self, limits: &Arc<PeerLimits>) {
+        self.limits = limits.clone();
+    }
+
     /// Returns the PDUs to dispatch; `Err`: the reply, because nothing of the transaction is new.
     pub(super) fn receive(
         &self,

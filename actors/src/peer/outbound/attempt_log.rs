@@ -42,6 +42,11 @@ impl AttemptLog {
         }
     }
 
+    /// Changes the number of failed attempts that are kept, from the next one on.
+    pub const fn change_keep(&mut self, keep: u32) {
+        self.keep = keep;
+    }
+
     /// Writes the durable part into the record.
     pub fn keep(&self, record: &mut OutboundRecord) {
         record.last_success = self.last_success;

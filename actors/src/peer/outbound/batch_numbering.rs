@@ -57,6 +57,16 @@ impl BatchNumbering {
         }
     }
 
+    /// Changes the scheme, while nothing is in flight. Returns whether it is another one.
+    pub fn change_scheme(&mut self, scheme: NumberingScheme) -> bool {
+        let is_other = self.scheme != scheme;
+        if is_other {
+            self.scheme = scheme;
+            self.open = None;
+        }
+        is_other
+    }
+
     /// Writes the durable part into the record.
     pub fn keep(&self, record: &mut OutboundRecord) {
         record.window = self.window;

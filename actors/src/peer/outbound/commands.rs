@@ -1,7 +1,15 @@
-//! Operator commands for the outbound half: suspend, resume, retry, drop and renumber.
+//! What an operator changes in the outbound half while it runs: the configuration, and the commands suspend, resume, retry, drop
+//! and renumber.
+//!
+//! The configuration suspends a peer that it does not name, that it denies, or that is `paused`. Items stay pending until they
+//! expire, and the stored state stays unchanged, so that a peer that may be sent to again continues from there. A request in
+//! flight is finished first. The messenger is notified of both, once.
+
+use std::sync::Arc;
 
 use crate::change::CommitPriority;
 use crate::errors::CommandError;
+use crate::limits::PeerLimits;
 use crate::model::{BatchId, Index, Seq, SubmissionId, SuspendReason};
 use crate::peer::effect::{EffectCollector, PeerEffect};
 use crate::peer::outbound::numbering::QueueNumbering;
@@ -10,6 +18,56 @@ use crate::peer::outbound::progress::state::OutboundState;
 use crate::peer::outbound::{Outbound, StepInput};
 
 impl Outbound {
+    /// Handles other limits. Delays that they shorten end sooner; requests and timers go on.
+    pub fn change_limits(&mut self, at: StepInput, limits: &Arc<PeerLimits>, out: &mut EffectCollector) {
+        let before = self.limits.clone();
+        self.next_limits = None;
+        if matches!(self.progress.state(), OutboundState::Sending { .. }) && before.dialect != limits.dialect {
+            // The answer to the request in flight is read by the rules of its dialect.
+            self.use_limits(&Arc::new(PeerLimits { dialect: before.dialect, ..(**limits).clone() }));
+            self.next_limits = Some(limits.clone());
+        } else {
+            self.use_limits(limits);
+        }
+        self.follow_config(at, &before, out);
+    }
+
+    /// Suspends the peer or continues, as the configuration says.
+    fn follow_config(&mut self, at: StepInput, before: &PeerLimits, out: &mut EffectCollector) {
+        if self.progress.follow_config(at.now, &self.limits) {
+            out.effect(PeerEffect::Disarm);
+            self.begin(at, out);
+            self.announce_config(out);
+            return out.moved(CommitPriority::Deferred);
+        }
+        match self.progress.state() {
+            OutboundState::Idle | OutboundState::Loading if self.progress.is_suspended_by_config() => {
+                // Nothing is in flight but a read of rows.
+                out.effect(PeerEffect::Abort);
+                self.perform(at, NextMove::Pause(OutboundState::Idle, CommitPriority::Deferred), out);
+            }
+            OutboundState::Idle | OutboundState::Loading | OutboundState::Sending { .. } => {}
+            OutboundState::Waiting { .. } | OutboundState::BackingOff { .. } | OutboundState::Suspended { .. } => {
+                let state = *self.progress.state();
+                self.requests.ephemeral.keep(|expiry| state.keeps_ephemeral(expiry));
+                self.progress.shorten_deadlines(at.now, at.jitter_roll, before, &self.limits);
+                self.announce_config(out);
+                self.reschedule(at, out);
+            }
+        }
+    }
+
+    /// Sets the timer anew for a paused peer, or makes the attempt that is due.
+    fn reschedule(&mut self, at: StepInput, out: &mut EffectCollector) {
+        if self.next_attempt().is_some_and(|due| due <= at.now) {
+            out.effect(PeerEffect::Disarm);
+            self.resume_sending(at, out);
+        } else if !self.expiry.is_running() {
+            // While a page is read, the timer is set when it arrives.
+            self.expiry.arm_or_sweep(&mut self.progress, &self.queue.outbox, out);
+        }
+    }
+
     /// Suspends sending until [`resume`](Self::resume), also across restarts. A request in flight is aborted; whether
     /// the peer accepted it shows when it is sent again.
     pub fn suspend(&mut self, at: StepInput, out: &mut EffectCollector) {
@@ -24,13 +82,15 @@ impl Outbound {
     /// suspended again at once.
     pub fn resume(&mut self, at: StepInput, out: &mut EffectCollector) {
         let &OutboundState::Suspended { cause, .. } = self.progress.state() else { return };
+        self.progress.override_config();
         self.begin_anew();
         out.effect(PeerEffect::Disarm);
         self.resume_sending(at, out);
         out.moved(CommitPriority::Now);
         // The end of an operator's suspension is announced at once, that of any other when the peer has accepted
         // something.
-        if cause == SuspendReason::Admin && self.progress.end_suspension() {
+        let is_news = cause == SuspendReason::Admin && self.progress.end_suspension();
+        if self.progress.note_config(self.queue.outbox.backlog() > 0) || is_news {
             out.announce_state(&self.server, self.state(), None);
         }
     }

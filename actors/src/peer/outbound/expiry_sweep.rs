@@ -29,6 +29,11 @@ impl ExpirySweep {
         Self { keep, oldest_queued_at, sweeping_from: None }
     }
 
+    /// Changes the time after which an item expires.
+    pub(super) const fn change_keep(&mut self, keep: Duration) {
+        self.keep = keep;
+    }
+
     /// Returns the time at which the oldest item was queued, if it is known.
     pub(super) const fn oldest_queued_at(&self) -> Option<Millis> {
         self.oldest_queued_at

@@ -42,7 +42,7 @@ impl OutboundQueue {
         record: &OutboundRecord,
         (tail, queued_bytes): (Index, u64),
     ) -> Self {
-        let room = WindowRoom { rows: 2 * limits.batch_items as usize, bytes: 2 * limits.batch_bytes };
+        let room = WindowRoom::of(&limits);
         Self {
             us,
             server,
@@ -55,6 +55,12 @@ impl OutboundQueue {
             newest: record.highest_index_assigned,
             limits,
         }
+    }
+
+    /// Works with these limits from now on.
+    pub(super) fn change_limits(&mut self, limits: &Arc<PeerLimits>) {
+        self.outbox.change_limits(WindowRoom::of(limits), limits.one_a_context);
+        self.limits = limits.clone();
     }
 
     /// Writes the durable part into the record.

@@ -9,6 +9,7 @@
 
 use std::collections::{HashSet, VecDeque};
 
+use crate::limits::PeerLimits;
 use crate::model::OutboxRow;
 use crate::model::{Index, NumberSegment, Seq};
 
@@ -91,6 +92,13 @@ pub struct WindowRoom {
     pub bytes: u64,
 }
 
+impl WindowRoom {
+    /// Returns the memory limits of a peer's window: the next batch, and the one after it.
+    pub fn of(limits: &PeerLimits) -> Self {
+        Self { rows: 2 * limits.batch_items as usize, bytes: 2 * limits.batch_bytes }
+    }
+}
+
 impl Outbox {
     /// Returns an outbox without rows in memory.
     pub fn new(acked: Index, tail: Index, segments: Vec<NumberSegment>, room: WindowRoom) -> Self {
@@ -124,6 +132,11 @@ impl Outbox {
     pub const fn spreading(mut self, one_a_context: bool) -> Self {
         self.one_a_context = one_a_context;
         self
+    }
+
+    /// Changes the limits of the window. Rows in memory beyond them stay until they are sent.
+    pub const fn change_limits(&mut self, room: WindowRoom, one_a_context: bool) {
+        (self.room, self.one_a_context) = (room, one_a_context);
     }
 
     /// Returns the newest acknowledged index.

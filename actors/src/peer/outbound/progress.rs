@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::backoff;
 use crate::limits::PeerLimits;
-use crate::model::{BatchId, DeliveryState, Millis, OutboundRecord, PeerState, SuspendReason};
+use crate::model::{BatchId, Millis, OutboundRecord, PeerState, SuspendReason};
 use crate::peer::outbound::progress::announced_state::AnnouncedState;
 use crate::peer::outbound::progress::attempt_timer::AttemptTimer;
 use crate::peer::outbound::progress::state::{OutboundState, SendMode};
@@ -23,22 +23,21 @@ pub(super) struct DeliveryProgress {
     attempt: u64,
     /// True if the peer was suspended and has accepted nothing since: the next push carries one item only.
     probing: bool,
+    /// Earliest time of the next attempt that the peer asked for with its last failure.
+    not_before: Option<Millis>,
     timer: AttemptTimer,
+    /// Cause for which the configuration suspends the peer, unless an operator has resumed it since.
+    by_config: Option<SuspendReason>,
     announced: AnnouncedState,
 }
 
 impl DeliveryProgress {
     /// Returns the progress that was loaded from the store.
     pub(super) fn new(limits: &PeerLimits, record: &OutboundRecord) -> Self {
-        let state = match record.rest {
-            underlying if !limits.listed => OutboundState::of_this_process(SuspendReason::NotListed, underlying),
-            underlying if limits.paused => OutboundState::of_this_process(SuspendReason::Admin, underlying),
-            DeliveryState::Ready => OutboundState::Idle,
-            DeliveryState::Waiting { until } => OutboundState::Waiting { until },
-            DeliveryState::BackingOff { until } => OutboundState::BackingOff { until, contacted: false },
-            DeliveryState::Suspended { cause, probe_at } => {
-                OutboundState::Suspended { cause, probe_at, contacted: false, underlying: None }
-            }
+        let by_config = limits.suspension();
+        let state = match by_config {
+            Some(cause) => OutboundState::of_this_process(cause, record.rest),
+            None => OutboundState::of_store(record.rest),
         };
         Self {
             state,
@@ -46,7 +45,9 @@ impl DeliveryProgress {
             failures: record.failures,
             attempt: 0,
             probing: false,
+            not_before: None,
             timer: AttemptTimer::default(),
+            by_config,
             announced: AnnouncedState::new(record),
         }
     }
@@ -56,7 +57,7 @@ impl DeliveryProgress {
         record.rest = self.state.durable();
         record.failures = self.failures;
         record.since = self.since;
-        record.told_not_listed = self.announced.is_told_not_listed();
+        record.told_suspension = self.announced.by_config();
     }
 
     pub(super) const fn state(&self) -> &OutboundState {
@@ -90,6 +91,59 @@ impl DeliveryProgress {
         self.enter(now, state);
     }
 
+    /// Brings the time of the next attempt forward to what changed limits allow, but not before the time that the peer asked
+    /// for. A longer delay counts from the next failure on.
+    pub(super) fn shorten_deadlines(
+        &mut self,
+        now: Millis,
+        jitter_roll: f64,
+        before: &PeerLimits,
+        limits: &PeerLimits,
+    ) {
+        let mut state = self.state;
+        let (date, longest) = match &mut state {
+            OutboundState::Waiting { until } => (until, limits.wait_max.max(Duration::from_secs(1))),
+            OutboundState::BackingOff { until, .. } if before.backoff() != limits.backoff() => {
+                (until, backoff::delay(&limits.backoff(), self.failures.max(1), jitter_roll))
+            }
+            OutboundState::Suspended { probe_at: Some(probe_at), .. } => (probe_at, limits.probe_every),
+            _ => return,
+        };
+        *date = (*date).min(now.after(longest).max(self.not_before.unwrap_or_default()));
+        self.enter(now, state);
+    }
+
+    /// Returns whether the configuration suspends the peer.
+    pub(super) const fn is_suspended_by_config(&self) -> bool {
+        self.by_config.is_some()
+    }
+
+    /// Follows a change of the configuration: suspends the peer, except while it is being sent to, or ends such a suspension.
+    /// Returns whether one has ended.
+    pub(super) fn follow_config(&mut self, now: Millis, limits: &PeerLimits) -> bool {
+        self.by_config = limits.suspension();
+        match (self.by_config, self.state) {
+            // Only an operator or a restart ends that.
+            (_, OutboundState::Suspended { cause: SuspendReason::Faulty, .. })
+            // The pause of a peer that is being sent to follows, once its request in flight has finished.
+            | (Some(_), OutboundState::Idle | OutboundState::Loading | OutboundState::Sending { .. }) => false,
+            (Some(cause), state) => {
+                self.enter(now, OutboundState::of_this_process(cause, state.durable()));
+                false
+            }
+            (None, OutboundState::Suspended { underlying: Some(underlying), .. }) => {
+                self.enter(now, OutboundState::of_store(underlying));
+                true
+            }
+            (None, _) => false,
+        }
+    }
+
+    /// Ends the suspension by the configuration at an operator's command, until the configuration of the peer changes.
+    pub(super) const fn override_config(&mut self) {
+        self.by_config = None;
+    }
+
     /// Becomes idle, because nothing is left to send.
     pub(super) fn rest(&mut self, now: Millis) {
         self.enter(now, OutboundState::Idle);
@@ -103,6 +157,7 @@ impl DeliveryProgress {
     /// Starts an attempt; returns its number.
     pub(super) fn begin_attempt(&mut self, now: Millis, label: BatchId, mode: SendMode) -> u64 {
         self.attempt += 1;
+        self.not_before = None;
         let (attempt, original_retry_at) = (self.attempt, self.timer.take_original());
         self.enter(now, OutboundState::Sending { attempt, label, mode, original_retry_at });
         attempt
@@ -169,6 +224,7 @@ impl DeliveryProgress {
         limits: &PeerLimits,
     ) -> OutboundState {
         let original = self.timer.take_original();
+        self.not_before = not_before;
         self.failures += u32::from(original.is_none());
         let contacted = original.is_some();
         if self.failures >= limits.failures_to_suspend {
@@ -225,9 +281,14 @@ impl DeliveryProgress {
         self.probing = false;
     }
 
-    /// Pauses sending. Returns the cause of a suspension that the messenger is to be told of.
+    /// Pauses sending. Returns the cause of a suspension that the messenger is to be told of. If the configuration suspends the
+    /// peer, the pause is what the store keeps meanwhile.
     pub(super) fn pause(&mut self, now: Millis, state: OutboundState) -> Option<SuspendReason> {
         self.timer.bring_forward(None);
+        if let Some(cause) = self.by_config {
+            self.enter(now, OutboundState::of_this_process(cause, state.durable()));
+            return None;
+        }
         self.enter(now, state);
         match self.state.reported() {
             PeerState::Suspended(cause) => self.announced.suspend(cause).then_some(cause),
@@ -245,9 +306,17 @@ impl DeliveryProgress {
         self.announced.end_suspension()
     }
 
-    /// Returns whether the messenger is to be told that the configuration no longer names the peer, or names it again.
-    pub(super) const fn note_listing(&mut self, is_listed: bool, has_backlog: bool) -> bool {
-        self.announced.note_listing(is_listed, has_backlog)
+    /// Returns whether the messenger is to be told that the configuration suspends the peer, for another cause than it knows, or
+    /// no longer does.
+    pub(super) fn note_config(&mut self, has_backlog: bool) -> bool {
+        let is_news = self.announced.note_config(self.by_config, has_backlog);
+        // A suspension of another cause that comes to light is news too.
+        let is_suspended = match self.state.reported() {
+            PeerState::Suspended(SuspendReason::Faulty) => false,
+            PeerState::Suspended(cause) if self.by_config.is_none() => self.announced.suspend(cause),
+            _ => false,
+        };
+        is_news || is_suspended
     }
 
     /// Sets the timer to the next attempt or to the next expiry, whichever comes first; returns the time.

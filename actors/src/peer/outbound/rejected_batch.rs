@@ -44,6 +44,15 @@ impl RejectedBatch {
         Self { batch_cap, batch_max, bisection: Bisection::default(), rejected_in_a_row: 0, without_ephemeral: false }
     }
 
+    /// Changes the batch size of the configuration. A size that was reduced for the peer stays, and grows to the new one.
+    pub(super) const fn change_batch_max(&mut self, batch_max: u32) {
+        let is_whole = self.batch_cap == self.batch_max;
+        self.batch_max = batch_max;
+        if is_whole || self.batch_cap > batch_max {
+            self.batch_cap = batch_max;
+        }
+    }
+
     /// Returns the maximum number of items that the peer can accept at once.
     pub(super) const fn batch_cap(&self) -> u32 {
         self.batch_cap

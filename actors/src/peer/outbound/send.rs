@@ -53,6 +53,12 @@ impl RequestComposer {
         }
     }
 
+    /// Works with these limits from now on.
+    pub(super) fn change_limits(&mut self, limits: &Arc<PeerLimits>) {
+        self.rejected.change_batch_max(limits.batch_items);
+        self.limits = limits.clone();
+    }
+
     /// Buffers an ephemeral item; `state`: that of delivery.
     pub(super) fn buffer(&mut self, fleeting: EphemeralItem, state: &OutboundState) {
         if state.keeps_ephemeral(fleeting.until) {

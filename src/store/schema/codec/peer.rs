@@ -29,8 +29,11 @@ struct OutboundRow {
     acked_bytes: u64,
     oldest: Option<u64>,
     newest: u64,
-    #[serde(default)]
+    /// Written by earlier versions in place of `told_suspension`, of which they know this one.
+    #[serde(default, skip_serializing)]
     told_not_listed: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    told_suspension: Option<CauseRow>,
     #[serde(default)]
     last_success: Option<u64>,
     /// (time, first item, last item, response was not JSON)
@@ -85,8 +88,32 @@ enum CauseRow {
     Refused,
     AheadOfUs,
     NotListed,
+    Denied,
     Faulty,
 }
+
+/// The causes of the model and those of the rows are the same, so that the rows do not depend on the words of the API.
+macro_rules! causes {
+    ($($cause:ident),*) => {
+        impl From<SuspendReason> for CauseRow {
+            fn from(cause: SuspendReason) -> Self {
+                match cause {
+                    $(SuspendReason::$cause => Self::$cause,)*
+                }
+            }
+        }
+
+        impl From<CauseRow> for SuspendReason {
+            fn from(cause: CauseRow) -> Self {
+                match cause {
+                    $(CauseRow::$cause => Self::$cause,)*
+                }
+            }
+        }
+    };
+}
+
+causes!(Admin, Unreachable, Refused, AheadOfUs, NotListed, Denied, Faulty);
 
 impl From<DeliveryState> for RestRow {
     fn from(rest: DeliveryState) -> Self {
@@ -95,15 +122,7 @@ impl From<DeliveryState> for RestRow {
             DeliveryState::Waiting { until } => Self::Waiting { until: until.0 },
             DeliveryState::BackingOff { until } => Self::BackingOff { until: until.0 },
             DeliveryState::Suspended { cause, probe_at } => {
-                let cause = match cause {
-                    SuspendReason::Admin => CauseRow::Admin,
-                    SuspendReason::Unreachable => CauseRow::Unreachable,
-                    SuspendReason::Refused => CauseRow::Refused,
-                    SuspendReason::AheadOfUs => CauseRow::AheadOfUs,
-                    SuspendReason::NotListed => CauseRow::NotListed,
-                    SuspendReason::Faulty => CauseRow::Faulty,
-                };
-                Self::Suspended { cause, probe_at: probe_at.map(|at| at.0) }
+                Self::Suspended { cause: cause.into(), probe_at: probe_at.map(|at| at.0) }
             }
         }
     }
@@ -116,15 +135,7 @@ impl From<RestRow> for DeliveryState {
             RestRow::Waiting { until } => Self::Waiting { until: Millis(until) },
             RestRow::BackingOff { until } => Self::BackingOff { until: Millis(until) },
             RestRow::Suspended { cause, probe_at } => {
-                let cause = match cause {
-                    CauseRow::Admin => SuspendReason::Admin,
-                    CauseRow::Unreachable => SuspendReason::Unreachable,
-                    CauseRow::Refused => SuspendReason::Refused,
-                    CauseRow::AheadOfUs => SuspendReason::AheadOfUs,
-                    CauseRow::NotListed => SuspendReason::NotListed,
-                    CauseRow::Faulty => SuspendReason::Faulty,
-                };
-                Self::Suspended { cause, probe_at: probe_at.map(Millis) }
+                Self::Suspended { cause: cause.into(), probe_at: probe_at.map(Millis) }
             }
         }
     }
@@ -145,7 +156,8 @@ pub(crate) fn peer_to_row(record: &PeerRecord) -> Vec<u8> {
             acked_bytes: out.acked_bytes,
             oldest: out.oldest_queued_at.map(|at| at.0),
             newest: out.highest_index_assigned.0,
-            told_not_listed: out.told_not_listed,
+            told_not_listed: false,
+            told_suspension: out.told_suspension.map(CauseRow::from),
             last_success: out.last_success.map(|at| at.0),
             delivered: out.delivered.iter().map(|span| (span.time.0, span.first.0, span.last.0, span.blind)).collect(),
         },
@@ -196,7 +208,10 @@ pub(crate) fn peer_from_row(server: ServerName, row: &[u8]) -> Result<PeerRecord
             acked_bytes: out.acked_bytes,
             oldest_queued_at: out.oldest.map(Millis),
             highest_index_assigned: Index(out.newest),
-            told_not_listed: out.told_not_listed,
+            told_suspension: match out.told_suspension {
+                Some(cause) => Some(cause.into()),
+                None => out.told_not_listed.then_some(SuspendReason::NotListed),
+            },
             last_success: out.last_success.map(Millis),
             delivered: out.delivered.into_iter().map(delivered).collect(),
         },
@@ -308,7 +323,7 @@ mod tests {
             record.outbound.acked_bytes = 7_000;
             record.outbound.oldest_queued_at = Some(Millis(5));
             record.outbound.highest_index_assigned = Index(41);
-            record.outbound.told_not_listed = true;
+            record.outbound.told_suspension = Some(SuspendReason::Denied);
             record.outbound.segments.push(NumberSegment { first: Index(40), number: Seq(u64::MAX) });
             record.inbound.expected = Seq(77);
             record.inbound.expect_applied = Some(Seq(70));
@@ -325,6 +340,15 @@ mod tests {
             (record.inbound.catch_up, record.inbound.missed) = (None, None);
             assert!(!may_be_asked(&peer_to_row(&record)), "nothing is left to ask it for");
         }
+    }
+
+    #[test]
+    fn row_of_earlier_version_is_readable() {
+        let text = String::from_utf8(peer_to_row(&PeerRecord::new(red()))).expect("text");
+        assert!(!text.contains("told_"), "nothing was told: {text}");
+        let earlier = text.replacen("\"acked\"", "\"told_not_listed\":true,\"acked\"", 1);
+        let back = peer_from_row(red(), earlier.as_bytes()).expect("readable");
+        assert_eq!(back.outbound.told_suspension, Some(SuspendReason::NotListed));
     }
 
     #[test]

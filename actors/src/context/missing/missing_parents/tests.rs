@@ -1,7 +1,9 @@
 //! Printed traces of missing parents: requested, received, given up, and received late.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use crate::context::machine::ContextEvent;
 use crate::context::tests::harness::{MachineHarness, at, context, pdu, pdus, server};
 use crate::limits::{ContextLimits, GapLimits};
 use crate::model::{FetchRequest, Pdu};
@@ -43,6 +45,32 @@ fn in_vain(desk: &mut MachineHarness, until: u64) {
         }
     }
     desk.until(until);
+}
+
+#[test]
+fn changed_limits_hold_for_missing_parents() {
+    let limits = |grace: u64, give_up: u64| {
+        let (grace, give_up) = (Duration::from_millis(grace), Duration::from_millis(give_up));
+        let gap = GapLimits { grace, give_up, ..ContextLimits::default().gap };
+        ContextEvent::LimitsChanged(Arc::new(ContextLimits { gap, ..ContextLimits::default() }))
+    };
+    let mut desk = MachineHarness::among("red");
+    desk.arrive("red", pdus("red/3<red/2"));
+    desk.step(limits(10, 60_000));
+    desk.log.clear();
+    desk.until(10);
+    desk.expect(&["-- 10", "fetch red/2 from red"]);
+    desk.fetched("red", "red/2", true, vec![]);
+    desk.step(limits(10, 120_000));
+    in_vain(&mut desk, 119_999);
+    desk.log.clear();
+    desk.until(120_000);
+    desk.expect(&["-- 120000", "gap [red/2] before [red/3]", "deliver red/3 at 0 without [red/2]"]);
+    desk.arrive("red", pdus("red/5<red/4"));
+    in_vain(&mut desk, 130_000);
+    desk.log.clear();
+    desk.step(limits(10, 5_000));
+    desk.expect(&["gap [red/4] before [red/5]", "deliver red/5 at 0 without [red/4]"]);
 }
 
 #[test]

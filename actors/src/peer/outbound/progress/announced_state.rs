@@ -7,8 +7,8 @@ use crate::model::{DeliveryState, OutboundRecord, SuspendReason};
 pub(super) struct AnnouncedState {
     /// Cause of the suspension that was announced; failed probes do not announce it again.
     suspension: Option<SuspendReason>,
-    /// True if the messenger was told that the configuration no longer names the peer.
-    not_listed: bool,
+    /// Cause of the suspension by the configuration that was announced.
+    by_config: Option<SuspendReason>,
 }
 
 impl AnnouncedState {
@@ -18,7 +18,7 @@ impl AnnouncedState {
             DeliveryState::Suspended { cause, .. } => Some(cause),
             DeliveryState::Ready | DeliveryState::Waiting { .. } | DeliveryState::BackingOff { .. } => None,
         };
-        Self { suspension, not_listed: record.told_not_listed }
+        Self { suspension, by_config: record.told_suspension }
     }
 
     /// Returns whether a suspension of this cause was announced.
@@ -36,20 +36,20 @@ impl AnnouncedState {
         self.suspension.take().is_some()
     }
 
-    /// Records whether the peer is missing from the configuration while items are pending for it. Returns whether this is a
-    /// change: a missing peer without pending items is none.
-    pub(super) const fn note_listing(&mut self, is_listed: bool, has_backlog: bool) -> bool {
-        let is_gone = !is_listed && has_backlog;
-        if is_gone == self.not_listed || (!is_gone && !is_listed) {
+    /// Records the cause for which the configuration suspends the peer, while items are pending for it or not. Returns whether
+    /// this is a change: a suspension without pending items is none.
+    pub(super) fn note_config(&mut self, cause: Option<SuspendReason>, has_backlog: bool) -> bool {
+        let news = cause.filter(|_| has_backlog);
+        if news == self.by_config || (news.is_none() && cause.is_some()) {
             return false;
         }
-        self.not_listed = is_gone;
+        self.by_config = news;
         true
     }
 
-    /// Returns whether the messenger was told that the peer is not listed.
-    pub(super) const fn is_told_not_listed(&self) -> bool {
-        self.not_listed
+    /// Returns the cause of the suspension by the configuration that was announced.
+    pub(super) const fn by_config(&self) -> Option<SuspendReason> {
+        self.by_config
     }
 }
 
@@ -67,11 +67,13 @@ mod tests {
     }
 
     #[test]
-    fn missing_peer_is_news_with_backlog() {
+    fn config_suspension_is_news_with_backlog() {
         let mut announced = AnnouncedState::new(&OutboundRecord::default());
-        let noted = [(true, true), (false, false), (false, true), (false, true), (false, false), (true, false)];
-        let news = noted.map(|(is_listed, has_backlog)| announced.note_listing(is_listed, has_backlog));
-        assert_eq!(news, [false, false, true, false, false, true]);
-        assert!(!announced.is_told_not_listed());
+        let (gone, denied) = (Some(SuspendReason::NotListed), Some(SuspendReason::Denied));
+        let noted =
+            [(None, true), (gone, false), (gone, true), (gone, true), (gone, false), (denied, true), (None, false)];
+        let news = noted.map(|(cause, has_backlog)| announced.note_config(cause, has_backlog));
+        assert_eq!(news, [false, false, true, false, false, true, true]);
+        assert_eq!(announced.by_config(), None);
     }
 }

@@ -68,6 +68,18 @@ impl OutboundState {
         Self::Suspended { cause, probe_at: None, contacted: true, underlying: Some(underlying) }
     }
 
+    /// Returns the state that the store has kept.
+    pub(crate) const fn of_store(rest: DeliveryState) -> Self {
+        match rest {
+            DeliveryState::Ready => Self::Idle,
+            DeliveryState::Waiting { until } => Self::Waiting { until },
+            DeliveryState::BackingOff { until } => Self::BackingOff { until, contacted: false },
+            DeliveryState::Suspended { cause, probe_at } => {
+                Self::Suspended { cause, probe_at, contacted: false, underlying: None }
+            }
+        }
+    }
+
     /// Returns the state as it is reported.
     pub(crate) const fn reported(&self) -> PeerState {
         match self {

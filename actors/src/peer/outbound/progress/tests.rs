@@ -1,6 +1,7 @@
 //! Failures, pauses and the times of attempts, without an outbox.
 
 use super::*;
+use crate::model::DeliveryState;
 
 const FIRST: BatchId = BatchId::SeqRange { first: None, last: crate::model::Seq(1) };
 

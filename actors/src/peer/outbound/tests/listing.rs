@@ -2,6 +2,7 @@
 
 use super::leaving::drop_items;
 use super::*;
+use crate::limits::PeerListing;
 
 /// Returns a peer with the pending items 1 to `items` and this delivery state.
 fn waiting(items: u64, rest: DeliveryState, change: impl FnOnce(&mut PeerLimits)) -> Bench {
@@ -25,7 +26,7 @@ fn restarted(bench: &Bench, items: u64, change: impl FnOnce(&mut PeerLimits)) ->
 }
 
 fn gone(limits: &mut PeerLimits) {
-    limits.listed = false;
+    limits.listing = PeerListing::NotListed;
     limits.keep = Duration::from_secs(100);
 }
 

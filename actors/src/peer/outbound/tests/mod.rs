@@ -36,7 +36,7 @@ impl Bench {
     /// Returns a machine with this many items after the acknowledged ones in the store.
     fn queued(items: u64, change: impl FnOnce(&mut PeerLimits, &mut PeerRecord)) -> Self {
         let server: ServerName = "blue".parse().expect("valid");
-        let mut limits = PeerLimits { batch_items: 3, notify_after: Duration::MAX, ..PeerLimits::default() };
+        let mut limits = limits();
         let mut record = PeerRecord::new(server.clone());
         record.outbound.window = Some(100);
         change(&mut limits, &mut record);
@@ -182,9 +182,24 @@ impl Bench {
         bench
     }
 
+    /// Changes the limits while the machine runs.
+    fn limits(&mut self, change: impl FnOnce(&mut PeerLimits)) -> &mut Self {
+        self.step(PeerEvent::LimitsChanged(limits_with(change)))
+    }
+
     fn check(&mut self, expected: &[&str]) {
         assert_eq!(self.trace, expected, "\n{}", self.trace.join("\n"));
     }
+}
+
+fn limits() -> PeerLimits {
+    PeerLimits { batch_items: 3, notify_after: Duration::MAX, ..PeerLimits::default() }
+}
+
+fn limits_with(change: impl FnOnce(&mut PeerLimits)) -> Arc<PeerLimits> {
+    let mut limits = limits();
+    change(&mut limits);
+    Arc::new(limits)
 }
 
 fn name(change: &Change) -> String {
@@ -470,6 +485,7 @@ fn typing(bench: &mut Bench) -> &mut Bench {
 }
 
 mod asking;
+mod config_change;
 mod halving;
 mod holes;
 mod leaving;

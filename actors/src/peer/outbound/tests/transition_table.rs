@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 
 use super::*;
+use crate::limits::PeerListing;
 use crate::model::{ContextId, FetchRequest, PduRef};
 use crate::peer::effect::Pull;
 use crate::peer::fetch_budget::FetchCost;
@@ -38,6 +39,15 @@ fn at_work() -> Bench {
     bench
 }
 
+/// Returns a peer that is not listed, with one pending item and this stored state.
+fn unlisted(rest: DeliveryState) -> Bench {
+    let mut bench = Bench::queued(1, |limits, record| {
+        limits.listing = PeerListing::NotListed;
+        record.outbound.rest = rest;
+    });
+    copy_of(bench.step(PeerEvent::Started))
+}
+
 fn copy_of(bench: &mut Bench) -> Bench {
     bench.clone()
 }
@@ -60,6 +70,10 @@ fn states() -> Vec<(&'static str, Bench)> {
         ("Sending one refused item", copy_of(at_work().fail(refused(422)))),
         ("Sending ephemeral items", copy_of(typing(&mut fresh()))),
         ("Sending a probe", copy_of(probing.clone().load(1, 1))),
+        ("Sending items, not listed since", {
+            let gone = limits_with(|limits| limits.listing = PeerListing::NotListed);
+            copy_of(at_work().step(PeerEvent::LimitsChanged(gone)))
+        }),
         ("Sending a confirmation", {
             let mut bench = Bench::queued(1, |_, _| ());
             copy_of(bench.step(PeerEvent::Started).load(1, 1).fail(refused(422)))
@@ -81,10 +95,9 @@ fn states() -> Vec<(&'static str, Bench)> {
         ("Suspended ahead_of_us", copy_of(at_work().hole(2_000_000))),
         ("Suspended admin", copy_of(at_work().order(PeerCommand::Suspend))),
         ("Suspended admin, nothing queued", copy_of(fresh().order(PeerCommand::Suspend))),
-        ("Suspended not_listed", {
-            let mut bench = Bench::queued(1, |limits, _| limits.listed = false);
-            copy_of(bench.step(PeerEvent::Started))
-        }),
+        ("Suspended not_listed", unlisted(DeliveryState::Ready)),
+        ("Suspended not_listed, waiting below", unlisted(DeliveryState::Waiting { until: Millis(600_000) })),
+        ("Suspended not_listed, backing off below", unlisted(DeliveryState::BackingOff { until: Millis(600_000) })),
         ("Suspended faulty", copy_of(fresh().step(PeerEvent::RestartsExhausted))),
     ]
 }
@@ -107,11 +120,12 @@ const fn event_name(event: &PeerEvent) -> &'static str {
         PeerEvent::Operator(..) => "Operator",
         PeerEvent::TimerFired => "TimerFired",
         PeerEvent::AskDue => "AskDue",
+        PeerEvent::LimitsChanged(_) => "LimitsChanged",
     }
 }
 
 /// Number of variants of the event enum, as [`event_name`] counts them.
-const EVENTS: usize = 15;
+const EVENTS: usize = 16;
 
 /// Returns the events for a state, each with the detail that distinguishes it from others of its variant, and its time in
 /// seconds.
@@ -204,6 +218,10 @@ fn events(bench: &Bench) -> Vec<(String, PeerEvent, u64)> {
     }
     add("after expiry", PeerEvent::TimerFired, BEFORE_EXPIRY + 86_400);
     add("", PeerEvent::AskDue, now);
+    let limits = |change: fn(&mut PeerLimits)| PeerEvent::LimitsChanged(limits_with(change));
+    add("to listed", limits(|_| ()), now);
+    add("to not listed", limits(|limits| limits.listing = PeerListing::NotListed), now);
+    add("to paused", limits(|limits| limits.paused = true), now);
     events
 }
 
