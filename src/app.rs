@@ -42,6 +42,7 @@ use crate::http::body::BodyLimit;
 use crate::http::drain;
 use crate::http::drain::DrainSignal;
 use crate::http::error::ApiError;
+use crate::http::head_limit::{self, HeadLimit};
 use crate::http::key_directory;
 use crate::http::serve::{serve, serve_raw_targets};
 use crate::identity::key_directory::key_directory_json;
@@ -411,12 +412,18 @@ fn start_servers(
     };
     let door = closing.door(wire::later);
     let directory = Bytes::from(key_directory_json(keys));
+    let head = HeadLimit {
+        key: "federation.headers_max",
+        bytes: settings.federation.connections.headers_max,
+        counts: counts.clone(),
+    };
     let federation = serve_raw_targets(listeners.federation, &serving, move |config| {
         key_directory::configure(config, &directory);
         config.app_data(judge.clone());
         let scope = web::scope("").app_data(Data::new(door.clone())).wrap(from_fn(drain::count_in_flight));
         // Callers are authenticated before anything else, also while the gateway drains.
         let scope = scope.wrap(from_fn(authentication::meet));
+        let scope = scope.app_data(Data::new(head.clone())).wrap(from_fn(head_limit::check_head));
         config.service(scope.configure(|config| wire::routes(&gate, config)));
     });
 

@@ -11,6 +11,7 @@ mod core_errors;
 pub mod drain;
 pub mod error;
 pub mod error_middleware;
+pub mod head_limit;
 pub mod json_error;
 pub mod key_directory;
 pub mod listener;

@@ -45,6 +45,23 @@ fn documents_name_existing_files() {
     assert_none(&complaints);
 }
 
+/// Each row of the attack table ends with the tests that show it.
+#[test]
+fn attack_table_names_existing_tests() {
+    let table = fs::read_to_string(root().join("docs/attacks.md")).expect("UTF-8");
+    let code: String = sources().into_iter().map(|(_, text)| text).collect();
+    let mut complaints = Vec::new();
+    let rows = table.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| attempt"));
+    for row in rows {
+        let tests = row.trim_end_matches('|').rsplit('|').next().expect("a last cell");
+        let named: Vec<&str> = tests.split('`').skip(1).step_by(2).collect();
+        assert!(!named.is_empty(), "{row}: no test");
+        let missing = named.iter().filter(|test| !code.contains(&format!("fn {test}(")));
+        complaints.extend(missing.map(|test| format!("docs/attacks.md names the test {test}, which does not exist")));
+    }
+    assert_none(&complaints);
+}
+
 #[test]
 fn comments_name_existing_files() {
     let mut complaints = Vec::new();

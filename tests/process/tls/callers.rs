@@ -64,7 +64,7 @@ impl CertifiedGateway {
 }
 
 /// Returns the status that curl prints in the last line, and the code in the body before it.
-fn answer(output: &Output) -> (u16, String) {
+pub(super) fn answer(output: &Output) -> (u16, String) {
     let text = String::from_utf8_lossy(&output.stdout);
     let (body, status) = text.rsplit_once('\n').expect("a status");
     let code = serde_json::from_str::<serde_json::Value>(body).ok();

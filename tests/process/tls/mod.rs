@@ -2,4 +2,6 @@
 
 mod authority;
 mod callers;
+mod limits;
 mod listeners;
+mod nginx;
