@@ -24,7 +24,7 @@ async fn oddities_09_10_mean_missing_pdu() {
         let asked = red.asked().await;
         assert_eq!(asked.line(), format!("GET {P}/pdu/red/a/"));
         asked.answered(none).await;
-        let events = blue.feed(3).await;
+        let events = blue.messenger.hear(3).await;
         let child = events.iter().find(|event| event["pdu_id"] == "b").expect("delivered without it");
         assert_eq!(child["gap"], serde_json::json!([["red", "a"]]));
         assert!(events.iter().any(|event| event["kind"] == "gap"), "{events:?}");
@@ -38,13 +38,13 @@ async fn oddity_17_sender_then_origin_asked() {
     let mut pair = (Old::red().await, Old::green().await);
     let blue = Blue::knowing([&mut pair.0, &mut pair.1], "").await;
     let (red, green) = pair;
-    blue.context("ctx", &["red", "green"]).await;
+    blue.messenger.set_participants("ctx", &["red", "green"]).await;
     assert_eq!(red.sends("1", &[pdu("p2", 1, &["p1"])]).await.verdicts(), ["held"]);
     red.asked().await.answered(UNKNOWN_PDU).await;
     let asked = green.asked().await;
     assert_eq!(asked.line(), format!("GET {P}/pdu/green/p1/"));
     asked.answered(&answer("200 OK", &green.envelope(&[pdu("p1", 0, &[])]))).await;
-    assert_eq!(ids(&blue.feed(2).await), ["p1", "p2"]);
+    assert_eq!(ids(&blue.messenger.hear(2).await), ["p1", "p2"]);
     blue.end().await;
 }
 
@@ -56,7 +56,7 @@ async fn oddity_18_zero_depth_still_fetches() {
     assert_eq!(verdicts, ["held"]);
     let reply = answer("200 OK", &red.envelope(&[pdu_of("red", "a", 0, &[])]));
     red.asked().await.answered(&reply).await;
-    assert_eq!(ids(&blue.feed(2).await), ["a", "b"]);
+    assert_eq!(ids(&blue.messenger.hear(2).await), ["a", "b"]);
     blue.end().await;
 }
 
@@ -66,7 +66,7 @@ async fn oddity_13_fetched_row_is_normalized() {
     let (blue, red) = red_alone().await;
     assert_eq!(red.sends("0", &[pdu("p2", 2, &["p1"])]).await.verdicts(), ["held"]);
     red.asked().await.answered(SERVED).await;
-    let events = blue.feed(2).await;
+    let events = blue.messenger.hear(2).await;
     assert_eq!((ids(&events), &events[0]["kind"]), (vec!["p1", "p2"], &"message".into()), "the nulls set no state");
     let shown = red.gets(&format!("{P}/pdu/green/p1/")).await;
     assert!(!shown.text.contains("null") && shown.text.contains("\"is_state\":false"), "{}", shown.text);
@@ -85,7 +85,7 @@ async fn oddities_27_28_unreadable_reply_retried() {
     }
     let pretty = good.replace(",\"", ", \n    \"").replace(":{", ": {").replace("\"ts\"", "\"edus\": null, \"ts\"");
     red.asked().await.answered(&answer("200 OK", &pretty)).await;
-    assert_eq!(ids(&blue.feed(3).await), ["root", "a", "b"]);
+    assert_eq!(ids(&blue.messenger.hear(3).await), ["root", "a", "b"]);
     blue.end().await;
 }
 
@@ -103,7 +103,7 @@ async fn trap_01_raw_target_round_trips() {
     );
     let reply = answer("200 OK", &red.envelope(&[pdu_of("red", "#a!:@ %", 1, &["root"])]));
     asked.answered(&reply).await;
-    assert_eq!(ids(&blue.feed(3).await), ["root", "#a!:@ %", "b"]);
+    assert_eq!(ids(&blue.messenger.hear(3).await), ["root", "#a!:@ %", "b"]);
     assert_eq!(red.gets(&format!("{P}/pdu/red/#a!:@%20%25/")).await.status, 200);
     blue.end().await;
 }

@@ -2,9 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use fixtures::clients::messenger_client::soon;
 use serde_json::Value;
 
-use crate::gateway::{Blue, ids, soon};
+use crate::gateway::{Blue, ids};
 use crate::old::{Asked, NULL, Old, P, pdu_of};
 
 /// A server as it processes transactions: all PDUs at the same time, so that each one fetches every parent that was missing
@@ -63,13 +64,13 @@ async fn burst_shown_once_in_order() {
     let mut eager = Eager::new(red);
     let mut said: BTreeMap<String, Vec<String>> = BTreeMap::new();
     // Red joins the context after its first message and has to fetch that one.
-    blue.context("ctx", &[]).await;
-    said.entry("ctx".to_owned()).or_default().push(blue.say("before", "ctx", "hello").await);
-    blue.context("ctx", &["red"]).await;
-    blue.context("other", &["red"]).await;
+    blue.messenger.set_participants("ctx", &[]).await;
+    said.entry("ctx".to_owned()).or_default().push(blue.messenger.say_in("ctx", "before", "hello").await);
+    blue.messenger.set_participants("ctx", &["red"]).await;
+    blue.messenger.set_participants("other", &["red"]).await;
     for n in 0..30 {
         for context in ["ctx", "other"] {
-            let id = blue.say(&format!("{context}-{n}"), context, "hello").await;
+            let id = blue.messenger.say_in(context, &format!("{context}-{n}"), "hello").await;
             said.entry(context.to_owned()).or_default().push(id);
         }
     }
@@ -87,7 +88,7 @@ async fn burst_shown_once_in_order() {
         assert_eq!(distinct.len(), contexts.len(), "a transaction has at most one PDU of each context");
     }
     assert!(eager.transactions.iter().any(|contexts| contexts.len() == 2), "PDUs of two contexts share a transaction");
-    blue.becomes("other-29", "red", "acknowledged").await;
+    blue.messenger.until_state("other-29", "red", "acknowledged").await;
     blue.end().await;
 }
 
@@ -107,7 +108,7 @@ async fn transaction_of_any_length_is_taken() {
     assert_eq!(red.sends("1", &chain(0, 149)).await.verdicts(), vec!["accepted"; 149]);
     // The number exceeds the limit of any other peer.
     assert_eq!(red.sends("2", &chain(149, 1_300)).await.verdicts(), vec!["accepted"; 1_151]);
-    let events = blue.feed(1_300).await;
+    let events = blue.messenger.hear(1_300).await;
     assert_eq!(ids(&events), (0..1_300).map(name).collect::<Vec<_>>());
     blue.end().await;
 }

@@ -28,7 +28,7 @@ async fn oddity_01_genuine_transaction_gets_verdict() {
     let asked = red.asked().await;
     assert_eq!(asked.line(), format!("GET {P}/pdu/red/A1/"));
     asked.answered(crate::old::UNKNOWN_PDU).await;
-    let event = &blue.feed(1).await[0];
+    let event = &blue.messenger.hear(1).await[0];
     assert_eq!(
         (&event["pdu_id"], &event["context"], &event["sender"]),
         (&"A2".into(), &"#room.red".into(), &"red".into())
@@ -40,30 +40,30 @@ async fn oddity_01_genuine_transaction_gets_verdict() {
 #[actix_web::test]
 async fn oddity_01_any_200_is_acknowledged() {
     let (blue, red) = red_alone().await;
-    blue.context("ctx", &["red"]).await;
+    blue.messenger.set_participants("ctx", &["red"]).await;
     let with_length = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}".to_vec();
     let to_the_end = b"HTTP/1.0 200 OK\r\nServer: TwistedWeb/14.0.2\r\n\r\nnull".to_vec();
     let answers = ["null", "[]", "[{}]", "{\"pdus\":{}}", " \n null", "<html>", "\"\"", "NaN"];
     let answers = answers.iter().map(|body| crate::old::answer("200 OK", body));
     for (n, answer) in answers.chain([NULL.to_vec(), with_length, to_the_end]).enumerate() {
         let id = format!("m{n}");
-        blue.say(&id, "ctx", "hello").await;
+        blue.messenger.say_in("ctx", &id, "hello").await;
         red.asked().await.answered(&answer).await;
-        blue.becomes(&id, "red", "acknowledged").await;
+        blue.messenger.until_state(&id, "red", "acknowledged").await;
     }
     let nothing = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
-    blue.say("last", "ctx", "hello").await;
+    blue.messenger.say_in("ctx", "last", "hello").await;
     red.asked().await.answered(nothing).await;
-    blue.becomes("last", "red", "acknowledged").await;
+    blue.messenger.until_state("last", "red", "acknowledged").await;
     // The response that the draft planned: one entry per PDU. The PDU was accepted and not used there, so its messenger is
     // notified.
-    blue.say("failed", "ctx", "hello").await;
+    blue.messenger.say_in("ctx", "failed", "hello").await;
     red.asked().await.answered(&crate::old::answer("200 OK", "[{\"error\":\"x\"}]")).await;
-    blue.becomes("failed", "red", "refused").await;
-    blue.say("after", "ctx", "hello").await;
+    blue.messenger.until_state("failed", "red", "refused").await;
+    blue.messenger.say_in("ctx", "after", "hello").await;
     let asked = red.takes().await;
     assert_eq!(asked.json()["pdus"].as_array().map(Vec::len), Some(1), "only the new PDU is sent");
-    blue.becomes("after", "red", "acknowledged").await;
+    blue.messenger.until_state("after", "red", "acknowledged").await;
     blue.end().await;
 }
 
@@ -77,18 +77,18 @@ async fn oddity_02_repeated_transaction_runs_once() {
     // The same id with other PDUs is another transaction, because such servers reuse ids.
     let other = red.sends("7", &[pdu_of("red", "b", 1, &["a"]), pdu_of("red", "a", 0, &[])]).await;
     assert_eq!(other.verdicts(), ["accepted", "duplicate"]);
-    assert_eq!(ids(&blue.feed(2).await), ["a", "b"]);
+    assert_eq!(ids(&blue.messenger.hear(2).await), ["a", "b"]);
     blue.end().await;
 }
 
 #[actix_web::test]
 async fn oddity_03_prev_ids_are_sent() {
     let (blue, red) = red_alone().await;
-    blue.context("ctx", &["red"]).await;
-    blue.say("m1", "ctx", "one").await;
+    blue.messenger.set_participants("ctx", &["red"]).await;
+    blue.messenger.say_in("ctx", "m1", "one").await;
     let first = red.takes().await;
-    blue.becomes("m1", "red", "acknowledged").await;
-    blue.say("m2", "ctx", "two").await;
+    blue.messenger.until_state("m1", "red", "acknowledged").await;
+    blue.messenger.say_in("ctx", "m2", "two").await;
     let second = red.takes().await;
     assert_eq!(first.json()["prev_ids"], serde_json::json!([]));
     assert_eq!(second.json()["prev_ids"], serde_json::json!([first.json()["transaction_id"]]));
@@ -103,8 +103,8 @@ async fn oddity_04_any_timestamp_is_accepted() {
         let body = format!("{{\"origin\":\"red\",\"pdus\":[{}],\"ts\":{ts}}}", pdu_of("red", &format!("p{n}"), 0, &[]));
         assert_eq!(red.puts(&n.to_string(), body).await.verdicts(), ["accepted"], "{ts}");
     }
-    blue.context("ctx", &["red"]).await;
-    blue.say("m1", "ctx", "one").await;
+    blue.messenger.set_participants("ctx", &["red"]).await;
+    blue.messenger.say_in("ctx", "m1", "one").await;
     let asked = red.takes().await;
     assert!(asked.json()["ts"].is_u64() && asked.json()["pdus"][0]["ts"].is_u64(), "{}", asked.body);
     blue.end().await;
@@ -149,7 +149,7 @@ async fn oddity_06_bad_item_spares_others() {
     let verdicts = red.puts("1", body).await.verdicts();
     let expected = ["accepted", "MISSING_KEY", "NOT_AN_OBJECT", "NOT_AN_OBJECT", "MISSING_KEY", "accepted"];
     assert_eq!(verdicts, expected);
-    assert_eq!(ids(&blue.feed(2).await), ["a", "b"]);
+    assert_eq!(ids(&blue.messenger.hear(2).await), ["a", "b"]);
     blue.end().await;
 }
 
@@ -177,7 +177,7 @@ async fn oddity_25_foreign_edu_is_ignored() {
     assert_eq!(red.writes(foreign.as_bytes()).await.verdicts(), Vec::<String>::new());
     let answer = red.sends("1", &[pdu("p1", 0, &[]), pdu_of("red", "r1", 0, &[])]).await;
     assert_eq!(answer.verdicts(), ["accepted", "accepted"]);
-    let events = blue.feed(2).await;
+    let events = blue.messenger.hear(2).await;
     let proof = |id: &str| events.iter().find(|event| event["pdu_id"] == id).expect("delivered")["verified"].clone();
     assert_eq!((proof("p1"), proof("r1")), ("relayed".into(), "network".into()));
     let pretender = format!("{{\"origin\":\"green\",\"pdus\":[{}],\"ts\":1}}", pdu("p2", 0, &[]));
@@ -229,6 +229,6 @@ async fn trap_07_id_gaps_are_accepted() {
     for (n, id) in ["1795291064506", "1795291064507", "1795291064509", "abc", "1795291064400"].iter().enumerate() {
         assert_eq!(red.sends(id, &[pdu_of("red", &format!("p{n}"), 0, &[])]).await.verdicts(), ["accepted"], "{id}");
     }
-    assert_eq!(blue.feed(5).await.len(), 5);
+    assert_eq!(blue.messenger.hear(5).await.len(), 5);
     blue.end().await;
 }

@@ -19,8 +19,8 @@ async fn oddity_19_duplicate_pdu_delivered_once() {
         .map(|(id, depth, prev)| pdu_of("red", id, depth, prev));
     let verdicts = red.sends("1", &[n3.clone(), n2.clone(), n1, n2, n3]).await.verdicts();
     assert_eq!(verdicts, ["accepted", "accepted", "accepted", "duplicate", "duplicate"]);
-    assert_eq!(ids(&blue.feed(3).await), ["n1", "n2", "n3"]);
-    assert_eq!(blue.feed(3).await.len(), 3);
+    assert_eq!(ids(&blue.messenger.hear(3).await), ["n1", "n2", "n3"]);
+    assert_eq!(blue.messenger.hear(3).await.len(), 3);
     blue.end().await;
 }
 
@@ -28,8 +28,8 @@ async fn oddity_19_duplicate_pdu_delivered_once() {
 #[actix_web::test]
 async fn oddity_20_failed_transaction_repeats_unchanged() {
     let (blue, red) = red_alone("").await;
-    blue.context("ctx", &["red"]).await;
-    blue.say("m1", "ctx", "hello").await;
+    blue.messenger.set_participants("ctx", &["red"]).await;
+    blue.messenger.say_in("ctx", "m1", "hello").await;
     let first = red.asked().await;
     let (line, body) = (first.line().to_owned(), first.body.clone());
     drop(first);
@@ -40,7 +40,7 @@ async fn oddity_20_failed_transaction_repeats_unchanged() {
     }
     let last = red.takes().await;
     assert_eq!(last.line(), line);
-    blue.becomes("m1", "red", "acknowledged").await;
+    blue.messenger.until_state("m1", "red", "acknowledged").await;
     blue.end().await;
 }
 
@@ -50,15 +50,15 @@ async fn oddity_21_hanging_server_blocks_nobody() {
     let mut pair = (Old::red().await, Old::green().await);
     let blue = Blue::knowing([&mut pair.0, &mut pair.1], "connect_timeout = \"1s\"\nrequest_timeout = \"1s\"").await;
     let (red, green) = pair;
-    blue.context("ctx", &["red", "green"]).await;
-    blue.say("m1", "ctx", "hello").await;
+    blue.messenger.set_participants("ctx", &["red", "green"]).await;
+    blue.messenger.say_in("ctx", "m1", "hello").await;
     let hangs = red.asked().await;
     green.takes().await;
-    blue.becomes("m1", "green", "acknowledged").await;
+    blue.messenger.until_state("m1", "green", "acknowledged").await;
     let again = red.asked().await;
     assert_eq!(again.line(), hangs.line());
     again.answered(NULL).await;
-    blue.becomes("m1", "red", "acknowledged").await;
+    blue.messenger.until_state("m1", "red", "acknowledged").await;
     blue.end().await;
 }
 
@@ -70,10 +70,10 @@ async fn trap_02_pairs_written_id_first() {
     let with_third = pdu_of("red", "c", 2, &["b"]).replace("[\"b\",\"red\"]", "[\"b\",\"red\",{\"sha256\":\"x\"}]");
     let verdicts = red.sends("1", &[pdu_of("red", "a", 0, &[]), turned, with_third]).await.verdicts();
     assert_eq!(verdicts, ["accepted"; 3]);
-    let prev: Vec<_> = blue.feed(3).await.iter().map(|event| event["prev"].clone()).collect();
+    let prev: Vec<_> = blue.messenger.hear(3).await.iter().map(|event| event["prev"].clone()).collect();
     assert_eq!(prev, [json!([]), json!([["red", "a"]]), json!([["red", "b"]])]);
 
-    let id = blue.say("m1", "ctx", "hello").await;
+    let id = blue.messenger.say_in("ctx", "m1", "hello").await;
     let asked = red.takes().await;
     let json = asked.json();
     let (transaction, ts, said) =
@@ -110,14 +110,14 @@ async fn trap_10_refused_batch_is_bisected() {
     let (blue, red) = red_alone("").await;
     // A transaction holds one PDU of each context.
     for context in ["ctx", "c1", "c2", "c3", "c4"] {
-        blue.context(context, &["red"]).await;
+        blue.messenger.set_participants(context, &["red"]).await;
     }
-    blue.say("first", "ctx", "hello").await;
+    blue.messenger.say_in("ctx", "first", "hello").await;
     let first = red.asked().await;
     for (id, context, text) in
         [("m1", "c1", "good"), ("m2", "c2", "poison"), ("m3", "c3", "good"), ("m4", "c4", "good")]
     {
-        blue.say(id, context, text).await;
+        blue.messenger.say_in(context, id, text).await;
     }
     first.answered(NULL).await;
     let mut refused: Vec<(String, usize)> = vec![];
@@ -133,9 +133,9 @@ async fn trap_10_refused_batch_is_bisected() {
         }
     };
     let settled = async {
-        blue.becomes("m2", "red", "parked").await;
+        blue.messenger.until_state("m2", "red", "parked").await;
         for id in ["m1", "m3", "m4"] {
-            blue.becomes(id, "red", "acknowledged").await;
+            blue.messenger.until_state(id, "red", "acknowledged").await;
         }
     };
     tokio::select! { () = settled => {}, () = answers => {} }

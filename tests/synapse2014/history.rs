@@ -41,9 +41,9 @@ async fn chain(red: &Old, count: u64) {
 #[actix_web::test]
 async fn context_with_percent_sign_is_found() {
     let (blue, red) = red_alone().await;
-    blue.context("#50%2541:red", &["red"]).await;
+    blue.messenger.set_participants("#50%2541:red", &["red"]).await;
     let body = json!({ "context": "#50%41:red", "type": "m.topic", "content": { "body": "half" }, "state_key": "" });
-    let state = blue.submit("m1", &body.to_string()).await;
+    let state = blue.messenger.submit_message("m1", &body.to_string()).await;
     let taken = red.takes().await;
     assert_eq!(taken.json()["pdus"][0]["context"], "#50%41:red");
     for target in ["state/#50%41:red/".to_owned(), format!("backfill/#50%41:red/?v={state},blue&limit=1")] {
@@ -58,13 +58,13 @@ async fn context_with_percent_sign_is_found() {
 #[actix_web::test]
 async fn oddity_11_failed_pull_costs_nothing() {
     let (blue, red) = red_alone().await;
-    blue.context("ctx", &["red"]).await;
+    blue.messenger.set_participants("ctx", &["red"]).await;
     let mut transactions = vec![];
     for n in 1..=3 {
-        let id = blue.say(&format!("m{n}"), "ctx", "hello").await;
+        let id = blue.messenger.say_in("ctx", &format!("m{n}"), "hello").await;
         let taken = red.takes().await;
         transactions.push((taken.json()["transaction_id"].as_str().expect("an id").to_owned(), id));
-        blue.becomes(&format!("m{n}"), "red", "acknowledged").await;
+        blue.messenger.until_state(&format!("m{n}"), "red", "acknowledged").await;
     }
     let [(first, one), (_, two), (last, three)] = &transactions[..] else { panic!("three were sent") };
     for (query, expected) in [
@@ -78,7 +78,7 @@ async fn oddity_11_failed_pull_costs_nothing() {
     for (query, status) in [("origin=red&v=x", 400), ("origin=red", 400), ("origin=green&v=0", 403)] {
         assert_eq!(red.gets(&format!("{P}/pull/?{query}")).await.status, status, "{query}");
     }
-    let unanswered = blue.say("m4", "ctx", "hello").await;
+    let unanswered = blue.messenger.say_in("ctx", "m4", "hello").await;
     let asked = red.asked().await;
     let pulled = given(&red.gets(&format!("{P}/pull/?origin=red&v={last}")).await);
     assert_eq!(pulled, [unanswered], "an unacknowledged transaction counts as sent");
@@ -139,7 +139,7 @@ async fn trap_08_backfill_names_missing_parents() {
     let stray = pdu_of("red", "stray", 0, &[]).replace("\"ctx\"", "\"other\"");
     let list = [x.clone(), y, stray, z, w.clone(), w, x];
     asked.answered(&answer("200 OK", &red.envelope(&list))).await;
-    let events = blue.feed(6).await;
+    let events = blue.messenger.hear(6).await;
     let order = ids(&events);
     assert_eq!((&order[..2], order[5]), (&["c0", "w"][..], "top"), "{order:?}");
     assert_eq!(order.len(), 6, "each once: {order:?}");
@@ -174,11 +174,11 @@ async fn oddity_26_history_needs_participation() {
 #[actix_web::test]
 async fn oddity_31_invited_server_may_ask() {
     let (blue, red) = red_alone().await;
-    blue.context("#room.red", &[]).await;
+    blue.messenger.set_participants("#room.red", &[]).await;
     let invited = json!({
         "context": "#room.red", "type": "m.room.member", "state_key": "@bob:red", "content": { "membership": "invite" }
     });
-    let id = blue.submit("invite", &invited.to_string()).await;
+    let id = blue.messenger.submit_message("invite", &invited.to_string()).await;
     let taken = red.takes().await;
     let row = &taken.json()["pdus"][0];
     assert_eq!((&row["pdu_id"], &row["is_state"], &row["state_key"]), (&json!(id), &json!(true), &json!("@bob:red")));
@@ -215,8 +215,8 @@ async fn trap_09_state_ignores_arrival_order() {
             red.sends(&format!("s{n}"), std::slice::from_ref(pdu)).await;
         }
         // Each state PDU is an event once, and again if it becomes current later.
-        blue.feed(4).await;
-        assert_eq!(blue.state("ctx").await, ["strong"]);
+        blue.messenger.hear(4).await;
+        assert_eq!(blue.messenger.state("ctx").await, ["strong"]);
         assert_eq!(given(&red.gets(&format!("{P}/state/ctx/")).await), ["strong"], "losers are not returned");
         blue.end().await;
     }

@@ -2,11 +2,10 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 
+use fixtures::clients::messenger_client::soon;
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
-
-use crate::gateway::soon;
 
 /// Prefix of all its paths.
 pub(crate) const P: &str = "/matrix/federation/v1";

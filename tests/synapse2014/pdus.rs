@@ -49,7 +49,7 @@ async fn oddity_13_rows_are_normalized() {
         "\"is_state\":0,\"power_level\":null,\"prev_state_id\":null,\"prev_state_origin\":null,\"state_key\":null",
     );
     assert_eq!(red.sends("1", &[message, stored_state("t1", "\"10\"", None)]).await.verdicts(), ["accepted"; 2]);
-    let events = blue.feed(2).await;
+    let events = blue.messenger.hear(2).await;
     let of = |id: &str| events.iter().find(|event| event["pdu_id"] == id).expect("delivered").clone();
     assert_eq!((&of("p1")["kind"], &of("p1")["extra"]), (&"message".into(), &json!({})));
     assert_eq!(
@@ -106,7 +106,7 @@ async fn oddities_23_24_private_keys_stripped() {
         "\"outlier\":true,\"destinations\":[\"green\"],\"transaction_id\":\"7\",\"user_id\":\"@a:red\",\"pdu_id\"",
     );
     assert_eq!(red.sends("1", &[marked]).await.verdicts(), ["accepted"]);
-    assert_eq!(blue.feed(1).await[0]["extra"], json!({ "user_id": "@a:red" }));
+    assert_eq!(blue.messenger.hear(1).await[0]["extra"], json!({ "user_id": "@a:red" }));
     let row = served(&red, "red", "a").await;
     assert_eq!(
         (&row["user_id"], row.get("outlier"), row.get("destinations"), row.get("transaction_id")),
@@ -126,7 +126,7 @@ async fn unknown_keys_are_kept() {
     for _ in 0..3 {
         red.asked().await.answered(crate::old::UNKNOWN_PDU).await;
     }
-    let events = blue.feed(2).await;
+    let events = blue.messenger.hear(2).await;
     let member = events.iter().find(|event| event["pdu_id"] == "vNuAUHmqcJ").expect("delivered");
     assert_eq!(member["prev"], json!([["hs1", "JVlSCkGcSH"], ["hs2", "vwxtMChfVU"]]), "the id was first in the pair");
     let extra = json!({"membership": "join", "prev_state": "iPdXSIdzvv@hs1", "target_user_id": "@bob:hs2", "user_id": "@bob:hs2"});
@@ -143,11 +143,11 @@ async fn oddity_29_pdu_verdicts_are_independent() {
     assert_eq!(red.sends("0", &[pdu_of("red", "a", 0, &[])]).await.verdicts(), ["accepted"]);
     let verdicts = red.sends("1", &[pdu_of("red", "c", 2, &["b"]), pdu_of("red", "d", 1, &["a"])]).await.verdicts();
     assert_eq!(verdicts, ["held", "accepted"]);
-    assert_eq!(ids(&blue.feed(2).await), ["a", "d"]);
+    assert_eq!(ids(&blue.messenger.hear(2).await), ["a", "d"]);
     let asked = red.asked().await;
     assert_eq!(asked.line(), format!("GET {P}/pdu/red/b/"));
     asked.answered(&crate::old::answer("200 OK", &red.envelope(&[pdu_of("red", "b", 1, &["a"])]))).await;
-    assert_eq!(ids(&blue.feed(4).await), ["a", "d", "b", "c"]);
+    assert_eq!(ids(&blue.messenger.hear(4).await), ["a", "d", "b", "c"]);
     blue.end().await;
 }
 
@@ -158,7 +158,7 @@ async fn oddity_30_reused_identity_is_reported() {
     let changed = pdu_of("red", "a", 0, &[]).replace("{\"body\":\"a\"}", "{\"body\":\"other\"}");
     let elsewhere = pdu_of("red", "a", 0, &[]).replace("\"ctx\"", "\"other\"");
     assert_eq!(red.sends("2", &[changed, elsewhere]).await.verdicts(), ["duplicate", "OTHER_CONTEXT"]);
-    let events = blue.feed(1).await;
+    let events = blue.messenger.hear(1).await;
     assert_eq!((events.len(), &events[0]["content"]["body"]), (1, &"a".into()), "the first PDU stays");
     blue.end().await;
 }
@@ -167,8 +167,8 @@ async fn oddity_30_reused_identity_is_reported() {
 async fn trap_04_nulls_are_never_written() {
     let (blue, red) = red_alone().await;
     red.sends("1", &[stored_state("t1", "null", None), pdu("p1", 0, &[])]).await;
-    blue.context("ctx", &["red"]).await;
-    blue.say("m1", "ctx", "hello").await;
+    blue.messenger.set_participants("ctx", &["red"]).await;
+    blue.messenger.say_in("ctx", "m1", "hello").await;
     let pushed = red.takes().await.json()["pdus"][0].clone();
     for row in [pushed, served(&red, "red", "t1").await] {
         assert!(row.as_object().expect("an object").values().all(|value| !value.is_null()), "{row}");
@@ -184,8 +184,8 @@ async fn trap_06_own_depth_exceeds_parents() {
         red.sends("1", &[pdu_of("red", "a", 0, &[]), pdu_of("red", "b", 1, &["a"])]).await.verdicts(),
         ["accepted"; 2]
     );
-    blue.feed(2).await;
-    blue.say("m1", "ctx", "hello").await;
+    blue.messenger.hear(2).await;
+    blue.messenger.say_in("ctx", "m1", "hello").await;
     let pushed = red.takes().await.json()["pdus"][0].clone();
     assert_eq!((&pushed["depth"], &pushed["prev_pdus"]), (&2.into(), &json!([["b", "red"]])));
     blue.end().await;

@@ -84,8 +84,8 @@ async fn oddity_22_any_target_encoding_works() {
 #[actix_web::test]
 async fn trap_05_gets_answered_during_put() {
     let (blue, red) = red_alone().await;
-    blue.context("ctx", &["red"]).await;
-    let id = blue.say("m1", "ctx", "one").await;
+    blue.messenger.set_participants("ctx", &["red"]).await;
+    let id = blue.messenger.say_in("ctx", "m1", "one").await;
     let ours = red.asked().await;
     // Our request stays open meanwhile.
     let asked = red.gets(&format!("{P}/pdu/blue/{id}/")).await;
@@ -96,6 +96,6 @@ async fn trap_05_gets_answered_during_put() {
         ["accepted", "parked"]
     );
     ours.answered(crate::old::NULL).await;
-    blue.becomes("m1", "red", "acknowledged").await;
+    blue.messenger.until_state("m1", "red", "acknowledged").await;
     blue.end().await;
 }

@@ -3,10 +3,12 @@
 
 use std::process::Output;
 
+use ::fixtures::clients::http_caller::HttpCaller;
+use ::fixtures::clients::messenger_client::texts;
 use reqwest::Method;
 use serde_json::Value;
 
-use crate::fixtures::node::{GatewayProcess, texts};
+use crate::fixtures::node::GatewayProcess;
 use crate::fixtures::process::fernpost;
 
 /// Runs `fernpost` with these arguments for this gateway.
@@ -163,7 +165,7 @@ async fn cli_quarantine_lists_releases_and_drops() {
     let (red, mut blue) = GatewayProcess::pair("");
     blue.start().await;
     // The test sends red's push: two updates that are not objects.
-    let call = crate::fixtures::node::ApiClient::at(blue.federation);
+    let call = HttpCaller::at(blue.federation);
     let (status, answer) =
         call.call(Method::POST, "/http/v1/updates", r#"{"strong":[1,"two"],"seq":2}"#).await.expect("an answer");
     assert_eq!((status, &answer["receive"]), (200, &"ok".into()), "{answer}");

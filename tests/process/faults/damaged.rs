@@ -1,9 +1,10 @@
 //! Damaged stores, and data folders without their store: a start ends with one line that says what to do.
 
+use ::fixtures::clients::http_caller::HttpCaller;
 use fastrand::Rng;
 use reqwest::Method;
 
-use crate::fixtures::node::{ApiClient, GatewayProcess};
+use crate::fixtures::node::GatewayProcess;
 use crate::fixtures::process::{Process, fernpost, soon};
 
 /// Unit of a disk write.
@@ -15,7 +16,7 @@ const COPIES: u64 = 40;
 /// Starts a gateway. `None`: it runs; otherwise its exit code and its log.
 async fn started(node: &GatewayProcess, flags: &[&str]) -> Option<(Option<i32>, String)> {
     let mut process = Process::start(node.serve(&[]).args(flags));
-    let admin = ApiClient::at(node.admin);
+    let admin = HttpCaller::at(node.admin);
     let ready = async {
         while !process.is_gone() {
             if matches!(admin.call(Method::GET, "/health/ready", "").await, Ok((200, _))) {

@@ -2,9 +2,10 @@
 
 use std::process::Command;
 
+use ::fixtures::clients::messenger_client::{submission, texts};
 use reqwest::Method;
 
-use crate::fixtures::node::{GatewayProcess, submission, texts};
+use crate::fixtures::node::GatewayProcess;
 use crate::fixtures::process::Process;
 
 /// Returns the same command in a shell that limits files to this many blocks of 512 bytes. The signal of the limit is
@@ -32,7 +33,7 @@ async fn failed_journal_ends_process_clearly() {
     let refused = loop {
         let text = format!("{} {padding}", acknowledged.len());
         let path = format!("/v1/updates/more-{}", acknowledged.len());
-        match api.call(Method::PUT, &path, &submission("blue", &[&text])).await {
+        match api.call(Method::PUT, &path, &submission(&["blue"], &[&text])).await {
             Ok((202, _)) => acknowledged.push(text),
             other => break other,
         }

@@ -9,7 +9,6 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use fastrand::Rng;
-use reqwest::Method;
 use serde_json::Value;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -76,9 +75,7 @@ impl Side {
     async fn ready(mut node: GatewayProcess) -> GatewayProcess {
         node.start().await;
         let others = WAYS.iter().map(|(name, _)| *name).filter(|name| *name != node.name);
-        let servers = serde_json::json!({"servers": others.collect::<Vec<_>>()}).to_string();
-        let began = node.api().call(Method::PUT, &format!("/v1/contexts/{GARDEN}"), &servers).await;
-        assert_eq!(began.expect("an answer").0, 200);
+        node.api().set_participants(GARDEN, &others.collect::<Vec<_>>()).await;
         node
     }
 

@@ -5,9 +5,10 @@ use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 use std::process::Command;
 
+use ::fixtures::clients::http_caller::HttpCaller;
 use reqwest::Method;
 
-use crate::fixtures::node::{ApiClient, GatewayProcess};
+use crate::fixtures::node::GatewayProcess;
 use crate::fixtures::process::soon;
 
 /// Returns the command with its log in another file. Descriptor 3 keeps the test's pipe open, because its end shows the end
@@ -43,7 +44,7 @@ async fn lost(node: &GatewayProcess) -> u64 {
 /// Checks that the gateway accepts a submission, is healthy, and ends with exit code 0.
 async fn works_and_ends_well(node: &mut GatewayProcess) {
     node.api().say("said", "blue", "said").await;
-    let (status, health) = ApiClient::at(node.admin).call(Method::GET, "/health/ready", "").await.expect("an answer");
+    let (status, health) = HttpCaller::at(node.admin).call(Method::GET, "/health/ready", "").await.expect("an answer");
     assert_eq!(status, 200, "{health}");
     node.process().term();
     assert_eq!(node.process().ended().await.code(), Some(0), "{}", node.process().log());
@@ -68,7 +69,7 @@ async fn closed_log_pipe_ends_nothing() {
     log.read_line(&mut line).expect("the log");
     drop(log);
     // Each operator command is one line of the log.
-    let done = ApiClient::at(red.admin).call(Method::POST, "/admin/v1/peers/blue/suspend", "").await;
+    let done = HttpCaller::at(red.admin).call(Method::POST, "/admin/v1/peers/blue/suspend", "").await;
     assert_eq!(done.expect("an answer").0, 200);
     soon("a lost line", async { while lost(&red).await == 0 {} }).await;
     works_and_ends_well(&mut red).await;

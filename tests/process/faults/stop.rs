@@ -3,12 +3,14 @@
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
+use ::fixtures::clients::http_caller::HttpCaller;
+use ::fixtures::clients::messenger_client::submission;
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::time::Instant;
 
-use crate::fixtures::node::{ApiClient, GatewayProcess, own_address, submission};
+use crate::fixtures::node::{GatewayProcess, own_address};
 use crate::fixtures::process::soon;
 use crate::fixtures::raw::Raw;
 
@@ -26,7 +28,7 @@ async fn sigterm_finishes_in_flight_requests() {
     }
     let mut waiting = Raw::connect(Ipv4Addr::LOCALHOST, red.messenger).await;
     waiting.send(b"GET /v1/events?wait=60 HTTP/1.1\r\nHost: red\r\nConnection: close\r\n\r\n").await;
-    let body = submission("blue", &["under way"]);
+    let body = submission(&["blue"], &["under way"]);
     let (half, rest) = body.split_at(body.len() / 2);
     let mut under_way = Raw::connect(Ipv4Addr::LOCALHOST, red.messenger).await;
     let head = format!(
@@ -43,14 +45,13 @@ async fn sigterm_finishes_in_flight_requests() {
     assert_eq!((status, page), (200, json!({"events": [], "next": 0})), "a waiting reader is answered");
     assert!(told.elapsed() < DRAIN, "it is answered at once, not after {:?}", told.elapsed());
     let (status, health) =
-        ApiClient::at(red.admin).call(reqwest::Method::GET, "/health/ready", "").await.expect("an answer");
+        HttpCaller::at(red.admin).call(reqwest::Method::GET, "/health/ready", "").await.expect("an answer");
     assert_eq!((status, &health["failing"][0]["what"]), (503, &json!("stopping")), "{health}");
     let mut peer = Raw::connect(Ipv4Addr::LOCALHOST, red.federation).await;
     peer.send(b"POST /http/v1/updates HTTP/1.1\r\nHost: red\r\nConnection: close\r\nContent-Length: 2\r\n\r\n{}").await;
     let told_to_wait = json!({"receive": "wait", "wait": 1, "reason": "the gateway is stopping"});
     assert_eq!(peer.answer().await, (200, told_to_wait), "a peer can still connect");
-    let (status, said) =
-        ApiClient::at(red.messenger).call(reqwest::Method::GET, "/v1/peers", "").await.expect("an answer");
+    let (status, said) = red.api().call(reqwest::Method::GET, "/v1/peers", "").await.expect("an answer");
     assert_eq!((status, &said["code"]), (503, &json!("STOPPING")), "{said}");
     let stranger = Raw::connect(Ipv4Addr::new(127, 0, 0, 2), red.federation).await;
     let push = b"POST /http/v1/updates HTTP/1.1\r\nHost: red\r\nConnection: close\r\nContent-Length: 2\r\n\r\n{}";
@@ -85,7 +86,7 @@ async fn stuck_request_ends_after_drain() {
         let mut raw = Raw::connect(Ipv4Addr::LOCALHOST, listener).await;
         raw.send(format!("{request} HTTP/1.1\r\nHost: red\r\nContent-Length: 9\r\n\r\n{{").as_bytes()).await;
         stuck.push(raw);
-        ApiClient::at(listener).call(reqwest::Method::GET, "/nothing", "").await.expect("an answer");
+        HttpCaller::at(listener).call(reqwest::Method::GET, "/nothing", "").await.expect("an answer");
     }
     let told = Instant::now();
     red.process().term();
@@ -112,7 +113,7 @@ async fn sigterm_awaits_in_flight_push() {
 
     red.process().term();
     let stopping = async {
-        while ApiClient::at(red.admin)
+        while HttpCaller::at(red.admin)
             .call(reqwest::Method::GET, "/health/ready", "")
             .await
             .is_ok_and(|(status, _)| status != 503)
@@ -135,7 +136,7 @@ async fn terms_within_a_second_are_one() {
     let (mut red, _blue) = GatewayProcess::pair("backoff_min = \"10m\"");
     red.start_with(&["server.drain=10m"]).await;
     let mut under_way = Raw::connect(Ipv4Addr::LOCALHOST, red.messenger).await;
-    let body = submission("blue", &["under way"]);
+    let body = submission(&["blue"], &["under way"]);
     let head = "PUT /v1/updates/under-way HTTP/1.1\r\nHost: red\r\nConnection: close\r\n";
     under_way.send(format!("{head}Content-Length: {}\r\n\r\n{{", body.len()).as_bytes()).await;
     red.api().get("/v1/peers").await;

@@ -1,6 +1,8 @@
 //! A delay is stored like the items that wait for it: a restart neither shortens nor forgets it.
 
-use crate::fixtures::node::{GatewayProcess, texts};
+use ::fixtures::clients::messenger_client::texts;
+
+use crate::fixtures::node::GatewayProcess;
 
 /// The delay is longer than a restart and shorter than the test's patience.
 const LIMITS: &str = "backoff_min = \"6s\"\njitter = 0.0";

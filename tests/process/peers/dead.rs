@@ -8,10 +8,11 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use ::fixtures::clients::messenger_client::{MessengerClient, submission};
 use reqwest::Method;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 
-use crate::fixtures::node::{ApiClient, GatewayProcess, submission};
+use crate::fixtures::node::GatewayProcess;
 use crate::fixtures::process::soon;
 use crate::fixtures::sim::Sim;
 
@@ -36,7 +37,7 @@ fn now() -> u64 {
 
 /// Submits to the healthy peers at a steady rate; each text contains its submission time. A late answer does not slow the
 /// rate. Returns the number of submissions.
-async fn drive(api: &ApiClient, healthy: &[String], round: &str, rate: u64, time: Duration) -> usize {
+async fn drive(api: &MessengerClient, healthy: &[String], round: &str, rate: u64, time: Duration) -> usize {
     let (mut ticks, until) = (interval(Duration::from_micros(1_000_000 / rate)), Instant::now() + time);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let (mut calls, mut sent) = (tokio::task::JoinSet::new(), 0);
@@ -46,7 +47,7 @@ async fn drive(api: &ApiClient, healthy: &[String], round: &str, rate: u64, time
             break;
         }
         let (api, id, text) = (api.clone(), format!("{round}-{n}"), format!("{round}/{}/{n}", now()));
-        let body = submission(peer, &[text]);
+        let body = submission(&[peer], &[text]);
         sent += 1;
         calls.spawn(async move { api.call(Method::PUT, &format!("/v1/updates/{id}"), &body).await });
         while let Some(done) = calls.try_join_next() {
@@ -101,16 +102,14 @@ fn middle(mut all: Vec<f64>) -> f64 {
 }
 
 /// Queues one update for each peer, with several peers per submission.
-async fn queue(api: &ApiClient, peers: &[String], id: &str) {
+async fn queue(api: &MessengerClient, peers: &[String], id: &str) {
     for (n, some) in peers.chunks(50).enumerate() {
-        let body = submission(&some.join("\",\""), &["is anybody there?"]);
-        let (status, json) = api.call(Method::PUT, &format!("/v1/updates/{id}-{n}"), &body).await.expect("an answer");
-        assert_eq!(status, 202, "{json}");
+        api.submit(&format!("updates/{id}-{n}"), &submission(some, &["is anybody there?"])).await;
     }
 }
 
 /// Returns how many peers have failed at least this often, and the number of peers per state.
-async fn failed(api: &ApiClient, times: u64) -> (usize, BTreeMap<String, usize>) {
+async fn failed(api: &MessengerClient, times: u64) -> (usize, BTreeMap<String, usize>) {
     let told = api.get("/v1/peers").await;
     let peers = told["peers"].as_array().expect("a list");
     let mut states = BTreeMap::new();
@@ -120,7 +119,7 @@ async fn failed(api: &ApiClient, times: u64) -> (usize, BTreeMap<String, usize>)
     (peers.iter().filter(|peer| peer["failures"].as_u64() >= Some(times)).count(), states)
 }
 
-async fn until_failed(api: &ApiClient, peers: usize, times: u64) {
+async fn until_failed(api: &MessengerClient, peers: usize, times: u64) {
     let all = async {
         while failed(api, times).await.0 < peers {
             sleep(Duration::from_millis(300)).await;

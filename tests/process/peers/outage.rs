@@ -5,10 +5,10 @@
 
 use std::time::Duration;
 
-use reqwest::Method;
+use ::fixtures::clients::messenger_client::MessengerClient;
 use tokio::time::{Instant, timeout};
 
-use crate::fixtures::node::{ApiClient, GatewayProcess};
+use crate::fixtures::node::GatewayProcess;
 use crate::fixtures::process::soon;
 
 /// Default number of queued items.
@@ -29,23 +29,21 @@ fn items() -> u64 {
 }
 
 /// Submits updates numbered from `first` up to `end`, one call after the other.
-async fn queue(api: &ApiClient, first: u64, end: u64) {
+async fn queue(api: &MessengerClient, first: u64, end: u64) {
     let padding = "x".repeat(120);
     for from in (first..end).step_by(BATCH) {
         let upto = end.min(from + BATCH as u64);
         let strong: Vec<String> = (from..upto).map(|n| format!("{{\"n\":{n},\"padding\":\"{padding}\"}}")).collect();
         let body = format!("{{\"to\":[\"blue\"],\"strong\":[{}]}}", strong.join(","));
-        let answer = api.call(Method::PUT, &format!("/v1/updates/from-{from}"), &body).await;
-        let (status, json) = answer.expect("an answer");
-        assert_eq!(status, 202, "{json}");
+        api.submit(&format!("updates/from-{from}"), &body).await;
     }
 }
 
 /// Reads and acknowledges the feed until all numbers have arrived, in order and each once.
-async fn hear_all(api: &ApiClient, count: u64) {
+async fn hear_all(api: &MessengerClient, count: u64) {
     let (mut after, mut next) = (0, 0);
     while next < count {
-        let page = api.get(&format!("/v1/events?after={after}&wait=20&limit=1000")).await;
+        let page = api.page(after).await;
         for event in page["events"].as_array().expect("a list") {
             after = event["position"].as_u64().expect("a position");
             if event["kind"] == "update" {
@@ -53,13 +51,12 @@ async fn hear_all(api: &ApiClient, count: u64) {
                 next += 1;
             }
         }
-        let answer = api.call(Method::POST, "/v1/events/ack", &format!("{{\"upto\":{after}}}")).await;
-        assert_eq!(answer.expect("an answer").0, 204);
+        api.acknowledge(after).await;
     }
 }
 
 /// Waits until this many items are queued: the peer's actor learns of a commit slightly later than the submitter.
-async fn queued(api: &ApiClient, count: u64) {
+async fn queued(api: &MessengerClient, count: u64) {
     let settles = async {
         while api.get("/v1/peers").await["peers"][0]["backlog"] != count {
             tokio::time::sleep(Duration::from_millis(20)).await;

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use ::fixtures::clients::messenger_client::texts;
 use fernpost::identity::key_folder::KeyFolder;
 use fernpost::identity::request_signature::{NONCE_BYTES, SignatureHeaders, sign_request};
 use fernpost::identity::signature_base::SignedParts;
@@ -9,7 +10,7 @@ use fernpost::identity::signing_key::OwnKey;
 use reqwest::{Client, Method, RequestBuilder};
 use serde_json::{Value, json};
 
-use crate::fixtures::node::{GatewayProcess, texts};
+use crate::fixtures::node::GatewayProcess;
 use crate::fixtures::process::soon;
 
 #[expect(clippy::disallowed_methods, reason = "the gateways of this test are processes, whose clock is the system's")]
@@ -61,27 +62,21 @@ async fn signing_gateways_exchange_messages() {
     let (mut red, mut blue, _) = signing_pair("dialect = \"transactions\"\n");
     red.start().await;
     blue.start().await;
-    let put = async |node: &GatewayProcess, path: &str, body: Value| {
-        let (status, answer) = node.api().call(Method::PUT, path, &body.to_string()).await.expect("an answer");
-        assert!(status < 300, "{path}: {status} {answer}");
-    };
-    put(&red, "/v1/contexts/%23room", json!({"servers": []})).await;
+    red.api().set_participants("#room", &[]).await;
     for n in 0..3 {
-        let message = json!({"context": "#room", "type": "m.text", "content": {"text": format!("early {n}")}});
-        put(&red, &format!("/v1/messages/early-{n}"), message).await;
+        red.api().say_in("#room", &format!("early-{n}"), &format!("early {n}")).await;
     }
-    put(&red, "/v1/contexts/%23room", json!({"servers": ["blue"]})).await;
+    red.api().set_participants("#room", &["blue"]).await;
     let join = json!({"via": "red", "backfill": 10}).to_string();
     let (status, answer) = blue.api().call(Method::POST, "/v1/contexts/%23room/join", &join).await.expect("an answer");
     assert_eq!(status, 202, "{answer}");
-    let message = json!({"context": "#room", "type": "m.text", "content": {"text": "late"}});
-    put(&red, "/v1/messages/late", message).await;
+    red.api().say_in("#room", "late", "late").await;
     let events = blue.api().hear(4).await;
-    let mut texts: Vec<_> = events.iter().map(|event| event["content"]["text"].as_str().expect("a text")).collect();
+    let mut texts: Vec<_> = events.iter().map(|event| event["content"]["body"].as_str().expect("a text")).collect();
     texts.sort_unstable();
     assert_eq!(texts, ["early 0", "early 1", "early 2", "late"]);
     // Answers are not signed: what was fetched over plain HTTP is proved by the address that was asked.
-    let verified = |event: &Value| (event["content"]["text"] == "late") == (event["verified"] == "signature");
+    let verified = |event: &Value| (event["content"]["body"] == "late") == (event["verified"] == "signature");
     assert!(events.iter().all(verified), "{events:?}");
 }
 

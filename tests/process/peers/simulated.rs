@@ -1,9 +1,9 @@
 //! A gateway against peers that misbehave: nothing is lost, duplicated or reordered, in either direction.
 
-use reqwest::Method;
+use ::fixtures::clients::messenger_client::{submission, texts};
 use serde_json::json;
 
-use crate::fixtures::node::{GatewayProcess, submission, texts};
+use crate::fixtures::node::GatewayProcess;
 use crate::fixtures::process::{Process, fernpost, soon};
 use crate::fixtures::sim::Sim;
 
@@ -37,9 +37,7 @@ async fn updates_survive_misbehaving_peer() {
     let mut expected = vec![];
     for n in 0..20 {
         let both: Vec<String> = (0..3).map(|part| format!("{n}.{part}")).collect();
-        let body = submission("sim1\",\"sim2", &both);
-        let (status, json) = red.api().call(Method::PUT, &format!("/v1/updates/m-{n}"), &body).await.expect("answered");
-        assert_eq!(status, 202, "{json}");
+        red.api().submit(&format!("updates/m-{n}"), &submission(&["sim1", "sim2"], &both)).await;
         expected.extend(both);
     }
     for peer in ["sim1", "sim2"] {
@@ -61,21 +59,11 @@ async fn messages_survive_misbehaving_peer() {
     let mut red = GatewayProcess::new("red");
     sim.are_known_to(&mut red, &format!("{LIMITS}\ndialect = \"transactions\""));
     red.start().await;
-    let (status, json) =
-        red.api().call(Method::PUT, "/v1/contexts/%23c", r#"{"servers":["sim1"]}"#).await.expect("answered");
-    assert_eq!(status, 200, "{json}");
+    red.api().set_participants("#c", &["sim1"]).await;
     let mut expected = vec![];
     for n in 0..40 {
-        let body = json!({"context": "#c", "type": "m.text", "content": {"n": n}}).to_string();
-        let (status, json) =
-            red.api().call(Method::PUT, &format!("/v1/messages/m-{n}"), &body).await.expect("answered");
-        assert_eq!(status, 202, "{json}");
-        let pdu = &json["pdu"];
-        expected.push(format!(
-            "{}/{}",
-            pdu["origin"].as_str().expect("a name"),
-            pdu["pdu_id"].as_str().expect("an id")
-        ));
+        let id = red.api().say_in("#c", &format!("m-{n}"), &n.to_string()).await;
+        expected.push(format!("red/{id}"));
     }
     assert_eq!(took(&sim, "sim1", expected.len()).await, expected);
 }
@@ -94,9 +82,7 @@ async fn shuffled_repeated_pushes_arrive_once() {
         blue.peer(name, "addresses = [\"http://127.0.0.1:9\"]\nallow_from = [\"127.0.0.1/32\"]\npaused = true");
     }
     blue.start().await;
-    let (status, _) =
-        blue.api().call(Method::PUT, "/v1/contexts/%23c", r#"{"servers":["chain"]}"#).await.expect("answered");
-    assert_eq!(status, 200);
+    blue.api().set_participants("#c", &["chain"]).await;
     for (name, arguments) in ways {
         let mut command = fernpost();
         command.args(["peer-sim", "--push", &format!("http://{}", blue.federation), "--as", name]);

@@ -2,10 +2,12 @@
 
 use std::net::Ipv4Addr;
 
+use ::fixtures::clients::http_caller::HttpCaller;
+use ::fixtures::clients::messenger_client::submission;
 use reqwest::Method;
 use serde_json::Value;
 
-use crate::fixtures::node::{ApiClient, GatewayProcess, submission};
+use crate::fixtures::node::GatewayProcess;
 use crate::fixtures::raw::Raw;
 
 #[tokio::test]
@@ -13,7 +15,7 @@ async fn token_guards_messenger_api() {
     let (mut red, _blue) = GatewayProcess::pair("backoff_min = \"10m\"");
     std::fs::write(red.folder().join("messenger.token"), "open-sesame\n").expect("a writable folder");
     red.start_with(&["messenger.token_file=messenger.token"]).await;
-    let body = submission("blue", &["let me in"]);
+    let body = submission(&["blue"], &["let me in"]);
     let calls = [
         (Method::PUT, "/v1/updates/m-1", body.as_str()),
         (Method::GET, "/v1/messages/m-1", ""),
@@ -45,7 +47,7 @@ async fn token_guards_messenger_api() {
 
     // Health is for monitoring and contains no secrets.
     for path in ["/health/live", "/health/ready"] {
-        assert_eq!(ApiClient::at(red.admin).get(path).await["status"], Value::from("ok"));
+        assert_eq!(HttpCaller::at(red.admin).get(path).await["status"], Value::from("ok"));
     }
     let log = red.kill();
     assert!(!log.contains("sesame"), "a token must not be in the log:\n{log}");

@@ -2,9 +2,10 @@
 
 use std::net::Ipv4Addr;
 
+use ::fixtures::clients::messenger_client::texts;
 use serde_json::{Value, json};
 
-use crate::fixtures::node::{GatewayProcess, texts};
+use crate::fixtures::node::GatewayProcess;
 use crate::fixtures::raw::Raw;
 
 /// `federation.body_max` and `messenger.body_max` in this test.

@@ -1,8 +1,9 @@
 //! The log lines of a gateway about events outside of it; repeated events do not flood the log.
 
+use ::fixtures::clients::http_caller::HttpCaller;
 use reqwest::Method;
 
-use crate::fixtures::node::{ApiClient, GatewayProcess, own_address};
+use crate::fixtures::node::{GatewayProcess, own_address};
 use crate::fixtures::process::fernpost;
 use crate::fixtures::raw::Raw;
 use crate::fixtures::sim::Sim;
@@ -16,7 +17,7 @@ async fn unauthenticated_calls_log_once_per_minute() {
         let garbage = Raw::connect(own_address(), red.federation).await;
         assert_eq!(garbage.exchange(b"POST http:// HTTP/1.1\r\n\r\n").await.0, 400);
         for (listener, path) in [(red.admin, "/admin/v1/peers"), (red.messenger, "/v1/peers")] {
-            let wrong = ApiClient::at(listener).authorized("Bearer nonsense").call(Method::GET, path, "").await;
+            let wrong = HttpCaller::at(listener).authorized("Bearer nonsense").call(Method::GET, path, "").await;
             assert_eq!(wrong.expect("an answer").0, 401);
         }
     }
@@ -127,7 +128,7 @@ async fn command_rejects_wrong_gateway() {
     let why = String::from_utf8(output.stderr).expect("text");
     assert_eq!(output.status.code(), Some(2), "{why}");
     assert!(why.contains("is red, but ") && why.contains("is for blue") && why.lines().count() == 1, "{why}");
-    let peers = ApiClient::at(red.admin).get("/admin/v1/peers").await;
+    let peers = HttpCaller::at(red.admin).get("/admin/v1/peers").await;
     assert_eq!(peers["peers"][0]["state"], "idle", "{peers}");
 }
 

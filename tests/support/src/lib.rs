@@ -2,6 +2,8 @@
 //!
 //! - [`gateway::GatewayFixture`]: a gateway core on the real store in memory, without a wire;
 //! - [`node::TestNode`]: a whole gateway that can be ended and started again, with the messenger behind it ([`messenger`]);
+//! - [`clients::messenger_client::MessengerClient`]: the messenger of a gateway with real listeners;
+//! - [`clients::http_caller::HttpCaller`]: calls of its other listeners;
 //! - [`network::TestNetwork`]: the wire between gateways, with delays and losses drawn from a seed;
 //! - [`actors::testkit::TestPeers`]: the peers of a gateway and their limits, [`peers`]: the usual ones and their addresses;
 //! - [`actors::testkit::ScriptedTransport`]: peers that answer, delay or panic as told;
@@ -14,6 +16,7 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail as the tests themselves do")]
 
 pub mod api_shapes;
+pub mod clients;
 pub mod disk;
 pub mod gateway;
 pub mod keys;
