@@ -27,7 +27,6 @@ use crate::reply_token::ReplyToken;
 /// The inbound half of a peer's machine. Each part owns its fields; this file leads a batch through them.
 #[derive(Debug, Clone)]
 pub struct Inbound {
-    server: ServerName,
     pushes: InboundPushes,
     transactions: InboundTransactions,
     pulls: TransactionPulls,
@@ -52,15 +51,14 @@ impl Inbound {
     ) -> Self {
         Self {
             pushes: InboundPushes::new(server.clone(), limits.clone(), record, digests),
-            transactions: InboundTransactions::new(server.clone(), limits.clone(), seen),
+            transactions: InboundTransactions::new(limits.clone(), seen),
             pulls: TransactionPulls::new(server.clone(), limits.clone(), record),
             batches: BatchQueue::default(),
             contexts: NewContexts::new(record.contexts_created),
             suspects: PoisonCandidates::default(),
             slow: SlowContexts::default(),
-            quarantine: PeerQuarantine::new(server.clone(), &limits),
-            expectations: PendingExpectations::new(server.clone(), limits, record.expect_applied),
-            server,
+            quarantine: PeerQuarantine::new(server, &limits),
+            expectations: PendingExpectations::new(limits, record.expect_applied),
         }
     }
 
@@ -157,7 +155,7 @@ impl Inbound {
 
     /// Sets the number of the next update by an operator's command.
     pub fn expect(&mut self, token: ReplyToken<CommandReply>, number: Seq, yes: bool, out: &mut EffectCollector) {
-        self.expectations.add(self.pushes.expected(), token, number, yes, out);
+        self.expectations.add(&self.pushes, token, number, yes, out);
         if !self.batches.is_busy() {
             self.expectations.apply(&mut self.pushes, out);
         }
@@ -209,7 +207,7 @@ impl Inbound {
         let refusal = |context: &ContextId| {
             let reason = format!(
                 "contexts.adopt_max is reached ({most}): {} may create no other context; create {context} here, or raise the limit",
-                self.server
+                self.quarantine.peer()
             );
             PduVerdict::Refused { code: "ADOPT_MAX", reason }
         };
@@ -232,7 +230,7 @@ impl Inbound {
             }
             return out.answer(busy.batch().refusal(refusal.clone().into()));
         }
-        stage(&self.server, busy, out);
+        stage(self.quarantine.peer(), busy, out);
         if let Some(nonce) = busy.batch().nonce() {
             out.change(Change::NonceUsed(nonce.clone()));
         }

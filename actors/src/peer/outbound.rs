@@ -58,7 +58,6 @@ pub struct StepInput {
 /// The outbound half of a peer's machine. Each part owns its fields and returns what follows, which the machine performs.
 #[derive(Debug, Clone)]
 pub struct Outbound {
-    server: ServerName,
     limits: Arc<PeerLimits>,
     queue: OutboundQueue,
     /// The state, the failures, and the time of the next attempt.
@@ -81,12 +80,11 @@ impl Outbound {
         last_error: Option<AttemptError>,
     ) -> Self {
         Self {
-            queue: OutboundQueue::new(us, server.clone(), limits.clone(), record, tail),
+            queue: OutboundQueue::new(us, server, limits.clone(), record, tail),
             progress: DeliveryProgress::new(&limits, record),
             attempts: AttemptLog::new(limits.attempts_keep, record, last_error),
-            requests: RequestComposer::new(server.clone(), limits.clone(), record),
-            expiry: ExpirySweep::new(limits.keep, record.oldest_queued_at),
-            server,
+            requests: RequestComposer::new(limits.clone(), record),
+            expiry: ExpirySweep::new(record.oldest_queued_at),
             limits,
             next_limits: None,
         }
@@ -187,7 +185,6 @@ impl Outbound {
         self.queue.change_limits(limits);
         self.requests.change_limits(limits);
         self.attempts.change_keep(limits.attempts_keep);
-        self.expiry.change_keep(limits.keep);
         let scheme = limits.dialect.numbering;
         if self.requests.labels.change_scheme(scheme) {
             // As after a start, the peer may have accepted what is pending.
@@ -211,7 +208,7 @@ impl Outbound {
             PeerState::Suspended(cause) => Some(cause),
             PeerState::Idle | PeerState::Sending | PeerState::Waiting | PeerState::BackingOff => None,
         };
-        out.announce_state(&self.server, self.state(), reason);
+        out.announce_state(&self.queue.server, self.state(), reason);
         out.moved(CommitPriority::Now);
     }
 
@@ -222,7 +219,7 @@ impl Outbound {
             // A time that passed while nobody waited for it is due now; of a later one only the remainder is waited for.
             Some(due) if due <= at.now => self.resume_sending(at, out),
             None if !self.is_paused() => self.perform(at, NextMove::Proceed, out),
-            _ => self.expiry.arm_or_sweep(&mut self.progress, &self.queue.outbox, out),
+            _ => self.expiry.arm_or_sweep(&mut self.progress, &self.queue, out),
         }
     }
 
@@ -247,7 +244,7 @@ impl Outbound {
         } else if self.is_paused() && first {
             // This is the only pending item: set the timer to its expiry.
             self.expiry.first_queued(at.now);
-            self.expiry.arm(&mut self.progress, &self.queue.outbox, out);
+            self.expiry.arm(&mut self.progress, &self.queue, out);
         }
     }
 
@@ -286,10 +283,10 @@ impl Outbound {
         let now = self.progress.fire_timer(at.now);
         if self.next_attempt().is_some_and(|due| due <= now) {
             self.resume_sending(at, out);
-        } else if self.expiry.next_expiry(&self.progress, &self.queue.outbox).is_some_and(|due| due <= now) {
+        } else if self.expiry.next_expiry(&self.progress, &self.queue).is_some_and(|due| due <= now) {
             self.expiry.sweep(&self.queue.outbox, out);
         } else if self.is_paused() {
-            self.expiry.arm(&mut self.progress, &self.queue.outbox, out);
+            self.expiry.arm(&mut self.progress, &self.queue, out);
         }
     }
 
@@ -326,8 +323,8 @@ impl Outbound {
     }
 
     fn reply(&mut self, at: StepInput) -> AttemptReply<'_> {
-        let Self { server, limits, queue, progress, attempts, requests, expiry: _, next_limits: _ } = self;
-        AttemptReply { now: at.now, server, limits, queue, progress, attempts, requests }
+        let Self { limits, queue, progress, attempts, requests, expiry: _, next_limits: _ } = self;
+        AttemptReply { now: at.now, limits, queue, progress, attempts, requests }
     }
 
     /// Performs what a part of the machine decided, until nothing more follows.
@@ -383,12 +380,12 @@ impl Outbound {
     }
 
     fn push(&mut self, at: StepInput, push: PushContent, out: &mut EffectCollector) -> NextMove {
-        if let Some(reason) = number_beyond_limit(&self.server, push.label) {
+        if let Some(reason) = number_beyond_limit(&self.queue.server, push.label) {
             return NextMove::StopAheadOfUs(reason);
         }
         let attempt = self.progress.begin_attempt(at.now, push.label, push.mode);
         let settled = self.queue.renumbering.take_uncommitted();
-        out.effect(PeerEffect::Push { attempt, frame: self.requests.batch(push), settled });
+        out.effect(PeerEffect::Push { attempt, frame: self.requests.batch(self.queue.server.clone(), push), settled });
         NextMove::Rest
     }
 
@@ -401,12 +398,12 @@ impl Outbound {
         let announced = self.progress.pause(at.now, state);
         out.moved(urgency);
         if announced.is_some() {
-            out.announce_state(&self.server, self.state(), announced);
+            out.announce_state(&self.queue.server, self.state(), announced);
         }
         if self.progress.is_suspended_by_config() {
             self.announce_config(out);
         }
-        self.expiry.arm_or_sweep(&mut self.progress, &self.queue.outbox, out);
+        self.expiry.arm_or_sweep(&mut self.progress, &self.queue, out);
     }
 
     /// Handles an ephemeral item. It never wakes a paused peer; it is sent with the next attempt if it has not expired by
@@ -427,7 +424,7 @@ impl Outbound {
     pub fn ask(&self, context: ContextId, want: FetchRequest, cause: ServerName, out: &mut EffectCollector) {
         out.effect(match self.may_ask() {
             true => PeerEffect::FetchFromPeer { context, want, cause },
-            false => PeerEffect::FetchDeclined { of: self.server.clone(), context, want },
+            false => PeerEffect::FetchDeclined { of: self.queue.server.clone(), context, want },
         });
     }
 

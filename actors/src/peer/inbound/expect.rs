@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::errors::CommandError;
 use crate::limits::PeerLimits;
-use crate::model::{Seq, ServerName};
+use crate::model::Seq;
 use crate::peer::effect::{CommandReply, EffectCollector, PeerEffect};
 use crate::peer::inbound::pushes::InboundPushes;
 use crate::reply_token::ReplyToken;
@@ -14,7 +14,6 @@ use crate::reply_token::ReplyToken;
 /// The numbers from which the sequence of one peer is to continue.
 #[derive(Debug, Clone)]
 pub(super) struct PendingExpectations {
-    server: ServerName,
     limits: Arc<PeerLimits>,
     /// Numbers that an operator has set while a batch is in progress, each with the token of its reply.
     pending: Vec<(ReplyToken<CommandReply>, Seq)>,
@@ -24,8 +23,8 @@ pub(super) struct PendingExpectations {
 
 impl PendingExpectations {
     /// Returns the state that was loaded from the store.
-    pub(super) const fn new(server: ServerName, limits: Arc<PeerLimits>, applied: Option<Seq>) -> Self {
-        Self { server, limits, pending: Vec::new(), applied }
+    pub(super) const fn new(limits: Arc<PeerLimits>, applied: Option<Seq>) -> Self {
+        Self { limits, pending: Vec::new(), applied }
     }
 
     /// Works with these limits from now on.
@@ -48,7 +47,7 @@ impl PendingExpectations {
     pub(super) fn started(&mut self, pushes: &mut InboundPushes, out: &mut EffectCollector) {
         self.apply_configured(pushes, out);
         if pushes.expected() >= Seq::LIMIT {
-            let (server, expected, limit) = (&self.server, pushes.expected(), Seq::LIMIT);
+            let (server, expected, limit) = (pushes.peer(), pushes.expected(), Seq::LIMIT);
             let text = format!(
                 "{server}: its next update is expected under number {expected}, and numbers stay below {limit}; set the right one with \
                  `fernpost peer expect {server} NUMBER`"
@@ -70,14 +69,14 @@ impl PendingExpectations {
         Some(number)
     }
 
-    /// Adds a number that an operator sets; `expected` is the current one. A batch in progress is finished first, because its
+    /// Adds a number that an operator sets. A batch in progress is finished first, because its
     /// numbers precede the command.
     ///
     /// The peer is asked to continue from that number, and skips all updates before it: a number far above needs a
     /// confirmation (`yes`).
     pub(super) fn add(
         &mut self,
-        expected: Seq,
+        pushes: &InboundPushes,
         token: ReplyToken<CommandReply>,
         number: Seq,
         yes: bool,
@@ -86,8 +85,8 @@ impl PendingExpectations {
         if number == Seq(0) || number >= Seq::LIMIT {
             return out.effect(PeerEffect::Decline(token, CommandError::NumberOutOfRange { number, count: 1 }));
         }
-        let above = number.since(expected);
-        let (server, max) = (self.server.clone(), self.limits.renumber_max);
+        let above = number.since(pushes.expected());
+        let (server, max) = (pushes.peer().clone(), self.limits.renumber_max);
         if above > max && !yes {
             return out.effect(PeerEffect::Decline(token, CommandError::NumberFarAbove { server, number, above, max }));
         }
@@ -110,8 +109,7 @@ mod tests {
 
     #[test]
     fn configured_number_applies_once() {
-        let server = "red".parse().expect("valid");
-        let mut expectations = PendingExpectations::new(server, Arc::new(PeerLimits::default()), Some(Seq(3)));
+        let mut expectations = PendingExpectations::new(Arc::new(PeerLimits::default()), Some(Seq(3)));
         let taken = [None, Some(3), Some(4), Some(4), Some(3)].map(|n| expectations.take_configured(n.map(Seq)));
         assert_eq!(taken, [None, None, Some(Seq(4)), None, Some(Seq(3))]);
         assert_eq!(expectations.applied(), Some(Seq(3)));

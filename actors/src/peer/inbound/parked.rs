@@ -65,6 +65,11 @@ impl PeerQuarantine {
         Self { from, keep: limits.quarantine_items }
     }
 
+    /// Returns the peer.
+    pub(super) const fn peer(&self) -> &ServerName {
+        &self.from
+    }
+
     /// Changes the maximum number of quarantined items.
     pub(super) const fn change_keep(&mut self, keep: u64) {
         self.keep = keep;

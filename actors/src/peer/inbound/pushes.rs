@@ -59,6 +59,11 @@ impl InboundPushes {
         self.sequence.keep(record);
     }
 
+    /// Returns the peer.
+    pub(super) const fn peer(&self) -> &ServerName {
+        &self.server
+    }
+
     /// Returns the number that the next update must have.
     pub(super) const fn expected(&self) -> Seq {
         self.sequence.expected()

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::change::Change;
 use crate::errors::BatchError;
 use crate::limits::PeerLimits;
-use crate::model::{InboundTransaction, PduVerdict, SeenTransaction, ServerName};
+use crate::model::{InboundTransaction, PduVerdict, SeenTransaction};
 use crate::peer::effect::{EffectCollector, TransactionReply};
 use crate::peer::inbound::batch_queue::{BatchInProgress, NewItems};
 use crate::peer::inbound::parked::PeerQuarantine;
@@ -15,15 +15,14 @@ use crate::peer::inbound::transactions::seen_transactions::{SEEN_MAX, SeenTransa
 /// The transactions of one peer.
 #[derive(Debug, Clone)]
 pub(super) struct InboundTransactions {
-    server: ServerName,
     limits: Arc<PeerLimits>,
     seen: SeenTransactions,
 }
 
 impl InboundTransactions {
     /// Returns the transactions that were loaded from the store.
-    pub(super) fn new(server: ServerName, limits: Arc<PeerLimits>, seen: Vec<SeenTransaction>) -> Self {
-        Self { server, limits, seen: SeenTransactions::new(seen) }
+    pub(super) fn new(limits: Arc<PeerLimits>, seen: Vec<SeenTransaction>) -> Self {
+        Self { limits, seen: SeenTransactions::new(seen) }
     }
 
     /// Works with these limits from now on.
@@ -76,7 +75,7 @@ impl InboundTransactions {
             SeenTransaction { id: transaction.id.clone(), digest: transaction.digest, verdicts: verdicts.clone() };
         self.seen.remember(seen.clone());
         let keep = u32::try_from(SEEN_MAX).unwrap_or(u32::MAX);
-        out.change(Change::TransactionSeen { from: self.server.clone(), seen, keep });
+        out.change(Change::TransactionSeen { from: quarantine.peer().clone(), seen, keep });
         verdicts
     }
 }

@@ -64,7 +64,7 @@ impl Outbound {
             self.resume_sending(at, out);
         } else if !self.expiry.is_running() {
             // While a page is read, the timer is set when it arrives.
-            self.expiry.arm_or_sweep(&mut self.progress, &self.queue.outbox, out);
+            self.expiry.arm_or_sweep(&mut self.progress, &self.queue, out);
         }
     }
 
@@ -91,7 +91,7 @@ impl Outbound {
         // something.
         let is_news = cause == SuspendReason::Admin && self.progress.end_suspension();
         if self.progress.note_config(self.queue.outbox.backlog() > 0) || is_news {
-            out.announce_state(&self.server, self.state(), None);
+            out.announce_state(&self.queue.server, self.state(), None);
         }
     }
 

@@ -15,8 +15,6 @@ const SWEEP_AGAIN_MS: u64 = 60_000;
 /// The search for expired items.
 #[derive(Debug, Clone)]
 pub(super) struct ExpirySweep {
-    /// Time after which an item expires.
-    keep: Duration,
     /// Time at which the oldest unacknowledged item was queued, as far as it is known while no rows are in memory.
     oldest_queued_at: Option<Millis>,
     /// First index of the page that is being read to find expired items.
@@ -25,13 +23,8 @@ pub(super) struct ExpirySweep {
 
 impl ExpirySweep {
     /// Returns the state with this age of the oldest item.
-    pub(super) const fn new(keep: Duration, oldest_queued_at: Option<Millis>) -> Self {
-        Self { keep, oldest_queued_at, sweeping_from: None }
-    }
-
-    /// Changes the time after which an item expires.
-    pub(super) const fn change_keep(&mut self, keep: Duration) {
-        self.keep = keep;
+    pub(super) const fn new(oldest_queued_at: Option<Millis>) -> Self {
+        Self { oldest_queued_at, sweeping_from: None }
     }
 
     /// Returns the time at which the oldest item was queued, if it is known.
@@ -40,28 +33,34 @@ impl ExpirySweep {
     }
 
     /// Returns the time at which the oldest item expires, if its age is known.
-    fn expires_at(&self) -> Option<Millis> {
-        self.oldest_queued_at.map(|queued| queued.after(self.keep))
+    fn expires_at(&self, keep: Duration) -> Option<Millis> {
+        self.oldest_queued_at.map(|queued| queued.after(keep))
     }
 
     /// Returns the time at which the oldest item expires, while sending is paused.
-    pub(super) fn next_expiry(&self, progress: &DeliveryProgress, outbox: &Outbox) -> Option<Millis> {
-        let waits = progress.state().is_paused() && outbox.backlog() > 0;
-        self.expires_at().filter(|_| waits)
+    pub(super) fn next_expiry(&self, progress: &DeliveryProgress, queue: &OutboundQueue) -> Option<Millis> {
+        let waits = progress.state().is_paused() && queue.outbox.backlog() > 0;
+        self.expires_at(queue.limits.keep).filter(|_| waits)
     }
 
     /// Sets the timer to the next attempt or the next expiry, whichever comes first.
-    pub(super) fn arm(&self, progress: &mut DeliveryProgress, outbox: &Outbox, out: &mut EffectCollector) {
-        let due = progress.set_timer(self.next_expiry(progress, outbox));
+    pub(super) fn arm(&self, progress: &mut DeliveryProgress, queue: &OutboundQueue, out: &mut EffectCollector) {
+        let due = progress.set_timer(self.next_expiry(progress, queue));
         out.effect(due.map_or(PeerEffect::Disarm, PeerEffect::Arm));
     }
 
     /// Sets the timer. If the age of the oldest item is unknown, it is read first, unless a scheduled attempt will read
     /// it anyway.
-    pub(super) fn arm_or_sweep(&mut self, progress: &mut DeliveryProgress, outbox: &Outbox, out: &mut EffectCollector) {
+    pub(super) fn arm_or_sweep(
+        &mut self,
+        progress: &mut DeliveryProgress,
+        queue: &OutboundQueue,
+        out: &mut EffectCollector,
+    ) {
+        let has_attempt = progress.state().next_attempt().is_some();
         match self.oldest_queued_at {
-            None if outbox.backlog() > 0 && progress.state().next_attempt().is_none() => self.sweep(outbox, out),
-            _ => self.arm(progress, outbox, out),
+            None if queue.outbox.backlog() > 0 && !has_attempt => self.sweep(&queue.outbox, out),
+            _ => self.arm(progress, queue, out),
         }
     }
 
@@ -87,16 +86,16 @@ impl ExpirySweep {
             return;
         }
         let Ok(mut rows) = rows else {
-            self.retry_later(now);
-            return self.arm(progress, &queue.outbox, out);
+            self.retry_later(now, queue.limits.keep);
+            return self.arm(progress, queue, out);
         };
         rows.retain(|row| row.index > queue.outbox.acked() && !queue.outbox.has_left(row.index));
-        let count = self.sort_out(&rows, now);
+        let count = self.sort_out(&rows, now, queue.limits.keep);
         let all = count == rows.len() && count > 0;
         queue.expire(&rows[..count], out);
         match all && queue.outbox.backlog() > 0 {
             true => self.sweep(&queue.outbox, out),
-            false => self.arm(progress, &queue.outbox, out),
+            false => self.arm(progress, queue, out),
         }
     }
 
@@ -128,15 +127,15 @@ impl ExpirySweep {
     }
 
     /// Repeats a failed read of a page a little later.
-    fn retry_later(&mut self, now: Millis) {
-        let keep = u64::try_from(self.keep.as_millis()).unwrap_or(u64::MAX);
+    fn retry_later(&mut self, now: Millis, keep: Duration) {
+        let keep = u64::try_from(keep.as_millis()).unwrap_or(u64::MAX);
         self.oldest_queued_at = Some(Millis((now.0 + SWEEP_AGAIN_MS).saturating_sub(keep)));
     }
 
     /// Handles the oldest unacknowledged rows; returns how many of them have expired. Of the others the first is the
     /// oldest one now.
-    fn sort_out(&mut self, rows: &[OutboxRow], now: Millis) -> usize {
-        let count = rows.iter().take_while(|row| has_expired(row, now, self.keep)).count();
+    fn sort_out(&mut self, rows: &[OutboxRow], now: Millis, keep: Duration) -> usize {
+        let count = rows.iter().take_while(|row| has_expired(row, now, keep)).count();
         self.oldest_queued_at = rows.get(count).map(|row| row.queued);
         count
     }
@@ -165,18 +164,18 @@ mod tests {
 
     #[test]
     fn page_expires_until_first_younger() {
-        let mut sweep = ExpirySweep::new(KEEP, None);
-        assert_eq!(sweep.expires_at(), None);
+        let mut sweep = ExpirySweep::new(None);
+        assert_eq!(sweep.expires_at(KEEP), None);
         let rows = [1, 2, 7, 3].map(queued_at);
-        assert_eq!(sweep.sort_out(&rows, Millis(105_000)), 2);
-        assert_eq!(sweep.expires_at(), Some(Millis(107_000)));
-        assert_eq!(sweep.sort_out(&rows, Millis(107_000)), 4);
+        assert_eq!(sweep.sort_out(&rows, Millis(105_000), KEEP), 2);
+        assert_eq!(sweep.expires_at(KEEP), Some(Millis(107_000)));
+        assert_eq!(sweep.sort_out(&rows, Millis(107_000), KEEP), 4);
         assert_eq!(sweep.oldest_queued_at(), None, "none is left on the page");
     }
 
     #[test]
     fn overtaken_page_is_ignored() {
-        let mut sweep = ExpirySweep::new(KEEP, None);
+        let mut sweep = ExpirySweep::new(None);
         sweep.sweeping_from = Some(Index(4));
         assert!(sweep.is_running() && !sweep.end_read(Index(3)));
         sweep.sweeping_from = Some(Index(4));
@@ -188,14 +187,14 @@ mod tests {
 
     #[test]
     fn failed_read_repeats_after_minute() {
-        let mut sweep = ExpirySweep::new(KEEP, Some(Millis(0)));
-        sweep.retry_later(Millis(500_000));
-        assert_eq!(sweep.expires_at(), Some(Millis(560_000)));
+        let mut sweep = ExpirySweep::new(Some(Millis(0)));
+        sweep.retry_later(Millis(500_000), KEEP);
+        assert_eq!(sweep.expires_at(KEEP), Some(Millis(560_000)));
     }
 
     #[test]
     fn age_survives_pause_not_work() {
-        let mut sweep = ExpirySweep::new(KEEP, Some(Millis(5)));
+        let mut sweep = ExpirySweep::new(Some(Millis(5)));
         sweep.pause(None, true);
         assert_eq!(sweep.oldest_queued_at(), Some(Millis(5)));
         sweep.pause(Some(Millis(9)), true);

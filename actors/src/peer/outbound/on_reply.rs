@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::change::{Change, CommitPriority};
 use crate::limits::PeerLimits;
 use crate::model::{
-    Ack, BatchId, DeadLetterReason, Index, ItemObjection, Millis, PeerState, PushFailure, PushResponse, ServerName,
+    Ack, BatchId, DeadLetterReason, Index, ItemObjection, Millis, PeerState, PushFailure, PushResponse,
 };
 use crate::peer::effect::EffectCollector;
 use crate::peer::outbound::attempt_log::AttemptLog;
@@ -33,7 +33,6 @@ const WAIT_UNSAID: Duration = Duration::from_secs(60);
 /// The outcome of an attempt, and the parts of the machine that it concerns.
 pub(super) struct AttemptReply<'a> {
     pub(super) now: Millis,
-    pub(super) server: &'a ServerName,
     pub(super) limits: &'a PeerLimits,
     pub(super) queue: &'a mut OutboundQueue,
     pub(super) progress: &'a mut DeliveryProgress,
@@ -58,7 +57,7 @@ impl AttemptReply<'_> {
             {
                 self.warn_unparsed_ack(out);
             }
-            let ended = self.attempts.ended(self.server, self.now, (label, span), &outcome);
+            let ended = self.attempts.ended(&self.queue.server, self.now, (label, span), &outcome);
             ended.into_iter().for_each(|change| out.note(change));
         }
         match outcome {
@@ -92,7 +91,7 @@ impl AttemptReply<'_> {
     /// Emits a notice: in this dialect any 200 counts as accepted, so a wrong server at the address would swallow all
     /// items silently.
     fn warn_unparsed_ack(&self, out: &mut EffectCollector) {
-        let server = self.server;
+        let server = &self.queue.server;
         let text = format!(
             "{server} answers with status 200 and a body that is not JSON; in its dialect this counts as accepted. Check \
              that peers.server.\"{server}\".addresses lead to its gateway, and resend what was lost"
@@ -103,7 +102,7 @@ impl AttemptReply<'_> {
     /// Clears the record of trouble, because the peer has processed what it was sent.
     fn clear_trouble(&mut self, out: &mut EffectCollector) {
         if self.progress.clear_trouble(self.now) {
-            out.announce_state(self.server, PeerState::Sending, None);
+            out.announce_state(&self.queue.server, PeerState::Sending, None);
         }
     }
 
@@ -124,7 +123,7 @@ impl AttemptReply<'_> {
             self.requests.rejected.accepted(span);
             self.queue.emit_delivery_events(self.now, span, refused, out);
             if let Some(id) = transaction {
-                let server = self.server.clone();
+                let server = self.queue.server.clone();
                 out.change(Change::TransactionSent { server, id, first: span.first, last: span.last });
             }
             self.queue.ack(span.last, out);
@@ -138,7 +137,7 @@ impl AttemptReply<'_> {
     fn confirmed(&mut self, out: &mut EffectCollector) {
         let Some((last, refused)) = self.queue.unconfirmed.confirmed() else { return };
         let first = self.queue.outbox.acked().next();
-        let ended = self.attempts.confirmed(self.server, self.now, first, last);
+        let ended = self.attempts.confirmed(&self.queue.server, self.now, first, last);
         ended.into_iter().for_each(|change| out.note(change));
         if let Some((message, reason)) = refused {
             // The item does not become a dead letter: it keeps its number, or an item behind it would be sent under a

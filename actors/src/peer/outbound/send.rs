@@ -16,7 +16,6 @@ use crate::peer::outbound::rejected_batch::RejectedBatch;
 /// The composer of the requests to one peer.
 #[derive(Debug, Clone)]
 pub(super) struct RequestComposer {
-    server: ServerName,
     limits: Arc<PeerLimits>,
     pub(super) labels: BatchNumbering,
     /// Ephemeral items to send with the next push, and those in flight.
@@ -43,9 +42,8 @@ pub(super) struct PushContent {
 
 impl RequestComposer {
     /// Returns the composer in the state that was loaded from the store.
-    pub(super) fn new(server: ServerName, limits: Arc<PeerLimits>, record: &OutboundRecord) -> Self {
+    pub(super) fn new(limits: Arc<PeerLimits>, record: &OutboundRecord) -> Self {
         Self {
-            server,
             labels: BatchNumbering::new(limits.dialect.numbering, record),
             ephemeral: EphemeralBuffer::default(),
             rejected: RejectedBatch::new(&limits),
@@ -133,9 +131,9 @@ impl RequestComposer {
     }
 
     /// Returns the push as the transport sends it.
-    pub(super) fn batch(&self, push: PushContent) -> OutboundBatch {
+    pub(super) fn batch(&self, to: ServerName, push: PushContent) -> OutboundBatch {
         OutboundBatch {
-            to: self.server.clone(),
+            to,
             dialect: self.limits.dialect,
             label: push.label,
             items: push.rows.into_iter().map(|row| row.item).collect(),
