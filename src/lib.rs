@@ -25,6 +25,8 @@ pub mod api;
 pub mod app;
 pub mod cli;
 pub mod egress;
+#[doc(hidden)]
+pub mod fuzz_targets;
 pub mod http;
 pub mod identity;
 pub mod json;

@@ -20,6 +20,7 @@ use crate::http::listener::client_stream::ConnectionFacts;
 
 pub use crate::http::authentication::caller_claim::{CallerClaim, identify};
 pub use crate::http::authentication::caller_evidence::CallerEvidence;
+pub(crate) use crate::http::authentication::forwarded::{caller_address, client_certificate};
 pub use crate::http::authentication::peer_auth_policy::{ORIGIN_HEADER, PeerAuthPolicy, ProofKind};
 pub use crate::http::authentication::verified_caller::{
     PROVED_BY_CERTIFICATE, PROVED_BY_NETWORK, PROVED_BY_SIGNATURE, VerifiedCaller,

@@ -40,6 +40,18 @@ impl<T> RawTargets<T> {
     }
 }
 
+/// Returns the positions of each `#` in a request target of a connection whose bytes were read in these parts.
+pub(crate) fn hashes_in(parts: &[&[u8]]) -> Vec<usize> {
+    let (mut framing, mut all, mut before) = (RequestFraming::default(), Vec::new(), 0);
+    for part in parts {
+        let mut found = Vec::new();
+        framing.hashes(part, &mut found);
+        all.extend(found.into_iter().map(|at| before + at));
+        before += part.len();
+    }
+    all
+}
+
 /// Returns the bytes with `%23` at these positions.
 fn escaped(bytes: &[u8], hashes: &[usize]) -> Bytes {
     let mut out = Vec::with_capacity(bytes.len() + 2 * hashes.len());

@@ -75,6 +75,7 @@ const GATEWAY: &[(&str, u8)] = &[
     ("app", 3),
     ("terminal", 4),
     ("tools", 4),
+    ("fuzz_targets", 4),
     ("cli", 4),
     ("main", 5),
     ("lib", 5),

@@ -20,7 +20,7 @@ const CERTIFICATE_MAX: usize = 64 << 10;
 
 /// Returns the address of the caller: the right-most entry that is no trusted proxy itself. `Forwarded` wins over
 /// `X-Forwarded-For`. An entry that is no address, such as `unknown`, is no address.
-pub(super) fn caller_address(headers: &HeaderMap, is_proxy: impl Fn(IpAddr) -> bool) -> Option<IpAddr> {
+pub(crate) fn caller_address(headers: &HeaderMap, is_proxy: impl Fn(IpAddr) -> bool) -> Option<IpAddr> {
     let lines = |name: &str| -> Option<String> {
         let lines: Vec<_> = headers.get_all(name).map(|line| line.to_str()).collect::<Result<_, _>>().ok()?;
         (!lines.is_empty()).then(|| lines.join(","))
@@ -95,7 +95,7 @@ fn address(node: &str) -> Option<IpAddr> {
 
 /// Returns the client certificate in a header: URL-encoded PEM, exactly one. `None`: the header is absent or empty, which is how
 /// proxies write that there is none.
-pub(super) fn client_certificate(
+pub(crate) fn client_certificate(
     headers: &HeaderMap,
     name: &str,
 ) -> Option<Result<Arc<PresentedCertificate>, CertificateFault>> {

@@ -1,0 +1,170 @@
+//! Parsers of bytes that a stranger writes, each as a function of arbitrary bytes.
+//!
+//! A target panics if an invariant is broken. `tests/fuzz` runs them on mutated examples in every test run, and `scripts/fuzz.sh` runs
+//! them under libFuzzer. The list of targets is [`TARGETS`], so that neither can forget one.
+
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
+
+use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
+use actors::limits::InteropQuirks;
+use actors::model::{ContextId, PduRef, ServerName};
+use actors::ports::{ArchiveError, Task};
+use bytes::Bytes;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+
+use crate::http::authentication::{caller_address, client_certificate};
+use crate::identity::content_digest::StatedDigests;
+use crate::identity::signature_fields::StatedSignature;
+use crate::json::canonical_object::CanonicalObject;
+use crate::raw_targets::stream::hashes_in;
+use crate::settings::{Settings, Sources};
+use crate::tls::certificate::PresentedCertificate;
+use crate::wire::pdu::{self, PduReader, ReferenceContext};
+use crate::wire::transactions::envelope::TransactionEnvelope;
+use crate::wire::updates;
+
+/// A parser as a function of bytes.
+pub type FuzzTarget = fn(&[u8]);
+
+/// All targets by name.
+pub const TARGETS: &[(&str, FuzzTarget)] = &[
+    ("transaction", transaction),
+    ("push", push),
+    ("canonical_json", canonical_json),
+    ("signature_headers", signature_headers),
+    ("content_digest", content_digest),
+    ("certificate", certificate),
+    ("forwarded", forwarded),
+    ("request_target", request_target),
+    ("server_name", server_name),
+    ("configuration", configuration),
+];
+
+/// Runs a future that never waits.
+fn ready<T>(future: impl Future<Output = T>) -> T {
+    match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(value) => value,
+        Poll::Pending => panic!("it waits for something"),
+    }
+}
+
+/// Facts about servers of a gateway that knows nobody and nothing.
+struct NoReferences;
+
+impl ReferenceContext for NoReferences {
+    fn is_server(&self, _name: &ServerName) -> bool {
+        false
+    }
+
+    fn habits(&self, _server: &ServerName) -> InteropQuirks {
+        InteropQuirks::default()
+    }
+
+    fn known(&self, _context: &ContextId, _pdus: Vec<PduRef>) -> Task<Result<Vec<PduRef>, ArchiveError>> {
+        Box::pin(async { Ok(Vec::new()) })
+    }
+
+    fn takes_part(&self, _context: &ContextId, _server: &ServerName) -> Task<Result<bool, ArchiveError>> {
+        Box::pin(async { Ok(false) })
+    }
+}
+
+fn with_reader<T>(read: impl FnOnce(&PduReader<'_>) -> T) -> T {
+    let sender: ServerName = "blue.example".parse().expect("a name");
+    read(&PduReader::new(&sender, &NoReferences))
+}
+
+/// A transaction of PDUs, and each PDU in it.
+pub fn transaction(data: &[u8]) {
+    let Ok(envelope) = TransactionEnvelope::read(data) else { return };
+    let _ = (envelope.origin(), envelope.number(), envelope.has_more());
+    let read = with_reader(|reader| ready(envelope.transaction("1".to_owned(), 50, reader, "network")));
+    for pdu in read.into_iter().flat_map(|transaction| transaction.pdus).flatten() {
+        assert_eq!(pdu::identity(&pdu), pdu::identity(&pdu.clone()), "an accepted PDU has one identity");
+    }
+}
+
+/// A push of updates.
+pub fn push(data: &[u8]) {
+    let body = Bytes::copy_from_slice(data);
+    let read = with_reader(|reader| ready(updates::envelope::decode(&body, 1000, reader, "network")));
+    if let Ok(push) = read {
+        assert!(push.strong.len() <= 1000, "more items than announced were accepted");
+    }
+}
+
+/// A JSON object that is signed. What was read is written the same again.
+pub fn canonical_json(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    let Ok(object) = CanonicalObject::read(text) else { return };
+    let canonical = object.text_without(&[]);
+    let again = std::str::from_utf8(&canonical).expect("canonical JSON is UTF-8");
+    let read = CanonicalObject::read(again).expect("canonical JSON is readable");
+    assert_eq!(read.text_without(&[]), canonical, "canonical JSON is a fixed point");
+}
+
+/// The two headers of a signature, separated by a line feed.
+pub fn signature_headers(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    let (input, signature) = text.split_once('\n').unwrap_or((text, ""));
+    if let Ok(Some(stated)) = StatedSignature::read(input, signature) {
+        assert!((16..=128).contains(&stated.nonce.len()), "a nonce has 16 to 128 characters");
+    }
+}
+
+/// The digest of a body.
+pub fn content_digest(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    let _ = StatedDigests::read(text);
+}
+
+/// A certificate in DER, or as PEM.
+pub fn certificate(data: &[u8]) {
+    let der = CertificateDer::from_pem_slice(data).unwrap_or_else(|_| CertificateDer::from(data.to_vec()));
+    let Ok(certificate) = PresentedCertificate::parse(vec![der]) else { return };
+    for name in certificate.names() {
+        if let Some(exact) = name.exact() {
+            assert!(certificate.covers(&exact), "a certificate covers its own exact names");
+        }
+    }
+    let _ = (certificate.names_text(), certificate.covers("blue.example"));
+}
+
+/// The headers of a reverse proxy, one after the other in lines.
+pub fn forwarded(data: &[u8]) {
+    let mut headers = HeaderMap::new();
+    for (line, name) in data.split(|byte| *byte == b'\n').zip(["forwarded", "x-forwarded-for", "x-client-cert"]) {
+        if let Ok(value) = HeaderValue::from_bytes(line) {
+            headers.append(HeaderName::from_static(name), value);
+        }
+    }
+    if let Some(address) = caller_address(&headers, |ip| ip.is_loopback()) {
+        assert!(!address.is_loopback(), "a trusted proxy is no caller");
+    }
+    let _ = client_certificate(&headers, "x-client-cert");
+}
+
+/// Requests on a connection: where a raw `#` stands does not depend on how the bytes are split.
+pub fn request_target(data: &[u8]) {
+    let whole = hashes_in(&[data]);
+    assert!(whole.iter().all(|at| data[*at] == b'#'), "only a # is replaced");
+    let middle = data.len() / 2;
+    let (start, rest) = data.split_at(middle);
+    assert_eq!(hashes_in(&[start, rest]), whole, "two reads find the same as one");
+}
+
+/// A server name. What was read is read the same again.
+pub fn server_name(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    let Ok(name) = text.parse::<ServerName>() else { return };
+    assert_eq!(name.as_str().parse().as_ref(), Ok(&name), "a name is its own text");
+    let _ = (name.host(), name.port());
+}
+
+/// A configuration file.
+pub fn configuration(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    let _ = Settings::load(&Sources::text(text, "/nowhere"));
+}
