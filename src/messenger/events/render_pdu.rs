@@ -51,7 +51,7 @@ impl<'a> PduParts<'a> {
                 "prev_state_origin" => parts.prev_state_origin = Some(value),
                 "depth" => parts.depth = value.get().parse().ok().filter(|depth| *depth <= DEPTH_BUILT_UPON_MAX),
                 "to" if value.get().starts_with('[') => parts.to = Some(value),
-                // The event contains these under other names, or they are proofs that were checked on arrival.
+                // The event contains these under other names, or they are proofs for other gateways.
                 "pdu_id" | "origin" | "context" | "hashes" | "signatures" => {}
                 _ => parts.extra.push((name, value)),
             }
