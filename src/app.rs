@@ -33,8 +33,8 @@ use crate::admin::metrics::{self, MetricsRecorder};
 use crate::admin::{self, AdminApi};
 use crate::app::configured_peers::{ConfiguredAddresses, ConfiguredAdmission};
 use crate::app::listeners::ListenerCertificates;
-use crate::egress::EgressClient;
 use crate::egress::signer::RequestSigner;
+use crate::egress::{EgressClient, EgressOptions};
 use crate::http::authentication;
 use crate::http::authentication::signature_proof::SignatureJudge;
 use crate::http::bearer::{self, BearerToken};
@@ -127,7 +127,8 @@ impl App {
         let us = &settings.server.name;
         let peers = Arc::new(ConfiguredAddresses { peers: settings.peers.clone(), network: settings.network.clone() });
         let signer = RequestSigner::new(us.clone(), keys.clone(), peers.clone(), Arc::new(SystemClock));
-        let client = EgressClient::new(us, peers)?.with_requests_max(settings.network.requests_max);
+        let options = egress_options(settings, &certificates);
+        let client = EgressClient::new(us, peers, Arc::new(SystemClock), options);
         let egress = Arc::new(client.signed_by(signer));
         let core = Arbiter::new();
         let (gone, router_gone) = oneshot::channel();
@@ -345,6 +346,19 @@ fn store_options(settings: &Settings, found: DataDir) -> Result<StoreOptions, St
         lane: BlockingExecutor::own().map_err(StartError::Threads)?,
         as_found: found == DataDir::AsFound,
     })
+}
+
+/// Returns the rules for requests to peers.
+fn egress_options(settings: &Settings, certificates: &ListenerCertificates) -> EgressOptions {
+    let network = &settings.network;
+    EgressOptions {
+        requests_max: network.requests_max,
+        answer_max: network.answer_max,
+        body_max: settings.federation.body_max,
+        resolver: network.resolver.clone(),
+        roots: Some(certificates.peer_roots()),
+        own_pair: certificates.federation_pair(),
+    }
 }
 
 fn federation_body(settings: &Settings) -> BodyLimit {

@@ -3,12 +3,12 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use actors::model::{Millis, ServerName};
+use actors::model::{DialectSpec, Millis, ServerName};
 use actors::ports::Clock;
 use actors::supervise::log_throttle::LogThrottle;
 
-use crate::egress::AddressBook;
 use crate::egress::signer::SignedPeers;
+use crate::egress::{AddressBook, PeerRoute};
 use crate::http::authentication::{PeerAuthPolicy, ProofKind};
 use crate::http::error::ApiError;
 use crate::identity::public_key::PeerKeys;
@@ -17,6 +17,7 @@ use crate::tls::certificate::{CertificateName, PresentedCertificate};
 use crate::tls::live_roots::LiveRoots;
 use crate::tls::spki_pin::SpkiPin;
 use crate::tls::trust_roots::TrustRoots;
+use crate::wire::DIALECTS;
 
 /// The authentication policy of the settings.
 pub(super) struct ConfiguredAdmission {
@@ -122,9 +123,14 @@ impl SignedPeers for ConfiguredAddresses {
 }
 
 impl AddressBook for ConfiguredAddresses {
-    fn addresses(&self, server: &ServerName) -> Option<Vec<String>> {
-        let peer = self.peers.peer(server)?;
-        Some(peer.link.addresses.iter().map(|address| address.as_str().to_owned()).collect())
+    fn route(&self, server: &ServerName) -> Arc<PeerRoute> {
+        let peer = self.peers.peer(server);
+        let dialect = peer.as_ref().map_or(DialectSpec::UPDATES, |peer| peer.link.dialect);
+        let addresses = peer.map(|peer| peer.link.addresses.clone()).unwrap_or_default();
+        let pins = self.peers.certificate_pins(server);
+        let presents_certificate = pins.is_some();
+        let service = DIALECTS.of(dialect).service();
+        Arc::new(PeerRoute { addresses, service, pins: pins.unwrap_or_default(), presents_certificate })
     }
 
     fn allows(&self, address: IpAddr) -> bool {

@@ -13,6 +13,7 @@ use crate::settings::{FederationSettings, ListenTarget, Settings};
 use crate::telemetry::limit_counts::LimitCounts;
 use crate::tls::file_watch::WatchedFiles;
 use crate::tls::key_pair::KeyPairFiles;
+use crate::tls::live_pair::LiveKeyPair;
 use crate::tls::live_roots::LiveRoots;
 use crate::tls::own_certificate::OwnCertificate;
 use crate::tls::server_config::{ClientCertificates, server_config};
@@ -53,6 +54,8 @@ fn bind(key: &'static str, target: &ListenTarget) -> Result<BoundListener, Start
 pub(crate) struct ListenerCertificates {
     /// Roots that client certificates chain to, and their files; without files they are those of the system.
     client_roots: (LiveRoots, Vec<PathBuf>),
+    /// Roots that servers we call chain to, and their files.
+    peer_roots: (LiveRoots, Vec<PathBuf>),
     federation: Option<OwnCertificate>,
     messenger: Option<OwnCertificate>,
     admin: Option<OwnCertificate>,
@@ -65,10 +68,18 @@ impl ListenerCertificates {
             let loaded = files.clone().map(|files| OwnCertificate::load(subject, files)).transpose();
             loaded.map_err(|source| StartError::Certificate { subject, source: Box::new(source) })
         };
-        let files: Vec<PathBuf> = settings.federation.client_ca.iter().cloned().collect();
-        let roots = LiveRoots::load(&files).map_err(|error| StartError::Roots(Box::new(error)))?;
+        let roots = |files: Vec<PathBuf>| -> Result<(LiveRoots, Vec<PathBuf>), StartError> {
+            let roots = LiveRoots::load(&files).map_err(|error| StartError::Roots(Box::new(error)))?;
+            Ok((roots, files))
+        };
+        let peer_roots = roots(settings.network.roots.clone())?;
+        let client_roots = match &settings.federation.client_ca {
+            Some(file) => roots(vec![file.clone()])?,
+            None => (peer_roots.0.clone(), Vec::new()),
+        };
         Ok(Self {
-            client_roots: (roots, files),
+            client_roots,
+            peer_roots,
             federation: load("federation.tls", &settings.federation.tls)?,
             messenger: load("messenger.tls", &settings.messenger.tls)?,
             admin: load("admin.tls", &settings.admin.tls)?,
@@ -87,9 +98,20 @@ impl ListenerCertificates {
 
     /// Returns all files that are taken over when they change.
     pub(super) fn watched(&self) -> Vec<WatchedFiles> {
-        let (roots, files) = &self.client_roots;
-        let roots = (!files.is_empty()).then(|| roots.watched("federation.tls.client_ca", files.clone()));
+        let of_roots = [("federation.tls.client_ca", &self.client_roots), ("network.roots", &self.peer_roots)];
+        let of_files = of_roots.into_iter().filter(|(_, (_, files))| !files.is_empty());
+        let roots = of_files.map(|(subject, (roots, files))| roots.watched(subject, files.clone()));
         self.all().iter().map(OwnCertificate::watched).chain(roots).collect()
+    }
+
+    /// Returns the certificate of the federation listener, which peers are shown, too.
+    pub(super) fn federation_pair(&self) -> Option<LiveKeyPair> {
+        self.federation.as_ref().map(|pair| pair.live.clone())
+    }
+
+    /// Returns the roots that certificates of peers chain to when we call them.
+    pub(super) fn peer_roots(&self) -> LiveRoots {
+        self.peer_roots.0.clone()
     }
 
     /// Returns the limits of the federation listener; connections of these proxies are not limited by address.

@@ -4,7 +4,6 @@ use std::path::PathBuf;
 
 use actors::ports::ArchiveError;
 
-use crate::egress;
 use crate::http::listener::bind_advice;
 use crate::identity::key_folder::KeyFolderError;
 use crate::store::OpenError;
@@ -63,9 +62,6 @@ pub enum StartError {
     /// The store cannot be opened.
     #[error(transparent)]
     Store(#[from] OpenError),
-    /// The client for outbound requests cannot be built.
-    #[error(transparent)]
-    Egress(#[from] egress::ClientBuildError),
     /// A server cannot be started on its listener.
     #[error("a listener cannot be served: {0}")]
     Serve(std::io::Error),

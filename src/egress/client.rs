@@ -1,87 +1,103 @@
-//! The HTTP client for peers: it tries a peer's addresses in order, within the request's deadlines.
+//! The HTTP client for peers: it connects through the one gate, within the request's deadlines, and limits what it reads.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use actors::model::{PushFailure, RequestDeadlines, ServerName};
+use actors::model::{ConnectCode, PushFailure, RequestDeadlines, ServerName, UnreachedReason};
+use actors::ports::Clock;
 use bytes::Bytes;
+use http_body_util::Full;
+use hyper::header::{CONTENT_TYPE, HOST, HeaderName, HeaderValue, USER_AGENT};
+use hyper::http::uri::PathAndQuery;
+use hyper::{Method, Request, Uri};
 use parking_lot::Mutex;
-use reqwest::header::{CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue};
-use reqwest::{Client, RequestBuilder, Url, redirect};
 use tokio::time::{Instant, timeout_at};
-use url::Position;
 
-use crate::egress::address_book::AddressBook;
+use crate::egress::address_book::{AddressBook, PeerRoute};
+use crate::egress::connection::{ConnectCall, OfferedProtocols, PeerConnection, PeerConnector, PeerTls, StepTrace};
+use crate::egress::connection_pool::ConnectionPool;
+use crate::egress::dns::{NameResolver, ResolverOptions};
 use crate::egress::error_words::in_words;
+use crate::egress::http_connection::{HEAD_BYTES_MAX, HttpConnection, PeerRequest};
+use crate::egress::peer_address::PeerAddress;
 use crate::egress::request_limiter::{RequestLimiter, ShutdownPhase, SlotLoad};
-use crate::egress::resolve::{FilteringResolver, addresses_of};
+use crate::egress::response::{self, AnswerLimit};
 use crate::egress::signer::RequestSigner;
-use crate::egress::{EgressMethod, EgressRequest, response};
+use crate::egress::{EgressMethod, EgressRequest};
 use crate::identity::content_digest::CONTENT_DIGEST;
 use crate::identity::request_signature::SignatureHeaders;
 use crate::identity::signature_base::SignedParts;
 use crate::identity::signature_fields::{SIGNATURE, SIGNATURE_INPUT};
-use crate::raw_targets::get::{self, RawGet, RawGetError};
-
-/// Maximum bytes of the response to a push; the longest legitimate one has about a hundred.
-pub const ANSWER_BYTES_MAX: usize = 64 * 1024;
+use crate::raw_targets::get::{self, RawGet};
+use crate::tls::live_pair::LiveKeyPair;
+use crate::tls::live_roots::LiveRoots;
 
 const ORIGIN: &str = "fernpost-origin";
-const USER_AGENT: &str = concat!("fernpost/", env!("CARGO_PKG_VERSION"));
+const AGENT: &str = concat!("fernpost/", env!("CARGO_PKG_VERSION"));
 
-/// Default of the maximum number of requests in flight.
-const REQUESTS_MAX: usize = 512;
+/// The scheme in a signature. A receiver takes it also where its listener has no TLS, because a proxy may end it.
+const SIGNED_SCHEME: &str = "https";
 
-/// Idle time after which we close a connection. It is shorter than the peer's, because a request on a closing socket
-/// fails.
-const IDLE_FOR: Duration = Duration::from_secs(60);
-/// Maximum number of idle connections per host. A peer has one request in flight at a time; an aborted attempt leaves a
-/// second connection.
-const IDLE_PER_HOST: usize = 2;
-/// Maximum number of clients. They differ only in their connect timeout, and a configuration has few of these.
-const CLIENTS_MAX: usize = 16;
+/// The rules for requests to peers.
+#[derive(Debug, Clone)]
+pub struct EgressOptions {
+    /// Maximum number of requests in flight.
+    pub requests_max: usize,
+    /// Maximum bytes of the answer to a push (`network.answer_max`).
+    pub answer_max: usize,
+    /// Maximum bytes of the answer to a GET (`federation.body_max`).
+    pub body_max: usize,
+    /// Rules for lookups.
+    pub resolver: ResolverOptions,
+    /// Roots that certificates of peers chain to; `None`: those of the system.
+    pub roots: Option<LiveRoots>,
+    /// Certificate that peers are shown which authenticate us by it.
+    pub own_pair: Option<LiveKeyPair>,
+}
 
-/// Error: the client cannot be built.
-#[derive(Debug, thiserror::Error)]
-#[error("the outbound client cannot be built: {0}")]
-pub struct ClientBuildError(#[source] reqwest::Error);
+impl Default for EgressOptions {
+    fn default() -> Self {
+        let resolver = ResolverOptions::default();
+        Self { requests_max: 512, answer_max: 1 << 20, body_max: 8 << 20, resolver, roots: None, own_pair: None }
+    }
+}
 
 /// The client for all requests to peers, with one pool of connections.
 pub struct EgressClient {
+    us: HeaderValue,
     directory: Arc<dyn AddressBook>,
-    headers: HeaderMap,
-    /// Clients by connect timeout, because the library has one timeout per client.
-    clients: Mutex<Vec<(Duration, Client)>>,
+    connector: PeerConnector,
+    pool: ConnectionPool,
     /// Address at which a peer last responded, for peers with several addresses.
-    good: Mutex<HashMap<ServerName, String>>,
+    good: Mutex<HashMap<ServerName, PeerAddress>>,
     slots: RequestLimiter,
     signer: Option<RequestSigner>,
+    answer_max: usize,
+    body_max: usize,
 }
 
 impl EgressClient {
     /// Returns a client for the server `us`.
-    pub fn new(us: &ServerName, directory: Arc<dyn AddressBook>) -> Result<Self, ClientBuildError> {
-        let origin = HeaderValue::from_str(us.as_str()).expect("a server name is visible ASCII");
-        let mut headers = HeaderMap::new();
-        headers.insert(HeaderName::from_static(ORIGIN), origin);
-        let usual = RequestDeadlines { connect: Duration::from_secs(10), total: Duration::from_secs(30) };
-        let first = build(&headers, Arc::clone(&directory), usual.connect).map_err(ClientBuildError)?;
-        let clients = Mutex::new(vec![(usual.connect, first)]);
-        Ok(Self {
+    pub fn new(
+        us: &ServerName,
+        directory: Arc<dyn AddressBook>,
+        clock: Arc<dyn Clock>,
+        options: EgressOptions,
+    ) -> Self {
+        let tls = PeerTls::new(clock).with(options.roots, options.own_pair);
+        let names = NameResolver::new(&options.resolver);
+        Self {
+            us: HeaderValue::from_str(us.as_str()).expect("a server name is visible ASCII"),
+            connector: PeerConnector::new(Arc::clone(&directory), names, tls),
             directory,
-            headers,
-            clients,
+            pool: ConnectionPool::default(),
             good: Mutex::default(),
-            slots: RequestLimiter::new(REQUESTS_MAX),
+            slots: RequestLimiter::new(options.requests_max),
             signer: None,
-        })
-    }
-
-    /// Sets the maximum number of requests in flight.
-    #[must_use]
-    pub fn with_requests_max(self, most: usize) -> Self {
-        Self { slots: RequestLimiter::new(most), ..self }
+            answer_max: options.answer_max,
+            body_max: options.body_max,
+        }
     }
 
     /// Signs the requests to peers that authenticate us by signature.
@@ -129,110 +145,177 @@ impl EgressClient {
         request: EgressRequest,
         deadlines: RequestDeadlines,
     ) -> Result<Bytes, PushFailure> {
-        let deadline = Instant::now() + deadlines.total;
-        let client = self.client(deadlines.connect)?;
-        let addresses = self.in_order(to);
-        let mut failed = Vec::new();
-        for address in &addresses {
-            let url = url(address, &request.path)?;
-            if get::is_needed(&request, &url) {
-                match self.send_raw(to, &url, &request, deadlines.connect, deadline).await {
-                    Err(RawGetError::NoConnection(words)) => failed.push(format!("{address}: {words}")),
-                    Err(RawGetError::Told(failure)) => return Err(failure),
-                    Ok(body) => {
-                        self.was_good(to, address, &addresses);
-                        return Ok(body);
-                    }
-                }
-                continue;
-            }
-            let signature = self.signature(to, &url, &request, &url[Position::BeforePath..Position::AfterQuery]);
-            let mut sent = written(&client, url, &request).header(HOST, to.as_str());
-            for (name, value) in signature.iter().flat_map(header_lines) {
-                sent = sent.header(name, value);
-            }
-            let sent = sent.send();
-            match timeout_at(deadline, sent).await {
+        let window = RequestWindow { connect: deadlines.connect, until: Instant::now() + deadlines.total };
+        let route = self.directory.route(to);
+        let limit = self.limit(&request);
+        let Some(target) = written_target(&request.path) else {
+            return match request.raw && request.method == EgressMethod::Get {
+                true => self.send_raw(to, &route, &request, limit, window).await,
+                false => Err(PushFailure::Unreachable("the request target cannot be written in a request line".into())),
+            };
+        };
+        let mut written = self.written(to, target, &request);
+        loop {
+            let pooled = self.pool.take(to, &route);
+            let is_reused = pooled.is_some();
+            let mut connection = match pooled {
+                Some(connection) => connection,
+                None => self.open(to, &route, window).await?,
+            };
+            let _in_use = connection.in_use();
+            let failed = match timeout_at(window.until, connection.send(written)).await {
                 Err(_elapsed) => return Err(PushFailure::TimedOut),
+                Ok(Err(failed)) => failed,
                 Ok(Ok(response)) => {
-                    self.was_good(to, address, &addresses);
-                    return response::read(response, deadline, request.answer).await;
-                }
-                Ok(Err(error)) => {
-                    let none_came_about = error.is_connect();
-                    failed.push(format!("{address}: {}", in_words(&error.without_url())));
-                    if !none_came_about {
-                        return Err(PushFailure::Broken(failed.join("; ")));
+                    self.was_good(to, &route, connection.configured.as_ref());
+                    let read = response::read(response, window.until, request.answer, limit).await;
+                    if read.is_whole {
+                        self.pool.put(to, connection);
                     }
+                    return read.outcome;
                 }
+            };
+            match failed.unsent {
+                // The peer closed the connection while it was idle, which says nothing about the peer now.
+                Some(unsent) if is_reused => written = unsent,
+                _ if is_head_too_large(&failed.error) => return Err(HEAD_LIMIT.exceeded()),
+                _ => return Err(PushFailure::Broken(in_words(&failed.error))),
             }
         }
-        if failed.is_empty() {
-            failed.push(format!("no address is known; set peers.server.\"{to}\".addresses"));
+    }
+
+    /// Makes a connection for requests.
+    async fn open(
+        &self,
+        to: &ServerName,
+        route: &Arc<PeerRoute>,
+        window: RequestWindow,
+    ) -> Result<HttpConnection, PushFailure> {
+        let connection = self.connect(to, route, OfferedProtocols::Both, window).await?;
+        match timeout_at(window.until, HttpConnection::begin(connection, Arc::clone(route))).await {
+            Ok(Ok(connection)) => Ok(connection),
+            Ok(Err(error)) => Err(PushFailure::Broken(in_words(&error))),
+            Err(_elapsed) => Err(PushFailure::TimedOut),
         }
-        Err(PushFailure::Unreachable(failed.join("; ").into()))
+    }
+
+    async fn connect(
+        &self,
+        to: &ServerName,
+        route: &PeerRoute,
+        protocols: OfferedProtocols,
+        window: RequestWindow,
+    ) -> Result<PeerConnection, PushFailure> {
+        let good = self.good.lock().get(to).cloned();
+        let (prefer, within, trace) = (good.as_ref(), window.connect, StepTrace::OFF);
+        let call = ConnectCall { server: to, route, prefer, protocols, within, trace };
+        match timeout_at(window.until, self.connector.connect(call)).await {
+            Ok(connected) => connected.map_err(PushFailure::Unreachable),
+            // Nothing was sent, so this says nothing about the size of the request.
+            Err(_elapsed) => {
+                let words = "no connection within request_timeout".to_owned();
+                Err(PushFailure::Unreachable(UnreachedReason { code: Some(ConnectCode::ConnectTimeout), words }))
+            }
+        }
     }
 
     /// Records the address to try first next time, if the peer has several.
-    fn was_good(&self, to: &ServerName, address: &str, addresses: &[String]) {
-        if addresses.len() > 1 {
-            self.good.lock().insert(to.clone(), address.to_owned());
+    fn was_good(&self, to: &ServerName, route: &PeerRoute, address: Option<&PeerAddress>) {
+        if let Some(address) = address.filter(|_| route.addresses.len() > 1) {
+            self.good.lock().insert(to.clone(), address.clone());
         }
     }
 
-    /// Sends a GET without the URL library, for a target that a URL cannot express.
+    /// Sends a GET on a connection of its own, for a target that an HTTP library would change.
     async fn send_raw(
         &self,
         to: &ServerName,
-        url: &Url,
+        route: &PeerRoute,
         request: &EgressRequest,
-        connect: Duration,
-        deadline: Instant,
-    ) -> Result<Bytes, RawGetError> {
-        let us = self.headers.get(ORIGIN).and_then(|us| us.to_str().ok()).unwrap_or_default();
-        let mut headers = format!("Host: {to}\r\nUser-Agent: {USER_AGENT}\r\n{ORIGIN}: {us}\r\n");
-        for (name, value) in self.signature(to, url, request, &request.path).iter().flat_map(header_lines) {
+        limit: AnswerLimit,
+        window: RequestWindow,
+    ) -> Result<Bytes, PushFailure> {
+        let connection = self.connect(to, route, OfferedProtocols::Http1, window).await?;
+        let us = self.us.to_str().unwrap_or_default();
+        let mut headers = format!("Host: {to}\r\nUser-Agent: {AGENT}\r\n{ORIGIN}: {us}\r\n");
+        for (name, value) in self.signature(to, request).iter().flat_map(header_lines) {
             headers.push_str(&format!("{name}: {value}\r\n"));
         }
-        let get = RawGet { target: &request.path, headers: &headers, answer: request.answer };
-        get::send(addresses_of(&*self.directory, url), &get, connect, deadline).await
+        let get = RawGet { target: &request.path, headers: &headers, answer: request.answer, limit };
+        let body = get::exchange(connection.stream, &get, window.until).await?;
+        self.was_good(to, route, connection.configured.as_ref());
+        Ok(body)
     }
 
-    /// Returns the signature of a request with this target, if requests to the peer are signed.
-    fn signature(&self, to: &ServerName, url: &Url, request: &EgressRequest, target: &str) -> Option<SignatureHeaders> {
+    /// Returns a request as it is sent: the server name is its host, whatever address it is sent to.
+    fn written(&self, to: &ServerName, target: PathAndQuery, request: &EgressRequest) -> PeerRequest {
+        let mut uri = hyper::http::uri::Parts::default();
+        uri.scheme = Some(hyper::http::uri::Scheme::HTTPS);
+        uri.authority = Some(to.as_str().parse().expect("a server name is an authority"));
+        uri.path_and_query = Some(target);
+        let mut written = Request::new(Full::new(request.body.clone()));
+        *written.uri_mut() = Uri::from_parts(uri).expect("all parts are there");
+        *written.method_mut() = match request.method {
+            EgressMethod::Get => Method::GET,
+            EgressMethod::Post => Method::POST,
+            EgressMethod::Put => Method::PUT,
+        };
+        let headers = written.headers_mut();
+        headers.insert(HOST, HeaderValue::from_str(to.as_str()).expect("a server name is visible ASCII"));
+        headers.insert(USER_AGENT, HeaderValue::from_static(AGENT));
+        headers.insert(HeaderName::from_static(ORIGIN), self.us.clone());
+        if request.method != EgressMethod::Get {
+            headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        }
+        for (name, value) in self.signature(to, request).iter().flat_map(header_lines) {
+            let value = HeaderValue::from_str(value).expect("a signature is visible ASCII");
+            headers.insert(HeaderName::from_static(name), value);
+        }
+        written
+    }
+
+    /// Returns the signature of a request, if requests to the peer are signed.
+    fn signature(&self, to: &ServerName, request: &EgressRequest) -> Option<SignatureHeaders> {
         let (method, body) = match request.method {
             EgressMethod::Get => ("GET", &[][..]),
             EgressMethod::Post => ("POST", &request.body[..]),
             EgressMethod::Put => ("PUT", &request.body[..]),
         };
-        let parts = SignedParts { method, scheme: url.scheme(), authority: to.as_str(), target, headers: &[] };
-        self.signer.as_ref()?.sign(to, &parts, body)
+        let (scheme, authority, target) = (SIGNED_SCHEME, to.as_str(), &*request.path);
+        self.signer.as_ref()?.sign(to, &SignedParts { method, scheme, authority, target, headers: &[] }, body)
     }
 
-    /// Returns the addresses of a peer, the last good one first.
-    fn in_order(&self, to: &ServerName) -> Vec<String> {
-        let mut addresses = self.directory.addresses(to).unwrap_or_default();
-        if let Some(good) = self.good.lock().get(to)
-            && let Some(at) = addresses.iter().position(|address| address == good)
-        {
-            addresses[..=at].rotate_right(1);
+    fn limit(&self, request: &EgressRequest) -> AnswerLimit {
+        match request.method {
+            EgressMethod::Get => AnswerLimit { key: "federation.body_max", bytes_max: self.body_max },
+            EgressMethod::Post | EgressMethod::Put => {
+                AnswerLimit { key: "network.answer_max", bytes_max: self.answer_max }
+            }
         }
-        addresses
     }
+}
 
-    fn client(&self, connect: Duration) -> Result<Client, PushFailure> {
-        let mut clients = self.clients.lock();
-        if let Some((_, client)) = clients.iter().find(|(timeout, _)| *timeout == connect) {
-            return Ok(client.clone());
-        }
-        let client = build(&self.headers, Arc::clone(&self.directory), connect)
-            .map_err(|error| PushFailure::Unreachable(ClientBuildError(error).to_string().into()))?;
-        if clients.len() >= CLIENTS_MAX {
-            clients.remove(0);
-        }
-        clients.push((connect, client.clone()));
-        Ok(client)
-    }
+/// The limit of a head, which no configuration changes.
+const HEAD_LIMIT: AnswerLimit = AnswerLimit { key: "64 KiB of headers", bytes_max: HEAD_BYTES_MAX };
+
+/// The time of a request.
+#[derive(Debug, Clone, Copy)]
+struct RequestWindow {
+    /// Maximum time to connect to one address.
+    connect: Duration,
+    /// End of the time from the first lookup to the last byte of the response.
+    until: Instant,
+}
+
+/// Returns the target of a request line, if the library writes it as it stands. It would end at a `#`.
+fn written_target(path: &str) -> Option<PathAndQuery> {
+    let target = PathAndQuery::try_from(path).ok()?;
+    (path.bytes().all(|byte| byte.is_ascii_graphic()) && target.as_str() == path).then_some(target)
+}
+
+/// Returns whether the head of the answer was larger than its limit. The library tells servers by a method, and clients in words.
+fn is_head_too_large(error: &hyper::Error) -> bool {
+    error.is_parse() && error.to_string().contains("too large")
 }
 
 /// Returns the lines of a signature.
@@ -257,42 +340,6 @@ const fn is_answered(outcome: &Result<Bytes, PushFailure>) -> bool {
             | PushFailure::AnswerTooLarge { .. }
             | PushFailure::Unreadable(_),
         ) => false,
-    }
-}
-
-fn build(headers: &HeaderMap, directory: Arc<dyn AddressBook>, connect: Duration) -> Result<Client, reqwest::Error> {
-    Client::builder()
-        .user_agent(USER_AGENT)
-        .default_headers(headers.clone())
-        .dns_resolver(Arc::new(FilteringResolver::new(directory)))
-        .connect_timeout(connect)
-        .http1_only()
-        .no_proxy()
-        .redirect(redirect::Policy::none())
-        .referer(false)
-        .pool_max_idle_per_host(IDLE_PER_HOST)
-        .pool_idle_timeout(IDLE_FOR)
-        .build()
-}
-
-fn written(client: &Client, url: Url, request: &EgressRequest) -> RequestBuilder {
-    let with_body =
-        |builder: RequestBuilder| builder.header(CONTENT_TYPE, "application/json").body(request.body.clone());
-    match request.method {
-        EgressMethod::Get => client.get(url),
-        EgressMethod::Post => with_body(client.post(url)),
-        EgressMethod::Put => with_body(client.put(url)),
-    }
-}
-
-fn url(address: &str, path: &str) -> Result<Url, PushFailure> {
-    let text = format!("{}{path}", address.trim_end_matches('/'));
-    let unusable =
-        |why: String| PushFailure::Unreachable(format!("the address {address} cannot be used: {why}").into());
-    let url = Url::parse(&text).map_err(|error| unusable(error.to_string()))?;
-    match url.scheme() {
-        "http" => Ok(url),
-        scheme => Err(unusable(format!("{scheme} is not supported by this build; use http"))),
     }
 }
 

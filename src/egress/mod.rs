@@ -1,26 +1,30 @@
 //! The egress client: every request to a peer goes through it.
 //!
-//! It finds the address, checks what a name resolves to, keeps the deadlines, limits the response, follows no redirect
-//! and uses no proxy. It knows HTTP and no dialect.
+//! It finds the address, checks what a name leads to, verifies the peer, keeps the deadlines, limits the response, follows no
+//! redirect and uses no proxy. It knows HTTP and no dialect. [`connection`] is the gate that each connection passes.
 
 mod address_book;
 mod address_filter;
 mod client;
+mod connection;
+mod connection_pool;
 mod dns;
 mod error_words;
+mod http_connection;
+mod peer_address;
 mod request_limiter;
-mod resolve;
 mod response;
 pub mod signer;
 
-pub use crate::egress::address_book::AddressBook;
-pub use crate::egress::address_filter::is_non_public;
+pub use crate::egress::address_book::{AddressBook, PeerRoute, PeerService};
+pub use crate::egress::dns::ResolverOptions;
+pub use crate::egress::peer_address::{AddressHost, BadAddress, PeerAddress};
 pub use crate::egress::request_limiter::SlotLoad;
-pub use client::{ANSWER_BYTES_MAX, ClientBuildError, EgressClient};
+pub use client::{EgressClient, EgressOptions};
 
 // The GETs of `raw_targets` read responses and describe failures in the same way.
 pub(crate) use crate::egress::error_words::shown;
-pub(crate) use crate::egress::response::{REASON_BYTES_MAX, classify_status, seconds};
+pub(crate) use crate::egress::response::{AnswerLimit, REASON_BYTES_MAX, classify_status, seconds};
 
 use std::borrow::Cow;
 
@@ -57,15 +61,9 @@ pub enum EgressMethod {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum EgressAnswer {
     /// The body is needed: without it the request fails.
-    Needed {
-        /// Maximum bytes of the body.
-        bytes_max: usize,
-    },
+    Needed,
     /// A 200 is a success, even if its body is too long or incomplete; the body is then empty.
-    StatusDecides {
-        /// Maximum bytes of the body that are read.
-        bytes_max: usize,
-    },
+    StatusDecides,
 }
 
 impl EgressRequest {

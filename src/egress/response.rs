@@ -4,8 +4,10 @@ use std::time::Duration;
 
 use actors::model::PushFailure;
 use bytes::{Bytes, BytesMut};
-use reqwest::header::RETRY_AFTER;
-use reqwest::{Response, StatusCode};
+use http_body_util::BodyExt;
+use hyper::body::{Body, Incoming};
+use hyper::header::RETRY_AFTER;
+use hyper::{Response, StatusCode};
 use tokio::time::{Instant, timeout_at};
 
 use crate::egress::EgressAnswer;
@@ -13,20 +15,52 @@ use crate::egress::error_words::{in_words, shown};
 
 /// Maximum bytes of an error body that are read: more than is shown, because a character may take four bytes.
 pub(crate) const REASON_BYTES_MAX: usize = 1024;
-/// Returns the body of a 200, or the failure.
-pub(super) async fn read(response: Response, deadline: Instant, answer: EgressAnswer) -> Result<Bytes, PushFailure> {
+
+/// The maximum size of the body of an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct AnswerLimit {
+    /// Configuration key of the limit.
+    pub(crate) key: &'static str,
+    /// The limit in bytes.
+    pub(crate) bytes_max: usize,
+}
+
+impl AnswerLimit {
+    /// Returns the failure of an answer that is larger.
+    pub(crate) fn exceeded(self) -> PushFailure {
+        PushFailure::AnswerTooLarge { limit: self.key, bytes_max: self.bytes_max }
+    }
+}
+
+/// A response that was read.
+pub(super) struct ReadResponse {
+    /// Body of a 200, or the failure.
+    pub(super) outcome: Result<Bytes, PushFailure>,
+    /// True if nothing of the response is left on the connection.
+    pub(super) is_whole: bool,
+}
+
+/// Reads the body of a 200, or the failure.
+pub(super) async fn read(
+    response: Response<Incoming>,
+    deadline: Instant,
+    answer: EgressAnswer,
+    limit: AnswerLimit,
+) -> ReadResponse {
     let status = response.status();
     if status == StatusCode::OK {
-        let (EgressAnswer::Needed { bytes_max } | EgressAnswer::StatusDecides { bytes_max }) = answer;
-        let body = timeout_at(deadline, whole(response, bytes_max)).await.unwrap_or(Err(PushFailure::TimedOut));
-        return match answer {
-            EgressAnswer::Needed { .. } => body,
-            EgressAnswer::StatusDecides { .. } => Ok(body.unwrap_or_default()),
+        let body = timeout_at(deadline, whole(response.into_body(), limit)).await;
+        let body = body.unwrap_or(Err(PushFailure::TimedOut));
+        let is_whole = body.is_ok();
+        let outcome = match answer {
+            EgressAnswer::Needed => body,
+            EgressAnswer::StatusDecides => Ok(body.unwrap_or_default()),
         };
+        return ReadResponse { outcome, is_whole };
     }
     let retry_after = retry_after(&response);
-    let reason = reason(response, deadline).await;
-    Err(classify_status(status, reason, retry_after))
+    let (reason, is_whole) = reason(response.into_body(), deadline).await;
+    ReadResponse { outcome: Err(classify_status(status, reason, retry_after)), is_whole }
 }
 
 /// Classifies a status other than 200.
@@ -46,7 +80,7 @@ pub(crate) fn classify_status(status: StatusCode, reason: String, retry_after: O
     }
 }
 
-fn retry_after(response: &Response) -> Option<Duration> {
+fn retry_after(response: &Response<Incoming>) -> Option<Duration> {
     seconds(response.headers().get(RETRY_AFTER)?.to_str().ok()?)
 }
 
@@ -55,32 +89,41 @@ pub(crate) fn seconds(value: &str) -> Option<Duration> {
     value.trim().parse().ok().map(Duration::from_secs)
 }
 
-async fn whole(mut response: Response, bytes_max: usize) -> Result<Bytes, PushFailure> {
-    let too_long = || PushFailure::Unreadable(format!("the answer has more than {bytes_max} bytes"));
-    if response.content_length().is_some_and(|length| length > bytes_max as u64) {
-        return Err(too_long());
+async fn whole(mut incoming: Incoming, limit: AnswerLimit) -> Result<Bytes, PushFailure> {
+    if incoming.size_hint().lower() > limit.bytes_max as u64 {
+        return Err(limit.exceeded());
     }
     let mut body = BytesMut::new();
-    loop {
-        match response.chunk().await {
-            Ok(Some(chunk)) if body.len() + chunk.len() > bytes_max => return Err(too_long()),
-            Ok(Some(chunk)) => body.extend_from_slice(&chunk),
-            Ok(None) => return Ok(body.freeze()),
-            Err(broken) => return Err(PushFailure::Broken(in_words(&broken.without_url()))),
+    while let Some(frame) = incoming.frame().await {
+        let frame = frame.map_err(|broken| PushFailure::Broken(in_words(&broken)))?;
+        let Ok(data) = frame.into_data() else { continue };
+        if body.len() + data.len() > limit.bytes_max {
+            return Err(limit.exceeded());
         }
+        body.extend_from_slice(&data);
     }
+    Ok(body.freeze())
 }
 
-/// Returns the start of an error's body. If it cannot be read it is empty, because the status alone decides.
-async fn reason(mut response: Response, deadline: Instant) -> String {
+/// Returns the start of an error's body, and whether that is all of it. If it cannot be read it is empty, because the status
+/// alone decides.
+async fn reason(mut incoming: Incoming, deadline: Instant) -> (String, bool) {
     let mut start = BytesMut::new();
+    let mut is_whole = false;
     while start.len() < REASON_BYTES_MAX {
-        match timeout_at(deadline, response.chunk()).await {
-            Ok(Ok(Some(chunk))) => start.extend_from_slice(&chunk[..chunk.len().min(REASON_BYTES_MAX - start.len())]),
+        match timeout_at(deadline, incoming.frame()).await {
+            Ok(Some(Ok(frame))) => {
+                let data = frame.into_data().unwrap_or_default();
+                start.extend_from_slice(&data[..data.len().min(REASON_BYTES_MAX - start.len())]);
+            }
+            Ok(None) => {
+                is_whole = true;
+                break;
+            }
             _ => break,
         }
     }
-    shown(&start)
+    (shown(&start), is_whole)
 }
 
 #[cfg(test)]

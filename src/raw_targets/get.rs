@@ -1,28 +1,29 @@
 //! A hand-written GET for a target that the URL library would change.
 //!
-//! Each connection has one request and ends with the response; otherwise the rules of all requests apply: checked
-//! addresses, deadlines, a limited response.
+//! Each connection has one request and ends with the response; otherwise the rules of all requests apply: the gate for
+//! connections, deadlines, a limited response.
 
 use std::io;
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use actors::model::PushFailure;
 use bytes::{Buf, Bytes, BytesMut};
-use reqwest::StatusCode;
+use hyper::StatusCode;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::net::TcpStream;
 use tokio::time::error::Elapsed;
-use tokio::time::{Instant, timeout, timeout_at};
-use url::{Position, Url};
+use tokio::time::{Instant, timeout_at};
 
-use crate::egress::{EgressAnswer, EgressMethod, EgressRequest, REASON_BYTES_MAX, classify_status, seconds, shown};
+use crate::egress::{AnswerLimit, EgressAnswer, REASON_BYTES_MAX, classify_status, seconds, shown};
 
 /// Maximum bytes of a head, and below, of the line before a chunk.
 const HEAD_BYTES_MAX: usize = 64 * 1024;
 const HEADERS_MAX: usize = 96;
 const CHUNK_LINE_MAX: usize = 1024;
 const READ_BYTES: usize = 8 * 1024;
+
+/// The limit of an error's body. Reaching it is no failure.
+const REASON_LIMIT: AnswerLimit = AnswerLimit { key: "the reason of an error", bytes_max: REASON_BYTES_MAX };
+const HEAD_LIMIT: AnswerLimit = AnswerLimit { key: "64 KiB of headers", bytes_max: HEAD_BYTES_MAX };
 
 /// A GET to send.
 pub(crate) struct RawGet<'a> {
@@ -32,57 +33,12 @@ pub(crate) struct RawGet<'a> {
     pub(crate) headers: &'a str,
     /// Part of the response that matters.
     pub(crate) answer: EgressAnswer,
+    /// Maximum size of the body.
+    pub(crate) limit: AnswerLimit,
 }
 
-/// The reason for which there is no response.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum RawGetError {
-    /// No connection was made, so the next address may be tried.
-    NoConnection(String),
-    /// A connection was made, and the request failed.
-    Told(PushFailure),
-}
-
-/// Returns whether a request has to be sent by this part: its path is to be sent exactly as written, and the URL contains another
-/// one.
-pub(crate) fn is_needed(request: &EgressRequest, url: &Url) -> bool {
-    let target = &url[Position::BeforePath..Position::AfterQuery];
-    request.raw && request.method == EgressMethod::Get && target != request.path
-}
-
-/// Sends a GET to the first of the addresses that accepts, and reads its whole response; only the body of a 200 is a
-/// success. `connect_within` is the maximum time to connect to one address.
-pub(crate) async fn send(
-    addresses: impl Future<Output = Result<Vec<SocketAddr>, String>>,
-    get: &RawGet<'_>,
-    connect_within: Duration,
-    deadline: Instant,
-) -> Result<Bytes, RawGetError> {
-    let found = timeout_at(deadline, addresses).await.map_err(|_elapsed| RawGetError::Told(PushFailure::TimedOut))?;
-    let within = connect_within.min(deadline.saturating_duration_since(Instant::now()));
-    let stream = connect(&found.map_err(RawGetError::NoConnection)?, within).await?;
-    exchange(stream, get, deadline).await.map_err(RawGetError::Told)
-}
-
-/// Connects to the first of these addresses that accepts.
-async fn connect(addresses: &[SocketAddr], within: Duration) -> Result<TcpStream, RawGetError> {
-    let mut failed = Vec::new();
-    for address in addresses {
-        match timeout(within, TcpStream::connect(address)).await {
-            Ok(Ok(stream)) => {
-                // A failure only costs latency.
-                let _ = stream.set_nodelay(true);
-                return Ok(stream);
-            }
-            Ok(Err(error)) => failed.push(format!("{address}: {error}")),
-            Err(_elapsed) => failed.push(format!("{address}: no connection within the deadline")),
-        }
-    }
-    Err(RawGetError::NoConnection(failed.join("; ")))
-}
-
-/// Sends the request and reads its whole response.
-async fn exchange<S>(io: S, get: &RawGet<'_>, deadline: Instant) -> Result<Bytes, PushFailure>
+/// Sends the request and reads its whole response; only the body of a 200 is a success.
+pub(crate) async fn exchange<S>(io: S, get: &RawGet<'_>, deadline: Instant) -> Result<Bytes, PushFailure>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
@@ -96,18 +52,19 @@ where
     settled(timeout_at(deadline, reader.io.write_all(head.as_bytes())).await)?;
     let ResponseHead { status, retry_after, framing } = reader.head().await?;
     if status == StatusCode::OK {
-        let (EgressAnswer::Needed { bytes_max } | EgressAnswer::StatusDecides { bytes_max }) = get.answer;
         let (body, end) = match framing {
-            ResponseFraming::Length(length) if length > bytes_max as u64 => (Bytes::new(), Err(too_long(bytes_max))),
-            framing => reader.body(framing, bytes_max).await,
+            ResponseFraming::Length(length) if length > get.limit.bytes_max as u64 => {
+                (Bytes::new(), Err(get.limit.exceeded()))
+            }
+            framing => reader.body(framing, get.limit).await,
         };
         return match get.answer {
-            EgressAnswer::Needed { .. } => end.map(|()| body),
-            EgressAnswer::StatusDecides { .. } => Ok(end.map(|()| body).unwrap_or_default()),
+            EgressAnswer::Needed => end.map(|()| body),
+            EgressAnswer::StatusDecides => Ok(end.map(|()| body).unwrap_or_default()),
         };
     }
     // An unreadable reason is ignored, because the status alone decides.
-    let (reason, _) = reader.body(framing, REASON_BYTES_MAX).await;
+    let (reason, _) = reader.body(framing, REASON_LIMIT).await;
     Err(classify_status(status, shown(&reason), retry_after))
 }
 
@@ -128,10 +85,6 @@ enum ResponseFraming {
 
 fn unreadable(why: &str) -> PushFailure {
     PushFailure::Unreadable(why.to_owned())
-}
-
-fn too_long(bytes_max: usize) -> PushFailure {
-    PushFailure::Unreadable(format!("the answer has more than {bytes_max} bytes"))
 }
 
 fn settled<T>(done: Result<io::Result<T>, Elapsed>) -> Result<T, PushFailure> {
@@ -173,7 +126,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> ResponseReader<S> {
                 Some(head) if head.status.is_informational() => {}
                 Some(head) => return Ok(head),
                 None if self.buffer.len() > HEAD_BYTES_MAX => {
-                    return Err(unreadable("the head of the answer is too long"));
+                    return Err(HEAD_LIMIT.exceeded());
                 }
                 None => self.must_more().await?,
             }
@@ -181,21 +134,21 @@ impl<S: AsyncRead + AsyncWrite + Unpin> ResponseReader<S> {
     }
 
     /// Reads the body; the second value is an error if it is incomplete.
-    async fn body(&mut self, framing: ResponseFraming, bytes_max: usize) -> (Bytes, Result<(), PushFailure>) {
+    async fn body(&mut self, framing: ResponseFraming, limit: AnswerLimit) -> (Bytes, Result<(), PushFailure>) {
         let mut body = BytesMut::new();
         let end = match framing {
-            ResponseFraming::Length(length) => self.data(length, &mut body, bytes_max).await,
-            ResponseFraming::Chunks => self.chunks(&mut body, bytes_max).await,
-            ResponseFraming::UntilClose => self.rest(&mut body, bytes_max).await,
+            ResponseFraming::Length(length) => self.data(length, &mut body, limit).await,
+            ResponseFraming::Chunks => self.chunks(&mut body, limit).await,
+            ResponseFraming::UntilClose => self.rest(&mut body, limit).await,
         };
         (body.freeze(), end)
     }
 
     /// Reads this many bytes of data.
-    async fn data(&mut self, mut length: u64, body: &mut BytesMut, bytes_max: usize) -> Result<(), PushFailure> {
+    async fn data(&mut self, mut length: u64, body: &mut BytesMut, limit: AnswerLimit) -> Result<(), PushFailure> {
         loop {
             let here = usize::try_from(length).unwrap_or(usize::MAX).min(self.buffer.len());
-            self.take(here, body, bytes_max)?;
+            self.take(here, body, limit)?;
             length -= here as u64;
             if length == 0 {
                 return Ok(());
@@ -204,23 +157,23 @@ impl<S: AsyncRead + AsyncWrite + Unpin> ResponseReader<S> {
         }
     }
 
-    async fn rest(&mut self, body: &mut BytesMut, bytes_max: usize) -> Result<(), PushFailure> {
+    async fn rest(&mut self, body: &mut BytesMut, limit: AnswerLimit) -> Result<(), PushFailure> {
         loop {
-            self.take(self.buffer.len(), body, bytes_max)?;
+            self.take(self.buffer.len(), body, limit)?;
             if !self.more().await? {
                 return Ok(());
             }
         }
     }
 
-    async fn chunks(&mut self, body: &mut BytesMut, bytes_max: usize) -> Result<(), PushFailure> {
+    async fn chunks(&mut self, body: &mut BytesMut, limit: AnswerLimit) -> Result<(), PushFailure> {
         let bad = || unreadable("the chunks of the response cannot be read");
         loop {
             match httparse::parse_chunk_size(&self.buffer).map_err(|_| bad())? {
                 httparse::Status::Complete((_, 0)) => return Ok(()),
                 httparse::Status::Complete((line, size)) => {
                     self.buffer.advance(line);
-                    self.data(size, body, bytes_max).await?;
+                    self.data(size, body, limit).await?;
                     while self.buffer.len() < 2 {
                         self.must_more().await?;
                     }
@@ -235,10 +188,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> ResponseReader<S> {
     }
 
     /// Moves bytes into the body, up to its maximum.
-    fn take(&mut self, count: usize, body: &mut BytesMut, bytes_max: usize) -> Result<(), PushFailure> {
-        let fits = count.min(bytes_max - body.len());
+    fn take(&mut self, count: usize, body: &mut BytesMut, limit: AnswerLimit) -> Result<(), PushFailure> {
+        let fits = count.min(limit.bytes_max - body.len());
         body.extend_from_slice(&self.buffer.split_to(fits));
-        if fits < count { Err(too_long(bytes_max)) } else { Ok(()) }
+        if fits < count { Err(limit.exceeded()) } else { Ok(()) }
     }
 }
 

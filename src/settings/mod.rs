@@ -45,7 +45,6 @@ pub use crate::settings::sections::messenger::MessengerSettings;
 pub use crate::settings::sections::network::NetworkSettings;
 pub use crate::settings::sections::server::ServerSettings;
 pub use crate::settings::sections::store::{StoreBackend, StoreSettings};
-pub use crate::settings::values::address::{BadAddress, PeerAddress};
 pub use crate::settings::values::listen::ListenTarget;
 pub use crate::settings::values::pattern::{BadPattern, NamePattern};
 pub use crate::settings::values::profile::PeerProfile;

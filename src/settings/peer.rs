@@ -7,13 +7,12 @@ use actors::limits::PeerLimits;
 use actors::model::{DialectSpec, ServerName};
 use ipnet::IpNet;
 
+use crate::egress::PeerAddress;
 use crate::identity::key_id::{KeyId, KeyIdError};
 use crate::identity::public_key::{PeerKeys, PublicKey};
 use crate::settings::check::SettingsCheck;
-use crate::settings::problem::ProblemKind;
 use crate::settings::resolve::{ResolvedPeer, ValueOrigin};
 use crate::settings::sections::peer::AuthKind;
-use crate::settings::values::address::{BadAddress, PeerAddress};
 use crate::settings::values::profile::PeerProfile;
 use crate::settings::values::range::AddressRange;
 use crate::tls::spki_pin::SpkiPin;
@@ -79,7 +78,7 @@ pub(super) fn peer(
         check.invalid(&["peers", "server", name.as_str()], "this is our own name; a server cannot be its own peer");
     }
     let auth = auth(&resolved, check);
-    let addresses = addresses(&resolved, &name, check);
+    let addresses = addresses(&resolved, check);
     let section = &resolved.section;
     let (dialect, profile, insecure) = (section.dialect.0, section.profile, section.insecure);
     let link = PeerLink { dialect, profile, addresses, auth: auth?, insecure };
@@ -213,29 +212,20 @@ fn by_address(resolved: &ResolvedPeer, check: &mut SettingsCheck<'_>) -> PeerAut
     PeerAuth::Network { allow_from }
 }
 
-fn addresses(resolved: &ResolvedPeer, name: &ServerName, check: &mut SettingsCheck<'_>) -> Vec<PeerAddress> {
+fn addresses(resolved: &ResolvedPeer, check: &mut SettingsCheck<'_>) -> Vec<PeerAddress> {
     let section = &resolved.section;
     let key = resolved.key("addresses");
     let mut addresses = Vec::new();
     for text in &section.addresses {
         match text.parse::<PeerAddress>() {
-            Ok(address) if address.is_loopback() || section.insecure => addresses.push(address),
+            Ok(address) if address.uses_tls() || address.is_loopback() || section.insecure => addresses.push(address),
             Ok(_) => check.invalid(
                 &key,
-                format!("\"{text}\" is plain HTTP beyond this machine; set insecure = true if the link is private"),
+                format!(
+                    "\"{text}\" is plain HTTP beyond this machine; use https://, or set insecure = true if the link is private"
+                ),
             ),
-            Err(BadAddress::Tls) => {
-                let instead = "on a private link use http:// with insecure = true";
-                check.fault(&key, ProblemKind::Unavailable { value: Some(text.clone()), instead: Some(instead) });
-            }
             Err(why) => check.invalid(&key, format!("\"{text}\": {why}")),
-        }
-    }
-    if section.addresses.is_empty() {
-        let by_name = format!("http://{name}").parse::<PeerAddress>().ok();
-        match by_name.filter(|address| address.ip().is_some() && address.is_loopback()) {
-            Some(address) => addresses.push(address),
-            None => check.invalid(&key, "a peer needs an address, because this version does not look up names"),
         }
     }
     addresses.shrink_to_fit();

@@ -13,9 +13,14 @@ use crate::tls::trust_roots::{TrustRoots, TrustRootsError};
 pub struct LiveRoots(Arc<ArcSwap<TrustRoots>>);
 
 impl LiveRoots {
+    /// Returns these roots, to begin with.
+    pub fn new(roots: TrustRoots) -> Self {
+        Self(Arc::new(ArcSwap::from_pointee(roots)))
+    }
+
     /// Returns the roots of these files, or those of the system if there are none.
     pub fn load(files: &[PathBuf]) -> Result<Self, TrustRootsError> {
-        Ok(Self(Arc::new(ArcSwap::from_pointee(read(files)?))))
+        Ok(Self::new(read(files)?))
     }
 
     /// Returns the roots in use.

@@ -28,7 +28,7 @@ use actors::model::{
 };
 use bytes::Bytes;
 
-use crate::egress::EgressRequest;
+use crate::egress::{EgressRequest, PeerService};
 use crate::http::authentication::{PeerAuthPolicy, VerifiedCaller};
 use crate::http::body::BodyLimit;
 use crate::http::error::ApiError;
@@ -44,6 +44,9 @@ pub type ResponseRead<'a, T> = Pin<Box<dyn Future<Output = Result<T, PushFailure
 pub trait Dialect: Send + Sync + 'static {
     /// Returns the name, as in `peers.*.dialect`, and the numbering, which are all that the core knows of a dialect.
     fn spec(&self) -> DialectSpec;
+
+    /// Returns the service by which servers of the dialect are found in DNS.
+    fn service(&self) -> PeerService;
 
     /// Adds the routes of the dialect. Their handlers find the shared services in the application's data.
     fn routes(&self, config: &mut ServiceConfig);

@@ -119,6 +119,7 @@ async fn trap_10_refused_batch_is_bisected() {
     {
         blue.messenger.say_in(context, id, text).await;
     }
+    blue.messenger.until_backlog("red", 5).await;
     first.answered(NULL).await;
     let mut refused: Vec<(String, usize)> = vec![];
     let answers = async {

@@ -12,14 +12,13 @@ use actors::model::{
 use actors::ports::{ServedPdu, Transport};
 use actors::testkit::at_once;
 use bytes::Bytes;
-use fernpost::egress::EgressClient;
 use fernpost::wire::pdu::PduReader;
 use fernpost::wire::transactions::fetch::{decode, decode_pull, encode, encode_pull};
 use fernpost::wire::transport::PeerTransport;
 
 use crate::circle::{Circle, name, reference, text};
 use crate::handler::{ScriptedCore, scripted};
-use crate::sockets::{One, listen};
+use crate::sockets::{One, client, listen};
 
 const PDU: &str = r##"{"pdu_id":"#a/b","origin":"green","context":"c","ts":1,"pdu_type":"t","prev_pdus":[],"is_state":false,"content":{"n": 1e2}}"##;
 const DEADLINES: RequestDeadlines =
@@ -27,7 +26,7 @@ const DEADLINES: RequestDeadlines =
 
 fn transport(at: SocketAddr) -> PeerTransport {
     let us = name("red.example");
-    let egress = EgressClient::new(&us, Arc::new(One(format!("http://{at}")))).expect("builds");
+    let egress = client(us.as_str(), Arc::new(One(format!("http://{at}"))));
     PeerTransport::new(Arc::new(egress), us, Arc::new(Circle::default()))
 }
 

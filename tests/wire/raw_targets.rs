@@ -10,14 +10,13 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use actors::limits::{InteropQuirks, PairOrder};
 use actors::model::{FetchRequest, PushFailure, RequestDeadlines, UnreachedReason};
 use actors::ports::Transport;
-use fernpost::egress::EgressClient;
 use fernpost::http::serve::{ListenerLimits, serve_raw_targets};
 use fernpost::wire::transport::PeerTransport;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::circle::{Circle, name, reference};
-use crate::sockets::One;
+use crate::sockets::{One, client};
 
 /// Returns the parts of a request that reached the handler, and the caller's address.
 async fn echo(request: HttpRequest, path: web::Path<String>, body: web::Bytes) -> HttpResponse {
@@ -169,7 +168,7 @@ async fn old_server() -> (SocketAddr, tokio::task::JoinHandle<String>) {
 
 fn transport(at: String, habits: InteropQuirks) -> PeerTransport {
     let us = name("red.example");
-    let egress = EgressClient::new(&us, Arc::new(One(at))).expect("builds");
+    let egress = client(us.as_str(), Arc::new(One(at)));
     PeerTransport::new(Arc::new(egress), us, Arc::new(Circle { habits, ..Circle::default() }))
 }
 

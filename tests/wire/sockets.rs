@@ -7,12 +7,13 @@ use std::time::Duration;
 use actix_web::dev::ServerHandle;
 use actors::errors::AdmissionError;
 use actors::model::{
-    Ack, BatchId, DeadLetterReason, DialectSpec, Item, ItemObjection, OutboundBatch, PushFailure, PushResponse,
+    Ack, BatchId, DeadLetterReason, DialectSpec, Item, ItemObjection, Millis, OutboundBatch, PushFailure, PushResponse,
     Receipt, RequestDeadlines, Seq, ServerName,
 };
 use actors::ports::Transport;
+use actors::testkit::TestClock;
 use bytes::Bytes;
-use fernpost::egress::{AddressBook, EgressClient};
+use fernpost::egress::{AddressBook, EgressClient, EgressOptions, PeerRoute, PeerService};
 use fernpost::http::body::BodyLimit;
 use fernpost::http::serve::{ListenerLimits, serve};
 use fernpost::wire::transport::PeerTransport;
@@ -43,12 +44,18 @@ pub(crate) fn listen(core: &Arc<ScriptedCore>, body_time: Duration) -> Listening
 pub(crate) struct One(pub(crate) String);
 
 impl AddressBook for One {
-    fn addresses(&self, _: &ServerName) -> Option<Vec<String>> {
-        Some(vec![self.0.clone()])
+    fn route(&self, _: &ServerName) -> Arc<PeerRoute> {
+        let service = PeerService { name: "_actor-server._tcp", default_port: 9880 };
+        Arc::new(PeerRoute::new(vec![self.0.parse().expect("an address")], service))
     }
     fn allows(&self, _: IpAddr) -> bool {
         false
     }
+}
+
+/// Returns a client of this server that finds all peers by this book.
+pub(crate) fn client(us: &str, book: Arc<One>) -> EgressClient {
+    EgressClient::new(&name(us), book, Arc::new(TestClock::fixed(Millis(0))), EgressOptions::default())
 }
 
 async fn pushed(us: &str, at: SocketAddr) -> Result<PushResponse, PushFailure> {
@@ -57,7 +64,7 @@ async fn pushed(us: &str, at: SocketAddr) -> Result<PushResponse, PushFailure> {
 
 async fn pushed_with(us: &str, at: SocketAddr, update: Bytes) -> Result<PushResponse, PushFailure> {
     let directory = Arc::new(One(format!("http://{at}/")));
-    let egress = Arc::new(EgressClient::new(&name(us), directory).expect("builds"));
+    let egress = Arc::new(client(us, directory));
     let transport = PeerTransport::new(egress, name(us), Arc::new(Circle::default()));
     let deadlines = RequestDeadlines { connect: Duration::from_secs(5), total: Duration::from_secs(20) };
     let label = BatchId::SeqRange { first: Some(Seq(7)), last: Seq(7) };

@@ -4,10 +4,10 @@ use tokio::io::duplex;
 
 use super::*;
 
-const NEEDED: EgressAnswer = EgressAnswer::Needed { bytes_max: 8 };
+const EIGHT_BYTES: AnswerLimit = AnswerLimit { key: "a limit", bytes_max: 8 };
 
 fn asking(target: &str) -> RawGet<'_> {
-    RawGet { target, headers: "Host: green\r\n", answer: NEEDED }
+    RawGet { target, headers: "Host: green\r\n", answer: EgressAnswer::Needed, limit: EIGHT_BYTES }
 }
 
 /// Reads a response that arrives in pieces of this size; then the connection ends or is held open.
@@ -75,13 +75,23 @@ async fn raw_get_status_maps_to_failure() {
 }
 
 #[tokio::test]
-async fn ambiguous_or_oversized_response_is_unreadable() {
+async fn oversized_raw_response_is_cut_off() {
     for answer in [
         "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n",
         "HTTP/1.1 200 OK\r\nContent-Length: 18446744073709551615\r\n\r\n",
         "HTTP/1.1 200 OK\r\n\r\n123456789",
         "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n8\r\n12345678\r\n1\r\n9\r\n0\r\n\r\n",
         "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nfffffffffffffff\r\n123456789",
+    ] {
+        assert_eq!(both(answer).await, Err(EIGHT_BYTES.exceeded()), "{answer:?}");
+    }
+    let endless = format!("HTTP/1.1 200 OK\r\nX: {}", "y".repeat(HEAD_BYTES_MAX + READ_BYTES));
+    assert_eq!(answered(endless.as_bytes(), usize::MAX, true).await, Err(HEAD_LIMIT.exceeded()));
+}
+
+#[tokio::test]
+async fn ambiguous_raw_response_is_unreadable() {
+    for answer in [
         "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nnull0\r\n\r\n",
         "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nx\r\n",
         "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n",
@@ -91,9 +101,6 @@ async fn ambiguous_or_oversized_response_is_unreadable() {
     ] {
         assert!(matches!(both(answer).await, Err(PushFailure::Unreadable(_))), "{answer:?}");
     }
-    let endless = format!("HTTP/1.1 200 OK\r\nX: {}", "y".repeat(HEAD_BYTES_MAX + READ_BYTES));
-    let failure = answered(endless.as_bytes(), usize::MAX, true).await;
-    assert!(matches!(failure, Err(PushFailure::Unreadable(_))), "{failure:?}");
     let endless = format!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1;{}", "x".repeat(2 * CHUNK_LINE_MAX));
     let failure = answered(endless.as_bytes(), usize::MAX, true).await;
     assert!(matches!(failure, Err(PushFailure::Unreadable(_))), "{failure:?}");

@@ -15,6 +15,7 @@ use crate::settings::*;
 mod contexts;
 mod findings;
 mod listeners;
+mod network;
 mod peer_keys;
 mod profiles;
 mod words;
@@ -356,46 +357,6 @@ fn listed_peer_needs_auth() {
         [
             "`peers.server.\"blue.example\".allow_from` in configuration, line 2: auth = \"network\" requires it; list the address ranges of the peer"
         ]
-    );
-}
-
-#[test]
-fn plain_http_needs_insecure_flag() {
-    let at = |address: &str, more: &str| {
-        let text = "[peers.server.\"blue.example\"]\nauth = \"network\"\nallow_from = [\"10.0.0.2/32\"]\n";
-        load(&format!("{text}addresses = [\"{address}\"]\n{more}"))
-    };
-    assert!(at("http://127.0.0.1:9880", "").is_ok());
-    assert!(at("http://localhost:9880", "").is_ok());
-    assert!(at("http://10.0.0.2:9880", "insecure = true").is_ok());
-    assert!(lines(at("http://10.0.0.2:9880", ""))[0].contains("set insecure = true if the link is private"));
-    assert!(lines(at("http://blue.example", ""))[0].contains("is plain HTTP beyond this machine"));
-    assert_eq!(
-        lines(at("https://10.0.0.2:9880", "")),
-        ["`peers.server.\"blue.example\".addresses` = \"https://10.0.0.2:9880\" is not available in this version \
-          (configuration, line 5); on a private link use http:// with insecure = true"]
-    );
-    assert!(
-        wrong("federation.listen = \"0.0.0.0:9880\"")[0].contains("set federation.tls.cert and federation.tls.key")
-    );
-}
-
-#[test]
-fn remote_peer_needs_address() {
-    let listed =
-        |name: &str| format!("[peers.server.\"{name}\"]\nauth = \"network\"\nallow_from = [\"127.0.0.1/32\"]\n");
-    let peer = good(&listed("127.0.0.1:9890")).peers.peer(&name("127.0.0.1:9890")).expect("listed");
-    assert_eq!(peer.link.addresses[0].as_str(), "http://127.0.0.1:9890");
-    for far in ["blue.example", "10.0.0.2:9880"] {
-        assert!(
-            wrong(&listed(far))[0].ends_with("a peer needs an address, because this version does not look up names")
-        );
-    }
-    let misspelt = listed("blue.example") + "adresses = [\"http://127.0.0.1:1\"]\n";
-    assert_eq!(
-        wrong(&misspelt),
-        ["unknown key `peers.server.\"blue.example\".adresses` in configuration, line 5; did you mean `addresses`?"],
-        "the consequences of an unknown key are not reported"
     );
 }
 

@@ -1,6 +1,5 @@
 //! Values of configuration keys: durations, sizes, addresses, ranges, patterns and secrets.
 
-pub(crate) mod address;
 pub(crate) mod listen;
 pub(crate) mod pattern;
 pub(crate) mod profile;

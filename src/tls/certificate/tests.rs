@@ -4,6 +4,7 @@ use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair, SanType,
     date_time_ymd,
 };
+use rustls::pki_types::PrivateKeyDer;
 
 use super::*;
 use crate::tls::trust_roots::TrustRoots;
@@ -23,6 +24,12 @@ pub(crate) struct TestLeaf {
     pub(crate) names: Vec<SanType>,
     pub(crate) is_ca: bool,
     pub(crate) usage: Option<&'static str>,
+}
+
+/// An issued certificate with its key.
+pub(crate) struct IssuedPair {
+    pub(crate) certificate: PresentedCertificate,
+    pub(crate) key: PrivateKeyDer<'static>,
 }
 
 impl TestLeaf {
@@ -49,6 +56,11 @@ impl TestAuthority {
     }
 
     pub(crate) fn issue(&self, leaf: &TestLeaf) -> PresentedCertificate {
+        self.issue_pair(leaf).certificate
+    }
+
+    /// Issues a certificate with its key, for a test that makes handshakes.
+    pub(crate) fn issue_pair(&self, leaf: &TestLeaf) -> IssuedPair {
         let mut params = CertificateParams::default();
         params.subject_alt_names.clone_from(&leaf.names);
         params.is_ca = if leaf.is_ca { IsCa::Ca(BasicConstraints::Unconstrained) } else { IsCa::NoCa };
@@ -61,7 +73,8 @@ impl TestAuthority {
         (params.not_before, params.not_after) = (date_time_ymd(2026, 11, 1), date_time_ymd(2027, 1, 29));
         let key = KeyPair::generate().expect("a key");
         let certificate = params.signed_by(&key, &self.0).expect("a certificate");
-        PresentedCertificate::parse(vec![certificate.der().clone()]).expect("readable")
+        let certificate = PresentedCertificate::parse(vec![certificate.der().clone()]).expect("readable");
+        IssuedPair { certificate, key: key.into() }
     }
 }
 

@@ -13,14 +13,8 @@ use crate::egress::{EgressAnswer, EgressRequest};
 use crate::raw_targets;
 use crate::wire::pdu::PduReader;
 
-/// Maximum bytes of a response. A PDU may be larger than a batch, but hardly ever is.
-pub const FETCHED_BYTES_MAX: usize = 4 << 20;
-
 /// Maximum number of PDUs in one page of missed transactions.
 const PULLED_MAX: u32 = 1000;
-
-/// Maximum bytes of a response that contains the whole state.
-pub const STATE_BYTES_MAX: usize = 16 << 20;
 
 /// Characters that are encoded in a path segment: all that have a meaning there, because ids may contain any character.
 const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
@@ -42,14 +36,13 @@ pub fn encode(want: &FetchRequest, habits: InteropQuirks) -> EgressRequest {
             path
         }
     };
-    let bytes_max = if matches!(want, FetchRequest::State(_)) { STATE_BYTES_MAX } else { FETCHED_BYTES_MAX };
-    raw_targets::path::request(EgressRequest::get(path, EgressAnswer::Needed { bytes_max }), habits)
+    raw_targets::path::request(EgressRequest::get(path, EgressAnswer::Needed), habits)
 }
 
 /// Writes the request for all transactions of the peer after this one.
 pub fn encode_pull(us: &ServerName, after: u64) -> EgressRequest {
     let path = format!("{PREFIX}/pull/?origin={}&v={after}", utf8_percent_encode(us.as_str(), SEGMENT));
-    EgressRequest::get(path, EgressAnswer::Needed { bytes_max: FETCHED_BYTES_MAX })
+    EgressRequest::get(path, EgressAnswer::Needed)
 }
 
 /// Reads the response to a pull. Old servers answer `null` if they have nothing, and give neither the last transaction

@@ -19,10 +19,7 @@ use bytes::Bytes;
 pub use prefix::PREFIX;
 
 use super::{Dialect, resource};
-use crate::egress::{EgressAnswer, EgressRequest};
-
-/// Maximum bytes of a response that are read for the trace: the verdicts on the largest batch.
-const ANSWER_BYTES_MAX: usize = 1 << 20;
+use crate::egress::{EgressAnswer, EgressRequest, PeerService};
 
 /// The dialect of transactions, which carry PDUs.
 pub struct TransactionsDialect;
@@ -30,6 +27,10 @@ pub struct TransactionsDialect;
 impl Dialect for TransactionsDialect {
     fn spec(&self) -> DialectSpec {
         DialectSpec::TRANSACTIONS
+    }
+
+    fn service(&self) -> PeerService {
+        PeerService { name: "_matrix._tcp", default_port: 8448 }
     }
 
     fn routes(&self, config: &mut ServiceConfig) {
@@ -66,8 +67,7 @@ impl Dialect for TransactionsDialect {
             BatchId::SeqRange { last, .. } => last.0,
         };
         let path = format!("{PREFIX}/send/{id}/");
-        let answer = EgressAnswer::StatusDecides { bytes_max: ANSWER_BYTES_MAX };
-        Ok(EgressRequest::put(path, envelope::encode(us, frame, habits.pairs), answer))
+        Ok(EgressRequest::put(path, envelope::encode(us, frame, habits.pairs), EgressAnswer::StatusDecides))
     }
 
     /// Returns `None`: servers of 2014 never resend a transaction after any refusal, so it is served while the gateway

@@ -14,7 +14,7 @@ use actors::model::{DialectSpec, OutboundBatch, PushFailure, PushResponse, Serve
 use bytes::Bytes;
 
 use super::{Dialect, resource};
-use crate::egress::{ANSWER_BYTES_MAX, EgressAnswer, EgressRequest};
+use crate::egress::{EgressAnswer, EgressRequest, PeerService};
 use crate::http::error::RESTART_WAIT;
 
 /// Path to which peers push updates.
@@ -26,6 +26,10 @@ pub struct UpdatesDialect;
 impl Dialect for UpdatesDialect {
     fn spec(&self) -> DialectSpec {
         DialectSpec::UPDATES
+    }
+
+    fn service(&self) -> PeerService {
+        PeerService { name: "_actor-server._tcp", default_port: 9880 }
     }
 
     fn routes(&self, config: &mut ServiceConfig) {
@@ -41,8 +45,7 @@ impl Dialect for UpdatesDialect {
         frame: &OutboundBatch,
         _: InteropQuirks,
     ) -> Result<EgressRequest, PushFailure> {
-        let answer = EgressAnswer::Needed { bytes_max: ANSWER_BYTES_MAX };
-        Ok(EgressRequest::post(UPDATES_PATH, envelope::encode(frame), answer))
+        Ok(EgressRequest::post(UPDATES_PATH, envelope::encode(frame), EgressAnswer::Needed))
     }
 
     fn draining_response(&self, path: &str) -> Option<HttpResponse> {

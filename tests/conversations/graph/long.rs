@@ -100,7 +100,7 @@ async fn costs(length: u64) -> [[u64; 3]; 4] {
     marks.push(count());
     let newest = said(length);
     let path = format!("/matrix/federation/v1/backfill/garden/?limit=50&v={},red.example", newest.id);
-    let asked = EgressRequest::get(path, Wanted::Needed { bytes_max: 1 << 20 });
+    let asked = EgressRequest::get(path, Wanted::Needed);
     let answer = network.knock((server("green"), server("blue")), asked).await.unwrap();
     let answer: serde_json::Value = serde_json::from_slice(&answer.body).unwrap();
     let given: Vec<&str> =

@@ -35,9 +35,7 @@ fn whisper(id: &str, to: &[&str]) -> PduDraft {
 
 async fn get(network: &TestNetwork, from: &str, to: &str, path: &str) -> (u16, String) {
     let path = format!("/matrix/federation/v1/{path}");
-    let answer = network
-        .knock((server(from), server(to)), EgressRequest::get(path, Wanted::Needed { bytes_max: 1 << 20 }))
-        .await;
+    let answer = network.knock((server(from), server(to)), EgressRequest::get(path, Wanted::Needed)).await;
     let answer = answer.expect("it lives");
     (answer.status, String::from_utf8(answer.body.to_vec()).unwrap())
 }

@@ -36,7 +36,7 @@ fn notices(node: &TestNode) -> Vec<String> {
 async fn push(network: &Arc<TestNetwork>, from: &str, seq: usize, pdus: &[String]) -> String {
     let updates: Vec<String> = pdus.iter().map(|pdu| format!(r#"{{"update":"pdu","pdu":{pdu}}}"#)).collect();
     let body = Bytes::from(format!(r#"{{"strong":[{}],"seq":{seq}}}"#, updates.join(",")));
-    let request = EgressRequest::post("/http/v1/updates", body, Wanted::Needed { bytes_max: 1 << 20 });
+    let request = EgressRequest::post("/http/v1/updates", body, Wanted::Needed);
     let answer = network.knock((server(from), server("blue")), request).await.expect("blue lives");
     String::from_utf8(answer.body.to_vec()).unwrap()
 }
@@ -108,7 +108,7 @@ async fn named_server_hears_and_reads_nothing() {
         let paths: Vec<_> = to_red.map(|sent| sent.request.path).filter(|path| !path.contains("/pdu/")).collect();
         assert!(paths.is_empty(), "{paths:?}");
         let path = "/matrix/federation/v1/state/garden/".to_owned();
-        let state = EgressRequest::get(path, Wanted::Needed { bytes_max: 1 << 20 });
+        let state = EgressRequest::get(path, Wanted::Needed);
         let answer = network.knock((server("red"), server("blue")), state).await.expect("blue lives");
         assert_eq!(answer.status, 404);
         assert_eq!(

@@ -61,7 +61,7 @@ pub(crate) async fn carry(
 ) -> GatewayAnswer {
     let body = format!(r#"{{"transaction_id":"{transaction}","ts":7,"origin":"{from}.example",{holds}}}"#);
     let path = format!("/matrix/federation/v1/send/{transaction}/");
-    let request = EgressRequest::put(path, Bytes::from(body), Wanted::Needed { bytes_max: 1 << 20 });
+    let request = EgressRequest::put(path, Bytes::from(body), Wanted::Needed);
     network.knock((server(from), server(to)), request).await.expect("it lives")
 }
 

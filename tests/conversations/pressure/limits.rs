@@ -103,7 +103,7 @@ async fn met(key: &str) -> String {
 /// Returns blue's response to a push of red.
 async fn pushed(network: &Arc<TestNetwork>, body: &str) -> String {
     let body = Bytes::from(body.to_owned());
-    let request = EgressRequest::post("/http/v1/updates", body, Wanted::Needed { bytes_max: 1 << 20 });
+    let request = EgressRequest::post("/http/v1/updates", body, Wanted::Needed);
     let answer = network.knock((server("red"), server("blue")), request).await.expect("blue lives");
     String::from_utf8(answer.body.to_vec()).unwrap()
 }

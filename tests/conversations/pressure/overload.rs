@@ -21,11 +21,7 @@ const NAMES: [&str; 3] = ["red", "green", "blue"];
 
 /// Sends one push from red to blue.
 pub(crate) async fn push(network: &TestNetwork, body: &str) -> String {
-    let request = EgressRequest::post(
-        "/http/v1/updates".to_owned(),
-        Bytes::from(body.to_owned()),
-        Wanted::Needed { bytes_max: 1 << 20 },
-    );
+    let request = EgressRequest::post("/http/v1/updates".to_owned(), Bytes::from(body.to_owned()), Wanted::Needed);
     let answer = network.knock((server("red"), server("blue")), request).await.expect("blue lives");
     assert_eq!(answer.status, 200, "{:?}", answer.body);
     String::from_utf8(answer.body.to_vec()).unwrap()

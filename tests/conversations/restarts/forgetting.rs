@@ -76,7 +76,7 @@ impl PrunedHistory for TestNode {
 }
 
 async fn get(network: &TestNetwork, path: &str) -> (u16, String) {
-    let asked = EgressRequest::get(path.to_owned(), Wanted::Needed { bytes_max: 1 << 20 });
+    let asked = EgressRequest::get(path.to_owned(), Wanted::Needed);
     let answer = network.knock((server("red"), server("blue")), asked).await.expect("it lives");
     (answer.status, String::from_utf8(answer.body.to_vec()).unwrap())
 }

@@ -10,6 +10,7 @@
 //! - [`actors::testkit::TestClock`]: wall time that moves with tokio's, stands, or breaks; [`time`]: how it passes;
 //! - [`keys`]: the signing keys of the servers;
 //! - [`disk::FaultyDisk`]: a disk in memory that fails or loses power when told;
+//! - [`name_server::TestNameServer`]: a name server on loopback, with the answers that a test sets;
 //! - [`read_hooks::ReadHooks`]: store readers of which a test overrides single reads;
 //! - [`api_shapes`]: the answers of the APIs, held against their types.
 
@@ -22,6 +23,7 @@ pub mod gateway;
 pub mod keys;
 pub mod listener;
 pub mod messenger;
+pub mod name_server;
 pub mod network;
 pub mod network_transport;
 pub mod node;

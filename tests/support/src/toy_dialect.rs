@@ -9,7 +9,7 @@ use actors::model::{
     ServerName,
 };
 use bytes::Bytes;
-use fernpost::egress::{EgressAnswer, EgressRequest};
+use fernpost::egress::{EgressAnswer, EgressRequest, PeerService};
 use fernpost::http::authentication::{CallerClaim, PeerAuthPolicy};
 use fernpost::http::body::RequestBody;
 use fernpost::http::error::ApiError;
@@ -42,6 +42,10 @@ impl Dialect for SampleDialect {
         TOY
     }
 
+    fn service(&self) -> PeerService {
+        PeerService { name: "_toy._tcp", default_port: 9890 }
+    }
+
     fn routes(&self, config: &mut ServiceConfig) {
         config.service(web::resource("/toy/v1/batches/{id}").route(web::put().to(put_batch)));
     }
@@ -57,7 +61,7 @@ impl Dialect for SampleDialect {
         };
         let items: Vec<&str> = frame.items.iter().map(|item| str::from_utf8(item.bytes()).unwrap()).collect();
         let body = format!(r#"{{"origin":"{us}","batch":[{}]}}"#, items.join(","));
-        let answer = EgressAnswer::StatusDecides { bytes_max: 100 };
+        let answer = EgressAnswer::StatusDecides;
         Ok(EgressRequest::put(format!("/toy/v1/batches/{id}"), Bytes::from(body), answer))
     }
 

@@ -111,6 +111,16 @@ impl MessengerClient {
         };
         soon(&format!("{id} {state} at {server}"), there).await;
     }
+
+    /// Waits until the actor of a peer knows of this many pending items. The commit that answers a submission does not wait for it.
+    pub async fn until_backlog(&self, server: &str, items: u64) {
+        let there = async {
+            while self.get(&format!("/v1/peers/{server}")).await["backlog"] != items {
+                sleep(LOOK_AGAIN).await;
+            }
+        };
+        soon(&format!("{items} items pending for {server}"), there).await;
+    }
 }
 
 /// Waits for an event that has to happen.

@@ -1,0 +1,90 @@
+//! The steps of a connection, recorded for an operator who wants to know why it fails.
+
+use std::time::Duration;
+
+use actors::model::{ConnectCode, UnreachedReason};
+use parking_lot::Mutex;
+use tokio::time::Instant;
+
+/// The steps of a connection, in their order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ConnectStep {
+    /// How the peer is looked for.
+    Name,
+    /// What DNS states.
+    Record,
+    /// Which addresses are permitted.
+    Address,
+    /// The TCP connection.
+    Connection,
+    /// The TLS handshake.
+    Sni,
+    /// The certificate of the peer.
+    Certificate,
+}
+
+impl ConnectStep {
+    /// Returns the word of the step.
+    #[cfg(test)]
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Name => "name",
+            Self::Record => "record",
+            Self::Address => "address",
+            Self::Connection => "connection",
+            Self::Sni => "sni",
+            Self::Certificate => "certificate",
+        }
+    }
+}
+
+/// A step that was made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct StepRecord {
+    /// The step.
+    pub(crate) step: ConnectStep,
+    /// Time that it took.
+    pub(crate) took: Duration,
+    /// What was found, or why it failed.
+    pub(crate) detail: String,
+    /// Code of a failure.
+    pub(crate) failure: Option<ConnectCode>,
+}
+
+/// A record of steps. Where nobody reads it, nothing is recorded, and no text is written.
+#[derive(Debug, Default)]
+pub(crate) struct StepTrace(Option<Mutex<Vec<StepRecord>>>);
+
+impl StepTrace {
+    /// A trace that records nothing.
+    pub(crate) const OFF: &'static Self = &Self(None);
+
+    /// Returns a trace that records.
+    #[cfg(test)]
+    pub(crate) fn recording() -> Self {
+        Self(Some(Mutex::default()))
+    }
+
+    /// Records a step that began at this time and succeeded.
+    pub(crate) fn done(&self, step: ConnectStep, began: Instant, detail: impl FnOnce() -> String) {
+        if let Some(steps) = &self.0 {
+            let record = StepRecord { step, took: began.elapsed(), detail: detail(), failure: None };
+            steps.lock().push(record);
+        }
+    }
+
+    /// Records a step that failed, and returns the failure.
+    pub(crate) fn failed(&self, step: ConnectStep, began: Instant, reason: UnreachedReason) -> UnreachedReason {
+        if let Some(steps) = &self.0 {
+            let detail = reason.words.clone();
+            steps.lock().push(StepRecord { step, took: began.elapsed(), detail, failure: reason.code });
+        }
+        reason
+    }
+
+    /// Returns the steps so far, and forgets them.
+    #[cfg(test)]
+    pub(crate) fn take(&self) -> Vec<StepRecord> {
+        self.0.as_ref().map(|steps| std::mem::take(&mut *steps.lock())).unwrap_or_default()
+    }
+}
