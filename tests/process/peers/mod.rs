@@ -3,5 +3,5 @@
 mod backoff;
 mod dead;
 mod outage;
-mod signatures;
+pub(crate) mod signatures;
 mod simulated;

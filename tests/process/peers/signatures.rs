@@ -19,7 +19,7 @@ fn now() -> SystemTime {
 }
 
 /// Makes the first key of a node and returns it with its form for `keys`.
-fn key(node: &GatewayProcess) -> (OwnKey, String) {
+pub(crate) fn key(node: &GatewayProcess) -> (OwnKey, String) {
     let now = now();
     let folder = KeyFolder::in_data_dir(&node.folder().join("data"));
     let key = folder.create(None, now, now).expect("a key").key;

@@ -4,4 +4,5 @@ mod authority;
 mod callers;
 mod limits;
 mod listeners;
+mod mutual;
 mod nginx;

@@ -11,7 +11,7 @@ use crate::fixtures::node::{GatewayProcess, own_address};
 use crate::tls::authority::{FileAuthority, LeafKind, PairFiles};
 
 /// Returns whether nginx is installed.
-fn has_nginx() -> bool {
+pub(super) fn has_nginx() -> bool {
     let is_there = Command::new("nginx").arg("-v").stderr(Stdio::null()).status().is_ok_and(|status| status.success());
     let must_be = std::env::var("FERNPOST_TEST_TOOLS").is_ok_and(|tools| tools == "all");
     assert!(is_there || !must_be, "nginx is not installed; apt-get install nginx-light");
@@ -22,9 +22,9 @@ fn has_nginx() -> bool {
 }
 
 /// A running nginx; it is stopped when this is dropped.
-struct ReverseProxy {
+pub(super) struct ReverseProxy {
     process: Child,
-    address: SocketAddr,
+    pub(super) address: SocketAddr,
 }
 
 impl Drop for ReverseProxy {
@@ -37,8 +37,8 @@ impl Drop for ReverseProxy {
 }
 
 impl ReverseProxy {
-    /// Starts nginx before the gateway, with this certificate.
-    fn start(red: &GatewayProcess, pair: &PairFiles) -> Self {
+    /// Starts nginx before the gateway, which it calls by this scheme, with this certificate.
+    pub(super) fn start(red: &GatewayProcess, pair: &PairFiles, scheme: &str) -> Self {
         let folder = red.folder().join("nginx");
         fs::create_dir_all(&folder).expect("a folder");
         let address = TcpListener::bind((own_address(), 0)).expect("a port").local_addr().expect("bound");
@@ -49,7 +49,7 @@ impl ReverseProxy {
              uwsgi_temp_path {dir}; scgi_temp_path {dir};\n\
              server {{ listen {address} ssl; ssl_certificate {cert}; ssl_certificate_key {key};\n\
              ssl_verify_client optional_no_ca;\n\
-             location / {{ proxy_pass http://{upstream}; proxy_http_version 1.1; proxy_set_header Host $host;\n\
+             location / {{ proxy_pass {scheme}://{upstream}; proxy_http_version 1.1; proxy_set_header Host $host;\n\
              proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;\n\
              proxy_set_header X-Client-Cert $ssl_client_escaped_cert; }} }} }}\n",
             dir = folder.display(),
@@ -97,7 +97,7 @@ async fn nginx_passes_certificate_and_address() {
         &format!("federation.tls.client_ca=\"{}\"", ca.display()),
     ])
     .await;
-    let nginx = ReverseProxy::start(&red, &pair);
+    let nginx = ReverseProxy::start(&red, &pair, "http");
     let refused = |status: u16, code: &str| (status, code.to_owned());
     let (cert, key) = (blue.cert.display().to_string(), blue.key.display().to_string());
     let as_blue = ["--cert", &cert, "--key", &key, "--header", "Fernpost-Origin: blue.example"];
