@@ -1,7 +1,7 @@
 //! The egress client: every request to a peer goes through it.
 //!
 //! It finds the address, checks what a name leads to, verifies the peer, keeps the deadlines, limits the response, follows no
-//! redirect and uses no proxy. It knows HTTP and no dialect. [`connection`] is the gate that each connection passes.
+//! redirect and uses no proxy. It knows HTTP and no dialect. `connection` is the gate that each connection passes.
 
 mod address_book;
 mod address_filter;

@@ -1,6 +1,6 @@
 //! The canonical text of a JSON object, over which hashes and signatures are made; see `docs/protocol.md#canonical-json`.
 //!
-//! It is stricter than [`write_canonical`](super::canonical::write_canonical), which compares what a messenger repeats: a text in
+//! It is stricter than `write_canonical` of `canonical`, which compares what a messenger repeats: a text in
 //! which two readers could see different values has no canonical form. It reads each byte once, because what is verified
 //! comes from strangers.
 
