@@ -5,6 +5,7 @@
 
 mod configured_peers;
 mod listeners;
+pub(crate) mod peer_explainer;
 mod start_error;
 
 use std::fs::DirBuilder;

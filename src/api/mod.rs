@@ -24,6 +24,7 @@
 pub mod checks;
 pub mod contexts;
 pub mod errors;
+pub mod explain;
 #[cfg(test)]
 mod golden;
 pub mod health;

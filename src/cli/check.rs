@@ -4,6 +4,7 @@
 
 mod config;
 mod keys;
+mod peers;
 
 use std::fmt::Write;
 
@@ -34,17 +35,23 @@ enum CheckSubject {
     Config,
     /// Signing keys of this server, pinned keys of the peers, and the key directory that a running gateway serves.
     Keys,
+    /// Names and addresses of all listed peers.
+    Dns,
+    /// Connections to all listed peers, up to a request that changes nothing.
+    Peers,
 }
 
 impl CheckSubject {
     /// All subjects beside the configuration, which is checked before any of them.
-    const ALL: &[Self] = &[Self::Keys];
+    const ALL: &[Self] = &[Self::Keys, Self::Dns, Self::Peers];
 
     async fn findings(self, settings: &Settings) -> Vec<CheckFinding> {
         match self {
             // Settings exist only if their check found no error.
             Self::Config => vec![],
             Self::Keys => keys::findings(settings).await,
+            Self::Dns => peers::dns_findings(settings).await,
+            Self::Peers => peers::findings(settings).await,
         }
     }
 }

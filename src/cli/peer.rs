@@ -1,5 +1,7 @@
 //! `fernpost peer`: the state of peers, and commands for them.
 
+mod explain;
+
 use actors::model::{NumberRange, Seq};
 use clap::Subcommand;
 
@@ -27,6 +29,8 @@ pub(super) enum PeerCommandLine {
         #[command(flatten)]
         operator: AdminArgs,
     },
+    /// Reach a peer step by step, and say what to do about the step that fails. No gateway has to run.
+    Explain(explain::ExplainOptions),
     /// Stop sending to the peer until it is resumed, also across restarts; what the peer sends is still accepted.
     Suspend {
         /// Name of the peer.
@@ -97,6 +101,7 @@ pub(super) fn run(command: PeerCommandLine) -> u8 {
         PeerCommandLine::Show { name, operator } => {
             operator.run(async |gateway, json| show(gateway, json, &name).await)
         }
+        PeerCommandLine::Explain(options) => explain::run(options),
         PeerCommandLine::Suspend { name, operator } => order(operator, &name, "suspend", String::new()),
         PeerCommandLine::Resume { name, operator } => order(operator, &name, "resume", String::new()),
         PeerCommandLine::Retry { name, operator } => order(operator, &name, "retry", String::new()),

@@ -7,10 +7,6 @@ use std::time::Duration;
 use actors::model::{ConnectCode, PushFailure, RequestDeadlines, ServerName, UnreachedReason};
 use actors::ports::Clock;
 use bytes::Bytes;
-use http_body_util::Full;
-use hyper::header::{CONTENT_TYPE, HOST, HeaderName, HeaderValue, USER_AGENT};
-use hyper::http::uri::PathAndQuery;
-use hyper::{Method, Request, Uri};
 use parking_lot::Mutex;
 use tokio::time::{Instant, timeout_at};
 
@@ -19,25 +15,16 @@ use crate::egress::connection::{ConnectCall, OfferedProtocols, PeerConnection, P
 use crate::egress::connection_pool::ConnectionPool;
 use crate::egress::dns::{NameResolver, ResolverOptions};
 use crate::egress::error_words::in_words;
-use crate::egress::http_connection::{HEAD_BYTES_MAX, HttpConnection, PeerRequest};
+use crate::egress::http_connection::{HEAD_BYTES_MAX, HttpConnection};
 use crate::egress::peer_address::PeerAddress;
 use crate::egress::request_limiter::{RequestLimiter, ShutdownPhase, SlotLoad};
+use crate::egress::request_writer::{RequestWriter, written_target};
 use crate::egress::response::{self, AnswerLimit};
 use crate::egress::signer::RequestSigner;
 use crate::egress::{EgressMethod, EgressRequest};
-use crate::identity::content_digest::CONTENT_DIGEST;
-use crate::identity::request_signature::SignatureHeaders;
-use crate::identity::signature_base::SignedParts;
-use crate::identity::signature_fields::{SIGNATURE, SIGNATURE_INPUT};
 use crate::raw_targets::get::{self, RawGet};
 use crate::tls::live_pair::LiveKeyPair;
 use crate::tls::live_roots::LiveRoots;
-
-const ORIGIN: &str = "fernpost-origin";
-const AGENT: &str = concat!("fernpost/", env!("CARGO_PKG_VERSION"));
-
-/// The scheme in a signature. A receiver takes it also where its listener has no TLS, because a proxy may end it.
-const SIGNED_SCHEME: &str = "https";
 
 /// The rules for requests to peers.
 #[derive(Debug, Clone)]
@@ -65,14 +52,13 @@ impl Default for EgressOptions {
 
 /// The client for all requests to peers, with one pool of connections.
 pub struct EgressClient {
-    us: HeaderValue,
+    writer: RequestWriter,
     directory: Arc<dyn AddressBook>,
     connector: PeerConnector,
     pool: ConnectionPool,
     /// Address at which a peer last responded, for peers with several addresses.
     good: Mutex<HashMap<ServerName, PeerAddress>>,
     slots: RequestLimiter,
-    signer: Option<RequestSigner>,
     answer_max: usize,
     body_max: usize,
 }
@@ -88,13 +74,12 @@ impl EgressClient {
         let tls = PeerTls::new(clock).with(options.roots, options.own_pair);
         let names = NameResolver::new(&options.resolver);
         Self {
-            us: HeaderValue::from_str(us.as_str()).expect("a server name is visible ASCII"),
+            writer: RequestWriter::new(us),
             connector: PeerConnector::new(Arc::clone(&directory), names, tls),
             directory,
             pool: ConnectionPool::default(),
             good: Mutex::default(),
             slots: RequestLimiter::new(options.requests_max),
-            signer: None,
             answer_max: options.answer_max,
             body_max: options.body_max,
         }
@@ -103,7 +88,7 @@ impl EgressClient {
     /// Signs the requests to peers that authenticate us by signature.
     #[must_use]
     pub fn signed_by(self, signer: RequestSigner) -> Self {
-        Self { signer: Some(signer), ..self }
+        Self { writer: self.writer.signed_by(signer), ..self }
     }
 
     /// Stops requests that transfer items. Such a request never completes from now on, so its sender regards it as in
@@ -154,7 +139,7 @@ impl EgressClient {
                 false => Err(PushFailure::Unreachable("the request target cannot be written in a request line".into())),
             };
         };
-        let mut written = self.written(to, target, &request);
+        let mut written = self.writer.written(to, target, &request);
         loop {
             let pooled = self.pool.take(to, &route);
             let is_reused = pooled.is_some();
@@ -236,53 +221,11 @@ impl EgressClient {
         window: RequestWindow,
     ) -> Result<Bytes, PushFailure> {
         let connection = self.connect(to, route, OfferedProtocols::Http1, window).await?;
-        let us = self.us.to_str().unwrap_or_default();
-        let mut headers = format!("Host: {to}\r\nUser-Agent: {AGENT}\r\n{ORIGIN}: {us}\r\n");
-        for (name, value) in self.signature(to, request).iter().flat_map(header_lines) {
-            headers.push_str(&format!("{name}: {value}\r\n"));
-        }
+        let headers = self.writer.header_text(to, request);
         let get = RawGet { target: &request.path, headers: &headers, answer: request.answer, limit };
         let body = get::exchange(connection.stream, &get, window.until).await?;
         self.was_good(to, route, connection.configured.as_ref());
         Ok(body)
-    }
-
-    /// Returns a request as it is sent: the server name is its host, whatever address it is sent to.
-    fn written(&self, to: &ServerName, target: PathAndQuery, request: &EgressRequest) -> PeerRequest {
-        let mut uri = hyper::http::uri::Parts::default();
-        uri.scheme = Some(hyper::http::uri::Scheme::HTTPS);
-        uri.authority = Some(to.as_str().parse().expect("a server name is an authority"));
-        uri.path_and_query = Some(target);
-        let mut written = Request::new(Full::new(request.body.clone()));
-        *written.uri_mut() = Uri::from_parts(uri).expect("all parts are there");
-        *written.method_mut() = match request.method {
-            EgressMethod::Get => Method::GET,
-            EgressMethod::Post => Method::POST,
-            EgressMethod::Put => Method::PUT,
-        };
-        let headers = written.headers_mut();
-        headers.insert(HOST, HeaderValue::from_str(to.as_str()).expect("a server name is visible ASCII"));
-        headers.insert(USER_AGENT, HeaderValue::from_static(AGENT));
-        headers.insert(HeaderName::from_static(ORIGIN), self.us.clone());
-        if request.method != EgressMethod::Get {
-            headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        }
-        for (name, value) in self.signature(to, request).iter().flat_map(header_lines) {
-            let value = HeaderValue::from_str(value).expect("a signature is visible ASCII");
-            headers.insert(HeaderName::from_static(name), value);
-        }
-        written
-    }
-
-    /// Returns the signature of a request, if requests to the peer are signed.
-    fn signature(&self, to: &ServerName, request: &EgressRequest) -> Option<SignatureHeaders> {
-        let (method, body) = match request.method {
-            EgressMethod::Get => ("GET", &[][..]),
-            EgressMethod::Post => ("POST", &request.body[..]),
-            EgressMethod::Put => ("PUT", &request.body[..]),
-        };
-        let (scheme, authority, target) = (SIGNED_SCHEME, to.as_str(), &*request.path);
-        self.signer.as_ref()?.sign(to, &SignedParts { method, scheme, authority, target, headers: &[] }, body)
     }
 
     fn limit(&self, request: &EgressRequest) -> AnswerLimit {
@@ -307,24 +250,9 @@ struct RequestWindow {
     until: Instant,
 }
 
-/// Returns the target of a request line, if the library writes it as it stands. It would end at a `#`.
-fn written_target(path: &str) -> Option<PathAndQuery> {
-    let target = PathAndQuery::try_from(path).ok()?;
-    (path.bytes().all(|byte| byte.is_ascii_graphic()) && target.as_str() == path).then_some(target)
-}
-
 /// Returns whether the head of the answer was larger than its limit. The library tells servers by a method, and clients in words.
 fn is_head_too_large(error: &hyper::Error) -> bool {
     error.is_parse() && error.to_string().contains("too large")
-}
-
-/// Returns the lines of a signature.
-fn header_lines(signature: &SignatureHeaders) -> [(&'static str, &str); 3] {
-    [
-        (CONTENT_DIGEST, &signature.content_digest),
-        (SIGNATURE_INPUT, &signature.signature_input),
-        (SIGNATURE, &signature.signature),
-    ]
 }
 
 /// Returns whether the peer responded. Any status counts; a response that is unreadable or incomplete does not.

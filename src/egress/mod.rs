@@ -12,7 +12,9 @@ mod dns;
 mod error_words;
 mod http_connection;
 mod peer_address;
+mod probe;
 mod request_limiter;
+mod request_writer;
 mod response;
 pub mod signer;
 
@@ -21,6 +23,10 @@ pub use crate::egress::dns::ResolverOptions;
 pub use crate::egress::peer_address::{AddressHost, BadAddress, PeerAddress};
 pub use crate::egress::request_limiter::SlotLoad;
 pub use client::{EgressClient, EgressOptions};
+
+// `peer explain` shows each step of a connection.
+pub(crate) use crate::egress::connection::StepRecord;
+pub(crate) use crate::egress::probe::{PeerProbe, ProbeAnswer, ProbeConnection};
 
 // The GETs of `raw_targets` read responses and describe failures in the same way.
 pub(crate) use crate::egress::error_words::shown;

@@ -1,5 +1,7 @@
 //! The egress client against small servers with valid and with invalid responses.
 
+mod over_tls;
+
 use std::net::IpAddr;
 
 use actors::model::Millis;

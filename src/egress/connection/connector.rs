@@ -3,7 +3,7 @@
 use std::io::{self, ErrorKind};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
 use actors::model::{ConnectCode, ServerName, UnreachedReason};
 use tokio::net::TcpStream;
@@ -74,6 +74,20 @@ impl PeerConnector {
             }
         }
         Err(worst(failures))
+    }
+
+    /// Looks a peer up without connecting to it.
+    pub(crate) async fn find(&self, call: ConnectCall<'_>) -> Result<(), UnreachedReason> {
+        let mut failures = Vec::new();
+        let targets = self.targets(call).await?;
+        for target in &targets {
+            let permitted = match self.addresses(target, call.trace).await {
+                Ok(found) => self.permitted(target, found, call.trace),
+                Err(failure) => Err(failure),
+            };
+            failures.extend(permitted.err());
+        }
+        if failures.len() < targets.len() { Ok(()) } else { Err(worst(failures)) }
     }
 
     /// Returns the targets of a peer, in the order in which they are tried.
@@ -242,7 +256,7 @@ impl PeerConnector {
             format!("{}; {version}, {}", sni_words(server), if is_http2 { "HTTP/2" } else { "HTTP/1.1" })
         });
         trace.done(ConnectStep::Certificate, began, || {
-            certificate.as_ref().map(PresentedCertificate::names_text).unwrap_or_default()
+            certificate.as_ref().map(|certificate| certificate_words(certificate, route)).unwrap_or_default()
         });
         Ok(PeerConnection { stream: Either::Right(Box::new(stream)), is_http2, configured })
     }
@@ -273,6 +287,13 @@ fn sni_words(server: &ServerName) -> String {
         AddressHost::Name(name) => format!("SNI {name}"),
         AddressHost::Ip(_) => "no SNI, because the name is an address".to_owned(),
     }
+}
+
+fn certificate_words(certificate: &PresentedCertificate, route: &PeerRoute) -> String {
+    let ends = UNIX_EPOCH + Duration::from_millis(certificate.not_after().0);
+    let ends = humantime::format_rfc3339_seconds(ends);
+    let trust = if route.pins.is_empty() { "chains to a trusted root" } else { "its key is pinned" };
+    format!("of {}, until {ends}; {trust}", certificate.names_text())
 }
 
 fn listed(targets: &[ConnectTarget]) -> String {

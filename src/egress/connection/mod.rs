@@ -22,7 +22,7 @@ mod target;
 
 pub(crate) use connector::{ConnectCall, PeerConnection, PeerConnector};
 pub(crate) use peer_tls::{OfferedProtocols, PeerTls};
-pub(crate) use step_trace::StepTrace;
+pub(crate) use step_trace::{StepRecord, StepTrace};
 
 #[cfg(test)]
 mod tests;

@@ -25,7 +25,6 @@ pub(crate) enum ConnectStep {
 
 impl ConnectStep {
     /// Returns the word of the step.
-    #[cfg(test)]
     pub(crate) const fn as_str(self) -> &'static str {
         match self {
             Self::Name => "name",
@@ -60,7 +59,6 @@ impl StepTrace {
     pub(crate) const OFF: &'static Self = &Self(None);
 
     /// Returns a trace that records.
-    #[cfg(test)]
     pub(crate) fn recording() -> Self {
         Self(Some(Mutex::default()))
     }
@@ -83,7 +81,6 @@ impl StepTrace {
     }
 
     /// Returns the steps so far, and forgets them.
-    #[cfg(test)]
     pub(crate) fn take(&self) -> Vec<StepRecord> {
         self.0.as_ref().map(|steps| std::mem::take(&mut *steps.lock())).unwrap_or_default()
     }

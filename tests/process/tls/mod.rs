@@ -6,3 +6,4 @@ mod limits;
 mod listeners;
 mod mutual;
 mod nginx;
+mod outbound;

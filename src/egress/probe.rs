@@ -1,0 +1,166 @@
+//! Reaches a peer step by step, for an operator who wants to know why it is not reached.
+//!
+//! It uses the same gate as every request, with connections of its own, so that no gateway has to run.
+
+use std::sync::Arc;
+use std::time::{Duration, UNIX_EPOCH};
+
+use actors::model::{Millis, PushFailure, RequestDeadlines, ServerName};
+use actors::ports::Clock;
+use bytes::{Bytes, BytesMut};
+use http_body_util::BodyExt;
+use hyper::Response;
+use hyper::body::Incoming;
+use hyper::header::{DATE, HeaderName, LOCATION};
+use tokio::time::{Instant, timeout_at};
+
+use crate::egress::EgressRequest;
+use crate::egress::address_book::{AddressBook, PeerRoute};
+use crate::egress::client::EgressOptions;
+use crate::egress::connection::{ConnectCall, OfferedProtocols, PeerConnector, PeerTls, StepRecord, StepTrace};
+use crate::egress::dns::NameResolver;
+use crate::egress::error_words::in_words;
+use crate::egress::http_connection::HttpConnection;
+use crate::egress::request_writer::{RequestWriter, written_target};
+use crate::egress::response::AnswerLimit;
+use crate::egress::signer::RequestSigner;
+
+/// The limit of an answer: that of a key directory.
+const ANSWER_LIMIT: AnswerLimit = AnswerLimit { key: "64 KiB", bytes_max: 64 * 1024 };
+
+/// Reaches peers step by step.
+pub(crate) struct PeerProbe {
+    directory: Arc<dyn AddressBook>,
+    connector: PeerConnector,
+    writer: RequestWriter,
+}
+
+/// A connection to a peer, on which requests are made one after the other.
+pub(crate) struct ProbeConnection<'a> {
+    probe: &'a PeerProbe,
+    server: ServerName,
+    route: Arc<PeerRoute>,
+    deadlines: RequestDeadlines,
+    /// The connection, unless the peer closes it after each answer.
+    open: Option<HttpConnection>,
+}
+
+/// An answer of a peer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ProbeAnswer {
+    /// Status.
+    pub(crate) status: u16,
+    /// Time of the peer's clock, if it states one.
+    pub(crate) date: Option<Millis>,
+    /// Where a redirect leads to.
+    pub(crate) location: Option<String>,
+    /// The body.
+    pub(crate) body: Bytes,
+}
+
+impl PeerProbe {
+    /// Returns a probe for the server `us`.
+    pub(crate) fn new(
+        us: &ServerName,
+        directory: Arc<dyn AddressBook>,
+        clock: Arc<dyn Clock>,
+        options: EgressOptions,
+        signer: Option<RequestSigner>,
+    ) -> Self {
+        let tls = PeerTls::new(clock).with(options.roots, options.own_pair);
+        let connector = PeerConnector::new(Arc::clone(&directory), NameResolver::new(&options.resolver), tls);
+        let writer = RequestWriter::new(us);
+        let writer = match signer {
+            Some(signer) => writer.signed_by(signer),
+            None => writer,
+        };
+        Self { directory, connector, writer }
+    }
+
+    /// Looks a peer up, and returns the steps and whether there is an address to connect to.
+    pub(crate) async fn find(&self, server: &ServerName) -> (Vec<StepRecord>, bool) {
+        let (route, trace) = (self.directory.route(server), StepTrace::recording());
+        let (protocols, within) = (OfferedProtocols::Both, Duration::ZERO);
+        let call = ConnectCall { server, route: &route, prefer: None, protocols, within, trace: &trace };
+        let found = self.connector.find(call).await;
+        (trace.take(), found.is_ok())
+    }
+
+    /// Connects to a peer, and returns the steps; the last one has failed if there is no connection.
+    pub(crate) async fn connect(
+        &self,
+        server: &ServerName,
+        deadlines: RequestDeadlines,
+    ) -> (Vec<StepRecord>, Option<ProbeConnection<'_>>) {
+        let (route, trace) = (self.directory.route(server), StepTrace::recording());
+        let mut connection = ProbeConnection { probe: self, server: server.clone(), route, deadlines, open: None };
+        let opened = connection.open(&trace).await;
+        (trace.take(), opened.is_ok().then_some(connection))
+    }
+}
+
+impl ProbeConnection<'_> {
+    /// Sends a request and reads its answer, whatever its status.
+    pub(crate) async fn ask(&mut self, request: &EgressRequest) -> Result<ProbeAnswer, PushFailure> {
+        let deadline = Instant::now() + self.deadlines.total;
+        let target = written_target(&request.path)
+            .ok_or_else(|| PushFailure::Unreachable("the request target cannot be written".into()))?;
+        let mut written = self.probe.writer.written(&self.server, target, request);
+        for is_last in [false, true] {
+            if self.open.as_ref().is_none_or(HttpConnection::is_closed) {
+                self.open(StepTrace::OFF).await?;
+            }
+            let Some(connection) = &mut self.open else { break };
+            let _in_use = connection.in_use();
+            match timeout_at(deadline, connection.send(written)).await {
+                Err(_elapsed) => return Err(PushFailure::TimedOut),
+                Ok(Ok(response)) => return read(response, deadline).await,
+                Ok(Err(failed)) => match failed.unsent {
+                    Some(unsent) if !is_last => written = unsent,
+                    _ => return Err(PushFailure::Broken(in_words(&failed.error))),
+                },
+            }
+            self.open = None;
+        }
+        Err(PushFailure::Broken("the peer closes each connection at once".to_owned()))
+    }
+
+    async fn open(&mut self, trace: &StepTrace) -> Result<(), PushFailure> {
+        let call = ConnectCall {
+            server: &self.server,
+            route: &self.route,
+            prefer: None,
+            protocols: OfferedProtocols::Both,
+            within: self.deadlines.connect,
+            trace,
+        };
+        let connection = self.probe.connector.connect(call).await.map_err(PushFailure::Unreachable)?;
+        let begun = HttpConnection::begin(connection, Arc::clone(&self.route)).await;
+        self.open = Some(begun.map_err(|error| PushFailure::Broken(in_words(&error)))?);
+        Ok(())
+    }
+}
+
+async fn read(response: Response<Incoming>, deadline: Instant) -> Result<ProbeAnswer, PushFailure> {
+    let header = |name: HeaderName| response.headers().get(name).and_then(|value| value.to_str().ok());
+    let date = header(DATE).and_then(|date| httpdate::parse_http_date(date).ok());
+    let date = date.and_then(|date| date.duration_since(UNIX_EPOCH).ok());
+    let date = date.map(|since| Millis(u64::try_from(since.as_millis()).unwrap_or(u64::MAX)));
+    let (status, location) = (response.status().as_u16(), header(LOCATION).map(str::to_owned));
+    let mut body = BytesMut::new();
+    let mut incoming = response.into_body();
+    loop {
+        match timeout_at(deadline, incoming.frame()).await {
+            Err(_elapsed) => return Err(PushFailure::TimedOut),
+            Ok(None) => return Ok(ProbeAnswer { status, date, location, body: body.freeze() }),
+            Ok(Some(Err(broken))) => return Err(PushFailure::Broken(in_words(&broken))),
+            Ok(Some(Ok(frame))) => {
+                let data = frame.into_data().unwrap_or_default();
+                if body.len() + data.len() > ANSWER_LIMIT.bytes_max {
+                    return Err(ANSWER_LIMIT.exceeded());
+                }
+                body.extend_from_slice(&data);
+            }
+        }
+    }
+}
