@@ -36,7 +36,7 @@ async fn converse(gateways: &[&GatewayProcess; 3], proofs: [&str; 3]) {
 }
 
 /// Makes each of the three a peer of the others, by https at these addresses, in the dialect of the listed pair.
-fn introduce(gateways: &mut [&mut GatewayProcess; 3], addresses: [String; 3], auth: impl Fn(&str) -> String) {
+fn introduce(gateways: &mut [&mut GatewayProcess; 3], addresses: &[String; 3], auth: impl Fn(&str) -> String) {
     let names = [gateways[0].name, gateways[1].name, gateways[2].name];
     for (one, gateway) in gateways.iter_mut().enumerate() {
         for (other, name) in names.iter().enumerate().filter(|(other, _)| *other != one) {
@@ -55,7 +55,7 @@ async fn certified_gateways_hold_conversation() {
     let [mut red, mut blue, mut green] =
         ["red.example", "blue.example", "green.example"].map(|name| certified(name, &authority));
     let addresses = [&red, &blue, &green].map(|gateway| gateway.federation.to_string());
-    introduce(&mut [&mut red, &mut blue, &mut green], addresses, |_| "auth = \"mtls\"".to_owned());
+    introduce(&mut [&mut red, &mut blue, &mut green], &addresses, |_| "auth = \"mtls\"".to_owned());
     for gateway in [&mut red, &mut blue, &mut green] {
         gateway.start_with(&TRUST).await;
     }
@@ -69,7 +69,7 @@ async fn signing_gateways_hold_conversation_by_tls() {
         ["red.example", "blue.example", "green.example"].map(|name| certified(name, &authority));
     let keys = [&red, &blue, &green].map(|gateway| (gateway.name, crate::peers::signatures::key(gateway).1));
     let addresses = [&red, &blue, &green].map(|gateway| gateway.federation.to_string());
-    introduce(&mut [&mut red, &mut blue, &mut green], addresses, |name| {
+    introduce(&mut [&mut red, &mut blue, &mut green], &addresses, |name| {
         let (_, pinned) = keys.iter().find(|(other, _)| *other == name).expect("one of the three");
         format!("auth = \"signature\"\nkeys = [\"{pinned}\"]")
     });
@@ -93,7 +93,7 @@ async fn gateway_behind_nginx_holds_conversation() {
     authority.write(blue.folder());
     let nginx = ReverseProxy::start(&blue, &pair, "https");
     let addresses = [red.federation.to_string(), nginx.address.to_string(), green.federation.to_string()];
-    introduce(&mut [&mut red, &mut blue, &mut green], addresses, |_| "auth = \"mtls\"".to_owned());
+    introduce(&mut [&mut red, &mut blue, &mut green], &addresses, |_| "auth = \"mtls\"".to_owned());
     // Blue's own listener serves TLS to the proxy, and shows this certificate as a caller.
     blue.tls("federation", &client.cert, &client.key);
     for gateway in [&mut red, &mut green] {
