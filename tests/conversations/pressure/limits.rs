@@ -56,7 +56,7 @@ const SHAPING: &[(&str, &str)] = &[
     ("fetch_items", "each_measure_exhausts_fetch_budget"),
     ("fetch_bytes", "each_measure_exhausts_fetch_budget"),
     ("fetch_seconds", "each_measure_exhausts_fetch_budget"),
-    ("connect_timeout", "client_cache_is_bounded"),
+    ("connect_timeout", "stalled_handshake_ends_with_connect_timeout"),
     ("request_timeout", "silent_response_times_out"),
 ];
 
