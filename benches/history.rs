@@ -10,8 +10,8 @@ use actors::change::Change;
 use actors::gateway::Gateway;
 use actors::limits::PeerLimits;
 use actors::model::{
-    ContextId, ContextRecord, Delivery, Digest, FeedFlags, Head, InboundTransaction, Millis, Pdu, PduDraft, PduRef,
-    PduState, PushFailure, ServerName, StoredPdu,
+    ContextId, ContextRecord, Delivery, Digest, FeedFlags, Head, InboundTransaction, Millis, Pdu, PduDraft, PduProof,
+    PduRef, PduState, PushFailure, ServerName, StoredPdu,
 };
 use actors::ports::{CommitPriority, ContextReader, Journal, Ownership};
 use actors::testkit::{ScriptedTransport, TestClock, TestPeers};
@@ -56,7 +56,17 @@ fn pdu(n: u64) -> Pdu {
         "prev_pdus": names, "is_state": false, "content": { "body": "x".repeat(300) },
     });
     let bytes = Bytes::from(text.to_string());
-    Pdu { reference: said(n), context: room(), prev, depth: None, kind: "m.text".into(), state: None, to: None, bytes }
+    Pdu {
+        reference: said(n),
+        context: room(),
+        prev,
+        depth: None,
+        kind: "m.text".into(),
+        state: None,
+        to: None,
+        bytes,
+        proof: PduProof::Sender,
+    }
 }
 
 /// A gateway on a file of its own.

@@ -3,6 +3,7 @@
 //! The core (router, actors, the journal's writer) runs on one thread of its own, an actix arbiter, so that a message
 //! from an actor to the journal needs no thread switch. HTTP workers reach it through [`Gateway`].
 
+mod configured_keys;
 mod configured_peers;
 mod listeners;
 pub(crate) mod peer_explainer;
@@ -32,6 +33,7 @@ use crate::admin::certificates::CertificateEnds;
 use crate::admin::health::{self, ReadinessReport};
 use crate::admin::metrics::{self, MetricsRecorder};
 use crate::admin::{self, AdminApi};
+use crate::app::configured_keys::relay_judge;
 use crate::app::configured_peers::{ConfiguredAddresses, ConfiguredAdmission};
 use crate::app::listeners::ListenerCertificates;
 use crate::egress::signer::RequestSigner;
@@ -61,6 +63,7 @@ use crate::telemetry::logging_journal::LoggingJournal;
 use crate::tls::{file_watch, own_certificate};
 use crate::wire::pdu::ContentText;
 use crate::wire::pdu::reference_context::StoreReferenceContext;
+use crate::wire::pdu::relay_judge::RelayJudge;
 use crate::wire::pdu::signer::PduSigner;
 use crate::wire::transport::PeerTransport;
 use crate::wire::{self, DialectServices};
@@ -133,9 +136,10 @@ impl App {
         let egress = Arc::new(client.signed_by(signer));
         let core = Arbiter::new();
         let (gone, router_gone) = oneshot::channel();
-        let text = ContentText::signed_by(PduSigner::new(keys.clone(), Arc::new(SystemClock)));
-        let outward = (egress.clone(), text);
-        let GatewayCore { gateway, store } = start_core(&core.handle(), settings, found, outward, gone).await?;
+        let signer = PduSigner::new(keys.clone(), Arc::new(SystemClock));
+        let relays = relay_judge(settings, keys.clone()).map_err(StartError::Threads)?;
+        let ends = CoreEnds { egress: egress.clone(), signer, relays: relays.clone() };
+        let GatewayCore { gateway, store } = start_core(&core.handle(), settings, found, ends, gone).await?;
         let (stopping, stops) = watch::channel(false);
         let readiness = ReadinessReport::default();
         if let Some(overload) = gateway.overload() {
@@ -143,7 +147,7 @@ impl App {
         }
         let closing = DrainSignal::default();
         let judge = Data::new(signature_judge(settings, &store, listeners.federation_address()).await?);
-        let parts = (&*keys, judge);
+        let parts = (&*keys, judge, relays);
         let servers = start_servers(
             settings,
             (listeners, &certificates),
@@ -283,11 +287,18 @@ pub struct UnsentAtShutdown {
     pub items: u64,
 }
 
+/// The adapters through which the core meets the outside.
+struct CoreEnds {
+    egress: Arc<EgressClient>,
+    signer: PduSigner,
+    relays: Arc<dyn RelayJudge>,
+}
+
 async fn start_core(
     core: &ArbiterHandle,
     settings: &Settings,
     found: DataDir,
-    (egress, text): (Arc<EgressClient>, ContentText),
+    CoreEnds { egress, signer, relays }: CoreEnds,
     gone: oneshot::Sender<bool>,
 ) -> Result<GatewayCore, StartError> {
     let options = store_options(settings, found)?;
@@ -308,12 +319,12 @@ async fn start_core(
             let ports = Ports {
                 journal: Arc::new(LoggingJournal::new(shared.clone())),
                 archive: StoreReaders::of(&shared),
-                transport: Arc::new(PeerTransport::new(egress, us.clone(), Arc::new(knowledge))),
+                transport: Arc::new(PeerTransport::new(egress, us.clone(), Arc::new(knowledge), relays)),
                 roster: peers,
                 ownership: shared,
                 disk,
                 clock,
-                text: Arc::new(text),
+                text: Arc::new(ContentText::signed_by(signer)),
                 us,
             };
             Router::launch(ports.clone(), &routes, move |crashed| {
@@ -407,7 +418,7 @@ fn create_data_dir(path: &Path) -> Result<(), StartError> {
 fn start_servers(
     settings: &Settings,
     (listeners, certificates): (Listeners, &ListenerCertificates),
-    (keys, judge): (&KeyRing, Data<SignatureJudge>),
+    (keys, judge, relays): (&KeyRing, Data<SignatureJudge>, Arc<dyn RelayJudge>),
     (gateway, store): (&Gateway, &Store),
     readiness: &ReadinessReport,
     (stops, closing): (watch::Receiver<bool>, &DrainSignal),
@@ -423,6 +434,7 @@ fn start_servers(
             certificates.client_roots(),
             Arc::new(SystemClock),
         )),
+        judge: relays.clone(),
         body: federation_body(settings),
     };
     let door = closing.door(wire::later);
@@ -465,7 +477,7 @@ fn start_servers(
     let one = certificates.admin_limits(settings)?;
     let ends = CertificateEnds::new(certificates.all(), Arc::new(SystemClock));
     let metrics = MetricsRecorder::new(gateway.clone(), ends.clone(), counts);
-    let api = AdminApi::new(gateway.clone(), store.clone()).describing(settings.peers.clone());
+    let api = AdminApi::new(gateway.clone(), store.clone(), relays).describing(settings.peers.clone());
     let token = BearerToken::new("admin.token", settings.admin.token.as_ref().map(SecretValue::expose));
     if token.is_open() {
         tracing::warn!(listen = %settings.admin.listen, "the admin API requires no token; set admin.token_file");

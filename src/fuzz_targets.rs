@@ -4,10 +4,11 @@
 //! them under libFuzzer. The list of targets is [`TARGETS`], so that neither can forget one.
 
 use std::pin::pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
-use actors::limits::InteropQuirks;
+use actors::limits::{InteropQuirks, RelayPolicy};
 use actors::model::{ContextId, PduRef, ServerName};
 use actors::ports::{ArchiveError, Task};
 use bytes::Bytes;
@@ -16,11 +17,14 @@ use rustls::pki_types::pem::PemObject;
 
 use crate::http::authentication::{caller_address, client_certificate};
 use crate::identity::content_digest::StatedDigests;
+use crate::identity::origin_keys::{KeyLookup, OriginKeys};
+use crate::identity::public_key::{PeerKeys, PublicKey};
 use crate::identity::signature_fields::StatedSignature;
 use crate::json::canonical_object::CanonicalObject;
 use crate::raw_targets::stream::hashes_in;
 use crate::settings::{Settings, Sources};
 use crate::tls::certificate::PresentedCertificate;
+use crate::wire::pdu::relay_judge::SignatureRelayJudge;
 use crate::wire::pdu::{self, PduReader, ReferenceContext};
 use crate::wire::transactions::envelope::TransactionEnvelope;
 use crate::wire::updates;
@@ -69,11 +73,27 @@ impl ReferenceContext for NoReferences {
     fn takes_part(&self, _context: &ContextId, _server: &ServerName) -> Task<Result<bool, ArchiveError>> {
         Box::pin(async { Ok(false) })
     }
+
+    /// Signatures are read and verified, and nothing is logged.
+    fn relay_policy(&self, _server: &ServerName) -> RelayPolicy {
+        RelayPolicy::Any
+    }
+}
+
+/// One key for every server.
+struct SameKey;
+
+impl OriginKeys for SameKey {
+    fn keys_of<'a>(&'a self, _origin: &'a ServerName) -> KeyLookup<'a> {
+        let key = PublicKey::from_base64("JrQLj5P/89iXES9+vFgrIy29clF9CC/oPPsw3c5D0bs").expect("a key");
+        Box::pin(std::future::ready(Some(PeerKeys::from([("1".parse().expect("an id"), key)]))))
+    }
 }
 
 fn with_reader<T>(read: impl FnOnce(&PduReader<'_>) -> T) -> T {
     let sender: ServerName = "blue.example".parse().expect("a name");
-    read(&PduReader::new(&sender, &NoReferences))
+    let judge = SignatureRelayJudge::inline("green.example".parse().expect("a name"), Arc::new(SameKey));
+    read(&PduReader::new(&sender, &NoReferences, &judge))
 }
 
 /// A transaction of PDUs, and each PDU in it.

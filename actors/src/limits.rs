@@ -79,6 +79,8 @@ macro_rules! peer_limits {
             expect_seq: Option<Seq> as sequence = None;
             /// Meaning of the peer's `seq`.
             numbering: Numbering as numbering = Numbering::Auto;
+            /// PDUs of other origins that are accepted from the peer.
+            accept_relayed: RelayPolicy as relay_policy = RelayPolicy::Signed;
             /// Number of items that the peer may send per second; 0: unlimited.
             rate: u32 as count = 0;
             /// Time for which a request over the limits is held before it is accepted, for a peer that treats every refusal as
@@ -235,6 +237,18 @@ pub enum Numbering {
     Updates,
     /// `seq` counts pushes, including those without strong updates.
     Pushes,
+}
+
+/// The PDUs that are accepted from a peer although they are of another origin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum RelayPolicy {
+    /// None.
+    None,
+    /// Those with a valid signature of their origin.
+    #[default]
+    Signed,
+    /// All: the word of the peer is enough.
+    Any,
 }
 
 /// The fetch budget of one peer for one hour. Spent budget is refilled evenly over an hour.

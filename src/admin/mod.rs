@@ -33,6 +33,7 @@ use crate::http::responses::{no_route, wrong_method};
 use crate::messenger::messages::pdu_id_generator::PduIdGenerator;
 use crate::settings::PeerTable;
 use crate::store::Store;
+use crate::wire::pdu::relay_judge::RelayJudge;
 
 /// Maximum bytes of a call's body: it only contains a number or a word.
 const BODY_MAX: usize = 64 * 1024;
@@ -47,11 +48,13 @@ pub struct AdminApi {
     pdu_ids: Arc<PduIdGenerator>,
     /// Links and limits of the configured peers.
     peers: Arc<PeerTable>,
+    /// Judge of released PDUs that are not of their sender.
+    judge: Arc<dyn RelayJudge>,
 }
 
 impl AdminApi {
     /// Returns the API of a running gateway and its store.
-    pub fn new(gateway: Gateway, store: Store) -> Self {
+    pub fn new(gateway: Gateway, store: Store, judge: Arc<dyn RelayJudge>) -> Self {
         Self {
             gateway,
             inspect: Arc::new(store.clone()),
@@ -59,6 +62,7 @@ impl AdminApi {
             backups: BackupJobs::default(),
             pdu_ids: Arc::new(PduIdGenerator::new()),
             peers: Arc::default(),
+            judge,
         }
     }
 

@@ -140,7 +140,7 @@ async fn taken(api: &AdminApi, row: &ParkedRow) -> Result<&'static str, ApiError
     let bytes = row.bytes.as_deref().unwrap_or_default();
     let raw: &RawValue = serde_json::from_slice(bytes)
         .map_err(|error| stays(format!("it is not JSON: {}", json_error::words(&error))))?;
-    let reader = PduReader::new(&row.place.server, &api.gateway);
+    let reader = PduReader::new(&row.place.server, &api.gateway, &*api.judge);
     let pdu = reader.read(carried(raw).unwrap_or(raw)).await.map_err(|bad| stays(bad.reason))?;
     match api.gateway.admit_parked(&row.place.server, pdu).await? {
         PduVerdict::Accepted => Ok("delivered"),

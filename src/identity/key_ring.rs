@@ -2,6 +2,7 @@
 
 use std::time::SystemTime;
 
+use crate::identity::public_key::PeerKeys;
 use crate::identity::signing_key::OwnKey;
 
 /// A signing key with its times.
@@ -59,6 +60,11 @@ impl KeyRing {
     /// is the first one, because a server that signs nothing reaches nobody.
     pub fn active(&self, now: SystemTime) -> Option<&OwnKey> {
         self.active_place(now).map(|place| &self.keys[place].key)
+    }
+
+    /// Returns the public halves of all keys: those that no longer sign still verify what they have signed.
+    pub fn public_keys(&self) -> PeerKeys {
+        self.keys.iter().map(|key| (key.key.id().clone(), key.key.public())).collect()
     }
 
     /// Returns all keys with their states at this time.

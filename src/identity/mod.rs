@@ -10,6 +10,7 @@ pub mod key_folder;
 pub mod key_id;
 pub mod key_ring;
 pub mod nonce_memory;
+pub mod origin_keys;
 pub mod pdu_signature;
 pub mod public_key;
 pub mod request_signature;

@@ -101,6 +101,19 @@ impl StatedPduSignatures {
         }
     }
 
+    /// Checks that one of the keys is known that have signed the PDU.
+    pub fn check_known(&self, keys: &[(KeyId, PublicKey)]) -> Result<(), PduSignatureError> {
+        match self.signatures.iter().any(|(id, _)| keys.iter().any(|(other, _)| other == id)) {
+            true => Ok(()),
+            false => Err(self.unknown_key()),
+        }
+    }
+
+    fn unknown_key(&self) -> PduSignatureError {
+        let id = self.signatures[0].0.clone();
+        PduSignatureError::UnknownKey(KeyName { server: self.origin.clone(), id })
+    }
+
     /// Verifies the PDU with the keys of its origin: as it came, then with its pairs swapped, because servers write them in either
     /// order. One valid signature is enough.
     pub fn verify(&self, pdu: &str, keys: &[(KeyId, PublicKey)]) -> Result<(), PduSignatureError> {
@@ -110,8 +123,7 @@ impl StatedPduSignatures {
         });
         let known: Vec<_> = known.take(SIGNATURES_MAX).collect();
         if known.is_empty() {
-            let id = self.signatures[0].0.clone();
-            return Err(PduSignatureError::UnknownKey(KeyName { server: self.origin.clone(), id }));
+            return Err(self.unknown_key());
         }
         let unsignable = |error| PduSignatureError::Wrong(format!("it cannot be signed: {error}"));
         let came = CanonicalObject::read(pdu).map_err(unsignable)?;

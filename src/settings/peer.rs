@@ -41,6 +41,8 @@ pub struct PeerLink {
     pub addresses: Vec<PeerAddress>,
     /// Authentication of the peer.
     pub auth: PeerAuth,
+    /// Public keys of the peer, whatever its authentication: they verify its PDUs that others pass on.
+    pub keys: PeerKeys,
     /// If true, plain HTTP may leave the machine.
     pub insecure: bool,
 }
@@ -77,11 +79,12 @@ pub(super) fn peer(
     if Some(&name) == own {
         check.invalid(&["peers", "server", name.as_str()], "this is our own name; a server cannot be its own peer");
     }
-    let auth = auth(&resolved, check);
+    let keys = pinned_keys(&resolved, check);
+    let auth = auth(&resolved, keys.as_ref(), check);
     let addresses = addresses(&resolved, check);
     let section = &resolved.section;
     let (dialect, profile, insecure) = (section.dialect.0, section.profile, section.insecure);
-    let link = PeerLink { dialect, profile, addresses, auth: auth?, insecure };
+    let link = PeerLink { dialect, profile, addresses, auth: auth?, keys: keys?, insecure };
     let origins = shared(&mut alike.origins, resolved.origins);
     Some(PeerSettings { name, limits, link, origins })
 }
@@ -113,10 +116,10 @@ where
     new
 }
 
-fn auth(resolved: &ResolvedPeer, check: &mut SettingsCheck<'_>) -> Option<PeerAuth> {
+fn auth(resolved: &ResolvedPeer, keys: Option<&PeerKeys>, check: &mut SettingsCheck<'_>) -> Option<PeerAuth> {
     match resolved.section.auth {
         Some(AuthKind::Network) => Some(by_address(resolved, check)),
-        Some(AuthKind::Signature) => by_signature(resolved, check),
+        Some(AuthKind::Signature) => by_signature(resolved, keys, check),
         Some(AuthKind::Mtls) => Some(by_certificate(resolved, check)),
         None => {
             // A weaker authentication is never assumed.
@@ -128,20 +131,11 @@ fn auth(resolved: &ResolvedPeer, check: &mut SettingsCheck<'_>) -> Option<PeerAu
     }
 }
 
-fn by_signature(resolved: &ResolvedPeer, check: &mut SettingsCheck<'_>) -> Option<PeerAuth> {
+/// Returns the public keys of a peer; `None` if one is not valid.
+fn pinned_keys(resolved: &ResolvedPeer, check: &mut SettingsCheck<'_>) -> Option<PeerKeys> {
     let key = resolved.key("keys");
     if !matches!(resolved.origin("keys"), ValueOrigin::Server | ValueOrigin::Default) {
         check.invalid(&key, "a key is that of one server; set it under [peers.server.\"NAME\"]");
-    }
-    if resolved.section.profile == PeerProfile::Synapse2014 {
-        check.invalid(
-            &resolved.key("auth"),
-            "a server of profile \"synapse-2014\" signs nothing; use auth = \"network\"",
-        );
-    }
-    if matches!(resolved.origin("allow_from"), ValueOrigin::Server) {
-        let why = "it has no effect, because auth = \"signature\" accepts the peer from any address";
-        check.note(&resolved.key("allow_from"), why.to_owned());
     }
     let mut keys: Vec<(KeyId, PublicKey)> = Vec::new();
     for text in &resolved.section.keys {
@@ -153,12 +147,27 @@ fn by_signature(resolved: &ResolvedPeer, check: &mut SettingsCheck<'_>) -> Optio
             Err(why) => check.invalid(&key, format!("\"{text}\": {why}")),
         }
     }
+    (keys.len() == resolved.section.keys.len()).then(|| keys.into())
+}
+
+fn by_signature(resolved: &ResolvedPeer, keys: Option<&PeerKeys>, check: &mut SettingsCheck<'_>) -> Option<PeerAuth> {
+    if resolved.section.profile == PeerProfile::Synapse2014 {
+        check.invalid(
+            &resolved.key("auth"),
+            "a server of profile \"synapse-2014\" signs nothing; use auth = \"network\"",
+        );
+    }
+    if matches!(resolved.origin("allow_from"), ValueOrigin::Server) {
+        let why = "it has no effect, because auth = \"signature\" accepts the peer from any address";
+        check.note(&resolved.key("allow_from"), why.to_owned());
+    }
     if resolved.section.keys.is_empty() {
         let why = "auth = \"signature\" requires it, because this version does not fetch keys; `fernpost keys list` at the peer \
             prints them";
-        check.invalid(&key, why);
+        check.invalid(&resolved.key("keys"), why);
+        return None;
     }
-    (!keys.is_empty() && keys.len() == resolved.section.keys.len()).then(|| PeerAuth::Signature { keys: keys.into() })
+    keys.map(|keys| PeerAuth::Signature { keys: Arc::clone(keys) })
 }
 
 fn by_certificate(resolved: &ResolvedPeer, check: &mut SettingsCheck<'_>) -> PeerAuth {

@@ -154,10 +154,10 @@ impl PeerTable {
     /// Records the ranges or the keys of a peer. A denied peer keeps its ranges, because otherwise its addresses would belong to
     /// the peer with the next shorter prefix.
     fn hold_proofs(&mut self, peer: &PeerSettings, check: &mut SettingsCheck<'_>) {
+        self.check_keys(&peer.name, &peer.link.keys, check);
         let allow_from = match &peer.link.auth {
             PeerAuth::Network { allow_from } => allow_from,
             PeerAuth::Signature { keys } => {
-                self.check_keys(&peer.name, keys, check);
                 self.keys.insert(peer.name.clone(), Arc::clone(keys));
                 return;
             }
@@ -189,6 +189,12 @@ impl PeerTable {
                 check.invalid(&["peers", "server", name.as_str(), "keys"], why);
             }
         }
+    }
+
+    /// Returns the keys that verify what a peer has signed, whatever its authentication; `None` if it has none, is not listed, or
+    /// is denied.
+    pub fn origin_keys(&self, server: &ServerName) -> Option<PeerKeys> {
+        self.by_name.get(server).map(|peer| Arc::clone(&peer.link.keys)).filter(|keys| !keys.is_empty())
     }
 
     /// Returns a peer; `None` if it is not listed, or denied.

@@ -1,6 +1,6 @@
 //! Resolves the values of one peer from defaults, patterns and its own table, key by key, with their origins.
 
-use actors::limits::PeerLimits;
+use actors::limits::{PeerLimits, RelayPolicy};
 use actors::model::{Seq, ServerName};
 use config::{Map, Value, ValueKind};
 use serde::Deserialize;
@@ -190,6 +190,11 @@ impl ResolvedPeer {
         }
         if limits.expect_seq.is_some_and(|seq| seq >= Seq::LIMIT) {
             check.invalid(&self.key("expect_seq"), format!("numbers must be below {}", Seq::LIMIT));
+        }
+        if limits.accept_relayed == RelayPolicy::Any && self.section.profile != PeerProfile::Synapse2014 {
+            let why = "\"any\" accepts PDUs without a proof of who made them, and is only for servers that cannot sign: it requires \
+                `profile` = \"synapse-2014\"; use \"signed\"";
+            check.invalid(&self.key("accept_relayed"), why);
         }
         self.in_order(check, ("backoff_min", limits.backoff_min), ("backoff_max", limits.backoff_max));
         let (connect, total) = (limits.connect_timeout, limits.request_timeout);

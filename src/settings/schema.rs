@@ -66,8 +66,7 @@ pub(super) fn names(path: &[impl AsRef<str>]) -> Option<KnownNames> {
 
 /// Keys and sections that are planned and not implemented. They are refused by name and never ignored: a configuration
 /// with `tls` must not run without it. `*` stands for `default`, a pattern or a server.
-const PLANNED_KEYS: &[&str] =
-    &["messenger.push", "metrics", "peers.*.accept_relayed", "peers.*.route", "relay", "rpc", "server.actor_threads"];
+const PLANNED_KEYS: &[&str] = &["messenger.push", "metrics", "peers.*.route", "relay", "rpc", "server.actor_threads"];
 
 /// Values that are planned and not implemented, with an alternative. A trailing `*` matches any rest.
 const PLANNED_VALUES: &[(&str, &str, Option<&str>)] =

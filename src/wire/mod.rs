@@ -34,6 +34,7 @@ use crate::http::body::BodyLimit;
 use crate::http::error::ApiError;
 pub use crate::wire::core_api::FederationCore;
 use crate::wire::pdu::PduReader;
+use crate::wire::pdu::relay_judge::RelayJudge;
 use crate::wire::transactions::fetch;
 
 /// A future that reads a response of a peer; it may look up PDUs.
@@ -136,6 +137,8 @@ pub struct DialectServices {
     pub intake: Arc<dyn FederationCore>,
     /// Policy that decides who may call.
     pub admission: Arc<dyn PeerAuthPolicy>,
+    /// Judge of the PDUs that are not of their sender.
+    pub judge: Arc<dyn RelayJudge>,
     /// Limit of a request's body.
     pub body: BodyLimit,
 }
@@ -149,6 +152,7 @@ pub fn later(path: &str) -> Option<HttpResponse> {
 pub fn routes(gate: &DialectServices, config: &mut ServiceConfig) {
     config.app_data(Data::from(Arc::clone(&gate.intake)));
     config.app_data(Data::from(Arc::clone(&gate.admission)));
+    config.app_data(Data::from(Arc::clone(&gate.judge)));
     config.app_data(gate.body);
     DIALECTS.paths(config);
 }

@@ -7,6 +7,7 @@ use actors::model::{
 };
 use actors::ports::{Task, Transport};
 
+use super::pdu::relay_judge::RelayJudge;
 use super::pdu::{PduReader, ReferenceContext};
 use super::{DIALECTS, DialectList};
 use crate::egress::EgressClient;
@@ -16,13 +17,19 @@ pub struct PeerTransport {
     egress: Arc<EgressClient>,
     us: ServerName,
     acquaintance: Arc<dyn ReferenceContext>,
+    judge: Arc<dyn RelayJudge>,
     dialects: DialectList,
 }
 
 impl PeerTransport {
-    /// Returns a transport over this client; responses are read with this reference context.
-    pub fn new(egress: Arc<EgressClient>, us: ServerName, acquaintance: Arc<dyn ReferenceContext>) -> Self {
-        Self { egress, us, acquaintance, dialects: DIALECTS }
+    /// Returns a transport over this client; responses are read with this reference context, and their PDUs judged.
+    pub fn new(
+        egress: Arc<EgressClient>,
+        us: ServerName,
+        acquaintance: Arc<dyn ReferenceContext>,
+        judge: Arc<dyn RelayJudge>,
+    ) -> Self {
+        Self { egress, us, acquaintance, judge, dialects: DIALECTS }
     }
 }
 
@@ -44,12 +51,12 @@ impl Transport for PeerTransport {
         deadlines: RequestDeadlines,
     ) -> Task<Result<Vec<Result<Pdu, BadPdu>>, PushFailure>> {
         let egress = Arc::clone(&self.egress);
-        let (acquaintance, from) = (Arc::clone(&self.acquaintance), from.clone());
+        let (acquaintance, judge, from) = (Arc::clone(&self.acquaintance), Arc::clone(&self.judge), from.clone());
         let dialect = self.dialects.of(acquaintance.dialect(&from));
         Box::pin(async move {
             let request = dialect.encode_fetch(&want, acquaintance.habits(&from));
             match egress.send(&from, request, deadlines).await {
-                Ok(body) => dialect.decode_fetched(&want, &body, &PduReader::new(&from, &*acquaintance)).await,
+                Ok(body) => dialect.decode_fetched(&want, &body, &PduReader::new(&from, &*acquaintance, &*judge)).await,
                 Err(PushFailure::Refused { status, .. }) if dialect.means_not_found(&want, status) => Ok(Vec::new()),
                 Err(failure) => Err(failure),
             }
@@ -63,12 +70,12 @@ impl Transport for PeerTransport {
         deadlines: RequestDeadlines,
     ) -> Task<Result<PullResponse, PushFailure>> {
         let egress = Arc::clone(&self.egress);
-        let (acquaintance, from) = (Arc::clone(&self.acquaintance), from.clone());
+        let (acquaintance, judge, from) = (Arc::clone(&self.acquaintance), Arc::clone(&self.judge), from.clone());
         let dialect = self.dialects.of(acquaintance.dialect(&from));
         let request = dialect.encode_pull(&self.us, after);
         Box::pin(async move {
             let body = egress.send(&from, request, deadlines).await?;
-            dialect.decode_pull(&body, &PduReader::new(&from, &*acquaintance)).await
+            dialect.decode_pull(&body, &PduReader::new(&from, &*acquaintance, &*judge)).await
         })
     }
 }

@@ -8,7 +8,7 @@ use actix_web::http::header::AUTHORIZATION;
 use actix_web::test::{TestRequest, call_service, init_service, read_body};
 use actors::change::Change;
 use actors::model::{
-    Delivery, Digest, Millis, Pdu, PduRef, PduState, PushFailure, StoredPdu, Submission, SubmittedContent,
+    Delivery, Digest, Millis, Pdu, PduProof, PduRef, PduState, PushFailure, StoredPdu, Submission, SubmittedContent,
 };
 use actors::testkit::transport::accepted;
 use actors::testkit::{ScriptedTransport, TestClock, TestPeers};
@@ -20,6 +20,7 @@ use fixtures::api_shapes::assert_answer_has_type;
 use fixtures::disk::FaultyDisk;
 use fixtures::gateway::{GatewayFixture, UnlaunchedGateway};
 use fixtures::peers::{limits, name, server};
+use fixtures::relays::TrustingRelayJudge;
 use serde_json::Value;
 use tokio::sync::watch;
 
@@ -47,7 +48,7 @@ impl OperatorFixture {
         core.ports.roster = Arc::new(peers);
         core.ports.text = Arc::new(ContentText::default());
         let core = core.launch();
-        let api = AdminApi::new(core.gateway.clone(), core.store.clone());
+        let api = AdminApi::new(core.gateway.clone(), core.store.clone(), Arc::new(TrustingRelayJudge));
         Self { core, api, is_up, accepted }
     }
 
@@ -122,7 +123,8 @@ impl OperatorFixture {
         let (context, kind): (actors::model::ContextId, _) = ("garden".parse().expect("valid"), "m.text".into());
         let (of, within) = (reference.clone(), context.clone());
         let (prev, depth, state, to) = (vec![], None, None, None);
-        let pdu = Pdu { reference: of, context, prev, depth, kind, state, to, bytes: bytes.clone() };
+        let pdu =
+            Pdu { reference: of, context, prev, depth, kind, state, to, bytes: bytes.clone(), proof: PduProof::Sender };
         let standing = PduState::Delivered(Delivery { position: 1, depth: 0, shown: None });
         let received = self.core.ports().clock.now();
         let stored = StoredPdu { pdu, sender: None, verified: "own", received, standing };

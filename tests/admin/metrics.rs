@@ -3,7 +3,7 @@
 use actix_web::App;
 use actix_web::http::header::CONTENT_TYPE;
 use actix_web::test::{TestRequest, call_service, init_service, read_body};
-use actors::model::{Digest, InboundTransaction, Pdu, PduRef, PduVerdict};
+use actors::model::{Digest, InboundTransaction, Pdu, PduProof, PduRef, PduVerdict};
 use bytes::Bytes;
 use fernpost::admin::certificates::CertificateEnds;
 use fernpost::admin::metrics::{MetricsRecorder, configure};
@@ -37,6 +37,7 @@ async fn ends(operator: &OperatorFixture, context: &str, from: u64, count: u64) 
         state: None,
         to: None,
         bytes: Bytes::from_static(b"{}"),
+        proof: PduProof::Sender,
     };
     let transaction = InboundTransaction {
         id: format!("{context}{from}"),

@@ -3,8 +3,8 @@
 use actix_web::http::Method;
 use actors::change::Change;
 use actors::model::{
-    ContextId, ContextRecord, Delivery, FeedFlags, Head, Millis, Pdu, PduRef, PduState, PrevStateLink, ServerName,
-    StateEntry, StateKey, StateSlot, StoredPdu,
+    ContextId, ContextRecord, Delivery, FeedFlags, Head, Millis, Pdu, PduProof, PduRef, PduState, PrevStateLink,
+    ServerName, StateEntry, StateKey, StateSlot, StoredPdu,
 };
 use actors::ports::CommitPriority;
 use bytes::Bytes;
@@ -47,6 +47,7 @@ fn stored(id: &str, position: i64, current: bool) -> Change {
         state,
         to: None,
         bytes: Bytes::from(bytes),
+        proof: PduProof::Sender,
     };
     let delivery = Delivery { position, depth: 0, shown: Some(FeedFlags { current, ..FeedFlags::default() }) };
     let standing = PduState::Delivered(delivery);

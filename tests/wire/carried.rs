@@ -8,6 +8,7 @@ use bytes::Bytes;
 use fernpost::json::reader::digest;
 use fernpost::wire::pdu::{PDU_NESTING_MAX, PduReader};
 use fernpost::wire::updates::envelope::{decode, encode};
+use fixtures::relays::TrustingRelayJudge;
 
 use crate::circle::{Circle, name, reference, text};
 use crate::pdus::bad_pdus;
@@ -16,7 +17,7 @@ const PDU: &str = r#"{"pdu_id":"i","origin":"blue","context":"c","ts":1,"pdu_typ
 
 fn read(body: &Bytes) -> InboundPush {
     let circle = Circle::default();
-    at_once(decode(body, 9, &PduReader::new(&name("blue"), &circle), "network")).expect("a push")
+    at_once(decode(body, 9, &PduReader::new(&name("blue"), &circle, &TrustingRelayJudge), "network")).expect("a push")
 }
 
 /// Reads one strong update between two plain ones.

@@ -9,6 +9,7 @@ use actors::ports::{ArchiveError, Task};
 use actors::testkit::at_once;
 use bytes::Bytes;
 use fernpost::wire::pdu::{PairOrder, PduReader, ReferenceContext};
+use fixtures::relays::TrustingRelayJudge;
 use serde_json::value::RawValue;
 
 pub(crate) fn name(text: &str) -> ServerName {
@@ -40,7 +41,7 @@ impl Circle {
     /// Returns the result of reading a PDU that blue sent.
     pub(crate) fn read(&self, text: &str, usual: PairOrder) -> Result<Pdu, BadPdu> {
         let raw: &RawValue = serde_json::from_str(text).expect("JSON");
-        at_once(PduReader { usual, ..PduReader::new(&name("blue"), self) }.read(raw))
+        at_once(PduReader { usual, ..PduReader::new(&name("blue"), self, &TrustingRelayJudge) }.read(raw))
     }
 }
 

@@ -15,6 +15,7 @@ use bytes::Bytes;
 use fernpost::wire::pdu::PduReader;
 use fernpost::wire::transactions::fetch::{decode, decode_pull, encode, encode_pull};
 use fernpost::wire::transport::PeerTransport;
+use fixtures::relays::TrustingRelayJudge;
 
 use crate::circle::{Circle, name, reference, text};
 use crate::handler::{ScriptedCore, scripted};
@@ -27,7 +28,7 @@ const DEADLINES: RequestDeadlines =
 fn transport(at: SocketAddr) -> PeerTransport {
     let us = name("red.example");
     let egress = client(us.as_str(), Arc::new(One(format!("http://{at}"))));
-    PeerTransport::new(Arc::new(egress), us, Arc::new(Circle::default()))
+    PeerTransport::new(Arc::new(egress), us, Arc::new(Circle::default()), Arc::new(TrustingRelayJudge))
 }
 
 fn core() -> ScriptedCore {
@@ -137,7 +138,8 @@ fn stretch(pdus: &[(&str, &[&str])]) -> Vec<String> {
     let circle = Circle::default();
     let want =
         FetchRequest::Backfill { context: "c".parse().expect("an id"), from: vec![reference("green", "e")], limit: 4 };
-    let read = at_once(decode(&want, &Bytes::from(body), &PduReader::new(&name("blue"), &circle))).expect("an answer");
+    let read = at_once(decode(&want, &Bytes::from(body), &PduReader::new(&name("blue"), &circle, &TrustingRelayJudge)))
+        .expect("an answer");
     read.into_iter().map(|pdu| pdu.expect("sound").reference.id.to_string()).collect()
 }
 
@@ -161,7 +163,10 @@ fn pull_query_names_last_transaction() {
 fn pull_response_reports_progress() {
     let circle = Circle::default();
     let read = |body: &str| {
-        at_once(decode_pull(&Bytes::copy_from_slice(body.as_bytes()), &PduReader::new(&name("blue"), &circle)))
+        at_once(decode_pull(
+            &Bytes::copy_from_slice(body.as_bytes()),
+            &PduReader::new(&name("blue"), &circle, &TrustingRelayJudge),
+        ))
     };
     let said = |body: &str| read(body).map(|pulled| (pulled.pdus.len(), pulled.upto, pulled.more));
     let page = format!(r#"{{"origin":"blue","ts":1,"transaction_id":"17","more":true,"pdus":[{PDU},{{}}]}}"#);
@@ -178,7 +183,11 @@ fn pull_response_reports_progress() {
 fn fetched(body: &str) -> Result<Vec<Result<Pdu, BadPdu>>, PushFailure> {
     let circle = Circle::default();
     let want = FetchRequest::Pdu(reference("green", "#a/b"));
-    at_once(decode(&want, &Bytes::copy_from_slice(body.as_bytes()), &PduReader::new(&name("blue"), &circle)))
+    at_once(decode(
+        &want,
+        &Bytes::copy_from_slice(body.as_bytes()),
+        &PduReader::new(&name("blue"), &circle, &TrustingRelayJudge),
+    ))
 }
 
 #[test]

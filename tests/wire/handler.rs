@@ -24,6 +24,7 @@ use fernpost::http::error_middleware::error_middleware;
 use fernpost::wire::core_api::Soon;
 use fernpost::wire::pdu::ReferenceContext;
 use fernpost::wire::{DialectServices, FederationCore, routes};
+use fixtures::relays::TrustingRelayJudge;
 
 use crate::circle::name;
 
@@ -191,7 +192,12 @@ pub(crate) struct Answer {
 pub(crate) const LIMIT: BodyLimit = BodyLimit { key: "federation.body_max", bytes: 400, time: Duration::from_secs(30) };
 
 pub(crate) async fn send(core: &Arc<ScriptedCore>, request: TestRequest) -> Answer {
-    let gate = DialectServices { intake: core.clone(), admission: Arc::new(TestAdmission), body: LIMIT };
+    let gate = DialectServices {
+        intake: core.clone(),
+        admission: Arc::new(TestAdmission),
+        judge: Arc::new(TrustingRelayJudge),
+        body: LIMIT,
+    };
     let app = App::new().wrap(from_fn(error_middleware)).configure(|config| routes(&gate, config));
     let app = app.route("/number/{n}", web::get().to(|n: web::Path<u32>| async move { n.to_string() }));
     let response = match try_call_service(&init_service(app).await, request.to_request()).await {

@@ -5,6 +5,7 @@ use actors::model::PduRef;
 use actors::testkit::at_once;
 use fernpost::wire::pdu::PairOrder::{IdFirst, OriginFirst};
 use fernpost::wire::pdu::PduReader;
+use fixtures::relays::TrustingRelayJudge;
 use serde_json::value::RawValue;
 
 use crate::circle::{Circle, name, reference};
@@ -43,7 +44,7 @@ fn sender_profile_decides_ambiguous_pairs() {
     for (circle, expected) in
         [(old, reference("hs1", "JVlSCkGcSH")), (Circle::default(), reference("jvlsckgcsh", "hs1"))]
     {
-        let read = at_once(PduReader::new(&name("blue"), &circle).read(pdu)).expect("sound");
+        let read = at_once(PduReader::new(&name("blue"), &circle, &TrustingRelayJudge).read(pdu)).expect("sound");
         assert_eq!(read.prev, [expected]);
     }
 }

@@ -81,6 +81,8 @@ fn equivalent_values_store_alike() {
         |key: &'static str, value: &'static str| vec![("is_state", "true"), ("state_key", "\"k\""), (key, value)];
     for (changes, key, expected) in [
         (vec![], "is_state", Some("false")),
+        (vec![("signatures", "{}")], "is_state", None),
+        (vec![("signatures", "{}"), ("is_state", "0")], "is_state", Some("false")),
         (vec![("is_state", "null")], "is_state", Some("false")),
         (vec![("is_state", "0")], "is_state", Some("false")),
         (vec![("is_state", "1"), ("state_key", "\"k\"")], "is_state", Some("true")),

@@ -7,6 +7,7 @@ use fernpost::json::nesting::NESTING_MAX;
 use fernpost::json::reader::digest;
 use fernpost::wire::pdu::PduReader;
 use fernpost::wire::updates::envelope::{BadPush, encode};
+use fixtures::relays::TrustingRelayJudge;
 use proptest::prelude::*;
 use std::time::Duration;
 
@@ -31,7 +32,12 @@ fn frame(strong: Vec<Bytes>, first: Option<u64>, last: u64) -> OutboundBatch {
 
 fn decode(body: &Bytes, max: u32, verified: &'static str) -> Result<InboundPush, BadPush> {
     let circle = Circle::default();
-    at_once(fernpost::wire::updates::envelope::decode(body, max, &PduReader::new(&name("blue"), &circle), verified))
+    at_once(fernpost::wire::updates::envelope::decode(
+        body,
+        max,
+        &PduReader::new(&name("blue"), &circle, &TrustingRelayJudge),
+        verified,
+    ))
 }
 
 #[test]

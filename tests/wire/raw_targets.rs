@@ -12,6 +12,7 @@ use actors::model::{FetchRequest, PushFailure, RequestDeadlines, UnreachedReason
 use actors::ports::Transport;
 use fernpost::http::serve::{ListenerLimits, serve_raw_targets};
 use fernpost::wire::transport::PeerTransport;
+use fixtures::relays::TrustingRelayJudge;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -169,7 +170,12 @@ async fn old_server() -> (SocketAddr, tokio::task::JoinHandle<String>) {
 fn transport(at: String, habits: InteropQuirks) -> PeerTransport {
     let us = name("red.example");
     let egress = client(us.as_str(), Arc::new(One(at)));
-    PeerTransport::new(Arc::new(egress), us, Arc::new(Circle { habits, ..Circle::default() }))
+    PeerTransport::new(
+        Arc::new(egress),
+        us,
+        Arc::new(Circle { habits, ..Circle::default() }),
+        Arc::new(TrustingRelayJudge),
+    )
 }
 
 const OLD: InteropQuirks = InteropQuirks { pairs: PairOrder::IdFirst, raw_targets: true };

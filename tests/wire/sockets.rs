@@ -18,6 +18,7 @@ use fernpost::http::body::BodyLimit;
 use fernpost::http::serve::{ListenerLimits, serve};
 use fernpost::wire::transport::PeerTransport;
 use fernpost::wire::{DialectServices, routes};
+use fixtures::relays::TrustingRelayJudge;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
@@ -35,7 +36,12 @@ pub(crate) fn listen(core: &Arc<ScriptedCore>, body_time: Duration) -> Listening
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = listener.local_addr().expect("bound");
     let body = BodyLimit { key: "federation.body_max", bytes: 1 << 20, time: body_time };
-    let gate = DialectServices { intake: core.clone(), admission: Arc::new(TestAdmission), body };
+    let gate = DialectServices {
+        intake: core.clone(),
+        admission: Arc::new(TestAdmission),
+        judge: Arc::new(TrustingRelayJudge),
+        body,
+    };
     let serving = ListenerLimits { workers: 1, ..ListenerLimits::default() };
     let server = serve(listener, &serving, move |config| routes(&gate, config)).expect("serves");
     Listening { address, handle: server.handle(), task: tokio::spawn(server) }
@@ -65,7 +71,7 @@ async fn pushed(us: &str, at: SocketAddr) -> Result<PushResponse, PushFailure> {
 async fn pushed_with(us: &str, at: SocketAddr, update: Bytes) -> Result<PushResponse, PushFailure> {
     let directory = Arc::new(One(format!("http://{at}/")));
     let egress = Arc::new(client(us, directory));
-    let transport = PeerTransport::new(egress, name(us), Arc::new(Circle::default()));
+    let transport = PeerTransport::new(egress, name(us), Arc::new(Circle::default()), Arc::new(TrustingRelayJudge));
     let deadlines = RequestDeadlines { connect: Duration::from_secs(5), total: Duration::from_secs(20) };
     let label = BatchId::SeqRange { first: Some(Seq(7)), last: Seq(7) };
     let frame = OutboundBatch {

@@ -12,6 +12,7 @@ use fernpost::json::reader::digest;
 use fernpost::wire::DIALECTS;
 use fernpost::wire::pdu::{PairOrder, PduReader};
 use fernpost::wire::transactions::envelope::{BadTransaction, TransactionEnvelope, encode, encode_reply};
+use fixtures::relays::TrustingRelayJudge;
 use proptest::prelude::*;
 
 use crate::circle::{Circle, name, reference, text};
@@ -20,7 +21,12 @@ use crate::pdus::bad_pdus;
 fn read(body: &[u8], max: u32) -> Result<InboundTransaction, BadTransaction> {
     let envelope = TransactionEnvelope::read(body)?;
     let (origin, circle) = (envelope.origin()?, Circle::default());
-    at_once(envelope.transaction("7".to_owned(), max, &PduReader::new(&origin, &circle), "network"))
+    at_once(envelope.transaction(
+        "7".to_owned(),
+        max,
+        &PduReader::new(&origin, &circle, &TrustingRelayJudge),
+        "network",
+    ))
 }
 
 /// Returns the outcome of each PDU: its id, or the code of its refusal.

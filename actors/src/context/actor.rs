@@ -388,8 +388,9 @@ impl Handler<ContextMessage> for ContextActor {
             }
             ContextMessage::Readmit { from, pdu, answer, permit } => {
                 let Some(token) = self.token(|replies| &mut replies.verdict, answer, permit) else { return };
-                let looked_up = vec![pdu.clone()];
-                self.enter_with(ctx, looked_up, move |_, known| ContextEvent::Readmit { token, from, pdu, known });
+                let looked_up = vec![(*pdu).clone()];
+                let readmit = move |_, known| ContextEvent::Readmit { token, from, pdu: *pdu, known };
+                self.enter_with(ctx, looked_up, readmit);
             }
             ContextMessage::Compose { drafts, reach, answer, permit } => {
                 let Some(token) = self.token(|replies| &mut replies.composed, answer, permit) else { return };

@@ -10,8 +10,9 @@ use crate::context::provenance::{Provenance, QuarantinedPdu};
 use crate::context::state::state_walk::StateWalk;
 use crate::context::step::{ContextStep, NewPdu, PduOutcome};
 use crate::model::{
-    MembershipSource, ParkedCode, ParkedItem, ParkedWhat, Pdu, PduRef, PduState, PduStatus, PduVerdict, PrevStateLink,
-    ServerName, StateEntry, StateKey, StateSlot, StoredPdu,
+    MembershipSource, ParkedCode, ParkedItem, ParkedWhat, Pdu, PduProof, PduRef, PduState, PduStatus, PduVerdict,
+    PrevStateLink, ServerName, StateEntry, StateKey, StateSlot, StoredPdu, VERIFIED_AS_OWN, VERIFIED_AS_RELAYED,
+    VERIFIED_BY_PDU_SIGNATURE,
 };
 
 /// The status of a parent.
@@ -38,14 +39,14 @@ impl<'a> PduAdmission<'a> {
         Self { graph, way, known }
     }
 
-    /// Returns the admission of a PDU from quarantine.
+    /// Returns the admission of a PDU from quarantine. `verified`: the method by which its sender was authenticated.
     pub(crate) const fn of_quarantined(
         graph: &'a mut ContextGraph,
         from: &'a ServerName,
+        verified: &'static str,
         known: &'a HashMap<PduRef, PduStatus>,
     ) -> Self {
-        // Quarantine rows do not record how the sender was authenticated, so assume the weakest proof, `network`.
-        Self::new(graph, Provenance::arrived(from, "network"), known)
+        Self::new(graph, Provenance::arrived(from, verified), known)
     }
 
     /// Accepts the valid PDUs, and delivers those that are ready.
@@ -103,9 +104,12 @@ impl<'a> PduAdmission<'a> {
         kept: QuarantinedPdu,
         known: &HashMap<PduRef, PduStatus>,
     ) {
-        let QuarantinedPdu { from, number, pdu } = kept;
+        let QuarantinedPdu { from, number, verified, pdu } = kept;
         let fate = match pdu {
-            Some(pdu) => Some(PduAdmission::of_quarantined(graph, &from, known).readmit(step, pdu).await),
+            Some(pdu) => {
+                let pdu = Pdu { proof: PduProof::of_word(verified), ..pdu };
+                Some(PduAdmission::of_quarantined(graph, &from, verified, known).readmit(step, pdu).await)
+            }
             None => None,
         };
         if !matches!(fate, Some(PduOutcome::Told(PduVerdict::Parked { .. } | PduVerdict::Refused { .. }))) {
@@ -148,7 +152,15 @@ impl<'a> PduAdmission<'a> {
         if for_state { self.may_bear_state(pdu) } else { self.check_participation(step, pdu).await }
     }
 
-    /// Validates a PDU of history. Participation is not checked, because the server that was asked vouches for the PDU.
+    /// Checks that the PDU is proved to be of its origin. A PDU of ours is checked before.
+    fn check_proof(pdu: &Pdu) -> Result<(), PduVerdict> {
+        match &pdu.proof {
+            PduProof::Missing(missing) => Err(refused(missing.code.as_str(), missing.reason.clone())),
+            PduProof::Sender | PduProof::Signature => Ok(()),
+        }
+    }
+
+    /// Validates a PDU of history. Participation is not checked, because the server that was asked vouches for it.
     pub(crate) async fn judge_past(&mut self, step: &mut ContextStep<'_>, pdu: &Pdu) -> Result<(), PduVerdict> {
         let reference = &pdu.reference;
         let is_elsewhere = pdu.context != self.graph.context;
@@ -160,7 +172,7 @@ impl<'a> PduAdmission<'a> {
             step.released.push(reference.clone());
             return Err(refused(PduVerdict::NOT_FOR_US, format!("{reference} is for other servers only")));
         }
-        let verdict = match self.check_structure(pdu) {
+        let verdict = match Self::check_proof(pdu).and_then(|()| self.check_structure(pdu)) {
             Ok(()) => self.check_prev_state(step, pdu).await,
             Err(verdict) => Err(verdict),
         };
@@ -173,14 +185,10 @@ impl<'a> PduAdmission<'a> {
     /// Checks that the PDU can have a position in the graph.
     fn check_structure(&self, pdu: &Pdu) -> Result<(), PduVerdict> {
         let reference = &pdu.reference;
-        if reference.origin == *self.graph.participants.us() {
-            return Err(refused(
-                "OWN_ORIGIN_UNKNOWN",
-                format!(
-                    "{reference} names us as its origin, but we did not send \
-                it"
-                ),
-            ));
+        // One that we have signed was lost with a store that was restored from a backup.
+        if self.graph.participants.is_us(&reference.origin) && pdu.proof != PduProof::Signature {
+            let words = format!("{reference} names us as its origin, but we did not send it, or it is not signed");
+            return Err(refused("OWN_ORIGIN_UNKNOWN", words));
         }
         if pdu.prev.contains(reference) {
             return Err(refused("SELF_PARENT", format!("{reference} names itself as a parent")));
@@ -240,6 +248,7 @@ impl<'a> PduAdmission<'a> {
     async fn check_participation(&mut self, step: &mut ContextStep<'_>, pdu: &Pdu) -> Result<(), PduVerdict> {
         let (from, origin, asked_for) = (self.way.from, &pdu.reference.origin, self.way.verified.is_none());
         if self.graph.is_new() && !asked_for {
+            Self::check_proof(pdu)?;
             return match self.graph.participants.begin_with(step, origin, from) {
                 true => Ok(()),
                 false => Err(self.park(step, pdu).await),
@@ -252,10 +261,15 @@ impl<'a> PduAdmission<'a> {
                 format!("{from} is not a participant of {context}, so PDUs of {origin} are not accepted from it");
             return Err(refused(PduVerdict::SENDER_NOT_A_PARTICIPANT, words));
         }
+        // A stranger's copy is refused as such: whether it is signed changes nothing.
+        Self::check_proof(pdu)?;
         participants.add_if_open(step, origin);
         // A parent that the first batch names is accepted from any origin, but its origin does not become a participant by
         // that.
-        match participants.contains(origin) || pending.order.is_awaited_at_edge(&pdu.reference) {
+        match participants.is_us(origin)
+            || participants.contains(origin)
+            || pending.order.is_awaited_at_edge(&pdu.reference)
+        {
             true => Ok(()),
             false => Err(self.park(step, pdu).await),
         }
@@ -264,6 +278,7 @@ impl<'a> PduAdmission<'a> {
     /// Accepts, as history, a PDU of a server that has left if state depends on it. Its own parents are not accepted, and
     /// as only that state requests it, a refusal is not reported.
     fn may_bear_state(&self, pdu: &Pdu) -> Result<(), PduVerdict> {
+        Self::check_proof(pdu)?;
         let reference = &pdu.reference;
         match self.graph.pending.wanted.is_link(reference) || self.graph.participants.takes_part(&reference.origin) {
             true => Ok(()),
@@ -291,7 +306,8 @@ impl<'a> PduAdmission<'a> {
             );
             let (origin, id) = (Some(origin.to_string()), Some(id.to_string()));
             let what = ParkedWhat::Pdu { origin, id, context: Some(context.clone()) };
-            let parked = ParkedItem { from: self.way.from.clone(), what, code, reason, bytes: pdu.bytes.clone() };
+            let (from, verified) = (self.way.from.clone(), pdu.proof.word(self.way.verified.unwrap_or("network")));
+            let parked = ParkedItem { from, what, code, reason, verified: Some(verified), bytes: pdu.bytes.clone() };
             step.changes.push(Change::Quarantined { parked, keep: self.graph.limits.quarantine_items });
         }
         PduVerdict::Parked { code: code.as_str() }
@@ -353,15 +369,27 @@ impl<'a> PduAdmission<'a> {
             absent_parents: behind,
         };
         self.graph.pending.order.insert(reference, waiting);
-        // The sender's authentication proves the sender's own name only, so the PDU of another origin is relayed.
-        let verified = match pdu.reference.origin == *self.way.from {
-            true => self.way.verified.unwrap_or("network"),
-            false => "relayed",
-        };
-        step.take(NewPdu { pdu, sender: self.way.from.clone(), verified });
+        let (sender, verified) = self.sender_and_proof(&pdu);
+        step.take(NewPdu { pdu, sender, verified });
         let further = self.way.walked + 1;
         // A walk through its ancestors starts at the PDU that state depends on.
         StateWalk { parents: if is_link { 1 } else { further }, link: further }
+    }
+
+    /// Returns the sender of a PDU and what was verified, as they are stored. A PDU of ours that comes back is stored as if our
+    /// messenger had submitted it.
+    fn sender_and_proof(&self, pdu: &Pdu) -> (Option<ServerName>, &'static str) {
+        let (origin, from) = (&pdu.reference.origin, self.way.from);
+        if self.graph.participants.is_us(origin) {
+            return (None, VERIFIED_AS_OWN);
+        }
+        // The sender's authentication proves the sender's own name only, so the PDU of another origin is relayed.
+        let verified = match pdu.proof {
+            PduProof::Signature => VERIFIED_BY_PDU_SIGNATURE,
+            _ if origin == from => self.way.verified.unwrap_or("network"),
+            _ => VERIFIED_AS_RELAYED,
+        };
+        (Some(from.clone()), verified)
     }
 
     /// Records only the identity of a PDU that is narrowed to other servers, so that its children do not wait for it.

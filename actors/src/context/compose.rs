@@ -9,8 +9,9 @@ use crate::context::ordering::heads::NamedParents;
 use crate::context::step::ContextStep;
 use crate::errors::DraftError;
 use crate::model::{
-    ComposedPdu, Delivery, FeedItem, GraphPosition, Head, Membership, MembershipSource, Pdu, PduDraft, PduRef,
-    PduState, PduText, PrevStateLink, ServerName, StateEntry, StateSlot, StoredPdu, Submission, SubmittedContent,
+    ComposedPdu, Delivery, FeedItem, GraphPosition, Head, Membership, MembershipSource, Pdu, PduDraft, PduProof,
+    PduRef, PduState, PduText, PrevStateLink, ServerName, StateEntry, StateSlot, StoredPdu, Submission,
+    SubmittedContent, VERIFIED_AS_OWN,
 };
 
 /// The composition of the drafts of one submission.
@@ -145,8 +146,18 @@ impl DraftComposer<'_> {
             ((kind.clone(), key), StateEntry { reference, power, prev, bond, member })
         });
         let (own, stated) = (reference.clone(), Some(emitted));
-        let pdu = Pdu { reference: own, context, prev, depth: stated, kind, state, to, bytes: bytes.clone() };
-        let stored = StoredPdu { pdu, sender: None, verified: "own", received, standing };
+        let pdu = Pdu {
+            reference: own,
+            context,
+            prev,
+            depth: stated,
+            kind,
+            state,
+            to,
+            bytes: bytes.clone(),
+            proof: PduProof::Sender,
+        };
+        let stored = StoredPdu { pdu, sender: None, verified: VERIFIED_AS_OWN, received, standing };
         step.changes.push(Change::PduStored(Box::new(stored)));
         timeline.recent.put(reference.clone(), (depth, false));
         if let Some((key, piece)) = counts {

@@ -119,7 +119,11 @@ impl ContextMachine {
                 Some(PendingReply::Verdicts(token, fates))
             }
             ContextEvent::Readmit { token, from, pdu, known } => {
-                let fate = PduAdmission::of_quarantined(&mut self.graph, &from, &known).readmit(&mut step, pdu).await;
+                let fate = {
+                    // An operator's release does not know how the sender was authenticated, so assume the weakest proof.
+                    let mut admission = PduAdmission::of_quarantined(&mut self.graph, &from, "network", &known);
+                    admission.readmit(&mut step, pdu).await
+                };
                 Some(PendingReply::Verdict(token, fate))
             }
             ContextEvent::Compose { token, drafts, reach } => {

@@ -95,7 +95,7 @@ pub(crate) enum ContextMessage {
         /// Peer that had sent the PDU.
         from: ServerName,
         /// PDU to validate again.
-        pdu: Pdu,
+        pdu: Box<Pdu>,
         /// Channel of the verdict.
         answer: ReplyChannel<PduVerdict>,
         /// Admission permit of the request.

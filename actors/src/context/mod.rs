@@ -140,7 +140,7 @@ impl ContextHandle {
     pub async fn readmit(&self, from: ServerName, pdu: Pdu) -> Result<PduVerdict, ContextError> {
         let permit = self.doors.requests.enter()?;
         let (answer, outcome) = oneshot::channel();
-        post_to(&self.mailbox, ContextMessage::Readmit { from, pdu, answer, permit });
+        post_to(&self.mailbox, ContextMessage::Readmit { from, pdu: Box::new(pdu), answer, permit });
         self.reply(outcome).await
     }
 

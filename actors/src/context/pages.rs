@@ -69,13 +69,15 @@ impl Handler<QuarantinePage> for ContextActor {
         let last = page.last().filter(|_| is_full).map(|last| last.place);
         self.taken_back += page.len();
         let mut events = VecDeque::with_capacity(page.len() + 1);
-        for QuarantinedPduRow { place, reference, from, number, bytes, superseded } in page {
+        for QuarantinedPduRow { place, reference, from, number, verified, bytes, superseded } in page {
             // A poison PDU stays in quarantine, where the operator can see it.
             let pdu = self.ports.text.read(&from, &bytes).filter(|_| !superseded && self.is_not_poison(&reference));
             let next = last.filter(|last| *last == place);
+            // The weakest method is assumed for a row that does not contain it.
+            let verified = verified.unwrap_or("network");
             events.push_back(PendingEvent::of_pdus(pdu.into_iter().collect(), move |mut pdus, known| {
                 let pdu = pdus.pop();
-                let kept = (superseded || pdu.is_some()).then_some(QuarantinedPdu { from, number, pdu });
+                let kept = (superseded || pdu.is_some()).then_some(QuarantinedPdu { from, number, verified, pdu });
                 ContextEvent::Kept { kept, known, next }
             }));
         }

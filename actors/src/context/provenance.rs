@@ -9,6 +9,8 @@ pub struct QuarantinedPdu {
     pub from: ServerName,
     /// Number of its row in that peer's quarantine.
     pub number: u64,
+    /// Method by which it, or its sender, was authenticated when it came.
+    pub verified: &'static str,
     /// The PDU; `None`: the copy of its origin is quarantined too, and that one is validated.
     pub pdu: Option<Pdu>,
 }

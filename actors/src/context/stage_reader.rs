@@ -11,7 +11,7 @@ use crate::context::provenance::Provenance;
 use crate::context::stage_page::StagePage;
 use crate::context::step::{ContextStep, PduOutcome};
 use crate::model::{
-    FeedItem, ParkedCode, ParkedItem, ParkedWhat, Pdu, PduRef, PduStatus, PduVerdict, ServerName, StagedPdu,
+    FeedItem, ParkedCode, ParkedItem, ParkedWhat, Pdu, PduProof, PduRef, PduStatus, PduVerdict, ServerName, StagedPdu,
 };
 
 /// Maximum number of servers remembered for which a refusal was reported. Refusals of further servers are not reported in
@@ -89,7 +89,8 @@ impl StageReader {
     ) {
         let (from, verified) = (batch[0].0.from.clone(), batch[0].0.verified);
         let way = Provenance::arrived(&from, verified);
-        let pdus: Vec<Pdu> = batch.iter().filter_map(|(_, pdu)| pdu.as_ref().ok().cloned()).collect();
+        let proved = |pdu: &Pdu| Pdu { proof: PduProof::of_word(verified), ..pdu.clone() };
+        let pdus: Vec<Pdu> = batch.iter().filter_map(|(_, pdu)| pdu.as_ref().ok().map(proved)).collect();
         let mut fates = PduAdmission::new(graph, way, known).admit(step, pdus).await.into_iter();
         for (staged, pdu) in batch {
             let context = graph.context.clone();
@@ -105,14 +106,17 @@ impl StageReader {
                 }
                 Ok(Some(PduOutcome::Told(PduVerdict::Refused { code: PduVerdict::NOT_FOR_US, .. }))) => None,
                 // The sender was told that the PDU is held and will not send it again, so it must not be lost.
-                Ok(Some(PduOutcome::Told(PduVerdict::Refused { reason, .. }))) => Some((ParkedCode::BadPdu, reason)),
+                Ok(Some(PduOutcome::Told(PduVerdict::Refused { code, reason }))) => {
+                    Some((ParkedCode::of_refusal(code), reason))
+                }
                 Ok(_) => None,
             };
             if let Some((code, reason)) = refused {
                 let PduRef { origin, id } = &staged.reference;
                 let (origin, id) = (Some(origin.to_string()), Some(id.to_string()));
                 let what = ParkedWhat::Pdu { origin, id, context: Some(context.clone()) };
-                let parked = ParkedItem { from: staged.from.clone(), what, code, reason, bytes: staged.bytes };
+                let parked =
+                    ParkedItem { from: staged.from.clone(), what, code, reason, verified: None, bytes: staged.bytes };
                 step.changes.push(Change::Quarantined { parked, keep: graph.limits.quarantine_items });
             }
             let (from, number, reference) = (staged.from, staged.number, staged.reference);

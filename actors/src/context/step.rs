@@ -16,13 +16,14 @@ use crate::reply_token::ReplyToken;
 /// A PDU accepted in this step; its bytes are in memory until the commit.
 pub(crate) struct NewPdu {
     pub(crate) pdu: Pdu,
-    pub(crate) sender: ServerName,
+    /// Peer that sent it; `None`: it is a PDU of ours that came back.
+    pub(crate) sender: Option<ServerName>,
     pub(crate) verified: &'static str,
 }
 
 impl NewPdu {
     fn stored(self, received: Millis, standing: PduState) -> Change {
-        let (pdu, sender, verified) = (self.pdu, Some(self.sender), self.verified);
+        let (pdu, sender, verified) = (self.pdu, self.sender, self.verified);
         Change::PduStored(Box::new(StoredPdu { pdu, sender, verified, received, standing }))
     }
 }

@@ -157,8 +157,8 @@ pub struct Delivery {
 
 impl Delivery {
     /// Returns whether the PDU is delivered as history, not as news.
-    pub fn is_history(&self) -> bool {
-        self.shown.as_ref().is_some_and(|shown| shown.history)
+    pub const fn is_history(&self) -> bool {
+        self.position < 1
     }
 }
 

@@ -2,8 +2,7 @@
 
 use bytes::Bytes;
 
-use super::{ContextId, FeedPdu, Millis, PduRef, Position, Seq, ServerName, SubmissionId};
-use crate::word_enum::word_enum;
+use super::{ContextId, FeedPdu, Millis, ParkedCode, PduRef, Position, Seq, ServerName, SubmissionId};
 
 /// A durable event for the messenger, before the store's writer assigns its position.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -106,6 +105,8 @@ pub struct ParkedItem {
     pub code: ParkedCode,
     /// Reason as a message.
     pub reason: String,
+    /// Method by which a PDU, or its sender, was authenticated, if the PDU may be accepted later.
+    pub verified: Option<&'static str>,
     /// Bytes of the item as received.
     pub bytes: Bytes,
 }
@@ -124,20 +125,4 @@ pub enum ParkedWhat {
         /// Context of the PDU.
         context: Option<ContextId>,
     },
-}
-
-word_enum! {
-    /// The reason for which an item is in quarantine; the words are the codes that messengers and operators see.
-    pub enum ParkedCode {
-        /// The strong update is not a JSON object.
-        NotAnObject = "NOT_AN_OBJECT",
-        /// The PDU came as a strong update, or was staged, and is invalid or refused.
-        BadPdu = "BAD_PDU",
-        /// The origin of the PDU is not a participant of its context. A sender that is none gets a refusal instead.
-        NotAParticipant = "NOT_A_PARTICIPANT",
-        /// The context's actor crashed twice on the PDU.
-        Poison = "POISON",
-        /// The actor of the PDU's context is suspended as faulty.
-        ContextFaulty = "CONTEXT_FAULTY",
-    }
 }

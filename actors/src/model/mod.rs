@@ -32,12 +32,14 @@ pub use context::{
     ContextRecord, ContextStatus, DEPTH_BUILT_UPON_MAX, Delivery, FeedFlags, FeedPdu, Gap, Head, HeldPdu, JoinProgress,
     JoinStage, PduState, PendingParents, StoredPdu,
 };
-pub use feed::{FeedEntry, FeedItem, ParkedCode, ParkedItem, ParkedWhat};
+pub use feed::{FeedEntry, FeedItem, ParkedItem, ParkedWhat};
 pub use frame::{
     Ack, BatchId, Edu, FetchRequest, InboundPush, InboundTransaction, Item, ItemObjection, OutboundBatch, PullResponse,
     PushResponse, Receipt, RequestDeadlines, StrongBody, StrongUpdate, UsedNonce,
 };
 pub use numbers::{Index, ItemNo, Millis, Position, Seq};
+pub use pdu::parked_code::ParkedCode;
+pub use pdu::pdu_proof::{MissingProof, PduProof, VERIFIED_AS_OWN, VERIFIED_AS_RELAYED, VERIFIED_BY_PDU_SIGNATURE};
 pub use pdu::{BadPdu, ComposedPdu, GraphPosition, Pdu, PduDraft, PduVerdict, StateSlot};
 pub use record::{
     DeadLetterReason, DeliveryState, InboundRecord, NumberSegment, OutboundRecord, PeerRecord, PeerState, PeerStatus,

@@ -5,7 +5,11 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::model::ids::{ContextId, PduId, PduRef};
+use crate::model::pdu::pdu_proof::PduProof;
 use crate::model::{Digest, Membership, Millis, ServerName, SubmissionId};
+
+pub(super) mod parked_code;
+pub(super) mod pdu_proof;
 
 /// A PDU, parsed as far as the core needs it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,6 +32,8 @@ pub struct Pdu {
     /// keys, `prev_pdus` always present with `[origin, id]` pairs, `depth` only if it was stated. `content` and unknown
     /// keys are kept byte for byte.
     pub bytes: Bytes,
+    /// What proves that the PDU is of its origin.
+    pub proof: PduProof,
 }
 
 impl Pdu {

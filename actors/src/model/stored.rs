@@ -158,6 +158,8 @@ pub struct QuarantinedPduRow {
     pub from: ServerName,
     /// Number of the row in that peer's quarantine.
     pub number: u64,
+    /// Method by which it, or its sender, was authenticated; rows of earlier versions do not contain it.
+    pub verified: Option<&'static str>,
     /// PDU in the form in which it would be stored.
     pub bytes: Bytes,
     /// True if the copy of its origin is quarantined too: that copy counts, and this one is only removed.

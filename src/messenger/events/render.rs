@@ -191,6 +191,7 @@ mod tests {
             what: ParkedWhat::Update(Seq(3)),
             code: ParkedCode::NotAnObject,
             reason: "a \"number\"".into(),
+            verified: None,
             bytes: Bytes::from_static(b"17"),
         });
         let suspended = FeedItem::Peer { server: blue(), state: "suspended", reason: Some("refused") };
@@ -231,7 +232,7 @@ mod tests {
         let message = "m-1".parse().expect("valid");
         let parked = |what| {
             let (code, reason) = (ParkedCode::NotAParticipant, "who?".into());
-            FeedItem::Parked(ParkedItem { from: blue(), what, code, reason, bytes: Bytes::new() })
+            FeedItem::Parked(ParkedItem { from: blue(), what, code, reason, verified: None, bytes: Bytes::new() })
         };
         let whole = ParkedWhat::Pdu { origin: Some("grey".into()), id: Some("g".into()), context: Some(context()) };
         let items = [

@@ -1,5 +1,7 @@
 //! Public keys of peers in the configuration.
 
+use actors::limits::RelayPolicy;
+
 use super::*;
 
 #[test]
@@ -66,4 +68,35 @@ fn certificate_peer_has_pins_or_chain() {
     }
     let everywhere = format!("[peers.default]\nfingerprints = [\"{pin}\"]\n{}", section(""));
     assert!(wrong(&everywhere)[0].contains("a fingerprint is that of one server"));
+}
+
+/// Keys verify what a peer has signed, whatever proves its requests.
+#[test]
+fn network_peer_may_have_keys() {
+    let text = peer("blue.example", "10.0.0.1/32", "keys = [\"1:JrQLj5P/89iXES9+vFgrIy29clF9CC/oPPsw3c5D0bs\"]");
+    let settings = good(&format!("{text}{}", peer("black.example", "10.0.0.2/32", "")));
+    let (blue, black) = (name("blue.example"), name("black.example"));
+    assert_eq!(settings.peers.origin_keys(&blue).map(|keys| keys.len()), Some(1));
+    assert!(settings.peers.signature_keys(&blue).is_none() && settings.peers.origin_keys(&black).is_none());
+    let denied = good(&format!("federation.deny = [\"blue.*\"]\n{text}"));
+    assert!(denied.peers.origin_keys(&blue).is_none(), "what a denied server says is not accepted from anybody");
+    let bad = wrong(&peer("blue.example", "10.0.0.1/32", "keys = [\"1:JrQL\"]"));
+    assert!(bad[0].contains("the key has 3 bytes"), "{bad:?}");
+}
+
+#[test]
+fn relaying_without_proof_is_for_old_servers() {
+    let policy = |more: &str| {
+        let peers = good(&peer("blue.example", "10.0.0.1/32", more)).peers;
+        peers.limits(&name("blue.example")).expect("listed").accept_relayed
+    };
+    assert_eq!(policy(""), RelayPolicy::Signed);
+    assert_eq!(policy("accept_relayed = \"none\""), RelayPolicy::None);
+    assert_eq!(policy("profile = \"synapse-2014\""), RelayPolicy::Any);
+    assert_eq!(policy("profile = \"synapse-2014\"\naccept_relayed = \"signed\""), RelayPolicy::Signed);
+    let trusting = "accept_relayed = \"any\"";
+    for text in [peer("blue.example", "10.0.0.1/32", trusting), format!("[peers.default]\n{trusting}\n")] {
+        let problems = wrong(&text);
+        assert!(problems[0].contains("accept_relayed") && problems[0].contains("`profile`"), "{problems:?}");
+    }
 }

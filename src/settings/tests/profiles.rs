@@ -34,7 +34,7 @@ fn profile_sets_only_unset_keys() {
         (u32::MAX, true),
         "outbound one PDU per context, inbound limited by bytes only"
     );
-    for key in ["dialect", "auth", "insecure", "intake_items", "request_timeout"] {
+    for key in ["dialect", "auth", "insecure", "intake_items", "accept_relayed", "request_timeout"] {
         assert_eq!(origin(&old, key), Some(ValueOrigin::Profile), "{key}");
     }
     assert_eq!(origin(&old, "profile"), Some(ValueOrigin::Server));

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use actors::limits::Numbering;
+use actors::limits::{Numbering, RelayPolicy};
 use actors::model::Seq;
 use serde::Deserialize;
 use serde_json::Value;
@@ -37,6 +37,7 @@ macro_rules! written_limit {
     (time, $type:ty) => { $crate::settings::values::units::DurationValue };
     (numbering, $type:ty) => { $crate::settings::values::written_limit::NumberingValue };
     (sequence, $type:ty) => { Option<u64> };
+    (relay_policy, $type:ty) => { $crate::settings::values::written_limit::RelayPolicyValue };
 }
 
 pub(crate) use written_limit;
@@ -185,6 +186,47 @@ impl WrittenLimit for NumberingValue {
             Self::Auto => "auto",
             Self::Updates => "updates",
             Self::Pushes => "pushes",
+        };
+        Some(word.into())
+    }
+}
+
+/// The PDUs of other origins that are accepted from a peer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum RelayPolicyValue {
+    /// None.
+    None,
+    /// Those that their origin has signed.
+    Signed,
+    /// All.
+    Any,
+}
+
+impl WrittenLimit for RelayPolicyValue {
+    type Limit = RelayPolicy;
+
+    fn write(limit: RelayPolicy) -> Self {
+        match limit {
+            RelayPolicy::None => Self::None,
+            RelayPolicy::Signed => Self::Signed,
+            RelayPolicy::Any => Self::Any,
+        }
+    }
+
+    fn read(&self) -> RelayPolicy {
+        match self {
+            Self::None => RelayPolicy::None,
+            Self::Signed => RelayPolicy::Signed,
+            Self::Any => RelayPolicy::Any,
+        }
+    }
+
+    fn json(&self) -> Option<Value> {
+        let word = match self {
+            Self::None => "none",
+            Self::Signed => "signed",
+            Self::Any => "any",
         };
         Some(word.into())
     }

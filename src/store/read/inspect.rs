@@ -129,7 +129,7 @@ impl ParkedTables {
         let QuarantineValue { time, seq, what, code, reason, bytes } = row;
         Ok(ParkedRow {
             place,
-            what: codec::what_from_row("quarantine", seq, what)?.into(),
+            what: codec::what_from_row("quarantine", seq, what)?.0.into(),
             code: QuarantineReason::Inbound(codec::parked_code("quarantine", code)?),
             reason: reason.to_owned(),
             time: Millis(time),

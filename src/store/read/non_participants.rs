@@ -9,7 +9,7 @@ use redb::{ReadTransaction, ReadableDatabase};
 
 use crate::store::pending::uncommitted_state::SubmissionPlace;
 use crate::store::read::Read;
-use crate::store::schema::codec::columns::QuarantinePlace;
+use crate::store::schema::codec::columns::{QuarantinePlace, QuarantineValue};
 use crate::store::schema::tables::after;
 use crate::store::schema::{codec, tables};
 use crate::store::shared::StoreShared;
@@ -62,11 +62,17 @@ pub(super) fn page(
     for (place, (reference, server, number)) in first {
         // An item that an operator has handled since has no bytes any more; only its index row is left to be removed.
         let row = quarantine.get((server.as_str(), number))?;
-        let bytes = row.map_or_else(Bytes::new, |row| Bytes::copy_from_slice(row.value().bytes));
+        let (bytes, verified) = match row {
+            Some(row) => {
+                let QuarantineValue { seq, what, bytes, .. } = row.value();
+                (Bytes::copy_from_slice(bytes), codec::what_from_row("quarantine", seq, what)?.1)
+            }
+            None => (Bytes::new(), None),
+        };
         let (origin, id) = (reference.origin.as_str(), reference.id.as_str());
         let superseded = server != origin && strangers.get((context.as_str(), origin, id, origin))?.is_some();
         let from = codec::name("strangers", &server)?;
-        page.push(QuarantinedPduRow { place, reference, from, number, bytes, superseded });
+        page.push(QuarantinedPduRow { place, reference, from, number, verified, bytes, superseded });
     }
     Ok(page)
 }

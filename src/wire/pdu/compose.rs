@@ -45,6 +45,7 @@ impl PduText for ContentText {
                 power: Some(*power),
                 prev: berth.prev_state.as_ref(),
             }),
+            omits_is_state: false,
             to: to.as_deref(),
             content: &draft.content,
         };

@@ -10,6 +10,7 @@ mod membership;
 mod pairs;
 mod read;
 pub mod reference_context;
+pub mod relay_judge;
 pub mod signer;
 mod write;
 
@@ -17,12 +18,13 @@ pub use actors::limits::PairOrder;
 pub use compose::ContentText;
 pub use write::shown;
 
-use actors::limits::InteropQuirks;
+use actors::limits::{InteropQuirks, RelayPolicy};
 use actors::model::{ContextId, DialectSpec, Digest, Pdu, PduRef, ServerName};
 use actors::ports::{ArchiveError, Task};
 
 use crate::json::nesting::NESTING_MAX;
 use crate::json::reader::digest;
+use crate::wire::pdu::relay_judge::RelayJudge;
 
 /// Maximum nesting depth of a PDU: the remaining levels are for the envelope of the dialect that nests most.
 pub const PDU_NESTING_MAX: usize = NESTING_MAX - 3;
@@ -61,6 +63,11 @@ pub trait ReferenceContext: Send + Sync + 'static {
         DialectSpec::UPDATES
     }
 
+    /// Returns which PDUs of other origins are accepted from a server; the default if it is no peer. It must not block.
+    fn relay_policy(&self, _server: &ServerName) -> RelayPolicy {
+        RelayPolicy::default()
+    }
+
     /// Returns those of the PDUs that are known here, with one lookup for all.
     fn known(&self, context: &ContextId, pdus: Vec<PduRef>) -> Task<Result<Vec<PduRef>, ArchiveError>>;
 
@@ -75,14 +82,16 @@ pub struct PduReader<'a> {
     pub sender: &'a ServerName,
     /// Facts about servers and PDUs.
     pub acquaintance: &'a dyn ReferenceContext,
+    /// Judge of the PDUs that the sender did not make.
+    pub judge: &'a dyn RelayJudge,
     /// Order of the pairs in `prev_pdus` that the sender usually writes, for pairs that give no indication.
     pub usual: PairOrder,
 }
 
 impl<'a> PduReader<'a> {
     /// Returns a reader for the PDUs that this server sends.
-    pub fn new(sender: &'a ServerName, acquaintance: &'a dyn ReferenceContext) -> Self {
-        Self { sender, acquaintance, usual: acquaintance.habits(sender).pairs }
+    pub fn new(sender: &'a ServerName, acquaintance: &'a dyn ReferenceContext, judge: &'a dyn RelayJudge) -> Self {
+        Self { sender, acquaintance, judge, usual: acquaintance.habits(sender).pairs }
     }
 }
 

@@ -5,10 +5,11 @@ use std::fmt::Display;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use actors::model::{BadPdu, ContextId, Pdu, PduId, PduRef, ServerName, StateSlot};
+use actors::model::{BadPdu, ContextId, Pdu, PduId, PduProof, PduRef, ServerName, StateSlot};
 use serde_json::value::RawValue;
 
 use super::pairs::{self, PairContext, StringPair};
+use super::relay_judge::RelayedPdu;
 use super::write::{WrittenPdu, WrittenState};
 use super::{FOR_ONE_SERVER, FieldError, NAME_BYTES_MAX, PDU_NESTING_MAX, PairOrder, PduReader, flaw};
 use crate::http::json_error;
@@ -53,7 +54,13 @@ impl PduReader<'_> {
             };
             checked.into_pdu(text.get(), &fields, order)
         };
-        sound.await.map_err(|error| about(&fields, error))
+        let mut pdu = sound.await.map_err(|error| about(&fields, error))?;
+        if pdu.reference.origin != *self.sender {
+            let (sender, policy) = (self.sender, self.acquaintance.relay_policy(self.sender));
+            let relayed = RelayedPdu { sender, policy, origin: &pdu.reference.origin, text: text.get() };
+            pdu.proof = self.judge.judge(relayed).await;
+        }
+        Ok(pdu)
     }
 
     /// Reads PDUs, each on its own.
@@ -141,11 +148,22 @@ impl<'a> CheckedPdu<'a> {
                 power: stated.has_power.then_some(stated.slot.power_level),
                 prev: stated.slot.prev.as_ref(),
             }),
+            omits_is_state: fields.get("is_state").is_none() && fields.get(SIGNATURES).is_some(),
             to: narrowed.map(RawValue::get),
             content: content.get().as_bytes(),
         }
         .bytes(further(fields, state.is_some(), to.is_some()), text.len());
-        Ok(Pdu { reference, context, prev, depth, kind, state: state.map(|stated| stated.slot), to, bytes })
+        Ok(Pdu {
+            reference,
+            context,
+            prev,
+            depth,
+            kind,
+            state: state.map(|stated| stated.slot),
+            to,
+            bytes,
+            proof: PduProof::Sender,
+        })
     }
 }
 

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use actors::gateway::Gateway;
-use actors::limits::InteropQuirks;
+use actors::limits::{InteropQuirks, RelayPolicy};
 use actors::model::{ContextId, DialectSpec, PduRef, ServerName};
 use actors::ports::{ArchiveError, ContextReader, PeerConfig, Ports, Task};
 
@@ -34,6 +34,10 @@ impl ReferenceContext for StoreReferenceContext {
         dialect(&*self.roster, server)
     }
 
+    fn relay_policy(&self, server: &ServerName) -> RelayPolicy {
+        relay_policy(&*self.roster, server)
+    }
+
     fn known(&self, context: &ContextId, pdus: Vec<PduRef>) -> Task<Result<Vec<PduRef>, ArchiveError>> {
         known(&*self.contexts, context, pdus)
     }
@@ -57,6 +61,10 @@ impl ReferenceContext for Gateway {
         dialect(&*self.ports().roster, server)
     }
 
+    fn relay_policy(&self, server: &ServerName) -> RelayPolicy {
+        relay_policy(&*self.ports().roster, server)
+    }
+
     fn known(&self, context: &ContextId, pdus: Vec<PduRef>) -> Task<Result<Vec<PduRef>, ArchiveError>> {
         known(&*self.ports().archive.contexts, context, pdus)
     }
@@ -72,6 +80,10 @@ fn is_server(us: &ServerName, roster: &dyn PeerConfig, name: &ServerName) -> boo
 
 fn habits(roster: &dyn PeerConfig, server: &ServerName) -> InteropQuirks {
     roster.limits(server).map(|limits| limits.habits).unwrap_or_default()
+}
+
+fn relay_policy(roster: &dyn PeerConfig, server: &ServerName) -> RelayPolicy {
+    roster.limits(server).map(|limits| limits.accept_relayed).unwrap_or_default()
 }
 
 fn dialect(roster: &dyn PeerConfig, server: &ServerName) -> DialectSpec {

@@ -19,6 +19,8 @@ pub(super) struct WrittenPdu<'a> {
     pub(super) prev: &'a [PduRef],
     pub(super) depth: Option<u64>,
     pub(super) state: Option<WrittenState<'a>>,
+    /// True if `is_state` stays absent, because the PDU was signed without it.
+    pub(super) omits_is_state: bool,
     /// JSON list of the recipients, if the PDU is narrowed.
     pub(super) to: Option<&'a str>,
     /// Content as a JSON text.
@@ -53,8 +55,10 @@ impl WrittenPdu<'_> {
             key(&mut out, b"depth");
             put(&mut out, &depth);
         }
-        key(&mut out, b"is_state");
-        put(&mut out, &self.state.is_some());
+        if !self.omits_is_state {
+            key(&mut out, b"is_state");
+            put(&mut out, &self.state.is_some());
+        }
         if let Some(state) = &self.state {
             state.write(&mut out);
         }

@@ -13,6 +13,7 @@ use crate::http::body::{BodyLimit, RequestBody};
 use crate::http::error::ApiError;
 use crate::wire::FederationCore;
 use crate::wire::pdu::PduReader;
+use crate::wire::pdu::relay_judge::RelayJudge;
 
 /// Accepts a transaction. The envelope names the sender, so it is read before the sender is authenticated; items are
 /// checked only after that. An address that belongs to no peer is refused before the body is read.
@@ -23,6 +24,7 @@ pub(super) async fn put_transaction(
     body: RequestBody,
     admission: web::Data<dyn PeerAuthPolicy>,
     intake: web::Data<dyn FederationCore>,
+    judge: web::Data<dyn RelayJudge>,
 ) -> Result<HttpResponse, ApiError> {
     let id = id.into_inner();
     if !is_id(&id) {
@@ -32,7 +34,7 @@ pub(super) async fn put_transaction(
     let envelope = TransactionEnvelope::read(&body.0)?;
     let caller = arrival.verify_origin(&**admission, &envelope.origin()?)?;
     let max = intake.window(&caller.server);
-    let reader = PduReader::new(&caller.server, &**intake);
+    let reader = PduReader::new(&caller.server, &**intake, &**judge);
     let mut transaction = envelope.transaction(id, max, &reader, caller.proof).await?;
     transaction.nonce = caller.nonce;
     let named: Vec<PduIdentity> = transaction.pdus.iter().map(named).collect();

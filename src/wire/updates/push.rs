@@ -12,15 +12,17 @@ use crate::http::body::RequestBody;
 use crate::http::error::{ApiError, FAULTY_WAIT, RESTART_WAIT};
 use crate::wire::FederationCore;
 use crate::wire::pdu::PduReader;
+use crate::wire::pdu::relay_judge::RelayJudge;
 
 /// Accepts a push. The caller is authenticated before the body is read, so an unknown caller's body costs nothing.
 pub(super) async fn post_updates(
     caller: VerifiedCaller,
     body: RequestBody,
     intake: web::Data<dyn FederationCore>,
+    judge: web::Data<dyn RelayJudge>,
 ) -> Result<HttpResponse, ApiError> {
     let window = intake.window(&caller.server);
-    let pdus = PduReader::new(&caller.server, &**intake);
+    let pdus = PduReader::new(&caller.server, &**intake, &**judge);
     let mut push = envelope::decode(&body.0, window, &pdus, caller.proof).await?;
     push.nonce = caller.nonce;
     if push.weak > 0 {

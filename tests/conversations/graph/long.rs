@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use actors::change::Change;
 use actors::limits::PeerLimits;
-use actors::model::{ContextRecord, Delivery, FeedFlags, Head, Millis, Pdu, PduRef, PduState, StoredPdu};
+use actors::model::{ContextRecord, Delivery, FeedFlags, Head, Millis, Pdu, PduProof, PduRef, PduState, StoredPdu};
 use actors::ports::{CommitPriority, ContextReader, Journal, Ownership};
 use fernpost::egress::{EgressAnswer as Wanted, EgressRequest};
 use fernpost::store::{BlockingExecutor, RowCounts};
@@ -41,6 +41,7 @@ fn delivered(n: u64) -> Change {
         state: None,
         to: None,
         bytes,
+        proof: PduProof::Sender,
     };
     let standing = PduState::Delivered(delivery);
     let (sender, received) = (Some(server("red")), Millis(7));

@@ -46,6 +46,7 @@ const SHAPING: &[(&str, &str)] = &[
     ("weak_ttl", "expired_ephemeral_is_not_sent"),
     ("paused", "paused_peer_keeps_queue_and_receives"),
     ("numbering", "configured_numbering_is_never_learned"),
+    ("accept_relayed", "relay_policy_decides_what_is_accepted"),
     ("hold_max", "delayed_request_accepted_at_hold_max"),
     ("expect_seq", "configured_expect_seq_applies_once"),
     ("quarantine_items", "quarantine_keeps_newest_and_notifies"),

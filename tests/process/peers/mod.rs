@@ -3,5 +3,6 @@
 mod backoff;
 mod dead;
 mod outage;
+mod relays;
 pub(crate) mod signatures;
 mod simulated;

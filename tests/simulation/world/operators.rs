@@ -213,7 +213,9 @@ impl World {
             let bytes = row.bytes.clone().unwrap_or_default();
             let raw: &RawValue = serde_json::from_slice(&bytes).expect("a PDU, or an update that carries one");
             let carried = serde_json::from_str::<Carrier<'_>>(raw.get()).map_or(raw, |carrier| carrier.pdu);
-            let Ok(pdu) = PduReader::new(&row.place.server, &gateway).read(carried).await else { continue };
+            let Ok(pdu) = PduReader::new(&row.place.server, &gateway, &*member.node.judge()).read(carried).await else {
+                continue;
+            };
             let (reference, verdict) = (pdu.reference.clone(), gateway.admit_parked(&row.place.server, pdu).await?);
             self.trace.note(&format!("{}: {reference} is released: {verdict:?}", member.name));
             if matches!(verdict, PduVerdict::Accepted | PduVerdict::Held | PduVerdict::Duplicate) {

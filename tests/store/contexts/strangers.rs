@@ -13,7 +13,10 @@ fn parked(context: &ContextId, reference: &PduRef, from: ServerName, keep: u64) 
     let (origin, id) = (Some(reference.origin.to_string()), Some(reference.id.to_string()));
     let what = ParkedWhat::Pdu { origin, id, context: Some(context.clone()) };
     let (code, reason) = (ParkedCode::NotAParticipant, "a stranger".to_owned());
-    Change::Quarantined { parked: ParkedItem { from, what, code, reason, bytes: text(reference) }, keep }
+    Change::Quarantined {
+        parked: ParkedItem { from, what, code, reason, verified: None, bytes: text(reference) },
+        keep,
+    }
 }
 
 async fn found(world: &World, context: &ContextId, participants: &[ServerName]) -> Vec<PduRef> {

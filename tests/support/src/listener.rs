@@ -21,11 +21,13 @@ use fernpost::http::authentication::{ORIGIN_HEADER, PeerAuthPolicy};
 use fernpost::http::body::BodyLimit;
 use fernpost::http::error_middleware::error_middleware;
 use fernpost::wire::FederationCore;
+use fernpost::wire::pdu::relay_judge::RelayJudge;
 use tokio::sync::mpsc;
 use tokio::task::spawn_local;
 
 use crate::network::{GatewayAnswer, InboundCall, TestNetwork};
 use crate::peers::{PeersByAddress, address};
+use crate::relays::TrustingRelayJudge;
 use crate::toy_dialect::TEST_DIALECTS;
 
 /// The service that answers for all gateways of a thread; each request has the state of its own gateway.
@@ -74,21 +76,22 @@ pub struct PeerListener {
 
 impl PeerListener {
     /// Returns the listener of this gateway. Each of its peers is known by the address that [`address`] returns.
-    pub async fn of(gateway: &Gateway) -> Self {
+    pub async fn of(gateway: &Gateway, judge: Arc<dyn RelayJudge>) -> Self {
         let intake: Arc<dyn FederationCore> = Arc::new(gateway.clone());
         let admission: Arc<dyn PeerAuthPolicy> = Arc::new(PeersByAddress(gateway.ports().roster.clone()));
         let mut ground = Extensions::new();
         ground.insert(Data::from(intake));
         ground.insert(Data::from(admission));
+        ground.insert(Data::from(judge));
         ground.insert(BodyLimit::default());
         Self { app: app().await, ground: Rc::new(ground) }
     }
 
-    /// Makes the gateway reachable in the network until the tasks of this thread end.
+    /// Makes the gateway reachable in the network until the tasks of this thread end. It takes every server's word.
     pub async fn join(gateway: &Gateway, network: &TestNetwork) {
         let (door, calls) = mpsc::unbounded_channel();
         network.open(gateway.ports().us.clone(), door);
-        spawn_local(Self::of(gateway).await.serve(calls));
+        spawn_local(Self::of(gateway, Arc::new(TrustingRelayJudge)).await.serve(calls));
     }
 
     /// Responds to the calls, each in a task of its own.

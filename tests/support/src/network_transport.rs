@@ -7,22 +7,36 @@ use actors::model::{
 };
 use actors::ports::{Ports, Task, Transport};
 use fernpost::wire::pdu::reference_context::StoreReferenceContext;
+use fernpost::wire::pdu::relay_judge::RelayJudge;
 use fernpost::wire::pdu::{PduReader, ReferenceContext};
 
 use crate::network::TestNetwork;
+use crate::relays::TrustingRelayJudge;
 use crate::toy_dialect::TEST_DIALECTS;
 
 /// The transport of one gateway.
 pub struct NetworkTransport {
     network: Arc<TestNetwork>,
     facts: StoreReferenceContext,
+    judge: Arc<dyn RelayJudge>,
 }
 
 impl NetworkTransport {
-    /// Returns the way into the network for a gateway with these ports, whose peers and store are in place.
+    /// Returns the way into the network for a gateway with these ports, whose peers and store are in place. It takes every
+    /// server's word.
     pub fn of(network: &Arc<TestNetwork>, ports: &Ports) -> Self {
         let (us, contexts, roster) = (ports.us.clone(), ports.archive.contexts.clone(), ports.roster.clone());
-        Self { network: network.clone(), facts: StoreReferenceContext { us, contexts, roster } }
+        Self {
+            network: network.clone(),
+            facts: StoreReferenceContext { us, contexts, roster },
+            judge: Arc::new(TrustingRelayJudge),
+        }
+    }
+
+    /// Judges the PDUs of others by this judge.
+    #[must_use]
+    pub fn judged_by(self, judge: Arc<dyn RelayJudge>) -> Self {
+        Self { judge, ..self }
     }
 }
 
@@ -44,11 +58,12 @@ impl Transport for NetworkTransport {
         deadlines: RequestDeadlines,
     ) -> Task<Result<Vec<Result<Pdu, BadPdu>>, PushFailure>> {
         let (network, facts, from) = (self.network.clone(), self.facts.clone(), from.clone());
+        let judge = self.judge.clone();
         let dialect = TEST_DIALECTS.of(facts.dialect(&from));
         Box::pin(async move {
             let way = (facts.us.clone(), from.clone());
             match network.send(way, dialect.encode_fetch(&want, facts.habits(&from)), deadlines).await {
-                Ok(body) => dialect.decode_fetched(&want, &body, &PduReader::new(&from, &facts)).await,
+                Ok(body) => dialect.decode_fetched(&want, &body, &PduReader::new(&from, &facts, &*judge)).await,
                 Err(PushFailure::Refused { status, .. }) if dialect.means_not_found(&want, status) => Ok(vec![]),
                 Err(failure) => Err(failure),
             }
@@ -62,11 +77,12 @@ impl Transport for NetworkTransport {
         deadlines: RequestDeadlines,
     ) -> Task<Result<PullResponse, PushFailure>> {
         let (network, facts, from) = (self.network.clone(), self.facts.clone(), from.clone());
+        let judge = self.judge.clone();
         let dialect = TEST_DIALECTS.of(facts.dialect(&from));
         Box::pin(async move {
             let way = (facts.us.clone(), from.clone());
             let body = network.send(way, dialect.encode_pull(&facts.us, after), deadlines).await?;
-            dialect.decode_pull(&body, &PduReader::new(&from, &facts)).await
+            dialect.decode_pull(&body, &PduReader::new(&from, &facts, &*judge)).await
         })
     }
 }

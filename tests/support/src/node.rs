@@ -11,15 +11,18 @@ use actors::testkit::{TestClock, TestPeers};
 use fernpost::maintenance::history_retention;
 use fernpost::store::{BlockingExecutor, Store, StoreLocation, StoreOptions};
 use fernpost::wire::pdu::ContentText;
+use fernpost::wire::pdu::relay_judge::RelayJudge;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::{JoinHandle, LocalSet, spawn_local};
 
 use crate::disk::{FaultyDisk, SurvivingBytes};
 use crate::gateway::{GatewayFixture, UnlaunchedGateway};
+use crate::keys::sign_pdus;
 use crate::listener::PeerListener;
 use crate::network::TestNetwork;
 use crate::network_transport::NetworkTransport;
 use crate::peers::{server, usual_peers};
+use crate::relays::{TrustingRelayJudge, judge_of};
 use crate::time::BASE;
 
 /// A function that replaces ports of a gateway, called at each of its starts.
@@ -34,6 +37,7 @@ pub struct TestNode {
     network: Arc<TestNetwork>,
     peers: RefCell<Arc<TestPeers>>,
     change: PortsChange,
+    judge: RefCell<Arc<dyn RelayJudge>>,
     lane: BlockingExecutor,
     disk: RefCell<FaultyDisk>,
     life: RefCell<Option<GatewayRun>>,
@@ -92,6 +96,7 @@ impl TestNode {
             network: network.clone(),
             peers: RefCell::new(Arc::new(peers)),
             change,
+            judge: RefCell::new(Arc::new(TrustingRelayJudge)),
             lane,
             disk: RefCell::new(FaultyDisk::new()),
             life: RefCell::default(),
@@ -99,6 +104,26 @@ impl TestNode {
             heard: RefCell::default(),
             cursor: Cell::default(),
         })
+    }
+
+    /// Starts a gateway that signs its PDUs, and takes those of others as their signatures and its policies say.
+    pub async fn signing(network: &Arc<TestNetwork>, name: &str, peers: TestPeers) -> Rc<Self> {
+        let change: PortsChange = Rc::new(|ports, clock| sign_pdus(ports, clock.clone()));
+        let node = Self::built(network, name, peers, change, BlockingExecutor::Common);
+        node.verify_relays();
+        node.begin().await;
+        node
+    }
+
+    /// From its next start on it takes PDUs of others as their signatures and its policies say; before, it takes every server's
+    /// word.
+    pub fn verify_relays(&self) {
+        self.judge.replace(judge_of(&self.name));
+    }
+
+    /// Returns the judge of PDUs that others pass on to it.
+    pub fn judge(&self) -> Arc<dyn RelayJudge> {
+        self.judge.borrow().clone()
     }
 
     /// Starts it on its disk.
@@ -114,12 +139,13 @@ impl TestNode {
             network: self.network.clone(),
             peers: self.peers.borrow().clone(),
             change: self.change.clone(),
+            judge: self.judge.borrow().clone(),
             lane: self.lane.clone(),
             disk: self.disk.borrow().clone(),
         };
         set.spawn_local(async move {
             let core = build.build(panicked);
-            let listener = PeerListener::of(&core.gateway).await;
+            let listener = PeerListener::of(&core.gateway, build.judge).await;
             let _ = built.send(core);
             listener.serve(calls).await;
         });
@@ -218,6 +244,7 @@ struct Build {
     network: Arc<TestNetwork>,
     peers: Arc<TestPeers>,
     change: PortsChange,
+    judge: Arc<dyn RelayJudge>,
     lane: BlockingExecutor,
     disk: FaultyDisk,
 }
@@ -231,7 +258,8 @@ impl Build {
         let mut core = UnlaunchedGateway::open(options, self.clock.clone());
         let past = core.store.clone();
         core.ports.roster = self.peers.clone();
-        core.ports.transport = Arc::new(NetworkTransport::of(&self.network, &core.ports));
+        let transport = NetworkTransport::of(&self.network, &core.ports).judged_by(self.judge.clone());
+        core.ports.transport = Arc::new(transport);
         core.ports.text = Arc::new(ContentText::default());
         (self.change)(&mut core.ports, &self.clock);
         let core = core.launch_until(move |crashed| {

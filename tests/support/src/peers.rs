@@ -10,7 +10,7 @@ use actors::testkit::TestPeers;
 use fernpost::http::authentication::PeerAuthPolicy;
 
 /// First words of the names of all servers; each server calls from an address of its own.
-const EVERYBODY: [&str; 5] = ["red", "green", "blue", "grey", "pink"];
+pub const EVERYBODY: [&str; 5] = ["red", "green", "blue", "grey", "pink"];
 
 /// Returns the name `<word>.example`.
 pub fn server(word: &str) -> ServerName {

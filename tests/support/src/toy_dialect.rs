@@ -15,6 +15,7 @@ use fernpost::http::body::RequestBody;
 use fernpost::http::error::ApiError;
 use fernpost::json::reader::digest;
 use fernpost::wire::pdu::PduReader;
+use fernpost::wire::pdu::relay_judge::RelayJudge;
 use fernpost::wire::transactions::TransactionsDialect;
 use fernpost::wire::updates::UpdatesDialect;
 use fernpost::wire::{Dialect, DialectList, FederationCore};
@@ -80,12 +81,13 @@ async fn put_batch(
     body: RequestBody,
     admission: Data<dyn PeerAuthPolicy>,
     intake: Data<dyn FederationCore>,
+    judge: Data<dyn RelayJudge>,
 ) -> Result<HttpResponse, ApiError> {
     let not_a_batch = |error: serde_json::Error| ApiError::bad_request("NOT_A_BATCH", error.to_string());
     let read: SampleBatch<'_> = serde_json::from_slice(&body.0).map_err(not_a_batch)?;
     let origin: ServerName = read.origin.parse().map_err(|_| ApiError::bad_request("BAD_ORIGIN", "no server name"))?;
     let caller = arrival.verify_origin(&**admission, &origin)?;
-    let reader = PduReader::new(&caller.server, &**intake);
+    let reader = PduReader::new(&caller.server, &**intake, &**judge);
     let mut pdus = vec![];
     for pdu in read.batch {
         pdus.push(reader.read(pdu).await);

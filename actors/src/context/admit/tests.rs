@@ -2,7 +2,7 @@
 
 use crate::context::tests::harness::{MachineHarness, at, pdu, pdus, server};
 use crate::limits::ContextLimits;
-use crate::model::Pdu;
+use crate::model::{ParkedCode, Pdu, PduProof};
 
 #[test]
 fn named_origin_is_not_let_in() {
@@ -81,6 +81,100 @@ fn relayed_by_stranger_refused_not_kept() {
     assert!(desk.kept.is_empty());
     desk.arrive("red", pdus("red/1"));
     desk.expect(&["deliver red/1 at 0", "verdicts accepted"]);
+}
+
+/// `green/1` without a proof, for which `code` is the reason.
+fn unproved(text: &str, code: ParkedCode) -> Vec<Pdu> {
+    let proof = PduProof::missing(code, "no proof".to_owned());
+    pdus(text).into_iter().map(|pdu| Pdu { proof: proof.clone(), ..pdu }).collect()
+}
+
+/// The first copy of a PDU stays, whatever proof a later one lacks; a refused one leaves room for one with a proof.
+#[test]
+fn unproved_pdu_is_refused_unless_known() {
+    let mut desk = MachineHarness::among("red green");
+    desk.arrive("green", pdus("green/1"));
+    desk.arrive("red", unproved("green/1 green/2", ParkedCode::BadPduSignature));
+    desk.arrive("red", pdus("green/2"));
+    desk.expect(&[
+        "deliver green/1 at 0",
+        "verdicts accepted",
+        "release green/2",
+        "verdicts duplicate refused:BAD_PDU_SIGNATURE",
+        "deliver green/2 at 0",
+        "verdicts accepted",
+    ]);
+}
+
+/// Only a participant's word is examined, and an unproved PDU brings no context and no participant about.
+#[test]
+fn unproved_pdu_admits_nobody() {
+    let mut desk = MachineHarness::among("red");
+    desk.arrive("blue", unproved("red/1", ParkedCode::PduNotSigned));
+    desk.arrive("red", unproved("green/1", ParkedCode::PduNotSigned));
+    let stranger = "verdicts refused:SENDER_NOT_A_PARTICIPANT";
+    desk.expect(&["release red/1", stranger, "release green/1", "verdicts refused:PDU_NOT_SIGNED"]);
+    let mut desk = MachineHarness::new(ContextLimits { open: true, ..ContextLimits::default() });
+    desk.arrive("red", unproved("green/1", ParkedCode::UnknownKey));
+    desk.expect(&["release green/1", "verdicts refused:UNKNOWN_KEY"]);
+    assert!(desk.record.is_none());
+}
+
+/// These PDUs with a valid signature of their origin.
+fn signed(text: &str) -> Vec<Pdu> {
+    pdus(text).into_iter().map(|pdu| Pdu { proof: PduProof::Signature, ..pdu }).collect()
+}
+
+/// Our store was restored from a backup. What we had signed comes back as ours: the messenger gets no event of it, and what it
+/// says next follows it.
+#[test]
+fn own_signed_pdu_is_taken_back() {
+    let mut desk = MachineHarness::among("red green");
+    desk.arrive("red", pdus("us/1"));
+    desk.arrive("red", signed("us/2<us/1 red/1<us/2"));
+    desk.expect(&[
+        "release us/1",
+        "verdicts refused:OWN_ORIGIN_UNKNOWN",
+        "hold us/2 for [us/1]",
+        "hold red/1 for [us/2]",
+        "verdicts held held",
+    ]);
+    desk.until(750);
+    desk.log.clear();
+    desk.fetched("red", "us/1", true, signed("us/1"));
+    desk.expect(&["take back us/1 at 1", "take back us/2 at 2", "deliver red/1 at 2"]);
+    desk.compose("3", "");
+    desk.arrive("red", signed("us/1"));
+    desk.expect(&[
+        "send us/3 prev [red/1] depth 3 replaces None to [red, green]",
+        "composed us/3 for [red, green]",
+        "verdicts duplicate",
+    ]);
+    assert_eq!(desk.record().participants, [server("red"), server("green")]);
+}
+
+/// In a context that is new to us, too, and as history.
+#[test]
+fn own_signed_pdu_begins_context() {
+    let mut desk = MachineHarness::new(ContextLimits { open: true, ..ContextLimits::default() });
+    desk.arrive("red", signed("us/1=topic"));
+    desk.expect(&["take back us/1 at 1", "state topic = us/1", "verdicts accepted"]);
+    assert_eq!(desk.record().participants, [server("red")]);
+    let mut desk = MachineHarness::among("red");
+    desk.join("red", 10);
+    desk.told_of_the_past(Some(signed("us/1=topic us/2=name")));
+    desk.log.retain(|line| line.starts_with("take back"));
+    desk.expect(&["take back us/1 at -1", "take back us/2 at 0"]);
+}
+
+#[test]
+fn unproved_history_is_left_out() {
+    let mut desk = MachineHarness::among("red green");
+    desk.join("red", 10);
+    let state = unproved("green/1=topic", ParkedCode::PduNotSigned);
+    desk.told_of_the_past(Some([state, pdus("red/1=name")].concat()));
+    desk.log.retain(|line| line.starts_with("deliver") || line.starts_with("release"));
+    desk.expect(&["deliver red/1 at 0 as history", "release green/1"]);
 }
 
 #[test]

@@ -167,7 +167,9 @@ impl ContextGraph {
             None => None,
         };
         let current = counted.as_ref().is_some_and(ResolvedEntry::is_current);
-        let shown = Some(FeedFlags { gap, late, history, current, again: false });
+        // A PDU of ours that comes back gets no event, because its messenger knows it.
+        let is_ours = participants.is_us(&reference.origin);
+        let shown = (!is_ours).then_some(FeedFlags { gap, late, history, current, again: false });
         let position = if history { timeline.past_position(step) } else { timeline.next_position(step, depth) };
         step.delivered(reference, context, Delivery { position, depth, shown });
         // History and narrowed PDUs never become heads and replace none.

@@ -49,6 +49,10 @@ impl ContextParticipants {
         &self.us
     }
 
+    pub(crate) fn is_us(&self, server: &ServerName) -> bool {
+        *server == self.us
+    }
+
     /// Returns the servers that participate beside us.
     pub(crate) fn servers(&self) -> &[ServerName] {
         &self.servers
@@ -73,7 +77,7 @@ impl ContextParticipants {
 
     /// Returns whether PDUs that the server created are accepted.
     pub(crate) fn takes_part(&self, server: &ServerName) -> bool {
-        self.limits.open || self.contains(server)
+        self.limits.open || self.is_us(server) || self.contains(server)
     }
 
     /// Returns the servers that may have missing PDUs.
@@ -151,7 +155,7 @@ impl ContextParticipants {
 
     /// Adds the origin of a PDU to an open context, as long as there is room.
     pub(crate) fn add_if_open(&mut self, step: &mut ContextStep<'_>, origin: &ServerName) {
-        if self.limits.open && !self.contains(origin) && self.has_room() {
+        if self.limits.open && !self.is_us(origin) && !self.contains(origin) && self.has_room() {
             self.servers.push(origin.clone());
             step.record_dirty = true;
         }

@@ -103,7 +103,7 @@ impl MachineHarness {
         });
         assert_eq!(delivery.depth, depths.max().unwrap_or(0), "the depth of {reference}");
         self.rows.insert(reference.clone(), StoredRow::Delivered(delivery.depth, delivery.is_history()));
-        match delivery.shown.as_ref().is_some_and(|shown| shown.history) {
+        match delivery.is_history() {
             true => {
                 assert!(delivery.position <= 0 && self.past_places.insert(delivery.position), "a place is given once");
             }
@@ -112,7 +112,14 @@ impl MachineHarness {
                 assert_eq!(delivery.position, self.positions, "positions have no holes");
             }
         }
-        let Some(shown) = delivery.shown else { return };
+        let Some(shown) = delivery.shown else {
+            // What was composed here is logged as it is sent.
+            if self.arrived.keys().any(|(_, arrived)| arrived == reference) {
+                self.log.push(format!("take back {reference} at {}", delivery.position));
+            }
+            return;
+        };
+        assert_eq!(shown.history, delivery.position < 1, "history of {reference}");
         let gap = if shown.gap.is_empty() { String::new() } else { format!(" without {:?}", shown.gap) };
         let late = if shown.late { " late" } else { "" };
         let history = if shown.history { " as history" } else { "" };

@@ -261,8 +261,8 @@ impl MachineHarness {
         self.arrived.extend(pdus.iter().map(|pdu| ((server(from), pdu.reference.clone()), pdu.clone())));
         for pdu in pdus {
             let number = self.stage.last().map_or(1, |(last, _)| last.number + 1);
-            let (reference, bytes) = (pdu.reference.clone(), pdu.bytes.clone());
-            self.stage.push((StagedPdu { number, reference, from: server(from), verified: "mtls", bytes }, pdu));
+            let (reference, bytes, verified) = (pdu.reference.clone(), pdu.bytes.clone(), pdu.proof.word("mtls"));
+            self.stage.push((StagedPdu { number, reference, from: server(from), verified, bytes }, pdu));
         }
     }
 
@@ -293,7 +293,8 @@ impl MachineHarness {
                 };
                 let pdu = Some(pdu.clone()).filter(|_| !self.kept.values().any(is_own));
                 let known = self.look_up(pdu.as_slice());
-                let kept = Some(QuarantinedPdu { from: from.clone(), number: *number, pdu });
+                let verified = pdu.as_ref().map_or("network", |pdu| pdu.proof.word("network"));
+                let kept = Some(QuarantinedPdu { from: from.clone(), number: *number, verified, pdu });
                 self.step(ContextEvent::Kept { kept, known, next: (place == 1).then_some((0, *number)) });
             }
             if page.len() < 2 {
@@ -472,9 +473,7 @@ impl MachineHarness {
             }
             ContextReply::Set(_, Ok(())) => self.log.push(format!("set {:?}", self.record().participants)),
             ContextReply::Set(_, Err(refusal)) => self.log.push(format!("refused: {refusal}")),
-            ContextReply::Verdicts(..) | ContextReply::Verdict(..) => {
-                panic!("verdicts are handed over, not answered after the commit")
-            }
+            ContextReply::Verdicts(..) | ContextReply::Verdict(..) => panic!("verdicts do not wait for the commit"),
         }
     }
 

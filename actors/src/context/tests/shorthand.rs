@@ -6,8 +6,8 @@ use bytes::Bytes;
 
 use crate::model::PduText;
 use crate::model::{
-    ContextId, Digest, GraphPosition, Membership, MembershipSource, Millis, Pdu, PduDraft, PduRef, ServerName,
-    StateSlot,
+    ContextId, Digest, GraphPosition, Membership, MembershipSource, Millis, Pdu, PduDraft, PduProof, PduRef,
+    ServerName, StateSlot,
 };
 
 pub(crate) fn server(name: &str) -> ServerName {
@@ -42,6 +42,7 @@ pub(crate) fn pdu(text: &str) -> Pdu {
         state,
         to: to.map(|to| to.split(',').map(server).collect()),
         bytes: Bytes::from(key.unwrap_or(text).to_owned()),
+        proof: PduProof::Sender,
     }
 }
 

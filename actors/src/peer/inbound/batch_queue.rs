@@ -156,7 +156,7 @@ impl BatchQueue {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::PduRef;
+    use crate::model::{PduProof, PduRef};
     use crate::peer::effect::Pull;
 
     /// A batch with one PDU in a context that it would create.
@@ -170,6 +170,7 @@ mod tests {
             state: None,
             to: None,
             bytes: bytes::Bytes::from_static(b"{}"),
+            proof: PduProof::Sender,
         };
         let allowance = ContextAllowance { within: vec![pdu.context.clone()], beyond: vec![] };
         let pulled = InboundBatch::Pulled(vec![Ok(pdu)], Pull { after: 1, page: 1, catch_up: false }, None);

@@ -84,7 +84,7 @@ impl PeerQuarantine {
         bytes: &Bytes,
         out: &mut EffectCollector,
     ) {
-        let parked = ParkedItem { from: self.from.clone(), what, code, reason, bytes: bytes.clone() };
+        let parked = ParkedItem { from: self.from.clone(), what, code, reason, verified: None, bytes: bytes.clone() };
         out.change(Change::Quarantined { parked, keep: self.keep });
     }
 
@@ -121,7 +121,9 @@ pub(super) fn parked_as(
             Some(PduVerdict::Refused { code: PduVerdict::SENDER_NOT_A_PARTICIPANT | PduVerdict::NOT_FOR_US, .. }),
             None,
         ) => None,
-        (StrongBody::Pdu(_), Some(PduVerdict::Refused { .. }), None) => Some(ParkedCode::BadPdu.as_str()),
+        (StrongBody::Pdu(_), Some(PduVerdict::Refused { code, .. }), None) => {
+            Some(ParkedCode::of_refusal(code).as_str())
+        }
         (StrongBody::Pdu(_), ..) => None,
     }
 }
@@ -137,6 +139,12 @@ pub(super) fn words(code: ParkedCode) -> String {
     match code {
         ParkedCode::Poison => "the actor of its context crashed on it twice".to_owned(),
         ParkedCode::ContextFaulty => "the actor of its context is suspended as faulty; see the log".to_owned(),
-        ParkedCode::NotAnObject | ParkedCode::BadPdu | ParkedCode::NotAParticipant => code.as_str().to_lowercase(),
+        ParkedCode::NotAnObject
+        | ParkedCode::BadPdu
+        | ParkedCode::NotAParticipant
+        | ParkedCode::RelayedNotAccepted
+        | ParkedCode::PduNotSigned
+        | ParkedCode::UnknownKey
+        | ParkedCode::BadPduSignature => code.as_str().to_lowercase(),
     }
 }

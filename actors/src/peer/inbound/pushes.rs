@@ -196,8 +196,8 @@ impl InboundPushes {
                         self.refuse_relayed(reason, out);
                     }
                     (Some(PduVerdict::Refused { code: PduVerdict::NOT_FOR_US, .. }), None) => {}
-                    (Some(PduVerdict::Refused { reason, .. }), None) => {
-                        quarantine.park(what(pdu), ParkedCode::BadPdu, reason.clone(), &strong.bytes, out);
+                    (Some(PduVerdict::Refused { code, reason }), None) => {
+                        quarantine.park(what(pdu), ParkedCode::of_refusal(code), reason.clone(), &strong.bytes, out);
                     }
                     _ => {}
                 },

@@ -9,15 +9,26 @@ use crate::model::{ContextId, PduRef, ServerName};
 use crate::peer::effect::{EffectCollector, PeerEffect};
 use crate::peer::inbound::batch_queue::BatchInProgress;
 
+/// PDUs that are staged under one word for their proof.
+type ProofRun = (&'static str, Vec<(PduRef, Bytes)>);
+
 /// Stages the PDUs of a batch that `from` sent.
 pub(super) fn stage(from: &ServerName, busy: &BatchInProgress, out: &mut EffectCollector) {
-    let mut staged: BTreeMap<&ContextId, Vec<(PduRef, Bytes)>> = BTreeMap::new();
+    // Runs of PDUs with one proof, because the context takes those together, in the order of the batch.
+    let mut staged: BTreeMap<&ContextId, Vec<ProofRun>> = BTreeMap::new();
     for pdu in busy.staged() {
-        staged.entry(&pdu.context).or_default().push((pdu.reference.clone(), pdu.bytes.clone()));
+        let (runs, verified) = (staged.entry(&pdu.context).or_default(), pdu.proof.word(busy.batch().verified()));
+        let row = (pdu.reference.clone(), pdu.bytes.clone());
+        match runs.last_mut().filter(|(other, _)| *other == verified) {
+            Some((_, run)) => run.push(row),
+            None => runs.push((verified, vec![row])),
+        }
     }
-    for (context, pdus) in staged {
-        let (context, from, verified) = (context.clone(), from.clone(), busy.batch().verified());
+    for (context, runs) in staged {
         out.effect(PeerEffect::TellStaged(context.clone()));
-        out.change(Change::Staged { context, from, verified, pdus });
+        for (verified, pdus) in runs {
+            let (context, from) = (context.clone(), from.clone());
+            out.change(Change::Staged { context, from, verified, pdus });
+        }
     }
 }

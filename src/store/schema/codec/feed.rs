@@ -66,8 +66,8 @@ pub(crate) fn feed_to_row(item: &FeedItem) -> FeedRow<'_> {
             let body = Cow::Borrowed(&bytes[..]);
             FeedRow { kind: UPDATE, n: *n, seq: seq.0, server: from.as_str(), word: verified, body, ..plain }
         }
-        FeedItem::Parked(ParkedItem { from, what, code, reason, bytes }) => {
-            let (seq, named) = what_to_row(what);
+        FeedItem::Parked(ParkedItem { from, what, code, reason, verified, bytes }) => {
+            let (seq, named) = what_to_row(what, *verified);
             let n = named.len() as u64;
             let body =
                 if named.is_empty() { Cow::Borrowed(&bytes[..]) } else { Cow::Owned([&named, &bytes[..]].concat()) };
@@ -114,9 +114,11 @@ pub(crate) fn feed_from_row(row: FeedValue<'_>) -> Result<DecodedFeedRow, BadRow
         PARKED => {
             let split = usize::try_from(n).ok().and_then(|length| body.split_at_checked(length));
             let (named, bytes) = split.ok_or_else(|| BadRow::new("feed", &"a parked item that ends early"))?;
+            let (what, verified) = what_from_row("feed", seq, named)?;
             FeedItem::Parked(ParkedItem {
                 from: server_name()?,
-                what: what_from_row("feed", seq, named)?,
+                what,
+                verified,
                 code: parked_code("feed", word)?,
                 reason: note.to_owned(),
                 bytes: Bytes::copy_from_slice(bytes),
@@ -181,7 +183,14 @@ mod tests {
         let bytes = Bytes::from_static(b"{ \"a\" : 1 }");
         let context: ContextId = "c".parse().expect("valid");
         let parked = |what, code, reason: &str| {
-            FeedItem::Parked(ParkedItem { from: red(), what, code, reason: reason.to_owned(), bytes: bytes.clone() })
+            FeedItem::Parked(ParkedItem {
+                from: red(),
+                what,
+                code,
+                reason: reason.to_owned(),
+                verified: None,
+                bytes: bytes.clone(),
+            })
         };
         let unnamed = ParkedWhat::Pdu { origin: None, id: Some("$7".to_owned()), context: Some(context.clone()) };
         let each_code = ParkedCode::ALL.iter().map(|&code| parked(unnamed.clone(), code, "no origin"));

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::state::slot_from_row;
 use super::text::{narrowed_to, stated_depth};
-use super::value::{BadRow, context_id, name, refs_from_row};
+use super::value::{BadRow, context_id, interned, name, refs_from_row};
 use crate::store::schema::codec::columns::{HeldValue, PduValue};
 
 /// An owned copy of a row of `pdus`: a row cannot be changed while it is borrowed from the table.
@@ -196,28 +196,36 @@ struct WhatRow {
     origin: Option<String>,
     id: Option<String>,
     context: Option<String>,
+    /// Method by which it, or its sender, was authenticated.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    verified: Option<String>,
 }
 
-/// Encodes the identity of a quarantined item: the number of an update, or the identity of a PDU; the other one is 0 or
-/// empty.
-pub(crate) fn what_to_row(what: &ParkedWhat) -> (u64, Vec<u8>) {
+/// Encodes the identity of a quarantined item: the number of an update, or the identity and the proof of a PDU; the other one is
+/// 0 or empty.
+pub(crate) fn what_to_row(what: &ParkedWhat, verified: Option<&str>) -> (u64, Vec<u8>) {
     match what {
         ParkedWhat::Update(seq) => (seq.0, Vec::new()),
         ParkedWhat::Pdu { origin, id, context } => {
             let context = context.as_ref().map(ToString::to_string);
-            let row = WhatRow { origin: origin.clone(), id: id.clone(), context };
+            let verified = verified.map(str::to_owned);
+            let row = WhatRow { origin: origin.clone(), id: id.clone(), context, verified };
             (0, serde_json::to_vec(&row).expect("texts always serialize"))
         }
     }
 }
 
-pub(crate) fn what_from_row(table: &'static str, seq: u64, row: &[u8]) -> Result<ParkedWhat, BadRow> {
+pub(crate) fn what_from_row(
+    table: &'static str,
+    seq: u64,
+    row: &[u8],
+) -> Result<(ParkedWhat, Option<&'static str>), BadRow> {
     if row.is_empty() {
-        return Ok(ParkedWhat::Update(Seq(seq)));
+        return Ok((ParkedWhat::Update(Seq(seq)), None));
     }
     let row: WhatRow = serde_json::from_slice(row).map_err(|error| BadRow::new(table, &error))?;
     let context = row.context.map(|context| context_id(table, &context)).transpose()?;
-    Ok(ParkedWhat::Pdu { origin: row.origin, id: row.id, context })
+    Ok((ParkedWhat::Pdu { origin: row.origin, id: row.id, context }, row.verified.as_deref().map(interned)))
 }
 
 #[cfg(test)]
@@ -249,9 +257,11 @@ mod tests {
             context: Some("c".parse().expect("an id")),
         };
         let nameless = ParkedWhat::Pdu { origin: None, id: None, context: None };
-        for what in [named, nameless, ParkedWhat::Update(Seq(7))] {
-            let (seq, row) = what_to_row(&what);
+        for what in [(named, Some("pdu-signature")), (nameless, None), (ParkedWhat::Update(Seq(7)), None)] {
+            let (seq, row) = what_to_row(&what.0, what.1);
             assert_eq!(what_from_row("quarantine", seq, &row).expect("readable"), what);
         }
+        let earlier = what_from_row("quarantine", 0, br#"{"origin":"red","id":"1","context":"c"}"#).expect("readable");
+        assert_eq!(earlier.1, None, "a row of an earlier version");
     }
 }

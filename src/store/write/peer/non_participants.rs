@@ -26,7 +26,7 @@ pub(crate) fn stranger(parked: &ParkedItem) -> Option<(ContextId, PduRef)> {
 pub(crate) fn stranger_in(row: QuarantineValue<'_>) -> Option<(ContextId, String, String)> {
     let QuarantineValue { seq, what, code, .. } = row;
     let waits = code == ParkedCode::NotAParticipant.as_str();
-    match waits.then(|| codec::what_from_row("quarantine", seq, what))?.ok()? {
+    match waits.then(|| codec::what_from_row("quarantine", seq, what))?.ok()?.0 {
         ParkedWhat::Pdu { origin: Some(origin), id: Some(id), context: Some(context) } => Some((context, origin, id)),
         _ => None,
     }

@@ -38,7 +38,7 @@ impl<'t> QuarantineTables<'t> {
             None => newest_number(quarantine, &mut cx.counts, &parked.from)?.unwrap_or(0),
         };
         let number = newest + 1;
-        let (seq, what) = codec::what_to_row(&parked.what);
+        let (seq, what) = codec::what_to_row(&parked.what, parked.verified);
         let row = QuarantineValue {
             time: cx.now.0,
             seq,

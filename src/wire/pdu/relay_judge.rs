@@ -1,0 +1,132 @@
+//! Judges PDUs whose origin is not their sender: such a PDU is accepted as the policy of the sender says, and the keys that
+//! verify it are those of the origin; see `docs/protocol.md#relayed-pdus`.
+//!
+//! A PDU is judged when it is read, before its batch enters the core, and its verdict travels with it. The actors run on one
+//! thread, and a verification takes up to a tenth of a millisecond, so that a batch of a thousand PDUs would hold up every
+//! context. The verification runs on threads of its own instead, also for PDUs that the core's thread fetches.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actors::limits::RelayPolicy;
+use actors::model::{ParkedCode, PduProof, ServerName};
+use actors::supervise::log_throttle::LogThrottle;
+
+use crate::identity::origin_keys::OriginKeys;
+use crate::identity::pdu_signature::{PduSignatureError, StatedPduSignatures};
+use crate::identity::public_key::PeerKeys;
+use crate::runtime::blocking_pool::BlockingPool;
+
+/// A PDU that came from another server than its origin.
+#[derive(Debug, Clone, Copy)]
+pub struct RelayedPdu<'a> {
+    /// Server that sent it, or answered with it.
+    pub sender: &'a ServerName,
+    /// What is accepted from that server.
+    pub policy: RelayPolicy,
+    /// Server that the PDU names as its origin.
+    pub origin: &'a ServerName,
+    /// The PDU as it came.
+    pub text: &'a str,
+}
+
+/// A future that judges a PDU.
+pub type PduVerification<'a> = Pin<Box<dyn Future<Output = PduProof> + Send + 'a>>;
+
+/// Judges PDUs whose origin is not their sender.
+pub trait RelayJudge: Send + Sync + 'static {
+    /// Returns what proves the PDU. A PDU of our own without our valid signature has no proof and no verdict here, because only
+    /// its context knows whether we hold it.
+    fn judge<'a>(&'a self, pdu: RelayedPdu<'a>) -> PduVerification<'a>;
+}
+
+/// Where signatures are verified.
+enum VerifierThread {
+    /// On threads of their own.
+    Pool(Arc<BlockingPool>),
+    /// In the caller's own task, for a simulation, which must not depend on the order of threads.
+    Caller,
+}
+
+/// Judges by the signatures of origins.
+pub struct SignatureRelayJudge {
+    us: ServerName,
+    keys: Arc<dyn OriginKeys>,
+    thread: VerifierThread,
+    refused: LogThrottle,
+}
+
+/// Maximum number of signatures that are verified at the same time.
+const THREADS_MAX: usize = 2;
+
+/// Idle time after which a thread ends.
+const IDLE_FOR: Duration = Duration::from_secs(10);
+
+impl SignatureRelayJudge {
+    /// Returns a judge with threads of its own. It fails if the system gives none.
+    pub fn new(us: ServerName, keys: Arc<dyn OriginKeys>) -> io::Result<Self> {
+        let pool = BlockingPool::new("pdu-signatures", THREADS_MAX, IDLE_FOR)?;
+        Ok(Self::on(VerifierThread::Pool(Arc::new(pool)), us, keys))
+    }
+
+    /// Returns a judge that verifies in the task of its caller.
+    pub fn inline(us: ServerName, keys: Arc<dyn OriginKeys>) -> Self {
+        Self::on(VerifierThread::Caller, us, keys)
+    }
+
+    fn on(thread: VerifierThread, us: ServerName, keys: Arc<dyn OriginKeys>) -> Self {
+        let refused = LogThrottle::new(|peer, count, last| {
+            tracing::warn!(peer, count, last, "PDUs of other servers are not accepted from this peer");
+        });
+        Self { us, keys, thread, refused }
+    }
+
+    async fn verify(&self, pdu: RelayedPdu<'_>) -> Result<(), PduSignatureError> {
+        let stated = StatedPduSignatures::read(pdu.text, pdu.origin)?;
+        let keys = self.keys.keys_of(pdu.origin).await.unwrap_or_else(|| PeerKeys::from([]));
+        // Without a known key nothing is computed.
+        stated.check_known(&keys)?;
+        match &self.thread {
+            VerifierThread::Caller => stated.verify(pdu.text, &keys),
+            VerifierThread::Pool(pool) => {
+                let text = pdu.text.to_owned();
+                let verified = pool.run(move || stated.verify(&text, &keys)).await;
+                // The pool has ended, because the gateway stops.
+                verified.unwrap_or_else(|_| Err(PduSignatureError::Wrong("its signature was not verified".to_owned())))
+            }
+        }
+    }
+}
+
+impl RelayJudge for SignatureRelayJudge {
+    fn judge<'a>(&'a self, pdu: RelayedPdu<'a>) -> PduVerification<'a> {
+        Box::pin(async move {
+            let RelayedPdu { sender, policy, origin, .. } = pdu;
+            let is_own = *origin == self.us;
+            if policy == RelayPolicy::None && !is_own {
+                let words = format!("PDUs of other servers are not accepted from {sender} (peers.accept_relayed)");
+                return PduProof::missing(ParkedCode::RelayedNotAccepted, words);
+            }
+            match self.verify(pdu).await {
+                Ok(()) => PduProof::Signature,
+                Err(_) if is_own || policy == RelayPolicy::Any => PduProof::Sender,
+                Err(error) => self.missing(sender, &error),
+            }
+        })
+    }
+}
+
+impl SignatureRelayJudge {
+    fn missing(&self, sender: &ServerName, error: &PduSignatureError) -> PduProof {
+        let code = match error {
+            PduSignatureError::NotSigned(_) => ParkedCode::PduNotSigned,
+            PduSignatureError::UnknownKey(_) => ParkedCode::UnknownKey,
+            PduSignatureError::Wrong(_) => ParkedCode::BadPduSignature,
+        };
+        let words = format!("it came from {sender}, which is not its origin, and {error}");
+        self.refused.note(sender.as_str(), 1, &format!("{}: {words}", code.as_str()));
+        PduProof::missing(code, words)
+    }
+}
