@@ -120,6 +120,7 @@ fn failure(error: &KeyFolderError) -> CommandFailure {
         KeyFolderError::OpenMode { .. } | KeyFolderError::OpenFolder { .. } => {
             CommandFailure::Wrong { code: "OPEN_MODE", words }
         }
+        KeyFolderError::TooMany { .. } => CommandFailure::Wrong { code: "TOO_MANY_KEYS", words },
         KeyFolderError::Malformed { .. } => CommandFailure::Wrong { code: "BAD_KEY", words },
         KeyFolderError::Io { .. } | KeyFolderError::NoRandom(_) => CommandFailure::Broken { code: "KEYS", words },
     }

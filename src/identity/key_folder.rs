@@ -22,6 +22,9 @@ const ENDING: &str = "key";
 /// Maximum bytes of a key's file.
 const FILE_MAX: u64 = 4096;
 
+/// Maximum number of keys. All are published, and peers read no more from a directory.
+pub const KEYS_MAX: usize = 32;
+
 /// Permissions that nobody but the owner may have.
 const OTHERS: u32 = 0o077;
 
@@ -73,6 +76,17 @@ pub enum KeyFolderError {
     /// A key with this id exists.
     #[error("a key with the id {0} exists; choose another one with --id")]
     Exists(KeyId),
+    /// There is no room in the key directory.
+    #[error(
+        "there are {count} keys, and peers read {KEYS_MAX} at most; an old key stays published while something that it signed is \
+         kept, here or at a peer: if that is over for {}, the oldest one, remove this file", oldest.display()
+    )]
+    TooMany {
+        /// Number of keys.
+        count: usize,
+        /// File of the key that has signed least recently.
+        oldest: PathBuf,
+    },
     /// The system gives no random bytes.
     #[error("the system gives no random bytes: {0}")]
     NoRandom(String),
@@ -154,6 +168,7 @@ impl KeyFolder {
         signs_from: SystemTime,
     ) -> Result<StoredKey, KeyFolderError> {
         self.make_folder()?;
+        self.check_room()?;
         let id = match id {
             Some(id) => id,
             None => self.next_number()?,
@@ -163,6 +178,17 @@ impl KeyFolder {
         let key = OwnKey::from_seed(id, &seed);
         self.write(&key, now, signs_from)?;
         Ok(StoredKey { key, created: whole(now), signs_from: whole(signs_from) })
+    }
+
+    /// Checks that one more key can be published. None is removed here, because nobody knows what the peers still keep.
+    fn check_room(&self) -> Result<(), KeyFolderError> {
+        let files = self.files()?;
+        if files.len() < KEYS_MAX {
+            return Ok(());
+        }
+        let (ring, _) = self.load(true)?;
+        let oldest = ring.keys().first().map(|key| self.file_of(&key.key)).unwrap_or_default();
+        Err(KeyFolderError::TooMany { count: files.len(), oldest })
     }
 
     /// Lets a key sign from this time on.

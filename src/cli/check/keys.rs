@@ -56,7 +56,9 @@ fn of_error(folder: &KeyFolder, error: &KeyFolderError) -> CheckFinding {
         KeyFolderError::OpenFolder { path, .. } => (path, "OPEN_MODE", Some(format!("chmod 700 {}", path.display()))),
         KeyFolderError::Malformed { path, .. } => (path, "BAD_KEY", None),
         KeyFolderError::Io { path, .. } => (path, "KEYS", None),
-        KeyFolderError::Exists(_) | KeyFolderError::NoRandom(_) => (&folder.path().to_owned(), "KEYS", None),
+        KeyFolderError::Exists(_) | KeyFolderError::TooMany { .. } | KeyFolderError::NoRandom(_) => {
+            (&folder.path().to_owned(), "KEYS", None)
+        }
     };
     let finding = CheckFinding::error(CHECK, path.display().to_string(), error.to_string()).with_code(code);
     match fix {

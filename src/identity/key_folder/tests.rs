@@ -44,6 +44,21 @@ fn further_keys_get_next_number() {
     assert_eq!(ring.keys()[2].key.public(), third.key.public());
 }
 
+/// What an old key signed may still be kept, so that none leaves by itself.
+#[test]
+fn rotation_keeps_every_old_key() {
+    let (_data, keys) = folder();
+    for n in 0..KEYS_MAX as u64 {
+        keys.create(None, at(n), at(n)).expect("there is room");
+    }
+    let (ring, _) = keys.load(false).expect("all are read");
+    assert_eq!((ring.public_keys().len(), ring.active(at(1_000)).map(|key| key.id().as_str())), (KEYS_MAX, Some("32")));
+    let refused = keys.create(None, at(99), at(99)).expect_err("there is no room").to_string();
+    assert!(refused.starts_with("there are 32 keys") && refused.contains("keys/1.key, the oldest one"), "{refused}");
+    std::fs::remove_file(keys.path().join("1.key")).expect("the operator may");
+    keys.create(None, at(99), at(99)).expect("there is room again");
+}
+
 #[test]
 fn key_that_others_can_read_is_refused() {
     let (_data, keys) = folder();
