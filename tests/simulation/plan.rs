@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use actors::limits::{ContextLimits, GapLimits, PeerLimits};
+use actors::limits::{ContextLimits, GapLimits, PeerLimits, SigningMode};
 use actors::testkit::TestPeers;
 use fastrand::Rng;
 use fixtures::network::LinkFaults;
@@ -49,6 +49,8 @@ pub(crate) struct Plan {
     pub(crate) ends_quietly: bool,
     /// The time within which everybody knows everything once all is well, in seconds.
     pub(crate) bound: u64,
+    /// All PDUs are signed, those that others pass on are verified, and one wall clock is wrong: whose, and by how much.
+    pub(crate) signed: Option<(Name, i64)>,
 }
 
 pub(crate) fn pick<T: Copy>(chance: &mut Rng, from: &[T]) -> T {
@@ -141,17 +143,30 @@ impl Plan {
             poisons,
             ends_quietly,
             bound,
+            signed: None,
         }
+    }
+
+    /// The same plan with signatures, and a wall clock that is wrong by minutes. It is drawn aside, so that all else is as it is
+    /// without them.
+    pub(crate) fn with_signatures(mut self, mut chance: Rng) -> Self {
+        for book in self.books.values_mut() {
+            Arc::make_mut(&mut book.contexts).sign = SigningMode::Always;
+        }
+        let by = i64::from(chance.u32(2..10)) * 60_000 * pick(&mut chance, &[1, -1]);
+        self.signed = Some((pick(&mut chance, &self.names), by));
+        self
     }
 
     /// A description of the seed for people.
     pub(crate) fn words(&self) -> String {
-        let Self { names, late, whims, faults, lies, poisons, ends_quietly, books, .. } = self;
+        let Self { names, late, whims, faults, lies, poisons, ends_quietly, books, signed, .. } = self;
         let ContextLimits { held_max, gap, history, .. } = &*books[names[0]].contexts;
         format!(
             "{names:?}, late {late:?}, {whims:?}, {faults:?}, {lies:?}, poisons {poisons:?}, ends quietly {ends_quietly}, \
-             held_max {held_max}, {gap:?}, keeps {:?}",
-            history.keep
+             held_max {held_max}, {gap:?}, keeps {:?}{}",
+            history.keep,
+            signed.map(|signed| format!(", signed {signed:?}")).unwrap_or_default()
         )
     }
 

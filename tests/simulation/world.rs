@@ -12,6 +12,7 @@ use actors::ports::{Clock, CommitPriority, Journal, Ownership};
 use actors::testkit::TestPeers;
 use fastrand::Rng;
 use fernpost::store::BlockingExecutor;
+use fixtures::keys::sign_pdus;
 use fixtures::messenger::context;
 use fixtures::network::{CALM, LinkFaults, TestNetwork};
 use fixtures::node::{PortsChange, TestNode};
@@ -121,13 +122,26 @@ pub(crate) struct World {
     pub(crate) troubles: RefCell<Vec<String>>,
 }
 
+/// Every fourth seed is signed; `FERNPOST_SIGNATURES=all` or `none` decides for all.
+fn is_signed(seed: u64) -> bool {
+    match std::env::var("FERNPOST_SIGNATURES").as_deref() {
+        Ok("all") => true,
+        Ok("none") => false,
+        Ok(other) => panic!("FERNPOST_SIGNATURES is all or none, not {other:?}"),
+        Err(_) => seed % 4 == 3,
+    }
+}
+
 impl World {
     pub(crate) async fn begin(seed: u64, trace: Trace) -> Rc<Self> {
         // The actors' own dice are this thread's.
         fastrand::seed(seed);
         let (mut chance, mut more) = (Rng::with_seed(seed), Rng::with_seed(!seed));
         let mut further = Rng::with_seed(seed.rotate_left(32) ^ 0x5eed);
-        let plan = Plan::draw(&mut chance, &mut more, &mut further);
+        let mut plan = Plan::draw(&mut chance, &mut more, &mut further);
+        if is_signed(seed) {
+            plan = plan.with_signatures(Rng::with_seed(seed ^ 0x0005_1611));
+        }
         let network = TestNetwork::new(chance.u64(..), CALM);
         let ear = trace.clone();
         network.tell(move |what| ear.note(&what));
@@ -145,15 +159,22 @@ impl World {
             let pace = move || Duration::from_millis(dice.lock().expect("no holder panics").u64(0..=max));
             let touchy = touchy(name, plan.poisons == Some(*name));
             let tail_found = Rc::<Cell<u64>>::default();
+            let signs = plan.signed.is_some();
             let prepares: PortsChange = Rc::new({
                 let (touchy, tail_found) = (touchy.clone(), tail_found.clone());
-                move |ports, _| {
+                move |ports, clock| {
                     tail_found.set(ports.archive.feed.feed_bounds().borrow().tail.0);
+                    if signs {
+                        sign_pdus(ports, Arc::new(clock.unbroken()));
+                    }
                     touchy.wrap(ports);
                 }
             });
             let book = plan.books[name].clone();
             let node = TestNode::built(&network, name, book, prepares, BlockingExecutor::Inline(Arc::new(pace)));
+            if signs {
+                node.verify_relays();
+            }
             members.push(Rc::new(Member::new(name, node, touchy, tail_found)));
         }
         let rooms = Rooms::new(&plan);
@@ -178,6 +199,7 @@ impl World {
         });
         world.trace.note(&world.plan.words());
         world.begin_poison();
+        world.begin_skewed();
         for member in &world.members {
             world.settings_of(member);
             world.up(member, None).await;
@@ -216,6 +238,14 @@ impl World {
                 disturbance.until = Some(now);
             }
         }
+    }
+
+    /// In a signed seed one wall clock is wrong from the beginning.
+    fn begin_skewed(&self) {
+        let Some((name, by)) = self.plan.signed else { return };
+        self.count("PDUs are signed");
+        self.member(name).node.clock.jump(by);
+        self.history.borrow_mut().jumps.push((name, self.stamps.next()));
     }
 
     /// The wall clock of a gateway jumps. What it is taking in at this moment is queued by the old time or the new one.
@@ -284,6 +314,9 @@ impl World {
         for entry in &heard[heard_at.len()..] {
             let at = member.grown.borrow().range(entry.position.0..).next().map(|(_, at)| *at);
             heard_at.push(at.unwrap_or_else(|| self.stamps.next()));
+            if read::is_proved_by_signature(entry) {
+                self.count("PDUs of others are heard by their signatures");
+            }
             self.trace.note(&format!("{} reads {}", member.name, read::words(entry)));
         }
     }

@@ -16,7 +16,7 @@ impl Message {
 }
 
 /// Keys of a PDU that its gateway writes; all others are its messenger's.
-const WRITTEN_BY_THE_GATEWAY: [&str; 3] = ["prev_state_id", "prev_state_origin", "to"];
+const WRITTEN_BY_THE_GATEWAY: [&str; 5] = ["prev_state_id", "prev_state_origin", "to", "hashes", "signatures"];
 
 impl History {
     pub(super) fn known(&self, server: Name, faults: &mut Vec<String>) {

@@ -1,7 +1,7 @@
 //! The deeds and paths that the usual seeds must play and see, each at least once.
 
 /// Faults and deeds that are played, and paths that are seen.
-pub(crate) const EXPECTED: [&str; 77] = [
+pub(crate) const EXPECTED: [&str; 79] = [
     // Played.
     "a clock jumps",
     "a disk fails",
@@ -40,6 +40,8 @@ pub(crate) const EXPECTED: [&str; 77] = [
     "the weather changes",
     // Seen.
     "PDUs are asked for",
+    "PDUs are signed",
+    "PDUs of others are heard by their signatures",
     "PDUs are given",
     "PDUs are heard",
     "PDUs are heard as history",

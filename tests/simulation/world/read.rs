@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use actors::model::{FeedEntry, FeedItem, ParkedWhat, PduRef, ServerName};
+use actors::model::{FeedEntry, FeedItem, ParkedWhat, PduRef, ServerName, VERIFIED_BY_PDU_SIGNATURE};
 use fixtures::messenger::{PduView, named};
 use fixtures::network::short;
 use serde::Deserialize;
@@ -77,6 +77,11 @@ pub(crate) fn event(entry: &FeedEntry, at: Stamp, names: &[Name]) -> Event {
         }
     };
     Event { position: entry.position.0, at, wall: entry.time.0, what }
+}
+
+/// True if another server than its origin brought a PDU, and its signature was verified.
+pub(crate) fn is_proved_by_signature(entry: &FeedEntry) -> bool {
+    matches!(&entry.item, FeedItem::Pdu(pdu) if pdu.verified == VERIFIED_BY_PDU_SIGNATURE)
 }
 
 /// One entry of a feed in few words.

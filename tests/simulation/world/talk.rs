@@ -170,7 +170,8 @@ impl World {
         if !narrowed && (victim.is_some() || self.plan.stateful && chance.u8(0..10) == 0) {
             return Saying::membership(id, pick(&mut chance, &self.rooms.inside(room)), victim);
         }
-        Saying::draw(id, setting, &mut chance)
+        let said = Saying::draw(id, setting, &mut chance);
+        if self.plan.signed.is_some() { said.signable() } else { said }
     }
 
     /// The state that a message sets, where it does, and how much it weighs.
