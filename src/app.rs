@@ -187,9 +187,9 @@ impl App {
         }
     }
 
-    /// Looks at the files of the certificates at once, and takes over those that changed.
-    pub fn reload_certificates(&self) {
-        self.look_now.notify_one();
+    /// Returns the handle that makes the gateway look at the files of certificates at once, and take over those that changed.
+    pub fn certificate_reads(&self) -> Arc<Notify> {
+        Arc::clone(&self.look_now)
     }
 
     /// Returns the handle for calls into the core.

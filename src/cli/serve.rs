@@ -2,10 +2,12 @@
 
 mod started;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::app::{App, DataDir, Listeners, StartError, UnsentAtShutdown};
@@ -77,6 +79,7 @@ async fn serve(settings: &Settings, found: DataDir, started: StartSummary) -> u8
             return COULD_NOT_RUN;
         }
     };
+    signals.read_certificates = app.certificate_reads();
     let told_early = tokio::select! {
         () = started.tell(settings, &app) => false,
         () = signals.stop() => true,
@@ -123,12 +126,14 @@ struct StopSignals {
     term: Signal,
     int: Signal,
     hup: Signal,
+    /// Makes the gateway read the files of certificates at once.
+    read_certificates: Arc<Notify>,
 }
 
 impl StopSignals {
     fn listen() -> std::io::Result<Self> {
         let [term, int, hup] = [SignalKind::terminate(), SignalKind::interrupt(), SignalKind::hangup()].map(signal);
-        Ok(Self { term: term?, int: int?, hup: hup? })
+        Ok(Self { term: term?, int: int?, hup: hup?, read_certificates: Arc::default() })
     }
 
     /// Returns when TERM or INT is received.
@@ -137,9 +142,13 @@ impl StopSignals {
             tokio::select! {
                 _ = self.term.recv() => return,
                 _ = self.int.recv() => return,
-                _ = self.hup.recv() => tracing::warn!(
-                    "SIGHUP ignored, because this version does not reload the configuration; restart to apply changes"
-                ),
+                _ = self.hup.recv() => {
+                    self.read_certificates.notify_one();
+                    tracing::warn!(
+                        "SIGHUP: the files of certificates and roots are read again; other changes need a restart, because this \
+                         version does not reload the configuration"
+                    );
+                }
             }
         }
     }
