@@ -19,8 +19,8 @@ use fernpost::wire::pdu::ContentText;
 use fixtures::api_shapes::assert_answer_has_type;
 use fixtures::disk::FaultyDisk;
 use fixtures::gateway::{GatewayFixture, UnlaunchedGateway};
+use fixtures::keys::TrustingRelayJudge;
 use fixtures::peers::{limits, name, server};
-use fixtures::relays::TrustingRelayJudge;
 use serde_json::Value;
 use tokio::sync::watch;
 

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use fernpost::json::reader::digest;
 use fernpost::wire::pdu::{PDU_NESTING_MAX, PduReader};
 use fernpost::wire::updates::envelope::{decode, encode};
-use fixtures::relays::TrustingRelayJudge;
+use fixtures::keys::TrustingRelayJudge;
 
 use crate::circle::{Circle, name, reference, text};
 use crate::pdus::bad_pdus;

@@ -9,7 +9,7 @@ use actors::ports::{ArchiveError, Task};
 use actors::testkit::at_once;
 use bytes::Bytes;
 use fernpost::wire::pdu::{PairOrder, PduReader, ReferenceContext};
-use fixtures::relays::TrustingRelayJudge;
+use fixtures::keys::TrustingRelayJudge;
 use serde_json::value::RawValue;
 
 pub(crate) fn name(text: &str) -> ServerName {

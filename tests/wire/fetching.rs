@@ -15,7 +15,7 @@ use bytes::Bytes;
 use fernpost::wire::pdu::PduReader;
 use fernpost::wire::transactions::fetch::{decode, decode_pull, encode, encode_pull};
 use fernpost::wire::transport::PeerTransport;
-use fixtures::relays::TrustingRelayJudge;
+use fixtures::keys::TrustingRelayJudge;
 
 use crate::circle::{Circle, name, reference, text};
 use crate::handler::{ScriptedCore, scripted};

@@ -24,7 +24,7 @@ use fernpost::http::error_middleware::error_middleware;
 use fernpost::wire::core_api::Soon;
 use fernpost::wire::pdu::ReferenceContext;
 use fernpost::wire::{DialectServices, FederationCore, routes};
-use fixtures::relays::TrustingRelayJudge;
+use fixtures::keys::TrustingRelayJudge;
 
 use crate::circle::name;
 

@@ -5,7 +5,7 @@ use actors::model::PduRef;
 use actors::testkit::at_once;
 use fernpost::wire::pdu::PairOrder::{IdFirst, OriginFirst};
 use fernpost::wire::pdu::PduReader;
-use fixtures::relays::TrustingRelayJudge;
+use fixtures::keys::TrustingRelayJudge;
 use serde_json::value::RawValue;
 
 use crate::circle::{Circle, name, reference};

@@ -7,7 +7,7 @@ use fernpost::json::nesting::NESTING_MAX;
 use fernpost::json::reader::digest;
 use fernpost::wire::pdu::PduReader;
 use fernpost::wire::updates::envelope::{BadPush, encode};
-use fixtures::relays::TrustingRelayJudge;
+use fixtures::keys::TrustingRelayJudge;
 use proptest::prelude::*;
 use std::time::Duration;
 

@@ -12,7 +12,7 @@ use actors::model::{FetchRequest, PushFailure, RequestDeadlines, UnreachedReason
 use actors::ports::Transport;
 use fernpost::http::serve::{ListenerLimits, serve_raw_targets};
 use fernpost::wire::transport::PeerTransport;
-use fixtures::relays::TrustingRelayJudge;
+use fixtures::keys::TrustingRelayJudge;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 

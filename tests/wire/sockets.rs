@@ -18,7 +18,7 @@ use fernpost::http::body::BodyLimit;
 use fernpost::http::serve::{ListenerLimits, serve};
 use fernpost::wire::transport::PeerTransport;
 use fernpost::wire::{DialectServices, routes};
-use fixtures::relays::TrustingRelayJudge;
+use fixtures::keys::TrustingRelayJudge;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;

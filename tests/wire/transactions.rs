@@ -12,7 +12,7 @@ use fernpost::json::reader::digest;
 use fernpost::wire::DIALECTS;
 use fernpost::wire::pdu::{PairOrder, PduReader};
 use fernpost::wire::transactions::envelope::{BadTransaction, TransactionEnvelope, encode, encode_reply};
-use fixtures::relays::TrustingRelayJudge;
+use fixtures::keys::TrustingRelayJudge;
 use proptest::prelude::*;
 
 use crate::circle::{Circle, name, reference, text};

@@ -8,7 +8,7 @@
 //! - [`actors::testkit::TestPeers`]: the peers of a gateway and their limits, [`peers`]: the usual ones and their addresses;
 //! - [`actors::testkit::ScriptedTransport`]: peers that answer, delay or panic as told;
 //! - [`actors::testkit::TestClock`]: wall time that moves with tokio's, stands, or breaks; [`time`]: how it passes;
-//! - [`keys`]: the signing keys of the servers, [`relays`]: who takes PDUs of others on which proof;
+//! - [`keys`]: the signing keys of the servers, and who takes PDUs of others on which proof;
 //! - [`disk::FaultyDisk`]: a disk in memory that fails or loses power when told;
 //! - [`name_server::TestNameServer`]: a name server on loopback, with the answers that a test sets;
 //! - [`read_hooks::ReadHooks`]: store readers of which a test overrides single reads;
@@ -29,6 +29,5 @@ pub mod network_transport;
 pub mod node;
 pub mod peers;
 pub mod read_hooks;
-pub mod relays;
 pub mod time;
 pub mod toy_dialect;

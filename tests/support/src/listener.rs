@@ -25,9 +25,9 @@ use fernpost::wire::pdu::relay_judge::RelayJudge;
 use tokio::sync::mpsc;
 use tokio::task::spawn_local;
 
+use crate::keys::TrustingRelayJudge;
 use crate::network::{GatewayAnswer, InboundCall, TestNetwork};
 use crate::peers::{PeersByAddress, address};
-use crate::relays::TrustingRelayJudge;
 use crate::toy_dialect::TEST_DIALECTS;
 
 /// The service that answers for all gateways of a thread; each request has the state of its own gateway.

@@ -10,8 +10,8 @@ use fernpost::wire::pdu::reference_context::StoreReferenceContext;
 use fernpost::wire::pdu::relay_judge::RelayJudge;
 use fernpost::wire::pdu::{PduReader, ReferenceContext};
 
+use crate::keys::TrustingRelayJudge;
 use crate::network::TestNetwork;
-use crate::relays::TrustingRelayJudge;
 use crate::toy_dialect::TEST_DIALECTS;
 
 /// The transport of one gateway.

@@ -17,12 +17,11 @@ use tokio::task::{JoinHandle, LocalSet, spawn_local};
 
 use crate::disk::{FaultyDisk, SurvivingBytes};
 use crate::gateway::{GatewayFixture, UnlaunchedGateway};
-use crate::keys::sign_pdus;
+use crate::keys::{TrustingRelayJudge, judge_of, sign_pdus};
 use crate::listener::PeerListener;
 use crate::network::TestNetwork;
 use crate::network_transport::NetworkTransport;
 use crate::peers::{server, usual_peers};
-use crate::relays::{TrustingRelayJudge, judge_of};
 use crate::time::BASE;
 
 /// A function that replaces ports of a gateway, called at each of its starts.
