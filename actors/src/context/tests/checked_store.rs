@@ -113,8 +113,8 @@ impl MachineHarness {
             }
         }
         let Some(shown) = delivery.shown else {
-            // What was composed here is logged as it is sent.
-            if self.arrived.keys().any(|(_, arrived)| arrived == reference) {
+            // What was composed here is logged as it is sent, and is never history.
+            if delivery.is_history() || self.arrived.keys().any(|(_, arrived)| arrived == reference) {
                 self.log.push(format!("take back {reference} at {}", delivery.position));
             }
             return;
