@@ -18,18 +18,18 @@ pub struct CheckFindings {
 pub struct CheckFinding {
     /// The check that found it: `config`, `tls`, `dns`, `keys`, `clock`, `store`, `peers` or `messenger`.
     pub check: FixedText,
-    /// What it is about: a key of the configuration, a file, a name.
+    /// Subject of the check: a key of the configuration, a file, a name.
     pub subject: String,
     /// False for an error.
     pub ok: bool,
     /// `error`, `warning` or `info`.
     pub level: FixedText,
-    /// What was found, in one sentence.
+    /// Finding, in one sentence.
     pub detail: String,
     /// Code for programs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub code: Option<FixedText>,
-    /// What to do next.
+    /// Advice on the next step.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fix: Option<String>,
 }

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::FixedText;
 
-/// How far a peer is reached, step by step.
+/// The steps by which a peer is reached.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PeerExplanation {
     /// Name of the peer.
@@ -27,7 +27,7 @@ pub struct ExplainedStep {
     pub ok: bool,
     /// Time that it took, in milliseconds.
     pub ms: f64,
-    /// What was found, or why it failed.
+    /// Finding, or reason of the failure.
     pub detail: String,
     /// `warning` for a step that works and may cause trouble.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -35,7 +35,7 @@ pub struct ExplainedStep {
     /// Code of a failure.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub code: Option<String>,
-    /// What to do about a failure, in one sentence.
+    /// Remedy of a failure, in one sentence.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fix: Option<String>,
 }

@@ -12,7 +12,7 @@ pub struct HealthReport {
     /// The conditions that keep the process from being ready, by name; an absent list is empty.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub failing: Vec<FailingCheck>,
-    /// What needs attention and does not keep the process from being ready; an absent list is empty.
+    /// Warnings, which do not keep the process from being ready; an absent list is empty.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<HealthWarning>,
 }

@@ -19,7 +19,7 @@ use crate::terminal::exit_code::{FINE, WRONG};
 /// Arguments of `check`.
 #[derive(Debug, Args)]
 pub(super) struct CheckOptions {
-    /// What to check; all of it if nothing is named.
+    /// Subject to check; without one, all of them.
     what: Option<CheckSubject>,
     /// Print what is found as JSON.
     #[arg(long)]
@@ -28,7 +28,7 @@ pub(super) struct CheckOptions {
     source: ConfigSource,
 }
 
-/// What is checked.
+/// Subject that is checked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum CheckSubject {
     /// Read the configuration as `serve` does and print all problems at once.

@@ -1,4 +1,4 @@
-//! How the command line reaches a private listener: by TCP or a Unix socket, plain or by TLS.
+//! The way of the command line to a private listener: by TCP or a Unix socket, plain or by TLS.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};

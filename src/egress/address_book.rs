@@ -1,4 +1,4 @@
-//! What the configuration says about the way to a peer.
+//! The way to a peer, as the configuration gives it.
 
 use std::net::IpAddr;
 use std::sync::Arc;

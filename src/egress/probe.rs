@@ -52,7 +52,7 @@ pub(crate) struct ProbeAnswer {
     pub(crate) status: u16,
     /// Time of the peer's clock, if it states one.
     pub(crate) date: Option<Millis>,
-    /// Where a redirect leads to.
+    /// Target of a redirect.
     pub(crate) location: Option<String>,
     /// The body.
     pub(crate) body: Bytes,

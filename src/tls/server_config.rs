@@ -14,7 +14,7 @@ use crate::tls::provider::provider;
 /// Sessions that TLS 1.2 callers can resume by id. Others resume by tickets, which need no memory here.
 const SESSIONS_MAX: usize = 1024;
 
-/// Whether a listener asks for the certificates of its callers.
+/// The rule of a listener about certificates of its callers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ClientCertificates {
     /// It asks, and accepts callers without one.

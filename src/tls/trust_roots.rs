@@ -80,11 +80,6 @@ impl TrustRoots {
         Arc::ptr_eq(&self.0, &other.0)
     }
 
-    /// Returns whether there is no root.
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
     /// Returns the roots as the library takes them.
     pub fn anchors(&self) -> &[TrustAnchor<'static>] {
         &self.0.roots

@@ -5,7 +5,7 @@ use std::fs;
 
 use crate::sources::{Module, assert_none, modules, root};
 
-/// Which documents have the codes of the files below a path; the first line that fits counts.
+/// The documents that have the codes of the files below a path; the first line that fits counts.
 const DOCUMENTED_IN: &[(&str, &str, &[&str])] = &[
     ("src", "wire/", &["protocol.md"]),
     ("src", "http/authentication", &["protocol.md"]),

@@ -32,7 +32,7 @@ pub struct Pdu {
     /// keys, `prev_pdus` always present with `[origin, id]` pairs, `depth` only if it was stated. `content` and unknown
     /// keys are kept byte for byte.
     pub bytes: Bytes,
-    /// What proves that the PDU is of its origin.
+    /// The proof that the PDU is of its origin.
     pub proof: PduProof,
 }
 

@@ -1,4 +1,4 @@
-//! What an operator can do about a step that failed, in one sentence each.
+//! Remedies of the steps that can fail, in one sentence each.
 
 use actors::limits::PeerLimits;
 use actors::model::{ConnectCode, ServerName, ShortDuration};

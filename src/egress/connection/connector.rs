@@ -44,7 +44,7 @@ pub(crate) struct ConnectCall<'a> {
     pub(crate) protocols: OfferedProtocols,
     /// Maximum time for one address, with TLS.
     pub(crate) within: Duration,
-    /// Where the steps are recorded.
+    /// Record of the steps.
     pub(crate) trace: &'a StepTrace,
 }
 

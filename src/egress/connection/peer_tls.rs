@@ -40,7 +40,7 @@ pub(crate) enum OfferedProtocols {
     Http1,
 }
 
-/// What differs between the handshakes with two peers.
+/// The parts of a handshake that differ from peer to peer.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct TlsProfile {
     /// Pins of the peer; none: roots.

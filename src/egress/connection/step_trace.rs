@@ -9,11 +9,11 @@ use tokio::time::Instant;
 /// The steps of a connection, in their order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ConnectStep {
-    /// How the peer is looked for.
+    /// Way in which the peer is looked for.
     Name,
-    /// What DNS states.
+    /// Statement of DNS.
     Record,
-    /// Which addresses are permitted.
+    /// Rule of permitted addresses.
     Address,
     /// The TCP connection.
     Connection,
@@ -44,7 +44,7 @@ pub(crate) struct StepRecord {
     pub(crate) step: ConnectStep,
     /// Time that it took.
     pub(crate) took: Duration,
-    /// What was found, or why it failed.
+    /// Finding, or reason of the failure.
     pub(crate) detail: String,
     /// Code of a failure.
     pub(crate) failure: Option<ConnectCode>,

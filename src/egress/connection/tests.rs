@@ -95,7 +95,7 @@ fn server_tls(pair: IssuedPair, protocols: &[&str]) -> ServerConfig {
     config
 }
 
-/// What a TLS server saw of a handshake.
+/// The handshake as the TLS server saw it.
 #[derive(Debug, PartialEq, Eq)]
 struct SeenHandshake {
     sni: Option<String>,

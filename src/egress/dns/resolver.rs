@@ -52,7 +52,7 @@ impl Default for ResolverOptions {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{words}")]
 pub(crate) struct NameFailure {
-    /// Whether the name does not exist, or it is unknown whether it does.
+    /// True if the name is known not to exist; false: this is unknown.
     pub(crate) code: ConnectCode,
     /// The reason, for people.
     pub(crate) words: String,
@@ -67,7 +67,7 @@ pub(crate) struct FoundAddresses {
     pub(crate) stale: bool,
 }
 
-/// What a domain states about a service.
+/// The statement of a domain about a service.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum FoundServices {
     /// It states nothing.

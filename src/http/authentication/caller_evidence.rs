@@ -1,4 +1,4 @@
-//! What a request shows about its caller beside a signature: the address and the client certificate.
+//! The evidence of a caller beside its signature: the address and the client certificate.
 
 use std::net::IpAddr;
 use std::sync::Arc;

@@ -1,7 +1,7 @@
 //! The connection of a caller: plain or by TLS, over TCP or a Unix socket, with what is known about it.
 
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -46,8 +46,8 @@ pub struct ClientStream {
 
 /// A socket that a listener accepts.
 pub(crate) trait AcceptedSocket: AsyncRead + AsyncWrite + Unpin + Send + 'static {
-    /// Returns the address of the other end.
-    fn other_end(&self) -> Option<IpAddr>;
+    /// Returns the address of the other end; `None` for a Unix socket.
+    fn other_end(&self) -> Option<SocketAddr>;
     /// Sends small writes at once.
     fn send_at_once(&self);
     /// Returns the plain stream.
@@ -59,8 +59,8 @@ pub(crate) trait AcceptedSocket: AsyncRead + AsyncWrite + Unpin + Send + 'static
 }
 
 impl AcceptedSocket for TcpStream {
-    fn other_end(&self) -> Option<IpAddr> {
-        self.peer_addr().ok().map(|address| address.ip().to_canonical())
+    fn other_end(&self) -> Option<SocketAddr> {
+        self.peer_addr().ok()
     }
 
     fn send_at_once(&self) {
@@ -78,7 +78,7 @@ impl AcceptedSocket for TcpStream {
 }
 
 impl AcceptedSocket for UnixStream {
-    fn other_end(&self) -> Option<IpAddr> {
+    fn other_end(&self) -> Option<SocketAddr> {
         None
     }
 

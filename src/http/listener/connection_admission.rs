@@ -1,4 +1,4 @@
-//! What happens to a connection before its first request: the limits of connections, and the TLS handshake.
+//! The admission of a connection before its first request: the limits of connections, and the TLS handshake.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -57,7 +57,8 @@ impl ConnectionAdmission {
     /// Admits a connection; returns the stream for requests and the address of the caller, or `None` if it was closed.
     pub(crate) async fn admit<T: AcceptedSocket>(&self, io: T) -> Option<(ClientStream, Option<SocketAddr>)> {
         io.send_at_once();
-        let address = io.other_end();
+        let caller = io.other_end();
+        let address = caller.map(|caller| caller.ip().to_canonical());
         let mut facts = ConnectionFacts { address, ..ConnectionFacts::default() };
         if let Some((table, is_proxy)) = &self.table {
             match table.open(address.filter(|ip| !is_proxy(*ip))) {
@@ -74,7 +75,6 @@ impl ConnectionAdmission {
                 }
             }
         }
-        let caller = address.map(|ip| SocketAddr::new(ip, 0));
         let Some(tls) = &self.tls else { return Some((io.plain(facts), caller)) };
         let closed = facts.entry.as_ref().map(|entry| entry.closed().clone());
         let handshake =

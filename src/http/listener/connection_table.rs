@@ -5,7 +5,6 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -193,10 +192,6 @@ impl Drop for OpenConnection {
         }
     }
 }
-
-/// Capacity of a table for tests and private listeners: practically none.
-pub const UNLIMITED: ConnectionLimits =
-    ConnectionLimits { connections_max: usize::MAX, per_address: NonZeroUsize::MAX.get() };
 
 #[cfg(test)]
 mod tests {

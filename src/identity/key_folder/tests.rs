@@ -44,7 +44,7 @@ fn further_keys_get_next_number() {
     assert_eq!(ring.keys()[2].key.public(), third.key.public());
 }
 
-/// What an old key signed may still be kept, so that none leaves by itself.
+/// Items that an old key signed may still be kept, so no key leaves by itself.
 #[test]
 fn rotation_keeps_every_old_key() {
     let (_data, keys) = folder();

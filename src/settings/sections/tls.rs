@@ -76,12 +76,12 @@ fn key_pair(
     Some(files)
 }
 
-/// How a listener is protected.
+/// The protection of a listener.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct ListenerProtection {
     pub(crate) has_tls: bool,
     pub(crate) is_insecure: bool,
-    /// Whether callers need a token; `None`: the listener authenticates them otherwise.
+    /// True if callers need a token; `None`: the listener authenticates them otherwise.
     pub(crate) has_token: Option<bool>,
 }
 

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use serde::de::{self, Deserialize, Deserializer};
 
-/// Where a private listener accepts connections.
+/// The place at which a private listener accepts connections.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ListenTarget {
     /// An address and a port; port 0 lets the system choose.

@@ -1,11 +1,11 @@
-//! What a group gives to every owner of tables.
+//! The context of a group of commits that every owner of tables gets.
 
 use actors::model::Millis;
 
 use crate::store::counters::RowCounts;
 use crate::store::write::peer_tails::PeerTails;
 
-/// What a group gives to every owner of tables: its time, its counters, and the parts of the writer's memory that several
+/// The context that every owner of tables gets from a group: its time, its counters, and the parts of the writer's memory that several
 /// owners share.
 pub(crate) struct WriterContext<'m> {
     /// Time of the group, which all its rows have.

@@ -24,7 +24,7 @@ use crate::runtime::blocking_pool::BlockingPool;
 pub struct RelayedPdu<'a> {
     /// Server that sent it, or answered with it.
     pub sender: &'a ServerName,
-    /// What is accepted from that server.
+    /// Policy for PDUs that this server relays.
     pub policy: RelayPolicy,
     /// Server that the PDU names as its origin.
     pub origin: &'a ServerName,
@@ -42,7 +42,7 @@ pub trait RelayJudge: Send + Sync + 'static {
     fn judge<'a>(&'a self, pdu: RelayedPdu<'a>) -> PduVerification<'a>;
 }
 
-/// Where signatures are verified.
+/// The threads that verify signatures.
 enum VerifierThread {
     /// On threads of their own.
     Pool(Arc<BlockingPool>),

@@ -213,7 +213,7 @@ async fn held_pdu_keeps_its_proof() {
     .await;
 }
 
-/// What a busy context could not take in time was judged when it came.
+/// PDUs that a busy context could not take in time were judged on arrival.
 #[tokio::test(start_paused = true)]
 async fn staged_pdu_keeps_its_verdict() {
     world(async {

@@ -1,4 +1,4 @@
-//! Which PDUs of ours are signed, and that a signature is made once.
+//! The signing of our PDUs: which ones are signed, and that a signature is made once.
 
 use std::rc::Rc;
 use std::sync::Arc;

@@ -94,3 +94,17 @@ async fn unread_log_holds_up_nobody() {
     log.read_to_end(&mut text).expect("the log");
     assert!(text.len() >= FULL, "it logged only {} bytes: the pipe was never full", text.len());
 }
+
+/// The operator finds the caller of a command by its address and port.
+#[tokio::test]
+async fn admin_request_names_caller_port() {
+    let (mut red, _blue) = GatewayProcess::pair("");
+    red.start().await;
+    let caller = HttpCaller::at(red.admin);
+    let (status, answer) = caller.call(Method::POST, "/admin/v1/peers/blue/suspend", "").await.expect("an answer");
+    assert_eq!(status, 200, "{answer}");
+    let line = red.process().says("admin request").await;
+    let from = line.split("from=").nth(1).and_then(|rest| rest.split_whitespace().next()).expect("an address");
+    let from: std::net::SocketAddr = from.trim_matches('"').parse().expect("an address and a port");
+    assert_ne!(from.port(), 0, "{line}");
+}

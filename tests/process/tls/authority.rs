@@ -17,7 +17,7 @@ pub(super) struct PairFiles {
 /// A CA.
 pub(super) struct FileAuthority(CertifiedIssuer<'static, KeyPair>);
 
-/// What a certificate says, beside its name.
+/// The kind of a certificate, beside its name.
 #[derive(Clone, Copy)]
 pub(super) enum LeafKind {
     Usual,

@@ -1,4 +1,4 @@
-//! What each undelivered PDU waits for: held parents are awaited, missing ones are fetched, given-up ones are left out.
+//! The parents that each undelivered PDU waits for: held ones are awaited, missing ones fetched, given-up ones left out.
 //!
 //! A PDU that arrives by itself is news, and waits for all its parents. A PDU of history waits for parents of its own
 //! batch only; other missing parents are the history edge.

@@ -16,7 +16,7 @@ word_enum! {
         ServiceNotOffered = "SERVICE_NOT_OFFERED",
         /// All addresses are in ranges that are not public and not allowed.
         AddressNotAllowed = "ADDRESS_NOT_ALLOWED",
-        /// Nothing accepts connections at the addresses.
+        /// The addresses accept no connection.
         ConnectRefused = "CONNECT_REFUSED",
         /// No connection, with TLS where it is needed, was made in time.
         ConnectTimeout = "CONNECT_TIMEOUT",

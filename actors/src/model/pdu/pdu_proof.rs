@@ -1,4 +1,4 @@
-//! What proves that a PDU is of its origin.
+//! The proof that a PDU is of its origin.
 
 use crate::model::pdu::parked_code::ParkedCode;
 
@@ -11,10 +11,10 @@ pub const VERIFIED_BY_PDU_SIGNATURE: &str = "pdu-signature";
 /// The word for a PDU of another origin than its sender that is accepted without a proof.
 pub const VERIFIED_AS_RELAYED: &str = "relayed";
 
-/// What proves that a PDU is of its origin. It is found when the PDU arrives, before it enters the core.
+/// The proof that a PDU is of its origin. It is found when the PDU arrives, before it enters the core.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum PduProof {
-    /// Nothing but the word of its sender: that is its origin itself, or a server whose word is enough.
+    /// The word of its sender alone: the sender is the origin itself, or a server whose word is enough.
     #[default]
     Sender,
     /// A valid signature of its origin.

@@ -1,4 +1,4 @@
-//! What an operator changes in the outbound half while it runs: the configuration, and the commands suspend, resume, retry, drop
+//! Changes of an operator to the outbound half while it runs: the configuration, and the commands suspend, resume, retry, drop
 //! and renumber.
 //!
 //! The configuration suspends a peer that it does not name, that it denies, or that is `paused`. Items stay pending until they

@@ -18,7 +18,7 @@ use crate::tls::provider::provider;
 
 type AnswerBody = http_body_util::combinators::UnsyncBoxBody<Bytes, std::convert::Infallible>;
 
-/// What a server answers to each request.
+/// The answer of a server to each request.
 #[derive(Clone, Copy)]
 enum ServedAnswer {
     /// `{}`.

@@ -1,4 +1,4 @@
-//! How a peer is found, and which addresses are permitted.
+//! The discovery of a peer, and the rule of permitted addresses.
 
 use fixtures::name_server::ZoneReply;
 use hickory_resolver::proto::rr::RecordType;

@@ -1,4 +1,4 @@
-//! What was accepted from a peer and must be recognised when it comes again: digests, transactions and nonces.
+//! Records by which repeats of a peer are recognised: digests, transactions and nonces.
 
 use actors::model::{Digest, SeenTransaction, ServerName, UsedNonce};
 use redb::{ReadableTable, WriteTransaction};

@@ -1,4 +1,4 @@
-//! Which quarantined items belong in the index of PDUs of non-participants, and the index of earlier versions.
+//! The index of quarantined PDUs of non-participants, and the index of earlier versions.
 
 use actors::model::{ContextId, ParkedCode, ParkedItem, ParkedWhat, PduRef};
 use redb::{ReadableTable, TableDefinition, TableHandle, WriteTransaction};

@@ -1,4 +1,4 @@
-//! What is queued for peers: the outbox rows, the items that they refer to, and the dead letters.
+//! The queues of peers: outbox rows, the items that they refer to, and dead letters.
 //!
 //! An item can be referred to by rows of several outboxes and by dead letters; these owners are together here, because a
 //! reference that moves or ends changes two of them.
@@ -22,7 +22,7 @@ use crate::store::write::peer::outbound::outbox::{AppendedItem, OutboxGrowth, Ou
 use crate::store::write::peer::outbound::records::PeerRecordTable;
 use crate::store::write::writer_context::WriterContext;
 
-/// Where a submission was queued.
+/// The place at which a submission was queued.
 pub(crate) struct QueuedSubmission<'s> {
     /// Number of its items.
     pub(crate) items: u32,
@@ -30,7 +30,7 @@ pub(crate) struct QueuedSubmission<'s> {
     pub(crate) places: Vec<(&'s str, u64)>,
 }
 
-/// What is queued for all peers, and their records, which hold the ends of empty outboxes.
+/// The queues of all peers, and their records, which hold the ends of empty outboxes.
 pub(crate) struct OutboundTables<'t> {
     records: PeerRecordTable<'t>,
     outbox: OutboxTables<'t>,

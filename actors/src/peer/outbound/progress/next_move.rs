@@ -1,4 +1,4 @@
-//! What the outbound half does next: the parts of the machine decide it, and the machine performs it.
+//! The next move of the outbound half: the parts of the machine decide it, and the machine performs it.
 
 use crate::change::CommitPriority;
 use crate::model::{AttemptError, Index, Millis};
