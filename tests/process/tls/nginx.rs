@@ -50,7 +50,7 @@ impl ReverseProxy {
              server {{ listen {address} ssl; ssl_certificate {cert}; ssl_certificate_key {key};\n\
              ssl_verify_client optional_no_ca;\n\
              location / {{ proxy_pass {scheme}://{upstream}; proxy_http_version 1.1; proxy_set_header Host $host;\n\
-             proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;\n\
+             proxy_set_header Forwarded \"\"; proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;\n\
              proxy_set_header X-Client-Cert $ssl_client_escaped_cert; }} }} }}\n",
             dir = folder.display(),
             cert = pair.cert.display(),
@@ -111,6 +111,8 @@ async fn nginx_passes_certificate_and_address() {
     // each address of this list is a trusted proxy or the caller's own, which is 127.0.0.1 here, a trusted one too.
     let forged = ["--header", "X-Client-Cert: x", "--header", "Fernpost-Origin: green.example"];
     assert_eq!(nginx.push(&forged).await, refused(401, "UNAUTHENTICATED"), "the proxy's own address proves nobody");
+    let written = ["--header", "Forwarded: for=198.51.100.7", "--header", "Fernpost-Origin: green.example"];
+    assert_eq!(nginx.push(&written).await, refused(401, "UNAUTHENTICATED"), "nginx removes what a caller writes");
     let listed = ["--header", "X-Forwarded-For: 198.51.100.7", "--header", "Fernpost-Origin: green.example"];
     assert_eq!(nginx.push(&listed).await, refused(200, ""), "a chain of trusted proxies leads to green's address");
 }
