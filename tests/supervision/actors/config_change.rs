@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actors::errors::{ContextError, PeerError};
+use actors::limits::PeerLimits;
 use actors::model::{Ack, PeerState, ServerName, SuspendReason};
 use actors::testkit::transport::unreachable;
 use actors::testkit::{ReplaceablePeers, ScriptedTransport, TestPeers};
@@ -19,8 +20,11 @@ struct ReloadedGateway {
     transport: Arc<ScriptedTransport>,
 }
 
+/// Returns a configuration that lists these servers. A failed attempt is repeated well after [`at_rest`] has returned: two
+/// timers of the same time fire in either order.
 fn listing(servers: &[ServerName]) -> TestPeers {
-    servers.iter().fold(TestPeers::none(), |peers, server| peers.listing(server.clone(), limits()))
+    let limits = PeerLimits { backoff_min: Duration::from_secs(60), ..limits() };
+    servers.iter().fold(TestPeers::none(), |peers, server| peers.listing(server.clone(), limits.clone()))
 }
 
 impl ReloadedGateway {
