@@ -44,6 +44,7 @@ pub const TARGETS: &[(&str, FuzzTarget)] = &[
     ("request_target", request_target),
     ("server_name", server_name),
     ("configuration", configuration),
+    ("dns_answer", dns_answer),
 ];
 
 /// Runs a future that never waits.
@@ -132,6 +133,11 @@ pub fn signature_headers(data: &[u8]) {
     if let Ok(Some(stated)) = StatedSignature::read(input, signature) {
         assert!((16..=128).contains(&stated.nonce.len()), "a nonce has 16 to 128 characters");
     }
+}
+
+/// A response of a name server.
+pub fn dns_answer(data: &[u8]) {
+    crate::egress::read_response_bytes(data);
 }
 
 /// The digest of a body.

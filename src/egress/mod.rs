@@ -26,6 +26,7 @@ pub use client::{EgressClient, EgressOptions};
 
 // `peer explain` shows each step of a connection.
 pub(crate) use crate::egress::connection::StepRecord;
+pub(crate) use crate::egress::dns::read_response_bytes;
 pub(crate) use crate::egress::probe::{PeerProbe, ProbeAnswer, ProbeConnection};
 
 // The GETs of `raw_targets` read responses and describe failures in the same way.

@@ -14,6 +14,7 @@ const EXAMPLES: &[&[u8]] = &[
     b"PUT /matrix/federation/v1/send/1/#x HTTP/1.1\r\nHost: red\r\nContent-Length: 3\r\n\r\n#a#GET /# HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n##\r\n0\r\n\r\n",
     b"server.name = \"red.example\"\n[federation]\nlisten = \"127.0.0.1:9880\"\n[peers.server.\"blue.example\"]\nauth = \"network\"\nallow_from = [\"10.0.0.0/8\"]\n",
     b"[2001:db8::1]:8448",
+    b"\x00\x01\x81\x80\x00\x01\x00\x04\x00\x00\x00\x00\x03red\x07example\x00\x00\x01\x00\x01\xc0\x0c\x00\x05\x00\x01\x00\x00\x00<\x00\x0b\x01a\x07example\x00\x01a\x07example\x00\x00\x01\x00\x01\x00\x00\x01,\x00\x04\xc0\x00\x02\x01\xc0\x0c\x00\x1c\x00\x01\x00\x00\x00\x05\x00\x10 \x01\x0d\xb8\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x01\xc0\x0c\x00!\x00\x01\x00\x00\x00\x05\x00\x11\x00\x0a\x00\x05!\x00\x01b\x07example\x00",
 ];
 
 /// Returns an example with some bytes replaced, removed, repeated or inserted, or arbitrary bytes.

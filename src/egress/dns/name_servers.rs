@@ -1,6 +1,6 @@
 //! One question to the name servers, and the aliases that its answers lead through.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,18 +9,13 @@ use hickory_resolver::config::{ConnectionConfig, NameServerConfig, ResolverOpts,
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use hickory_resolver::net::xfer::{DnsHandle, FirstAnswer};
 use hickory_resolver::net::{DnsError, NetError};
-use hickory_resolver::proto::op::{DnsRequestOptions, DnsResponse, Query, ResponseCode};
-use hickory_resolver::proto::rr::{Name, RData, RecordType};
+use hickory_resolver::proto::op::{DnsRequestOptions, DnsResponse, Query};
+use hickory_resolver::proto::rr::{Name, RecordType};
 use hickory_resolver::{NameServerPool, PoolContext, TlsConfig};
 use tokio::time::{Instant, timeout_at};
 
-use super::dns_answer::{DnsAnswer, DnsFailure, FoundRecord, RecordKind, ServiceRecord};
-
-/// Maximum number of aliases that lead from one name to another.
-const ALIASES_MAX: usize = 8;
-
-/// Maximum number of records that are used of one answer.
-const RECORDS_MAX: usize = 16;
+use super::alias_walk::AliasWalk;
+use super::dns_answer::{DnsAnswer, DnsFailure, RecordKind};
 
 /// Maximum number of questions to one name server that have no answer yet. The requests that ask are fewer.
 const QUESTIONS_MAX: usize = 2_048;
@@ -60,28 +55,13 @@ impl NameServers {
         let Ok(mut current) = Name::from_str(&format!("{name}.")) else { return Ok(DnsAnswer::Absent) };
         current.set_fqdn(true);
         let deadline = Instant::now() + self.timeout;
-        let mut passed = vec![current.clone()];
-        let mut lifetime = Duration::MAX;
+        let mut walk = AliasWalk::new(current, kind);
         loop {
-            let Some(response) = self.answered(&current, kind, deadline).await? else { return Ok(DnsAnswer::Absent) };
-            let asked = current.clone();
-            while let Some((target, ttl)) = alias(&response, &current) {
-                lifetime = lifetime.min(ttl);
-                if passed.contains(&target) {
-                    return Err(DnsFailure(format!("the aliases of {name} form a loop over {target}")));
-                }
-                if passed.len() > ALIASES_MAX {
-                    return Err(DnsFailure(format!("{name} leads through more than {ALIASES_MAX} aliases")));
-                }
-                passed.push(target.clone());
-                current = target;
-            }
-            let records = records(&response, &current, kind, &mut lifetime);
-            if !records.is_empty() {
-                return Ok(DnsAnswer::Records(records.into(), lifetime));
-            }
-            if current == asked || response.response_code == ResponseCode::NXDomain {
+            let Some(response) = self.answered(walk.name(), kind, deadline).await? else {
                 return Ok(DnsAnswer::Absent);
+            };
+            if let Some(answer) = walk.read(&response)? {
+                return Ok(answer);
             }
         }
     }
@@ -120,48 +100,4 @@ impl NameServers {
         }
         Err(DnsFailure(failed.join("; ")))
     }
-}
-
-/// Returns the name that this one is an alias of.
-fn alias(response: &DnsResponse, name: &Name) -> Option<(Name, Duration)> {
-    response.answers.iter().filter(|record| record.name == *name).find_map(|record| match &record.data {
-        RData::CNAME(target) => {
-            let mut target = target.0.to_lowercase();
-            target.set_fqdn(true);
-            Some((target, seconds(record.ttl)))
-        }
-        _ => None,
-    })
-}
-
-fn records(response: &DnsResponse, name: &Name, kind: RecordKind, lifetime: &mut Duration) -> Vec<FoundRecord> {
-    let of_name = response.answers.iter().filter(|record| record.name == *name);
-    let wanted = of_name.filter_map(|record| {
-        let found = match (kind, &record.data) {
-            (RecordKind::Ipv4, RData::A(address)) => FoundRecord::Address(IpAddr::V4(address.0)),
-            (RecordKind::Ipv6, RData::AAAA(address)) => FoundRecord::Address(IpAddr::V6(address.0)),
-            (RecordKind::Service, RData::SRV(srv)) => {
-                let target = srv.target.to_lowercase().to_ascii();
-                FoundRecord::Service(ServiceRecord {
-                    priority: srv.priority,
-                    weight: srv.weight,
-                    port: srv.port,
-                    target: target.trim_end_matches('.').to_owned(),
-                })
-            }
-            _ => return None,
-        };
-        Some((found, seconds(record.ttl)))
-    });
-    let mut found = Vec::new();
-    for (record, ttl) in wanted.take(RECORDS_MAX) {
-        *lifetime = (*lifetime).min(ttl);
-        found.push(record);
-    }
-    found
-}
-
-/// Returns a lifetime. One with its highest bit set is 0 (RFC 2181, section 8).
-fn seconds(ttl: u32) -> Duration {
-    Duration::from_secs(if ttl > i32::MAX.cast_unsigned() { 0 } else { ttl.into() })
 }
