@@ -3,6 +3,7 @@
 //! A target panics if an invariant is broken. `tests/fuzz` runs them on mutated examples in every test run, and `scripts/fuzz.sh` runs
 //! them under libFuzzer. The list of targets is [`TARGETS`], so that neither can forget one.
 
+use std::net::{IpAddr, Ipv4Addr};
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -158,8 +159,23 @@ pub fn certificate(data: &[u8]) {
     let _ = (certificate.names_text(), certificate.covers("blue.example"));
 }
 
-/// The headers of a reverse proxy, one after the other in lines.
+/// The headers of a reverse proxy, one after the other in lines. A proxy that appends its caller to what the caller wrote names
+/// that caller, or nobody.
 pub fn forwarded(data: &[u8]) {
+    const CALLER: IpAddr = IpAddr::V4(Ipv4Addr::new(198, 51, 100, 7));
+    for name in ["forwarded", "x-forwarded-for"] {
+        let entry: &[u8] = if name == "forwarded" { b"for=198.51.100.7" } else { b"198.51.100.7" };
+        let first = data.split(|byte| *byte == b'\n').next().unwrap_or_default();
+        for lines in [vec![[first, b", ", entry].concat()], vec![first.to_vec(), entry.to_vec()]] {
+            let mut headers = HeaderMap::new();
+            let values = lines.iter().filter_map(|line| HeaderValue::from_bytes(line).ok());
+            values.for_each(|value| headers.append(HeaderName::from_static(name), value));
+            if headers.get_all(name).count() == lines.len() {
+                let found = caller_address(&headers, |ip| ip.is_loopback());
+                assert!(found.is_none_or(|found| found == CALLER), "{found:?} is not whom the proxy named");
+            }
+        }
+    }
     let mut headers = HeaderMap::new();
     for (line, name) in data.split(|byte| *byte == b'\n').zip(["forwarded", "x-forwarded-for", "x-client-cert"]) {
         if let Ok(value) = HeaderValue::from_bytes(line) {

@@ -77,6 +77,10 @@ impl PeerAuthPolicy for ConfiguredAdmission {
         self.peers.certificate_pins(server)
     }
 
+    fn is_pinned(&self, key: &SpkiPin) -> bool {
+        self.peers.is_pinned(key)
+    }
+
     fn peers_named_by(&self, certificate: &PresentedCertificate) -> Vec<ServerName> {
         let hosts = certificate.names().iter().filter_map(CertificateName::exact);
         hosts.flat_map(|host| self.peers.certified_at(&host).to_vec()).collect()

@@ -92,11 +92,18 @@ impl PeerExplainer {
         let limits = peer.as_ref().map_or_else(|| self.peers.unlisted(server), |peer| Arc::clone(&peer.limits));
         let (records, connection) = self.probe.connect(server, deadlines(&limits)).await;
         let mut steps: Vec<ExplainedStep> = records.into_iter().map(|record| of_record(server, record)).collect();
-        if let Some(connection) = connection {
-            self.ask(server, peer.as_deref(), connection, &mut steps).await;
-        } else if steps.last().is_none_or(|step| step.ok) {
-            let failure = PushFailure::Broken("the peer does not speak HTTP here".to_owned());
-            steps.push(self.of_failure("identity", server, peer.as_deref(), Instant::now(), &failure));
+        match connection {
+            Ok(connection) => self.ask(server, peer.as_deref(), connection, &mut steps).await,
+            // The step that failed says why.
+            Err(_) if steps.last().is_some_and(|step| !step.ok) => {}
+            Err(PushFailure::TimedOut) => {
+                let failure = PushFailure::TimedOut;
+                steps.push(self.of_failure("connection", server, peer.as_deref(), Instant::now(), &failure));
+            }
+            Err(_) => {
+                let failure = PushFailure::Broken("the peer does not speak HTTP here".to_owned());
+                steps.push(self.of_failure("identity", server, peer.as_deref(), Instant::now(), &failure));
+            }
         }
         PeerExplanation::of(server.as_str(), steps)
     }
@@ -184,8 +191,18 @@ impl PeerExplainer {
                 let fix = fixes::of_trouble(&peer.name);
                 failed("identity", began, format!("status {status}: {reason}"), FailureCode::Http(status), fix)
             }
-            200 => done("identity", began, format!("it accepts us as {}", self.us)),
-            _ => done("identity", began, format!("it accepts us as {} (status {status})", self.us)),
+            200..=299 if is_json_object(&answer.body) => {
+                done("identity", began, format!("it accepts us as {}", self.us))
+            }
+            // It authenticates its callers before it counts their requests.
+            429 => {
+                let detail = format!("it accepts us as {}, and asks us to wait (status 429)", self.us);
+                ExplainedStep { level: Some("warning".into()), ..done("identity", began, detail) }
+            }
+            _ => {
+                let fix = fixes::of_foreign_answer(&peer.name);
+                failed("identity", began, format!("status {status}: {reason}"), FailureCode::Http(status), fix)
+            }
         }
     }
 
@@ -202,6 +219,10 @@ impl PeerExplainer {
         failed.code = Some(failure.code().map_or_else(|| "NO_ANSWER".to_owned(), |code| code.to_string()));
         failed
     }
+}
+
+fn is_json_object(body: &[u8]) -> bool {
+    serde_json::from_slice::<serde_json::Map<String, serde_json::Value>>(body).is_ok()
 }
 
 fn active_key(ring: &KeyRing) -> Option<String> {

@@ -141,7 +141,7 @@ impl EgressClient {
         };
         let mut written = self.writer.written(to, target, &request);
         loop {
-            let pooled = self.pool.take(to, &route);
+            let pooled = self.pool.take(to, &route, |material| self.connector.is_current(material));
             let is_reused = pooled.is_some();
             let mut connection = match pooled {
                 Some(connection) => connection,

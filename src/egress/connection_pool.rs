@@ -7,6 +7,7 @@ use actors::model::ServerName;
 use parking_lot::Mutex;
 
 use crate::egress::address_book::PeerRoute;
+use crate::egress::connection::TlsMaterial;
 use crate::egress::http_connection::HttpConnection;
 
 /// Maximum number of idle connections per peer. A peer has one request in flight at a time; an aborted attempt leaves a
@@ -28,12 +29,20 @@ struct PooledConnections {
 }
 
 impl ConnectionPool {
-    /// Returns a connection that was made by this way to the peer. One that carries several requests at once stays in the pool,
-    /// too.
-    pub(super) fn take(&self, server: &ServerName, route: &Arc<PeerRoute>) -> Option<HttpConnection> {
+    /// Returns a connection that was made by this way to the peer, and as one would be made now. One that carries several requests at
+    /// once stays in the pool, too.
+    pub(super) fn take(
+        &self,
+        server: &ServerName,
+        route: &Arc<PeerRoute>,
+        is_current: impl Fn(&TlsMaterial) -> bool,
+    ) -> Option<HttpConnection> {
         let mut pool = self.0.lock();
         let idle = pool.by_peer.get_mut(server)?;
-        idle.retain(|connection| !connection.is_closed() && connection.route == *route);
+        idle.retain(|connection| {
+            let is_current = connection.material.as_ref().is_none_or(&is_current);
+            is_current && !connection.is_closed() && connection.route == *route
+        });
         let found = match idle.iter().find_map(HttpConnection::shared) {
             Some(shared) => Some(shared),
             None => idle.pop(),

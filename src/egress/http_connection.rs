@@ -13,7 +13,7 @@ use parking_lot::Mutex;
 use tokio::time::{Instant, sleep_until};
 
 use crate::egress::address_book::PeerRoute;
-use crate::egress::connection::PeerConnection;
+use crate::egress::connection::{PeerConnection, TlsMaterial};
 use crate::egress::peer_address::PeerAddress;
 
 /// Maximum bytes of the head of an answer.
@@ -34,6 +34,8 @@ pub(super) struct HttpConnection {
     pub(super) route: Arc<PeerRoute>,
     /// Address of the configuration that led to the peer, if one did.
     pub(super) configured: Option<PeerAddress>,
+    /// Certificate and roots with which the connection was made; `None`: it is plain.
+    pub(super) material: Option<TlsMaterial>,
 }
 
 enum RequestSender {
@@ -81,7 +83,7 @@ impl Drop for UseGuard {
 impl HttpConnection {
     /// Begins HTTP on a connection.
     pub(super) async fn begin(connection: PeerConnection, route: Arc<PeerRoute>) -> Result<Self, hyper::Error> {
-        let PeerConnection { stream, is_http2, configured } = connection;
+        let PeerConnection { stream, is_http2, configured, material } = connection;
         let usage = Arc::new(ConnectionUsage(Mutex::new((0, Instant::now()))));
         let io = TokioIo::new(stream);
         let sender = if is_http2 {
@@ -95,7 +97,7 @@ impl HttpConnection {
             tokio::spawn(drive(connection, Arc::clone(&usage)));
             RequestSender::Http1(sender)
         };
-        Ok(Self { sender, usage, route, configured })
+        Ok(Self { sender, usage, route, configured, material })
     }
 
     /// Returns another handle to the connection, if it carries several requests at once.
@@ -106,6 +108,7 @@ impl HttpConnection {
             usage: Arc::clone(&self.usage),
             route: Arc::clone(&self.route),
             configured: self.configured.clone(),
+            material: self.material.clone(),
         })
     }
 

@@ -12,7 +12,7 @@ use http_body_util::BodyExt;
 use hyper::Response;
 use hyper::body::Incoming;
 use hyper::header::{DATE, HeaderName, LOCATION};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::egress::EgressRequest;
 use crate::egress::address_book::{AddressBook, PeerRoute};
@@ -86,16 +86,16 @@ impl PeerProbe {
         (trace.take(), found.is_ok())
     }
 
-    /// Connects to a peer, and returns the steps; the last one has failed if there is no connection.
+    /// Connects to a peer within the time of a whole request, and returns the steps and the connection.
     pub(crate) async fn connect(
         &self,
         server: &ServerName,
         deadlines: RequestDeadlines,
-    ) -> (Vec<StepRecord>, Option<ProbeConnection<'_>>) {
+    ) -> (Vec<StepRecord>, Result<ProbeConnection<'_>, PushFailure>) {
         let (route, trace) = (self.directory.route(server), StepTrace::recording());
         let mut connection = ProbeConnection { probe: self, server: server.clone(), route, deadlines, open: None };
-        let opened = connection.open(&trace).await;
-        (trace.take(), opened.is_ok().then_some(connection))
+        let opened = timeout(deadlines.total, connection.open(&trace)).await.unwrap_or(Err(PushFailure::TimedOut));
+        (trace.take(), opened.map(|()| connection))
     }
 }
 
@@ -108,7 +108,7 @@ impl ProbeConnection<'_> {
         let mut written = self.probe.writer.written(&self.server, target, request);
         for is_last in [false, true] {
             if self.open.as_ref().is_none_or(HttpConnection::is_closed) {
-                self.open(StepTrace::OFF).await?;
+                timeout_at(deadline, self.open(StepTrace::OFF)).await.map_err(|_elapsed| PushFailure::TimedOut)??;
             }
             let Some(connection) = &mut self.open else { break };
             let _in_use = connection.in_use();

@@ -131,6 +131,23 @@ mod tests {
         assert!(PublicKey::from_bytes(&bytes(same)).is_ok());
     }
 
+    #[test]
+    fn lax_signatures_are_refused() {
+        let key = PublicKey::from_bytes(&bytes("03a107bff3ce10be1d70dd18e74bc09967e4d6309ba50d5f1ddc8664125531b8"));
+        let key = key.expect("a key");
+        let r = "d999358ccf9867a10d0f843651b9881f50dfaed3926bc0ca3b6eeb1c1d335f02";
+        let identity = "0100000000000000000000000000000000000000000000000000000000000000";
+        let verifies = |r: &str, s: &str| {
+            let signature = [bytes(r), bytes(s)].concat();
+            key.verifies(b"any text", &signature.try_into().expect("64 bytes"))
+        };
+        assert!(verifies(r, "716bdb9f947d434ad74b5040a0105de1b01cd66a65d210d05cd0a92a64c2d20d"));
+        // S + L satisfies the same equation.
+        assert!(!verifies(r, "5e3fd1fcaee055a2ade847e37e0a3cf6b01cd66a65d210d05cd0a92a64c2d21d"));
+        // R is the identity, a point of small order, and the equation holds.
+        assert!(!verifies(identity, "b400cd69a99ecc5f8efa74b42a46ef4c2d535709c6666e2b04e5ea165aa6f005"));
+    }
+
     fn bytes(hex: &str) -> Vec<u8> {
         let byte = |at| u8::from_str_radix(&hex[at..at + 2], 16).expect("two digits");
         (0..hex.len()).step_by(2).map(byte).collect()

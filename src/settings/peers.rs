@@ -1,6 +1,6 @@
 //! The configured peers, their limits, and the identification of callers by address.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -42,6 +42,8 @@ pub struct PeerTable {
     keys: HashMap<ServerName, PeerKeys>,
     /// Pinned public keys of the certificates of peers that are authenticated so, also of denied ones.
     pins: HashMap<ServerName, Arc<[SpkiPin]>>,
+    /// All of these keys.
+    pinned: HashSet<SpkiPin>,
     /// These peers by the host of their name.
     certified: HashMap<Box<str>, Vec<ServerName>>,
     /// Server of each of these keys, by its bytes.
@@ -141,6 +143,11 @@ impl PeerTable {
         self.pins.get(server).cloned()
     }
 
+    /// Returns whether this public key is pinned for any peer, listed or denied.
+    pub fn is_pinned(&self, key: &SpkiPin) -> bool {
+        self.pinned.contains(key)
+    }
+
     /// Returns whether a peer, listed or denied, is authenticated by its address.
     pub fn is_proved_by_address(&self, server: &ServerName) -> bool {
         self.proofs.contains_key(server)
@@ -163,6 +170,7 @@ impl PeerTable {
             }
             PeerAuth::Certificate { fingerprints } => {
                 self.pins.insert(peer.name.clone(), Arc::clone(fingerprints));
+                self.pinned.extend(fingerprints.iter().cloned());
                 self.certified.entry(peer.name.host().into()).or_default().push(peer.name.clone());
                 return;
             }

@@ -55,6 +55,13 @@ pub(super) fn of_code(code: ConnectCode, server: &ServerName) -> String {
     }
 }
 
+/// Returns what to do if something else than a gateway answers.
+pub(super) fn of_foreign_answer(server: &ServerName) -> String {
+    format!(
+        "another program answers there: correct peers.server.\"{server}\".addresses, profile or dialect, or the proxy of the peer"
+    )
+}
+
 /// Returns what to do if the peer does not answer over a connection.
 pub(super) fn of_failure(server: &ServerName, limits: Option<&PeerLimits>) -> String {
     let within = limits.map(|limits| format!(" within {}", ShortDuration(limits.request_timeout))).unwrap_or_default();

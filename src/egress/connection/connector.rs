@@ -12,7 +12,7 @@ use tokio_rustls::client::TlsStream;
 use tokio_util::either::Either;
 
 use super::first_success::first_success;
-use super::peer_tls::{OfferedProtocols, PeerTls, TlsProfile, VerifiedStream};
+use super::peer_tls::{HandshakeError, OfferedProtocols, PeerTls, TlsMaterial, TlsProfile, VerifiedStream};
 use super::step_trace::{ConnectStep, StepTrace};
 use super::target::ConnectTarget;
 use crate::egress::address_book::{AddressBook, PeerRoute};
@@ -56,6 +56,8 @@ pub(crate) struct PeerConnection {
     pub(crate) is_http2: bool,
     /// Address of the configuration that led here, if one did.
     pub(crate) configured: Option<PeerAddress>,
+    /// Certificate and roots with which the connection was made; `None`: it is plain.
+    pub(crate) material: Option<TlsMaterial>,
 }
 
 impl PeerConnector {
@@ -74,6 +76,11 @@ impl PeerConnector {
             }
         }
         Err(worst(failures))
+    }
+
+    /// Returns whether a connection would be made with the same certificate of ours and the same roots now.
+    pub(crate) fn is_current(&self, material: &TlsMaterial) -> bool {
+        self.tls.is_current(material)
     }
 
     /// Looks a peer up without connecting to it.
@@ -228,7 +235,7 @@ impl PeerConnector {
         let _ = stream.set_nodelay(true);
         let configured = target.configured.clone();
         if !target.tls {
-            return Ok(PeerConnection { stream: Either::Left(stream), is_http2: false, configured });
+            return Ok(PeerConnection { stream: Either::Left(stream), is_http2: false, configured, material: None });
         }
         let profile = TlsProfile {
             pins: Arc::clone(&route.pins),
@@ -236,12 +243,12 @@ impl PeerConnector {
             protocols: call.protocols,
         };
         let began = Instant::now();
-        let verified = match timeout_at(deadline, self.tls.handshake(stream, server.host(), profile)).await {
+        let verified = match timeout_at(deadline, self.secure(stream, address, server.host(), profile)).await {
             Ok(Ok(verified)) => Ok(verified),
             Ok(Err(failure)) => Err(UnreachedReason { words: format!("{place}: {}", failure.words), ..failure }),
             Err(_elapsed) => Err(reason(ConnectCode::ConnectTimeout, "no TLS handshake within connect_timeout")),
         };
-        let VerifiedStream { stream, certificate } = verified.map_err(|reason| {
+        let VerifiedStream { stream, certificate, material } = verified.map_err(|reason| {
             let is_handshake = matches!(reason.code, Some(ConnectCode::TlsFailed | ConnectCode::ConnectTimeout));
             if !is_handshake {
                 trace.done(ConnectStep::Sni, began, || sni_words(server));
@@ -258,7 +265,29 @@ impl PeerConnector {
         trace.done(ConnectStep::Certificate, began, || {
             certificate.as_ref().map(|certificate| certificate_words(certificate, route)).unwrap_or_default()
         });
-        Ok(PeerConnection { stream: Either::Right(Box::new(stream)), is_http2, configured })
+        let (stream, material) = (Either::Right(Box::new(stream)), Some(material));
+        Ok(PeerConnection { stream, is_http2, configured, material })
+    }
+
+    /// Makes the handshake. If it resumes a session whose certificate is not accepted any more, a second connection makes a full one.
+    async fn secure(
+        &self,
+        stream: TcpStream,
+        address: SocketAddr,
+        host: &str,
+        profile: TlsProfile,
+    ) -> Result<VerifiedStream, UnreachedReason> {
+        match self.tls.handshake(stream, host, profile.clone()).await {
+            Err(HandshakeError::StaleSession(_)) => {
+                let connected = TcpStream::connect(address).await;
+                let refused =
+                    |error: io::Error| UnreachedReason { code: Some(code_of(&error)), words: error.to_string() };
+                let stream = connected.map_err(refused)?;
+                let _ = stream.set_nodelay(true);
+                self.tls.handshake(stream, host, profile).await.map_err(HandshakeError::into_reason)
+            }
+            made => made.map_err(HandshakeError::into_reason),
+        }
     }
 }
 

@@ -21,7 +21,7 @@ mod step_trace;
 mod target;
 
 pub(crate) use connector::{ConnectCall, PeerConnection, PeerConnector};
-pub(crate) use peer_tls::{OfferedProtocols, PeerTls};
+pub(crate) use peer_tls::{OfferedProtocols, PeerTls, TlsMaterial};
 pub(crate) use step_trace::{StepRecord, StepTrace};
 
 #[cfg(test)]

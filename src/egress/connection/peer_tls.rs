@@ -19,6 +19,7 @@ use tokio_rustls::client::TlsStream;
 use crate::tls::certificate::PresentedCertificate;
 use crate::tls::certificate_fault::CertificateFault;
 use crate::tls::certificate_judge::{CertificateRole, CertificateTrust, judge, judge_name};
+use crate::tls::key_pair::TlsKeyPair;
 use crate::tls::live_pair::LiveKeyPair;
 use crate::tls::live_roots::LiveRoots;
 use crate::tls::provider::provider;
@@ -62,12 +63,48 @@ pub(crate) struct PeerTls {
 struct PeerTlsConfiguration {
     client: Arc<ClientConfig>,
     verifier: Arc<PeerCertificateVerifier>,
+    material: TlsMaterial,
+}
+
+/// Our certificate and the roots with which a connection was made.
+#[derive(Debug, Clone)]
+pub(crate) struct TlsMaterial {
+    own: Option<Arc<TlsKeyPair>>,
+    roots: TrustRoots,
+}
+
+impl TlsMaterial {
+    fn is_same(&self, other: &Self) -> bool {
+        let is_same_pair = match (&self.own, &other.own) {
+            (Some(own), Some(others)) => Arc::ptr_eq(own, others),
+            (own, others) => own.is_none() && others.is_none(),
+        };
+        is_same_pair && self.roots.is_clone_of(&other.roots)
+    }
+}
+
+/// Error: a handshake failed.
+pub(super) enum HandshakeError {
+    /// The peer is not believed, or does not speak TLS.
+    Refused(UnreachedReason),
+    /// The certificate of a resumed session is not accepted any more; the peer may have another one by now.
+    StaleSession(UnreachedReason),
+}
+
+impl HandshakeError {
+    /// Returns the reason.
+    pub(super) fn into_reason(self) -> UnreachedReason {
+        match self {
+            Self::Refused(reason) | Self::StaleSession(reason) => reason,
+        }
+    }
 }
 
 /// A connection after its handshake, with the certificate of the peer.
 pub(super) struct VerifiedStream {
     pub(super) stream: TlsStream<TcpStream>,
     pub(super) certificate: Option<PresentedCertificate>,
+    pub(super) material: TlsMaterial,
 }
 
 impl PeerTls {
@@ -87,31 +124,56 @@ impl PeerTls {
         stream: TcpStream,
         host: &str,
         profile: TlsProfile,
-    ) -> Result<VerifiedStream, UnreachedReason> {
-        let failed = |words: String| UnreachedReason { code: Some(ConnectCode::TlsFailed), words };
-        let configuration = self.configuration(profile).map_err(|error| failed(error.to_string()))?;
+    ) -> Result<VerifiedStream, HandshakeError> {
+        let failed =
+            |words: String| HandshakeError::Refused(UnreachedReason { code: Some(ConnectCode::TlsFailed), words });
+        let configuration = self.configuration(&profile).map_err(|error| failed(error.to_string()))?;
         let bare = host.trim_start_matches('[').trim_end_matches(']');
         let name = ServerName::try_from(bare.to_owned())
             .map_err(|_| failed(format!("{host} is no name that a certificate can contain")))?;
         let connector = TlsConnector::from(Arc::clone(&configuration.client));
-        let stream = connector.connect(name, stream).await.map_err(|error| unreached(&error))?;
+        let stream =
+            connector.connect(name, stream).await.map_err(|error| HandshakeError::Refused(unreached(&error)))?;
         let (_, session) = stream.get_ref();
         let chain = session.peer_certificates().unwrap_or_default();
         let presented = PresentedCertificate::parse(chain.iter().map(|part| part.clone().into_owned()).collect());
         if session.handshake_kind() == Some(HandshakeKind::Resumed) {
             // The certificate is that of an earlier handshake, and it may have ended since.
             let judged = presented.clone().and_then(|certificate| configuration.verifier.judge(&certificate, bare));
-            judged.map_err(|fault| of_fault(&fault))?;
+            judged.map_err(|fault| {
+                // Its other sessions carry the same certificate.
+                self.configurations.lock().remove(&profile);
+                HandshakeError::StaleSession(of_fault(&fault))
+            })?;
         }
-        Ok(VerifiedStream { stream, certificate: presented.ok() })
+        Ok(VerifiedStream { stream, certificate: presented.ok(), material: configuration.material.clone() })
     }
 
-    fn configuration(&self, profile: TlsProfile) -> Result<Arc<PeerTlsConfiguration>, rustls::Error> {
+    /// Returns whether a connection would be made with the same certificate of ours and the same roots now.
+    pub(super) fn is_current(&self, material: &TlsMaterial) -> bool {
+        self.material(material.own.is_some()).is_same(material)
+    }
+
+    fn material(&self, presents_certificate: bool) -> TlsMaterial {
+        let own = self.own.as_ref().filter(|_| presents_certificate).map(LiveKeyPair::current);
+        TlsMaterial { own, roots: self.roots().current() }
+    }
+
+    fn roots(&self) -> &LiveRoots {
+        self.roots.get_or_init(|| LiveRoots::new(TrustRoots::of_system()))
+    }
+
+    /// Returns the configuration of a profile. Its sessions carry our certificate and that of the peer, and a peer judges a resumed
+    /// session by the certificate that it carries: after a change of ours, or of the roots, they are dropped.
+    fn configuration(&self, profile: &TlsProfile) -> Result<Arc<PeerTlsConfiguration>, rustls::Error> {
+        let material = self.material(profile.presents_certificate);
         let mut configurations = self.configurations.lock();
-        if let Some(configuration) = configurations.get(&profile) {
+        if let Some(configuration) = configurations.get(profile)
+            && configuration.material.is_same(&material)
+        {
             return Ok(Arc::clone(configuration));
         }
-        let roots = self.roots.get_or_init(|| LiveRoots::new(TrustRoots::of_system())).clone();
+        let roots = self.roots().clone();
         let verifier = Arc::new(PeerCertificateVerifier {
             clock: Arc::clone(&self.clock),
             roots,
@@ -130,11 +192,11 @@ impl PeerTls {
             OfferedProtocols::Http1 => vec![b"http/1.1".to_vec()],
         };
         client.resumption = Resumption::in_memory_sessions(SESSIONS_MAX);
-        let configuration = Arc::new(PeerTlsConfiguration { client: Arc::new(client), verifier });
+        let configuration = Arc::new(PeerTlsConfiguration { client: Arc::new(client), verifier, material });
         if configurations.len() >= CONFIGURATIONS_MAX {
             configurations.clear();
         }
-        configurations.insert(profile, Arc::clone(&configuration));
+        configurations.insert(profile.clone(), Arc::clone(&configuration));
         Ok(configuration)
     }
 }

@@ -56,6 +56,10 @@ impl CallerClaim {
         if evidence.certificate.is_none() && !by_address {
             return Err(missing_origin(&evidence));
         }
+        // The body of a caller that can prove nobody is not read.
+        if !by_address && let Some(Ok(certificate)) = &evidence.certificate {
+            can_prove_somebody(policy, certificate).map_err(|fault| certificate_refused(&fault))?;
+        }
         // Only this peer can be authenticated by the evidence, so a denied one is refused now.
         if let Some(name) = named_by(policy, &evidence)? {
             prove(policy, name, &evidence)?;
@@ -69,9 +73,6 @@ impl CallerClaim {
             Self::Unnamed(evidence) => prove(policy, origin.clone(), &evidence)
                 .inspect_err(|problem| turned_away(policy, evidence.address, problem)),
             Self::Proved(caller) if caller.server == *origin => Ok(caller),
-            Self::Proved(caller) if caller.proof == PROVED_BY_NETWORK => {
-                Err(ApiError::forbidden(format!("the sender is {}, but the body names {origin}", caller.server)))
-            }
             Self::Proved(caller) => {
                 let words = format!(
                     "the request is proved by {} to be {}'s, but the body names {origin}",
@@ -203,6 +204,16 @@ fn sound(
     let trust = match &pins {
         Some(pins) if !pins.is_empty() => CertificateTrust::Pins(pins),
         _ => CertificateTrust::Roots(&roots),
+    };
+    judge(certificate, CertificateRole::Client, trust, policy.now())
+}
+
+/// Judges a certificate before its caller is named: by its pin if any peer has that pinned, else by the roots.
+fn can_prove_somebody(policy: &dyn PeerAuthPolicy, certificate: &PresentedCertificate) -> Result<(), CertificateFault> {
+    let (pin, roots) = ([certificate.pin()], policy.client_roots());
+    let trust = match policy.is_pinned(&pin[0]) {
+        true => CertificateTrust::Pins(&pin),
+        false => CertificateTrust::Roots(&roots),
     };
     judge(certificate, CertificateRole::Client, trust, policy.now())
 }

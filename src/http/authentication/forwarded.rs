@@ -53,15 +53,21 @@ fn forwarded_nodes(text: &str) -> Option<Vec<Option<String>>> {
             }
             Some(_) => {}
         }
-        let (name, after) = rest.split_once('=')?;
+        let (name, after) = rest.split_once('=').filter(|(name, _)| is_token(name))?;
         let (value, after) = match after.strip_prefix('"') {
             Some(quoted) => quoted_value(quoted)?,
             None => {
-                let end = after.find([',', ';']).unwrap_or(after.len());
-                (after[..end].trim_end().to_owned(), &after[end..])
+                let end = after.find(|char: char| !is_node_char(char)).unwrap_or(after.len());
+                (after[..end].to_owned(), &after[end..])
             }
         };
-        if name.trim().eq_ignore_ascii_case("for") {
+        // Anything else between a value and the next separator could hide the separator itself, and with it the entry of the
+        // last proxy.
+        let after = after.trim_start_matches([' ', '\t']);
+        if !(after.is_empty() || after.starts_with([',', ';'])) {
+            return None;
+        }
+        if name.eq_ignore_ascii_case("for") {
             let node = nodes.last_mut()?;
             // Two nodes in one entry name nobody.
             if node.replace(value).is_some() {
@@ -70,6 +76,20 @@ fn forwarded_nodes(text: &str) -> Option<Vec<Option<String>>> {
         }
         rest = after;
     }
+}
+
+/// Returns whether a text is a token (RFC 9110, section 5.6.2).
+fn is_token(text: &str) -> bool {
+    !text.is_empty() && text.chars().all(is_token_char)
+}
+
+fn is_token_char(char: char) -> bool {
+    char.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(char)
+}
+
+/// Returns whether a value without quotes may contain this: tokens, and what proxies write of addresses with ports without quotes.
+fn is_node_char(char: char) -> bool {
+    is_token_char(char) || matches!(char, ':' | '[' | ']')
 }
 
 /// Returns a quoted value and what follows it.
@@ -170,6 +190,24 @@ mod tests {
         ] {
             assert_eq!(caller(lines), None, "{lines:?}");
         }
+    }
+
+    #[test]
+    fn malformed_entry_hides_no_proxy() {
+        for written in [
+            "for=10.5.5.5;x",
+            "for=\"10.5.5.5\"x",
+            "for=10.5.5.5 x",
+            "for=10.5.5.5;x y",
+            "for=10.5.5.5;x=\"",
+            "for=10.5.5.5;=",
+            "for = 10.5.5.5;x",
+        ] {
+            let appended = format!("{written}, for=1.2.3.4");
+            assert_eq!(caller(&[("forwarded", &appended)]), None, "{appended}");
+            assert_eq!(caller(&[("forwarded", written), ("forwarded", "for=1.2.3.4")]), None, "{written}");
+        }
+        assert_eq!(caller(&[("forwarded", "for=10.5.5.5 ; x=y , for=1.2.3.4:80")]).as_deref(), Some("1.2.3.4"));
     }
 
     #[test]

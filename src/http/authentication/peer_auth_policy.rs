@@ -59,6 +59,11 @@ pub trait PeerAuthPolicy: Send + Sync + 'static {
         None
     }
 
+    /// Returns whether this public key is pinned for any server, listed or denied.
+    fn is_pinned(&self, _key: &SpkiPin) -> bool {
+        false
+    }
+
     /// Returns the servers proved by certificate, listed or denied, that a certificate names exactly. A wildcard names nobody.
     fn peers_named_by(&self, _certificate: &PresentedCertificate) -> Vec<ServerName> {
         Vec::new()

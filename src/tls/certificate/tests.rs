@@ -5,8 +5,11 @@ use rcgen::{
     date_time_ymd,
 };
 use rustls::pki_types::PrivateKeyDer;
+use rustls::sign::CertifiedKey;
 
 use super::*;
+use crate::tls::key_pair::TlsKeyPair;
+use crate::tls::provider::provider;
 use crate::tls::trust_roots::TrustRoots;
 
 /// Days of November 2026; the certificates begin on the 1st and end on the 90th.
@@ -32,6 +35,15 @@ pub(crate) struct IssuedPair {
     pub(crate) key: PrivateKeyDer<'static>,
 }
 
+impl IssuedPair {
+    /// Returns the pair as handshakes use it. The key is not compared with the certificate.
+    pub(crate) fn key_pair(self) -> TlsKeyPair {
+        let key = provider().key_provider.load_private_key(self.key).expect("a key");
+        let certified = Arc::new(CertifiedKey::new(self.certificate.chain().to_vec(), key));
+        TlsKeyPair { certified, certificate: self.certificate }
+    }
+}
+
 impl TestLeaf {
     pub(crate) fn named(dns: &str) -> Self {
         Self { names: vec![SanType::DnsName(dns.try_into().expect("ASCII"))], is_ca: false, usage: None }
@@ -48,10 +60,14 @@ impl TestAuthority {
         Self(CertifiedIssuer::self_signed(params, key).expect("a CA"))
     }
 
+    pub(crate) fn pem(&self) -> String {
+        self.0.pem()
+    }
+
     pub(crate) fn roots(&self) -> TrustRoots {
         let folder = tempfile::tempdir().expect("a folder");
         let file = folder.path().join("ca.pem");
-        std::fs::write(&file, self.0.pem()).expect("written");
+        std::fs::write(&file, self.pem()).expect("written");
         TrustRoots::from_files(&[file]).expect("roots")
     }
 
@@ -61,6 +77,11 @@ impl TestAuthority {
 
     /// Issues a certificate with its key, for a test that makes handshakes.
     pub(crate) fn issue_pair(&self, leaf: &TestLeaf) -> IssuedPair {
+        self.issue_until(leaf, (2027, 1, 29))
+    }
+
+    /// Issues a certificate that ends on another day.
+    pub(crate) fn issue_until(&self, leaf: &TestLeaf, (year, month, day): (i32, u8, u8)) -> IssuedPair {
         let mut params = CertificateParams::default();
         params.subject_alt_names.clone_from(&leaf.names);
         params.is_ca = if leaf.is_ca { IsCa::Ca(BasicConstraints::Unconstrained) } else { IsCa::NoCa };
@@ -70,7 +91,7 @@ impl TestAuthority {
             Some(_) => vec![ExtendedKeyUsagePurpose::CodeSigning],
             None => vec![],
         };
-        (params.not_before, params.not_after) = (date_time_ymd(2026, 11, 1), date_time_ymd(2027, 1, 29));
+        (params.not_before, params.not_after) = (date_time_ymd(2026, 11, 1), date_time_ymd(year, month, day));
         let key = KeyPair::generate().expect("a key");
         let certificate = params.signed_by(&key, &self.0).expect("a certificate");
         let certificate = PresentedCertificate::parse(vec![certificate.der().clone()]).expect("readable");

@@ -8,8 +8,8 @@ use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::{DigitallySignedStruct, DistinguishedName, SignatureScheme};
 
 use super::*;
-use crate::tls::key_pair::TlsKeyPair;
 use crate::tls::live_pair::LiveKeyPair;
+use crate::tls::server_config::{ClientCertificates, server_config};
 
 const WITHIN: Duration = Duration::from_secs(5);
 
@@ -116,6 +116,108 @@ async fn session_is_resumed_and_judged_again() {
 }
 
 #[tokio::test]
+async fn renewed_peer_certificate_replaces_session() {
+    let mut gate = TestGate::new(&[]).await;
+    let clock = Arc::new(TestClock::fixed(at(10)));
+    let tls = PeerTls::new(clock.clone()).with(Some(LiveRoots::new(gate.authority.roots())), None);
+    let names = NameResolver::new(&ResolverOptions::default());
+    gate.connector = PeerConnector::new(Arc::new(AllowedRanges(Vec::new())), names, tls);
+    let pair = LiveKeyPair::new(gate.authority.issue_pair(&leaf("blue.example")).key_pair());
+    let builder = ServerConfig::builder_with_provider(Arc::clone(provider()));
+    let builder = builder.with_safe_default_protocol_versions().expect("versions").with_no_client_auth();
+    let (address, mut seen) = tls_server(builder.with_cert_resolver(Arc::new(pair.clone()))).await;
+    let (connected, _) = gate.connect_by("blue.example", &route(address), WITHIN).await;
+    connected.expect("a connection").stream.read_u8().await.expect("a byte");
+    clock.set(at(91).0);
+    pair.replace(gate.authority.issue_until(&leaf("blue.example"), (2028, 1, 1)).key_pair());
+    let (connected, steps) = gate.connect_by("blue.example", &route(address), WITHIN).await;
+    assert!(connected.is_ok(), "{steps:?}");
+    let resumed =
+        [seen.recv().await, seen.recv().await, seen.recv().await].map(|seen| seen.map(|seen| seen.is_resumed));
+    assert_eq!(resumed, [Some(false), Some(true), Some(false)]);
+}
+
+#[tokio::test]
+async fn renewed_own_certificate_ends_sessions() {
+    let mut gate = TestGate::new(&[]).await;
+    let own = LiveKeyPair::new(gate.authority.issue_pair(&leaf("red.example")).key_pair());
+    let roots = LiveRoots::new(gate.authority.roots());
+    let tls = PeerTls::new(Arc::new(TestClock::fixed(at(10)))).with(Some(roots.clone()), Some(own.clone()));
+    let names = NameResolver::new(&ResolverOptions::default());
+    gate.connector = PeerConnector::new(Arc::new(AllowedRanges(Vec::new())), names, tls);
+    let (address, mut seen) = tls_server(server_tls(gate.authority.issue_pair(&leaf("blue.example")), &[])).await;
+    let route = PeerRoute { presents_certificate: true, ..route(address) };
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    std::fs::write(file.path(), gate.authority.pem()).expect("written");
+    let mut last = None;
+    for (change, is_resumed) in [("none", false), ("none", true), ("pair", false), ("none", true), ("roots", false)] {
+        match change {
+            "pair" => own.replace(gate.authority.issue_pair(&leaf("red.example")).key_pair()),
+            "roots" => roots.replace(&[file.path().to_owned()]).expect("roots"),
+            _ => {}
+        }
+        let (connected, _) = gate.connect_by("blue.example", &route, WITHIN).await;
+        let mut connection = connected.expect("a connection");
+        connection.stream.read_u8().await.expect("a byte");
+        assert_eq!(seen.recv().await.map(|seen| seen.is_resumed), Some(is_resumed), "{change}");
+        last = connection.material;
+    }
+    let material = last.expect("it is by TLS");
+    assert!(gate.connector.is_current(&material));
+    own.replace(gate.authority.issue_pair(&leaf("red.example")).key_pair());
+    assert!(!gate.connector.is_current(&material), "a request takes another connection");
+}
+
+#[tokio::test]
+async fn server_without_key_is_refused() {
+    let gate = TestGate::new(&[]).await;
+    for version in [&rustls::version::TLS12, &rustls::version::TLS13] {
+        let stolen = gate.authority.issue(&leaf("blue.example"));
+        let pair = IssuedPair { certificate: stolen, ..gate.authority.issue_pair(&leaf("mallory.example")) };
+        let builder = ServerConfig::builder_with_provider(Arc::clone(provider()));
+        let builder = builder.with_protocol_versions(&[version]).expect("a version").with_no_client_auth();
+        let (address, _seen) =
+            tls_server(builder.with_cert_resolver(Arc::new(LiveKeyPair::new(pair.key_pair())))).await;
+        let (_, steps) = gate.connect_by("blue.example", &route(address), WITHIN).await;
+        assert_eq!(steps.last().map(String::as_str), Some("sni TLS_FAILED"), "{version:?}");
+    }
+}
+
+#[tokio::test]
+async fn caller_without_key_is_refused() {
+    let authority = TestAuthority::new();
+    let pair = LiveKeyPair::new(authority.issue_pair(&leaf("red.example")).key_pair());
+    let config = server_config(pair, ClientCertificates::Asked).expect("a configuration");
+    let (address, mut seen) = tls_server(ServerConfig::clone(&config)).await;
+    for version in [&rustls::version::TLS12, &rustls::version::TLS13] {
+        // The second caller shows no certificate, so the server reports which of the two it has accepted.
+        for steals in [true, false] {
+            let roots = rustls::RootCertStore { roots: authority.roots().anchors().to_vec() };
+            let builder = rustls::ClientConfig::builder_with_provider(Arc::clone(provider()));
+            let builder = builder.with_protocol_versions(&[version]).expect("a version").with_root_certificates(roots);
+            let config = match steals {
+                true => {
+                    let mallory = authority.issue_pair(&leaf("mallory.example"));
+                    let stolen = IssuedPair { certificate: authority.issue(&leaf("blue.example")), ..mallory };
+                    builder.with_client_cert_resolver(Arc::new(LiveKeyPair::new(stolen.key_pair())))
+                }
+                false => builder.with_no_client_auth(),
+            };
+            let stream = TcpStream::connect(address).await.expect("a connection");
+            let name = rustls::pki_types::ServerName::try_from("red.example").expect("a name");
+            let connected = tokio_rustls::TlsConnector::from(Arc::new(config)).connect(name, stream).await;
+            let mut first = [0];
+            let is_served = match connected {
+                Ok(mut stream) => stream.read_exact(&mut first).await.is_ok(),
+                Err(_) => false,
+            };
+            assert_eq!(is_served, !steals, "{version:?}");
+        }
+        assert_eq!(seen.recv().await.map(|seen| seen.client_certificates), Some(0), "{version:?}");
+    }
+}
+
+#[tokio::test]
 async fn stalled_handshake_ends_with_connect_timeout() {
     let gate = TestGate::new(&[]).await;
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
@@ -183,10 +285,7 @@ impl ClientCertVerifier for AsksForCertificate {
 #[tokio::test]
 async fn own_certificate_is_shown_to_mtls_peers_only() {
     let mut gate = TestGate::new(&[]).await;
-    let red = gate.authority.issue_pair(&leaf("red.example"));
-    let chain = red.certificate.chain().to_vec();
-    let certified = rustls::sign::CertifiedKey::from_der(chain, red.key, provider()).expect("a pair");
-    let own = LiveKeyPair::new(TlsKeyPair { certified: Arc::new(certified), certificate: red.certificate });
+    let own = LiveKeyPair::new(gate.authority.issue_pair(&leaf("red.example")).key_pair());
     let tls =
         PeerTls::new(Arc::new(TestClock::fixed(at(10)))).with(Some(LiveRoots::new(gate.authority.roots())), Some(own));
     let names = NameResolver::new(&ResolverOptions::default());

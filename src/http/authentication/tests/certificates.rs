@@ -53,6 +53,9 @@ impl PeerAuthPolicy for Certified {
     fn certificate_pins(&self, server: &ServerName) -> Option<Arc<[SpkiPin]>> {
         (server.as_str() == "pink.example").then(|| [self.pink.pin()].into())
     }
+    fn is_pinned(&self, key: &SpkiPin) -> bool {
+        self.pink.pin() == *key
+    }
     fn peers_named_by(&self, certificate: &PresentedCertificate) -> Vec<ServerName> {
         let exact = certificate.names().iter().filter_map(|name| name.exact()?.parse().ok());
         exact.filter(|name| self.proof_kind(name) == Some(ProofKind::Certificate)).collect()
@@ -135,6 +138,20 @@ fn useless_certificate_is_named() {
     let unreadable = CertificateFault::Unreadable("x".to_owned());
     let unreadable = CallerEvidence { certificate: Some(Err(unreadable)), ..CallerEvidence::default() };
     assert_eq!(asked(&policy, &unreadable, None), Err((401, "CERTIFICATE_UNREADABLE")));
+}
+
+#[test]
+fn useless_certificate_is_refused_unread() {
+    let policy = Certified::new();
+    let unread = |evidence: &CallerEvidence| {
+        CallerClaim::from_head(&policy, evidence.clone(), &headers(&[])).err().map(|no| no.code())
+    };
+    assert_eq!(unread(&shows(&policy.issue(&["a.example", "b.example"]))), None, "the body may name one of them");
+    assert_eq!(unread(&shows(&policy.pink)), None);
+    let foreign = shows(&TestAuthority::new().issue(&TestLeaf::named("a.example")));
+    assert_eq!(unread(&foreign), Some("CERTIFICATE_UNKNOWN_ISSUER"));
+    let by_address = CallerEvidence { address: "10.9.9.9".parse().ok(), ..foreign };
+    assert_eq!(unread(&by_address), None, "the address may be the proof");
 }
 
 #[test]
