@@ -73,7 +73,7 @@ impl SignatureJudge {
                 true => unauthenticated(
                     "WRONG_TARGET",
                     format!(
-                        "{error}; the reverse proxy must pass the Host header on (nginx: proxy_set_header Host $host)"
+                        "{error}; the reverse proxy must pass the Host header on (nginx: proxy_set_header Host $http_host)"
                     ),
                 ),
             }

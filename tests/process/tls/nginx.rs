@@ -49,7 +49,7 @@ impl ReverseProxy {
              uwsgi_temp_path {dir}; scgi_temp_path {dir};\n\
              server {{ listen {address} ssl; ssl_certificate {cert}; ssl_certificate_key {key};\n\
              ssl_verify_client optional_no_ca;\n\
-             location / {{ proxy_pass {scheme}://{upstream}; proxy_http_version 1.1; proxy_set_header Host $host;\n\
+             location / {{ proxy_pass {scheme}://{upstream}; proxy_http_version 1.1; proxy_set_header Host $http_host;\n\
              proxy_set_header Forwarded \"\"; proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;\n\
              proxy_set_header X-Client-Cert $ssl_client_escaped_cert; }} }} }}\n",
             dir = folder.display(),
