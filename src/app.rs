@@ -5,14 +5,12 @@
 
 mod configured_keys;
 mod configured_peers;
+mod data_folder;
 mod listeners;
 pub(crate) mod peer_explainer;
 mod start_error;
 
-use std::fs::DirBuilder;
 use std::net::SocketAddr;
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
-use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -49,7 +47,6 @@ use crate::http::head_limit::{self, HeadLimit};
 use crate::http::key_directory;
 use crate::http::serve::{serve, serve_raw_targets};
 use crate::identity::key_directory::key_directory_json;
-use crate::identity::key_folder::KeyFolder;
 use crate::identity::key_ring::KeyRing;
 use crate::maintenance::feed_and_submissions;
 use crate::maintenance::history_retention;
@@ -127,7 +124,7 @@ impl App {
     /// gateway.
     pub async fn start(settings: &Settings, listeners: Listeners, found: DataDir) -> Result<Self, StartError> {
         let certificates = ListenerCertificates::load(settings)?;
-        let keys = Arc::new(signing_keys(settings)?);
+        let keys = Arc::new(data_folder::signing_keys(settings)?);
         let us = &settings.server.name;
         let peers = Arc::new(ConfiguredAddresses { peers: settings.peers.clone(), network: settings.network.clone() });
         let signer = RequestSigner::new(us.clone(), keys.clone(), peers.clone(), Arc::new(SystemClock));
@@ -391,28 +388,6 @@ async fn signature_judge(
     let used = store.used_nonces(clock.now()).await.map_err(StartError::Nonces)?;
     let own = (settings.server.name.clone(), listener.map(|address| address.port()));
     Ok(SignatureJudge::new(own, clock, (settings.peers.nonces_max(), used), federation_body(settings)))
-}
-
-/// Returns the signing keys; the first start makes one.
-fn signing_keys(settings: &Settings) -> Result<KeyRing, StartError> {
-    create_data_dir(&settings.server.data_dir)?;
-    let folder = KeyFolder::in_data_dir(&settings.server.data_dir);
-    let (ring, _) = folder.load_or_begin(false, SystemClock::time())?;
-    Ok(ring)
-}
-
-/// Makes the data folder, for its owner only; one that exists keeps its mode, and a warning names one that others can enter.
-fn create_data_dir(path: &Path) -> Result<(), StartError> {
-    DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(|source| {
-        let source = if path.is_file() { std::io::Error::other("this is a file") } else { source };
-        StartError::DataDir { path: path.to_owned(), source }
-    })?;
-    let mode = std::fs::metadata(path).map_or(0, |state| state.permissions().mode() & 0o7777);
-    if mode & 0o007 != 0 {
-        let (data_dir, mode) = (path.display(), format!("{mode:04o}"));
-        tracing::warn!(%data_dir, mode, "every user of this machine can enter the data folder; run chmod 700 on it");
-    }
-    Ok(())
 }
 
 fn start_servers(

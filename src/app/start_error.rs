@@ -69,3 +69,10 @@ pub enum StartError {
     #[error("the core did not start; see the log")]
     Core,
 }
+
+impl StartError {
+    /// Returns whether the start was refused because others can read a secret.
+    pub const fn is_open_secret(&self) -> bool {
+        matches!(self, Self::Keys(KeyFolderError::OpenMode { .. } | KeyFolderError::OpenFolder { .. }))
+    }
+}

@@ -9,6 +9,7 @@ use clap::Args;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::{Client, Method, Response};
 use serde::de::DeserializeOwned;
+use zeroize::Zeroizing;
 
 use crate::admin::server_header::SERVER;
 use crate::api::errors::ErrorBody;
@@ -80,7 +81,7 @@ impl AdminArgs {
 
     fn gateway(self) -> Result<AdminClient, CommandFailure> {
         let token = self.token_file.map(|file| {
-            let read = std::fs::read_to_string(&file);
+            let read = std::fs::read_to_string(&file).map(Zeroizing::new);
             let unreadable = |error| CommandFailure::Misused(format!("--token-file {}: {error}", file.display()));
             read.map(|text| SecretValue::from(text.trim())).map_err(unreadable)
         });

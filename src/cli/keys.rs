@@ -109,7 +109,7 @@ fn run_in_folder(command: KeysCommand, now: SystemTime) -> Result<u8, CommandFai
 fn open(source: ConfigSource) -> Result<(KeyFolder, KeyRing), CommandFailure> {
     let settings = source.load().map_err(|problems| CommandFailure::from(&problems))?;
     let folder = KeyFolder::in_data_dir(&settings.server.data_dir);
-    let (ring, _) = folder.load(false).map_err(|error| failure(&error))?;
+    let (ring, _) = folder.load(settings.server.allow_open_secrets).map_err(|error| failure(&error))?;
     Ok((folder, ring))
 }
 

@@ -19,7 +19,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::runtime::caught_panics;
+use crate::runtime::{caught_panics, memory_dumps};
 use crate::settings::{self, Settings, SettingsProblems, Sources};
 use crate::terminal::exit_code::COULD_NOT_RUN;
 use crate::terminal::output::complain;
@@ -159,6 +159,10 @@ pub fn run() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => return ExitCode::from(misused(&error)),
     };
+    // Most commands read a token or a key.
+    if let Err(error) = memory_dumps::forbid() {
+        remark!("core dumps cannot be turned off: {error}");
+    }
     let code = match cli.command {
         CliCommand::Serve(options) => serve::run(options),
         CliCommand::Check(options) => check::run(options),

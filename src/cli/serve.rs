@@ -43,7 +43,7 @@ pub(super) fn run(options: Serve) -> u8 {
         Ok(settings) => actix::System::new().block_on(serve(&settings, found, StartSummary { files })),
         Err(problems) => {
             last_words(&problems.to_string());
-            COULD_NOT_RUN
+            if problems.is_open_secrets() { WRONG } else { COULD_NOT_RUN }
         }
     };
     telemetry::flush();
@@ -76,7 +76,7 @@ async fn serve(settings: &Settings, found: DataDir, started: StartSummary) -> u8
         Ok(app) => app,
         Err(error) => {
             last_words(&format!("fernpost cannot start: {error}"));
-            return COULD_NOT_RUN;
+            return if error.is_open_secret() { WRONG } else { COULD_NOT_RUN };
         }
     };
     signals.read_certificates = app.certificate_reads();

@@ -62,6 +62,8 @@ pub(super) struct SettingsCheck<'a> {
     pub(super) folder: &'a Path,
     /// True if the files and folders that are named must be usable by this process.
     pub(super) to_run: bool,
+    /// True if a secret that others can read is a warning, and not a problem.
+    pub(super) allow_open_secrets: bool,
 }
 
 impl SettingsCheck<'_> {
@@ -73,6 +75,16 @@ impl SettingsCheck<'_> {
     /// Reports that the value of this key is invalid.
     pub(super) fn invalid(&mut self, key: &[&str], why: impl fmt::Display) {
         self.fault(key, ProblemKind::Invalid(why.to_string()));
+    }
+
+    /// Reports that others can read the secret of this key; if that is allowed, each start warns of it.
+    pub(super) fn open_secret(&mut self, key: &[&str], why: impl fmt::Display) {
+        match self.allow_open_secrets {
+            true => self.note(key, why),
+            false => {
+                self.fault(key, ProblemKind::OpenSecret(format!("{why}, or set server.allow_open_secrets = true")));
+            }
+        }
     }
 
     /// Reports a fault of this key, unless it is a consequence of one that was reported.

@@ -139,7 +139,12 @@ impl Settings {
         }
         let raw =
             RawSettings::deserialize(merged.clone()).expect("each value was read alone before the layers were merged");
-        let check = &mut SettingsCheck { found: &mut found, folder: sources.folder(), to_run: sources.to_run };
+        let check = &mut SettingsCheck {
+            found: &mut found,
+            folder: sources.folder(),
+            to_run: sources.to_run,
+            allow_open_secrets: raw.server.allow_open_secrets,
+        };
 
         let listeners = [
             ("federation", Some(raw.federation.listen.0)),

@@ -54,6 +54,8 @@ pub enum ProblemKind {
     },
     /// The value is invalid, with the reason.
     Invalid(String),
+    /// Others can read the secret of this file, with its mode and the remedy.
+    OpenSecret(String),
     /// A file is not TOML.
     File(String),
     /// A file or folder cannot be read.
@@ -81,7 +83,7 @@ impl fmt::Display for SettingsProblem {
                 }
                 instead.map_or(Ok(()), |instead| write!(f, "; {instead}"))
             }
-            ProblemKind::Invalid(why) => write!(f, "`{key}`{within}: {why}"),
+            ProblemKind::Invalid(why) | ProblemKind::OpenSecret(why) => write!(f, "`{key}`{within}: {why}"),
             ProblemKind::File(why) | ProblemKind::Unreadable(why) => match place {
                 Some(place) => write!(f, "{place}: {why}"),
                 None => f.write_str(why),
@@ -98,6 +100,11 @@ impl SettingsProblems {
     /// Returns whether a part of the configuration could not be read, so that its validity is unknown.
     pub fn is_unread(&self) -> bool {
         self.0.iter().any(|problem| matches!(problem.fault, ProblemKind::Unreadable(_)))
+    }
+
+    /// Returns whether the configuration is sound but for secrets that others can read.
+    pub fn is_open_secrets(&self) -> bool {
+        self.0.iter().all(|problem| matches!(problem.fault, ProblemKind::OpenSecret(_)))
     }
 }
 

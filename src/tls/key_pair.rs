@@ -1,16 +1,17 @@
 //! Our own certificate with its private key, from two PEM files.
 
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use rustls::InconsistentKeys;
+use rustls::crypto::aws_lc_rs::sign::any_supported_type;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem};
 use rustls::sign::CertifiedKey;
+use zeroize::{Zeroize, Zeroizing};
 
 use crate::tls::certificate::PresentedCertificate;
 use crate::tls::certificate_fault::CertificateFault;
-use crate::tls::provider::provider;
 
 /// The files of a certificate and its key.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -73,9 +74,18 @@ impl KeyPairFiles {
         }
         let certificate = PresentedCertificate::parse(chain.clone())
             .map_err(|fault| KeyPairError::Certificate { path: self.cert.clone(), fault })?;
-        let key = PrivateKeyDer::from_pem_file(&self.key).map_err(|error| unreadable(&self.key, error))?;
-        let certified = CertifiedKey::from_der(chain, key, provider())
-            .map_err(|source| KeyPairError::Mismatch { files: self.clone(), source })?;
+        let text = std::fs::read(&self.key).map(Zeroizing::new);
+        let text = text.map_err(|error| unreadable(&self.key, pem::Error::Io(error)))?;
+        let mut der = PrivateKeyDer::from_pem_slice(&text).map_err(|error| unreadable(&self.key, error))?;
+        // The library overwrites its own form of the key when it is dropped, but not the bytes that it is made of.
+        let key = any_supported_type(&der);
+        der.zeroize();
+        let mismatch = |source| KeyPairError::Mismatch { files: self.clone(), source };
+        let certified = CertifiedKey::new(chain, key.map_err(mismatch)?);
+        match certified.keys_match() {
+            Ok(()) | Err(rustls::Error::InconsistentKeys(InconsistentKeys::Unknown)) => {}
+            Err(source) => return Err(mismatch(source)),
+        }
         Ok(TlsKeyPair { certified: Arc::new(certified), certificate })
     }
 
@@ -83,10 +93,5 @@ impl KeyPairFiles {
     pub fn load_certificate(&self) -> Result<CertificateDer<'static>, KeyPairError> {
         CertificateDer::from_pem_file(&self.cert)
             .map_err(|source| KeyPairError::File { path: self.cert.clone(), source })
-    }
-
-    /// Returns whether every user of the machine may read the key. The mode is that of what a symbolic link leads to.
-    pub fn key_is_open(&self) -> bool {
-        std::fs::metadata(&self.key).is_ok_and(|state| state.mode() & 0o007 != 0)
     }
 }

@@ -25,8 +25,11 @@ const DIRECTORY_TIMEOUT: Duration = Duration::from_secs(5);
 pub(super) async fn findings(settings: &Settings) -> Vec<CheckFinding> {
     let folder = KeyFolder::in_data_dir(&settings.server.data_dir);
     let mut found = vec![];
-    match folder.load(false) {
-        Ok((ring, _)) => {
+    match folder.load(settings.server.allow_open_secrets) {
+        Ok((ring, open)) => {
+            let warnings =
+                open.iter().map(|error| CheckFinding { ok: true, level: "warning".into(), ..of_error(&folder, error) });
+            found.extend(warnings);
             found.extend(own_keys(&folder, &ring));
             found.push(directory(settings, &ring).await);
         }

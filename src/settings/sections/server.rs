@@ -21,6 +21,8 @@ pub struct ServerSettings {
     pub workers: usize,
     /// Maximum time that a stop waits for work in flight.
     pub drain: Duration,
+    /// True if secrets that other users of the machine can read are used, with a warning at each start.
+    pub allow_open_secrets: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -34,11 +36,19 @@ pub(crate) struct ServerSection {
     workers: u32,
     /// Maximum time that a stop waits for work in flight.
     drain: DurationValue,
+    /// If true, files of secrets that others can read are used, with a warning at each start.
+    pub(crate) allow_open_secrets: bool,
 }
 
 impl Default for ServerSection {
     fn default() -> Self {
-        Self { name: String::new(), data_dir: "data".into(), workers: 1, drain: DurationValue::secs(10) }
+        Self {
+            name: String::new(),
+            data_dir: "data".into(),
+            workers: 1,
+            drain: DurationValue::secs(10),
+            allow_open_secrets: false,
+        }
     }
 }
 
@@ -62,7 +72,13 @@ impl ServerSection {
         {
             check.invalid(&["server", "data_dir"], why);
         }
-        Some(ServerSettings { name, data_dir, workers: self.workers as usize, drain: self.drain.0 })
+        Some(ServerSettings {
+            name,
+            data_dir,
+            workers: self.workers as usize,
+            drain: self.drain.0,
+            allow_open_secrets: self.allow_open_secrets,
+        })
     }
 }
 

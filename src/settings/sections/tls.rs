@@ -4,8 +4,10 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 
+use crate::runtime::open_files::mode_for_others;
 use crate::settings::check::SettingsCheck;
 use crate::settings::values::listen::{FileModeValue, ListenTarget, WrittenTarget};
+use crate::settings::values::secret::open_words;
 use crate::settings::values::units::ListenAddress;
 use crate::tls::key_pair::KeyPairFiles;
 
@@ -68,9 +70,8 @@ fn key_pair(
     if check.to_run {
         if let Err(why) = files.load() {
             check.invalid(&[section, "tls", "cert"], why);
-        } else if files.key_is_open() {
-            let why = format!("every user of this machine can read {0}; run chmod o= {0}", files.key.display());
-            check.invalid(&[section, "tls", "key"], why);
+        } else if let Some(mode) = mode_for_others(&files.key) {
+            check.open_secret(&[section, "tls", "key"], open_words(&files.key, mode));
         }
     }
     Some(files)

@@ -53,7 +53,9 @@ fn certificate_is_checked_before_start() {
     assert!(lines(load())[0].contains("do not belong together"));
     fs::write(&key, made.signing_key.serialize_pem()).expect("written");
     fs::set_permissions(&key, Permissions::from_mode(0o644)).expect("changed");
-    assert!(lines(load())[0].contains("every user of this machine can read"));
+    let refused = load().expect_err("it is open");
+    assert!(refused.is_open_secrets() && refused.to_string().contains("0644"), "{refused}");
+    assert!(refused.to_string().contains(&format!("run chmod o= {}", key.display())), "{refused}");
     fs::set_permissions(&key, Permissions::from_mode(0o640)).expect("changed");
     load().expect("valid");
 }
@@ -77,4 +79,28 @@ fn proxies_and_limits_are_read() {
     ] {
         assert!(wrong(bad)[0].contains(&format!("federation.{key}")), "{bad}");
     }
+}
+
+#[test]
+fn open_token_is_refused_or_warned() {
+    let config = "server.name = \"red.example\"\nadmin.token_file = \"token\"\nmessenger.token_file = \"token\"\n";
+    let folder = folder(&[("red.toml", config), ("token", "sesame")]);
+    let token = folder.path().join("token");
+    let load = |to_run, flags: &[(&str, &str)]| {
+        let file = Some(folder.path().join("red.toml"));
+        let flags = flags.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+        Settings::load(&Sources { file, to_run, flags, ..Sources::default() })
+    };
+    fs::set_permissions(&token, Permissions::from_mode(0o604)).expect("changed");
+    let refused = load(true, &[]).expect_err("it is open");
+    assert!(refused.is_open_secrets() && refused.0.len() == 2, "{refused}");
+    let remedy = format!("run chmod o= {}, or set server.allow_open_secrets = true", token.display());
+    assert!(refused.to_string().contains("0604") && refused.to_string().contains(&remedy), "{refused}");
+    let other = load(true, &[("store.group_max", "0")]).expect_err("two kinds of problems");
+    assert!(!other.is_open_secrets(), "{other}");
+    let allowed = load(true, &[("server.allow_open_secrets", "true")]).expect("valid");
+    assert_eq!(allowed.notes.iter().filter(|note| note.contains("0604")).count(), 2, "{:?}", allowed.notes);
+    assert!(load(false, &[]).is_ok(), "a command reads it and keeps nothing");
+    fs::set_permissions(&token, Permissions::from_mode(0o660)).expect("changed");
+    assert!(load(true, &[]).is_ok());
 }

@@ -1,12 +1,12 @@
 //! Secrets: read from a key or from the file that its `_file` key names, never printed.
 
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use secrecy::zeroize::Zeroizing;
 use secrecy::{ExposeSecret, SecretString};
 use serde::de::{self, Deserialize, Deserializer};
 
+use crate::runtime::open_files::mode_for_others;
 use crate::settings::check::SettingsCheck;
 
 /// A bearer token. Its `Debug` shows none of it, and its memory is overwritten when it is dropped.
@@ -66,11 +66,10 @@ pub(crate) fn token(
                     return None;
                 }
                 Ok(text) => {
-                    if is_open(&path) {
-                        check.found.notes.push(format!(
-                            "{section}.token_file: every user of this machine can read {0}; run chmod o= {0}",
-                            path.display()
-                        ));
+                    if check.to_run
+                        && let Some(mode) = mode_for_others(&path)
+                    {
+                        check.open_secret(&[section, "token_file"], open_words(&path, mode));
                     }
                     (text.as_str().into(), "token_file")
                 }
@@ -90,9 +89,10 @@ pub(crate) fn token(
     Some(secret.into())
 }
 
-/// Returns whether every user may read the file.
-fn is_open(file: &Path) -> bool {
-    std::fs::metadata(file).is_ok_and(|state| state.mode() & 0o004 != 0)
+/// Returns the words about a file of a secret that others can read: its path, its mode and the remedy.
+pub(crate) fn open_words(file: &Path, mode: u32) -> String {
+    let file = file.display();
+    format!("{file} has the mode {mode:04o}, so every user of this machine can use this secret; run chmod o= {file}")
 }
 
 #[cfg(test)]

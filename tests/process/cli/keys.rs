@@ -109,7 +109,7 @@ async fn gateway_serves_its_key_directory() {
     assert_eq!((code, &found[2]["code"]), (Some(1), &"OTHER_KEYS".into()), "{found:?}");
     std::fs::remove_file(node.folder().join("data/keys/2.key")).expect("it is ours");
     node.kill();
-    std::fs::write(node.folder().join("data/keys/2.key"), "x").expect("it is ours");
+    node.write_secret("data/keys/2.key", "x");
     let output = node.serve(&[]).output().expect("the binary starts");
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(2), "{said}");

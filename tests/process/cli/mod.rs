@@ -4,4 +4,5 @@ mod commands;
 mod failures;
 mod keys;
 mod operator;
+mod secrets;
 mod talk;

@@ -198,7 +198,7 @@ async fn cli_connection_error_explains_remedy() {
     assert_eq!((code, printed.as_str(), why.lines().count()), (Some(2), "", 1), "{why}");
     assert!(why.contains("no gateway answers at") && why.contains("fernpost serve"), "{why}");
 
-    std::fs::write(red.folder().join("admin.token"), "sesame\n").expect("a writable folder");
+    red.write_secret("admin.token", "sesame\n");
     red.start_with(&["admin.token_file=admin.token"]).await;
     let (code, _, why) = operate(&red, &["peer", "list"]).await;
     assert!(code == Some(2) && why.contains("admin.token_file") && why.lines().count() == 1, "{why}");

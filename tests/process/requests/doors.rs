@@ -13,7 +13,7 @@ use crate::fixtures::raw::Raw;
 #[tokio::test]
 async fn token_guards_messenger_api() {
     let (mut red, _blue) = GatewayProcess::pair("backoff_min = \"10m\"");
-    std::fs::write(red.folder().join("messenger.token"), "open-sesame\n").expect("a writable folder");
+    red.write_secret("messenger.token", "open-sesame\n");
     red.start_with(&["messenger.token_file=messenger.token"]).await;
     let body = submission(&["blue"], &["let me in"]);
     let calls = [

@@ -11,7 +11,7 @@ use crate::fixtures::sim::Sim;
 #[tokio::test]
 async fn unauthenticated_calls_log_once_per_minute() {
     let (mut red, _blue) = GatewayProcess::pair("");
-    std::fs::write(red.folder().join("secret"), "sesame\n").expect("a writable folder");
+    red.write_secret("secret", "sesame\n");
     red.start_with(&["admin.token_file=secret", "messenger.token_file=secret"]).await;
     for _ in 0..20 {
         let garbage = Raw::connect(own_address(), red.federation).await;
