@@ -6,6 +6,7 @@
 mod configured_keys;
 mod configured_peers;
 mod data_folder;
+mod directory_source;
 mod listeners;
 pub(crate) mod peer_explainer;
 mod start_error;
@@ -33,6 +34,7 @@ use crate::admin::metrics::{self, MetricsRecorder};
 use crate::admin::{self, AdminApi};
 use crate::app::configured_keys::relay_judge;
 use crate::app::configured_peers::{ConfiguredAddresses, ConfiguredAdmission};
+use crate::app::directory_source::EgressDirectories;
 use crate::app::listeners::ListenerCertificates;
 use crate::egress::signer::RequestSigner;
 use crate::egress::{EgressClient, EgressOptions};
@@ -40,8 +42,7 @@ use crate::http::authentication;
 use crate::http::authentication::signature_proof::SignatureJudge;
 use crate::http::bearer::{self, BearerToken};
 use crate::http::body::BodyLimit;
-use crate::http::drain;
-use crate::http::drain::DrainSignal;
+use crate::http::drain::{self, DrainSignal};
 use crate::http::error::ApiError;
 use crate::http::head_limit::{self, HeadLimit};
 use crate::http::key_directory;
@@ -129,12 +130,13 @@ impl App {
         let peers = Arc::new(ConfiguredAddresses { peers: settings.peers.clone(), network: settings.network.clone() });
         let signer = RequestSigner::new(us.clone(), keys.clone(), peers.clone(), Arc::new(SystemClock));
         let options = egress_options(settings, &certificates);
-        let client = EgressClient::new(us, peers, Arc::new(SystemClock), options);
+        let client = EgressClient::new(us, peers.clone(), Arc::new(SystemClock), options);
         let egress = Arc::new(client.signed_by(signer));
+        let directories = EgressDirectories { egress: egress.clone(), addresses: peers }.begin();
         let core = Arbiter::new();
         let (gone, router_gone) = oneshot::channel();
+        let relays = relay_judge(settings, keys.clone(), directories.clone()).map_err(StartError::Threads)?;
         let signer = PduSigner::new(keys.clone(), Arc::new(SystemClock));
-        let relays = relay_judge(settings, keys.clone()).map_err(StartError::Threads)?;
         let ends = CoreEnds { egress: egress.clone(), signer, relays: relays.clone() };
         let GatewayCore { gateway, store } = start_core(&core.handle(), settings, found, ends, gone).await?;
         let (stopping, stops) = watch::channel(false);
@@ -143,8 +145,8 @@ impl App {
             actix::spawn(health::follow(readiness.clone(), overload));
         }
         let closing = DrainSignal::default();
-        let judge = Data::new(signature_judge(settings, &store, listeners.federation_address()).await?);
-        let parts = (&*keys, judge, relays);
+        let judge = signature_judge(settings, &store, listeners.federation_address()).await?.with_fetched(directories);
+        let parts = (&*keys, Data::new(judge), relays);
         let servers = start_servers(
             settings,
             (listeners, &certificates),

@@ -18,7 +18,7 @@ use rustls::pki_types::pem::PemObject;
 
 use crate::http::authentication::{caller_address, client_certificate};
 use crate::identity::content_digest::StatedDigests;
-use crate::identity::origin_keys::{KeyLookup, OriginKeys};
+use crate::identity::origin_keys::{KeyLookup, KeyQuery, OriginKeys};
 use crate::identity::public_key::{PeerKeys, PublicKey};
 use crate::identity::signature_fields::StatedSignature;
 use crate::json::canonical_object::CanonicalObject;
@@ -86,9 +86,9 @@ impl ReferenceContext for NoReferences {
 struct SameKey;
 
 impl OriginKeys for SameKey {
-    fn keys_of<'a>(&'a self, _origin: &'a ServerName) -> KeyLookup<'a> {
+    fn keys_of<'a>(&'a self, _query: KeyQuery<'a>) -> KeyLookup<'a> {
         let key = PublicKey::from_base64("JrQLj5P/89iXES9+vFgrIy29clF9CC/oPPsw3c5D0bs").expect("a key");
-        Box::pin(std::future::ready(Some(PeerKeys::from([("1".parse().expect("an id"), key)]))))
+        Box::pin(std::future::ready(Ok(PeerKeys::from([("1".parse().expect("an id"), key)]))))
     }
 }
 

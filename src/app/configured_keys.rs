@@ -1,4 +1,4 @@
-//! The keys that verify PDUs: our own, and those that the configuration pins for its peers.
+//! The keys that verify PDUs: our own, those that the configuration pins for its peers, and those of their key directories.
 
 use std::future::ready;
 use std::io;
@@ -6,15 +6,20 @@ use std::sync::Arc;
 
 use actors::model::ServerName;
 
+use crate::identity::key_directories::KeyDirectories;
 use crate::identity::key_ring::KeyRing;
-use crate::identity::origin_keys::{KeyLookup, OriginKeys};
+use crate::identity::origin_keys::{KeyLookup, KeyQuery, NoKeysError, OriginKeys};
 use crate::settings::{PeerTable, Settings};
 use crate::wire::pdu::relay_judge::{RelayJudge, SignatureRelayJudge};
 
 /// Returns the judge of PDUs that came from another server than their origin. It fails if the system gives no threads.
-pub(super) fn relay_judge(settings: &Settings, own: Arc<KeyRing>) -> io::Result<Arc<dyn RelayJudge>> {
+pub(super) fn relay_judge(
+    settings: &Settings,
+    own: Arc<KeyRing>,
+    directories: KeyDirectories,
+) -> io::Result<Arc<dyn RelayJudge>> {
     let us = settings.server.name.clone();
-    let keys = ConfiguredOriginKeys { us: us.clone(), own, peers: settings.peers.clone() };
+    let keys = ConfiguredOriginKeys { us: us.clone(), own, peers: settings.peers.clone(), directories };
     Ok(Arc::new(SignatureRelayJudge::new(us, Arc::new(keys))?))
 }
 
@@ -26,14 +31,21 @@ struct ConfiguredOriginKeys {
     own: Arc<KeyRing>,
     /// The peers with their pinned keys.
     peers: Arc<PeerTable>,
+    /// Keys of the peers without pinned ones.
+    directories: KeyDirectories,
 }
 
 impl OriginKeys for ConfiguredOriginKeys {
-    fn keys_of<'a>(&'a self, origin: &'a ServerName) -> KeyLookup<'a> {
-        let keys = match *origin == self.us {
+    fn keys_of<'a>(&'a self, query: KeyQuery<'a>) -> KeyLookup<'a> {
+        let origin = query.server;
+        let known = match *origin == self.us {
             true => Some(self.own.public_keys()),
             false => self.peers.origin_keys(origin),
         };
-        Box::pin(ready(keys))
+        match known {
+            Some(keys) => Box::pin(ready(Ok(keys))),
+            None if self.peers.peer(origin).is_some() => self.directories.keys_of(query),
+            None => Box::pin(ready(Err(NoKeysError::NotFetched))),
+        }
     }
 }

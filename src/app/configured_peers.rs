@@ -73,6 +73,10 @@ impl PeerAuthPolicy for ConfiguredAdmission {
         self.peers.signature_keys(server)
     }
 
+    fn dialect_of(&self, path: &str) -> DialectSpec {
+        DIALECTS.of_path(path)
+    }
+
     fn certificate_pins(&self, server: &ServerName) -> Option<Arc<[SpkiPin]>> {
         self.peers.certificate_pins(server)
     }
@@ -118,6 +122,21 @@ pub(super) struct ConfiguredAddresses {
     pub(super) peers: Arc<PeerTable>,
     /// Private ranges that names may resolve to.
     pub(super) network: NetworkSettings,
+}
+
+impl ConfiguredAddresses {
+    /// Returns the way to the key directory of a server, which is read over TLS alone, or why there is none. One that is not listed
+    /// is found by the service of this dialect.
+    pub(super) fn directory_route(&self, server: &ServerName, dialect: DialectSpec) -> Result<PeerRoute, String> {
+        let route = self.route(server);
+        let route = match self.peers.peer(server) {
+            Some(_) => route,
+            None => Arc::new(PeerRoute { service: DIALECTS.of(dialect).service(), ..PeerRoute::clone(&route) }),
+        };
+        route
+            .over_tls()
+            .ok_or_else(|| "all of its addresses are http://, and keys are fetched over TLS alone".to_owned())
+    }
 }
 
 impl SignedPeers for ConfiguredAddresses {

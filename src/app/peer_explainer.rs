@@ -1,13 +1,13 @@
 //! Explains how far a peer is reached: `fernpost peer explain`, `check dns` and `check peers`. It needs no running gateway.
 
-mod fixes;
+pub(crate) mod fixes;
 
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use actors::limits::PeerLimits;
-use actors::model::{FailureCode, PushFailure, RequestDeadlines, ServerName, ShortDuration};
+use actors::model::{DialectSpec, FailureCode, PushFailure, RequestDeadlines, ServerName, ShortDuration};
 use actors::ports::{Clock, PeerConfig};
 use bytes::Bytes;
 use tokio::time::Instant;
@@ -17,9 +17,11 @@ use crate::app::SystemClock;
 use crate::app::configured_peers::ConfiguredAddresses;
 use crate::egress::signer::RequestSigner;
 use crate::egress::{EgressAnswer, EgressOptions, EgressRequest, PeerProbe, ProbeAnswer, ProbeConnection, StepRecord};
+use crate::identity::key_directories::read_directory;
 use crate::identity::key_directory::KEY_DIRECTORY_PATH;
 use crate::identity::key_folder::KeyFolder;
 use crate::identity::key_ring::KeyRing;
+use crate::identity::public_key::PeerKeys;
 use crate::settings::{PeerAuth, PeerProfile, PeerSettings, PeerTable, Settings};
 use crate::tls::live_roots::LiveRoots;
 use crate::tls::own_certificate::OwnCertificate;
@@ -38,6 +40,7 @@ pub(crate) struct PeerExplainer {
     us: ServerName,
     peers: Arc<PeerTable>,
     probe: PeerProbe,
+    addresses: Arc<ConfiguredAddresses>,
     /// Id of the key that signs now, or why there is none.
     signing_key: Result<String, String>,
     /// Names of the certificate that we show, or why there is none.
@@ -72,8 +75,8 @@ impl PeerExplainer {
         };
         let book = Arc::new(ConfiguredAddresses { peers: peers.clone(), network: settings.network.clone() });
         let signer = loaded.ok().map(|ring| RequestSigner::new(us.clone(), ring, book.clone(), Arc::new(SystemClock)));
-        let probe = PeerProbe::new(&us, book, Arc::new(SystemClock), options, signer);
-        Ok(Self { us, peers, probe, signing_key, certificate })
+        let probe = PeerProbe::new(&us, book.clone(), Arc::new(SystemClock), options, signer);
+        Ok(Self { us, peers, probe, addresses: book, signing_key, certificate })
     }
 
     /// Looks a peer up, and returns the steps; a host without permitted addresses fails, even if another host is left.
@@ -120,7 +123,7 @@ impl PeerExplainer {
         let directory = EgressRequest::get(KEY_DIRECTORY_PATH, EgressAnswer::Needed);
         let began = Instant::now();
         let answered = connection.ask(&directory).await.ok();
-        for step in [self.key_step(server, peer, began), clock_step(server, answered.as_ref())] {
+        for step in [self.key_step(server, peer, began).await, clock_step(server, answered.as_ref())] {
             let is_ok = step.ok;
             steps.push(step);
             if !is_ok {
@@ -155,16 +158,41 @@ impl PeerExplainer {
         }
     }
 
-    fn key_step(&self, server: &ServerName, peer: Option<&PeerSettings>, began: Instant) -> ExplainedStep {
+    /// Returns the keys of the directory of a server, or why there are none.
+    pub(crate) async fn published_keys(&self, server: &ServerName) -> Result<PeerKeys, String> {
+        let peer = self.peers.peer(server);
+        let limits = peer.as_ref().map_or_else(|| self.peers.unlisted(server), |peer| Arc::clone(&peer.limits));
+        let dialect = peer.map_or(DialectSpec::UPDATES, |peer| peer.link.dialect);
+        let route = self.addresses.directory_route(server, dialect)?;
+        let answer = self.probe.key_directory(server, route, deadlines(&limits)).await;
+        let answer = answer.map_err(|failure| failure.to_string())?;
+        if answer.status != 200 {
+            return Err(format!("its key directory is answered with status {}", answer.status));
+        }
+        let keys =
+            read_directory(&answer.body).map_err(|error| format!("its key directory cannot be used: {error}"))?;
+        if keys.is_empty() {
+            return Err("its key directory has no key of use".to_owned());
+        }
+        Ok(keys)
+    }
+
+    async fn key_step(&self, server: &ServerName, peer: Option<&PeerSettings>, began: Instant) -> ExplainedStep {
         let missing = |why: &str, fix| failed("key", began, why, "KEY_NOT_FOUND", fix);
         match peer.map(|peer| &peer.link.auth) {
             None => done("key", began, "it is not listed, so no key is expected of it"),
             Some(PeerAuth::Network { .. }) => done("key", began, "auth = \"network\" needs no key"),
             Some(PeerAuth::Signature { keys }) => match &self.signing_key {
-                Ok(id) => {
-                    let pinned: Vec<&str> = keys.iter().map(|(id, _)| id.as_str()).collect();
-                    done("key", began, format!("we sign with key {id}; pinned for {server}: {}", pinned.join(", ")))
+                Ok(id) if !keys.is_empty() => {
+                    done("key", began, format!("we sign with key {id}; pinned for {server}: {}", listed_ids(keys)))
                 }
+                Ok(id) => match self.published_keys(server).await {
+                    Ok(keys) => {
+                        let published = listed_ids(&keys);
+                        done("key", began, format!("we sign with key {id}; {server} publishes: {published}"))
+                    }
+                    Err(why) => missing(&why, fixes::of_directory(server)),
+                },
                 Err(why) => missing(&format!("we cannot sign: {why}"), fixes::of_signing_key()),
             },
             Some(PeerAuth::Certificate { .. }) => match &self.certificate {
@@ -223,6 +251,11 @@ impl PeerExplainer {
 
 fn is_json_object(body: &[u8]) -> bool {
     serde_json::from_slice::<serde_json::Map<String, serde_json::Value>>(body).is_ok()
+}
+
+/// Returns the ids of keys, as they are shown.
+pub(crate) fn listed_ids(keys: &PeerKeys) -> String {
+    keys.iter().map(|(id, _)| id.as_str()).collect::<Vec<_>>().join(", ")
 }
 
 fn active_key(ring: &KeyRing) -> Option<String> {

@@ -35,6 +35,12 @@ impl PeerRoute {
     pub fn new(addresses: Vec<PeerAddress>, service: PeerService) -> Self {
         Self { addresses, service, pins: Arc::default(), presents_certificate: false }
     }
+
+    /// Returns the same way over TLS alone; `None`: all configured addresses are `http://`.
+    pub fn over_tls(&self) -> Option<Self> {
+        let addresses: Vec<PeerAddress> = self.addresses.iter().filter(|address| address.uses_tls()).cloned().collect();
+        (self.addresses.is_empty() || !addresses.is_empty()).then(|| Self { addresses, ..self.clone() })
+    }
 }
 
 /// The service of a dialect, by which its servers are found in DNS.

@@ -21,7 +21,9 @@ use crate::egress::request_limiter::{RequestLimiter, ShutdownPhase, SlotLoad};
 use crate::egress::request_writer::{RequestWriter, written_target};
 use crate::egress::response::{self, AnswerLimit};
 use crate::egress::signer::RequestSigner;
-use crate::egress::{EgressMethod, EgressRequest};
+use crate::egress::{EgressAnswer, EgressMethod, EgressRequest};
+use crate::identity::key_directories::DIRECTORY_BYTES_MAX;
+use crate::identity::key_directory::KEY_DIRECTORY_PATH;
 use crate::raw_targets::get::{self, RawGet};
 use crate::tls::live_pair::LiveKeyPair;
 use crate::tls::live_roots::LiveRoots;
@@ -122,6 +124,28 @@ impl EgressClient {
         let outcome = self.sent(to, request, deadlines).await;
         slot.ended(to, is_answered(&outcome));
         outcome
+    }
+
+    /// Reads the key directory of a server by this way, which has to be one over TLS. A server that is asked so need not be a peer,
+    /// so nothing is remembered of it, and the connection is not kept.
+    pub async fn key_directory(
+        &self,
+        of: &ServerName,
+        route: PeerRoute,
+        deadlines: RequestDeadlines,
+    ) -> Result<Bytes, PushFailure> {
+        let _slot = self.slots.enter(of, false).await;
+        let window = RequestWindow { connect: deadlines.connect, until: Instant::now() + deadlines.total };
+        let request = EgressRequest::get(KEY_DIRECTORY_PATH, EgressAnswer::Needed);
+        let target = written_target(&request.path).expect("the path is plain ASCII");
+        let written = self.writer.written(of, target, &request);
+        let mut connection = self.open(of, &Arc::new(route), window).await?;
+        match timeout_at(window.until, connection.send(written)).await {
+            Err(_elapsed) => Err(PushFailure::TimedOut),
+            Ok(Err(failed)) if is_head_too_large(&failed.error) => Err(HEAD_LIMIT.exceeded()),
+            Ok(Err(failed)) => Err(PushFailure::Broken(in_words(&failed.error))),
+            Ok(Ok(response)) => response::read(response, window.until, request.answer, DIRECTORY_LIMIT).await.outcome,
+        }
     }
 
     async fn sent(
@@ -237,6 +261,9 @@ impl EgressClient {
         }
     }
 }
+
+/// The limit of a key directory, which no configuration changes.
+const DIRECTORY_LIMIT: AnswerLimit = AnswerLimit { key: "64 KiB of a key directory", bytes_max: DIRECTORY_BYTES_MAX };
 
 /// The limit of a head, which no configuration changes.
 const HEAD_LIMIT: AnswerLimit = AnswerLimit { key: "64 KiB of headers", bytes_max: HEAD_BYTES_MAX };

@@ -14,7 +14,6 @@ use hyper::body::Incoming;
 use hyper::header::{DATE, HeaderName, LOCATION};
 use tokio::time::{Instant, timeout, timeout_at};
 
-use crate::egress::EgressRequest;
 use crate::egress::address_book::{AddressBook, PeerRoute};
 use crate::egress::client::EgressOptions;
 use crate::egress::connection::{ConnectCall, OfferedProtocols, PeerConnector, PeerTls, StepRecord, StepTrace};
@@ -24,6 +23,8 @@ use crate::egress::http_connection::HttpConnection;
 use crate::egress::request_writer::{RequestWriter, written_target};
 use crate::egress::response::AnswerLimit;
 use crate::egress::signer::RequestSigner;
+use crate::egress::{EgressAnswer, EgressRequest};
+use crate::identity::key_directory::KEY_DIRECTORY_PATH;
 
 /// The limit of an answer: that of a key directory.
 const ANSWER_LIMIT: AnswerLimit = AnswerLimit { key: "64 KiB", bytes_max: 64 * 1024 };
@@ -84,6 +85,18 @@ impl PeerProbe {
         let call = ConnectCall { server, route: &route, prefer: None, protocols, within, trace: &trace };
         let found = self.connector.find(call).await;
         (trace.take(), found.is_ok())
+    }
+
+    /// Reads the key directory of a server by this way, which has to be one over TLS.
+    pub(crate) async fn key_directory(
+        &self,
+        server: &ServerName,
+        route: PeerRoute,
+        deadlines: RequestDeadlines,
+    ) -> Result<ProbeAnswer, PushFailure> {
+        let (server, route) = (server.clone(), Arc::new(route));
+        let mut connection = ProbeConnection { probe: self, server, route, deadlines, open: None };
+        connection.ask(&EgressRequest::get(KEY_DIRECTORY_PATH, EgressAnswer::Needed)).await
     }
 
     /// Connects to a peer within the time of a whole request, and returns the steps and the connection.

@@ -109,12 +109,15 @@ async fn meet_signed(
         Some(Err(unreadable)) => return unsigned(request).map_err(|no| instead(no, unreadable)),
         Some(Ok(stated)) => stated,
     };
-    let Some(keys) = policy.signature_keys(&stated.key.server) else {
+    let Some(pinned) = policy.signature_keys(&stated.key.server) else {
         // Who asks under another name learns nothing about which names are listed.
-        let refusal = judge.check_target(&signed, &evidence).err().unwrap_or_else(|| unknown_key(&stated.key));
+        let refusal = judge.check_target(&signed, &evidence).err().unwrap_or_else(|| unknown_key(&stated.key, None));
         return unsigned(request).map_err(|no| instead(no, refusal));
     };
-    let caller = judge.verify(request, &signed, &stated, (&keys, &evidence)).await?;
+    judge.check_target(&signed, &evidence)?;
+    let dialect = policy.dialect_of(request.path());
+    let key = judge.key(&stated.key, &pinned, dialect).await?;
+    let caller = judge.verify(request, &signed, &stated, (&key, &evidence)).await?;
     if let Some(claimed) = claimed(request.headers())?.filter(|claimed| *claimed != caller.server) {
         let words = format!("the request is signed by {}, but {ORIGIN_HEADER} names {claimed}", caller.server);
         return Err(not_the_sender(words));

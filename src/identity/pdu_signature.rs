@@ -63,8 +63,13 @@ pub enum PduSignatureError {
     #[error("it carries no signature of {0}")]
     NotSigned(ServerName),
     /// None of the keys that signed it is known.
-    #[error("no key {0} is known here; pin it in peers.server.\"{server}\".keys", server = .0.server)]
-    UnknownKey(KeyName),
+    #[error("no key {key} is known here; {why}")]
+    UnknownKey {
+        /// Name of the first of these keys.
+        key: KeyName,
+        /// The place that was to have it.
+        why: String,
+    },
     /// A signature or the hash is not that of the PDU.
     #[error("{0}")]
     Wrong(String),
@@ -105,13 +110,19 @@ impl StatedPduSignatures {
     pub fn check_known(&self, keys: &[(KeyId, PublicKey)]) -> Result<(), PduSignatureError> {
         match self.signatures.iter().any(|(id, _)| keys.iter().any(|(other, _)| other == id)) {
             true => Ok(()),
-            false => Err(self.unknown_key()),
+            false => Err(self.unknown_key(&format!("pin it in peers.server.\"{}\".keys", self.origin))),
         }
     }
 
-    fn unknown_key(&self) -> PduSignatureError {
+    /// Returns the ids of the keys that have signed the PDU.
+    pub fn key_ids(&self) -> impl Iterator<Item = &KeyId> {
+        self.signatures.iter().map(|(id, _)| id)
+    }
+
+    /// Returns the error that none of the keys is known, with the reason.
+    pub fn unknown_key(&self, why: &str) -> PduSignatureError {
         let id = self.signatures[0].0.clone();
-        PduSignatureError::UnknownKey(KeyName { server: self.origin.clone(), id })
+        PduSignatureError::UnknownKey { key: KeyName { server: self.origin.clone(), id }, why: why.to_owned() }
     }
 
     /// Verifies the PDU with the keys of its origin: as it came, then with its pairs swapped, because servers write them in either
@@ -123,7 +134,7 @@ impl StatedPduSignatures {
         });
         let known: Vec<_> = known.take(SIGNATURES_MAX).collect();
         if known.is_empty() {
-            return Err(self.unknown_key());
+            return Err(self.unknown_key("none of them verifies"));
         }
         let unsignable = |error| PduSignatureError::Wrong(format!("it cannot be signed: {error}"));
         let came = CanonicalObject::read(pdu).map_err(unsignable)?;

@@ -57,7 +57,7 @@ pub enum PeerAuth {
     },
     /// By the signature of its requests.
     Signature {
-        /// Public keys of the peer.
+        /// Pinned public keys of the peer; empty: those of its key directory.
         keys: PeerKeys,
     },
     /// By its certificate.
@@ -80,8 +80,8 @@ pub(super) fn peer(
         check.invalid(&["peers", "server", name.as_str()], "this is our own name; a server cannot be its own peer");
     }
     let keys = pinned_keys(&resolved, check);
-    let auth = auth(&resolved, keys.as_ref(), check);
     let addresses = addresses(&resolved, check);
+    let auth = auth(&resolved, keys.as_ref(), &addresses, check);
     let section = &resolved.section;
     let (dialect, profile, insecure) = (section.dialect.0, section.profile, section.insecure);
     let link = PeerLink { dialect, profile, addresses, auth: auth?, keys: keys?, insecure };
@@ -116,14 +116,19 @@ where
     new
 }
 
-fn auth(resolved: &ResolvedPeer, keys: Option<&PeerKeys>, check: &mut SettingsCheck<'_>) -> Option<PeerAuth> {
+fn auth(
+    resolved: &ResolvedPeer,
+    keys: Option<&PeerKeys>,
+    addresses: &[PeerAddress],
+    check: &mut SettingsCheck<'_>,
+) -> Option<PeerAuth> {
     match resolved.section.auth {
         Some(AuthKind::Network) => Some(by_address(resolved, check)),
-        Some(AuthKind::Signature) => by_signature(resolved, keys, check),
+        Some(AuthKind::Signature) => by_signature(resolved, keys, addresses, check),
         Some(AuthKind::Mtls) => Some(by_certificate(resolved, check)),
         None => {
             // A weaker authentication is never assumed.
-            let why = "it must be set: auth = \"mtls\", auth = \"signature\" with the peer's public keys in keys, or auth = \
+            let why = "it must be set: auth = \"mtls\", auth = \"signature\", or auth = \
                 \"network\", for private links, with the peer's address ranges in allow_from";
             check.invalid(&resolved.key("auth"), why);
             None
@@ -150,7 +155,12 @@ fn pinned_keys(resolved: &ResolvedPeer, check: &mut SettingsCheck<'_>) -> Option
     (keys.len() == resolved.section.keys.len()).then(|| keys.into())
 }
 
-fn by_signature(resolved: &ResolvedPeer, keys: Option<&PeerKeys>, check: &mut SettingsCheck<'_>) -> Option<PeerAuth> {
+fn by_signature(
+    resolved: &ResolvedPeer,
+    keys: Option<&PeerKeys>,
+    addresses: &[PeerAddress],
+    check: &mut SettingsCheck<'_>,
+) -> Option<PeerAuth> {
     if resolved.section.profile == PeerProfile::Synapse2014 {
         check.invalid(
             &resolved.key("auth"),
@@ -161,9 +171,9 @@ fn by_signature(resolved: &ResolvedPeer, keys: Option<&PeerKeys>, check: &mut Se
         let why = "it has no effect, because auth = \"signature\" accepts the peer from any address";
         check.note(&resolved.key("allow_from"), why.to_owned());
     }
-    if resolved.section.keys.is_empty() {
-        let why = "auth = \"signature\" requires it, because this version does not fetch keys; `fernpost keys list` at the peer \
-            prints them";
+    if resolved.section.keys.is_empty() && !addresses.is_empty() && !addresses.iter().any(PeerAddress::uses_tls) {
+        let why = "without it the key directory of the peer is fetched, which is done by https:// alone, and all `addresses` are \
+            http://; set it (`fernpost keys list` at the peer prints the keys), or an https:// address";
         check.invalid(&resolved.key("keys"), why);
         return None;
     }

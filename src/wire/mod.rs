@@ -49,6 +49,9 @@ pub trait Dialect: Send + Sync + 'static {
     /// Returns the service by which servers of the dialect are found in DNS.
     fn service(&self) -> PeerService;
 
+    /// Returns what the paths of its requests begin with.
+    fn path_prefix(&self) -> &'static str;
+
     /// Adds the routes of the dialect. Their handlers find the shared services in the application's data.
     fn routes(&self, config: &mut ServiceConfig);
 
@@ -118,6 +121,12 @@ impl DialectList {
     /// fallback to another dialect would send requests that the peer cannot read.
     pub fn of(self, spec: DialectSpec) -> &'static dyn Dialect {
         self.named(spec.name).expect("a spec of the configuration is of the list")
+    }
+
+    /// Returns the spec of the dialect that this path of a request belongs to, the default one for an unknown path.
+    pub fn of_path(self, path: &str) -> DialectSpec {
+        let found = self.0.iter().find(|dialect| path.starts_with(dialect.path_prefix()));
+        found.unwrap_or(&self.0[0]).spec()
     }
 
     /// Adds the routes of every dialect without the services, which each request then brings along. Tests that start

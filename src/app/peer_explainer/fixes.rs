@@ -80,7 +80,9 @@ pub(super) fn of_trouble(server: &ServerName) -> String {
 pub(super) fn of_refusal(us: &ServerName, peer: &PeerSettings) -> String {
     let proof = match &peer.link.auth {
         PeerAuth::Network { .. } => "the address that we call from in allow_from",
-        PeerAuth::Signature { .. } => "our public key (`fernpost keys list`) in keys",
+        PeerAuth::Signature { .. } => {
+            "auth = \"signature\", and our public key (`fernpost keys list`) in keys, or a way to our key directory"
+        }
         PeerAuth::Certificate { .. } => "auth = \"mtls\", and roots or a fingerprint that our certificate fits",
     };
     format!("ask the operator of {} to list {us} with {proof}", peer.name)
@@ -96,6 +98,13 @@ pub(super) fn of_denied(server: &ServerName) -> String {
 
 pub(super) fn of_signing_key() -> String {
     "run `fernpost check keys`; `fernpost serve` makes the first key".to_owned()
+}
+
+/// Returns what to do if the keys of a peer cannot be fetched.
+pub(crate) fn of_directory(server: &ServerName) -> String {
+    format!(
+        "pin its keys in peers.server.\"{server}\".keys (`fernpost keys list` there prints them), or let it serve its key directory"
+    )
 }
 
 pub(super) fn of_certificate() -> String {

@@ -1,4 +1,4 @@
-//! `fernpost check keys`: the signing keys of this server, the pinned keys of its peers, and the key directory that a running
+//! `fernpost check keys`: the signing keys of this server, the pinned or published keys of its peers, and the key directory that a running
 //! gateway serves.
 
 use std::collections::BTreeSet;
@@ -6,10 +6,12 @@ use std::time::Duration;
 
 use actors::model::ServerName;
 use actors::ports::PeerConfig;
+use futures_util::stream::{self, StreamExt};
 use serde::Deserialize;
 
 use crate::api::checks::CheckFinding;
 use crate::app::SystemClock;
+use crate::app::peer_explainer::{PeerExplainer, fixes, listed_ids};
 use crate::identity::key_directory::KEY_DIRECTORY_PATH;
 use crate::identity::key_folder::{KeyFolder, KeyFolderError};
 use crate::identity::key_ring::{KeyRing, KeyState, StoredKey};
@@ -17,6 +19,9 @@ use crate::identity::public_key::PeerKeys;
 use crate::settings::Settings;
 
 const CHECK: &str = "keys";
+
+/// Maximum number of peers that are asked at the same time.
+const AT_ONCE: usize = 16;
 
 /// Maximum time of the request for the key directory: the gateway is on this machine or near.
 const DIRECTORY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -35,7 +40,7 @@ pub(super) async fn findings(settings: &Settings) -> Vec<CheckFinding> {
         }
         Err(error) => found.push(of_error(&folder, &error)),
     }
-    found.extend(pinned_keys(settings));
+    found.extend(peer_keys(settings).await);
     found
 }
 
@@ -70,14 +75,33 @@ fn of_error(folder: &KeyFolder, error: &KeyFolderError) -> CheckFinding {
     }
 }
 
-fn pinned_keys(settings: &Settings) -> Vec<CheckFinding> {
+/// Returns a finding for each peer that signs its requests: its pinned keys, or those that it publishes.
+async fn peer_keys(settings: &Settings) -> Vec<CheckFinding> {
     let keys_of = |server| Some((server, settings.peers.signature_keys(server)?));
     let listed = settings.peers.listed();
-    let row = |(server, keys): (&ServerName, PeerKeys)| {
-        let ids: Vec<&str> = keys.iter().map(|(id, _)| id.as_str()).collect();
-        CheckFinding::info(CHECK, server.as_str(), format!("pinned keys of this peer: {}", ids.join(", ")))
+    let signing: Vec<(&ServerName, PeerKeys)> = listed.iter().filter_map(keys_of).collect();
+    let explainer = match PeerExplainer::new(settings) {
+        Ok(explainer) => explainer,
+        Err(error) => return vec![CheckFinding::error(CHECK, "network.roots", error.to_string())],
     };
-    listed.iter().filter_map(keys_of).map(row).collect()
+    let asked = signing.into_iter().map(|(server, pinned)| keys_of_peer(&explainer, server, pinned));
+    stream::iter(asked).buffered(AT_ONCE).collect().await
+}
+
+async fn keys_of_peer(explainer: &PeerExplainer, server: &ServerName, pinned: PeerKeys) -> CheckFinding {
+    if !pinned.is_empty() {
+        let words = format!("pinned keys of this peer: {}", listed_ids(&pinned));
+        return CheckFinding::info(CHECK, server.as_str(), words);
+    }
+    match explainer.published_keys(server).await {
+        Ok(keys) => {
+            CheckFinding::info(CHECK, server.as_str(), format!("published keys of this peer: {}", listed_ids(&keys)))
+        }
+        Err(why) => {
+            let finding = CheckFinding::error(CHECK, server.as_str(), why).with_code("KEY_NOT_FOUND");
+            finding.with_fix(fixes::of_directory(server))
+        }
+    }
 }
 
 /// The key directory, as far as it is compared.

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use actix_web::http::StatusCode;
-use actors::model::{Millis, ServerName};
+use actors::model::{DialectSpec, Millis, ServerName};
 
 use crate::http::error::ApiError;
 use crate::identity::public_key::PeerKeys;
@@ -49,9 +49,15 @@ pub trait PeerAuthPolicy: Send + Sync + 'static {
         Some(ProofKind::Network)
     }
 
-    /// Returns the keys of a server whose requests are proved by signature, listed or denied; `None`: by another proof.
+    /// Returns the pinned keys of a server whose requests are proved by signature, listed or denied; without any, those of its key
+    /// directory count. `None`: by another proof.
     fn signature_keys(&self, _server: &ServerName) -> Option<PeerKeys> {
         None
+    }
+
+    /// Returns the dialect that this path of a request belongs to.
+    fn dialect_of(&self, _path: &str) -> DialectSpec {
+        DialectSpec::UPDATES
     }
 
     /// Returns the pinned public keys of a server that is proved by certificate; `None`: its certificate is judged by its chain.

@@ -9,7 +9,7 @@ use actix_web::dev::{Payload, ServiceRequest};
 use actix_web::http::header::CONTENT_ENCODING;
 use actix_web::http::{Method, StatusCode};
 use actix_web::web;
-use actors::model::{Millis, ServerName, UsedNonce};
+use actors::model::{DialectSpec, Millis, ServerName, UsedNonce};
 use actors::ports::Clock;
 use tokio::time::Instant;
 
@@ -21,7 +21,8 @@ use crate::http::error::ApiError;
 use crate::identity::content_digest::{CONTENT_DIGEST, StatedDigests};
 use crate::identity::key_id::KeyName;
 use crate::identity::nonce_memory::{NonceError, NonceMemory, REMEMBERED};
-use crate::identity::public_key::PeerKeys;
+use crate::identity::origin_keys::{KeyQuery, OriginKeys};
+use crate::identity::public_key::{PeerKeys, PublicKey};
 use crate::identity::request_signature::{CREATED_WITHIN, SignatureError, check_target, check_times, is_signature_of};
 use crate::identity::signature_fields::{SIGNATURE, SIGNATURE_INPUT, StatedSignature};
 
@@ -32,6 +33,8 @@ pub struct SignatureJudge {
     port: Option<u16>,
     clock: Arc<dyn Clock>,
     nonces: NonceMemory,
+    /// Keys of peers without pinned ones.
+    fetched: Option<Arc<dyn OriginKeys>>,
     started: StartOfProcess,
     body: BodyLimit,
 }
@@ -52,7 +55,36 @@ impl SignatureJudge {
     ) -> Self {
         let started = StartOfProcess { wall: clock.now(), monotonic: Instant::now() };
         let nonces = NonceMemory::new(nonces_max as usize, used, started.monotonic);
-        Self { us, port, clock, nonces, started, body }
+        Self { us, port, clock, nonces, fetched: None, started, body }
+    }
+
+    /// Uses these keys for peers without pinned ones.
+    #[must_use]
+    pub fn with_fetched(self, keys: impl OriginKeys) -> Self {
+        Self { fetched: Some(Arc::new(keys)), ..self }
+    }
+
+    /// Returns the key of this name: a pinned one, or one that the server publishes if none is pinned.
+    pub(super) async fn key(
+        &self,
+        name: &KeyName,
+        pinned: &PeerKeys,
+        dialect: DialectSpec,
+    ) -> Result<PublicKey, ApiError> {
+        let KeyName { server, id } = name;
+        let find = |keys: &PeerKeys| keys.iter().find(|(other, _)| other == id).map(|(_, key)| *key);
+        let fetched = match &self.fetched {
+            Some(fetched) if pinned.is_empty() => fetched,
+            _ => return find(pinned).ok_or_else(|| unknown_key(name, None)),
+        };
+        let query = KeyQuery { server, wanted: std::slice::from_ref(id), dialect };
+        match fetched.keys_of(query).await {
+            Ok(keys) => find(&keys).ok_or_else(|| {
+                let ids: Vec<&str> = keys.iter().map(|(id, _)| id.as_str()).collect();
+                unknown_key(name, Some(format!("its key directory has the keys {}", ids.join(", "))))
+            }),
+            Err(error) => Err(unknown_key(name, Some(error.to_string()))),
+        }
     }
 
     /// Returns the signature that the request states, or an error if it cannot be read; `None`: the request has none.
@@ -80,16 +112,14 @@ impl SignatureJudge {
         })
     }
 
-    /// Verifies the signature of a peer with these keys, and returns the caller. The body is read, and put back for the handler.
+    /// Verifies the signature of a peer under this key, and returns the caller. The body is read, and put back for the handler.
     pub(super) async fn verify(
         &self,
         request: &mut ServiceRequest,
         signed: &SignedRequest,
         stated: &StatedSignature,
-        (keys, evidence): (&PeerKeys, &CallerEvidence),
+        (key, evidence): (&PublicKey, &CallerEvidence),
     ) -> Result<VerifiedCaller, ApiError> {
-        self.check_target(signed, evidence)?;
-        let key = keys.iter().find(|(id, _)| *id == stated.key.id).ok_or_else(|| unknown_key(&stated.key))?;
         self.check_times(stated, request.method() == Method::GET)?;
         if request.headers().get(CONTENT_ENCODING).is_some_and(|encoding| encoding != "identity") {
             let words =
@@ -98,8 +128,7 @@ impl SignatureJudge {
         }
         // Without TLS at this listener the caller may have written either scheme.
         let schemes: &[&str] = if evidence.is_tls { &["https"] } else { &["https", "http"] };
-        let is_signed =
-            schemes.iter().any(|scheme| signed.over(scheme, |parts| is_signature_of(stated, parts, &key.1)));
+        let is_signed = schemes.iter().any(|scheme| signed.over(scheme, |parts| is_signature_of(stated, parts, key)));
         self.check_body(request, signed, is_signed).await?;
         if !is_signed {
             return Err(refused(&SignatureError::BadSignature(stated.key.clone())));
@@ -158,8 +187,10 @@ impl SignatureJudge {
     }
 }
 
-pub(super) fn unknown_key(key: &KeyName) -> ApiError {
-    unauthenticated("UNKNOWN_KEY", format!("no key {key} is known here; see peers.server.\"{}\".keys", key.server))
+/// Returns the refusal of a key that is not known; `why` says what is known of the directory that was to have it.
+pub(super) fn unknown_key(key: &KeyName, why: Option<String>) -> ApiError {
+    let why = why.unwrap_or_else(|| format!("see peers.server.\"{}\".keys", key.server));
+    unauthenticated("UNKNOWN_KEY", format!("no key {key} is known here; {why}"))
 }
 
 fn unauthenticated(code: &'static str, words: String) -> ApiError {

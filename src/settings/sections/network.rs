@@ -7,6 +7,7 @@ use ipnet::IpNet;
 use serde::de::{self, Deserialize, Deserializer};
 
 use crate::egress::ResolverOptions;
+use crate::identity::key_directories::DirectoryTimes;
 use crate::settings::check::SettingsCheck;
 use crate::settings::values::range::AddressRange;
 use crate::settings::values::units::{DurationValue, SizeSetting};
@@ -25,6 +26,8 @@ pub struct NetworkSettings {
     pub resolver: ResolverOptions,
     /// Files of the roots that certificates of peers chain to; none: the roots of the system.
     pub roots: Vec<PathBuf>,
+    /// Times of fetched key directories.
+    pub keys: DirectoryTimes,
 }
 
 #[derive(Debug, Clone, PartialEq, serde::Deserialize)]
@@ -49,6 +52,10 @@ pub(crate) struct NetworkSection {
     dns_failure_ttl: DurationValue,
     /// PEM files of the roots that certificates of peers chain to; none: the roots of the system.
     roots: Vec<PathBuf>,
+    /// Time for which the key directory of a peer is kept.
+    keys_ttl: DurationValue,
+    /// Pause before a key directory is fetched again for an unknown key, or after a failure.
+    keys_retry: DurationValue,
 }
 
 impl Default for NetworkSection {
@@ -64,6 +71,8 @@ impl Default for NetworkSection {
             dns_ttl_max: DurationValue(resolver.ttl_max),
             dns_failure_ttl: DurationValue(resolver.failure_ttl),
             roots: vec![],
+            keys_ttl: DurationValue::secs(3600),
+            keys_retry: DurationValue::secs(30),
         }
     }
 }
@@ -88,7 +97,9 @@ impl NetworkSection {
         let numbers = [
             ("requests_max", self.requests_max.into()),
             ("answer_max", self.answer_max.0),
-            ("dns_timeout", u64::try_from(self.dns_timeout.0.as_millis()).unwrap_or(u64::MAX)),
+            ("dns_timeout", millis(self.dns_timeout)),
+            ("keys_ttl", millis(self.keys_ttl)),
+            ("keys_retry", millis(self.keys_retry)),
         ];
         check.at_least_one(&["network"], &numbers);
         if self.dns_ttl_min.0 > self.dns_ttl_max.0 {
@@ -113,6 +124,11 @@ impl NetworkSection {
                 failure_ttl: self.dns_failure_ttl.0,
             },
             roots,
+            keys: DirectoryTimes { ttl: self.keys_ttl.0, retry: self.keys_retry.0 },
         }
     }
+}
+
+fn millis(time: DurationValue) -> u64 {
+    u64::try_from(time.0.as_millis()).unwrap_or(u64::MAX)
 }

@@ -75,7 +75,8 @@ macro_rules! define_peer_section {
             pub(crate) auth: Option<AuthKind>,
             /// Ranges that the peer calls from; if two peers share one, its addresses identify neither without a name.
             pub(crate) allow_from: Vec<AddressRange>,
-            /// Public keys of the peer, each "KEY_ID:BASE64"; they verify its requests and its PDUs.
+            /// Public keys of the peer, each "KEY_ID:BASE64", which verify its requests and its PDUs; without them those of its key
+            /// directory do.
             pub(crate) keys: Vec<String>,
             /// Pinned public keys of the peer's certificate, each "sha256:HEX", for auth = "mtls"; without them its chain is judged.
             pub(crate) fingerprints: Vec<String>,

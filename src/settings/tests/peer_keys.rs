@@ -16,7 +16,7 @@ fn signature_peer_needs_sound_keys() {
     assert_eq!(keys.iter().map(|(id, _)| id.as_str()).collect::<Vec<_>>(), ["1", "next"]);
     assert!(!peers.knows("127.0.0.1".parse().expect("an address")), "no address proves it");
     for (keys, why) in [
-        (String::new(), "auth = \"signature\" requires it, because this version does not fetch keys"),
+        (String::new(), "fetched, which is done by https:// alone, and all `addresses` are http://"),
         (format!("\"{KEY}\", \"{KEY}\""), "the key id 1 is there twice"),
         ("\"JrQLj5P\"".to_owned(), "a key is written as \"KEY_ID:BASE64\""),
         ("\"a/b:JrQL\"".to_owned(), "a key id has 1 to 64 characters"),
@@ -26,6 +26,22 @@ fn signature_peer_needs_sound_keys() {
         let lines = wrong(&text(&keys));
         assert!(lines[0].contains("keys` in configuration") && lines[0].contains(why), "{lines:?}");
     }
+}
+
+/// Without pinned keys those of the key directory count, which one address with TLS is enough for.
+#[test]
+fn signature_peer_may_have_directory_alone() {
+    let text =
+        |addresses: &str| format!("[peers.server.\"blue.example\"]\naddresses = [{addresses}]\nauth = \"signature\"\n");
+    for addresses in ["", "\"https://127.0.0.1:1\"", "\"http://127.0.0.1:1\", \"https://127.0.0.1:2\""] {
+        let settings = good(&text(addresses));
+        let keys = settings.peers.signature_keys(&name("blue.example"));
+        assert!(keys.is_some_and(|keys| keys.is_empty()), "{addresses}");
+    }
+    let insecure = wrong(&format!("{}insecure = true\n", text("\"http://10.0.0.1:1\"")));
+    assert!(insecure[0].contains("keys` in") && insecure[0].contains("`addresses`"), "{insecure:?}");
+    let zero = wrong("network.keys_retry = \"0s\"\n");
+    assert!(zero[0].contains("network.keys_retry"), "{zero:?}");
 }
 
 #[test]

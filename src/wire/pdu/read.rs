@@ -57,7 +57,8 @@ impl PduReader<'_> {
         let mut pdu = sound.await.map_err(|error| about(&fields, error))?;
         if pdu.reference.origin != *self.sender {
             let (sender, policy) = (self.sender, self.acquaintance.relay_policy(self.sender));
-            let relayed = RelayedPdu { sender, policy, origin: &pdu.reference.origin, text: text.get() };
+            let (origin, dialect) = (&pdu.reference.origin, self.acquaintance.dialect(self.sender));
+            let relayed = RelayedPdu { sender, policy, origin, dialect, text: text.get() };
             pdu.proof = self.judge.judge(relayed).await;
         }
         Ok(pdu)

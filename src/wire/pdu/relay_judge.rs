@@ -11,12 +11,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actors::limits::RelayPolicy;
-use actors::model::{ParkedCode, PduProof, ServerName};
+use actors::model::{DialectSpec, ParkedCode, PduProof, ServerName};
 use actors::supervise::log_throttle::LogThrottle;
 
-use crate::identity::origin_keys::OriginKeys;
+use crate::identity::key_id::KeyId;
+use crate::identity::origin_keys::{KeyQuery, OriginKeys};
 use crate::identity::pdu_signature::{PduSignatureError, StatedPduSignatures};
-use crate::identity::public_key::PeerKeys;
 use crate::runtime::blocking_pool::BlockingPool;
 
 /// A PDU that came from another server than its origin.
@@ -28,6 +28,8 @@ pub struct RelayedPdu<'a> {
     pub policy: RelayPolicy,
     /// Server that the PDU names as its origin.
     pub origin: &'a ServerName,
+    /// Dialect of the sender, whose service finds an origin that is not listed.
+    pub dialect: DialectSpec,
     /// The PDU as it came.
     pub text: &'a str,
 }
@@ -85,7 +87,9 @@ impl SignatureRelayJudge {
 
     async fn verify(&self, pdu: RelayedPdu<'_>) -> Result<(), PduSignatureError> {
         let stated = StatedPduSignatures::read(pdu.text, pdu.origin)?;
-        let keys = self.keys.keys_of(pdu.origin).await.unwrap_or_else(|| PeerKeys::from([]));
+        let wanted: Vec<KeyId> = stated.key_ids().cloned().collect();
+        let query = KeyQuery { server: pdu.origin, wanted: &wanted, dialect: pdu.dialect };
+        let keys = self.keys.keys_of(query).await.map_err(|error| stated.unknown_key(&error.to_string()))?;
         // Without a known key nothing is computed.
         stated.check_known(&keys)?;
         match &self.thread {
@@ -122,7 +126,7 @@ impl SignatureRelayJudge {
     fn missing(&self, sender: &ServerName, error: &PduSignatureError) -> PduProof {
         let code = match error {
             PduSignatureError::NotSigned(_) => ParkedCode::PduNotSigned,
-            PduSignatureError::UnknownKey(_) => ParkedCode::UnknownKey,
+            PduSignatureError::UnknownKey { .. } => ParkedCode::UnknownKey,
             PduSignatureError::Wrong(_) => ParkedCode::BadPduSignature,
         };
         let words = format!("it came from {sender}, which is not its origin, and {error}");

@@ -29,6 +29,10 @@ impl Dialect for TransactionsDialect {
         DialectSpec::TRANSACTIONS
     }
 
+    fn path_prefix(&self) -> &'static str {
+        PREFIX
+    }
+
     fn service(&self) -> PeerService {
         PeerService { name: "_matrix._tcp", default_port: 8448 }
     }

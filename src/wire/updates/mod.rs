@@ -28,6 +28,10 @@ impl Dialect for UpdatesDialect {
         DialectSpec::UPDATES
     }
 
+    fn path_prefix(&self) -> &'static str {
+        "/http/v1/"
+    }
+
     fn service(&self) -> PeerService {
         PeerService { name: "_actor-server._tcp", default_port: 9880 }
     }

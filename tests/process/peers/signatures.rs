@@ -81,11 +81,11 @@ async fn signing_gateways_exchange_messages() {
 }
 
 /// A push of blue's to red, as a caller writes it.
-const PUSH: SignedParts<'static> =
+pub(crate) const PUSH: SignedParts<'static> =
     SignedParts { method: "POST", scheme: "http", authority: "red", target: "/http/v1/updates", headers: &[] };
-const BODY: &str = r#"{"seq":1,"strong":[{"text":"hello"}]}"#;
+pub(crate) const BODY: &str = r#"{"seq":1,"strong":[{"text":"hello"}]}"#;
 
-fn seconds() -> i64 {
+pub(crate) fn seconds() -> i64 {
     let since = now().duration_since(UNIX_EPOCH).expect("after 1970");
     i64::try_from(since.as_secs()).expect("before the year 2^63")
 }
@@ -113,7 +113,7 @@ fn request(
 }
 
 /// Sends a request with these headers to red; returns status and JSON.
-async fn send(
+pub(crate) async fn send(
     red: &GatewayProcess,
     message: &SignedParts<'static>,
     body: &str,
@@ -134,11 +134,11 @@ async fn answer(request: RequestBuilder) -> (u16, Value) {
     (status, serde_json::from_slice(&bytes).unwrap_or_default())
 }
 
-fn codes((status, body): (u16, Value)) -> (u16, String) {
+pub(crate) fn codes((status, body): (u16, Value)) -> (u16, String) {
     (status, body["code"].as_str().unwrap_or_default().to_owned())
 }
 
-fn refused(status: u16, code: &str) -> (u16, String) {
+pub(crate) fn refused(status: u16, code: &str) -> (u16, String) {
     (status, code.to_owned())
 }
 

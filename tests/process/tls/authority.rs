@@ -9,17 +9,17 @@ use rcgen::{
 };
 
 /// A certificate and its key, as files.
-pub(super) struct PairFiles {
-    pub(super) cert: PathBuf,
-    pub(super) key: PathBuf,
+pub(crate) struct PairFiles {
+    pub(crate) cert: PathBuf,
+    pub(crate) key: PathBuf,
 }
 
 /// A CA.
-pub(super) struct FileAuthority(CertifiedIssuer<'static, KeyPair>);
+pub(crate) struct FileAuthority(CertifiedIssuer<'static, KeyPair>);
 
 /// The kind of a certificate, beside its name.
 #[derive(Clone, Copy)]
-pub(super) enum LeafKind {
+pub(crate) enum LeafKind {
     Usual,
     Expired,
     NotYetValid,
@@ -29,7 +29,7 @@ pub(super) enum LeafKind {
 }
 
 impl FileAuthority {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let mut params = CertificateParams::default();
         // A leaf with the subject of its issuer looks self-signed to openssl.
         params.distinguished_name.push(DnType::CommonName, "Test CA");
@@ -39,14 +39,14 @@ impl FileAuthority {
     }
 
     /// Writes the CA's certificate.
-    pub(super) fn write(&self, folder: &Path) -> PathBuf {
+    pub(crate) fn write(&self, folder: &Path) -> PathBuf {
         let path = folder.join("ca.pem");
         fs::write(&path, self.0.pem()).expect("written");
         path
     }
 
     /// Writes a certificate for these names, and its key.
-    pub(super) fn issue(&self, folder: &Path, file: &str, names: &[&str], kind: LeafKind) -> PairFiles {
+    pub(crate) fn issue(&self, folder: &Path, file: &str, names: &[&str], kind: LeafKind) -> PairFiles {
         let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
         let mut params = CertificateParams::new(names).expect("names");
         (params.not_before, params.not_after) = match kind {

@@ -1,7 +1,9 @@
 //! Listeners with TLS, and callers with client certificates.
 
-mod authority;
+pub(crate) mod authority;
 mod callers;
+mod directories;
+pub(crate) mod directory_server;
 mod limits;
 mod listeners;
 mod mutual;

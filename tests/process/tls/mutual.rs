@@ -5,7 +5,7 @@ use crate::tls::authority::{FileAuthority, LeafKind};
 use crate::tls::nginx::{ReverseProxy, has_nginx};
 
 /// Returns a gateway of this name with a certificate of the authority, which it trusts both ways.
-fn certified(name: &'static str, authority: &FileAuthority) -> GatewayProcess {
+pub(super) fn certified(name: &'static str, authority: &FileAuthority) -> GatewayProcess {
     let mut gateway = GatewayProcess::new(name);
     let pair = authority.issue(gateway.folder(), "own", &[name], LeafKind::Usual);
     gateway.tls("federation", &pair.cert, &pair.key);
@@ -13,7 +13,8 @@ fn certified(name: &'static str, authority: &FileAuthority) -> GatewayProcess {
     gateway
 }
 
-const TRUST: [&str; 2] = ["federation.tls.client_ca=\"ca.pem\"", "network.roots=[\"ca.pem\"]"];
+/// Keys by which a gateway trusts the authority both ways.
+pub(super) const TRUST: [&str; 2] = ["federation.tls.client_ca=\"ca.pem\"", "network.roots=[\"ca.pem\"]"];
 
 /// Red, blue and green talk in one context; each hears the others' messages once and in order, proved in this way.
 async fn converse(gateways: &[&GatewayProcess; 3], proofs: [&str; 3]) {
@@ -73,6 +74,20 @@ async fn signing_gateways_hold_conversation_by_tls() {
         let (_, pinned) = keys.iter().find(|(other, _)| *other == name).expect("one of the three");
         format!("auth = \"signature\"\nkeys = [\"{pinned}\"]")
     });
+    for gateway in [&mut red, &mut blue, &mut green] {
+        gateway.start_with(&TRUST).await;
+    }
+    converse(&[&red, &blue, &green], ["signature"; 3]).await;
+}
+
+/// No key is pinned: each reads the key directories of the others.
+#[tokio::test]
+async fn unpinned_gateways_hold_conversation() {
+    let authority = FileAuthority::new();
+    let [mut red, mut blue, mut green] =
+        ["red.example", "blue.example", "green.example"].map(|name| certified(name, &authority));
+    let addresses = [&red, &blue, &green].map(|gateway| gateway.federation.to_string());
+    introduce(&mut [&mut red, &mut blue, &mut green], &addresses, |_| "auth = \"signature\"".to_owned());
     for gateway in [&mut red, &mut blue, &mut green] {
         gateway.start_with(&TRUST).await;
     }

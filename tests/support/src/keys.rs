@@ -8,7 +8,7 @@ use std::time::UNIX_EPOCH;
 use actors::model::{PduProof, ServerName};
 use actors::ports::{Clock, Ports};
 use fernpost::identity::key_ring::{KeyRing, StoredKey};
-use fernpost::identity::origin_keys::{KeyLookup, OriginKeys};
+use fernpost::identity::origin_keys::{KeyLookup, KeyQuery, NoKeysError, OriginKeys};
 use fernpost::identity::public_key::PeerKeys;
 use fernpost::identity::signing_key::OwnKey;
 use fernpost::wire::pdu::ContentText;
@@ -53,12 +53,14 @@ impl RelayJudge for TrustingRelayJudge {
 struct TestKeys;
 
 impl OriginKeys for TestKeys {
-    fn keys_of<'a>(&'a self, origin: &'a ServerName) -> KeyLookup<'a> {
+    fn keys_of<'a>(&'a self, query: KeyQuery<'a>) -> KeyLookup<'a> {
+        let origin = query.server;
         let key = key_of(origin);
         let known = EVERYBODY
             .iter()
             .any(|word| server(word) == *origin)
-            .then(|| PeerKeys::from([(key.id().clone(), key.public())]));
+            .then(|| PeerKeys::from([(key.id().clone(), key.public())]))
+            .ok_or(NoKeysError::NotFetched);
         Box::pin(ready(known))
     }
 }

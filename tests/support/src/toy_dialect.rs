@@ -43,6 +43,10 @@ impl Dialect for SampleDialect {
         TOY
     }
 
+    fn path_prefix(&self) -> &'static str {
+        "/toy/v1/"
+    }
+
     fn service(&self) -> PeerService {
         PeerService { name: "_toy._tcp", default_port: 9890 }
     }

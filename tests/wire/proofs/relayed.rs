@@ -4,9 +4,9 @@ use std::future::ready;
 use std::sync::Arc;
 
 use actors::limits::RelayPolicy;
-use actors::model::{ParkedCode, PduProof, ServerName};
+use actors::model::{DialectSpec, ParkedCode, PduProof};
 use actors::testkit::at_once;
-use fernpost::identity::origin_keys::{KeyLookup, OriginKeys};
+use fernpost::identity::origin_keys::{KeyLookup, KeyQuery, NoKeysError, OriginKeys};
 use fernpost::identity::public_key::{PeerKeys, PublicKey};
 use fernpost::wire::pdu::PduReader;
 use fernpost::wire::pdu::relay_judge::{RelayJudge, RelayedPdu, SignatureRelayJudge};
@@ -20,10 +20,10 @@ const TEXT: &str = include_str!("../golden/signed/text.json");
 struct RedKey;
 
 impl OriginKeys for RedKey {
-    fn keys_of<'a>(&'a self, origin: &'a ServerName) -> KeyLookup<'a> {
+    fn keys_of<'a>(&'a self, query: KeyQuery<'a>) -> KeyLookup<'a> {
         let key = PublicKey::from_base64("6kpsY+KcUgq+9VB7Ey7F+ZVHdq6+vnuSQh7qaRRG0iw").expect("a key");
         let keys = PeerKeys::from([("2026-11".parse().expect("an id"), key)]);
-        Box::pin(ready((origin.as_str() == "red.example").then_some(keys)))
+        Box::pin(ready((query.server.as_str() == "red.example").then_some(keys).ok_or(NoKeysError::NotFetched)))
     }
 }
 
@@ -75,7 +75,8 @@ async fn policy_and_keys_decide_on_proof() {
         ("red.example", RelayPolicy::None, &red, TEXT, Ok(PduProof::Signature)),
         ("red.example", RelayPolicy::Signed, &red, &altered, Ok(PduProof::Sender)),
     ] {
-        let proof = judge(us).judge(RelayedPdu { sender: &blue, policy, origin, text }).await;
+        let proof =
+            judge(us).judge(RelayedPdu { sender: &blue, policy, origin, dialect: DialectSpec::UPDATES, text }).await;
         assert_eq!(code(&proof).map_or(Ok(proof), Err), expected, "{policy:?} {text}");
     }
 }
@@ -87,7 +88,8 @@ async fn pool_verifies_as_caller_does() {
     let (blue, red) = (name("blue"), name("red.example"));
     let altered = TEXT.replace("#garden", "#attic");
     for text in [TEXT, &altered] {
-        let relayed = RelayedPdu { sender: &blue, policy: RelayPolicy::Signed, origin: &red, text };
+        let (policy, dialect) = (RelayPolicy::Signed, DialectSpec::UPDATES);
+        let relayed = RelayedPdu { sender: &blue, policy, origin: &red, dialect, text };
         assert_eq!(pooled.judge(relayed).await, judge("us").judge(relayed).await);
     }
 }

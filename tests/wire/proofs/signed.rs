@@ -53,7 +53,7 @@ fn fault(pdu: &str) -> &'static str {
     match verified(pdu) {
         Ok(()) => "valid",
         Err(PduSignatureError::NotSigned(_)) => "not signed",
-        Err(PduSignatureError::UnknownKey(_)) => "unknown key",
+        Err(PduSignatureError::UnknownKey { .. }) => "unknown key",
         Err(PduSignatureError::Wrong(_)) => "wrong",
     }
 }
