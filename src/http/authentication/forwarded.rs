@@ -7,8 +7,7 @@ use std::sync::Arc;
 
 use actix_web::http::header::{FORWARDED, HeaderMap};
 use percent_encoding::percent_decode;
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::pem::{PemObject, SectionKind};
 
 use crate::tls::certificate::PresentedCertificate;
 use crate::tls::certificate_fault::CertificateFault;
@@ -132,9 +131,10 @@ pub(crate) fn client_certificate(
         return unreadable("is too long");
     }
     let pem: Vec<u8> = percent_decode(line.as_bytes()).collect();
-    let read: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
-    match read {
-        Ok(chain) if chain.len() == 1 => Some(PresentedCertificate::parse(chain).map(Arc::new)),
+    // All items are read, so that a certificate beside a key or another item is not taken for the only one.
+    let read: Result<Vec<(SectionKind, Vec<u8>)>, _> = PemObject::pem_slice_iter(&pem).collect();
+    match read.map(<[_; 1]>::try_from) {
+        Ok(Ok([(SectionKind::Certificate, der)])) => Some(PresentedCertificate::parse(vec![der.into()]).map(Arc::new)),
         Ok(_) => unreadable("does not hold exactly one certificate"),
         Err(_) => unreadable("is no URL-encoded PEM"),
     }
@@ -226,7 +226,9 @@ mod tests {
         assert_eq!(shown(&[&pem]), Some(Ok("blue.example".to_owned())));
         assert_eq!(shown(&[]), None);
         assert_eq!(shown(&[""]), None);
-        for bad in [&[&*pem, &*pem][..], &[&*encode(&made.cert.pem().repeat(2))], &["x"], &["%2D%2D"]] {
+        let with_key = encode(&(made.cert.pem() + &made.signing_key.serialize_pem()));
+        let twice = encode(&made.cert.pem().repeat(2));
+        for bad in [&[&*pem, &*pem][..], &[&*twice], &[&*with_key], &["x"], &["%2D%2D"]] {
             assert!(matches!(shown(bad), Some(Err(CertificateFault::Unreadable(_)))), "{bad:?}");
         }
     }

@@ -85,6 +85,7 @@ pub(crate) const PUSH: SignedParts<'static> =
     SignedParts { method: "POST", scheme: "http", authority: "red", target: "/http/v1/updates", headers: &[] };
 pub(crate) const BODY: &str = r#"{"seq":1,"strong":[{"text":"hello"}]}"#;
 
+/// Returns the seconds since 1970.
 pub(crate) fn seconds() -> i64 {
     let since = now().duration_since(UNIX_EPOCH).expect("after 1970");
     i64::try_from(since.as_secs()).expect("before the year 2^63")

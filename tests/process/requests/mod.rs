@@ -1,5 +1,4 @@
-//! Requests from outside: authentication, malformed input, and what the log says of them.
+//! Requests from outside: authentication, and what the log says of them.
 
 mod doors;
-mod malformed;
 mod seen;

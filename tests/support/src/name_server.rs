@@ -27,6 +27,8 @@ pub enum ZoneReply {
     Failure,
     /// Bytes that are no message.
     Malformed,
+    /// Another reply, whose bytes are altered.
+    Altered(Box<ZoneReply>, fn(&mut Vec<u8>)),
     /// No reply at all.
     Silence,
 }
@@ -159,6 +161,10 @@ fn replied((zone, asked): &ServerParts, question: &[u8], transport: &str) -> Opt
     let (name, kind) = (query.name().to_ascii().trim_end_matches('.').to_owned(), query.query_type());
     asked.lock().unwrap().push(format!("{kind} {name} {transport}"));
     let reply = zone.lock().unwrap().get(&(name, kind)).cloned().unwrap_or(ZoneReply::Missing);
+    let (reply, alter) = match reply {
+        ZoneReply::Altered(inner, alter) => (*inner, Some(alter)),
+        reply => (reply, None),
+    };
     let mut message = Message::response(question.metadata.id, OpCode::Query);
     message.metadata.recursion_desired = true;
     message.metadata.recursion_available = true;
@@ -174,6 +180,9 @@ fn replied((zone, asked): &ServerParts, question: &[u8], transport: &str) -> Opt
         ZoneReply::Failure => message.metadata.response_code = ResponseCode::ServFail,
         ZoneReply::Malformed => return Some([&question.metadata.id.to_be_bytes()[..], &[0xff; 9]].concat()),
         ZoneReply::Silence => return None,
+        ZoneReply::Altered(..) => unreachable!("one alteration is enough"),
     }
-    Some(message.to_vec().unwrap())
+    let mut bytes = message.to_vec().unwrap();
+    alter.inspect(|alter| alter(&mut bytes));
+    Some(bytes)
 }
