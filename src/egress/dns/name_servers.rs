@@ -78,6 +78,7 @@ impl NameServers {
             RecordKind::Ipv6 => RecordType::AAAA,
             RecordKind::Service => RecordType::SRV,
         };
+        let question = Query::query(name.clone(), record_type);
         let mut failed = Vec::new();
         for (place, (address, pool)) in self.servers.iter().enumerate() {
             let left = deadline.saturating_duration_since(Instant::now());
@@ -86,10 +87,14 @@ impl NameServers {
             options.recursion_desired = true;
             // Without it a datagram has room for 512 bytes.
             options.use_edns = true;
-            let asked = pool.lookup(Query::query(name.clone(), record_type), options).first_answer();
+            let asked = pool.lookup(question.clone(), options).first_answer();
             match timeout_at(Instant::now() + share, asked).await {
-                Ok(Ok(response)) => return Ok(Some(response)),
-                Ok(Err(NetError::Dns(DnsError::NoRecordsFound(_)))) => return Ok(None),
+                // The library compares the questions of datagrams only.
+                Ok(Ok(response)) if response.queries[..] == [question.clone()] => return Ok(Some(response)),
+                Ok(Err(NetError::Dns(DnsError::NoRecordsFound(none)))) if *none.query == question => return Ok(None),
+                Ok(Ok(_) | Err(NetError::Dns(DnsError::NoRecordsFound(_)))) => {
+                    failed.push(format!("{address} answers another question"));
+                }
                 Ok(Err(NetError::Dns(DnsError::ResponseCode(code)))) => failed.push(format!("{address} says {code}")),
                 Ok(Err(NetError::Timeout)) | Err(_) => failed.push(format!("{address} does not answer")),
                 Ok(Err(error)) => failed.push(format!("{address}: {error}")),

@@ -20,7 +20,14 @@ struct BadConfiguration {
     /// True if the text names the server itself, or should and does not.
     #[serde(default)]
     whole: bool,
+    /// Exit code of `serve`.
+    #[serde(default = "two")]
+    serve: i32,
     verdict: String,
+}
+
+fn two() -> i32 {
+    2
 }
 
 fn inputs() -> Vec<BadConfiguration> {
@@ -69,7 +76,7 @@ fn judge(folder: &Path, input: &BadConfiguration) -> Result<(), String> {
     let served = run(folder, &["serve"]);
     let why = String::from_utf8_lossy(&served.stderr);
     let codes = (checked.status.code(), served.status.code());
-    let is_refused = codes == (code.parse().ok(), Some(2)) && why.contains(key) && !why.contains("panicked");
+    let is_refused = codes == (code.parse().ok(), Some(input.serve)) && why.contains(key) && !why.contains("panicked");
     if is_named && is_refused { Ok(()) } else { Err(format!("{codes:?} {json}\n{why}")) }
 }
 

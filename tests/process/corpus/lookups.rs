@@ -114,6 +114,11 @@ fn inputs(peer: &str) -> Vec<BadLookup> {
     let circle = [(host.to_owned(), zone.below("a")), (zone.below("a"), host.to_owned())];
     let other = records("_actor-server._tcp.other.example", 60, [srv((1, 1, 1, host))]);
     let refused = ZoneReply::Truncated(vec![(zone.service.clone(), 60, srv((0, 0, 0, "")))]);
+    let by_stream = ZoneReply::Truncated(vec![(zone.service.clone(), 60, srv((1, 1, 1, host)))]);
+    let other_by_stream = ZoneReply::Altered(Box::new(by_stream), |bytes| {
+        let is_truncated = bytes[2] & 0x02 != 0;
+        bytes[14] ^= u8::from(!is_truncated);
+    });
     let all = [
         ("name_missing", vec![], "NAME_NOT_FOUND"),
         ("name_without_records", vec![(zone.service.clone(), RecordType::SRV, ZoneReply::Empty)], "NAME_NOT_FOUND"),
@@ -127,6 +132,7 @@ fn inputs(peer: &str) -> Vec<BadLookup> {
         ("answer_empty", zone.altered(Vec::clear), "DNS_FAILED"),
         ("answer_with_counts_beyond_records", zone.altered(|bytes| bytes[6] = 0xff), "DNS_FAILED"),
         ("answer_to_other_question", zone.altered(|bytes| bytes[14] ^= 0x01), "DNS_FAILED"),
+        ("answer_to_other_question_by_stream", zone.service(other_by_stream), "DNS_FAILED"),
         (
             "answer_with_pointer_to_itself",
             zone.altered(|bytes| bytes[12..14].copy_from_slice(&[0xc0, 12])),
