@@ -52,6 +52,7 @@ use crate::identity::key_ring::KeyRing;
 use crate::maintenance::feed_and_submissions;
 use crate::maintenance::history_retention;
 use crate::messenger;
+use crate::messenger::push::{PushHandle, PushSetup};
 use crate::messenger::{MessengerApi, MessengerLimits};
 use crate::runtime::free_space::FolderDisk;
 use crate::settings::{SecretValue, Settings};
@@ -110,6 +111,8 @@ pub struct App {
     /// Makes the watch look at the files of certificates at once.
     look_now: Arc<Notify>,
     _certificate_tasks: [AbortOnDropHandle<()>; 2],
+    /// Task of push mode, if it is on.
+    push_task: Option<AbortOnDropHandle<()>>,
     drain: Duration,
     router_gone: oneshot::Receiver<bool>,
 }
@@ -125,6 +128,9 @@ impl App {
     /// gateway.
     pub async fn start(settings: &Settings, listeners: Listeners, found: DataDir) -> Result<Self, StartError> {
         let certificates = ListenerCertificates::load(settings)?;
+        let push = settings.messenger.push.as_ref();
+        let push =
+            push.map(|push| PushSetup::new(push, settings.peers.unlisted(&settings.server.name).jitter)).transpose()?;
         let keys = Arc::new(data_folder::signing_keys(settings)?);
         let us = &settings.server.name;
         let peers = Arc::new(ConfiguredAddresses { peers: settings.peers.clone(), network: settings.network.clone() });
@@ -146,7 +152,8 @@ impl App {
         }
         let closing = DrainSignal::default();
         let judge = signature_judge(settings, &store, listeners.federation_address()).await?.with_fetched(directories);
-        let parts = (&*keys, Data::new(judge), relays);
+        let (push, push_task) = push.map(|push| push.start(gateway.ports(), stops.clone())).unzip();
+        let parts = (&*keys, Data::new(judge), relays, push);
         let servers = start_servers(
             settings,
             (listeners, &certificates),
@@ -172,6 +179,7 @@ impl App {
             closing,
             look_now,
             _certificate_tasks: certificate_tasks,
+            push_task,
             drain,
             router_gone,
         })
@@ -198,7 +206,7 @@ impl App {
 
     /// Stops gracefully: reports not ready, accepts nothing more, finishes requests in flight and commits everything.
     /// Returns the number of items that stay on disk, and of their peers.
-    pub async fn stop(self) -> UnsentAtShutdown {
+    pub async fn stop(mut self) -> UnsentAtShutdown {
         self.egress.close();
         self.readiness.fail("stopping", "a signal was received");
         self.stopping.send_replace(true);
@@ -206,6 +214,10 @@ impl App {
         // The listeners run meanwhile and tell callers to retry. After the drain time no request is waited for.
         let calls = async {
             self.closing.idle().await;
+            // The answer of the messenger to a batch in flight acknowledges it.
+            if let Some(task) = &mut self.push_task {
+                let _ = task.await;
+            }
             // Outbound requests in flight are finished too: if one were aborted, the peer might have accepted it and
             // would get it again. They are drained last, because a call that is being answered may need to send
             // requests.
@@ -395,7 +407,7 @@ async fn signature_judge(
 fn start_servers(
     settings: &Settings,
     (listeners, certificates): (Listeners, &ListenerCertificates),
-    (keys, judge, relays): (&KeyRing, Data<SignatureJudge>, Arc<dyn RelayJudge>),
+    (keys, judge, relays, push): (&KeyRing, Data<SignatureJudge>, Arc<dyn RelayJudge>, Option<PushHandle>),
     (gateway, store): (&Gateway, &Store),
     readiness: &ReadinessReport,
     (stops, closing): (watch::Receiver<bool>, &DrainSignal),
@@ -437,7 +449,8 @@ fn start_servers(
         body_max: settings.messenger.body_max,
     };
     let api = MessengerApi::new(gateway.clone(), settings.server.name.clone(), limits, stops)
-        .describing(settings.peers.clone());
+        .describing(settings.peers.clone())
+        .pushing(push.clone());
     let token = BearerToken::new("messenger.token", settings.messenger.token.as_ref().map(SecretValue::expose));
     if token.is_open() {
         tracing::warn!(listen = %settings.messenger.listen, "the messenger API requires no token; set \

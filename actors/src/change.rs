@@ -266,6 +266,11 @@ pub enum Change {
         /// Newest position that is acknowledged.
         upto: Position,
     },
+    /// Transaction ids up to this one may have been used for pushes to the messenger.
+    PushIdsReserved {
+        /// Highest id that is reserved.
+        upto: u64,
+    },
     /// Acknowledged feed rows that were written before `before` are removed: at most `rows_max`, oldest first.
     FeedTrimmed {
         /// Time before which rows are removed.

@@ -6,6 +6,7 @@ use actors::ports::ArchiveError;
 
 use crate::http::listener::bind_advice;
 use crate::identity::key_folder::KeyFolderError;
+use crate::messenger::push::PushSetupError;
 use crate::store::OpenError;
 use crate::tls::key_pair::KeyPairError;
 use crate::tls::trust_roots::TrustRootsError;
@@ -42,6 +43,9 @@ pub enum StartError {
         /// Error of the library.
         source: rustls::Error,
     },
+    /// Push mode cannot be set up.
+    #[error(transparent)]
+    Push(#[from] PushSetupError),
     /// The data folder cannot be created.
     #[error("server.data_dir = {}: {source}; it must be a folder that this user may create and write", .path.display())]
     DataDir {

@@ -30,12 +30,15 @@ pub(crate) use crate::egress::dns::read_response_bytes;
 pub(crate) use crate::egress::probe::{PeerProbe, ProbeAnswer, ProbeConnection};
 
 // The GETs of `raw_targets` read responses and describe failures in the same way.
-pub(crate) use crate::egress::error_words::shown;
+pub(crate) use crate::egress::error_words::{in_words, shown};
 pub(crate) use crate::egress::response::{AnswerLimit, REASON_BYTES_MAX, classify_status, seconds};
 
 use std::borrow::Cow;
 
 use bytes::Bytes;
+
+/// The product as our requests to the messenger name it.
+pub(crate) const PRODUCT: &str = concat!("Fernpost/", env!("CARGO_PKG_VERSION"));
 
 /// A request to a peer, as a dialect wrote it.
 #[derive(Debug, Clone, PartialEq, Eq)]

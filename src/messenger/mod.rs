@@ -11,6 +11,8 @@ mod id_locks;
 mod lists;
 pub(crate) mod messages;
 pub(crate) mod peers;
+mod ping;
+pub mod push;
 mod submission;
 #[cfg(test)]
 mod tests;
@@ -26,6 +28,7 @@ use tokio::sync::{Semaphore, watch};
 use crate::http::error::ApiError;
 use crate::messenger::id_locks::SubmissionLocks;
 use crate::messenger::messages::pdu_id_generator::PduIdGenerator;
+use crate::messenger::push::PushHandle;
 use crate::settings::PeerTable;
 
 /// The limits of the messenger's calls.
@@ -52,6 +55,8 @@ pub struct MessengerApi {
     pdu_ids: Arc<PduIdGenerator>,
     /// Addresses and limits of the peers.
     peers: Arc<PeerTable>,
+    /// The push of the feed, if push mode is on.
+    push: Option<PushHandle>,
     /// True when the gateway stops: waiting reads end then, because they would delay the stop.
     stopping: watch::Receiver<bool>,
 }
@@ -62,13 +67,19 @@ impl MessengerApi {
         let inflight = SubmissionLocks::new(limits.submissions_max);
         let reads = Arc::new(Semaphore::new(limits.reads_max.min(Semaphore::MAX_PERMITS)));
         let (pdu_ids, peers) = (Arc::new(PduIdGenerator::new()), Arc::default());
-        Self { gateway, us, limits, inflight, reads, pdu_ids, peers, stopping }
+        Self { gateway, us, limits, inflight, reads, pdu_ids, peers, push: None, stopping }
     }
 
     /// Adds the configuration of the peers, which is part of a peer's details.
     #[must_use]
     pub fn describing(self, peers: Arc<PeerTable>) -> Self {
         Self { peers, ..self }
+    }
+
+    /// Adds the push of the feed, which alone acknowledges from then on.
+    #[must_use]
+    pub fn pushing(self, push: Option<PushHandle>) -> Self {
+        Self { push, ..self }
     }
 }
 
@@ -108,6 +119,7 @@ pub fn configure(config: &mut web::ServiceConfig, api: MessengerApi) {
                 .service(call(["/ephemeral", "/ephemeral/"], "PUT").route(web::put().to(ephemeral::put)))
                 .service(call(["/events", "/events/"], "GET").route(web::get().to(events::get::get)))
                 .service(call(["/events/ack", "/events/ack/"], "POST").route(web::post().to(events::ack::post)))
+                .service(call(["/ping", "/ping/"], "POST").route(web::post().to(ping::post)))
                 .service(call(["/peers", "/peers/"], "GET").route(web::get().to(peers::list)))
                 .service(call(["/peers/{server}", "/peers/{server}/"], "GET").route(web::get().to(peers::get)))
                 .default_service(web::to(no_route)),

@@ -189,6 +189,10 @@ impl FeedReader for Broken {
         broken()
     }
 
+    fn push_ids_reserved(&self) -> Task<Result<u64, ArchiveError>> {
+        broken()
+    }
+
     fn feed_bounds(&self) -> watch::Receiver<FeedBounds> {
         watch::channel(FeedBounds { tail: Position(9), acked: Position(4), skipped: 0 }).1
     }

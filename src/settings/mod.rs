@@ -43,12 +43,15 @@ pub use crate::settings::sections::federation::{ConnectionSettings, FederationMo
 pub use crate::settings::sections::feed::FeedSettings;
 pub use crate::settings::sections::messenger::MessengerSettings;
 pub use crate::settings::sections::network::NetworkSettings;
+pub use crate::settings::sections::push::PushSettings;
 pub use crate::settings::sections::server::ServerSettings;
 pub use crate::settings::sections::store::{StoreBackend, StoreSettings};
 pub use crate::settings::values::listen::ListenTarget;
 pub use crate::settings::values::pattern::{BadPattern, NamePattern};
 pub use crate::settings::values::profile::PeerProfile;
+pub use crate::settings::values::push_target::{PushRoute, PushTarget};
 pub use crate::settings::values::secret::SecretValue;
+pub use crate::settings::values::webhook_secret::WebhookSecret;
 pub use peer::{PeerAuth, PeerLink, PeerSettings};
 pub use peers::PeerTable;
 pub use problem::{ProblemKind, ProblemPlace, SettingsProblem, SettingsProblems};

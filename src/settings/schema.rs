@@ -11,6 +11,7 @@ use crate::settings::sections::feed::FeedSection;
 use crate::settings::sections::messenger::MessengerSection;
 use crate::settings::sections::network::NetworkSection;
 use crate::settings::sections::peer::{PeerSection, PeersSection};
+use crate::settings::sections::push::PushSection;
 use crate::settings::sections::server::ServerSection;
 use crate::settings::sections::store::StoreSection;
 use crate::settings::sections::tls::{FederationTlsSection, TlsSection};
@@ -48,6 +49,7 @@ pub(super) fn names(path: &[impl AsRef<str>]) -> Option<KnownNames> {
         ["federation", "tls"] => fields_of::<FederationTlsSection>(),
         ["messenger" | "admin", "tls"] => fields_of::<TlsSection>(),
         ["messenger"] => fields_of::<MessengerSection>(),
+        ["messenger", "push"] => fields_of::<PushSection>(),
         ["admin"] => fields_of::<AdminSection>(),
         ["store"] => fields_of::<StoreSection>(),
         ["contexts"] => fields_of::<ContextsSection>(),
@@ -66,7 +68,7 @@ pub(super) fn names(path: &[impl AsRef<str>]) -> Option<KnownNames> {
 
 /// Keys and sections that are planned and not implemented. They are refused by name and never ignored: a configuration
 /// with `tls` must not run without it. `*` stands for `default`, a pattern or a server.
-const PLANNED_KEYS: &[&str] = &["messenger.push", "metrics", "peers.*.route", "relay", "rpc", "server.actor_threads"];
+const PLANNED_KEYS: &[&str] = &["metrics", "peers.*.route", "relay", "rpc", "server.actor_threads"];
 
 /// Values that are planned and not implemented, with an alternative. A trailing `*` matches any rest.
 const PLANNED_VALUES: &[(&str, &str, Option<&str>)] =

@@ -328,6 +328,10 @@ impl FeedReader for Store {
         self.page(move |shared, rows| feed::feed_after(shared, rows, after.0, limit as usize, bytes))
     }
 
+    fn push_ids_reserved(&self) -> Task<Result<u64, ArchiveError>> {
+        self.point(feed::push_ids_reserved)
+    }
+
     fn feed_bounds(&self) -> watch::Receiver<FeedBounds> {
         self.shared.bounds.subscribe()
     }

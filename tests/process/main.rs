@@ -5,5 +5,6 @@ mod corpus;
 mod faults;
 mod fixtures;
 mod peers;
+mod push;
 mod requests;
 mod tls;

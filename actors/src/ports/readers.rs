@@ -278,6 +278,9 @@ pub trait FeedReader: Send + Sync + 'static {
     /// Returns feed entries after `after`: at most `limit`, and no more once they exceed `bytes`.
     fn feed_after(&self, after: Position, limit: u32, bytes: u64) -> Task<Result<FeedPage, ArchiveError>>;
 
+    /// Returns the highest transaction id that is reserved for pushes to the messenger; 0 before the first.
+    fn push_ids_reserved(&self) -> Task<Result<u64, ArchiveError>>;
+
     /// Returns a watch on the feed's bounds; it changes with each commit that appends or acknowledges events.
     fn feed_bounds(&self) -> watch::Receiver<FeedBounds>;
 }

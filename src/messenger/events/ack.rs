@@ -1,5 +1,6 @@
 //! `POST /v1/events/ack`: acknowledges all events up to a position.
 
+use actix_web::http::StatusCode;
 use actix_web::{Error, HttpResponse, web};
 use actors::change::Change;
 use actors::model::Position;
@@ -21,6 +22,9 @@ struct AckBody {
 /// Commits an acknowledgement, and responds after the commit.
 pub(crate) async fn post(api: web::Data<MessengerApi>, body: Result<Bytes, Error>) -> Result<HttpResponse, ApiError> {
     let body = body.map_err(|error| unreadable_body(&error, api.limits.body_max))?;
+    if api.push.is_some() {
+        return Err(push_on());
+    }
     let ports = api.gateway.ports();
     let bounds = *ports.archive.feed.feed_bounds().borrow();
     if let Some(upto) = parse_ack(&body, bounds)? {
@@ -28,6 +32,11 @@ pub(crate) async fn post(api: web::Data<MessengerApi>, body: Result<Bytes, Error
         ports.journal.submit(fence, vec![Change::FeedAcked { upto }], CommitPriority::Now).committed().await?;
     }
     Ok(HttpResponse::NoContent().finish())
+}
+
+fn push_on() -> ApiError {
+    let words = "push mode is on (messenger.push.url): the 2xx to a pushed batch acknowledges it";
+    ApiError::new(StatusCode::CONFLICT, "PUSH_ON", words)
 }
 
 /// Returns the position to acknowledge; `None` if it is acknowledged on disk already.

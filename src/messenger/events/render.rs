@@ -18,7 +18,7 @@ pub(crate) fn render(after: Position, entries: &[FeedEntry]) -> Result<Vec<u8>, 
         if place > 0 {
             out.push(b',');
         }
-        event(&mut out, entry)?;
+        render_event(&mut out, entry)?;
     }
     let next = entries.last().map_or(after, |entry| entry.position);
     out.extend_from_slice(format!("],\"next\":{next}}}").as_bytes());
@@ -42,7 +42,7 @@ fn size_guess(entry: &FeedEntry) -> usize {
 }
 
 /// Writes one event. The order of its members is always the same.
-fn event(out: &mut Vec<u8>, entry: &FeedEntry) -> Result<(), ArchiveError> {
+pub(crate) fn render_event(out: &mut Vec<u8>, entry: &FeedEntry) -> Result<(), ArchiveError> {
     let event = RawObjectWriter::begin(out);
     match &entry.item {
         FeedItem::Pdu(fed) => {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use crate::settings::check::SettingsCheck;
+use crate::settings::sections::push::{PushSection, PushSettings};
 use crate::settings::sections::tls::{ListenerProtection, TlsSection, listen_target};
 use crate::settings::values::listen::{FileModeValue, ListenTarget, WrittenTarget};
 use crate::settings::values::secret;
@@ -14,7 +15,7 @@ use crate::settings::values::units::{DurationValue, SizeSetting};
 use crate::tls::key_pair::KeyPairFiles;
 
 /// The listener of the local messenger.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct MessengerSettings {
     /// Address of the listener.
     pub listen: ListenTarget,
@@ -30,6 +31,8 @@ pub struct MessengerSettings {
     pub reads_max: usize,
     /// Maximum bytes of a request body.
     pub body_max: usize,
+    /// Where events are pushed to; `None`: the messenger reads them.
+    pub push: Option<PushSettings>,
 }
 
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -55,6 +58,8 @@ pub(crate) struct MessengerSection {
     reads_max: u32,
     /// Maximum size of a request body of the messenger.
     body_max: SizeSetting,
+    /// Push mode.
+    push: PushSection,
 }
 
 impl Default for MessengerSection {
@@ -70,6 +75,7 @@ impl Default for MessengerSection {
             submissions_max: 1024,
             reads_max: 64,
             body_max: SizeSetting::mib(8),
+            push: PushSection::default(),
         }
     }
 }
@@ -100,6 +106,7 @@ impl MessengerSection {
             submissions_max: self.submissions_max as usize,
             reads_max: self.reads_max as usize,
             body_max: self.body_max.in_memory(),
+            push: self.push.check(check),
         }
     }
 }

@@ -7,6 +7,7 @@ pub(crate) mod feed;
 pub(crate) mod messenger;
 pub(crate) mod network;
 pub(crate) mod peer;
+pub(crate) mod push;
 pub(crate) mod server;
 pub(crate) mod store;
 pub(crate) mod tls;

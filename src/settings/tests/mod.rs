@@ -18,6 +18,7 @@ mod listeners;
 mod network;
 mod peer_keys;
 mod profiles;
+mod push;
 mod words;
 
 const RED: &str = "server.name = \"red.example\"\n";

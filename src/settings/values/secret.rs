@@ -58,23 +58,17 @@ pub(crate) fn token(
         }
         (Some(token), None) => (token, "token"),
         (None, Some(file)) => {
-            let path = check.path(&file);
-            match std::fs::read_to_string(&path).map(Zeroizing::new) {
-                Ok(text) if text.trim().is_empty() => {
+            let key = [section, "token_file"];
+            match file_text(check, &key, &file) {
+                Ok(text) if text.expose().trim().is_empty() => {
+                    let path = check.path(&file);
                     let why = format!("{} is empty; write the token into it, or remove the key", path.display());
-                    check.invalid(&[section, "token_file"], why);
+                    check.invalid(&key, why);
                     return None;
                 }
-                Ok(text) => {
-                    if check.to_run
-                        && let Some(mode) = mode_for_others(&path)
-                    {
-                        check.open_secret(&[section, "token_file"], open_words(&path, mode));
-                    }
-                    (text.as_str().into(), "token_file")
-                }
+                Ok(text) => (text, "token_file"),
                 Err(why) => {
-                    check.invalid(&[section, "token_file"], format!("{} cannot be read: {why}", path.display()));
+                    check.invalid(&key, why);
                     return None;
                 }
             }
@@ -93,6 +87,19 @@ pub(crate) fn token(
 pub(crate) fn open_words(file: &Path, mode: u32) -> String {
     let file = file.display();
     format!("{file} has the mode {mode:04o}, so every user of this machine can use this secret; run chmod o= {file}")
+}
+
+/// Returns the text of a file of secrets, and reports that others can read it.
+pub(crate) fn file_text(check: &mut SettingsCheck<'_>, key: &[&str], file: &Path) -> Result<SecretValue, String> {
+    let path = check.path(file);
+    let text = std::fs::read_to_string(&path).map(Zeroizing::new);
+    let text = text.map_err(|why| format!("{} cannot be read: {why}", path.display()))?;
+    if check.to_run
+        && let Some(mode) = mode_for_others(&path)
+    {
+        check.open_secret(key, open_words(&path, mode));
+    }
+    Ok(text.as_str().into())
 }
 
 #[cfg(test)]

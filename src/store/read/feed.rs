@@ -62,6 +62,12 @@ pub(super) fn feed_after(
     Ok(FeedPage::Entries(page))
 }
 
+/// Returns the highest transaction id that is reserved for pushes.
+pub(super) fn push_ids_reserved(shared: &StoreShared, read: &ReadTransaction) -> Read<u64> {
+    shared.counters.looked_up(1);
+    Ok(read.open_table(tables::PUSH_IDS)?.get(tables::MESSENGER)?.map_or(0, |row| row.value()))
+}
+
 /// Handles an empty page: either the feed ends here, or all of it was trimmed and the reader is behind its own cursor.
 fn gone_or_end(shared: &StoreShared, read: &ReadTransaction, after: u64) -> Read<FeedPage> {
     let acked = read.open_table(tables::FEED_CURSOR)?.get(tables::MESSENGER)?.map_or(0, |row| row.value());

@@ -66,6 +66,10 @@ pub(crate) const FEED: TableDefinition<u64, FeedValue> = TableDefinition::new("f
 /// Consumer -> newest position that it acknowledged. Owner: the feed's adapter. Bound: one row. Trimmed: never.
 pub(crate) const FEED_CURSOR: TableDefinition<&str, u64> = TableDefinition::new("feed_cursor");
 
+/// Consumer -> highest transaction id that a push to it may have had. Owner: the feed's adapter. Bound: one row. Trimmed:
+/// never, because no id is used for two transactions.
+pub(crate) const PUSH_IDS: TableDefinition<&str, u64> = TableDefinition::new("push_ids");
+
 /// (server, number) -> an inbound item that cannot be delivered to the messenger. Owner: the actor that refused it.
 /// Bound: `quarantine_items` of the peer. Trimmed: by the writer, which removes the oldest when one is added.
 pub(crate) const QUARANTINE: TableDefinition<(&str, u64), QuarantineValue> = TableDefinition::new("quarantine");
@@ -222,6 +226,7 @@ pub(crate) fn each<T: TableVisitor>(visit: &mut T) -> Result<(), T::Error> {
     visit.visit(SUBMISSIONS)?;
     visit.visit(FEED)?;
     visit.visit(FEED_CURSOR)?;
+    visit.visit(PUSH_IDS)?;
     visit.visit(QUARANTINE)?;
     visit.visit(DEAD_LETTERS)?;
     visit.visit(ATTEMPTS)?;

@@ -63,6 +63,7 @@ impl FeedEnds {
 pub(crate) struct FeedTables<'t> {
     rows: LazyTable<'t, u64, FeedValue<'static>>,
     cursor: LazyTable<'t, &'static str, u64>,
+    push_ids: LazyTable<'t, &'static str, u64>,
     ends: &'t mut FeedEnds,
     /// The cursor moved; its row is written once, at the end of the group.
     acked_moved: bool,
@@ -73,6 +74,7 @@ impl<'t> FeedTables<'t> {
         Self {
             rows: LazyTable::new(transaction, tables::FEED),
             cursor: LazyTable::new(transaction, tables::FEED_CURSOR),
+            push_ids: LazyTable::new(transaction, tables::PUSH_IDS),
             ends,
             acked_moved: false,
         }
@@ -113,6 +115,13 @@ impl<'t> FeedTables<'t> {
             self.ends.acked = upto;
             self.acked_moved = true;
         }
+    }
+
+    /// Reserves ids of transactions that are pushed to the messenger.
+    pub(crate) fn reserve_push_ids(&mut self, cx: &mut WriterContext<'_>, upto: u64) -> RedbResult {
+        self.push_ids.open()?.insert(tables::MESSENGER, upto)?;
+        cx.counts.rows_written += 1;
+        Ok(())
     }
 
     /// Removes acknowledged rows that were written before this time, oldest first.

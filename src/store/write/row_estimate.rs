@@ -34,6 +34,7 @@ pub(crate) fn estimate_rows(changes: &[Change]) -> u64 {
         | Change::TransactionSent { .. }
         | Change::FeedAppended(_)
         | Change::FeedAcked { .. }
+        | Change::PushIdsReserved { .. }
         | Change::InboundDigestsStored { .. } => 1,
         Change::OverflowHeadsChanged { added, gone, .. } => (added.len() + gone.len()) as u64,
         Change::Quarantined { .. } => 3,

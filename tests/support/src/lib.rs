@@ -3,6 +3,7 @@
 //! - [`gateway::GatewayFixture`]: a gateway core on the real store in memory, without a wire;
 //! - [`node::TestNode`]: a whole gateway that can be ended and started again, with the messenger behind it ([`messenger`]);
 //! - [`clients::messenger_client::MessengerClient`]: the messenger of a gateway with real listeners;
+//! - [`receivers::push_receiver::PushReceiver`]: a messenger that events are pushed to;
 //! - [`clients::http_caller::HttpCaller`]: calls of its other listeners;
 //! - [`network::TestNetwork`]: the wire between gateways, with delays and losses drawn from a seed;
 //! - [`actors::testkit::TestPeers`]: the peers of a gateway and their limits, [`peers`]: the usual ones and their addresses;
@@ -29,5 +30,6 @@ pub mod network_transport;
 pub mod node;
 pub mod peers;
 pub mod read_hooks;
+pub mod receivers;
 pub mod time;
 pub mod toy_dialect;

@@ -1,0 +1,121 @@
+//! Push mode: the gateway sends the feed to the messenger.
+//!
+//! `machine` decides, `task` performs: it cuts batches from the feed (`batch`), numbers them (`transaction_ids`), signs them
+//! (`signature`) and sends them (`client`). Events are those that `GET /v1/events` shows, byte for byte.
+
+mod answer;
+mod batch;
+mod calls;
+mod client;
+mod fault;
+mod machine;
+mod signature;
+mod status;
+mod task;
+mod transaction_ids;
+
+use std::sync::Arc;
+
+use actors::limits::BackoffLimits;
+use actors::model::Position;
+use actors::ports::{Clock, CommitTicket, Ports};
+use hyper::Method;
+use tokio::sync::watch;
+use tokio_util::task::AbortOnDropHandle;
+use uuid::Uuid;
+
+use crate::messenger::push::calls::PushCalls;
+use crate::messenger::push::client::{WebhookClient, WebhookEndpoint, WebhookRequest};
+use crate::messenger::push::machine::{BatchRules, PushMachine};
+use crate::messenger::push::task::PushTask;
+use crate::messenger::push::transaction_ids::TransactionIds;
+use crate::settings::PushSettings;
+
+pub use crate::messenger::push::client::PushSetupError;
+pub use crate::messenger::push::status::PushStatus;
+
+/// The running push, for the calls of the messenger and of operators. Clones share it.
+#[derive(Debug, Clone)]
+pub struct PushHandle {
+    status: Arc<PushStatus>,
+    calls: Arc<PushCalls>,
+}
+
+impl PushHandle {
+    /// Ends the delay after failures, because the messenger says that it is back.
+    pub fn ping(&self) {
+        self.calls.pinged.notify_one();
+    }
+
+    /// Moves the push back to the event after `to`. `submit` hands the change to the journal. No acknowledgement of an
+    /// earlier batch is handed over after it, because that would move the position forward again.
+    pub fn rewind(&self, to: Position, submit: impl FnOnce() -> CommitTicket) -> CommitTicket {
+        self.calls.rewind(to, submit)
+    }
+
+    /// Returns the state and the counts.
+    pub fn status(&self) -> &PushStatus {
+        &self.status
+    }
+}
+
+/// A push that was set up, and does nothing yet.
+pub struct PushSetup {
+    endpoint: WebhookEndpoint,
+    rules: BatchRules,
+    bytes_max: u64,
+}
+
+impl PushSetup {
+    /// Sets up the push; `jitter` spreads its delays.
+    pub fn new(settings: &PushSettings, jitter: f64) -> Result<Self, PushSetupError> {
+        let backoff = BackoffLimits { min: settings.backoff_min, max: settings.backoff_max, jitter };
+        let rules = BatchRules { items_max: settings.batch_items, poison_after: settings.poison_after, backoff };
+        Ok(Self { endpoint: WebhookEndpoint::new(settings)?, rules, bytes_max: settings.batch_bytes })
+    }
+
+    /// Starts the push after the acknowledged position. It ends with the gateway.
+    pub fn start(self, ports: &Ports, stopping: watch::Receiver<bool>) -> (PushHandle, AbortOnDropHandle<()>) {
+        let ports = Arc::new(ports.clone());
+        let handle = PushHandle { status: Arc::new(PushStatus::new(ports.clock.now())), calls: Arc::default() };
+        let acked = ports.archive.feed.feed_bounds().borrow().acked;
+        let task = PushTask {
+            machine: PushMachine::new(self.rules, acked),
+            ids: TransactionIds::new(Arc::clone(&ports)),
+            client: Some(WebhookClient::new(self.endpoint.clone())),
+            bytes_max: self.bytes_max,
+            status: Arc::clone(&handle.status),
+            calls: Arc::clone(&handle.calls),
+            stopping,
+            ports: Arc::clone(&ports),
+        };
+        let greeting = greet(self.endpoint, Arc::clone(&ports.clock));
+        let task = tokio::spawn(async move {
+            // The greeting changes nothing, so the first batch does not wait for its answer.
+            let greeting = AbortOnDropHandle::new(tokio::spawn(greeting));
+            task.run().await;
+            drop(greeting);
+        });
+        (handle, AbortOnDropHandle::new(task))
+    }
+}
+
+/// Asks the messenger whether it is up, for the log.
+async fn greet(endpoint: WebhookEndpoint, clock: Arc<dyn Clock>) {
+    let request = WebhookRequest {
+        method: Method::GET,
+        path: "/ping".to_owned(),
+        id: Uuid::now_v7().to_string(),
+        seconds: clock.now().0 / 1000,
+        body: bytes::Bytes::new(),
+    };
+    let mut client = WebhookClient::new(endpoint);
+    match client.call(&request).await {
+        Ok(_) => tracing::info!("the messenger is up"),
+        Err(fault) => {
+            let reason = fault.words();
+            tracing::warn!(%reason, "the messenger does not answer GET ping; events are pushed to it all the same");
+        }
+    }
+    client.close().await;
+}
