@@ -52,6 +52,7 @@ use crate::identity::key_ring::KeyRing;
 use crate::maintenance::feed_and_submissions;
 use crate::maintenance::history_retention;
 use crate::messenger;
+use crate::messenger::ephemeral_feed::EphemeralFeed;
 use crate::messenger::push::{PushHandle, PushSetup};
 use crate::messenger::{MessengerApi, MessengerLimits};
 use crate::runtime::free_space::FolderDisk;
@@ -110,7 +111,7 @@ pub struct App {
     closing: DrainSignal,
     /// Makes the watch look at the files of certificates at once.
     look_now: Arc<Notify>,
-    _certificate_tasks: [AbortOnDropHandle<()>; 2],
+    _tasks: [AbortOnDropHandle<()>; 3],
     /// Task of push mode, if it is on.
     push_task: Option<AbortOnDropHandle<()>>,
     drain: Duration,
@@ -143,7 +144,9 @@ impl App {
         let (gone, router_gone) = oneshot::channel();
         let relays = relay_judge(settings, keys.clone(), directories.clone()).map_err(StartError::Threads)?;
         let signer = PduSigner::new(keys.clone(), Arc::new(SystemClock));
-        let ends = CoreEnds { egress: egress.clone(), signer, relays: relays.clone() };
+        let clock = Arc::new(SystemClock);
+        let ephemeral = Arc::new(EphemeralFeed::new(settings.peers.clone(), clock, settings.feed.ends.clone()));
+        let ends = CoreEnds { egress: egress.clone(), signer, relays: relays.clone(), ephemeral: ephemeral.clone() };
         let GatewayCore { gateway, store } = start_core(&core.handle(), settings, found, ends, gone).await?;
         let (stopping, stops) = watch::channel(false);
         let readiness = ReadinessReport::default();
@@ -158,14 +161,15 @@ impl App {
             settings,
             (listeners, &certificates),
             parts,
-            (&gateway, &store),
+            (&gateway, &store, &ephemeral),
             &readiness,
             (stops, &closing),
         )?;
         let look_now = Arc::new(Notify::new());
         let watch = file_watch::watch(certificates.watched(), Arc::clone(&look_now));
         let ends = own_certificate::warn_of_ends(certificates.all(), Arc::new(SystemClock));
-        let certificate_tasks = [tokio::spawn(watch), tokio::spawn(ends)].map(AbortOnDropHandle::new);
+        let tasks =
+            [tokio::spawn(watch), tokio::spawn(ends), tokio::spawn(ephemeral.run())].map(AbortOnDropHandle::new);
         settings.notes.iter().for_each(|note| tracing::warn!(%note, "configuration warning"));
         let drain = settings.server.drain;
         Ok(Self {
@@ -178,7 +182,7 @@ impl App {
             stopping,
             closing,
             look_now,
-            _certificate_tasks: certificate_tasks,
+            _tasks: tasks,
             push_task,
             drain,
             router_gone,
@@ -303,13 +307,14 @@ struct CoreEnds {
     egress: Arc<EgressClient>,
     signer: PduSigner,
     relays: Arc<dyn RelayJudge>,
+    ephemeral: Arc<EphemeralFeed>,
 }
 
 async fn start_core(
     core: &ArbiterHandle,
     settings: &Settings,
     found: DataDir,
-    CoreEnds { egress, signer, relays }: CoreEnds,
+    CoreEnds { egress, signer, relays, ephemeral }: CoreEnds,
     gone: oneshot::Sender<bool>,
 ) -> Result<GatewayCore, StartError> {
     let options = store_options(settings, found)?;
@@ -335,6 +340,7 @@ async fn start_core(
                 ownership: shared,
                 disk,
                 clock,
+                ephemeral,
                 text: Arc::new(ContentText::signed_by(signer)),
                 us,
             };
@@ -408,7 +414,7 @@ fn start_servers(
     settings: &Settings,
     (listeners, certificates): (Listeners, &ListenerCertificates),
     (keys, judge, relays, push): (&KeyRing, Data<SignatureJudge>, Arc<dyn RelayJudge>, Option<PushHandle>),
-    (gateway, store): (&Gateway, &Store),
+    (gateway, store, ephemeral): (&Gateway, &Store, &Arc<EphemeralFeed>),
     readiness: &ReadinessReport,
     (stops, closing): (watch::Receiver<bool>, &DrainSignal),
 ) -> Result<Vec<ServerHandle>, StartError> {
@@ -446,9 +452,10 @@ fn start_servers(
     let limits = MessengerLimits {
         submissions_max: settings.messenger.submissions_max,
         reads_max: settings.messenger.reads_max,
+        keep_alive: settings.messenger.keep_alive,
         body_max: settings.messenger.body_max,
     };
-    let api = MessengerApi::new(gateway.clone(), settings.server.name.clone(), limits, stops)
+    let api = MessengerApi::new(gateway.clone(), settings.server.name.clone(), limits, ephemeral.clone(), stops)
         .describing(settings.peers.clone())
         .pushing(push.clone());
     let token = BearerToken::new("messenger.token", settings.messenger.token.as_ref().map(SecretValue::expose));

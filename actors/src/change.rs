@@ -271,6 +271,11 @@ pub enum Change {
         /// Highest id that is reserved.
         upto: u64,
     },
+    /// The messenger took acknowledgements back: what follows a position counts as unread.
+    FeedRewound {
+        /// Newest position that stays acknowledged.
+        to: Position,
+    },
     /// Acknowledged feed rows that were written before `before` are removed: at most `rows_max`, oldest first.
     FeedTrimmed {
         /// Time before which rows are removed.

@@ -15,8 +15,9 @@ use crate::errors::{
     UnavailableError,
 };
 use crate::model::{
-    ComposedPdu, ContextId, ContextRecord, ContextStatus, InboundPush, InboundTransaction, MembershipSource, Millis,
-    PduDraft, PduVerdict, PeerCommand, PeerStatus, Receipt, ServerName, Submission, SubmittedContent,
+    ComposedPdu, ContextId, ContextRecord, ContextStatus, InboundEphemeral, InboundPush, InboundTransaction,
+    MembershipSource, Millis, PduDraft, PduVerdict, PeerCommand, PeerStatus, Receipt, ServerName, Submission,
+    SubmittedContent,
 };
 use crate::overload::{HIGH_WATER, OverloadMonitor};
 use crate::peer::machine::PeerMachine;
@@ -99,10 +100,20 @@ impl Gateway {
     }
 
     /// Accepts a peer's push. It answers after the commit of everything that the answer depends on.
-    pub async fn accept(&self, from: &ServerName, push: InboundPush) -> Result<Receipt, BatchError> {
+    pub async fn accept(&self, from: &ServerName, mut push: InboundPush) -> Result<Receipt, BatchError> {
         let load = BatchSize { durable: push.strong.len(), fleeting: push.weak };
         let (peer, permit) = self.admit_batch(from, load).await?;
-        peer.accept_push(push, permit).await.inspect_err(|error| self.note_limit(from, error.admission()))
+        let ephemeral = std::mem::take(&mut push.ephemeral);
+        let accepted = peer.accept_push(push, permit).await;
+        self.show_ephemeral(from, &accepted, ephemeral.into_iter().map(InboundEphemeral::Update).collect());
+        accepted.inspect_err(|error| self.note_limit(from, error.admission()))
+    }
+
+    /// Shows the ephemeral items of a batch that was accepted; a peer sends those of another batch again, if they still count.
+    fn show_ephemeral<T>(&self, from: &ServerName, accepted: &Result<T, BatchError>, items: Vec<InboundEphemeral>) {
+        if accepted.is_ok() && !items.is_empty() {
+            self.ports.ephemeral.show(from, items);
+        }
     }
 
     /// Accepts a peer's transaction and returns one verdict per PDU, in order. It answers after the commit of
@@ -110,11 +121,14 @@ impl Gateway {
     pub async fn accept_transaction(
         &self,
         from: &ServerName,
-        transaction: InboundTransaction,
+        mut transaction: InboundTransaction,
     ) -> Result<Vec<PduVerdict>, BatchError> {
         let load = BatchSize { durable: transaction.pdus.len(), fleeting: transaction.edus.len() };
         let (peer, permit) = self.admit_batch(from, load).await?;
-        peer.accept_transaction(transaction, permit).await.inspect_err(|error| self.note_limit(from, error.admission()))
+        let ephemeral = std::mem::take(&mut transaction.edus);
+        let accepted = peer.accept_transaction(transaction, permit).await;
+        self.show_ephemeral(from, &accepted, ephemeral.into_iter().map(InboundEphemeral::Edu).collect());
+        accepted.inspect_err(|error| self.note_limit(from, error.admission()))
     }
 
     /// Accepts a messenger's submission and answers after the commit. A refusal means that nothing was accepted, except

@@ -14,8 +14,8 @@ use crate::change::Change;
 use crate::errors::PeerError;
 use crate::limits::{ContextLimits, OverloadLimits, PEERS_RESIDENT_MAX, PeerLimits, PeerListing};
 use crate::model::{
-    BadPdu, ContextId, FetchRequest, Index, Millis, OutboundBatch, Pdu, PullResponse, PushFailure, PushResponse,
-    RequestDeadlines, ServerName,
+    BadPdu, ContextId, FetchRequest, InboundEphemeral, Index, Millis, OutboundBatch, Pdu, PullResponse, PushFailure,
+    PushResponse, RequestDeadlines, ServerName,
 };
 
 pub use crate::change::CommitPriority;
@@ -189,6 +189,20 @@ pub trait PeerConfig: Send + Sync + 'static {
     }
 }
 
+/// The messenger as a reader of ephemeral items.
+pub trait EphemeralSink: Send + Sync + 'static {
+    /// Shows ephemeral items of a peer to the messenger if it listens now, and drops them otherwise. It never waits.
+    fn show(&self, from: &ServerName, items: Vec<InboundEphemeral>);
+}
+
+/// A messenger that never listens.
+#[derive(Debug, Clone, Copy)]
+pub struct NoEphemeralReader;
+
+impl EphemeralSink for NoEphemeralReader {
+    fn show(&self, _from: &ServerName, _items: Vec<InboundEphemeral>) {}
+}
+
 /// The disk that holds the store.
 pub trait Disk: Send + Sync + 'static {
     /// Returns the number of free bytes; `None` if it cannot be read. It is called from any thread and must not block
@@ -229,6 +243,8 @@ pub struct Ports {
     pub disk: Arc<dyn Disk>,
     /// Source of wall time.
     pub clock: Arc<dyn Clock>,
+    /// Reader of the peers' ephemeral items.
+    pub ephemeral: Arc<dyn EphemeralSink>,
     /// Composer and reader of PDUs.
     pub text: Arc<dyn PduText>,
     /// Name of this server.

@@ -1,6 +1,7 @@
 //! JSON helpers: split texts without copying, check them without interpreting them.
 
 use std::borrow::Cow;
+use std::collections::VecDeque;
 use std::fmt;
 
 use actors::model::Digest;
@@ -127,6 +128,42 @@ impl<'de> Visitor<'de> for ArrayItems<'_, 'de> {
             count += 1;
         }
         while items.next_element::<IgnoredAny>()?.is_some() {
+            count += 1;
+        }
+        Ok(count)
+    }
+}
+
+/// A visitor that counts the items of an array and keeps the last ones as written.
+pub(crate) struct LastArrayItems<'a, 'de> {
+    /// Number of items to keep.
+    pub keep: usize,
+    /// Destination of the kept items.
+    pub kept: &'a mut VecDeque<&'de RawValue>,
+}
+
+impl<'de> DeserializeSeed<'de> for LastArrayItems<'_, 'de> {
+    type Value = usize;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<usize, D::Error> {
+        deserializer.deserialize_seq(self)
+    }
+}
+
+impl<'de> Visitor<'de> for LastArrayItems<'_, 'de> {
+    type Value = usize;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an array")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<usize, A::Error> {
+        let mut count = 0;
+        while let Some(item) = items.next_element::<&RawValue>()? {
+            if self.kept.len() == self.keep {
+                self.kept.pop_front();
+            }
+            self.kept.push_back(item);
             count += 1;
         }
         Ok(count)

@@ -13,6 +13,7 @@ use serde_json::value::RawValue;
 
 use super::MessengerApi;
 use super::answer::unreadable_body;
+use super::ephemeral_feed::read_lifetime;
 use super::lists::NameList;
 use crate::http::error::ApiError;
 use crate::http::json_error;
@@ -62,6 +63,8 @@ struct EphemeralBody {
     address: EphemeralTarget,
     key: String,
     ttl: Option<Duration>,
+    /// True if the update is sent with the time that is left: `ttl` was given, and the update has none of its own.
+    states_ttl: bool,
     /// Type of the update: `update.update`.
     kind: String,
     /// Update as received; a peer of the updates dialect gets this.
@@ -111,7 +114,16 @@ impl EphemeralBody {
         };
         let ttl = ttl.map(lifetime).transpose()?;
         let rest = edu_content(&members);
-        Ok(Self { address, key, ttl, kind, update_json: body.slice_ref(whole.get().as_bytes()), edu_content: rest })
+        let states_ttl = ttl.is_some() && members.iter().all(|(name, _)| name != "ttl");
+        Ok(Self {
+            address,
+            key,
+            ttl,
+            states_ttl,
+            kind,
+            update_json: body.slice_ref(whole.get().as_bytes()),
+            edu_content: rest,
+        })
     }
 
     /// Returns the recipient servers; for a context, its participants.
@@ -139,7 +151,7 @@ impl EphemeralBody {
             false => self.edu_content.clone(),
         };
         let edu = Edu { kind: self.kind.clone(), content };
-        EphemeralItem { key: Some(self.key.clone()), until: now.after(ttl), edu }
+        EphemeralItem { key: Some(self.key.clone()), until: now.after(ttl), edu, states_ttl: self.states_ttl }
     }
 }
 
@@ -203,12 +215,7 @@ fn default_key(address: &EphemeralTarget, kind: &str, members: &[(String, &RawVa
 
 /// Parses a duration: a text with a unit, or a number of seconds.
 fn lifetime(given: &RawValue) -> Result<Duration, ApiError> {
-    let text: Result<String, _> = serde_json::from_str(given.get());
-    let ttl = match text {
-        Ok(text) => humantime::parse_duration(&text).ok(),
-        Err(_) => serde_json::from_str(given.get()).ok().map(Duration::from_secs),
-    };
-    ttl.filter(|ttl| !ttl.is_zero())
+    read_lifetime(given)
         .ok_or_else(|| bad("BAD_TTL", "\"ttl\" is not a duration such as \"30s\", nor a number of seconds above 0"))
 }
 
@@ -241,6 +248,14 @@ mod tests {
         let transactions = typing.fleeting(Millis(1_000), &limits);
         let rest = r#"{"n":1208925819614629174706176,"user_id":"@a:red","x":"\u00e9"}"#;
         assert_eq!((transactions.edu.kind.as_str(), &*transactions.edu.content), ("typing", rest.as_bytes()));
+    }
+
+    #[test]
+    fn given_ttl_is_sent_once() {
+        let states = |body: &str| decoded(body).expect("sound").fleeting(Millis(0), &PeerLimits::default()).states_ttl;
+        assert!(states(r#"{"to":["b"],"ttl":1,"update":{"update":"t"}}"#));
+        assert!(!states(r#"{"to":["b"],"ttl":1,"update":{"update":"t","ttl":9}}"#));
+        assert!(!states(r#"{"to":["b"],"update":{"update":"t"}}"#));
     }
 
     #[test]

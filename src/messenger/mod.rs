@@ -6,6 +6,7 @@
 mod answer;
 pub(crate) mod contexts;
 mod ephemeral;
+pub mod ephemeral_feed;
 mod events;
 mod id_locks;
 mod lists;
@@ -19,6 +20,7 @@ mod tests;
 mod updates;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use actix_web::{Resource, web};
 use actors::gateway::Gateway;
@@ -26,6 +28,7 @@ use actors::model::ServerName;
 use tokio::sync::{Semaphore, watch};
 
 use crate::http::error::ApiError;
+use crate::messenger::ephemeral_feed::EphemeralFeed;
 use crate::messenger::id_locks::SubmissionLocks;
 use crate::messenger::messages::pdu_id_generator::PduIdGenerator;
 use crate::messenger::push::PushHandle;
@@ -36,8 +39,10 @@ use crate::settings::PeerTable;
 pub struct MessengerLimits {
     /// Maximum number of submissions in progress; further ones are refused and may be retried.
     pub submissions_max: usize,
-    /// Maximum number of reads that wait for an event.
+    /// Maximum number of reads that wait for an event, and of streams.
     pub reads_max: usize,
+    /// Time of silence after which a stream gets a comment.
+    pub keep_alive: Duration,
     /// Maximum bytes of a request's body.
     pub body_max: usize,
 }
@@ -50,7 +55,9 @@ pub struct MessengerApi {
     us: ServerName,
     limits: MessengerLimits,
     inflight: Arc<SubmissionLocks>,
-    /// Permits for reads that wait.
+    /// Ephemeral items of the peers.
+    ephemeral: Arc<EphemeralFeed>,
+    /// Permits for reads that wait, and for streams.
     reads: Arc<Semaphore>,
     pdu_ids: Arc<PduIdGenerator>,
     /// Addresses and limits of the peers.
@@ -63,11 +70,17 @@ pub struct MessengerApi {
 
 impl MessengerApi {
     /// Returns the API of a running gateway whose name is `us`.
-    pub fn new(gateway: Gateway, us: ServerName, limits: MessengerLimits, stopping: watch::Receiver<bool>) -> Self {
+    pub fn new(
+        gateway: Gateway,
+        us: ServerName,
+        limits: MessengerLimits,
+        ephemeral: Arc<EphemeralFeed>,
+        stopping: watch::Receiver<bool>,
+    ) -> Self {
         let inflight = SubmissionLocks::new(limits.submissions_max);
         let reads = Arc::new(Semaphore::new(limits.reads_max.min(Semaphore::MAX_PERMITS)));
         let (pdu_ids, peers) = (Arc::new(PduIdGenerator::new()), Arc::default());
-        Self { gateway, us, limits, inflight, reads, pdu_ids, peers, push: None, stopping }
+        Self { gateway, us, limits, inflight, ephemeral, reads, pdu_ids, peers, push: None, stopping }
     }
 
     /// Adds the configuration of the peers, which is part of a peer's details.
@@ -120,6 +133,9 @@ pub fn configure(config: &mut web::ServiceConfig, api: MessengerApi) {
                 .service(call(["/events", "/events/"], "GET").route(web::get().to(events::get::get)))
                 .service(call(["/events/ack", "/events/ack/"], "POST").route(web::post().to(events::ack::post)))
                 .service(call(["/ping", "/ping/"], "POST").route(web::post().to(ping::post)))
+                .service(
+                    call(["/events/rewind", "/events/rewind/"], "POST").route(web::post().to(events::rewind::post)),
+                )
                 .service(call(["/peers", "/peers/"], "GET").route(web::get().to(peers::list)))
                 .service(call(["/peers/{server}", "/peers/{server}/"], "GET").route(web::get().to(peers::get)))
                 .default_service(web::to(no_route)),

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use actix_web::http::{Method, StatusCode, header};
 use actix_web::test::{TestRequest, call_service, init_service, read_body};
@@ -14,14 +15,16 @@ use actors::model::{
 };
 use actors::ports::{
     ArchiveError, CommitPriority, CommitTicket, ContextReader, ContextSnapshot, DeadLetter, FeedBounds, FeedPage,
-    FeedReader, Fence, Journal, OutboxRow, Ownership, PduStatus, PeerReader, PeerSnapshot, Ports, QuarantinedPduRow,
-    QueueDepth, SentPage, ServedPdu, StagedPdu, StatePage, StoreReaders, SubmissionReader, SubmissionsPage, Task,
+    FeedReader, Fence, Journal, NoEphemeralReader, OutboxRow, Ownership, PduStatus, PeerReader, PeerSnapshot, Ports,
+    QuarantinedPduRow, QueueDepth, SentPage, ServedPdu, StagedPdu, StatePage, StoreReaders, SubmissionReader,
+    SubmissionsPage, Task,
 };
 use actors::router::ActorRegistry;
 use actors::testkit::{PlainText, ScriptedTransport, TestClock, TestDisk, TestPeers};
 use bytes::Bytes;
 use tokio::sync::watch;
 
+use super::ephemeral_feed::EphemeralFeed;
 use super::{MessengerApi, MessengerLimits, configure};
 
 /// A store of which every read and write fails.
@@ -236,12 +239,15 @@ fn api() -> MessengerApi {
         ownership: Arc::new(Broken),
         disk: Arc::new(TestDisk::default()),
         clock: Arc::new(TestClock::fixed(Millis(0))),
+        ephemeral: Arc::new(NoEphemeralReader),
         text: Arc::new(PlainText),
         us: "red".parse().expect("valid"),
     };
+    let ephemeral = Arc::new(EphemeralFeed::new(ports.roster.clone(), ports.clock.clone(), vec![]));
     let gateway = Gateway::new(ActorRegistry::default(), ports);
-    let limits = MessengerLimits { submissions_max: 2, reads_max: 2, body_max: 64 };
-    MessengerApi::new(gateway, "red".parse().expect("valid"), limits, watch::channel(false).1)
+    let keep_alive = Duration::from_secs(15);
+    let limits = MessengerLimits { submissions_max: 2, reads_max: 2, keep_alive, body_max: 64 };
+    MessengerApi::new(gateway, "red".parse().expect("valid"), limits, ephemeral, watch::channel(false).1)
 }
 
 /// Makes a call and returns the status and body of the response.

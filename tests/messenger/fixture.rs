@@ -1,9 +1,12 @@
 //! A gateway for tests of the messenger API: a store in memory, peers that never respond, a clock that the test sets.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use actix_web::App;
+use actix_web::body::{BoxBody, MessageBody};
 use actix_web::http::Method;
+use actix_web::http::header::HeaderMap;
 use actix_web::test::{TestRequest, call_service, init_service, read_body};
 use actors::change::Change;
 use actors::limits::PeerLimits;
@@ -11,6 +14,7 @@ use actors::model::{DialectSpec, Index, Millis, OutboundBatch};
 use actors::ports::{CommitPriority, PeerReader};
 use actors::testkit::{ReplaceablePeers, ScriptedTransport, TestClock, TestPeers};
 use bytes::Bytes;
+use fernpost::messenger::ephemeral_feed::EphemeralFeed;
 use fernpost::messenger::{MessengerApi, MessengerLimits, configure};
 use fernpost::wire::pdu::ContentText;
 use fixtures::api_shapes::assert_answer_has_type;
@@ -26,6 +30,7 @@ pub(crate) struct MessengerFixture {
     api: MessengerApi,
     peers: Arc<ScriptedTransport>,
     roster: Arc<ReplaceablePeers>,
+    stop: watch::Sender<bool>,
 }
 
 fn roster() -> TestPeers {
@@ -39,17 +44,27 @@ impl MessengerFixture {
     /// Starts the gateway on the runtime of the test. Its peers are `blue` with the default limits, `green` with an
     /// outbox of two items, and `old`, which uses transactions and is not listed.
     pub(crate) fn start() -> Self {
+        Self::start_with(ScriptedTransport::silent())
+    }
+
+    /// Starts the gateway with other answers of the peers.
+    pub(crate) fn start_with(transport: ScriptedTransport) -> Self {
         let clock = Arc::new(TestClock::fixed(Millis(1_000)));
         let mut core = UnlaunchedGateway::on_disk(name("red"), &FaultyDisk::new(), clock);
-        let peers = Arc::new(ScriptedTransport::silent().never_fetching());
+        let peers = Arc::new(transport.never_fetching());
         let roster = Arc::new(ReplaceablePeers::new(roster()));
         core.ports.transport = peers.clone();
         core.ports.roster = roster.clone();
         core.ports.text = Arc::new(ContentText::default());
+        let ends = vec!["typing".to_owned()];
+        let ephemeral = Arc::new(EphemeralFeed::new(roster.clone(), core.ports.clock.clone(), ends));
+        core.ports.ephemeral = ephemeral.clone();
         let core = core.launch();
-        let limits = MessengerLimits { submissions_max: 8, reads_max: 2, body_max: 1 << 20 };
-        let api = MessengerApi::new(core.gateway.clone(), name("red"), limits, watch::channel(false).1);
-        Self { core, api, peers, roster }
+        let keep_alive = Duration::from_secs(15);
+        let limits = MessengerLimits { submissions_max: 8, reads_max: 2, keep_alive, body_max: 1 << 20 };
+        let (stop, stopping) = watch::channel(false);
+        let api = MessengerApi::new(core.gateway.clone(), name("red"), limits, ephemeral, stopping);
+        Self { core, api, peers, roster, stop }
     }
 
     /// Makes a call, and returns the status and body of the response.
@@ -62,6 +77,21 @@ impl MessengerFixture {
         let body = String::from_utf8(read_body(answer).await.to_vec()).expect("text");
         assert_answer_has_type(&method, path, status, &body);
         (status, body)
+    }
+
+    /// Opens a stream of events; returns its headers, and its reader.
+    pub(crate) async fn stream(&self, path: &str, last_event_id: &str) -> (HeaderMap, StreamReader) {
+        let app = init_service(App::new().configure(|config| configure(config, self.api.clone()))).await;
+        let request = TestRequest::get().uri(path).insert_header(("accept", "text/event-stream"));
+        let answer = call_service(&app, request.insert_header(("last-event-id", last_event_id)).to_request()).await;
+        assert_eq!(answer.status().as_u16(), 200);
+        let (headers, body) = (answer.headers().clone(), answer.into_body().boxed());
+        (headers, StreamReader { body, text: String::new() })
+    }
+
+    /// Tells all reads that the gateway stops.
+    pub(crate) fn stop(&self) {
+        self.stop.send_replace(true);
     }
 
     /// Denies a server from now on.
@@ -92,5 +122,34 @@ impl MessengerFixture {
         self.core.settled().await;
         let rows = self.core.store.outbox_from(&name(server), Index(1), 100, u64::MAX).await.expect("a sound store");
         rows.iter().map(|row| String::from_utf8(row.item.bytes().to_vec()).expect("text")).collect()
+    }
+}
+
+/// The reader of a stream of events.
+pub(crate) struct StreamReader {
+    body: BoxBody,
+    text: String,
+}
+
+impl StreamReader {
+    /// Returns the next block of lines; `None`: the stream has ended.
+    pub(crate) async fn block(&mut self) -> Option<String> {
+        loop {
+            if let Some((block, rest)) = self.text.split_once("\n\n") {
+                let (block, rest) = (block.to_owned(), rest.to_owned());
+                self.text = rest;
+                return Some(block);
+            }
+            let chunk = std::future::poll_fn(|cx| std::pin::Pin::new(&mut self.body).poll_next(cx)).await?;
+            self.text.push_str(std::str::from_utf8(&chunk.expect("a chunk")).expect("text"));
+        }
+    }
+
+    /// Returns the next event as its lines `id` and `event`, and its data.
+    pub(crate) async fn event(&mut self) -> (String, String) {
+        let block = self.block().await.expect("an event");
+        let (head, data) = block.split_once("\ndata: ").expect(&block);
+        assert!(!data.contains('\n'), "{data}");
+        (head.replace('\n', " "), data.to_owned())
     }
 }

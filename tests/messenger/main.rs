@@ -3,6 +3,7 @@
 mod contexts;
 mod fixture;
 mod messages;
+mod streams;
 
 use std::time::Duration;
 
@@ -227,7 +228,7 @@ async fn yields(times: usize) {
     }
 }
 
-fn update(n: u64) -> Change {
+pub(crate) fn update(n: u64) -> Change {
     let bytes = Bytes::from(format!("{{ \"n\":{n}}}"));
     Change::FeedAppended(FeedItem::Update { from: name("blue"), n, seq: Seq(n), verified: "mtls", bytes })
 }

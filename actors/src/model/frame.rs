@@ -42,6 +42,15 @@ pub struct Edu {
     pub content: Bytes,
 }
 
+/// An ephemeral item of a peer, for the messenger if it listens now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum InboundEphemeral {
+    /// A weak update of the updates dialect, as received.
+    Update(Bytes),
+    /// An ephemeral item of the transactions dialect.
+    Edu(Edu),
+}
+
 /// A decoded transaction of a peer.
 #[derive(Debug, Clone)]
 pub struct InboundTransaction {
@@ -182,6 +191,8 @@ pub struct InboundPush {
     pub strong: Vec<StrongUpdate>,
     /// Number of ephemeral updates in the push.
     pub weak: usize,
+    /// The last of these updates, as received; each is a JSON object.
+    pub ephemeral: Vec<Bytes>,
     /// Method by which the sender was authenticated; the messenger sees this word.
     pub verified: &'static str,
     /// Nonce of the request's signature, if it has one; it is stored in the commit of the batch.

@@ -34,8 +34,8 @@ pub use context::{
 };
 pub use feed::{FeedEntry, FeedItem, ParkedItem, ParkedWhat};
 pub use frame::{
-    Ack, BatchId, Edu, FetchRequest, InboundPush, InboundTransaction, Item, ItemObjection, OutboundBatch, PullResponse,
-    PushResponse, Receipt, RequestDeadlines, StrongBody, StrongUpdate, UsedNonce,
+    Ack, BatchId, Edu, FetchRequest, InboundEphemeral, InboundPush, InboundTransaction, Item, ItemObjection,
+    OutboundBatch, PullResponse, PushResponse, Receipt, RequestDeadlines, StrongBody, StrongUpdate, UsedNonce,
 };
 pub use numbers::{Index, ItemNo, Millis, Position, Seq};
 pub use pdu::parked_code::ParkedCode;

@@ -1,5 +1,6 @@
-//! `GET /v1/events`: the feed after a position, with long polling.
+//! `GET /v1/events`: the feed after a position, with long polling or as a stream.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::http::StatusCode;
@@ -15,6 +16,7 @@ use crate::http::query;
 use crate::messenger::MessengerApi;
 use crate::messenger::answer::RETRY_AFTER_DEFAULT;
 use crate::messenger::events::render::render;
+use crate::messenger::events::stream;
 
 /// Default number of events in a page.
 const LIMIT_DEFAULT: u64 = 100;
@@ -30,6 +32,12 @@ pub(crate) async fn get(api: web::Data<MessengerApi>, request: HttpRequest) -> R
     let ask = EventsRequest::parse(request.query_string())?;
     let feed = &*api.gateway.ports().archive.feed;
     let bounds = *feed.feed_bounds().borrow();
+    if stream::is_asked(&request) {
+        // A browser repeats the first URL when it resumes, so its header wins.
+        let after = stream::last_event_id(&request)?.or(ask.after).unwrap_or(bounds.acked);
+        let permit = Arc::clone(&api.reads).try_acquire_owned().map_err(|_| too_many(api.limits.reads_max))?;
+        return Ok(stream::respond(&api, after, permit));
+    }
     let after = ask.after.unwrap_or(bounds.acked);
     if after > bounds.tail {
         // The reader has read the feed of another store, such as a copy. If it waited here, it would miss all events up

@@ -41,15 +41,17 @@ fn size_guess(entry: &FeedEntry) -> usize {
     }
 }
 
-/// Writes one event. The order of its members is always the same.
-pub(crate) fn render_event(out: &mut Vec<u8>, entry: &FeedEntry) -> Result<(), ArchiveError> {
+/// Writes one event, and returns its kind. The order of its members is always the same.
+pub(crate) fn render_event(out: &mut Vec<u8>, entry: &FeedEntry) -> Result<&'static str, ArchiveError> {
     let event = RawObjectWriter::begin(out);
-    match &entry.item {
+    let kind = match &entry.item {
         FeedItem::Pdu(fed) => {
             let pdu = PduEvent::new(fed)?;
-            let mut event = begun(event, entry, pdu.kind());
+            let kind = pdu.kind();
+            let mut event = begun(event, entry, kind);
             pdu.write(&mut event);
             event.end();
+            kind
         }
         FeedItem::Update { from, seq, verified, bytes, .. } => {
             let mut event = begun(event, entry, "update");
@@ -58,14 +60,17 @@ pub(crate) fn render_event(out: &mut Vec<u8>, entry: &FeedEntry) -> Result<(), A
             event.raw("update", bytes);
             event.member("verified", verified);
             event.end();
+            "update"
         }
         FeedItem::Gap { context, missing, children } | FeedItem::GapFilled { context, missing, children } => {
             let opened = matches!(entry.item, FeedItem::Gap { .. });
-            let mut event = begun(event, entry, if opened { "gap" } else { "gap_filled" });
+            let kind = if opened { "gap" } else { "gap_filled" };
+            let mut event = begun(event, entry, kind);
             event.member("context", context.as_str());
             event.member("missing", &pairs(missing));
             event.member("children", &pairs(children));
             event.end();
+            kind
         }
         FeedItem::UpdateGap { from, server, first, last } => {
             let mut event = begun(event, entry, "gap");
@@ -74,6 +79,7 @@ pub(crate) fn render_event(out: &mut Vec<u8>, entry: &FeedEntry) -> Result<(), A
             event.member("seq_from", &first.0);
             event.member("seq_to", &last.0);
             event.end();
+            "gap"
         }
         FeedItem::Delivery { message, server, state, reason } => {
             let mut event = begun(event, entry, "delivery");
@@ -82,23 +88,29 @@ pub(crate) fn render_event(out: &mut Vec<u8>, entry: &FeedEntry) -> Result<(), A
             event.member("state", state);
             event.optional("reason", reason.as_deref());
             event.end();
+            "delivery"
         }
-        FeedItem::Parked(parked) => write_parked(begun(event, entry, "parked"), parked),
+        FeedItem::Parked(parked) => {
+            write_parked(begun(event, entry, "parked"), parked);
+            "parked"
+        }
         FeedItem::Peer { server, state, reason } => {
             let mut event = begun(event, entry, "peer");
             event.member("server", server.as_str());
             event.member("state", state);
             event.optional("reason", *reason);
             event.end();
+            "peer"
         }
         FeedItem::Notice { text, server } => {
             let mut event = begun(event, entry, "notice");
             event.member("text", text);
             event.optional("server", server.as_ref().map(|server| server.as_str()));
             event.end();
+            "notice"
         }
-    }
-    Ok(())
+    };
+    Ok(kind)
 }
 
 /// Writes the members that all events have.

@@ -17,6 +17,8 @@ pub struct FeedSettings {
     pub high_water: u64,
     /// Number of unacknowledged events below which their items are accepted again.
     pub low_water: u64,
+    /// Kinds of ephemeral items that end at their expiry.
+    pub ends: Vec<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -28,12 +30,19 @@ pub(crate) struct FeedSection {
     high_water: u64,
     /// Number of unacknowledged events below which their items are accepted again.
     low_water: u64,
+    /// Kinds of ephemeral items that end at their expiry.
+    ends: Vec<String>,
 }
 
 impl Default for FeedSection {
     fn default() -> Self {
         let limits = OverloadLimits::default();
-        Self { retain: DurationValue::days(7), high_water: limits.feed_high, low_water: limits.feed_low }
+        Self {
+            retain: DurationValue::days(7),
+            high_water: limits.feed_high,
+            low_water: limits.feed_low,
+            ends: ["typing", "m.typing"].map(str::to_owned).into(),
+        }
     }
 }
 
@@ -43,6 +52,6 @@ impl FeedSection {
         if self.low_water > self.high_water {
             check.invalid(&["feed", "low_water"], "must not be more than feed.high_water");
         }
-        FeedSettings { retain: self.retain.0, high_water: self.high_water, low_water: self.low_water }
+        FeedSettings { retain: self.retain.0, high_water: self.high_water, low_water: self.low_water, ends: self.ends }
     }
 }

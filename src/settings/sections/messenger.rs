@@ -27,8 +27,10 @@ pub struct MessengerSettings {
     pub submissions_keep: Duration,
     /// Maximum number of submissions in progress.
     pub submissions_max: usize,
-    /// Maximum number of feed reads that wait for an event.
+    /// Maximum number of feed reads that wait for an event, and of streams.
     pub reads_max: usize,
+    /// Time of silence after which a stream gets a comment.
+    pub keep_alive: Duration,
     /// Maximum bytes of a request body.
     pub body_max: usize,
     /// Where events are pushed to; `None`: the messenger reads them.
@@ -56,6 +58,8 @@ pub(crate) struct MessengerSection {
     submissions_max: u32,
     /// Maximum number of feed reads that wait for an event; further ones are told to retry.
     reads_max: u32,
+    /// Time of silence after which a stream gets a comment.
+    keep_alive: DurationValue,
     /// Maximum size of a request body of the messenger.
     body_max: SizeSetting,
     /// Push mode.
@@ -74,6 +78,7 @@ impl Default for MessengerSection {
             submissions_keep: DurationValue::days(7),
             submissions_max: 1024,
             reads_max: 64,
+            keep_alive: DurationValue::secs(15),
             body_max: SizeSetting::mib(8),
             push: PushSection::default(),
         }
@@ -94,6 +99,12 @@ impl MessengerSection {
                 "it must be more than 0s, because repeats are recognized within this time",
             );
         }
+        if self.keep_alive.0.is_zero() {
+            check.invalid(
+                &["messenger", "keep_alive"],
+                "it must be more than 0s, because a comment follows each silence of this time",
+            );
+        }
         let token = secret::token(check, "messenger", self.token, self.token_file);
         let tls = self.tls.check("messenger", check);
         let protection =
@@ -105,6 +116,7 @@ impl MessengerSection {
             submissions_keep: self.submissions_keep.0,
             submissions_max: self.submissions_max as usize,
             reads_max: self.reads_max as usize,
+            keep_alive: self.keep_alive.0,
             body_max: self.body_max.in_memory(),
             push: self.push.check(check),
         }

@@ -133,6 +133,7 @@ impl<'t> WriteBatch<'t> {
             Change::StateReemitted { reference } => self.feed.append_state_again(cx, &reference)?,
             Change::FeedAcked { upto } => self.feed.acknowledge(upto.0),
             Change::PushIdsReserved { upto } => self.feed.reserve_push_ids(cx, upto)?,
+            Change::FeedRewound { to } => self.feed.rewind(to.0),
             Change::FeedTrimmed { before, rows_max } => self.feed.trim(cx, before.0, rows_max)?,
             Change::SubmissionsPruned(ids) => self.submissions.remove(cx, &ids)?,
         }

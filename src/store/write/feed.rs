@@ -124,6 +124,14 @@ impl<'t> FeedTables<'t> {
         Ok(())
     }
 
+    /// Moves the messenger's cursor back.
+    pub(crate) fn rewind(&mut self, to: u64) {
+        if to < self.ends.acked {
+            self.ends.acked = to;
+            self.acked_moved = true;
+        }
+    }
+
     /// Removes acknowledged rows that were written before this time, oldest first.
     pub(crate) fn trim(&mut self, cx: &mut WriterContext<'_>, before: u64, rows_max: u32) -> RedbResult {
         let feed = self.rows.open()?;

@@ -35,6 +35,7 @@ pub(crate) fn estimate_rows(changes: &[Change]) -> u64 {
         | Change::FeedAppended(_)
         | Change::FeedAcked { .. }
         | Change::PushIdsReserved { .. }
+        | Change::FeedRewound { .. }
         | Change::InboundDigestsStored { .. } => 1,
         Change::OverflowHeadsChanged { added, gone, .. } => (added.len() + gone.len()) as u64,
         Change::Quarantined { .. } => 3,

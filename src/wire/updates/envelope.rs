@@ -1,6 +1,6 @@
 //! A push as JSON: its updates are read without being copied and written unchanged.
 
-use std::collections::HashSet;
+use std::collections::{HashSet, VecDeque};
 use std::fmt;
 
 use actors::model::{BatchId, CountedNoun, InboundPush, Item, OutboundBatch, Seq};
@@ -13,11 +13,14 @@ use serde_json::value::RawValue;
 use super::strong;
 use crate::http::json_error;
 use crate::json::nesting::{NESTING_MAX, nests_deeper_than};
-use crate::json::reader::ArrayItems;
+use crate::json::reader::{ArrayItems, LastArrayItems};
 use crate::wire::pdu::PduReader;
 
 /// Largest sequence number: readers with any integer type agree on numbers up to here.
 const SEQ_MAX: u64 = i64::MAX as u64;
+
+/// Maximum number of weak updates that are read of one push. The core keeps `weak_items` of these.
+const WEAK_KEPT_MAX: usize = 1_000;
 
 /// Error: a body is not accepted as a push.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -64,13 +67,18 @@ pub async fn decode(
     for raw in envelope.strong {
         strong.push(strong::read(body, raw, pdus).await);
     }
-    let PushEnvelope { from_seq, seq, weak_count: weak, .. } = envelope;
-    Ok(InboundPush { from_seq, seq, strong, weak, verified, nonce: None })
+    let PushEnvelope { from_seq, seq, weak, weak_count, .. } = envelope;
+    // They are copied, because an item that waits for a reader must not keep the whole body in memory.
+    let objects = weak.into_iter().map(|raw| raw.get().as_bytes()).filter(|text| text.starts_with(b"{"));
+    let ephemeral = objects.map(Bytes::copy_from_slice).collect();
+    Ok(InboundPush { from_seq, seq, strong, weak: weak_count, ephemeral, verified, nonce: None })
 }
 
 struct PushEnvelope<'a> {
     strong: Vec<&'a RawValue>,
     strong_count: usize,
+    /// The last weak updates.
+    weak: VecDeque<&'a RawValue>,
     weak_count: usize,
     seq: Seq,
     from_seq: Option<Seq>,
@@ -91,12 +99,12 @@ impl<'de> Visitor<'de> for PushReading {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
         let (mut strong, mut strong_count, mut weak_count) = (Vec::new(), 0, 0);
-        let (mut seq, mut from_seq) = (None, None);
+        let (mut seq, mut from_seq, mut weak) = (None, None, VecDeque::new());
         let mut keys: HashSet<String> = HashSet::new();
         while let Some(key) = map.next_key::<String>()? {
             match key.as_str() {
                 "strong" => strong_count = map.next_value_seed(ArrayItems { keep: self.max, kept: &mut strong })?,
-                "weak" => weak_count = map.next_value_seed(ArrayItems { keep: 0, kept: &mut Vec::new() })?,
+                "weak" => weak_count = map.next_value_seed(LastArrayItems { keep: WEAK_KEPT_MAX, kept: &mut weak })?,
                 "seq" => seq = Some(number(map.next_value()?, "seq")?),
                 "from_seq" => from_seq = Some(number(map.next_value()?, "from_seq")?),
                 _ => {
@@ -108,7 +116,7 @@ impl<'de> Visitor<'de> for PushReading {
             }
         }
         let seq = seq.ok_or_else(|| A::Error::missing_field("seq"))?;
-        Ok(PushEnvelope { strong, strong_count, weak_count, seq, from_seq })
+        Ok(PushEnvelope { strong, strong_count, weak, weak_count, seq, from_seq })
     }
 }
 

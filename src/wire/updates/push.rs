@@ -25,9 +25,6 @@ pub(super) async fn post_updates(
     let pdus = PduReader::new(&caller.server, &**intake, &**judge);
     let mut push = envelope::decode(&body.0, window, &pdus, caller.proof).await?;
     push.nonce = caller.nonce;
-    if push.weak > 0 {
-        tracing::debug!(peer = %caller.server, count = push.weak, "weak updates dropped, nobody listens");
-    }
     let body = match intake.accept(&caller.server, push).await {
         Ok(receipt) => answer::encode(&receipt, window),
         Err(error) => {

@@ -297,8 +297,12 @@ impl World {
         });
         let edu = Edu { kind: "typing".to_owned(), content: text.into() };
         // It may go, or not.
-        let _ =
-            gateway.send_ephemeral(&server(to), EphemeralItem { key, until: Millis(from.now().0 + ttl), edu }).await;
+        let _ = gateway
+            .send_ephemeral(
+                &server(to),
+                EphemeralItem { key, until: Millis(from.now().0 + ttl), edu, states_ttl: false },
+            )
+            .await;
         millis(0).await;
     }
 }

@@ -183,7 +183,7 @@ async fn eviction_never_resets_crash_count() {
 
 fn typing() -> EphemeralItem {
     let edu = Edu { kind: "typing".into(), content: Bytes::from_static(b"{}") };
-    EphemeralItem { key: None, until: BASE.after(Duration::from_secs(1 << 20)), edu }
+    EphemeralItem { key: None, until: BASE.after(Duration::from_secs(1 << 20)), edu, states_ttl: false }
 }
 
 /// Bodies of the items that each peer accepted, in order.

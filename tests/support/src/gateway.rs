@@ -27,7 +27,9 @@ use actors::model::{
     Ack, Digest, FeedItem, InboundPush, Index, PeerStatus, Position, Seq, ServerName, StrongBody, StrongUpdate,
     Submission, SubmittedContent,
 };
-use actors::ports::{CommitPriority, FeedPage, FeedReader, Journal, PeerReader, Ports, StoreReaders};
+use actors::ports::{
+    CommitPriority, FeedPage, FeedReader, Journal, NoEphemeralReader, PeerReader, Ports, StoreReaders,
+};
 use actors::router::{ActorRegistry, Router};
 use actors::testkit::{PlainText, ScriptedTransport, TestClock, TestDisk, TestPeers};
 use bytes::Bytes;
@@ -67,6 +69,7 @@ impl UnlaunchedGateway {
             ownership: store.clone(),
             disk: Arc::new(TestDisk::default()),
             clock: clock.clone(),
+            ephemeral: Arc::new(NoEphemeralReader),
             text: Arc::new(PlainText),
             us,
         };
@@ -224,6 +227,7 @@ pub fn pushed(seq: u64, count: u64) -> InboundPush {
         seq: Seq(seq),
         strong: strong.collect(),
         weak: 0,
+        ephemeral: vec![],
         verified: "network",
         nonce: None,
     }

@@ -13,6 +13,21 @@ pub struct EphemeralItem {
     pub until: Millis,
     /// Content of the item.
     pub edu: Edu,
+    /// True if the time that is left is sent as `ttl` in the content, an object without one.
+    pub states_ttl: bool,
+}
+
+impl EphemeralItem {
+    /// Returns the item as it is sent at this time.
+    fn sent(&self, now: Millis) -> Edu {
+        let mut edu = self.edu.clone();
+        if let (true, Some((b'}', rest))) = (self.states_ttl, edu.content.split_last()) {
+            let comma = if rest.trim_ascii_end() == b"{" { "" } else { "," };
+            let ttl = format!("{comma}\"ttl\":\"{}ms\"}}", now.until(self.until).as_millis());
+            edu.content = [rest, ttl.as_bytes()].concat().into();
+        }
+        edu
+    }
 }
 
 /// The bounded buffer of ephemeral items.
@@ -92,7 +107,7 @@ impl EphemeralBuffer {
         };
         let count = self.items.iter().take(max as usize).take_while(fits).count();
         self.in_flight = self.items.drain(..count).collect();
-        self.in_flight.iter().map(|fleeting| fleeting.edu.clone()).collect()
+        self.in_flight.iter().map(|fleeting| fleeting.sent(now)).collect()
     }
 
     /// Returns the latest expiry of all items.
@@ -114,7 +129,7 @@ mod tests {
 
     fn typing(key: Option<&str>, n: u64) -> EphemeralItem {
         let edu = Edu { kind: "typing".into(), content: Bytes::from(n.to_string()) };
-        EphemeralItem { key: key.map(str::to_owned), until: Millis(n * 10), edu }
+        EphemeralItem { key: key.map(str::to_owned), until: Millis(n * 10), edu, states_ttl: false }
     }
 
     fn texts(taken: Vec<Edu>) -> Vec<String> {
@@ -135,6 +150,20 @@ mod tests {
             ring.push(fleeting, room_for(3));
         }
         assert_eq!(texts(ring.take(Millis(0), 10, 99)), ["3", "4", "5"]);
+    }
+
+    #[test]
+    fn time_left_is_sent_as_ttl() {
+        for (content, expected) in [
+            (r#"{"update":"typing"}"#, r#"{"update":"typing","ttl":"15ms"}"#),
+            ("{ }", r#"{ "ttl":"15ms"}"#),
+            (r#"{"a":{}}"#, r#"{"a":{},"ttl":"15ms"}"#),
+        ] {
+            let edu = Edu { kind: "typing".into(), content: Bytes::from_static(content.as_bytes()) };
+            let mut ring = EphemeralBuffer::default();
+            ring.push(EphemeralItem { key: None, until: Millis(20), edu, states_ttl: true }, room_for(1));
+            assert_eq!(texts(ring.take(Millis(5), 1, 99)), [expected]);
+        }
     }
 
     #[test]

@@ -231,7 +231,15 @@ impl MachineSide {
         };
         let strong = frame.items.iter().map(strong).collect();
         let BatchId::SeqRange { first, last } = frame.label else { panic!("updates are numbered") };
-        let push = InboundPush { from_seq: first, seq: last, strong, weak: 0, verified: "network", nonce: None };
+        let push = InboundPush {
+            from_seq: first,
+            seq: last,
+            strong,
+            weak: 0,
+            ephemeral: vec![],
+            verified: "network",
+            nonce: None,
+        };
         self.step(now, PeerEvent::Accept(InboundBatch::Push(push, ReplyToken::new(1)), UnknownContexts::default()));
         match self.answer.take().expect("each push is answered") {
             Ok(Receipt { ack, .. }) => {

@@ -27,6 +27,7 @@ fn push(seq: u64, texts: &[&str]) -> InboundPush {
         seq: Seq(seq),
         strong: texts.iter().map(strong).collect(),
         weak: 0,
+        ephemeral: vec![],
         verified: "network",
         nonce: None,
     }
@@ -188,6 +189,7 @@ pub(crate) fn letter_push(from_seq: Option<u64>, seq: u64, letters: &str) -> Inb
         seq: Seq(seq),
         strong: letters.chars().map(strong).collect(),
         weak: 0,
+        ephemeral: vec![],
         verified: "network",
         nonce: None,
     }

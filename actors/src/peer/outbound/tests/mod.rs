@@ -481,7 +481,7 @@ fn taken(bench: &mut Bench) -> &mut Bench {
 
 fn typing(bench: &mut Bench) -> &mut Bench {
     let edu = Edu { kind: "typing".into(), content: Bytes::from_static(b"{}") };
-    bench.step(PeerEvent::Weak(EphemeralItem { key: None, until: Millis(u64::MAX), edu }))
+    bench.step(PeerEvent::Weak(EphemeralItem { key: None, until: Millis(u64::MAX), edu, states_ttl: false }))
 }
 
 mod asking;

@@ -147,7 +147,7 @@ fn events(bench: &Bench) -> Vec<(String, PeerEvent, u64)> {
     let group = ContextGroup { context: context(), places: vec![0] };
     add("", PeerEvent::Dispatched(group, Err(DispatchError::Late)), now);
     let edu = || Edu { kind: "typing".into(), content: Bytes::from_static(b"{}") };
-    add("", PeerEvent::Weak(EphemeralItem { key: None, until: Millis(u64::MAX), edu: edu() }), now);
+    add("", PeerEvent::Weak(EphemeralItem { key: None, until: Millis(u64::MAX), edu: edu(), states_ttl: false }), now);
     add("", PeerEvent::Fetch(context(), want(), us), now);
     add("", PeerEvent::Ask(context(), want(), green.clone()), now);
     add("", PeerEvent::Spent(FetchCost { items: 1, bytes: 0, time: Duration::ZERO }), now);

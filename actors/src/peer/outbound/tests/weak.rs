@@ -11,7 +11,7 @@ fn typing_for<'a>(bench: &'a mut Bench, key: &str, secs: u64) -> &'a mut Bench {
 fn saying<'a>(bench: &'a mut Bench, key: &str, words: &str, secs: u64) -> &'a mut Bench {
     let edu = Edu { kind: "typing".into(), content: Bytes::from(words.to_owned()) };
     let until = Millis(bench.now.0 + secs * 1000);
-    bench.step(PeerEvent::Weak(EphemeralItem { key: Some(key.to_owned()), until, edu }))
+    bench.step(PeerEvent::Weak(EphemeralItem { key: Some(key.to_owned()), until, edu, states_ttl: false }))
 }
 
 #[test]

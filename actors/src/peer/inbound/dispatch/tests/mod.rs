@@ -362,7 +362,15 @@ fn push(seq: u64, bodies: Vec<StrongBody>) -> InboundBatch {
     };
     let strong: Vec<StrongUpdate> = (0u8..).zip(bodies).map(strong).collect();
     InboundBatch::Push(
-        InboundPush { from_seq: None, seq: Seq(seq), strong, weak: 0, verified: "network", nonce: None },
+        InboundPush {
+            from_seq: None,
+            seq: Seq(seq),
+            strong,
+            weak: 0,
+            ephemeral: vec![],
+            verified: "network",
+            nonce: None,
+        },
         ReplyToken::new(0),
     )
 }
@@ -405,7 +413,15 @@ fn push_is_told_what_is_parked() {
     let frame = |strong: Vec<StrongUpdate>| {
         let seq = Seq(strong.len() as u64);
         InboundBatch::Push(
-            InboundPush { from_seq: Some(Seq(1)), seq, strong, weak: 0, verified: "network", nonce: None },
+            InboundPush {
+                from_seq: Some(Seq(1)),
+                seq,
+                strong,
+                weak: 0,
+                ephemeral: vec![],
+                verified: "network",
+                nonce: None,
+            },
             ReplyToken::new(0),
         )
     };

@@ -1,0 +1,49 @@
+//! `POST /v1/events/rewind`: takes acknowledgements back, so that events are read again.
+
+use actix_web::{Error, HttpResponse, web};
+use actors::change::Change;
+use actors::model::Position;
+use actors::ports::{CommitPriority, FeedPage};
+use bytes::Bytes;
+use serde::Deserialize;
+
+use crate::http::error::ApiError;
+use crate::http::json_error;
+use crate::messenger::MessengerApi;
+use crate::messenger::answer::{not_ours, unreadable_body};
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RewindBody {
+    to: u64,
+}
+
+/// Commits that the events after a position count as unread, and responds after the commit. Reads that are under way are not moved.
+pub(crate) async fn post(api: web::Data<MessengerApi>, body: Result<Bytes, Error>) -> Result<HttpResponse, ApiError> {
+    let body = body.map_err(|error| unreadable_body(&error, api.limits.body_max))?;
+    let RewindBody { to } = json_error::object(&body)
+        .map_err(|why| ApiError::bad_request("BAD_JSON", format!("the body is not {{\"to\":N}}: {why}")))?;
+    let (to, ports) = (Position(to), api.gateway.ports());
+    let bounds = *ports.archive.feed.feed_bounds().borrow();
+    if to > bounds.tail {
+        return Err(ApiError::beyond_tail(to, bounds.tail));
+    }
+    if to > bounds.acked {
+        let words =
+            format!("{to} is not behind the acknowledged position, which is {}; acknowledge it instead", bounds.acked);
+        return Err(ApiError::unprocessable("NOT_BEHIND", words));
+    }
+    if let FeedPage::Gone { oldest } = ports.archive.feed.feed_after(to, 1, 1).await? {
+        return Err(ApiError::gone(oldest));
+    }
+    if to < bounds.acked {
+        let fence = ports.ownership.claim_feed().ok_or_else(not_ours)?;
+        let submit = || ports.journal.submit(fence, vec![Change::FeedRewound { to }], CommitPriority::Now);
+        let ticket = match &api.push {
+            Some(push) => push.rewind(to, submit),
+            None => submit(),
+        };
+        ticket.committed().await?;
+    }
+    Ok(HttpResponse::NoContent().finish())
+}
