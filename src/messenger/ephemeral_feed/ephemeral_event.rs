@@ -74,7 +74,7 @@ impl EphemeralItemRead {
     }
 
     /// Returns the time for which the item is shown: what it states, and at most that of its peer.
-    pub(super) fn life(&self, most: Duration) -> Duration {
+    pub(super) fn lifetime(&self, most: Duration) -> Duration {
         self.ttl.map_or(most, |ttl| ttl.min(most))
     }
 

@@ -117,7 +117,7 @@ impl EphemeralSink for EphemeralFeed {
         self.dropped.fetch_add(skipped as u64, Ordering::Relaxed);
         for item in items.into_iter().skip(skipped) {
             let item = EphemeralItemRead::new(item);
-            let until = now + item.life(limits.weak_ttl);
+            let until = now + item.lifetime(limits.weak_ttl);
             let event = Arc::new(item.event(from, time, until));
             let replaced = shown.arrive(from, item, until, limits.weak_items);
             self.hand_out(readers, &event, limits.weak_items);
