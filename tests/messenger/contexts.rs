@@ -171,8 +171,12 @@ async fn ephemeral_goes_out_per_dialect() {
         }
     }
     sent.sort();
-    let blue = r#"blue typing {"update":"typing", "user_id":"@a:red"}"#;
-    assert_eq!(sent, [blue, r#"old typing {"user_id":"@a:red"}"#], "and nothing to a participant that is no peer");
+    let blue = r#"blue typing {"update":"typing", "user_id":"@a:red","ttl":"5000ms"}"#;
+    assert_eq!(
+        sent,
+        [blue, r#"old typing {"user_id":"@a:red","ttl":"5000ms"}"#],
+        "and nothing to a participant that is no peer"
+    );
 }
 
 #[actix_web::test]
