@@ -13,6 +13,7 @@ use crate::settings::sections::network::NetworkSection;
 use crate::settings::sections::peer::{PeerSection, PeersSection};
 use crate::settings::sections::server::ServerSection;
 use crate::settings::sections::store::StoreSection;
+use crate::settings::sections::strangers::StrangersSection;
 use crate::settings::sections::tls::{FederationTlsSection, TlsSection};
 
 /// The whole configuration as written.
@@ -46,6 +47,7 @@ pub(super) fn names(path: &[impl AsRef<str>]) -> Option<KnownNames> {
         ["server"] => fields_of::<ServerSection>(),
         ["federation"] => fields_of::<FederationSection>(),
         ["federation", "tls"] => fields_of::<FederationTlsSection>(),
+        ["federation", "strangers"] => fields_of::<StrangersSection>(),
         ["messenger" | "admin", "tls"] => fields_of::<TlsSection>(),
         ["messenger"] => fields_of::<MessengerSection>(),
         ["admin"] => fields_of::<AdminSection>(),
@@ -68,10 +70,6 @@ pub(super) fn names(path: &[impl AsRef<str>]) -> Option<KnownNames> {
 /// with `tls` must not run without it. `*` stands for `default`, a pattern or a server.
 const PLANNED_KEYS: &[&str] = &["messenger.push", "metrics", "peers.*.route", "relay", "rpc", "server.actor_threads"];
 
-/// Values that are planned and not implemented, with an alternative. A trailing `*` matches any rest.
-const PLANNED_VALUES: &[(&str, &str, Option<&str>)] =
-    &[("federation.mode", "open", Some("list each peer under peers.server"))];
-
 /// Returns the path with `*` in place of the selected peers.
 fn without_names(path: &[impl AsRef<str>]) -> String {
     let path: Vec<&str> = path.iter().map(AsRef::as_ref).collect();
@@ -93,17 +91,9 @@ pub(super) fn key_fault(table: &[String], key: &str) -> Option<ProblemKind> {
     };
     let path = [table, &[key.to_owned()]].concat();
     if PLANNED_KEYS.contains(&without_names(&path).as_str()) {
-        return Some(ProblemKind::Unavailable { value: None, instead: None });
+        return Some(ProblemKind::Unavailable);
     }
     Some(ProblemKind::Unknown(nearest(key, known)))
-}
-
-/// Returns the fault of a value that is planned and not implemented; `None` for all other values.
-pub(super) fn refuses_value(key: &[String], value: &str) -> Option<ProblemKind> {
-    let key = without_names(key);
-    let is_meant = |planned: &str| planned.strip_suffix('*').map_or(planned == value, |start| value.starts_with(start));
-    let (_, _, instead) = PLANNED_VALUES.iter().find(|(of, planned, _)| *of == key && is_meant(planned))?;
-    Some(ProblemKind::Unavailable { value: Some(value.to_owned()), instead: *instead })
 }
 
 /// Similarity from which a name counts as misspelt.
@@ -142,7 +132,7 @@ mod tests {
         for key in PLANNED_KEYS {
             let path: Vec<String> = key.replace('*', "default").split('.').map(str::to_owned).collect();
             let (last, table) = path.split_last().expect("not empty");
-            assert_eq!(key_fault(table, last), Some(ProblemKind::Unavailable { value: None, instead: None }), "{key}");
+            assert_eq!(key_fault(table, last), Some(ProblemKind::Unavailable), "{key}");
         }
     }
 

@@ -9,4 +9,5 @@ pub(crate) mod network;
 pub(crate) mod peer;
 pub(crate) mod server;
 pub(crate) mod store;
+pub(crate) mod strangers;
 pub(crate) mod tls;
