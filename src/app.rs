@@ -10,6 +10,7 @@ mod directory_source;
 mod listeners;
 pub(crate) mod peer_explainer;
 mod start_error;
+mod strangers;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -36,6 +37,7 @@ use crate::app::configured_keys::relay_judge;
 use crate::app::configured_peers::{ConfiguredAddresses, ConfiguredAdmission};
 use crate::app::directory_source::EgressDirectories;
 use crate::app::listeners::ListenerCertificates;
+use crate::app::strangers::{OpenRoster, StrangersBook};
 use crate::egress::signer::RequestSigner;
 use crate::egress::{EgressClient, EgressOptions};
 use crate::http::authentication;
@@ -46,6 +48,7 @@ use crate::http::drain::{self, DrainSignal};
 use crate::http::error::ApiError;
 use crate::http::head_limit::{self, HeadLimit};
 use crate::http::key_directory;
+use crate::http::listener::forwarded_requests::ForwardedRequests;
 use crate::http::serve::{serve, serve_raw_targets};
 use crate::identity::key_directory::key_directory_json;
 use crate::identity::key_ring::KeyRing;
@@ -114,6 +117,8 @@ pub struct App {
     _tasks: [AbortOnDropHandle<()>; 3],
     /// Task of push mode, if it is on.
     push_task: Option<AbortOnDropHandle<()>>,
+    /// Counts the rows of strangers, with the store open.
+    row_watch: AbortOnDropHandle<()>,
     drain: Duration,
     router_gone: oneshot::Receiver<bool>,
 }
@@ -134,7 +139,9 @@ impl App {
             push.map(|push| PushSetup::new(push, settings.peers.unlisted(&settings.server.name).jitter)).transpose()?;
         let keys = Arc::new(data_folder::signing_keys(settings)?);
         let us = &settings.server.name;
-        let peers = Arc::new(ConfiguredAddresses { peers: settings.peers.clone(), network: settings.network.clone() });
+        let counts = LimitCounts::default();
+        let strangers = Arc::new(StrangersBook::new(counts.clone()));
+        let peers = Arc::new(ConfiguredAddresses::new(settings, strangers.clone()));
         let signer = RequestSigner::new(us.clone(), keys.clone(), peers.clone(), Arc::new(SystemClock));
         let options = egress_options(settings, &certificates);
         let client = EgressClient::new(us, peers.clone(), Arc::new(SystemClock), options);
@@ -146,7 +153,13 @@ impl App {
         let signer = PduSigner::new(keys.clone(), Arc::new(SystemClock));
         let clock = Arc::new(SystemClock);
         let ephemeral = Arc::new(EphemeralFeed::new(settings.peers.clone(), clock, settings.feed.ends.clone()));
-        let ends = CoreEnds { egress: egress.clone(), signer, relays: relays.clone(), ephemeral: ephemeral.clone() };
+        let ends = CoreEnds {
+            egress: egress.clone(),
+            signer,
+            relays: relays.clone(),
+            ephemeral: ephemeral.clone(),
+            strangers: strangers.clone(),
+        };
         let GatewayCore { gateway, store } = start_core(&core.handle(), settings, found, ends, gone).await?;
         let (stopping, stops) = watch::channel(false);
         let readiness = ReadinessReport::default();
@@ -156,11 +169,14 @@ impl App {
         let closing = DrainSignal::default();
         let judge = signature_judge(settings, &store, listeners.federation_address()).await?.with_fetched(directories);
         let (push, push_task) = push.map(|push| push.start(gateway.ports(), stops.clone())).unzip();
+        let peers = settings.peers.clone();
+        let rows = strangers::watch_rows(store.clone(), Arc::new(move || peers.clone()), strangers.clone()).await;
         let parts = (&*keys, Data::new(judge), relays, push);
         let servers = start_servers(
             settings,
             (listeners, &certificates),
             parts,
+            (strangers, counts),
             (&gateway, &store, &ephemeral),
             &readiness,
             (stops, &closing),
@@ -184,6 +200,7 @@ impl App {
             look_now,
             _tasks: tasks,
             push_task,
+            row_watch: AbortOnDropHandle::new(tokio::spawn(rows)),
             drain,
             router_gone,
         })
@@ -272,7 +289,10 @@ impl App {
     }
 
     async fn end(self) {
-        let Self { core, gateway, store, .. } = self;
+        let Self { core, gateway, store, row_watch, .. } = self;
+        row_watch.abort();
+        // It was cancelled, so there is no result.
+        let _ = row_watch.await;
         core.stop();
         let lane = store.lane();
         drop((gateway, store));
@@ -308,17 +328,20 @@ struct CoreEnds {
     signer: PduSigner,
     relays: Arc<dyn RelayJudge>,
     ephemeral: Arc<EphemeralFeed>,
+    strangers: Arc<StrangersBook>,
 }
 
 async fn start_core(
     core: &ArbiterHandle,
     settings: &Settings,
     found: DataDir,
-    CoreEnds { egress, signer, relays, ephemeral }: CoreEnds,
+    CoreEnds { egress, signer, relays, ephemeral, strangers }: CoreEnds,
     gone: oneshot::Sender<bool>,
 ) -> Result<GatewayCore, StartError> {
     let options = store_options(settings, found)?;
-    let (peers, us) = (settings.peers.clone(), settings.server.name.clone());
+    let (table, us) = (settings.peers.clone(), settings.server.name.clone());
+    let book = strangers.clone();
+    let peers = Arc::new(OpenRoster { table: Arc::new(move || table.clone()), strangers });
     let (retain, keep) = (settings.feed.retain, settings.messenger.submissions_keep);
     let history = settings.peers.contexts().history.keep;
     let disk = Arc::new(FolderDisk(settings.server.data_dir.clone()));
@@ -328,6 +351,12 @@ async fn start_core(
         let wakes = routes.clone();
         let clock = Arc::new(SystemClock);
         let opened = Store::open(options, clock.clone(), Arc::new(move |woken| wakes.notify_outbox_grown(woken)));
+        if let Ok(store) = &opened {
+            match store.kept_dialects().await {
+                Ok(kept) => book.remember(kept),
+                Err(error) => tracing::error!(%error, "the dialects of strangers cannot be read; they are sent to in the default one"),
+            }
+        }
         let built = opened.map(|store| {
             let shared = Arc::new(store.clone());
             let past = shared.clone();
@@ -414,11 +443,11 @@ fn start_servers(
     settings: &Settings,
     (listeners, certificates): (Listeners, &ListenerCertificates),
     (keys, judge, relays, push): (&KeyRing, Data<SignatureJudge>, Arc<dyn RelayJudge>, Option<PushHandle>),
+    (strangers, counts): (Arc<StrangersBook>, LimitCounts),
     (gateway, store, ephemeral): (&Gateway, &Store, &Arc<EphemeralFeed>),
     readiness: &ReadinessReport,
     (stops, closing): (watch::Receiver<bool>, &DrainSignal),
 ) -> Result<Vec<ServerHandle>, StartError> {
-    let counts = LimitCounts::default();
     let proxies = settings.peers.clone();
     let is_proxy = move |address| proxies.is_trusted_proxy(address);
     let serving = certificates.federation_limits(settings, is_proxy, counts.clone())?;
@@ -426,13 +455,15 @@ fn start_servers(
         intake: Arc::new(gateway.clone()),
         admission: Arc::new(ConfiguredAdmission::new(
             settings.peers.clone(),
-            certificates.client_roots(),
+            strangers,
+            (certificates.client_roots(), certificates.peer_roots()),
             Arc::new(SystemClock),
         )),
         judge: relays.clone(),
         body: federation_body(settings),
     };
-    let door = closing.door(wire::later);
+    let forwarded = ForwardedRequests::new(settings.federation.connections.per_address, counts.clone());
+    let (door, forwarded) = (closing.door(wire::later), Data::new(forwarded));
     let directory = Bytes::from(key_directory_json(keys));
     let head = HeadLimit {
         key: "federation.headers_max",
@@ -441,7 +472,7 @@ fn start_servers(
     };
     let federation = serve_raw_targets(listeners.federation, &serving, move |config| {
         key_directory::configure(config, &directory);
-        config.app_data(judge.clone());
+        config.app_data(judge.clone()).app_data(forwarded.clone());
         let scope = web::scope("").app_data(Data::new(door.clone())).wrap(from_fn(drain::count_in_flight));
         // Callers are authenticated before anything else, also while the gateway drains.
         let scope = scope.wrap(from_fn(authentication::meet));

@@ -14,6 +14,7 @@ use crate::errors::{
     AdmissionError, BatchError, CommandError, ComposeError, ContextError, DraftError, PeerError, SubmitError,
     UnavailableError,
 };
+use crate::limits::PeerListing;
 use crate::model::{
     ComposedPdu, ContextId, ContextRecord, ContextStatus, InboundEphemeral, InboundPush, InboundTransaction,
     MembershipSource, Millis, PduDraft, PduVerdict, PeerCommand, PeerStatus, Receipt, ServerName, Submission,
@@ -27,6 +28,7 @@ use crate::peer::{PeerHandle, RATE};
 use crate::ports::{CommitPriority, Ports};
 use crate::router::registry::{ActorRegistry, LookupPurpose, RESIDENT_MAX};
 use crate::supervise::admission::AdmissionPermit;
+use crate::supervise::limit_counts::LimitCounts;
 use crate::supervise::log_throttle::LogThrottle;
 
 /// Metrics summed over peers and contexts.
@@ -53,6 +55,8 @@ pub struct Gateway {
     full: LogThrottle,
     /// Rate-limited log of peers that are told to retry, or whose requests are held.
     limited: LogThrottle,
+    /// Refusals by limit.
+    refusals: LimitCounts,
 }
 
 /// Time after which a caller should retry when the journal's queue is full: the queue drains in tens of milliseconds,
@@ -96,7 +100,7 @@ impl Gateway {
             tracing::warn!(peer, count, last, "a limit is reached; the peer is asked to retry");
         });
         let began = ports.clock.now();
-        Self { routes, ports, began, full, limited }
+        Self { routes, ports, began, full, limited, refusals: LimitCounts::default() }
     }
 
     /// Accepts a peer's push. It answers after the commit of everything that the answer depends on.
@@ -335,6 +339,11 @@ impl Gateway {
         counts
     }
 
+    /// Returns the number of requests of peers that were refused or held, by the configuration key of the limit.
+    pub fn refusals(&self) -> Vec<(&'static str, u64)> {
+        self.refusals.counts()
+    }
+
     /// Applies a configuration that the ports have replaced, to the running actors: requests and timers go on. `new_peers` are
     /// peers now and were none before. It returns once each actor has the message about it.
     pub async fn change_config(&self, new_peers: Vec<ServerName>) -> Result<(), UnavailableError> {
@@ -374,6 +383,7 @@ impl Gateway {
     /// Logs that a peer reached a limit of ours: the peer's operator sees only the wait.
     fn note_limit(&self, peer: &ServerName, limit: Option<&AdmissionError>) {
         if let Some(limit) = limit {
+            self.refusals.count(limit.key());
             self.limited.note(peer.as_str(), 1, &limit.to_string());
         }
     }
@@ -384,6 +394,11 @@ impl Gateway {
         self.queue()?;
         if let Some(overload) = self.routes.overload().filter(|_| load.durable > 0) {
             overload.check_inbound()?;
+        }
+        if peer.listing() == PeerListing::Stranger {
+            self.ports.roster.admit_stranger(peer.server(), load.durable + load.fleeting)?;
+            // Its first request may have changed its dialect, after we had sent to it.
+            peer.change_limits(&self.ports.roster.limits_of(peer.server()));
         }
         let permit = peer.acquire_permit()?;
         peer.pace(load.durable + load.fleeting)?;

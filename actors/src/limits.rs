@@ -137,6 +137,9 @@ macro_rules! define_peer_limits {
 
 peer_limits!(define_peer_limits);
 
+/// Configuration key of the maximum number of rows on disk for all strangers.
+pub const STRANGERS_ROWS_MAX: &str = "federation.strangers.rows_max";
+
 /// The place of a server in the configuration. Nothing is sent to a server that is no peer; pending items are kept until they
 /// expire.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -144,6 +147,8 @@ pub enum PeerListing {
     /// It is a peer.
     #[default]
     Listed,
+    /// It is a peer because the federation is open, and the configuration does not name it.
+    Stranger,
     /// The configuration does not name it.
     NotListed,
     /// `federation.deny` names it.
@@ -154,7 +159,7 @@ impl PeerListing {
     /// Returns the refusal of everything that concerns the server; `None` if it is a peer.
     pub fn refusal(self, server: &ServerName) -> Option<PeerError> {
         match self {
-            Self::Listed => None,
+            Self::Listed | Self::Stranger => None,
             Self::NotListed => Some(PeerError::UnknownPeer(server.clone())),
             Self::Denied => Some(PeerError::Denied(server.clone())),
         }
@@ -181,8 +186,8 @@ impl PeerLimits {
         match self.listing {
             PeerListing::NotListed => Some(SuspendReason::NotListed),
             PeerListing::Denied => Some(SuspendReason::Denied),
-            PeerListing::Listed if self.paused => Some(SuspendReason::Admin),
-            PeerListing::Listed => None,
+            PeerListing::Listed | PeerListing::Stranger if self.paused => Some(SuspendReason::Admin),
+            PeerListing::Listed | PeerListing::Stranger => None,
         }
     }
 

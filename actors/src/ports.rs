@@ -11,7 +11,7 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 
 use crate::change::Change;
-use crate::errors::PeerError;
+use crate::errors::{AdmissionError, PeerError};
 use crate::limits::{ContextLimits, OverloadLimits, PEERS_RESIDENT_MAX, PeerLimits, PeerListing};
 use crate::model::{
     BadPdu, ContextId, FetchRequest, InboundEphemeral, Index, Millis, OutboundBatch, Pdu, PullResponse, PushFailure,
@@ -181,6 +181,16 @@ pub trait PeerConfig: Send + Sync + 'static {
     /// Returns the maximum number of peers in memory.
     fn peers_resident_max(&self) -> u32 {
         PEERS_RESIDENT_MAX
+    }
+
+    /// Returns the maximum number of strangers in memory, which do not count as peers in memory.
+    fn strangers_resident_max(&self) -> u32 {
+        0
+    }
+
+    /// Admits a batch of a stranger with this many items, which may become rows on disk.
+    fn admit_stranger(&self, _server: &ServerName, _items: usize) -> Result<(), AdmissionError> {
+        Ok(())
     }
 
     /// Returns the thresholds at which the gateway is overloaded.

@@ -69,6 +69,9 @@ fn describe() {
 }
 
 fn record(gateway: &Gateway) {
+    for (limit, count) in gateway.refusals() {
+        counter!("fernpost_limits_total", "limit" => limit).absolute(count);
+    }
     let GatewayMetrics { peers, outbox_items, open_heads, heads_forgotten } = gateway.metrics();
     let roster = &gateway.ports().roster;
     let feed = *gateway.ports().archive.feed.feed_bounds().borrow();

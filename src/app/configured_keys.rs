@@ -31,8 +31,14 @@ struct ConfiguredOriginKeys {
     own: Arc<KeyRing>,
     /// The peers with their pinned keys.
     peers: Arc<PeerTable>,
-    /// Keys of the peers without pinned ones.
+    /// Keys of the peers without pinned ones, and of strangers.
     directories: KeyDirectories,
+}
+
+impl ConfiguredOriginKeys {
+    fn is_stranger(&self, origin: &ServerName) -> bool {
+        self.peers.is_open_to(origin) && !self.peers.denied(origin)
+    }
 }
 
 impl OriginKeys for ConfiguredOriginKeys {
@@ -44,7 +50,7 @@ impl OriginKeys for ConfiguredOriginKeys {
         };
         match known {
             Some(keys) => Box::pin(ready(Ok(keys))),
-            None if self.peers.peer(origin).is_some() => self.directories.keys_of(query),
+            None if self.peers.peer(origin).is_some() || self.is_stranger(origin) => self.directories.keys_of(query),
             None => Box::pin(ready(Err(NoKeysError::NotFetched))),
         }
     }

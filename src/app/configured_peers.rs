@@ -4,15 +4,16 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use actors::model::{DialectSpec, Millis, ServerName};
-use actors::ports::Clock;
+use actors::ports::{Clock, PeerConfig};
 use actors::supervise::log_throttle::LogThrottle;
 
+use crate::app::strangers::StrangersBook;
 use crate::egress::signer::SignedPeers;
 use crate::egress::{AddressBook, PeerRoute};
 use crate::http::authentication::{PeerAuthPolicy, ProofKind};
 use crate::http::error::ApiError;
 use crate::identity::public_key::PeerKeys;
-use crate::settings::{NetworkSettings, PeerTable};
+use crate::settings::{NetworkSettings, PeerTable, Settings};
 use crate::tls::certificate::{CertificateName, PresentedCertificate};
 use crate::tls::live_roots::LiveRoots;
 use crate::tls::spki_pin::SpkiPin;
@@ -24,17 +25,25 @@ pub(super) struct ConfiguredAdmission {
     peers: Arc<PeerTable>,
     /// Roots that client certificates chain to.
     client_roots: LiveRoots,
+    /// Roots that those of strangers chain to.
+    stranger_roots: LiveRoots,
+    strangers: Arc<StrangersBook>,
     clock: Arc<dyn Clock>,
     unproved: LogThrottle,
 }
 
 impl ConfiguredAdmission {
     /// Returns the policy of these peers.
-    pub(super) fn new(peers: Arc<PeerTable>, client_roots: LiveRoots, clock: Arc<dyn Clock>) -> Self {
+    pub(super) fn new(
+        peers: Arc<PeerTable>,
+        strangers: Arc<StrangersBook>,
+        (client_roots, stranger_roots): (LiveRoots, LiveRoots),
+        clock: Arc<dyn Clock>,
+    ) -> Self {
         let unproved = LogThrottle::new(|listener, count, last| {
             tracing::warn!(listener, count, last, "requests rejected, because their sender is not authenticated (401)");
         });
-        Self { peers, client_roots, clock, unproved }
+        Self { peers, client_roots, stranger_roots, strangers, clock, unproved }
     }
 }
 
@@ -56,7 +65,7 @@ impl PeerAuthPolicy for ConfiguredAdmission {
     }
 
     fn listed(&self, server: &ServerName) -> bool {
-        self.peers.peer(server).is_some()
+        self.peers.peer(server).is_some() || self.peers.is_open_to(server)
     }
 
     fn proof_kind(&self, server: &ServerName) -> Option<ProofKind> {
@@ -64,13 +73,17 @@ impl PeerAuthPolicy for ConfiguredAdmission {
             Some(ProofKind::Signature)
         } else if self.peers.certificate_pins(server).is_some() {
             Some(ProofKind::Certificate)
+        } else if self.peers.is_proved_by_address(server) {
+            Some(ProofKind::Network)
         } else {
-            self.peers.is_proved_by_address(server).then_some(ProofKind::Network)
+            self.peers.is_open_to(server).then_some(ProofKind::Stranger)
         }
     }
 
     fn signature_keys(&self, server: &ServerName) -> Option<PeerKeys> {
-        self.peers.signature_keys(server)
+        // A stranger has no pinned key.
+        let by_directory = || self.peers.is_open_to(server).then(|| PeerKeys::from([]));
+        self.peers.signature_keys(server).or_else(by_directory)
     }
 
     fn dialect_of(&self, path: &str) -> DialectSpec {
@@ -94,6 +107,30 @@ impl PeerAuthPolicy for ConfiguredAdmission {
         self.client_roots.current()
     }
 
+    fn is_open(&self) -> bool {
+        self.peers.is_open()
+    }
+
+    fn is_stranger(&self, server: &ServerName) -> bool {
+        self.peers.is_open_to(server)
+    }
+
+    fn stranger_roots(&self) -> TrustRoots {
+        self.stranger_roots.current()
+    }
+
+    fn admit_stranger_request(&self, address: Option<IpAddr>) -> Result<(), ApiError> {
+        self.strangers.admit_request(self.peers.stranger_bounds(), address)
+    }
+
+    fn admit_stranger_proof(&self) -> Result<(), ApiError> {
+        self.strangers.admit_proof(self.peers.stranger_bounds())
+    }
+
+    fn on_stranger(&self, server: &ServerName, dialect: DialectSpec) {
+        self.strangers.note_dialect(self.peers.stranger_bounds(), server, dialect);
+    }
+
     fn is_trusted_proxy(&self, address: IpAddr) -> bool {
         self.peers.is_trusted_proxy(address)
     }
@@ -103,7 +140,8 @@ impl PeerAuthPolicy for ConfiguredAdmission {
     }
 
     fn connections_max(&self, server: &ServerName) -> usize {
-        self.peers.peer(server).map_or(usize::MAX, |peer| peer.limits.connections_max as usize)
+        let limits = self.peers.limits(server).or_else(|| self.strangers.limits(&self.peers, server));
+        limits.map_or(usize::MAX, |limits| limits.connections_max as usize)
     }
 
     fn now(&self) -> Millis {
@@ -122,9 +160,16 @@ pub(super) struct ConfiguredAddresses {
     pub(super) peers: Arc<PeerTable>,
     /// Private ranges that names may resolve to.
     pub(super) network: NetworkSettings,
+    /// Dialects of the strangers.
+    pub(super) strangers: Arc<StrangersBook>,
 }
 
 impl ConfiguredAddresses {
+    /// Returns the addresses of these settings.
+    pub(super) fn new(settings: &Settings, strangers: Arc<StrangersBook>) -> Self {
+        Self { peers: settings.peers.clone(), network: settings.network.clone(), strangers }
+    }
+
     /// Returns the way to the key directory of a server, which is read over TLS alone, or why there is none. One that is not listed
     /// is found by the service of this dialect.
     pub(super) fn directory_route(&self, server: &ServerName, dialect: DialectSpec) -> Result<PeerRoute, String> {
@@ -141,17 +186,18 @@ impl ConfiguredAddresses {
 
 impl SignedPeers for ConfiguredAddresses {
     fn signs_to(&self, server: &ServerName) -> bool {
-        self.peers.signature_keys(server).is_some()
+        // A stranger may know us by our signature or by our certificate, so it gets both.
+        self.peers.signature_keys(server).is_some() || self.peers.is_open_to(server)
     }
 }
 
 impl AddressBook for ConfiguredAddresses {
     fn route(&self, server: &ServerName) -> Arc<PeerRoute> {
         let peer = self.peers.peer(server);
-        let dialect = peer.as_ref().map_or(DialectSpec::UPDATES, |peer| peer.link.dialect);
+        let dialect = peer.as_ref().map_or_else(|| self.strangers.dialect(server), |peer| peer.link.dialect);
         let addresses = peer.map(|peer| peer.link.addresses.clone()).unwrap_or_default();
         let pins = self.peers.certificate_pins(server);
-        let presents_certificate = pins.is_some();
+        let presents_certificate = pins.is_some() || self.peers.is_open_to(server);
         let service = DIALECTS.of(dialect).service();
         Arc::new(PeerRoute { addresses, service, pins: pins.unwrap_or_default(), presents_certificate })
     }

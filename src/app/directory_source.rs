@@ -11,6 +11,7 @@ use tokio::runtime::Handle;
 use crate::app::configured_peers::ConfiguredAddresses;
 use crate::egress::EgressClient;
 use crate::identity::key_directories::{DirectoryFetch, DirectorySource, DirectoryTimes, KeyDirectories};
+use crate::identity::origin_keys::NoKeysError;
 
 /// Fetches key directories by the egress.
 pub(super) struct EgressDirectories {
@@ -27,8 +28,9 @@ impl EgressDirectories {
     }
 
     fn limits(&self, server: &ServerName) -> Arc<PeerLimits> {
-        let peers = &self.addresses.peers;
-        peers.limits(server).unwrap_or_else(|| peers.unlisted(server))
+        let ConfiguredAddresses { peers, strangers, .. } = &*self.addresses;
+        let limits = peers.limits(server).or_else(|| strangers.limits(peers, server));
+        limits.unwrap_or_else(|| peers.unlisted(server))
     }
 }
 
@@ -42,6 +44,11 @@ impl DirectorySource for EgressDirectories {
             let fetched = egress.key_directory(&server, route?, deadlines).await;
             fetched.map_err(|failure| failure.to_string())
         })
+    }
+
+    fn admit(&self, server: &ServerName) -> Result<(), NoKeysError> {
+        let ConfiguredAddresses { peers, strangers, .. } = &*self.addresses;
+        if peers.is_open_to(server) { strangers.admit_fetch(peers.stranger_bounds()) } else { Ok(()) }
     }
 
     fn patience(&self, server: &ServerName) -> Duration {

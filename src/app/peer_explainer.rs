@@ -15,6 +15,7 @@ use tokio::time::Instant;
 use crate::api::explain::{ExplainedStep, PeerExplanation};
 use crate::app::SystemClock;
 use crate::app::configured_peers::ConfiguredAddresses;
+use crate::app::strangers::StrangersBook;
 use crate::egress::signer::RequestSigner;
 use crate::egress::{EgressAnswer, EgressOptions, EgressRequest, PeerProbe, ProbeAnswer, ProbeConnection, StepRecord};
 use crate::identity::key_directories::read_directory;
@@ -23,6 +24,7 @@ use crate::identity::key_folder::KeyFolder;
 use crate::identity::key_ring::KeyRing;
 use crate::identity::public_key::PeerKeys;
 use crate::settings::{PeerAuth, PeerProfile, PeerSettings, PeerTable, Settings};
+use crate::telemetry::limit_counts::LimitCounts;
 use crate::tls::live_roots::LiveRoots;
 use crate::tls::own_certificate::OwnCertificate;
 use crate::tls::trust_roots::TrustRootsError;
@@ -73,7 +75,8 @@ impl PeerExplainer {
             own_pair: own.and_then(Result::ok).map(|own| own.live),
             ..EgressOptions::default()
         };
-        let book = Arc::new(ConfiguredAddresses { peers: peers.clone(), network: settings.network.clone() });
+        let strangers = Arc::new(StrangersBook::new(LimitCounts::default()));
+        let book = Arc::new(ConfiguredAddresses::new(settings, strangers));
         let signer = loaded.ok().map(|ring| RequestSigner::new(us.clone(), ring, book.clone(), Arc::new(SystemClock)));
         let probe = PeerProbe::new(&us, book.clone(), Arc::new(SystemClock), options, signer);
         Ok(Self { us, peers, probe, addresses: book, signing_key, certificate })

@@ -9,14 +9,15 @@ use actix_web::http::StatusCode;
 use actix_web::http::header::{HeaderValue, WWW_AUTHENTICATE};
 use actix_web::middleware::Next;
 use actix_web::{Error, FromRequest, HttpMessage, HttpRequest, ResponseError, web};
-use actors::model::ServerName;
+use actors::model::{DialectSpec, ServerName};
 
-use crate::http::authentication::caller_claim::{authorize, claimed, not_the_sender};
+use crate::http::authentication::caller_claim::{authorize, claimed, names_peer, not_the_sender};
 use crate::http::authentication::peer_auth_policy::turned_away;
 use crate::http::authentication::signature_proof::{SignatureJudge, unknown_key};
 use crate::http::authentication::signed_request::SignedRequest;
 use crate::http::error::ApiError;
 use crate::http::listener::client_stream::ConnectionFacts;
+use crate::http::listener::forwarded_requests::ForwardedRequests;
 
 pub use crate::http::authentication::caller_claim::{CallerClaim, identify};
 pub use crate::http::authentication::caller_evidence::CallerEvidence;
@@ -31,6 +32,7 @@ pub use crate::http::authentication::verified_caller::{
 pub async fn meet(
     policy: web::Data<dyn PeerAuthPolicy>,
     signatures: Option<web::Data<SignatureJudge>>,
+    forwarded: Option<web::Data<ForwardedRequests>>,
     mut request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
@@ -40,7 +42,15 @@ pub async fn meet(
         request.peer_addr().map(|peer| peer.ip()),
         request.headers(),
     );
+    let evidence = evidence.in_dialect(policy.dialect_of(request.path()));
     let address = evidence.address;
+    let _under_way = match (forwarded, address.filter(|_| evidence.by_proxy)) {
+        (Some(forwarded), Some(address)) => match forwarded.enter(address) {
+            Ok(under_way) => Some(under_way),
+            Err(refusal) => return Ok(request.into_response(refusal.error_response())),
+        },
+        _ => None,
+    };
     let met = meet_caller(&**policy, signatures.as_deref().map(|judge| &**judge), evidence, &mut request).await;
     let mut answer = match met {
         Ok(()) => next.call(request).await?.map_into_boxed_body(),
@@ -83,7 +93,7 @@ fn count_connection(
         return Ok(());
     };
     let most = policy.connections_max(server);
-    if entry.prove(server, most) {
+    if entry.prove(server, most, policy.is_stranger(server)) {
         return Ok(());
     }
     let words = format!("{server} has {most} connections already, which is its connections_max; use one of them");
@@ -103,6 +113,8 @@ async fn meet_signed(
 ) -> Result<CallerClaim, ApiError> {
     let signed = SignedRequest::of(request);
     let stated = SignatureJudge::stated(&signed);
+    let stated_name = stated.as_ref().and_then(|stated| stated.as_ref().ok()).map(|stated| &stated.key.server);
+    admit_unproved(policy, &evidence, stated_name, request)?;
     let unsigned = |request: &ServiceRequest| CallerClaim::from_head(policy, evidence.clone(), request.headers());
     let stated = match stated {
         None => return unsigned(request),
@@ -115,15 +127,36 @@ async fn meet_signed(
         return unsigned(request).map_err(|no| instead(no, refusal));
     };
     judge.check_target(&signed, &evidence)?;
-    let dialect = policy.dialect_of(request.path());
+    let dialect = evidence.dialect.unwrap_or(DialectSpec::UPDATES);
     let key = judge.key(&stated.key, &pinned, dialect).await?;
     let caller = judge.verify(request, &signed, &stated, (&key, &evidence)).await?;
     if let Some(claimed) = claimed(request.headers())?.filter(|claimed| *claimed != caller.server) {
         let words = format!("the request is signed by {}, but {ORIGIN_HEADER} names {claimed}", caller.server);
         return Err(not_the_sender(words));
     }
-    authorize(policy, caller.server.clone(), caller.proof)?;
+    authorize(policy, caller.server.clone(), caller.proof, evidence.dialect)?;
     Ok(CallerClaim::Proved(caller))
+}
+
+/// Limits the requests of an address in an open federation that name no configured server, because looking at their proof costs work.
+fn admit_unproved(
+    policy: &dyn PeerAuthPolicy,
+    evidence: &CallerEvidence,
+    stated: Option<&ServerName>,
+    request: &ServiceRequest,
+) -> Result<(), ApiError> {
+    if !policy.is_open() {
+        return Ok(());
+    }
+    let name = match stated {
+        Some(server) => Some(server.clone()),
+        None => claimed(request.headers())?,
+    };
+    let is_strange = match name {
+        Some(name) => policy.is_stranger(&name),
+        None => !names_peer(policy, evidence),
+    };
+    if is_strange { policy.admit_stranger_request(evidence.address) } else { Ok(()) }
 }
 
 /// Returns the refusal of the signature, if the other evidence is no proof either.

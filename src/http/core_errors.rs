@@ -8,6 +8,7 @@ use actors::errors::{
     AdmissionError, BatchError, CommandError, ComposeError, ContextError, DraftError, OutboxFullError, PeerError,
     SubmitError, UnavailableError,
 };
+use actors::limits::STRANGERS_ROWS_MAX;
 
 use crate::http::error::{ApiError, FAULTY_WAIT, RESTART_WAIT};
 
@@ -22,6 +23,9 @@ impl From<AdmissionError> for ApiError {
     fn from(error: AdmissionError) -> Self {
         let (words, wait) = (error.to_string(), error.wait());
         match error {
+            AdmissionError::LimitReached { limit: STRANGERS_ROWS_MAX, .. } => {
+                unavailable("STRANGERS_ROWS", words, wait)
+            }
             AdmissionError::LimitReached { .. } => unavailable("BUSY", words, wait),
             AdmissionError::DiskLow { .. } => unavailable("DISK_LOW", words, wait),
         }

@@ -4,6 +4,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use actors::model::{DialectSpec, ServerName, ShortDuration};
+use tokio::time::Instant;
 
 use crate::identity::key_id::KeyId;
 use crate::identity::public_key::PeerKeys;
@@ -17,6 +18,8 @@ pub struct KeyQuery<'a> {
     pub wanted: &'a [KeyId],
     /// Dialect whose service finds the server if it is not listed.
     pub dialect: DialectSpec,
+    /// Begin of the request that needs the keys. All its questions together wait for no longer than one would.
+    pub since: Instant,
 }
 
 /// Error: no keys of a server can be had.
@@ -28,6 +31,16 @@ pub enum NoKeysError {
     /// The key directory could not be read. The reason is not for callers, because it tells what this server can connect to.
     #[error("its key directory could not be read")]
     Unreadable(Arc<str>),
+    /// A limit of all fetches is reached, and the time after which to ask again.
+    #[error("{limit} is reached ({value}), so its key directory is not read now")]
+    TooMany {
+        /// Configuration key of the limit.
+        limit: &'static str,
+        /// Value of the limit.
+        value: u64,
+        /// Time after which to ask again.
+        wait: std::time::Duration,
+    },
     /// The key directory is still being read.
     #[error("its key directory was not read within {} (peers.request_timeout)", ShortDuration(*.0))]
     TimedOut(std::time::Duration),

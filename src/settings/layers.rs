@@ -262,12 +262,6 @@ impl SettingsLayer {
 /// Returns the first reading that fits the key. If none fits, it reports the error of the second reading (the TOML
 /// one), which is the most helpful, or of the only one.
 fn constant(path: &Key, readings: Vec<toml::Value>, place: ProblemPlace, found: &mut CheckReport) -> Option<Value> {
-    if let Some(fault) =
-        readings.first().and_then(toml::Value::as_str).and_then(|text| schema::refuses_value(path, text))
-    {
-        refuse(path, place, fault, found);
-        return None;
-    }
     let mut complaints: Vec<Vec<(String, String)>> = Vec::new();
     for reading in readings {
         match fits(path, &reading) {

@@ -46,6 +46,7 @@ pub use crate::settings::sections::network::NetworkSettings;
 pub use crate::settings::sections::push::PushSettings;
 pub use crate::settings::sections::server::ServerSettings;
 pub use crate::settings::sections::store::{StoreBackend, StoreSettings};
+pub use crate::settings::sections::strangers::StrangersSettings;
 pub use crate::settings::values::listen::ListenTarget;
 pub use crate::settings::values::pattern::{BadPattern, NamePattern};
 pub use crate::settings::values::profile::PeerProfile;
@@ -168,11 +169,8 @@ impl Settings {
         let overload =
             OverloadLimits { feed_high: feed.high_water, feed_low: feed.low_water, min_free: store.min_free };
         let (resident_max, nonces_max) = raw.peers.check(check);
-        let peers = PeerTable::read(&merged, own, federation.deny.clone(), contexts, check).under(
-            overload,
-            resident_max,
-            nonces_max,
-        );
+        let peers =
+            PeerTable::read(&merged, own, &federation, contexts, check).under(overload, resident_max, nonces_max);
         let peers = peers.behind(federation.trusted_proxies.clone(), federation.client_cert_header.as_deref());
         let peers = Arc::new(peers);
 

@@ -1,11 +1,13 @@
 //! The configured peers, their limits, and the identification of callers by address.
 
+mod stranger_rules;
+
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use actors::limits::{ContextLimits, OverloadLimits, PeerLimits, PeerListing};
-use actors::model::ServerName;
+use actors::model::{DialectSpec, ServerName};
 use actors::ports::PeerConfig;
 use config::Value;
 use ipnet::IpNet;
@@ -13,8 +15,12 @@ use ipnet::IpNet;
 use super::check::SettingsCheck;
 use super::peer::{self, PeerAuth, PeerSettings, SharedLimits};
 use super::resolve::PeerTables;
+use super::sections::federation::FederationSettings;
+use super::sections::strangers::StrangersSettings;
 use super::shared_ranges::SharedRanges;
 use crate::identity::public_key::PeerKeys;
+use crate::settings::FederationMode;
+use crate::settings::peers::stranger_rules::StrangersRules;
 use crate::settings::values::pattern::NamePattern;
 use crate::tls::spki_pin::SpkiPin;
 
@@ -52,6 +58,7 @@ pub struct PeerTable {
     unlisted: Arc<PeerLimits>,
     /// The same, for a server that is denied.
     refused: Arc<PeerLimits>,
+    strangers: StrangersRules,
 }
 
 /// The owner of a range.
@@ -66,7 +73,7 @@ impl PeerTable {
     pub(super) fn read(
         merged: &Value,
         own: Option<&ServerName>,
-        deny: Vec<NamePattern>,
+        federation: &FederationSettings,
         contexts: ContextLimits,
         check: &mut SettingsCheck<'_>,
     ) -> Self {
@@ -74,7 +81,9 @@ impl PeerTable {
         let others = tables.resolve(None).limits(check);
         let of = |listing| Arc::new(PeerLimits { listing, ..others.clone() });
         let (unlisted, refused) = (of(PeerListing::NotListed), of(PeerListing::Denied));
-        let mut peers = Self { deny, contexts: Arc::new(contexts), unlisted, refused, ..Self::default() };
+        let strangers = StrangersRules::read(federation.mode, federation.strangers, own, &tables, check);
+        let (deny, contexts) = (federation.deny.clone(), Arc::new(contexts));
+        let mut peers = Self { deny, contexts, unlisted, refused, strangers, ..Self::default() };
         let mut alike = SharedLimits::default();
         let mut shared = SharedRanges::default();
         for name in tables.listed() {
@@ -96,6 +105,9 @@ impl PeerTable {
             }
         }
         shared.check(check);
+        if federation.mode == FederationMode::Open {
+            return peers;
+        }
         for pattern in tables.idle_patterns() {
             let why = "no listed peer matches it, so it has no effect";
             check.note(&["peers", "pattern", pattern.as_str()], why);
@@ -106,6 +118,28 @@ impl PeerTable {
             check.note(&["peers", "server"], why);
         }
         peers
+    }
+
+    /// Returns whether the server may be a peer without being configured, if it is not denied.
+    pub fn is_open_to(&self, server: &ServerName) -> bool {
+        let proofs = [self.keys.contains_key(server), self.pins.contains_key(server), self.proofs.contains_key(server)];
+        !proofs.contains(&true) && self.strangers.are_open_to(server)
+    }
+
+    /// Returns whether servers that are not configured may be peers.
+    pub fn is_open(&self) -> bool {
+        self.strangers.mode == FederationMode::Open
+    }
+
+    /// Returns the bounds on servers that are not configured.
+    pub fn stranger_bounds(&self) -> StrangersSettings {
+        self.strangers.bounds
+    }
+
+    /// Returns the limits of a server that is a peer without being configured, and is addressed in this dialect.
+    pub fn stranger_limits(&self, server: &ServerName, dialect: DialectSpec) -> Option<Arc<PeerLimits>> {
+        let is_stranger = self.is_open_to(server) && !self.denied(server);
+        is_stranger.then(|| self.strangers.limits(server, dialect))
     }
 
     /// Adds the limits of the whole gateway.

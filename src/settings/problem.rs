@@ -45,13 +45,8 @@ pub struct SettingsProblem {
 pub enum ProblemKind {
     /// The key does not exist. The list has the valid keys, the most similar first, or only that one if it is very similar.
     Unknown(Vec<String>),
-    /// The key, or this value of it, is planned and not implemented.
-    Unavailable {
-        /// Value as written, if other values of the key are available.
-        value: Option<String>,
-        /// Alternative that works in this version.
-        instead: Option<&'static str>,
-    },
+    /// The key is planned and not implemented.
+    Unavailable,
     /// The value is invalid, with the reason.
     Invalid(String),
     /// Others can read the secret of this file, with its mode and the remedy.
@@ -72,16 +67,9 @@ impl fmt::Display for SettingsProblem {
                 [nearest] => write!(f, "unknown key `{key}`{within}; did you mean `{nearest}`?"),
                 known => write!(f, "unknown key `{key}`{within}; known there: `{}`", known.join("`, `")),
             },
-            ProblemKind::Unavailable { value, instead } => {
-                write!(f, "`{key}`")?;
-                if let Some(value) = value {
-                    write!(f, " = \"{value}\"")?;
-                }
-                f.write_str(" is not available in this version")?;
-                if let Some(place) = place {
-                    write!(f, " ({place})")?;
-                }
-                instead.map_or(Ok(()), |instead| write!(f, "; {instead}"))
+            ProblemKind::Unavailable => {
+                write!(f, "`{key}` is not available in this version")?;
+                place.as_ref().map_or(Ok(()), |place| write!(f, " ({place})"))
             }
             ProblemKind::Invalid(why) | ProblemKind::OpenSecret(why) => write!(f, "`{key}`{within}: {why}"),
             ProblemKind::File(why) | ProblemKind::Unreadable(why) => match place {

@@ -83,6 +83,17 @@ impl<'a> PeerTables<'a> {
         self.patterns.iter().map(|(pattern, _)| pattern).filter(is_idle)
     }
 
+    /// Returns the tables that hold for strangers, too.
+    pub(super) fn of_strangers(&self) -> StrangersTables {
+        let limits = |table: &Map<String, Value>| {
+            let mut table = table.clone();
+            LINK_KEYS.iter().for_each(|key| drop(table.shift_remove(*key)));
+            table
+        };
+        let patterns = self.patterns.iter().map(|(pattern, table)| (pattern.clone(), limits(table)));
+        StrangersTables { default: self.default.map(limits).unwrap_or_default(), patterns: patterns.collect() }
+    }
+
     /// Returns the values of a peer; for `None` those of `[peers.default]` alone.
     pub(super) fn resolve(&self, server: Option<&ServerName>) -> ResolvedPeer {
         let mut laid = LayeredValues::default();
@@ -102,6 +113,41 @@ impl<'a> PeerTables<'a> {
         laid.apply_profile_defaults(profile);
         let section = laid.section();
         ResolvedPeer { server: server.cloned(), section, origins: laid.origins }
+    }
+}
+
+/// Keys of a peer that say which server it is and how it is reached: they mean nothing for servers that nobody configured.
+const LINK_KEYS: [&str; 8] =
+    ["profile", "dialect", "addresses", "auth", "allow_from", "keys", "fingerprints", "insecure"];
+
+/// The tables whose limits hold for strangers, too.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(super) struct StrangersTables {
+    default: Map<String, Value>,
+    patterns: Vec<(NamePattern, Map<String, Value>)>,
+}
+
+impl StrangersTables {
+    /// Returns the number of patterns.
+    pub(super) fn patterns(&self) -> usize {
+        self.patterns.len()
+    }
+
+    /// Returns the places of the patterns that match a server.
+    pub(super) fn matching(&self, server: &ServerName) -> Vec<usize> {
+        let matching = self.patterns.iter().enumerate().filter(|(_, (pattern, _))| pattern.matches(server));
+        matching.map(|(place, _)| place).collect()
+    }
+
+    /// Returns the values of strangers that these patterns match.
+    pub(super) fn resolve(&self, patterns: &[usize]) -> ResolvedPeer {
+        let mut laid = LayeredValues::default();
+        laid.table(&self.default, &ValueOrigin::Peers);
+        for (pattern, table) in patterns.iter().map(|place| &self.patterns[*place]) {
+            laid.table(table, &ValueOrigin::Pattern(pattern.to_string()));
+        }
+        let section = laid.section();
+        ResolvedPeer { server: None, section, origins: laid.origins }
     }
 }
 

@@ -14,6 +14,7 @@ use crate::settings::sections::peer::{PeerSection, PeersSection};
 use crate::settings::sections::push::PushSection;
 use crate::settings::sections::server::ServerSection;
 use crate::settings::sections::store::StoreSection;
+use crate::settings::sections::strangers::StrangersSection;
 use crate::settings::sections::tls::{FederationTlsSection, TlsSection};
 
 /// The whole configuration as written.
@@ -47,6 +48,7 @@ pub(super) fn names(path: &[impl AsRef<str>]) -> Option<KnownNames> {
         ["server"] => fields_of::<ServerSection>(),
         ["federation"] => fields_of::<FederationSection>(),
         ["federation", "tls"] => fields_of::<FederationTlsSection>(),
+        ["federation", "strangers"] => fields_of::<StrangersSection>(),
         ["messenger" | "admin", "tls"] => fields_of::<TlsSection>(),
         ["messenger"] => fields_of::<MessengerSection>(),
         ["messenger", "push"] => fields_of::<PushSection>(),
@@ -70,10 +72,6 @@ pub(super) fn names(path: &[impl AsRef<str>]) -> Option<KnownNames> {
 /// with `tls` must not run without it. `*` stands for `default`, a pattern or a server.
 const PLANNED_KEYS: &[&str] = &["metrics", "peers.*.route", "relay", "rpc", "server.actor_threads"];
 
-/// Values that are planned and not implemented, with an alternative. A trailing `*` matches any rest.
-const PLANNED_VALUES: &[(&str, &str, Option<&str>)] =
-    &[("federation.mode", "open", Some("list each peer under peers.server"))];
-
 /// Returns the path with `*` in place of the selected peers.
 fn without_names(path: &[impl AsRef<str>]) -> String {
     let path: Vec<&str> = path.iter().map(AsRef::as_ref).collect();
@@ -95,17 +93,9 @@ pub(super) fn key_fault(table: &[String], key: &str) -> Option<ProblemKind> {
     };
     let path = [table, &[key.to_owned()]].concat();
     if PLANNED_KEYS.contains(&without_names(&path).as_str()) {
-        return Some(ProblemKind::Unavailable { value: None, instead: None });
+        return Some(ProblemKind::Unavailable);
     }
     Some(ProblemKind::Unknown(nearest(key, known)))
-}
-
-/// Returns the fault of a value that is planned and not implemented; `None` for all other values.
-pub(super) fn refuses_value(key: &[String], value: &str) -> Option<ProblemKind> {
-    let key = without_names(key);
-    let is_meant = |planned: &str| planned.strip_suffix('*').map_or(planned == value, |start| value.starts_with(start));
-    let (_, _, instead) = PLANNED_VALUES.iter().find(|(of, planned, _)| *of == key && is_meant(planned))?;
-    Some(ProblemKind::Unavailable { value: Some(value.to_owned()), instead: *instead })
 }
 
 /// Similarity from which a name counts as misspelt.
@@ -144,7 +134,7 @@ mod tests {
         for key in PLANNED_KEYS {
             let path: Vec<String> = key.replace('*', "default").split('.').map(str::to_owned).collect();
             let (last, table) = path.split_last().expect("not empty");
-            assert_eq!(key_fault(table, last), Some(ProblemKind::Unavailable { value: None, instead: None }), "{key}");
+            assert_eq!(key_fault(table, last), Some(ProblemKind::Unavailable), "{key}");
         }
     }
 

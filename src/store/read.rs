@@ -17,6 +17,7 @@ mod peers;
 mod retention;
 mod stage;
 mod state;
+mod strangers;
 mod submissions;
 
 use std::collections::HashMap;
@@ -74,6 +75,20 @@ impl Store {
     /// `peers.nonces_max` a key in ten minutes.
     pub async fn used_nonces(&self, now: Millis) -> Result<Vec<UsedNonce>, ArchiveError> {
         self.page(move |_, rows| nonces::used_nonces(rows, now)).await
+    }
+
+    /// Returns the servers whose records keep a dialect, with its name: those that no configuration named when they sent something.
+    pub async fn kept_dialects(&self) -> Result<Vec<(ServerName, String)>, ArchiveError> {
+        self.page(|_, rows| strangers::kept_dialects(rows)).await
+    }
+
+    /// Returns the number of rows that are keyed by servers for which `is_counted` holds, up to `most`.
+    pub async fn rows_of_servers(
+        &self,
+        is_counted: impl Fn(&ServerName) -> bool + Send + 'static,
+        most: u64,
+    ) -> Result<u64, ArchiveError> {
+        self.page(move |_, rows| strangers::rows_of_servers(rows, &is_counted, most)).await
     }
 
     /// Runs a read of single rows on the caller's thread.

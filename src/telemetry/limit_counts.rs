@@ -1,22 +1,3 @@
 //! The number of refusals by each limit, for `/metrics`.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
-
-use parking_lot::Mutex;
-
-/// Refusals since the start, by the configuration key of the limit. Clones share the counts.
-#[derive(Debug, Clone, Default)]
-pub struct LimitCounts(Arc<Mutex<BTreeMap<&'static str, u64>>>);
-
-impl LimitCounts {
-    /// Counts a refusal by this limit.
-    pub fn count(&self, limit: &'static str) {
-        *self.0.lock().entry(limit).or_default() += 1;
-    }
-
-    /// Returns the counts.
-    pub fn counts(&self) -> Vec<(&'static str, u64)> {
-        self.0.lock().iter().map(|(limit, count)| (*limit, *count)).collect()
-    }
-}
+pub use actors::supervise::limit_counts::LimitCounts;

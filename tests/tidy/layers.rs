@@ -29,6 +29,7 @@ const CORE: &[(&str, u8)] = &[
     ("overload/watermarks", MACHINES),
     ("peer/effect", MACHINES),
     ("peer/fetch_budget", MACHINES),
+    ("peer/first_dialect", MACHINES),
     ("peer/inbound", MACHINES),
     ("peer/machine", MACHINES),
     ("peer/notices", MACHINES),

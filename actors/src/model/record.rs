@@ -201,6 +201,8 @@ pub struct InboundRecord {
     /// The newest of its updates that were quarantined, by number, each with its code: the answer to a repeat states them
     /// again.
     pub parked: Vec<(Seq, &'static str)>,
+    /// Name of the dialect of a stranger, that of its first request; `None` for a listed peer, whose dialect is configured.
+    pub dialect: Option<&'static str>,
 }
 
 impl Default for InboundRecord {
@@ -218,6 +220,7 @@ impl Default for InboundRecord {
             missed_since: Millis(0),
             restored: 0,
             parked: Vec::new(),
+            dialect: None,
         }
     }
 }

@@ -10,6 +10,7 @@ use crate::model::{
     ContextId, Digest, InboundRecord, Millis, PduVerdict, PullResponse, PushFailure, SeenTransaction, Seq, ServerName,
 };
 use crate::peer::effect::{BatchReply, CommandReply, EffectCollector, PeerEffect, Pull};
+use crate::peer::first_dialect::FirstDialect;
 pub use crate::peer::inbound::batch::InboundBatch;
 use crate::peer::inbound::batch_queue::{BatchInProgress, BatchQueue, NewItems};
 use crate::peer::inbound::catch_up::TransactionPulls;
@@ -38,6 +39,7 @@ pub struct Inbound {
     /// Contexts whose stage may hold PDUs of this peer.
     slow: SlowContexts,
     quarantine: PeerQuarantine,
+    dialect: FirstDialect,
 }
 
 impl Inbound {
@@ -58,6 +60,7 @@ impl Inbound {
             suspects: PoisonCandidates::default(),
             slow: SlowContexts::default(),
             quarantine: PeerQuarantine::new(server, &limits),
+            dialect: FirstDialect::new(&limits, record.dialect),
             expectations: PendingExpectations::new(limits, record.expect_applied),
         }
     }
@@ -67,6 +70,7 @@ impl Inbound {
         let mut record = InboundRecord {
             contexts_created: self.contexts.created(),
             expect_applied: self.expectations.applied(),
+            dialect: self.dialect.known(),
             ..InboundRecord::default()
         };
         self.pushes.keep(&mut record);
@@ -97,6 +101,7 @@ impl Inbound {
         self.pulls.change_limits(limits, out);
         self.quarantine.change_keep(limits.quarantine_items);
         self.expectations.change_limits(limits);
+        self.dialect.change_limits(limits);
         if !self.batches.is_busy() {
             self.expectations.apply(&mut self.pushes, out);
         }
@@ -111,6 +116,9 @@ impl Inbound {
     pub fn accept(&mut self, batch: InboundBatch, strange: UnknownContexts, out: &mut EffectCollector) {
         if self.batches.is_busy() {
             return self.batches.wait((batch, strange));
+        }
+        if self.dialect.learn() {
+            out.moved(CommitPriority::Deferred);
         }
         let fresh = match &batch {
             InboundBatch::Push(push, token) => self.pushes.receive(push, out).map_err(|reply| {

@@ -15,6 +15,7 @@
 pub(crate) mod actor;
 pub mod effect;
 pub mod fetch_budget;
+mod first_dialect;
 mod handover;
 pub mod inbound;
 pub mod machine;
@@ -72,6 +73,9 @@ impl WeakPeer {
 /// Configuration key of the limit on items per second.
 pub(crate) const RATE: &str = "peers.rate";
 
+/// Configuration key of the limit on items per second of a stranger.
+const STRANGERS_RATE: &str = "federation.strangers.rate";
+
 impl PeerHandle {
     pub(crate) fn new(mailbox: Recipient<PeerMessage>, shared: Arc<PeerShared>) -> Self {
         Self { mailbox, shared }
@@ -86,8 +90,10 @@ impl PeerHandle {
     pub(crate) fn pace(&self, items: usize) -> Result<(), AdmissionError> {
         let pace = self.shared.pace.load();
         let Some(pace) = pace.as_ref() else { return Ok(()) };
-        let value = self.shared.limits.load().rate.into();
-        let busy = |wait| AdmissionError::LimitReached { limit: RATE, value, wait };
+        let limits = self.shared.limits.load();
+        let limit = if limits.listing == PeerListing::Stranger { STRANGERS_RATE } else { RATE };
+        let value = limits.rate.into();
+        let busy = |wait| AdmissionError::LimitReached { limit, value, wait };
         pace.ask(|bucket, now| bucket.take(now, items)).map_err(busy)
     }
 

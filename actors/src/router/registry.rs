@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 use std::hash::Hash;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -35,6 +35,8 @@ struct PublishedEntry {
     /// Overload state of the gateway; empty before the router is launched.
     overload: OnceLock<Arc<OverloadMonitor>>,
     tally: ContextMetrics,
+    /// True once a stranger was in memory.
+    strangers: AtomicBool,
 }
 
 /// The messages that the router accepts on a miss.
@@ -52,6 +54,9 @@ pub(crate) struct RouterRecipients {
 /// Configuration key of the maximum number of peers in memory.
 pub(crate) const RESIDENT_MAX: &str = "peers.resident_max";
 
+/// Configuration key of the maximum number of strangers in memory.
+pub(crate) const STRANGERS_RESIDENT_MAX: &str = "federation.strangers.resident_max";
+
 /// The purpose of a lookup. It decides what happens if the maximum number of peers is in memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum LookupPurpose {
@@ -61,6 +66,26 @@ pub(crate) enum LookupPurpose {
     Receive,
     /// There is work for the peer. Its actor starts in any case, because its work would not be done otherwise.
     Deliver,
+}
+
+/// The servers in memory that share a bound, so that strangers take no room of listed peers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ResidentGroup {
+    /// Listed peers, and servers with pending items that are no longer peers.
+    Peers,
+    /// Servers that are peers because the federation is open.
+    Strangers,
+}
+
+impl ResidentGroup {
+    /// Returns the group of a server with this place in the configuration.
+    pub(crate) fn of(listing: PeerListing) -> Self {
+        if listing == PeerListing::Stranger { Self::Strangers } else { Self::Peers }
+    }
+
+    fn has(self, handle: &PeerHandle) -> bool {
+        Self::of(handle.listing()) == self
+    }
 }
 
 /// Finds a peer's actor, or starts it.
@@ -311,9 +336,18 @@ impl ActorRegistry {
         self.0.contexts.get(context).filter(|handle| handle.is_alive())
     }
 
-    /// Returns the number of peers in memory, without those that are being evicted.
-    pub(crate) fn peers_resident(&self) -> usize {
-        self.0.peers.len()
+    /// Returns the number of peers, or else of strangers, in memory, without those that are being evicted. Only if there are
+    /// strangers at all it looks at each peer.
+    pub(crate) fn resident(&self, group: ResidentGroup) -> usize {
+        let all = self.0.peers.len();
+        let strangers = match self.0.strangers.load(Ordering::Relaxed) {
+            false => 0,
+            true => self.0.peers.filter_map(|handle| ResidentGroup::Strangers.has(handle).then_some(())).len(),
+        };
+        match group {
+            ResidentGroup::Peers => all - strangers,
+            ResidentGroup::Strangers => strangers,
+        }
     }
 
     /// Returns the metrics of all contexts.
@@ -327,10 +361,16 @@ impl ActorRegistry {
         seen.into_iter().map(|(_, seen)| seen)
     }
 
-    /// Evicts up to `count` idle peers that nobody holds, least recently used first, and returns them. It scans all
+    /// Evicts up to `count` idle peers of a group that nobody holds, least recently used first, and returns them. It scans all
     /// peers once.
-    pub(crate) fn evict_idle(&self, now: Millis, count: usize) -> Vec<(ServerName, Arc<PeerHandle>)> {
-        let mut free = self.0.peers.filter_map(|handle| handle.is_free(now).then(|| handle.used()));
+    pub(crate) fn evict_idle(
+        &self,
+        group: ResidentGroup,
+        now: Millis,
+        count: usize,
+    ) -> Vec<(ServerName, Arc<PeerHandle>)> {
+        let is_free = |handle: &PeerHandle| group.has(handle) && handle.is_free(now);
+        let mut free = self.0.peers.filter_map(|handle| is_free(handle).then(|| handle.used()));
         free.sort_unstable_by(|(a, used), (b, later)| used.cmp(later).then_with(|| a.cmp(b)));
         let out = |(server, _)| {
             let handle = self.0.peers.remove_unheld(&server, |handle| handle.is_free(now))?;
@@ -340,6 +380,9 @@ impl ActorRegistry {
     }
 
     pub(crate) fn publish_peer(&self, server: ServerName, handle: Arc<PeerHandle>) {
+        if ResidentGroup::Strangers.has(&handle) {
+            self.0.strangers.store(true, Ordering::Relaxed);
+        }
         self.0.peers.insert(server, handle);
     }
 

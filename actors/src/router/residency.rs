@@ -20,7 +20,9 @@ use crate::model::{Millis, ServerName};
 use crate::peer::PeerHandle;
 use crate::peer::actor::PeerActor;
 use crate::peer::shared::PeerShared;
-use crate::router::registry::{FindPeer, LookupPurpose, RESIDENT_MAX, StartPeer};
+use crate::router::registry::{
+    FindPeer, LookupPurpose, RESIDENT_MAX, ResidentGroup, STRANGERS_RESIDENT_MAX, StartPeer,
+};
 use crate::router::{ActorDown, ActorKey, ExitAction, Router, StoppingActor, not_owned};
 use crate::supervise::mailbox::send_unbounded;
 use crate::supervise::monitor::ExitMonitor;
@@ -65,14 +67,14 @@ impl Router {
         if let Some(refusal) = limits.listing.refusal(server) {
             return Err(refusal);
         }
-        self.make_room(need)?;
+        self.make_room(ResidentGroup::of(limits.listing), need)?;
         self.spawn_peer(ctx, server, &limits)
     }
 
     /// Starts the actor of a server with pending items, listed or not.
     fn begin_work(&mut self, ctx: &Context<Self>, server: &ServerName) -> Result<Arc<PeerHandle>, PeerError> {
-        self.make_room(LookupPurpose::Deliver)?;
         let limits = self.ports.roster.limits_of(server);
+        self.make_room(ResidentGroup::of(limits.listing), LookupPurpose::Deliver)?;
         if let Some(refusal) = limits.listing.refusal(server) {
             tracing::warn!(
                 peer = %server,
@@ -83,33 +85,43 @@ impl Router {
         self.spawn_peer(ctx, server, &limits)
     }
 
-    fn make_room(&mut self, need: LookupPurpose) -> Result<(), AdmissionError> {
-        let max = self.ports.roster.peers_resident_max();
+    /// Returns the bound of a group, and its configuration key.
+    fn resident_max(&self, group: ResidentGroup) -> (u32, &'static str) {
+        match group {
+            ResidentGroup::Peers => (self.ports.roster.peers_resident_max(), RESIDENT_MAX),
+            ResidentGroup::Strangers => (self.ports.roster.strangers_resident_max(), STRANGERS_RESIDENT_MAX),
+        }
+    }
+
+    fn make_room(&mut self, group: ResidentGroup, need: LookupPurpose) -> Result<(), AdmissionError> {
+        let (max, limit) = self.resident_max(group);
         let most = usize::try_from(max).unwrap_or(usize::MAX);
-        let excess = (self.routes.peers_resident() + 1).saturating_sub(most);
+        let excess = (self.routes.resident(group) + 1).saturating_sub(most);
         if excess == 0 {
             return Ok(());
         }
         if need != LookupPurpose::Inspect {
-            self.evict(excess + most / SPARE);
+            self.evict(group, excess + most / SPARE);
         }
-        if need == LookupPurpose::Deliver || self.routes.peers_resident() < most {
+        if need == LookupPurpose::Deliver || self.routes.resident(group) < most {
             return Ok(());
         }
-        Err(AdmissionError::LimitReached { limit: RESIDENT_MAX, value: max.into(), wait: ROOM_WAIT })
+        Err(AdmissionError::LimitReached { limit, value: max.into(), wait: ROOM_WAIT })
     }
 
     /// Evicts idle peers above a limit that was lowered.
     pub(super) fn evict_excess(&mut self) {
-        let most = usize::try_from(self.ports.roster.peers_resident_max()).unwrap_or(usize::MAX);
-        let excess = self.routes.peers_resident().saturating_sub(most);
-        if excess > 0 {
-            self.evict(excess);
+        for group in [ResidentGroup::Peers, ResidentGroup::Strangers] {
+            let most = usize::try_from(self.resident_max(group).0).unwrap_or(usize::MAX);
+            let excess = self.routes.resident(group).saturating_sub(most);
+            if excess > 0 {
+                self.evict(group, excess);
+            }
         }
     }
 
-    fn evict(&mut self, count: usize) {
-        for (server, handle) in self.routes.evict_idle(self.ports.clock.now(), count) {
+    fn evict(&mut self, group: ResidentGroup, count: usize) {
+        for (server, handle) in self.routes.evict_idle(group, self.ports.clock.now(), count) {
             tracing::debug!(peer = %server, "the peer is idle and leaves memory");
             self.peers_leaving.insert(server, StoppingActor::new(handle.downgrade()));
         }

@@ -25,6 +25,8 @@ pub struct TestPeers {
     pub overload: OverloadLimits,
     /// Maximum number of peers in memory.
     pub resident_max: u32,
+    /// Maximum number of strangers in memory.
+    pub strangers_max: u32,
 }
 
 impl TestPeers {
@@ -38,6 +40,7 @@ impl TestPeers {
             contexts: Arc::default(),
             overload: OverloadLimits::default(),
             resident_max: PEERS_RESIDENT_MAX,
+            strangers_max: 0,
         }
     }
 
@@ -96,6 +99,11 @@ impl TestPeers {
     pub fn with_resident_max(self, resident_max: u32) -> Self {
         Self { resident_max, ..self }
     }
+
+    /// Sets the maximum number of strangers in memory.
+    pub fn with_strangers_max(self, strangers_max: u32) -> Self {
+        Self { strangers_max, ..self }
+    }
 }
 
 impl PeerConfig for TestPeers {
@@ -123,6 +131,10 @@ impl PeerConfig for TestPeers {
 
     fn peers_resident_max(&self) -> u32 {
         self.resident_max
+    }
+
+    fn strangers_resident_max(&self) -> u32 {
+        self.strangers_max
     }
 
     fn overload(&self) -> OverloadLimits {
@@ -164,6 +176,10 @@ impl PeerConfig for ReplaceablePeers {
 
     fn peers_resident_max(&self) -> u32 {
         self.0.load().peers_resident_max()
+    }
+
+    fn strangers_resident_max(&self) -> u32 {
+        self.0.load().strangers_resident_max()
     }
 
     fn overload(&self) -> OverloadLimits {

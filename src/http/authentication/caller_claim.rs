@@ -6,7 +6,7 @@ use std::net::IpAddr;
 
 use actix_web::http::StatusCode;
 use actix_web::http::header::HeaderMap;
-use actors::model::ServerName;
+use actors::model::{DialectSpec, ServerName};
 
 use crate::http::authentication::caller_evidence::CallerEvidence;
 use crate::http::authentication::peer_auth_policy::{ORIGIN_HEADER, PeerAuthPolicy, ProofKind, turned_away};
@@ -58,7 +58,7 @@ impl CallerClaim {
         }
         // The body of a caller that can prove nobody is not read.
         if !by_address && let Some(Ok(certificate)) = &evidence.certificate {
-            can_prove_somebody(policy, certificate).map_err(|fault| certificate_refused(&fault))?;
+            can_prove_somebody(policy, certificate)?;
         }
         // Only this peer can be authenticated by the evidence, so a denied one is refused now.
         if let Some(name) = named_by(policy, &evidence)? {
@@ -144,10 +144,34 @@ fn prove(policy: &dyn PeerAuthPolicy, name: ServerName, evidence: &CallerEvidenc
                 "{name} is authenticated by the signature of its requests, and this request has none"
             ))
         })),
+        Some(ProofKind::Stranger) => by_stranger(policy, name, evidence),
         // A name that nobody knows is refused by whatever the caller shows.
         None if evidence.certificate.is_some() => by_certificate(policy, name, evidence),
         None => by_address(policy, name, evidence),
     }
+}
+
+/// Returns whether the evidence may be that of a configured peer, although the head names none.
+pub(super) fn names_peer(policy: &dyn PeerAuthPolicy, evidence: &CallerEvidence) -> bool {
+    let by_certificate = || {
+        let certificate = evidence.certificate.as_ref().and_then(|certificate| certificate.as_ref().ok());
+        certificate.is_some_and(|certificate| !policy.peers_named_by(certificate).is_empty())
+    };
+    evidence.address.is_some_and(|address| policy.is_peer_address(address)) || by_certificate()
+}
+
+/// Proves a stranger. Its signature would have been judged already, and its address proves nothing.
+fn by_stranger(
+    policy: &dyn PeerAuthPolicy,
+    name: ServerName,
+    evidence: &CallerEvidence,
+) -> Result<VerifiedCaller, ApiError> {
+    if evidence.certificate.is_none() {
+        let words = format!("{name} is not listed here, so it is authenticated by a client certificate or a signature");
+        return Err(ApiError::unauthenticated(words));
+    }
+    policy.admit_stranger_proof()?;
+    by_certificate(policy, name, evidence)
 }
 
 fn by_address(
@@ -157,7 +181,7 @@ fn by_address(
 ) -> Result<VerifiedCaller, ApiError> {
     let Some(address) = evidence.address else { return Err(missing_address(evidence)) };
     if policy.allows_address(&name, address) {
-        return authorize(policy, name, PROVED_BY_NETWORK);
+        return authorize(policy, name, PROVED_BY_NETWORK, evidence.dialect);
     }
     Err(other_proof(policy, &name, evidence).unwrap_or_else(|| not_by_address(&name, address)))
 }
@@ -190,7 +214,7 @@ fn by_certificate(
         return Err(wrong_name(policy, certificate, &name));
     }
     sound(policy, certificate, &name).map_err(|fault| certificate_refused(&fault))?;
-    authorize(policy, name, PROVED_BY_CERTIFICATE)
+    authorize(policy, name, PROVED_BY_CERTIFICATE, evidence.dialect)
 }
 
 /// Judges a certificate as that of this server: by the server's pins if it has any, else by the roots.
@@ -200,7 +224,7 @@ fn sound(
     name: &ServerName,
 ) -> Result<(), CertificateFault> {
     let pins = policy.certificate_pins(name);
-    let roots = policy.client_roots();
+    let roots = if policy.is_stranger(name) { policy.stranger_roots() } else { policy.client_roots() };
     let trust = match &pins {
         Some(pins) if !pins.is_empty() => CertificateTrust::Pins(pins),
         _ => CertificateTrust::Roots(&roots),
@@ -209,13 +233,25 @@ fn sound(
 }
 
 /// Judges a certificate before its caller is named: by its pin if any peer has that pinned, else by the roots.
-fn can_prove_somebody(policy: &dyn PeerAuthPolicy, certificate: &PresentedCertificate) -> Result<(), CertificateFault> {
+fn can_prove_somebody(policy: &dyn PeerAuthPolicy, certificate: &PresentedCertificate) -> Result<(), ApiError> {
     let (pin, roots) = ([certificate.pin()], policy.client_roots());
     let trust = match policy.is_pinned(&pin[0]) {
         true => CertificateTrust::Pins(&pin),
         false => CertificateTrust::Roots(&roots),
     };
-    judge(certificate, CertificateRole::Client, trust, policy.now())
+    match judge(certificate, CertificateRole::Client, trust, policy.now()) {
+        Ok(()) => Ok(()),
+        Err(_) if policy.is_open() => {
+            policy.admit_stranger_proof()?;
+            sound_for_stranger(policy, certificate).map_err(|fault| certificate_refused(&fault))
+        }
+        Err(fault) => Err(certificate_refused(&fault)),
+    }
+}
+
+fn sound_for_stranger(policy: &dyn PeerAuthPolicy, certificate: &PresentedCertificate) -> Result<(), CertificateFault> {
+    let roots = policy.stranger_roots();
+    judge(certificate, CertificateRole::Client, CertificateTrust::Roots(&roots), policy.now())
 }
 
 /// Returns the refusal of a certificate that does not cover the claimed name. Only a sound one speaks against the claim.
@@ -242,8 +278,11 @@ fn sound_for_others(policy: &dyn PeerAuthPolicy, certificate: &PresentedCertific
     }
     let pinned = policy.peers_named_by(certificate).iter().any(|peer| sound(policy, certificate, peer).is_ok());
     let roots = policy.client_roots();
-    let is_sound =
-        pinned || judge(certificate, CertificateRole::Client, CertificateTrust::Roots(&roots), policy.now()).is_ok();
+    let is_sound = pinned
+        || judge(certificate, CertificateRole::Client, CertificateTrust::Roots(&roots), policy.now()).is_ok()
+        || (policy.is_open()
+            && policy.admit_stranger_proof().is_ok()
+            && sound_for_stranger(policy, certificate).is_ok());
     is_sound.then(|| {
         not_the_sender(format!(
             "the client certificate is that of {}, and not of the name that is claimed",
@@ -265,12 +304,16 @@ pub(super) fn authorize(
     policy: &dyn PeerAuthPolicy,
     server: ServerName,
     proof: &'static str,
+    dialect: Option<DialectSpec>,
 ) -> Result<VerifiedCaller, ApiError> {
     if policy.denied(&server) {
         return Err(ApiError::forbidden(format!("{server} is denied by federation.deny")));
     }
     if !policy.listed(&server) {
         return Err(ApiError::forbidden(format!("{server} is not a peer of this server")));
+    }
+    if let Some(dialect) = dialect.filter(|_| policy.is_stranger(&server)) {
+        policy.on_stranger(&server, dialect);
     }
     Ok(VerifiedCaller { server, proof, nonce: None })
 }

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use actix_web::http::header::HeaderMap;
+use actors::model::DialectSpec;
 
 use crate::http::authentication::forwarded;
 use crate::http::authentication::peer_auth_policy::PeerAuthPolicy;
@@ -22,12 +23,19 @@ pub struct CallerEvidence {
     pub is_tls: bool,
     /// True if a trusted proxy forwards the request.
     pub by_proxy: bool,
+    /// Dialect of the request, by its path.
+    pub dialect: Option<DialectSpec>,
 }
 
 impl CallerEvidence {
     /// Returns the evidence of an address alone.
     pub fn of_address(address: Option<IpAddr>) -> Self {
         Self { address: address.map(|address| address.to_canonical()), ..Self::default() }
+    }
+
+    /// Adds the dialect of the request.
+    pub(super) fn in_dialect(self, dialect: DialectSpec) -> Self {
+        Self { dialect: Some(dialect), ..self }
     }
 
     /// Returns the evidence of a request on a connection. `address` is that of the connection, if its facts are not known.
@@ -42,6 +50,7 @@ impl CallerEvidence {
             certificate: connection.and_then(|facts| facts.certificate.clone()),
             is_tls: connection.is_some_and(|facts| facts.is_tls),
             by_proxy: false,
+            dialect: None,
         };
         if !direct.address.is_some_and(|address| policy.is_trusted_proxy(address)) {
             return direct;

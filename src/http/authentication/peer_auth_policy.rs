@@ -24,6 +24,8 @@ pub enum ProofKind {
     Signature,
     /// By its client certificate.
     Certificate,
+    /// By its client certificate or its signature: nobody has configured it, and the federation is open.
+    Stranger,
 }
 
 /// The configured rules about names, addresses and certificates.
@@ -79,6 +81,34 @@ pub trait PeerAuthPolicy: Send + Sync + 'static {
     fn client_roots(&self) -> TrustRoots {
         TrustRoots::none()
     }
+
+    /// Returns whether the federation is open.
+    fn is_open(&self) -> bool {
+        false
+    }
+
+    /// Returns whether the server may be a peer without being configured, unless it is denied.
+    fn is_stranger(&self, _server: &ServerName) -> bool {
+        false
+    }
+
+    /// Returns the roots that client certificates of strangers must chain to.
+    fn stranger_roots(&self) -> TrustRoots {
+        TrustRoots::none()
+    }
+
+    /// Admits a request from this address that names no configured server, before its proof is looked at.
+    fn admit_stranger_request(&self, _address: Option<IpAddr>) -> Result<(), ApiError> {
+        Ok(())
+    }
+
+    /// Admits the verification of a stranger's certificate.
+    fn admit_stranger_proof(&self) -> Result<(), ApiError> {
+        Ok(())
+    }
+
+    /// Called when a stranger has proved its name, with the dialect of its request.
+    fn on_stranger(&self, _server: &ServerName, _dialect: DialectSpec) {}
 
     /// Returns whether the address is that of a trusted reverse proxy.
     fn is_trusted_proxy(&self, _address: IpAddr) -> bool {

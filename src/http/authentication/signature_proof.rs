@@ -21,7 +21,7 @@ use crate::http::error::ApiError;
 use crate::identity::content_digest::{CONTENT_DIGEST, StatedDigests};
 use crate::identity::key_id::KeyName;
 use crate::identity::nonce_memory::{NonceError, NonceMemory, REMEMBERED};
-use crate::identity::origin_keys::{KeyQuery, OriginKeys};
+use crate::identity::origin_keys::{KeyQuery, NoKeysError, OriginKeys};
 use crate::identity::public_key::{PeerKeys, PublicKey};
 use crate::identity::request_signature::{CREATED_WITHIN, SignatureError, check_target, check_times, is_signature_of};
 use crate::identity::signature_fields::{SIGNATURE, SIGNATURE_INPUT, StatedSignature};
@@ -77,12 +77,16 @@ impl SignatureJudge {
             Some(fetched) if pinned.is_empty() => fetched,
             _ => return find(pinned).ok_or_else(|| unknown_key(name, None)),
         };
-        let query = KeyQuery { server, wanted: std::slice::from_ref(id), dialect };
+        let query = KeyQuery { server, wanted: std::slice::from_ref(id), dialect, since: Instant::now() };
         match fetched.keys_of(query).await {
             Ok(keys) => find(&keys).ok_or_else(|| {
                 let ids: Vec<&str> = keys.iter().map(|(id, _)| id.as_str()).collect();
                 unknown_key(name, Some(format!("its key directory has the keys {}", ids.join(", "))))
             }),
+            Err(error @ NoKeysError::TooMany { wait, .. }) => {
+                Err(ApiError::new(StatusCode::TOO_MANY_REQUESTS, "STRANGERS_PROOFS", error.to_string())
+                    .retry_after(wait))
+            }
             Err(error) => Err(unknown_key(name, Some(error.to_string()))),
         }
     }

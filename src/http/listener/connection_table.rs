@@ -142,8 +142,9 @@ impl OpenConnection {
         }
     }
 
-    /// Records that the caller proved this name. Returns false if the peer has `peer_max` other connections already.
-    pub fn prove(&self, server: &ServerName, peer_max: usize) -> bool {
+    /// Records that the caller proved this name. Returns false if the peer has `peer_max` other connections already. A connection
+    /// of a stranger is counted, and can still be closed to make room: in an open federation anybody can prove some name.
+    pub fn prove(&self, server: &ServerName, peer_max: usize, is_stranger: bool) -> bool {
         let mut peer = self.peer.lock();
         if peer.as_ref() == Some(server) {
             return true;
@@ -157,8 +158,10 @@ impl OpenConnection {
         if let Some(other) = peer.replace(server.clone()) {
             state.leave_peer(&other);
         }
-        state.unproved.pop(&self.id);
-        self.is_proved.store(true, Ordering::Relaxed);
+        if !is_stranger {
+            state.unproved.pop(&self.id);
+            self.is_proved.store(true, Ordering::Relaxed);
+        }
         true
     }
 }
@@ -213,7 +216,7 @@ mod tests {
     fn full_table_closes_longest_silent_stranger() {
         let table = table(3, 9);
         let (peer, _) = table.open(ip(1)).expect("room");
-        assert!(peer.prove(&name("blue.example"), 8));
+        assert!(peer.prove(&name("blue.example"), 8, false));
         let (first, _) = table.open(ip(2)).expect("room");
         let (second, _) = table.open(ip(3)).expect("room");
         first.touch();
@@ -229,7 +232,7 @@ mod tests {
     fn table_of_peers_refuses_newcomer() {
         let table = table(1, 9);
         let (peer, _) = table.open(ip(1)).expect("room");
-        assert!(peer.prove(&name("blue.example"), 8));
+        assert!(peer.prove(&name("blue.example"), 8, false));
         assert_eq!(table.open(ip(2)).map(drop), Err(ConnectionRefusal::Connections));
         drop(peer);
         assert!(table.is_empty() && table.open(ip(2)).is_ok());
@@ -250,11 +253,21 @@ mod tests {
         let table = table(100, 100);
         let open = || table.open(ip(1)).expect("room").0;
         let (one, two, three) = (open(), open(), open());
-        assert!(one.prove(&name("blue.example"), 2) && two.prove(&name("blue.example"), 2));
-        assert!(one.prove(&name("blue.example"), 2), "it is counted once");
-        assert!(!three.prove(&name("blue.example"), 2) && three.prove(&name("green.example"), 2));
+        assert!(one.prove(&name("blue.example"), 2, false) && two.prove(&name("blue.example"), 2, false));
+        assert!(one.prove(&name("blue.example"), 2, false), "it is counted once");
+        assert!(!three.prove(&name("blue.example"), 2, false) && three.prove(&name("green.example"), 2, false));
         drop(one);
-        assert!(three.prove(&name("blue.example"), 2), "a connection of a proxy changes its peer");
-        assert!(open().prove(&name("green.example"), 1));
+        assert!(three.prove(&name("blue.example"), 2, false), "a connection of a proxy changes its peer");
+        assert!(open().prove(&name("green.example"), 1, false));
+    }
+
+    #[test]
+    fn connection_of_stranger_makes_room() {
+        let table = table(1, 9);
+        let (stranger, _) = table.open(ip(1)).expect("room");
+        assert!(stranger.prove(&name("green.example"), 1, true));
+        let (peer, _) = table.open(ip(2)).expect("room is made");
+        assert!(stranger.closed().is_cancelled() && peer.prove(&name("blue.example"), 1, false));
+        assert!(!peer.prove(&name("green.example"), 1, true), "it is counted while it is open");
     }
 }

@@ -5,3 +5,4 @@ pub mod bound_listener;
 pub mod client_stream;
 pub mod connection_admission;
 pub mod connection_table;
+pub mod forwarded_requests;

@@ -13,7 +13,7 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, timeout_at};
 
 use crate::identity::key_directories::directory_reader::read_directory;
 use crate::identity::key_id::KeyId;
@@ -30,6 +30,11 @@ pub type DirectoryFetch = Pin<Box<dyn Future<Output = Result<Bytes, String>> + S
 pub trait DirectorySource: Send + Sync + 'static {
     /// Fetches the directory of a server over verified TLS. A server that is not listed is found by the service of this dialect.
     fn fetch(&self, server: &ServerName, dialect: DialectSpec) -> DirectoryFetch;
+
+    /// Admits one more fetch, of the directory of this server.
+    fn admit(&self, _server: &ServerName) -> Result<(), NoKeysError> {
+        Ok(())
+    }
 
     /// Returns the maximum time that a request waits for the directory of this server.
     fn patience(&self, server: &ServerName) -> Duration;
@@ -121,7 +126,7 @@ impl KeyDirectories {
             LookupStep::Wait(end) => end,
         };
         let patience = self.source.patience(query.server);
-        if timeout(patience, end.changed()).await.is_err() {
+        if timeout_at(query.since + patience, end.changed()).await.is_err() {
             return Err(NoKeysError::TimedOut(patience));
         }
         let entries = self.entries.lock();
@@ -148,14 +153,18 @@ impl KeyDirectories {
         let running = entry.running();
         let is_known = entry.fresh(now, times.ttl).is_some_and(|keys| has_any(keys, query.wanted));
         if is_known {
-            if running.is_none() && entry.ends_soon(now, times.ttl) && entry.may_fetch(now, times) {
+            let is_due = running.is_none() && entry.ends_soon(now, times.ttl) && entry.may_fetch(now, times);
+            if is_due && self.source.admit(query.server).is_ok() {
                 self.begin(entry, query);
             }
             return LookupStep::Known(entry.known(now, times.ttl));
         }
         match running {
             Some(end) => LookupStep::Wait(end),
-            None if entry.may_fetch(now, times) => LookupStep::Wait(self.begin(entry, query)),
+            None if entry.may_fetch(now, times) => match self.source.admit(query.server) {
+                Ok(()) => LookupStep::Wait(self.begin(entry, query)),
+                Err(refusal) => LookupStep::Known(Err(refusal)),
+            },
             None => LookupStep::Known(entry.known(now, times.ttl)),
         }
     }

@@ -65,8 +65,13 @@ impl DirectoryFixture {
 
     /// Asks for a key of this server; returns whether it is known.
     async fn ask_for(&self, server: &str, id: &str) -> Result<bool, NoKeysError> {
-        let (server, wanted) = (server.parse().expect("a name"), [id.parse::<KeyId>().expect("an id")]);
-        let query = KeyQuery { server: &server, wanted: &wanted, dialect: DialectSpec::UPDATES };
+        let (server, wanted): (ServerName, _) =
+            (server.parse().expect("a name"), [id.parse::<KeyId>().expect("an id")]);
+        self.ask_since(Instant::now(), &server, &wanted).await
+    }
+
+    async fn ask_since(&self, since: Instant, server: &ServerName, wanted: &[KeyId; 1]) -> Result<bool, NoKeysError> {
+        let query = KeyQuery { server, wanted, dialect: DialectSpec::UPDATES, since };
         let keys = self.directories.keys_of(query).await?;
         Ok(keys.iter().any(|(known, _)| *known == wanted[0]))
     }
@@ -165,6 +170,21 @@ async fn hanging_directory_is_waited_for_briefly() {
     assert_eq!(began.elapsed(), Duration::from_secs(10));
     assert_eq!((fixture.ask("1").await, fixture.fetches()), (Ok(true), 1), "the fetch went on");
     assert_eq!(began.elapsed(), Duration::from_secs(15));
+}
+
+/// A batch with PDUs of many origins waits no longer than one with a PDU of one, and begins all fetches.
+#[tokio::test(start_paused = true)]
+async fn questions_of_request_share_patience() {
+    let fixture = DirectoryFixture::new(Some(&["1"]), Duration::from_secs(15));
+    let (began, wanted) = (Instant::now(), ["1".parse().expect("an id")]);
+    for n in 0..100 {
+        let server = format!("n{n}.example").parse().expect("a name");
+        let late = fixture.ask_since(began, &server, &wanted).await;
+        assert_eq!(late, Err(NoKeysError::TimedOut(Duration::from_secs(10))));
+    }
+    assert_eq!((began.elapsed(), fixture.fetches()), (Duration::from_secs(10), 100));
+    sleep(Duration::from_secs(16)).await;
+    assert_eq!(fixture.ask_for("n99.example", "1").await, Ok(true));
 }
 
 #[tokio::test(start_paused = true)]

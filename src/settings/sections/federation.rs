@@ -9,6 +9,7 @@ use ipnet::IpNet;
 use serde::Deserialize;
 
 use crate::settings::check::SettingsCheck;
+use crate::settings::sections::strangers::{StrangersSection, StrangersSettings};
 use crate::settings::sections::tls::{FederationTlsSection, ListenerProtection, check_exposure};
 use crate::settings::values::pattern::NamePattern;
 use crate::settings::values::range::AddressRange;
@@ -35,6 +36,8 @@ pub struct FederationSettings {
     pub mode: FederationMode,
     /// Patterns of names that are never peers.
     pub deny: Vec<NamePattern>,
+    /// Bounds on servers that are not listed, if the federation is open.
+    pub strangers: StrangersSettings,
     /// Maximum bytes of a request body.
     pub body_max: usize,
 }
@@ -59,11 +62,14 @@ pub struct ConnectionSettings {
 }
 
 /// The rule for who may be a peer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum FederationMode {
     /// Only the servers listed under `peers.server`.
+    #[default]
     Allowlist,
+    /// Every server that proves its name.
+    Open,
 }
 
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -93,8 +99,11 @@ pub(crate) struct FederationSection {
     body_timeout: DurationValue,
     /// Maximum bytes of a request head.
     headers_max: SizeSetting,
-    /// Rule for who may be a peer: "allowlist" means the servers listed under `peers.server`.
+    /// Rule for who may be a peer: "allowlist" means the servers listed under `peers.server`, "open" every server that
+    /// proves its name.
     mode: FederationMode,
+    /// Bounds on servers that are not listed.
+    strangers: StrangersSection,
     /// Patterns of names that are no peers, even if they are listed.
     deny: Vec<String>,
     /// Maximum size of a request body of a peer.
@@ -117,6 +126,7 @@ impl Default for FederationSection {
             body_timeout: DurationValue::secs(30),
             headers_max: SizeSetting::kib(16),
             mode: FederationMode::Allowlist,
+            strangers: StrangersSection::default(),
             deny: Vec::new(),
             body_max: SizeSetting::mib(8),
         }
@@ -174,6 +184,7 @@ impl FederationSection {
             client_cert_header,
             connections,
             mode: self.mode,
+            strangers: self.strangers.check(check),
             deny,
             body_max: self.body_max.in_memory(),
         }

@@ -10,4 +10,5 @@ pub(crate) mod peer;
 pub(crate) mod push;
 pub(crate) mod server;
 pub(crate) mod store;
+pub(crate) mod strangers;
 pub(crate) mod tls;

@@ -19,6 +19,7 @@ mod network;
 mod peer_keys;
 mod profiles;
 mod push;
+mod strangers;
 mod words;
 
 const RED: &str = "server.name = \"red.example\"\n";
@@ -177,11 +178,11 @@ fn unknown_variable_or_flag_is_named() {
 
 #[test]
 fn planned_settings_are_refused_by_name() {
-    let planned = "relay.after = \"5m\"\nfederation.mode = \"open\"\n";
+    let planned = "relay.after = \"5m\"\nmetrics.listen = \"x\"\n";
     let start = |line: &str| line.split(" (configuration").next().expect("a first part").to_owned();
     assert_eq!(
         wrong(planned).iter().map(|line| start(line)).take(2).collect::<Vec<_>>(),
-        ["`relay` is not available in this version", "`federation.mode` = \"open\" is not available in this version",]
+        ["`relay` is not available in this version", "`metrics` is not available in this version"]
     );
 }
 
@@ -350,7 +351,7 @@ fn listed_peer_needs_auth() {
     assert_eq!(
         wrong("[peers.server.\"blue.example\"]\naddresses = [\"http://127.0.0.1:1\"]\n"),
         [
-            "`peers.server.\"blue.example\".auth` in configuration, line 2: it must be set: auth = \"mtls\", auth = \"signature\" with the peer's public keys in keys, or auth = \"network\", for private links, with the peer's address ranges in allow_from"
+            "`peers.server.\"blue.example\".auth` in configuration, line 2: it must be set: auth = \"mtls\", auth = \"signature\", or auth = \"network\", for private links, with the peer's address ranges in allow_from"
         ]
     );
     assert_eq!(

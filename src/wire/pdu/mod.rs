@@ -21,6 +21,7 @@ pub use write::shown;
 use actors::limits::{InteropQuirks, RelayPolicy};
 use actors::model::{ContextId, DialectSpec, Digest, Pdu, PduRef, ServerName};
 use actors::ports::{ArchiveError, Task};
+use tokio::time::Instant;
 
 use crate::json::nesting::NESTING_MAX;
 use crate::json::reader::digest;
@@ -86,12 +87,15 @@ pub struct PduReader<'a> {
     pub judge: &'a dyn RelayJudge,
     /// Order of the pairs in `prev_pdus` that the sender usually writes, for pairs that give no indication.
     pub usual: PairOrder,
+    /// Time at which reading began.
+    since: Instant,
 }
 
 impl<'a> PduReader<'a> {
     /// Returns a reader for the PDUs that this server sends.
     pub fn new(sender: &'a ServerName, acquaintance: &'a dyn ReferenceContext, judge: &'a dyn RelayJudge) -> Self {
-        Self { sender, acquaintance, judge, usual: acquaintance.habits(sender).pairs }
+        let (usual, since) = (acquaintance.habits(sender).pairs, Instant::now());
+        Self { sender, acquaintance, judge, usual, since }
     }
 }
 

@@ -58,7 +58,7 @@ impl PduReader<'_> {
         if pdu.reference.origin != *self.sender {
             let (sender, policy) = (self.sender, self.acquaintance.relay_policy(self.sender));
             let (origin, dialect) = (&pdu.reference.origin, self.acquaintance.dialect(self.sender));
-            let relayed = RelayedPdu { sender, policy, origin, dialect, text: text.get() };
+            let relayed = RelayedPdu { sender, policy, origin, dialect, since: self.since, text: text.get() };
             pdu.proof = self.judge.judge(relayed).await;
         }
         Ok(pdu)

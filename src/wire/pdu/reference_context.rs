@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use actors::gateway::Gateway;
-use actors::limits::{InteropQuirks, RelayPolicy};
+use actors::limits::{InteropQuirks, PeerListing, RelayPolicy};
 use actors::model::{ContextId, DialectSpec, PduRef, ServerName};
 use actors::ports::{ArchiveError, ContextReader, PeerConfig, Ports, Task};
 
@@ -75,7 +75,8 @@ impl ReferenceContext for Gateway {
 }
 
 fn is_server(us: &ServerName, roster: &dyn PeerConfig, name: &ServerName) -> bool {
-    name == us || roster.limits(name).is_some()
+    // Every text of a name's form could be a stranger, so only listed names tell servers from ids.
+    name == us || roster.limits(name).is_some_and(|limits| limits.listing == PeerListing::Listed)
 }
 
 fn habits(roster: &dyn PeerConfig, server: &ServerName) -> InteropQuirks {

@@ -13,6 +13,7 @@ use std::time::Duration;
 use actors::limits::RelayPolicy;
 use actors::model::{DialectSpec, ParkedCode, PduProof, ServerName};
 use actors::supervise::log_throttle::LogThrottle;
+use tokio::time::Instant;
 
 use crate::identity::key_id::KeyId;
 use crate::identity::origin_keys::{KeyQuery, OriginKeys};
@@ -30,6 +31,8 @@ pub struct RelayedPdu<'a> {
     pub origin: &'a ServerName,
     /// Dialect of the sender, whose service finds an origin that is not listed.
     pub dialect: DialectSpec,
+    /// Time at which reading its batch began.
+    pub since: Instant,
     /// The PDU as it came.
     pub text: &'a str,
 }
@@ -88,7 +91,7 @@ impl SignatureRelayJudge {
     async fn verify(&self, pdu: RelayedPdu<'_>) -> Result<(), PduSignatureError> {
         let stated = StatedPduSignatures::read(pdu.text, pdu.origin)?;
         let wanted: Vec<KeyId> = stated.key_ids().cloned().collect();
-        let query = KeyQuery { server: pdu.origin, wanted: &wanted, dialect: pdu.dialect };
+        let query = KeyQuery { server: pdu.origin, wanted: &wanted, dialect: pdu.dialect, since: pdu.since };
         let keys = self.keys.keys_of(query).await.map_err(|error| stated.unknown_key(&error.to_string()))?;
         // Without a known key nothing is computed.
         stated.check_known(&keys)?;

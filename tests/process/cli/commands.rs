@@ -13,7 +13,7 @@ fn run(command: &mut Command) -> (Option<i32>, String, String) {
 }
 
 /// A configuration with five different problems.
-const WRONG: &str = "[server]\nname = \"red..example\"\n[federation]\nlisten = \"0.0.0.0:9880\"\nmode = \"open\"\n\
+const WRONG: &str = "[server]\nname = \"red..example\"\n[federation]\nlisten = \"0.0.0.0:9880\"\nmode = \"closed\"\n\
                      [peers.default]\nbatch_item = 5\n[peers.server.blue]\naddresses = [\"ftp://blue\"]\n";
 const NAMED: [&str; 5] = ["server.name", "federation.listen", "federation.mode", "batch_items", "peers.server.blue"];
 

@@ -96,7 +96,7 @@ fn sign(key: &OwnKey, message: &SignedParts<'static>, body: &str, created: i64, 
 }
 
 /// Returns a request with these headers to red.
-fn request(
+pub(crate) fn request(
     red: &GatewayProcess,
     message: &SignedParts<'static>,
     body: &str,
@@ -128,7 +128,7 @@ pub(crate) async fn send(
     answer(request).await
 }
 
-async fn answer(request: RequestBuilder) -> (u16, Value) {
+pub(crate) async fn answer(request: RequestBuilder) -> (u16, Value) {
     let answer = soon("an answer", request.send()).await.expect("an answer");
     let status = answer.status().as_u16();
     let bytes = answer.bytes().await.expect("a body");

@@ -1,6 +1,6 @@
 //! A server of the tests that has nothing but a key directory, and counts who reads it.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::UNIX_EPOCH;
@@ -62,7 +62,12 @@ pub(crate) fn directory_of(keys: &[&OwnKey]) -> String {
 impl DirectoryServer {
     /// Serves with this certificate; without one, plain HTTP.
     pub(crate) async fn start(pair: Option<&PairFiles>, reply: DirectoryReply) -> Self {
-        let listener = TcpListener::bind((own_address(), 0)).await.expect("a free port");
+        Self::start_at(own_address(), pair, reply).await
+    }
+
+    /// The same, at this address.
+    pub(crate) async fn start_at(ip: Ipv4Addr, pair: Option<&PairFiles>, reply: DirectoryReply) -> Self {
+        let listener = TcpListener::bind((ip, 0)).await.expect("a free port");
         let address = listener.local_addr().expect("bound");
         let acceptor = pair.map(acceptor);
         let (reply, release) = (Arc::new(Mutex::new(reply)), Arc::new(Notify::new()));

@@ -22,7 +22,7 @@ fn until_closed(address: std::net::SocketAddr, sent: &[u8]) -> (String, Duration
     (String::from_utf8_lossy(&read).into_owned(), began.elapsed())
 }
 
-async fn metric(red: &GatewayProcess, limit: &str) -> u64 {
+pub(super) async fn metric(red: &GatewayProcess, limit: &str) -> u64 {
     let client = Client::builder().no_proxy().build().expect("a client");
     let text = client.get(format!("http://{}/metrics", red.admin)).send().await.expect("an answer").text().await;
     let wanted = format!("fernpost_limits_total{{limit=\"{limit}\"}} ");

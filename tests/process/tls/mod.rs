@@ -9,3 +9,4 @@ mod listeners;
 mod mutual;
 mod nginx;
 mod outbound;
+mod strangers;

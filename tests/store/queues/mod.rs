@@ -6,4 +6,5 @@ mod laws;
 mod leaving;
 mod nonces;
 mod reading;
+mod servers;
 mod trimming;

@@ -7,3 +7,4 @@ mod doors;
 mod listing;
 mod orders;
 mod resident;
+mod strangers;

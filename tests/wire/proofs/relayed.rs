@@ -11,6 +11,7 @@ use fernpost::identity::public_key::{PeerKeys, PublicKey};
 use fernpost::wire::pdu::PduReader;
 use fernpost::wire::pdu::relay_judge::{RelayJudge, RelayedPdu, SignatureRelayJudge};
 use serde_json::value::RawValue;
+use tokio::time::Instant;
 
 use crate::circle::{Circle, name};
 
@@ -75,8 +76,16 @@ async fn policy_and_keys_decide_on_proof() {
         ("red.example", RelayPolicy::None, &red, TEXT, Ok(PduProof::Signature)),
         ("red.example", RelayPolicy::Signed, &red, &altered, Ok(PduProof::Sender)),
     ] {
-        let proof =
-            judge(us).judge(RelayedPdu { sender: &blue, policy, origin, dialect: DialectSpec::UPDATES, text }).await;
+        let proof = judge(us)
+            .judge(RelayedPdu {
+                sender: &blue,
+                policy,
+                origin,
+                dialect: DialectSpec::UPDATES,
+                since: Instant::now(),
+                text,
+            })
+            .await;
         assert_eq!(code(&proof).map_or(Ok(proof), Err), expected, "{policy:?} {text}");
     }
 }
@@ -89,7 +98,7 @@ async fn pool_verifies_as_caller_does() {
     let altered = TEXT.replace("#garden", "#attic");
     for text in [TEXT, &altered] {
         let (policy, dialect) = (RelayPolicy::Signed, DialectSpec::UPDATES);
-        let relayed = RelayedPdu { sender: &blue, policy, origin: &red, dialect, text };
+        let relayed = RelayedPdu { sender: &blue, policy, origin: &red, dialect, since: Instant::now(), text };
         assert_eq!(pooled.judge(relayed).await, judge("us").judge(relayed).await);
     }
 }

@@ -63,6 +63,8 @@ struct InboundRow {
     /// (number, code)
     #[serde(default)]
     parked: Vec<(u64, String)>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    dialect: Option<String>,
 }
 
 /// Used for fields that most peers do not have.
@@ -174,6 +176,7 @@ pub(crate) fn peer_to_row(record: &PeerRecord) -> Vec<u8> {
             catch_up_since: record.inbound.catch_up_since.0,
             missed_since: record.inbound.missed_since.0,
             parked: record.inbound.parked.iter().map(|(number, code)| (number.0, (*code).to_owned())).collect(),
+            dialect: record.inbound.dialect.map(str::to_owned),
         },
     };
     serde_json::to_vec(&row).expect("numbers and fixed words always serialize")
@@ -184,6 +187,19 @@ pub(crate) fn may_be_asked(row: &[u8]) -> bool {
     let says = |words: &str| row.windows(words.len()).any(|part| part == words.as_bytes());
     !(says("\"catch_up\":null") && says("\"missed\":null"))
 }
+
+/// Returns the server of a row and the dialect that the row keeps; `None`: it keeps none.
+pub(crate) fn kept_dialect(server: &str, row: &[u8]) -> Result<Option<(ServerName, String)>, BadRow> {
+    // Most rows keep none, and need not be decoded.
+    if !row.windows(DIALECT_KEY.len()).any(|part| part == DIALECT_KEY) {
+        return Ok(None);
+    }
+    let read: PeerRow = serde_json::from_slice(row).map_err(|error| BadRow::new("peers", &error))?;
+    read.inbound.dialect.map(|dialect| Ok((name("peers", server)?, dialect))).transpose()
+}
+
+/// The beginning of the dialect in a row.
+const DIALECT_KEY: &[u8] = b"\"dialect\":";
 
 pub(crate) fn peer_from_row(server: ServerName, row: &[u8]) -> Result<PeerRecord, BadRow> {
     let row: PeerRow = serde_json::from_slice(row).map_err(|error| BadRow::new("peers", &error))?;
@@ -228,6 +244,7 @@ pub(crate) fn peer_from_row(server: ServerName, row: &[u8]) -> Result<PeerRecord
             catch_up_since: Millis(row.inbound.catch_up_since),
             missed_since: Millis(row.inbound.missed_since),
             parked,
+            dialect: row.inbound.dialect.as_deref().map(interned),
         },
     })
 }
@@ -331,11 +348,14 @@ mod tests {
             (record.inbound.sends_from_seq, record.inbound.missed) = (true, Some(14));
             (record.inbound.catch_up_since, record.inbound.missed_since) = (Millis(15), Millis(16));
             record.inbound.parked = vec![(Seq(70), "POISON"), (Seq(76), "BAD_PDU")];
+            record.inbound.dialect = Some("transactions");
             record.outbound.last_success = Some(Millis(15));
             let span = DeliveredSpan { time: Millis(15), first: Index(3), last: Index(4), blind: true };
             record.outbound.delivered = vec![span, DeliveredSpan { blind: false, ..span }];
             let back = peer_from_row(red(), &peer_to_row(&record)).expect("readable");
             assert_eq!(back, record);
+            let kept = kept_dialect("red.example", &peer_to_row(&record)).expect("readable");
+            assert_eq!(kept, Some((red(), "transactions".to_owned())));
             assert!(may_be_asked(&peer_to_row(&record)));
             (record.inbound.catch_up, record.inbound.missed) = (None, None);
             assert!(!may_be_asked(&peer_to_row(&record)), "nothing is left to ask it for");
@@ -346,6 +366,7 @@ mod tests {
     fn row_of_earlier_version_is_readable() {
         let text = String::from_utf8(peer_to_row(&PeerRecord::new(red()))).expect("text");
         assert!(!text.contains("told_"), "nothing was told: {text}");
+        assert_eq!(kept_dialect("red.example", text.as_bytes()).expect("readable"), None);
         let earlier = text.replacen("\"acked\"", "\"told_not_listed\":true,\"acked\"", 1);
         let back = peer_from_row(red(), earlier.as_bytes()).expect("readable");
         assert_eq!(back.outbound.told_suspension, Some(SuspendReason::NotListed));
