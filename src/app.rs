@@ -49,6 +49,7 @@ use crate::http::key_directory;
 use crate::http::serve::{serve, serve_raw_targets};
 use crate::identity::key_directory::key_directory_json;
 use crate::identity::key_ring::KeyRing;
+use crate::json::nesting::BodyNestingLimit;
 use crate::maintenance::feed_and_submissions;
 use crate::maintenance::history_retention;
 use crate::messenger;
@@ -139,11 +140,13 @@ impl App {
         let client = EgressClient::new(us, peers.clone(), Arc::new(SystemClock), options);
         let egress = Arc::new(client.signed_by(signer));
         let directories = EgressDirectories { egress: egress.clone(), addresses: peers }.begin();
+        let counts = LimitCounts::default();
+        let nesting = BodyNestingLimit::new(settings.federation.json_depth, counts.clone());
         let core = Arbiter::new();
         let (gone, router_gone) = oneshot::channel();
         let relays = relay_judge(settings, keys.clone(), directories.clone()).map_err(StartError::Threads)?;
         let signer = PduSigner::new(keys.clone(), Arc::new(SystemClock));
-        let ends = CoreEnds { egress: egress.clone(), signer, relays: relays.clone() };
+        let ends = CoreEnds { egress: egress.clone(), signer, relays: relays.clone(), nesting: nesting.clone() };
         let GatewayCore { gateway, store } = start_core(&core.handle(), settings, found, ends, gone).await?;
         let (stopping, stops) = watch::channel(false);
         let readiness = ReadinessReport::default();
@@ -161,6 +164,7 @@ impl App {
             (&gateway, &store),
             &readiness,
             (stops, &closing),
+            (counts, nesting),
         )?;
         let look_now = Arc::new(Notify::new());
         let watch = file_watch::watch(certificates.watched(), Arc::clone(&look_now));
@@ -303,13 +307,14 @@ struct CoreEnds {
     egress: Arc<EgressClient>,
     signer: PduSigner,
     relays: Arc<dyn RelayJudge>,
+    nesting: BodyNestingLimit,
 }
 
 async fn start_core(
     core: &ArbiterHandle,
     settings: &Settings,
     found: DataDir,
-    CoreEnds { egress, signer, relays }: CoreEnds,
+    CoreEnds { egress, signer, relays, nesting }: CoreEnds,
     gone: oneshot::Sender<bool>,
 ) -> Result<GatewayCore, StartError> {
     let options = store_options(settings, found)?;
@@ -330,7 +335,9 @@ async fn start_core(
             let ports = Ports {
                 journal: Arc::new(LoggingJournal::new(shared.clone())),
                 archive: StoreReaders::of(&shared),
-                transport: Arc::new(PeerTransport::new(egress, us.clone(), Arc::new(knowledge), relays)),
+                transport: Arc::new(
+                    PeerTransport::new(egress, us.clone(), Arc::new(knowledge), relays).nested_within(nesting),
+                ),
                 roster: peers,
                 ownership: shared,
                 disk,
@@ -411,8 +418,8 @@ fn start_servers(
     (gateway, store): (&Gateway, &Store),
     readiness: &ReadinessReport,
     (stops, closing): (watch::Receiver<bool>, &DrainSignal),
+    (counts, nesting): (LimitCounts, BodyNestingLimit),
 ) -> Result<Vec<ServerHandle>, StartError> {
-    let counts = LimitCounts::default();
     let proxies = settings.peers.clone();
     let is_proxy = move |address| proxies.is_trusted_proxy(address);
     let serving = certificates.federation_limits(settings, is_proxy, counts.clone())?;
@@ -425,6 +432,7 @@ fn start_servers(
         )),
         judge: relays.clone(),
         body: federation_body(settings),
+        nesting,
     };
     let door = closing.door(wire::later);
     let directory = Bytes::from(key_directory_json(keys));

@@ -75,6 +75,25 @@ async fn large_head_is_refused() {
 }
 
 #[tokio::test]
+async fn deep_body_is_refused() {
+    let mut red = GatewayProcess::new("red.example");
+    red.peer("blue", "addresses = [\"http://127.0.0.1:1\"]\nallow_from = [\"127.0.0.0/8\"]\n");
+    red.start_with(&["federation.json_depth=20"]).await;
+    let client = Client::builder().no_proxy().build().expect("a client");
+    let push = async |levels: usize| {
+        let request = client.post(format!("http://{}/http/v1/updates", red.federation));
+        let body = format!("{{\"seq\":1,\"strong\":[{}{}]}}", "[".repeat(levels - 2), "]".repeat(levels - 2));
+        request.header("Fernpost-Origin", "blue").body(body).send().await.expect("an answer")
+    };
+    let refused = push(21).await;
+    assert_eq!(refused.status().as_u16(), 400);
+    let text = refused.text().await.expect("a text");
+    assert!(text.contains("NESTS_TOO_DEEP") && text.contains("20 levels (federation.json_depth)"), "{text}");
+    assert_eq!(metric(&red, "federation.json_depth").await, 1);
+    assert_eq!(push(20).await.status().as_u16(), 200);
+}
+
+#[tokio::test]
 async fn one_address_has_so_many_connections() {
     let mut red = GatewayProcess::new("red.example");
     red.start_with(&["federation.connections_per_address=3"]).await;
