@@ -12,6 +12,7 @@ pub(crate) mod peer_explainer;
 mod start_error;
 
 use std::net::SocketAddr;
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -56,10 +57,11 @@ use crate::messenger;
 use crate::messenger::push::{PushHandle, PushSetup};
 use crate::messenger::{MessengerApi, MessengerLimits};
 use crate::runtime::free_space::FolderDisk;
-use crate::settings::{SecretValue, Settings};
+use crate::settings::{PeerTable, SecretValue, Settings};
 use crate::store::{self, BlockingExecutor, Store, StoreLocation, StoreOptions};
 use crate::telemetry::limit_counts::LimitCounts;
 use crate::telemetry::logging_journal::LoggingJournal;
+use crate::telemetry::peer_clocks::PeerClocks;
 use crate::tls::{file_watch, own_certificate};
 use crate::wire::pdu::ContentText;
 use crate::wire::pdu::reference_context::StoreReferenceContext;
@@ -134,13 +136,13 @@ impl App {
             push.map(|push| PushSetup::new(push, settings.peers.unlisted(&settings.server.name).jitter)).transpose()?;
         let keys = Arc::new(data_folder::signing_keys(settings)?);
         let us = &settings.server.name;
+        let (counts, clocks) = (LimitCounts::default(), peer_clocks(&settings.peers));
         let peers = Arc::new(ConfiguredAddresses { peers: settings.peers.clone(), network: settings.network.clone() });
         let signer = RequestSigner::new(us.clone(), keys.clone(), peers.clone(), Arc::new(SystemClock));
         let options = egress_options(settings, &certificates);
         let client = EgressClient::new(us, peers.clone(), Arc::new(SystemClock), options);
-        let egress = Arc::new(client.signed_by(signer));
+        let egress = Arc::new(client.signed_by(signer).measuring(clocks.clone()));
         let directories = EgressDirectories { egress: egress.clone(), addresses: peers }.begin();
-        let counts = LimitCounts::default();
         let nesting = BodyNestingLimit::new(settings.federation.json_depth, counts.clone());
         let core = Arbiter::new();
         let (gone, router_gone) = oneshot::channel();
@@ -156,7 +158,7 @@ impl App {
         let closing = DrainSignal::default();
         let judge = signature_judge(settings, &store, listeners.federation_address()).await?.with_fetched(directories);
         let (push, push_task) = push.map(|push| push.start(gateway.ports(), stops.clone())).unzip();
-        let parts = (&*keys, Data::new(judge), relays, push);
+        let parts = (&*keys, Data::new(judge.measuring(clocks.clone())), relays, push);
         let servers = start_servers(
             settings,
             (listeners, &certificates),
@@ -164,7 +166,7 @@ impl App {
             (&gateway, &store),
             &readiness,
             (stops, &closing),
-            (counts, nesting),
+            (counts, nesting, clocks),
         )?;
         let look_now = Arc::new(Notify::new());
         let watch = file_watch::watch(certificates.watched(), Arc::clone(&look_now));
@@ -391,6 +393,12 @@ fn egress_options(settings: &Settings, certificates: &ListenerCertificates) -> E
     }
 }
 
+/// Returns the clocks of as many peers as this configuration knows, or as can be in memory.
+fn peer_clocks(peers: &PeerTable) -> PeerClocks {
+    let known = peers.listed().len().max(peers.peers_resident_max() as usize);
+    PeerClocks::new(NonZeroUsize::new(known).unwrap_or(NonZeroUsize::MIN))
+}
+
 fn federation_body(settings: &Settings) -> BodyLimit {
     BodyLimit {
         key: "federation.body_max",
@@ -418,7 +426,7 @@ fn start_servers(
     (gateway, store): (&Gateway, &Store),
     readiness: &ReadinessReport,
     (stops, closing): (watch::Receiver<bool>, &DrainSignal),
-    (counts, nesting): (LimitCounts, BodyNestingLimit),
+    (counts, nesting, clocks): (LimitCounts, BodyNestingLimit, PeerClocks),
 ) -> Result<Vec<ServerHandle>, StartError> {
     let proxies = settings.peers.clone();
     let is_proxy = move |address| proxies.is_trusted_proxy(address);
@@ -457,7 +465,7 @@ fn start_servers(
         body_max: settings.messenger.body_max,
     };
     let api = MessengerApi::new(gateway.clone(), settings.server.name.clone(), limits, stops)
-        .describing(settings.peers.clone())
+        .describing(settings.peers.clone(), clocks.clone())
         .pushing(push.clone());
     let token = BearerToken::new("messenger.token", settings.messenger.token.as_ref().map(SecretValue::expose));
     if token.is_open() {
@@ -475,7 +483,7 @@ fn start_servers(
     let one = certificates.admin_limits(settings)?;
     let ends = CertificateEnds::new(certificates.all(), Arc::new(SystemClock));
     let metrics = MetricsRecorder::new(gateway.clone(), ends.clone(), counts);
-    let api = AdminApi::new(gateway.clone(), store.clone(), relays).describing(settings.peers.clone());
+    let api = AdminApi::new(gateway.clone(), store.clone(), relays).describing(settings.peers.clone(), clocks);
     let token = BearerToken::new("admin.token", settings.admin.token.as_ref().map(SecretValue::expose));
     if token.is_open() {
         tracing::warn!(listen = %settings.admin.listen, "the admin API requires no token; set admin.token_file");
