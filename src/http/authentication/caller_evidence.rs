@@ -8,6 +8,7 @@ use actix_web::http::header::HeaderMap;
 use crate::http::authentication::forwarded;
 use crate::http::authentication::peer_auth_policy::PeerAuthPolicy;
 use crate::http::listener::client_stream::ConnectionFacts;
+use crate::http::listener::connection_table::OpenConnection;
 use crate::tls::certificate::PresentedCertificate;
 use crate::tls::certificate_fault::CertificateFault;
 
@@ -22,6 +23,8 @@ pub struct CallerEvidence {
     pub is_tls: bool,
     /// True if a trusted proxy forwards the request.
     pub by_proxy: bool,
+    /// Entry of the connection in the table of connections, if the listener has one.
+    pub connection: Option<Arc<OpenConnection>>,
 }
 
 impl CallerEvidence {
@@ -42,6 +45,7 @@ impl CallerEvidence {
             certificate: connection.and_then(|facts| facts.certificate.clone()),
             is_tls: connection.is_some_and(|facts| facts.is_tls),
             by_proxy: false,
+            connection: connection.and_then(|facts| facts.entry.clone()),
         };
         if !direct.address.is_some_and(|address| policy.is_trusted_proxy(address)) {
             return direct;

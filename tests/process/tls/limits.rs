@@ -108,3 +108,51 @@ async fn one_address_has_so_many_connections() {
     tokio::time::timeout(Duration::from_secs(20), refused).await.expect("one more is refused");
     drop(held);
 }
+
+/// The name of a caller comes from the body, from its address alone, or from the header; each counts its connection.
+#[tokio::test]
+async fn one_peer_has_so_many_connections() {
+    let mut red = GatewayProcess::new("red.example");
+    red.peer("blue", "addresses = [\"http://127.0.0.1:1\"]\nallow_from = [\"127.0.0.0/8\"]\nconnections_max = 2\n");
+    red.start().await;
+    let transaction = r#"{"transaction_id":"1","origin":"blue","ts":1,"pdus":[]}"#;
+    let by_body = ("PUT /matrix/federation/v1/send/1/", "", transaction);
+    let by_address = ("POST /http/v1/updates", "", r#"{"seq":1,"strong":[{}]}"#);
+    let by_header = ("GET /matrix/federation/v1/pull/?v=0", "Fernpost-Origin: blue\r\n", "");
+    let address = red.federation;
+    let ask = async |(line, header, body): (&str, &str, &str)| {
+        let length = body.len();
+        let request = format!("{line} HTTP/1.1\r\nHost: red\r\n{header}Content-Length: {length}\r\n\r\n{body}");
+        let asked = move || {
+            let mut stream = TcpStream::connect(address).expect("connected");
+            stream.set_read_timeout(Some(Duration::from_secs(20))).expect("a timeout");
+            stream.write_all(request.as_bytes()).expect("sent");
+            let mut status = [0; 12];
+            stream.read_exact(&mut status).expect("an answer");
+            (String::from_utf8_lossy(&status[9..]).into_owned(), stream)
+        };
+        tokio::task::spawn_blocking(asked).await.expect("it ran")
+    };
+    // The gateway learns of the end of a connection when it reads from it, so the first answers may still be 429.
+    let held = async |how| {
+        let connected = async {
+            loop {
+                let (status, stream) = ask(how).await;
+                match status.as_str() {
+                    "200" => return stream,
+                    other => assert_eq!(other, "429"),
+                }
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(20), connected).await.expect("there is room")
+    };
+    for (first, second) in [(by_body, by_address), (by_address, by_header), (by_header, by_body)] {
+        let two = [held(first).await, held(second).await];
+        let before = metric(&red, "peers.connections_max").await;
+        for third in [by_body, by_address, by_header] {
+            assert_eq!(ask(third).await.0, "429");
+        }
+        assert_eq!(metric(&red, "peers.connections_max").await, before + 3);
+        drop(two);
+    }
+}
