@@ -12,7 +12,6 @@ pub(crate) mod peer_explainer;
 mod start_error;
 
 use std::net::SocketAddr;
-use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -34,7 +33,7 @@ use crate::admin::health::{self, ReadinessReport};
 use crate::admin::metrics::{self, MetricsRecorder};
 use crate::admin::{self, AdminApi};
 use crate::app::configured_keys::relay_judge;
-use crate::app::configured_peers::{ConfiguredAddresses, ConfiguredAdmission};
+use crate::app::configured_peers::{ConfiguredAddresses, ConfiguredAdmission, peer_clocks};
 use crate::app::directory_source::EgressDirectories;
 use crate::app::listeners::ListenerCertificates;
 use crate::egress::signer::RequestSigner;
@@ -57,7 +56,7 @@ use crate::messenger;
 use crate::messenger::push::{PushHandle, PushSetup};
 use crate::messenger::{MessengerApi, MessengerLimits};
 use crate::runtime::free_space::FolderDisk;
-use crate::settings::{PeerTable, SecretValue, Settings};
+use crate::settings::{SecretValue, Settings};
 use crate::store::{self, BlockingExecutor, Store, StoreLocation, StoreOptions};
 use crate::telemetry::limit_counts::LimitCounts;
 use crate::telemetry::logging_journal::LoggingJournal;
@@ -391,12 +390,6 @@ fn egress_options(settings: &Settings, certificates: &ListenerCertificates) -> E
         roots: Some(certificates.peer_roots()),
         own_pair: certificates.federation_pair(),
     }
-}
-
-/// Returns the clocks of as many peers as this configuration knows, or as can be in memory.
-fn peer_clocks(peers: &PeerTable) -> PeerClocks {
-    let known = peers.listed().len().max(peers.peers_resident_max() as usize);
-    PeerClocks::new(NonZeroUsize::new(known).unwrap_or(NonZeroUsize::MIN))
 }
 
 fn federation_body(settings: &Settings) -> BodyLimit {

@@ -32,8 +32,8 @@ use crate::http::json_error;
 use crate::http::responses::{no_route, wrong_method};
 use crate::messenger::messages::pdu_id_generator::PduIdGenerator;
 use crate::settings::PeerTable;
-use crate::telemetry::peer_clocks::PeerClocks;
 use crate::store::Store;
+use crate::telemetry::peer_clocks::PeerClocks;
 use crate::wire::pdu::relay_judge::RelayJudge;
 
 /// Maximum bytes of a call's body: it only contains a number or a word.

@@ -12,6 +12,7 @@ const DOCUMENTED_IN: &[(&str, &str, &[&str])] = &[
     ("src", "http/body", &["protocol.md"]),
     ("src", "tls/", &["protocol.md"]),
     ("src", "app/peer_explainer", &["operating.md"]),
+    ("src", "cli/check", &["operating.md", "protocol.md"]),
     ("src", "messenger/", &["messenger.md"]),
     ("src", "admin/", &["operating.md", "messenger.md"]),
     ("src", "http/", &["protocol.md", "messenger.md", "operating.md"]),

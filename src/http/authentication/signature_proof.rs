@@ -24,8 +24,8 @@ use crate::identity::nonce_memory::{NonceError, NonceMemory, REMEMBERED};
 use crate::identity::origin_keys::{KeyQuery, OriginKeys};
 use crate::identity::public_key::{PeerKeys, PublicKey};
 use crate::identity::request_signature::{CREATED_WITHIN, SignatureError, check_target, check_times, is_signature_of};
-use crate::telemetry::peer_clocks::PeerClocks;
 use crate::identity::signature_fields::{SIGNATURE, SIGNATURE_INPUT, StatedSignature};
+use crate::telemetry::peer_clocks::PeerClocks;
 
 /// The judge of signatures. It has our name, the clock, the nonces and the limits; the peers' keys are arguments.
 pub struct SignatureJudge {

@@ -144,7 +144,9 @@ impl FederationSection {
         check.at_least_one(&["federation"], &numbers);
         let json_depth = self.json_depth as usize;
         if !(JSON_DEPTH_MIN..=JSON_DEPTH_MAX).contains(&json_depth) {
-            let why = format!("it must be from {JSON_DEPTH_MIN} to {JSON_DEPTH_MAX}, because PDUs need some levels and parsers stop there");
+            let why = format!(
+                "it must be from {JSON_DEPTH_MIN} to {JSON_DEPTH_MAX}, because PDUs need some levels and parsers stop there"
+            );
             check.invalid(&["federation", "json_depth"], why);
         }
         let (tls, client_ca) = self.tls.check(check);

@@ -350,7 +350,7 @@ fn listed_peer_needs_auth() {
     assert_eq!(
         wrong("[peers.server.\"blue.example\"]\naddresses = [\"http://127.0.0.1:1\"]\n"),
         [
-            "`peers.server.\"blue.example\".auth` in configuration, line 2: it must be set: auth = \"mtls\", auth = \"signature\" with the peer's public keys in keys, or auth = \"network\", for private links, with the peer's address ranges in allow_from"
+            "`peers.server.\"blue.example\".auth` in configuration, line 2: it must be set: auth = \"mtls\", auth = \"signature\", or auth = \"network\", for private links, with the peer's address ranges in allow_from"
         ]
     );
     assert_eq!(

@@ -72,7 +72,7 @@ async fn slow_clock_of_peer_is_known() {
     let (mut red, _blue, secret) = signing_pair("");
     red.start().await;
     assert_eq!(skew_of(&red, "blue").await, None);
-    let read = SignedParts { method: "GET", target: "/matrix/federation/v1/pull/?v=0", ..PUSH };
+    let read = SignedParts { method: "GET", target: "/matrix/federation/v1/pull/?origin=blue&v=0", ..PUSH };
     let slow = || seconds() - 60;
     let early = send(&red, &read, "", &sign(&secret, &read, "", slow(), 1), "").await;
     assert_eq!(codes(early), refused(401, "TOO_OLD"));

@@ -118,7 +118,7 @@ async fn one_peer_has_so_many_connections() {
     let transaction = r#"{"transaction_id":"1","origin":"blue","ts":1,"pdus":[]}"#;
     let by_body = ("PUT /matrix/federation/v1/send/1/", "", transaction);
     let by_address = ("POST /http/v1/updates", "", r#"{"seq":1,"strong":[{}]}"#);
-    let by_header = ("GET /matrix/federation/v1/pull/?v=0", "Fernpost-Origin: blue\r\n", "");
+    let by_header = ("GET /matrix/federation/v1/pull/?origin=blue&v=0", "Fernpost-Origin: blue\r\n", "");
     let address = red.federation;
     let ask = async |(line, header, body): (&str, &str, &str)| {
         let length = body.len();
