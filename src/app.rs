@@ -34,7 +34,7 @@ use crate::admin::health::{self, ReadinessReport};
 use crate::admin::metrics::{self, MetricsRecorder};
 use crate::admin::{self, AdminApi};
 use crate::app::configured_keys::relay_judge;
-use crate::app::configured_peers::{ConfiguredAddresses, ConfiguredAdmission};
+use crate::app::configured_peers::{ConfiguredAddresses, ConfiguredAdmission, peer_clocks};
 use crate::app::directory_source::EgressDirectories;
 use crate::app::listeners::ListenerCertificates;
 use crate::app::strangers::{OpenRoster, StrangersBook};
@@ -52,6 +52,7 @@ use crate::http::listener::forwarded_requests::ForwardedRequests;
 use crate::http::serve::{serve, serve_raw_targets};
 use crate::identity::key_directory::key_directory_json;
 use crate::identity::key_ring::KeyRing;
+use crate::json::nesting::BodyNestingLimit;
 use crate::maintenance::feed_and_submissions;
 use crate::maintenance::history_retention;
 use crate::messenger;
@@ -63,6 +64,7 @@ use crate::settings::{SecretValue, Settings};
 use crate::store::{self, BlockingExecutor, Store, StoreLocation, StoreOptions};
 use crate::telemetry::limit_counts::LimitCounts;
 use crate::telemetry::logging_journal::LoggingJournal;
+use crate::telemetry::peer_clocks::PeerClocks;
 use crate::tls::{file_watch, own_certificate};
 use crate::wire::pdu::ContentText;
 use crate::wire::pdu::reference_context::StoreReferenceContext;
@@ -139,14 +141,15 @@ impl App {
             push.map(|push| PushSetup::new(push, settings.peers.unlisted(&settings.server.name).jitter)).transpose()?;
         let keys = Arc::new(data_folder::signing_keys(settings)?);
         let us = &settings.server.name;
-        let counts = LimitCounts::default();
+        let (counts, clocks) = (LimitCounts::default(), peer_clocks(&settings.peers));
         let strangers = Arc::new(StrangersBook::new(counts.clone()));
         let peers = Arc::new(ConfiguredAddresses::new(settings, strangers.clone()));
         let signer = RequestSigner::new(us.clone(), keys.clone(), peers.clone(), Arc::new(SystemClock));
         let options = egress_options(settings, &certificates);
         let client = EgressClient::new(us, peers.clone(), Arc::new(SystemClock), options);
-        let egress = Arc::new(client.signed_by(signer));
+        let egress = Arc::new(client.signed_by(signer).measuring(clocks.clone()));
         let directories = EgressDirectories { egress: egress.clone(), addresses: peers }.begin();
+        let nesting = BodyNestingLimit::new(settings.federation.json_depth, counts.clone());
         let core = Arbiter::new();
         let (gone, router_gone) = oneshot::channel();
         let relays = relay_judge(settings, keys.clone(), directories.clone()).map_err(StartError::Threads)?;
@@ -159,6 +162,7 @@ impl App {
             relays: relays.clone(),
             ephemeral: ephemeral.clone(),
             strangers: strangers.clone(),
+            nesting: nesting.clone(),
         };
         let GatewayCore { gateway, store } = start_core(&core.handle(), settings, found, ends, gone).await?;
         let (stopping, stops) = watch::channel(false);
@@ -171,15 +175,15 @@ impl App {
         let (push, push_task) = push.map(|push| push.start(gateway.ports(), stops.clone())).unzip();
         let peers = settings.peers.clone();
         let rows = strangers::watch_rows(store.clone(), Arc::new(move || peers.clone()), strangers.clone()).await;
-        let parts = (&*keys, Data::new(judge), relays, push);
+        let parts = (&*keys, Data::new(judge.measuring(clocks.clone())), relays, push);
         let servers = start_servers(
             settings,
             (listeners, &certificates),
             parts,
-            (strangers, counts),
             (&gateway, &store, &ephemeral),
             &readiness,
             (stops, &closing),
+            (strangers, counts, nesting, clocks),
         )?;
         let look_now = Arc::new(Notify::new());
         let watch = file_watch::watch(certificates.watched(), Arc::clone(&look_now));
@@ -329,13 +333,14 @@ struct CoreEnds {
     relays: Arc<dyn RelayJudge>,
     ephemeral: Arc<EphemeralFeed>,
     strangers: Arc<StrangersBook>,
+    nesting: BodyNestingLimit,
 }
 
 async fn start_core(
     core: &ArbiterHandle,
     settings: &Settings,
     found: DataDir,
-    CoreEnds { egress, signer, relays, ephemeral, strangers }: CoreEnds,
+    CoreEnds { egress, signer, relays, ephemeral, strangers, nesting }: CoreEnds,
     gone: oneshot::Sender<bool>,
 ) -> Result<GatewayCore, StartError> {
     let options = store_options(settings, found)?;
@@ -364,7 +369,9 @@ async fn start_core(
             let ports = Ports {
                 journal: Arc::new(LoggingJournal::new(shared.clone())),
                 archive: StoreReaders::of(&shared),
-                transport: Arc::new(PeerTransport::new(egress, us.clone(), Arc::new(knowledge), relays)),
+                transport: Arc::new(
+                    PeerTransport::new(egress, us.clone(), Arc::new(knowledge), relays).nested_within(nesting),
+                ),
                 roster: peers,
                 ownership: shared,
                 disk,
@@ -443,10 +450,10 @@ fn start_servers(
     settings: &Settings,
     (listeners, certificates): (Listeners, &ListenerCertificates),
     (keys, judge, relays, push): (&KeyRing, Data<SignatureJudge>, Arc<dyn RelayJudge>, Option<PushHandle>),
-    (strangers, counts): (Arc<StrangersBook>, LimitCounts),
     (gateway, store, ephemeral): (&Gateway, &Store, &Arc<EphemeralFeed>),
     readiness: &ReadinessReport,
     (stops, closing): (watch::Receiver<bool>, &DrainSignal),
+    (strangers, counts, nesting, clocks): (Arc<StrangersBook>, LimitCounts, BodyNestingLimit, PeerClocks),
 ) -> Result<Vec<ServerHandle>, StartError> {
     let proxies = settings.peers.clone();
     let is_proxy = move |address| proxies.is_trusted_proxy(address);
@@ -461,6 +468,7 @@ fn start_servers(
         )),
         judge: relays.clone(),
         body: federation_body(settings),
+        nesting,
     };
     let forwarded = ForwardedRequests::new(settings.federation.connections.per_address, counts.clone());
     let (door, forwarded) = (closing.door(wire::later), Data::new(forwarded));
@@ -487,7 +495,7 @@ fn start_servers(
         body_max: settings.messenger.body_max,
     };
     let api = MessengerApi::new(gateway.clone(), settings.server.name.clone(), limits, ephemeral.clone(), stops)
-        .describing(settings.peers.clone())
+        .describing(settings.peers.clone(), clocks.clone())
         .pushing(push.clone());
     let token = BearerToken::new("messenger.token", settings.messenger.token.as_ref().map(SecretValue::expose));
     if token.is_open() {
@@ -505,7 +513,7 @@ fn start_servers(
     let one = certificates.admin_limits(settings)?;
     let ends = CertificateEnds::new(certificates.all(), Arc::new(SystemClock));
     let metrics = MetricsRecorder::new(gateway.clone(), ends.clone(), counts);
-    let api = AdminApi::new(gateway.clone(), store.clone(), relays).describing(settings.peers.clone());
+    let api = AdminApi::new(gateway.clone(), store.clone(), relays).describing(settings.peers.clone(), clocks);
     let token = BearerToken::new("admin.token", settings.admin.token.as_ref().map(SecretValue::expose));
     if token.is_open() {
         tracing::warn!(listen = %settings.admin.listen, "the admin API requires no token; set admin.token_file");

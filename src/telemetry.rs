@@ -2,6 +2,7 @@
 
 pub mod limit_counts;
 pub mod logging_journal;
+pub mod peer_clocks;
 mod sink;
 
 use std::fs::File;

@@ -33,6 +33,7 @@ use crate::http::responses::{no_route, wrong_method};
 use crate::messenger::messages::pdu_id_generator::PduIdGenerator;
 use crate::settings::PeerTable;
 use crate::store::Store;
+use crate::telemetry::peer_clocks::PeerClocks;
 use crate::wire::pdu::relay_judge::RelayJudge;
 
 /// Maximum bytes of a call's body: it only contains a number or a word.
@@ -48,6 +49,8 @@ pub struct AdminApi {
     pdu_ids: Arc<PduIdGenerator>,
     /// Links and limits of the configured peers.
     peers: Arc<PeerTable>,
+    /// Clocks of the peers.
+    clocks: PeerClocks,
     /// Judge of released PDUs that are not of their sender.
     judge: Arc<dyn RelayJudge>,
 }
@@ -62,14 +65,15 @@ impl AdminApi {
             backups: BackupJobs::default(),
             pdu_ids: Arc::new(PduIdGenerator::new()),
             peers: Arc::default(),
+            clocks: PeerClocks::default(),
             judge,
         }
     }
 
-    /// Adds the configuration of the peers, which is part of a peer's details.
+    /// Adds the configuration of the peers and their clocks, which are part of a peer's details.
     #[must_use]
-    pub fn describing(self, peers: Arc<PeerTable>) -> Self {
-        Self { peers, ..self }
+    pub fn describing(self, peers: Arc<PeerTable>, clocks: PeerClocks) -> Self {
+        Self { peers, clocks, ..self }
     }
 }
 

@@ -56,6 +56,9 @@ pub struct PeerDetails {
     /// Number that the peer's next update is expected to have, from 1 on.
     #[serde(default)]
     pub expected_seq: u64,
+    /// Its clock less ours, in milliseconds, as it was measured last; absent in lists, and if it is unknown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clock_skew_ms: Option<i64>,
     /// Configuration of the peer; absent in lists, and for a peer that the configuration does not name.
     #[serde(flatten)]
     pub configured: Option<PeerConfiguration>,
@@ -115,6 +118,8 @@ mod tests {
         );
         let peer = assert_round_trip::<PeerDetails>(&[&configured]).configured.expect("a configuration");
         assert_eq!((&*peer.dialect, peer.limits.len()), ("updates", 4));
+        let ahead = IDLE.replace("\"expected_seq\":8", "\"expected_seq\":8,\"clock_skew_ms\":-1500");
+        assert_eq!(assert_round_trip::<PeerDetails>(&[&ahead]).clock_skew_ms, Some(-1500));
         let list = assert_round_trip::<PeerList>(&[&format!(r#"{{"peers":[{IDLE},{SUSPENDED}]}}"#)]);
         assert_eq!(list.peers.len(), 2);
     }

@@ -1,6 +1,7 @@
 //! Admission by configuration: the callers that are accepted, and the addresses that outbound requests may use.
 
 use std::net::IpAddr;
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use actors::model::{DialectSpec, Millis, ServerName};
@@ -14,11 +15,18 @@ use crate::http::authentication::{PeerAuthPolicy, ProofKind};
 use crate::http::error::ApiError;
 use crate::identity::public_key::PeerKeys;
 use crate::settings::{NetworkSettings, PeerTable, Settings};
+use crate::telemetry::peer_clocks::PeerClocks;
 use crate::tls::certificate::{CertificateName, PresentedCertificate};
 use crate::tls::live_roots::LiveRoots;
 use crate::tls::spki_pin::SpkiPin;
 use crate::tls::trust_roots::TrustRoots;
 use crate::wire::DIALECTS;
+
+/// Returns the clocks of as many peers as this configuration knows, or as can be in memory.
+pub(super) fn peer_clocks(peers: &PeerTable) -> PeerClocks {
+    let known = peers.listed().len().max(peers.peers_resident_max() as usize);
+    PeerClocks::new(NonZeroUsize::new(known).unwrap_or(NonZeroUsize::MIN))
+}
 
 /// The authentication policy of the settings.
 pub(super) struct ConfiguredAdmission {

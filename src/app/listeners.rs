@@ -125,8 +125,11 @@ impl ListenerCertificates {
         let limits =
             ConnectionLimits { connections_max: connections.connections_max, per_address: connections.per_address };
         let tls = self.tls("federation.tls", &self.federation, ClientCertificates::Asked, settings)?;
-        let admission =
-            ConnectionAdmission::new(tls).limited_by(ConnectionTable::new(limits), Arc::new(is_proxy), counts);
+        let admission = ConnectionAdmission::new(tls).limited_by(
+            ConnectionTable::new(limits, counts.clone()),
+            Arc::new(is_proxy),
+            counts,
+        );
         Ok(ListenerLimits {
             workers: settings.server.workers,
             drain: settings.server.drain,

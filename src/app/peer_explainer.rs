@@ -32,10 +32,10 @@ use crate::wire::DIALECTS;
 use crate::wire::updates::UPDATES_PATH;
 
 /// Difference of the clocks from which an operator is warned.
-const SKEW_WARNED: Duration = Duration::from_secs(30);
+pub(crate) const SKEW_WARNED: Duration = Duration::from_secs(30);
 
 /// Difference of the clocks from which signatures are refused.
-const SKEW_REFUSED: Duration = Duration::from_secs(300);
+pub(crate) const SKEW_REFUSED: Duration = Duration::from_secs(300);
 
 /// Explains how far peers are reached.
 pub(crate) struct PeerExplainer {
@@ -92,12 +92,33 @@ impl PeerExplainer {
         PeerExplanation::of(server.as_str(), steps)
     }
 
+    /// Connects to a peer and compares the clocks, in the step `clock`; the steps of a peer that is not reached end before it.
+    pub(crate) async fn compare_clocks(&self, server: &ServerName) -> PeerExplanation {
+        let (mut steps, connection) = self.connect(server, self.peers.peer(server).as_deref()).await;
+        if let Ok(mut connection) = connection {
+            // Anybody may read it, and its head has the time of the peer.
+            let directory = EgressRequest::get(KEY_DIRECTORY_PATH, EgressAnswer::Needed);
+            if let Ok(answer) = connection.ask(&directory).await {
+                steps.push(clock_step(server, Some(&answer)));
+            }
+        }
+        PeerExplanation::of(server.as_str(), steps)
+    }
+
+    async fn connect(
+        &self,
+        server: &ServerName,
+        peer: Option<&PeerSettings>,
+    ) -> (Vec<ExplainedStep>, Result<ProbeConnection<'_>, PushFailure>) {
+        let limits = peer.map_or_else(|| self.peers.unlisted(server), |peer| Arc::clone(&peer.limits));
+        let (records, connection) = self.probe.connect(server, deadlines(&limits)).await;
+        (records.into_iter().map(|record| of_record(server, record)).collect(), connection)
+    }
+
     /// Connects to a peer and asks it something that changes nothing.
     pub(crate) async fn explain(&self, server: &ServerName) -> PeerExplanation {
         let peer = self.peers.peer(server);
-        let limits = peer.as_ref().map_or_else(|| self.peers.unlisted(server), |peer| Arc::clone(&peer.limits));
-        let (records, connection) = self.probe.connect(server, deadlines(&limits)).await;
-        let mut steps: Vec<ExplainedStep> = records.into_iter().map(|record| of_record(server, record)).collect();
+        let (mut steps, connection) = self.connect(server, peer.as_deref()).await;
         match connection {
             Ok(connection) => self.ask(server, peer.as_deref(), connection, &mut steps).await,
             // The step that failed says why.

@@ -1,7 +1,7 @@
 //! The client of the admin API: finds the gateway, makes calls, and explains failures.
 
 use std::fmt::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::reached_listener::ReachedListener;
@@ -15,7 +15,7 @@ use crate::admin::server_header::SERVER;
 use crate::api::errors::ErrorBody;
 use crate::cli::ConfigSource;
 use crate::http::json_error;
-use crate::settings::SecretValue;
+use crate::settings::{SecretValue, Settings};
 use crate::terminal::exit_code::FINE;
 
 pub(super) use super::failure::CommandFailure;
@@ -86,28 +86,35 @@ impl AdminArgs {
             read.map(|text| SecretValue::from(text.trim())).map_err(unreadable)
         });
         let token = token.transpose()?;
-        let (reached, token, meant) = match self.admin {
-            Some(url) => (ReachedListener::of_url(&url, self.ca.as_deref())?, token, None),
-            None => {
-                let file = self.source.config.display().to_string();
-                let settings = self.source.load().map_err(|problems| {
-                    CommandFailure::Settings(format!(
-                        "{problems}\nthis command reads the gateway's address from {file}; use --config FILE or \
-                         --admin URL to name another one"
-                    ))
-                })?;
-                let configured = || settings.admin.token.clone();
-                let meant = ExpectedServer { server: settings.server.name.to_string(), file };
-                let reached = ReachedListener::configured(&settings.admin, self.ca.as_deref())?;
-                (reached, token.or_else(configured), Some(meant))
-            }
-        };
-        let (client, base) = reached.client()?;
-        Ok(AdminClient { client, base, token, meant })
+        if let Some(url) = self.admin {
+            let (client, base) = ReachedListener::of_url(&url, self.ca.as_deref())?.client()?;
+            return Ok(AdminClient { client, base, token, meant: None });
+        }
+        let file = self.source.config.display().to_string();
+        let settings = self.source.load().map_err(|problems| {
+            CommandFailure::Settings(format!(
+                "{problems}\nthis command reads the gateway's address from {file}; use --config FILE or --admin URL to name \
+                 another one"
+            ))
+        })?;
+        let configured = AdminClient::of(&settings, file, self.ca.as_deref())?;
+        Ok(AdminClient { token: token.or(configured.token), ..configured })
     }
 }
 
 impl AdminClient {
+    /// Returns the client of the gateway that this configuration, read from `file`, is for.
+    pub(super) fn configured(settings: &Settings, file: String) -> Result<Self, CommandFailure> {
+        Self::of(settings, file, None)
+    }
+
+    fn of(settings: &Settings, file: String, ca: Option<&Path>) -> Result<Self, CommandFailure> {
+        let meant = Some(ExpectedServer { server: settings.server.name.to_string(), file });
+        let admin = &settings.admin;
+        let (client, base) = ReachedListener::configured(("admin", &admin.listen, &admin.tls), ca)?.client()?;
+        Ok(Self { client, base, token: admin.token.clone(), meant })
+    }
+
     /// Sends a GET and returns the response.
     pub(super) async fn get(&self, path: &str) -> Result<String, CommandFailure> {
         self.call(Method::GET, path, String::new(), CALL).await

@@ -2,9 +2,13 @@
 //!
 //! Each check is a function from the settings to its findings; [`CheckSubject::ALL`] has them in the order in which they run.
 
+mod clock;
 mod config;
 mod keys;
+mod messenger;
 mod peers;
+mod store;
+mod tls;
 
 use std::fmt::Write;
 
@@ -35,21 +39,33 @@ enum CheckSubject {
     Config,
     /// Signing keys of this server, pinned keys of the peers, and the key directory that a running gateway serves.
     Keys,
+    /// Our certificates: pair, chain, dates and names; and the roots that those of others chain to.
+    Tls,
     /// Names and addresses of all listed peers.
     Dns,
+    /// Our clock against those of all listed peers, and against the store.
+    Clock,
+    /// Data folder, free space, and whether the store can be opened or is used by a running gateway.
+    Store,
     /// Connections to all listed peers, up to a request that changes nothing.
     Peers,
+    /// Listener and token of the messenger, and how it gets its events.
+    Messenger,
 }
 
 impl CheckSubject {
     /// All subjects beside the configuration, which is checked before any of them.
-    const ALL: &[Self] = &[Self::Keys, Self::Dns, Self::Peers];
+    const ALL: &[Self] = &[Self::Keys, Self::Tls, Self::Dns, Self::Clock, Self::Store, Self::Peers, Self::Messenger];
 
-    async fn findings(self, settings: &Settings) -> Vec<CheckFinding> {
+    async fn findings(self, settings: &Settings, file: &str) -> Vec<CheckFinding> {
         match self {
             // Settings exist only if their check found no error.
             Self::Config => vec![],
             Self::Keys => keys::findings(settings).await,
+            Self::Tls => tls::findings(settings),
+            Self::Clock => clock::findings(settings).await,
+            Self::Store => store::findings(settings, file).await,
+            Self::Messenger => messenger::findings(settings).await,
             Self::Dns => peers::dns_findings(settings).await,
             Self::Peers => peers::findings(settings).await,
         }
@@ -60,14 +76,15 @@ impl CheckSubject {
 pub(super) fn run(options: CheckOptions) -> u8 {
     let CheckOptions { what, json, source } = options;
     let file = source.config.display().to_string();
-    let loaded = source.load_to_run();
+    let to_run = source.clone().load_to_run();
     if what == Some(CheckSubject::Config) {
-        return config::run(&file, &loaded, json);
+        return config::run(&file, &to_run, json);
     }
-    let settings = match loaded {
+    // Files and folders that cannot be used are findings of the checks themselves.
+    let settings = match source.load() {
         Ok(settings) => settings,
         // An invalid configuration is a finding of every check; one that cannot be read lets none of them run.
-        Err(problems) => return config::run(&file, &Err(problems), json),
+        Err(_) => return config::run(&file, &to_run, json),
     };
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
@@ -78,12 +95,12 @@ pub(super) fn run(options: CheckOptions) -> u8 {
     };
     let mut found = match what {
         Some(_) => vec![],
-        None => config::findings(&file, &Ok(settings.clone())),
+        None => config::findings(&file, &to_run),
     };
     let subjects = what.as_ref().map_or(CheckSubject::ALL, std::slice::from_ref);
     runtime.block_on(async {
         for subject in subjects {
-            found.extend(subject.findings(&settings).await);
+            found.extend(subject.findings(&settings, &file).await);
         }
     });
     print_findings(&CheckFindings::of(found), json)

@@ -85,7 +85,7 @@ enum ConfigCommand {
 }
 
 /// The location of the configuration.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 struct ConfigSource {
     /// Configuration file; `conf.d/*.toml` beside it is read after it, by name.
     #[arg(short, long, env = "FERNPOST_CONFIG", default_value = "fernpost.toml")]

@@ -2,7 +2,9 @@
 
 mod explain;
 
-use actors::model::{NumberRange, Seq};
+use std::time::Duration;
+
+use actors::model::{NumberRange, Seq, ShortDuration};
 use clap::Subcommand;
 
 use crate::api::peers::{PeerConfiguration, PeerDetails, PeerList, RenumberRequest};
@@ -91,6 +93,16 @@ fn state(peer: &PeerDetails) -> String {
     match &peer.reason {
         Some(reason) => format!("{state} ({})", reason.replace('_', " ")),
         None => state,
+    }
+}
+
+/// Returns how far the clock of a peer is from ours, for people.
+fn skew(skew_ms: i64) -> String {
+    let apart = ShortDuration(Duration::from_millis(skew_ms.unsigned_abs()));
+    match skew_ms {
+        0 => "it agrees with ours".to_owned(),
+        1.. => format!("{apart} ahead of ours"),
+        _ => format!("{apart} behind ours"),
     }
 }
 
@@ -209,6 +221,9 @@ fn print_peer(gateway: &AdminClient, json: bool, answer: &str) -> Result<u8, Com
     }
     if let Some(success) = &peer.last_success {
         lines.push(("last success", format!("{} ago", ago(success))));
+    }
+    if let Some(skew_ms) = peer.clock_skew_ms {
+        lines.push(("clock", skew(skew_ms)));
     }
     if peer.expected_seq > 0 {
         lines.push(("expects", format!("update {} next from it", count(peer.expected_seq))));

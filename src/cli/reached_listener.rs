@@ -8,8 +8,9 @@ use reqwest::Client;
 use rustls::ClientConfig;
 
 use crate::cli::failure::CommandFailure;
-use crate::settings::{AdminSettings, ListenTarget};
+use crate::settings::ListenTarget;
 use crate::tls::client_config::{pinned_client, rooted_client};
+use crate::tls::key_pair::KeyPairFiles;
 use crate::tls::trust_roots::TrustRoots;
 
 /// Timeout of connecting: the gateway is on this machine or near.
@@ -43,20 +44,26 @@ impl ReachedListener {
         Ok(Self { base: url.trim_end_matches('/').to_owned(), socket: None, tls })
     }
 
-    /// Returns the admin listener of a configuration. By TLS it is known by its configured certificate, unless a root is given.
-    pub(super) fn configured(admin: &AdminSettings, ca: Option<&Path>) -> Result<Self, CommandFailure> {
-        let tls = match (&admin.tls, ca) {
+    /// Returns a private listener of a configuration: its section, address and certificate. By TLS it is known by its configured
+    /// certificate, unless a root is given.
+    pub(super) fn configured(
+        (section, listen, tls): (&str, &ListenTarget, &Option<KeyPairFiles>),
+        ca: Option<&Path>,
+    ) -> Result<Self, CommandFailure> {
+        let tls = match (tls, ca) {
             (None, _) => None,
             (Some(_), Some(ca)) => Some(by_roots(Some(ca))?),
             (Some(files), None) => {
                 let leaf = files.load_certificate().map_err(|error| {
-                    CommandFailure::Settings(format!("admin.tls.cert: {error}; use --ca FILE to name a root instead"))
+                    CommandFailure::Settings(format!(
+                        "{section}.tls.cert: {error}; use --ca FILE to name a root instead"
+                    ))
                 })?;
                 Some(pinned_client(leaf).map_err(|error| broken(&error))?)
             }
         };
         let scheme = if tls.is_some() { "https" } else { "http" };
-        Ok(match &admin.listen {
+        Ok(match listen {
             ListenTarget::Tcp(address) => {
                 Self { base: format!("{scheme}://{}", reachable(*address)), socket: None, tls }
             }

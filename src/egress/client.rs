@@ -25,6 +25,7 @@ use crate::egress::{EgressAnswer, EgressMethod, EgressRequest};
 use crate::identity::key_directories::DIRECTORY_BYTES_MAX;
 use crate::identity::key_directory::KEY_DIRECTORY_PATH;
 use crate::raw_targets::get::{self, RawGet};
+use crate::telemetry::peer_clocks::PeerClocks;
 use crate::tls::live_pair::LiveKeyPair;
 use crate::tls::live_roots::LiveRoots;
 
@@ -63,6 +64,9 @@ pub struct EgressClient {
     slots: RequestLimiter,
     answer_max: usize,
     body_max: usize,
+    clock: Arc<dyn Clock>,
+    /// Clocks of the peers, as their answers state them.
+    clocks: PeerClocks,
 }
 
 impl EgressClient {
@@ -73,7 +77,7 @@ impl EgressClient {
         clock: Arc<dyn Clock>,
         options: EgressOptions,
     ) -> Self {
-        let tls = PeerTls::new(clock).with(options.roots, options.own_pair);
+        let tls = PeerTls::new(Arc::clone(&clock)).with(options.roots, options.own_pair);
         let names = NameResolver::new(&options.resolver);
         Self {
             writer: RequestWriter::new(us),
@@ -84,7 +88,15 @@ impl EgressClient {
             slots: RequestLimiter::new(options.requests_max),
             answer_max: options.answer_max,
             body_max: options.body_max,
+            clock,
+            clocks: PeerClocks::default(),
         }
+    }
+
+    /// Measures the clocks of the peers.
+    #[must_use]
+    pub fn measuring(self, clocks: PeerClocks) -> Self {
+        Self { clocks, ..self }
     }
 
     /// Signs the requests to peers that authenticate us by signature.
@@ -172,11 +184,15 @@ impl EgressClient {
                 None => self.open(to, &route, window).await?,
             };
             let _in_use = connection.in_use();
+            let sent = self.clock.now();
             let failed = match timeout_at(window.until, connection.send(written)).await {
                 Err(_elapsed) => return Err(PushFailure::TimedOut),
                 Ok(Err(failed)) => failed,
                 Ok(Ok(response)) => {
                     self.was_good(to, &route, connection.configured.as_ref());
+                    if let Some(stated) = response::stated_time(response.headers()) {
+                        self.clocks.note(to, stated, (sent, self.clock.now()));
+                    }
                     let read = response::read(response, window.until, request.answer, limit).await;
                     if read.is_whole {
                         self.pool.put(to, connection);

@@ -3,7 +3,7 @@
 //! It uses the same gate as every request, with connections of its own, so that no gateway has to run.
 
 use std::sync::Arc;
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::Duration;
 
 use actors::model::{Millis, PushFailure, RequestDeadlines, ServerName};
 use actors::ports::Clock;
@@ -11,7 +11,7 @@ use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
 use hyper::Response;
 use hyper::body::Incoming;
-use hyper::header::{DATE, HeaderName, LOCATION};
+use hyper::header::{HeaderName, LOCATION};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::egress::address_book::{AddressBook, PeerRoute};
@@ -21,7 +21,7 @@ use crate::egress::dns::NameResolver;
 use crate::egress::error_words::in_words;
 use crate::egress::http_connection::HttpConnection;
 use crate::egress::request_writer::{RequestWriter, written_target};
-use crate::egress::response::AnswerLimit;
+use crate::egress::response::{AnswerLimit, stated_time};
 use crate::egress::signer::RequestSigner;
 use crate::egress::{EgressAnswer, EgressRequest};
 use crate::identity::key_directory::KEY_DIRECTORY_PATH;
@@ -156,9 +156,7 @@ impl ProbeConnection<'_> {
 
 async fn read(response: Response<Incoming>, deadline: Instant) -> Result<ProbeAnswer, PushFailure> {
     let header = |name: HeaderName| response.headers().get(name).and_then(|value| value.to_str().ok());
-    let date = header(DATE).and_then(|date| httpdate::parse_http_date(date).ok());
-    let date = date.and_then(|date| date.duration_since(UNIX_EPOCH).ok());
-    let date = date.map(|since| Millis(u64::try_from(since.as_millis()).unwrap_or(u64::MAX)));
+    let date = stated_time(response.headers());
     let (status, location) = (response.status().as_u16(), header(LOCATION).map(str::to_owned));
     let mut body = BytesMut::new();
     let mut incoming = response.into_body();

@@ -1,13 +1,13 @@
 //! Reads responses of peers within a size limit and a deadline, and classifies their status for the sender.
 
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
-use actors::model::PushFailure;
+use actors::model::{Millis, PushFailure};
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
 use hyper::body::{Body, Incoming};
-use hyper::header::RETRY_AFTER;
-use hyper::{Response, StatusCode};
+use hyper::header::{DATE, RETRY_AFTER};
+use hyper::{HeaderMap, Response, StatusCode};
 use tokio::time::{Instant, timeout_at};
 
 use crate::egress::EgressAnswer;
@@ -82,6 +82,13 @@ pub(crate) fn classify_status(status: StatusCode, reason: String, retry_after: O
 
 fn retry_after(response: &Response<Incoming>) -> Option<Duration> {
     seconds(response.headers().get(RETRY_AFTER)?.to_str().ok()?)
+}
+
+/// Returns the time that the head of an answer states, in whole seconds.
+pub(crate) fn stated_time(headers: &HeaderMap) -> Option<Millis> {
+    let date = httpdate::parse_http_date(headers.get(DATE)?.to_str().ok()?).ok()?;
+    let since = date.duration_since(UNIX_EPOCH).ok()?;
+    Some(Millis(u64::try_from(since.as_millis()).unwrap_or(u64::MAX)))
 }
 
 /// Parses the seconds of a `Retry-After`; a date is ignored.

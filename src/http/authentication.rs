@@ -11,7 +11,9 @@ use actix_web::middleware::Next;
 use actix_web::{Error, FromRequest, HttpMessage, HttpRequest, ResponseError, web};
 use actors::model::{DialectSpec, ServerName};
 
-use crate::http::authentication::caller_claim::{authorize, claimed, names_peer, not_the_sender};
+use crate::http::authentication::caller_claim::{
+    authorize, claimed, count_connection, counted, names_peer, not_the_sender,
+};
 use crate::http::authentication::peer_auth_policy::turned_away;
 use crate::http::authentication::signature_proof::{SignatureJudge, unknown_key};
 use crate::http::authentication::signed_request::SignedRequest;
@@ -72,32 +74,16 @@ async fn meet_caller(
     evidence: CallerEvidence,
     request: &mut ServiceRequest,
 ) -> Result<(), ApiError> {
+    let connection = evidence.connection.clone();
     let claim = match judge {
         Some(judge) => meet_signed(policy, judge, evidence, request).await?,
         None => CallerClaim::from_head(policy, evidence, request.headers())?,
     };
     if let CallerClaim::Proved(caller) = &claim {
-        count_connection(policy, request, &caller.server)?;
+        count_connection(policy, connection.as_deref(), &caller.server)?;
     }
     request.extensions_mut().insert(claim);
     Ok(())
-}
-
-/// Counts the connection as one of the peer's.
-fn count_connection(
-    policy: &dyn PeerAuthPolicy,
-    request: &ServiceRequest,
-    server: &ServerName,
-) -> Result<(), ApiError> {
-    let Some(entry) = request.conn_data::<ConnectionFacts>().and_then(|facts| facts.entry.as_ref()) else {
-        return Ok(());
-    };
-    let most = policy.connections_max(server);
-    if entry.prove(server, most, policy.is_stranger(server)) {
-        return Ok(());
-    }
-    let words = format!("{server} has {most} connections already, which is its connections_max; use one of them");
-    Err(ApiError::new(StatusCode::TOO_MANY_REQUESTS, "TOO_MANY_CONNECTIONS", words))
 }
 
 /// Authenticates a caller by its signature, if the signature is that of a peer that proves itself so, or else by its certificate or
@@ -190,6 +176,7 @@ impl FromRequest for VerifiedCaller {
         let caller = met(request).and_then(|claim| match claim {
             CallerClaim::Proved(caller) => Ok(caller),
             CallerClaim::Unnamed(evidence) => identify(policy, &evidence, request.headers())
+                .and_then(|caller| counted(policy, &evidence, caller))
                 .inspect_err(|problem| turned_away(policy, evidence.address, problem)),
         });
         ready(caller)

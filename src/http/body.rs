@@ -14,6 +14,7 @@ use actors::model::{CountedNoun, ShortDuration};
 use bytes::Bytes;
 
 use crate::http::error::ApiError;
+use crate::json::nesting::BodyNestingLimit;
 
 /// The limits of a request body. They are put into the application's data; without them the defaults apply.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -101,7 +102,7 @@ pub(crate) async fn read_parts(
     tokio::time::timeout(limit.time, all).await.unwrap_or_else(|_elapsed| Err(limit.too_slow()))
 }
 
-/// The whole body of a request, within its [`BodyLimit`].
+/// The whole body of a peer's request, within its [`BodyLimit`] and its [`BodyNestingLimit`].
 #[derive(Debug, Clone)]
 pub struct RequestBody(pub Bytes);
 
@@ -111,11 +112,14 @@ impl FromRequest for RequestBody {
 
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
         let limit = request.app_data::<BodyLimit>().copied().unwrap_or_default();
+        let nesting = request.app_data::<BodyNestingLimit>().cloned().unwrap_or_default();
         let announced = announced(request.headers());
         let payload = web::Payload::from_request(request, payload);
         Box::pin(async move {
             let body = payload.await.map_err(|error| broken_off(&error))?;
-            read(limit, announced, body).await.map(Self)
+            let bytes = read(limit, announced, body).await?;
+            nesting.check(&bytes).map_err(|deep| ApiError::bad_request("NESTS_TOO_DEEP", deep.to_string()))?;
+            Ok(Self(bytes))
         })
     }
 }

@@ -1,8 +1,52 @@
-//! The nesting limit of JSON bodies: the same for what peers push and for what is accepted to be pushed to them.
+//! The nesting limits of JSON: of a whole body of a peer, and of what is accepted to be sent to peers and to the messenger.
 
-/// Maximum nesting of arrays and objects in a body. Parsers of the receivers stop near 128 levels or overflow their
-/// stack, so deeper bodies are not accepted.
+use crate::telemetry::limit_counts::LimitCounts;
+
+/// Maximum nesting of a body that we write. Parsers of the receivers stop near 128 levels or overflow their stack, so what is
+/// embedded in such a body may nest less deep, in either direction.
 pub const NESTING_MAX: usize = 100;
+
+/// Highest value of `federation.json_depth`: our own readers of embedded objects stop there.
+pub const JSON_DEPTH_MAX: usize = 128;
+
+/// The limit of every JSON body from peers, in requests and in answers. Clones share the counts.
+#[derive(Debug, Clone)]
+pub struct BodyNestingLimit {
+    levels: usize,
+    counts: LimitCounts,
+}
+
+/// Error: a body of a peer nests too deep.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the body nests deeper than {levels} levels ({})", BodyNestingLimit::KEY)]
+pub struct TooDeepBody {
+    levels: usize,
+}
+
+impl BodyNestingLimit {
+    /// Configuration key of the limit.
+    pub const KEY: &'static str = "federation.json_depth";
+
+    /// Returns the limit with the counts of refusals.
+    pub fn new(levels: usize, counts: LimitCounts) -> Self {
+        Self { levels, counts }
+    }
+
+    /// Checks a body before it is parsed. Each refusal is counted.
+    pub fn check(&self, body: &[u8]) -> Result<(), TooDeepBody> {
+        if nests_deeper_than(self.levels, body) {
+            self.counts.count(Self::KEY);
+            return Err(TooDeepBody { levels: self.levels });
+        }
+        Ok(())
+    }
+}
+
+impl Default for BodyNestingLimit {
+    fn default() -> Self {
+        Self::new(JSON_DEPTH_MAX, LimitCounts::default())
+    }
+}
 
 /// Returns whether brackets outside of strings nest deeper than `max`. For bytes that are not JSON the result is
 /// meaningless, and the parser refuses them.
@@ -36,5 +80,15 @@ mod tests {
         assert!(!nests_deeper_than(2, b"{\"a\":[],\"b\":[]}"));
         assert!(nests_deeper_than(2, b"{\"a\":[[]]}"));
         assert!(!nests_deeper_than(1, br#"{"a":"[[{\"[["}"#));
+    }
+
+    #[test]
+    fn deep_body_is_refused_and_counted() {
+        let counts = LimitCounts::default();
+        let limit = BodyNestingLimit::new(2, counts.clone());
+        assert_eq!(limit.check(b"{\"a\":[]}"), Ok(()));
+        let refused = limit.check(b"{\"a\":[{}]}").expect_err("three levels").to_string();
+        assert_eq!(refused, "the body nests deeper than 2 levels (federation.json_depth)");
+        assert_eq!(counts.counts(), [("federation.json_depth", 1)]);
     }
 }

@@ -33,6 +33,7 @@ use crate::messenger::id_locks::SubmissionLocks;
 use crate::messenger::messages::pdu_id_generator::PduIdGenerator;
 use crate::messenger::push::PushHandle;
 use crate::settings::PeerTable;
+use crate::telemetry::peer_clocks::PeerClocks;
 
 /// The limits of the messenger's calls.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,6 +65,8 @@ pub struct MessengerApi {
     peers: Arc<PeerTable>,
     /// The push of the feed, if push mode is on.
     push: Option<PushHandle>,
+    /// Clocks of the peers.
+    clocks: PeerClocks,
     /// True when the gateway stops: waiting reads end then, because they would delay the stop.
     stopping: watch::Receiver<bool>,
 }
@@ -80,13 +83,14 @@ impl MessengerApi {
         let inflight = SubmissionLocks::new(limits.submissions_max);
         let reads = Arc::new(Semaphore::new(limits.reads_max.min(Semaphore::MAX_PERMITS)));
         let (pdu_ids, peers) = (Arc::new(PduIdGenerator::new()), Arc::default());
-        Self { gateway, us, limits, inflight, ephemeral, reads, pdu_ids, peers, push: None, stopping }
+        let (clocks, push) = (PeerClocks::default(), None);
+        Self { gateway, us, limits, inflight, ephemeral, reads, pdu_ids, peers, push, clocks, stopping }
     }
 
-    /// Adds the configuration of the peers, which is part of a peer's details.
+    /// Adds the configuration of the peers and their clocks, which are part of a peer's details.
     #[must_use]
-    pub fn describing(self, peers: Arc<PeerTable>) -> Self {
-        Self { peers, ..self }
+    pub fn describing(self, peers: Arc<PeerTable>, clocks: PeerClocks) -> Self {
+        Self { peers, clocks, ..self }
     }
 
     /// Adds the push of the feed, which alone acknowledges from then on.

@@ -11,6 +11,7 @@ use super::answer::rfc3339;
 use crate::api::peers::{PeerConfiguration, PeerDetails, PeerList};
 use crate::http::error::ApiError;
 use crate::settings;
+use crate::telemetry::peer_clocks::PeerClocks;
 
 /// Maximum number of peers queried at the same time.
 const AT_ONCE: usize = 64;
@@ -45,7 +46,7 @@ pub(super) async fn get(api: web::Data<MessengerApi>, path: web::Path<String>) -
     let unknown = || ApiError::not_found("UNKNOWN_PEER", format!("{:?} is not a peer of this server", *path));
     let server: ServerName = path.parse().map_err(|_| unknown())?;
     match status(&api.gateway, &server).await {
-        Ok(status) => Ok(HttpResponse::Ok().json(PeerDetails::from(status).described(&api.peers))),
+        Ok(status) => Ok(HttpResponse::Ok().json(PeerDetails::from(status).described(&api.peers, &api.clocks))),
         Err(PeerError::UnknownPeer(_) | PeerError::Denied(_)) => Err(unknown()),
         Err(PeerError::Unavailable(error)) => Err(error.into()),
     }
@@ -101,10 +102,11 @@ fn note<T>(answers: &mut [T], joined: Option<Result<(usize, T), JoinError>>) {
 }
 
 impl PeerDetails {
-    /// Adds the peer's configuration.
-    pub(crate) fn described(self, peers: &settings::PeerTable) -> Self {
-        let peer = self.server.parse().ok().and_then(|server| peers.peer(&server));
-        Self { configured: peer.map(|peer| PeerConfiguration::from(&*peer)), ..self }
+    /// Adds the peer's configuration and its clock.
+    pub(crate) fn described(self, peers: &settings::PeerTable, clocks: &PeerClocks) -> Self {
+        let Ok(server) = self.server.parse() else { return self };
+        let configured = peers.peer(&server).map(|peer| PeerConfiguration::from(&*peer));
+        Self { configured, clock_skew_ms: clocks.skew_ms(&server), ..self }
     }
 }
 
@@ -125,6 +127,7 @@ impl From<PeerStatus> for PeerDetails {
             last_error: status.last_error,
             last_code: status.last_code.map(|code| code.to_string()),
             expected_seq: status.expected_seq.0,
+            clock_skew_ms: None,
             configured: None,
         }
     }

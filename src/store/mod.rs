@@ -52,6 +52,7 @@ pub use crate::store::error::{OpenError, StoreFailure};
 pub use crate::store::executor::BlockingExecutor;
 pub use crate::store::offline::backup::{BackupError, CopyProgress, FinishedBackup};
 pub use crate::store::offline::restore::{RestoreError, RestoreReport, restore};
+pub use crate::store::offline::summary::{StoreSummary, summary};
 pub use crate::store::offline::verify::{VerifyFinding, VerifyResult, verify, verify_backend};
 pub use counters::RowCounts;
 pub use marker::MARKER;

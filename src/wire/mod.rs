@@ -32,6 +32,7 @@ use crate::egress::{EgressRequest, PeerService};
 use crate::http::authentication::{PeerAuthPolicy, VerifiedCaller};
 use crate::http::body::BodyLimit;
 use crate::http::error::ApiError;
+use crate::json::nesting::BodyNestingLimit;
 pub use crate::wire::core_api::FederationCore;
 use crate::wire::pdu::PduReader;
 use crate::wire::pdu::relay_judge::RelayJudge;
@@ -150,6 +151,8 @@ pub struct DialectServices {
     pub judge: Arc<dyn RelayJudge>,
     /// Limit of a request's body.
     pub body: BodyLimit,
+    /// Limit of its nesting.
+    pub nesting: BodyNestingLimit,
 }
 
 /// Returns the response to a peer's request while the gateway drains; `None`: the request is served.
@@ -163,6 +166,7 @@ pub fn routes(gate: &DialectServices, config: &mut ServiceConfig) {
     config.app_data(Data::from(Arc::clone(&gate.admission)));
     config.app_data(Data::from(Arc::clone(&gate.judge)));
     config.app_data(gate.body);
+    config.app_data(gate.nesting.clone());
     DIALECTS.paths(config);
 }
 

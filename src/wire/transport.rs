@@ -6,11 +6,13 @@ use actors::model::{
     BadPdu, FetchRequest, OutboundBatch, Pdu, PullResponse, PushFailure, PushResponse, RequestDeadlines, ServerName,
 };
 use actors::ports::{Task, Transport};
+use bytes::Bytes;
 
 use super::pdu::relay_judge::RelayJudge;
 use super::pdu::{PduReader, ReferenceContext};
 use super::{DIALECTS, DialectList};
-use crate::egress::EgressClient;
+use crate::egress::{EgressClient, EgressRequest};
+use crate::json::nesting::BodyNestingLimit;
 
 /// The transport that the core uses for requests to peers.
 pub struct PeerTransport {
@@ -19,6 +21,7 @@ pub struct PeerTransport {
     acquaintance: Arc<dyn ReferenceContext>,
     judge: Arc<dyn RelayJudge>,
     dialects: DialectList,
+    nesting: BodyNestingLimit,
 }
 
 impl PeerTransport {
@@ -29,17 +32,38 @@ impl PeerTransport {
         acquaintance: Arc<dyn ReferenceContext>,
         judge: Arc<dyn RelayJudge>,
     ) -> Self {
-        Self { egress, us, acquaintance, judge, dialects: DIALECTS }
+        Self { egress, us, acquaintance, judge, dialects: DIALECTS, nesting: BodyNestingLimit::default() }
+    }
+
+    /// Limits the nesting of answers.
+    #[must_use]
+    pub fn nested_within(self, nesting: BodyNestingLimit) -> Self {
+        Self { nesting, ..self }
+    }
+
+    /// Sends a request and returns the body of its answer.
+    fn ask(
+        &self,
+        to: &ServerName,
+        request: EgressRequest,
+        deadlines: RequestDeadlines,
+    ) -> impl Future<Output = Result<Bytes, PushFailure>> + use<> {
+        let (egress, nesting, to) = (Arc::clone(&self.egress), self.nesting.clone(), to.clone());
+        async move {
+            let body = egress.send(&to, request, deadlines).await?;
+            nesting.check(&body).map_err(|deep| PushFailure::Unreadable(deep.to_string()))?;
+            Ok(body)
+        }
     }
 }
 
 impl Transport for PeerTransport {
     fn push(&self, frame: OutboundBatch) -> Task<Result<PushResponse, PushFailure>> {
-        let egress = Arc::clone(&self.egress);
         let dialect = self.dialects.of(frame.dialect);
         let request = dialect.encode_push(&self.us, &frame, self.acquaintance.habits(&frame.to));
+        let asked = request.map(|request| self.ask(&frame.to, request, frame.deadlines));
         Box::pin(async move {
-            let body = egress.send(&frame.to, request?, frame.deadlines).await?;
+            let body = asked?.await?;
             dialect.decode_answer(&frame, &body)
         })
     }
@@ -50,12 +74,11 @@ impl Transport for PeerTransport {
         want: FetchRequest,
         deadlines: RequestDeadlines,
     ) -> Task<Result<Vec<Result<Pdu, BadPdu>>, PushFailure>> {
-        let egress = Arc::clone(&self.egress);
         let (acquaintance, judge, from) = (Arc::clone(&self.acquaintance), Arc::clone(&self.judge), from.clone());
         let dialect = self.dialects.of(acquaintance.dialect(&from));
+        let asked = self.ask(&from, dialect.encode_fetch(&want, acquaintance.habits(&from)), deadlines);
         Box::pin(async move {
-            let request = dialect.encode_fetch(&want, acquaintance.habits(&from));
-            match egress.send(&from, request, deadlines).await {
+            match asked.await {
                 Ok(body) => dialect.decode_fetched(&want, &body, &PduReader::new(&from, &*acquaintance, &*judge)).await,
                 Err(PushFailure::Refused { status, .. }) if dialect.means_not_found(&want, status) => Ok(Vec::new()),
                 Err(failure) => Err(failure),
@@ -69,12 +92,11 @@ impl Transport for PeerTransport {
         after: u64,
         deadlines: RequestDeadlines,
     ) -> Task<Result<PullResponse, PushFailure>> {
-        let egress = Arc::clone(&self.egress);
         let (acquaintance, judge, from) = (Arc::clone(&self.acquaintance), Arc::clone(&self.judge), from.clone());
         let dialect = self.dialects.of(acquaintance.dialect(&from));
-        let request = dialect.encode_pull(&self.us, after);
+        let asked = self.ask(&from, dialect.encode_pull(&self.us, after), deadlines);
         Box::pin(async move {
-            let body = egress.send(&from, request, deadlines).await?;
+            let body = asked.await?;
             dialect.decode_pull(&body, &PduReader::new(&from, &*acquaintance, &*judge)).await
         })
     }

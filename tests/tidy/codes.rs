@@ -13,6 +13,7 @@ const DOCUMENTED_IN: &[(&str, &str, &[&str])] = &[
     ("src", "tls/", &["protocol.md"]),
     ("src", "app/peer_explainer", &["operating.md"]),
     ("src", "app/strangers", &["protocol.md"]),
+    ("src", "cli/check", &["operating.md", "protocol.md"]),
     ("src", "messenger/", &["messenger.md"]),
     ("src", "admin/", &["operating.md", "messenger.md"]),
     ("src", "http/", &["protocol.md", "messenger.md", "operating.md"]),

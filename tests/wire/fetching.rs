@@ -12,6 +12,8 @@ use actors::model::{
 use actors::ports::{ServedPdu, Transport};
 use actors::testkit::at_once;
 use bytes::Bytes;
+use fernpost::json::nesting::BodyNestingLimit;
+use fernpost::telemetry::limit_counts::LimitCounts;
 use fernpost::wire::pdu::PduReader;
 use fernpost::wire::transactions::fetch::{decode, decode_pull, encode, encode_pull};
 use fernpost::wire::transport::PeerTransport;
@@ -97,6 +99,19 @@ async fn fetch_gives_pdu_or_nothing() {
     listening.handle.stop(false).await;
     let gone = fetch("green", "#a/b").await;
     assert!(matches!(gone, Err(PushFailure::Unreachable(_))), "{gone:?}");
+}
+
+#[actix_web::test]
+async fn deep_answer_is_unreadable() {
+    let listening = listen(&Arc::new(core()), Duration::from_secs(30));
+    let counts = LimitCounts::default();
+    let within = |levels| transport(listening.address).nested_within(BodyNestingLimit::new(levels, counts.clone()));
+    assert!(within(2).pull(&name("blue"), 0, DEADLINES).await.is_ok());
+    let refused = within(1).pull(&name("blue"), 0, DEADLINES).await;
+    let Err(PushFailure::Unreadable(words)) = refused else { panic!("{refused:?}") };
+    assert!(words.contains("1 levels (federation.json_depth)"), "{words}");
+    assert_eq!(counts.counts(), [("federation.json_depth", 1)]);
+    listening.handle.stop(false).await;
 }
 
 #[actix_web::test]

@@ -21,6 +21,7 @@ use bytes::Bytes;
 use fernpost::http::authentication::PeerAuthPolicy;
 use fernpost::http::body::BodyLimit;
 use fernpost::http::error_middleware::error_middleware;
+use fernpost::json::nesting::{BodyNestingLimit, JSON_DEPTH_MAX};
 use fernpost::wire::core_api::Soon;
 use fernpost::wire::pdu::ReferenceContext;
 use fernpost::wire::{DialectServices, FederationCore, routes};
@@ -197,6 +198,7 @@ pub(crate) async fn send(core: &Arc<ScriptedCore>, request: TestRequest) -> Answ
         admission: Arc::new(TestAdmission),
         judge: Arc::new(TrustingRelayJudge),
         body: LIMIT,
+        nesting: BodyNestingLimit::default(),
     };
     let app = App::new().wrap(from_fn(error_middleware)).configure(|config| routes(&gate, config));
     let app = app.route("/number/{n}", web::get().to(|n: web::Path<u32>| async move { n.to_string() }));
@@ -263,9 +265,22 @@ async fn push_reaches_core_and_answers() {
     let strong: Vec<_> = push
         .strong
         .iter()
-        .map(|strong| (strong.bytes.as_ref(), matches!(strong.body, StrongBody::NotAnObject(_))))
+        .map(|strong| (strong.bytes.as_ref(), matches!(strong.body, StrongBody::Unsound(..))))
         .collect();
     assert_eq!(strong, [(&b"{\"a\":1}"[..], false), (&b"2"[..], true)]);
+}
+
+#[actix_web::test]
+async fn deep_body_is_refused_unread() {
+    let nested = |depth: usize| format!(r#"{{"seq":1,"strong":[{}{}]}}"#, "[".repeat(depth), "]".repeat(depth));
+    let core = core(Ok(Ack::Ok(Seq(1))));
+    let request = from("10.1.0.1").set_payload(nested(JSON_DEPTH_MAX - 2));
+    assert_eq!(send(&core, request).await.status, 200);
+    for body in [nested(JSON_DEPTH_MAX - 1), "[".repeat(390)] {
+        let (status, code, words) = refused(from("10.1.0.1").set_payload(body)).await;
+        assert_eq!((status, code.as_str()), (400, "NESTS_TOO_DEEP"));
+        assert!(words.contains("128 levels (federation.json_depth)"), "{words}");
+    }
 }
 
 #[actix_web::test]

@@ -75,6 +75,7 @@ async fn transaction_origin_must_be_proven() {
     let header = |request: TestRequest, name: &'static str| request.insert_header(("Fernpost-Origin", name));
     let unproved = || (401, "UNAUTHENTICATED".to_owned());
     let forbidden = || (403, "FORBIDDEN".to_owned());
+    let not_the_sender = || (403, "NOT_THE_SENDER".to_owned());
     let of = |request: TestRequest, origin: &str| refused(request.set_payload(named(origin)));
 
     // An unknown address, an unauthenticated header and a denied peer are refused before the body is read.
@@ -84,8 +85,8 @@ async fn transaction_origin_must_be_proven() {
         assert_eq!(in_short(refused(from("10.2.0.1").set_payload(body)).await), forbidden());
     }
     assert_eq!(in_short(of(from("192.0.2.1"), "red.example").await), unproved());
-    assert_eq!(in_short(of(header(from("10.3.0.1"), "red.example"), "blue.example").await), forbidden());
-    assert_eq!(in_short(of(header(from("10.1.0.1"), "red.example"), "green.example").await), forbidden());
+    assert_eq!(in_short(of(header(from("10.3.0.1"), "red.example"), "blue.example").await), not_the_sender());
+    assert_eq!(in_short(of(header(from("10.1.0.1"), "red.example"), "green.example").await), not_the_sender());
     assert_eq!(in_short(of(from("10.1.0.1"), "green.example").await), unproved());
     assert_eq!(in_short(of(from("10.3.0.1"), "green.example").await), unproved());
     assert_eq!(in_short(of(from("10.2.0.1"), "black.example").await), forbidden());

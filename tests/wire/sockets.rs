@@ -16,6 +16,7 @@ use bytes::Bytes;
 use fernpost::egress::{AddressBook, EgressClient, EgressOptions, PeerRoute, PeerService};
 use fernpost::http::body::BodyLimit;
 use fernpost::http::serve::{ListenerLimits, serve};
+use fernpost::json::nesting::BodyNestingLimit;
 use fernpost::wire::transport::PeerTransport;
 use fernpost::wire::{DialectServices, routes};
 use fixtures::keys::TrustingRelayJudge;
@@ -41,6 +42,7 @@ pub(crate) fn listen(core: &Arc<ScriptedCore>, body_time: Duration) -> Listening
         admission: Arc::new(TestAdmission),
         judge: Arc::new(TrustingRelayJudge),
         body,
+        nesting: BodyNestingLimit::default(),
     };
     let serving = ListenerLimits { workers: 1, ..ListenerLimits::default() };
     let server = serve(listener, &serving, move |config| routes(&gate, config)).expect("serves");

@@ -7,7 +7,9 @@ use bytes::Bytes;
 
 use crate::model::dialect::DialectSpec;
 use crate::model::digest::Digest;
-use crate::model::{BadPdu, ContextId, DeadLetterReason, Millis, Pdu, PduRef, Seq, ServerName, ShortDuration};
+use crate::model::{
+    BadPdu, ContextId, DeadLetterReason, Millis, ParkedCode, Pdu, PduRef, Seq, ServerName, ShortDuration,
+};
 
 /// A strong update as it was received.
 #[derive(Debug, Clone)]
@@ -29,8 +31,9 @@ pub enum StrongBody {
     Pdu(Box<Pdu>),
     /// An update of that form whose `pdu` is not a valid PDU.
     BadPdu(BadPdu),
-    /// An update that is not a JSON object. It still consumes its sequence number, because resending cannot correct it.
-    NotAnObject(&'static str),
+    /// An update that cannot be accepted, with the code and the reason. It still consumes its sequence number, because resending
+    /// cannot correct it.
+    Unsound(ParkedCode, &'static str),
 }
 
 /// An ephemeral item of the transactions dialect.

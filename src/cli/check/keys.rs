@@ -12,11 +12,12 @@ use serde::Deserialize;
 use crate::api::checks::CheckFinding;
 use crate::app::SystemClock;
 use crate::app::peer_explainer::{PeerExplainer, fixes, listed_ids};
+use crate::cli::reached_listener::ReachedListener;
 use crate::identity::key_directory::KEY_DIRECTORY_PATH;
 use crate::identity::key_folder::{KeyFolder, KeyFolderError};
 use crate::identity::key_ring::{KeyRing, KeyState, StoredKey};
 use crate::identity::public_key::PeerKeys;
-use crate::settings::Settings;
+use crate::settings::{ListenTarget, Settings};
 
 const CHECK: &str = "keys";
 
@@ -117,8 +118,15 @@ struct ServedKey {
 
 /// Asks the gateway of this configuration for its key directory. One that does not run is no error.
 async fn directory(settings: &Settings, ring: &KeyRing) -> CheckFinding {
-    let url = format!("http://{}{KEY_DIRECTORY_PATH}", settings.federation.listen);
-    let served = match fetch(&url).await {
+    let federation = &settings.federation;
+    let listen = ListenTarget::Tcp(federation.listen);
+    let url = format!("federation.listen = {listen}");
+    let reached = ReachedListener::configured(("federation", &listen, &federation.tls), None);
+    let (client, base) = match reached.and_then(ReachedListener::client) {
+        Ok(reached) => reached,
+        Err(failure) => return CheckFinding::error(CHECK, url, failure.to_string()).with_code("NO_DIRECTORY"),
+    };
+    let served = match fetch(&client, &format!("{base}{KEY_DIRECTORY_PATH}")).await {
         Ok(served) => served,
         Err(error) if error.is_connect() || error.is_timeout() => {
             return CheckFinding::warning(CHECK, url, "no gateway answers there, so its key directory is not checked");
@@ -138,9 +146,8 @@ async fn directory(settings: &Settings, ring: &KeyRing) -> CheckFinding {
     CheckFinding::error(CHECK, url, words).with_code("OTHER_KEYS").with_fix("restart the gateway")
 }
 
-async fn fetch(url: &str) -> reqwest::Result<ServedDirectory> {
-    let client = reqwest::Client::builder().no_proxy().timeout(DIRECTORY_TIMEOUT).build()?;
-    let answer = client.get(url).send().await?.error_for_status()?;
+async fn fetch(client: &reqwest::Client, url: &str) -> reqwest::Result<ServedDirectory> {
+    let answer = client.get(url).timeout(DIRECTORY_TIMEOUT).send().await?.error_for_status()?;
     let body = answer.bytes().await?;
     // A body that is no directory has no keys, and is reported as one that has others.
     Ok(serde_json::from_slice(&body).unwrap_or(ServedDirectory { keys: vec![] }))

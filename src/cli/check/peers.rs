@@ -10,7 +10,7 @@ use crate::app::peer_explainer::PeerExplainer;
 use crate::settings::Settings;
 
 /// Maximum number of peers that are asked at the same time.
-const AT_ONCE: usize = 16;
+pub(super) const AT_ONCE: usize = 16;
 
 /// Returns a finding for each listed peer: it is reached and accepts us, or why not.
 pub(super) async fn findings(settings: &Settings) -> Vec<CheckFinding> {

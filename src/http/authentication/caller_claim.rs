@@ -12,6 +12,7 @@ use crate::http::authentication::caller_evidence::CallerEvidence;
 use crate::http::authentication::peer_auth_policy::{ORIGIN_HEADER, PeerAuthPolicy, ProofKind, turned_away};
 use crate::http::authentication::verified_caller::{PROVED_BY_CERTIFICATE, PROVED_BY_NETWORK, VerifiedCaller};
 use crate::http::error::ApiError;
+use crate::http::listener::connection_table::OpenConnection;
 use crate::tls::certificate::PresentedCertificate;
 use crate::tls::certificate_fault::CertificateFault;
 use crate::tls::certificate_judge::{CertificateRole, CertificateTrust, judge};
@@ -71,6 +72,7 @@ impl CallerClaim {
     pub fn verify_origin(self, policy: &dyn PeerAuthPolicy, origin: &ServerName) -> Result<VerifiedCaller, ApiError> {
         match self {
             Self::Unnamed(evidence) => prove(policy, origin.clone(), &evidence)
+                .and_then(|caller| counted(policy, &evidence, caller))
                 .inspect_err(|problem| turned_away(policy, evidence.address, problem)),
             Self::Proved(caller) if caller.server == *origin => Ok(caller),
             Self::Proved(caller) => {
@@ -82,6 +84,30 @@ impl CallerClaim {
             }
         }
     }
+}
+
+/// Counts the connection of an authenticated caller as one of the peer's; one above the peer's limit is an error.
+pub(super) fn count_connection(
+    policy: &dyn PeerAuthPolicy,
+    connection: Option<&OpenConnection>,
+    server: &ServerName,
+) -> Result<(), ApiError> {
+    let Some(connection) = connection else { return Ok(()) };
+    let most = policy.connections_max(server);
+    if connection.prove(server, most, policy.is_stranger(server)) {
+        return Ok(());
+    }
+    let words = format!("{server} has {most} connections already (peers.connections_max); use one of them");
+    Err(ApiError::new(StatusCode::TOO_MANY_REQUESTS, "TOO_MANY_CONNECTIONS", words))
+}
+
+/// Returns a caller that was authenticated by this evidence, its connection counted.
+pub(super) fn counted(
+    policy: &dyn PeerAuthPolicy,
+    evidence: &CallerEvidence,
+    caller: VerifiedCaller,
+) -> Result<VerifiedCaller, ApiError> {
+    count_connection(policy, evidence.connection.as_deref(), &caller.server).map(|()| caller)
 }
 
 /// Returns the name in the request's header. Several names, or an invalid one, are an error.

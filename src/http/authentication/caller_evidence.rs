@@ -9,6 +9,7 @@ use actors::model::DialectSpec;
 use crate::http::authentication::forwarded;
 use crate::http::authentication::peer_auth_policy::PeerAuthPolicy;
 use crate::http::listener::client_stream::ConnectionFacts;
+use crate::http::listener::connection_table::OpenConnection;
 use crate::tls::certificate::PresentedCertificate;
 use crate::tls::certificate_fault::CertificateFault;
 
@@ -25,6 +26,8 @@ pub struct CallerEvidence {
     pub by_proxy: bool,
     /// Dialect of the request, by its path.
     pub dialect: Option<DialectSpec>,
+    /// Entry of the connection in the table of connections, if the listener has one.
+    pub connection: Option<Arc<OpenConnection>>,
 }
 
 impl CallerEvidence {
@@ -51,6 +54,7 @@ impl CallerEvidence {
             is_tls: connection.is_some_and(|facts| facts.is_tls),
             by_proxy: false,
             dialect: None,
+            connection: connection.and_then(|facts| facts.entry.clone()),
         };
         if !direct.address.is_some_and(|address| policy.is_trusted_proxy(address)) {
             return direct;

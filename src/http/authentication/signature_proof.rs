@@ -25,6 +25,7 @@ use crate::identity::origin_keys::{KeyQuery, NoKeysError, OriginKeys};
 use crate::identity::public_key::{PeerKeys, PublicKey};
 use crate::identity::request_signature::{CREATED_WITHIN, SignatureError, check_target, check_times, is_signature_of};
 use crate::identity::signature_fields::{SIGNATURE, SIGNATURE_INPUT, StatedSignature};
+use crate::telemetry::peer_clocks::PeerClocks;
 
 /// The judge of signatures. It has our name, the clock, the nonces and the limits; the peers' keys are arguments.
 pub struct SignatureJudge {
@@ -37,6 +38,8 @@ pub struct SignatureJudge {
     fetched: Option<Arc<dyn OriginKeys>>,
     started: StartOfProcess,
     body: BodyLimit,
+    /// Clocks of the peers, as their signatures state them.
+    clocks: PeerClocks,
 }
 
 /// The start of the process, by both clocks.
@@ -55,7 +58,7 @@ impl SignatureJudge {
     ) -> Self {
         let started = StartOfProcess { wall: clock.now(), monotonic: Instant::now() };
         let nonces = NonceMemory::new(nonces_max as usize, used, started.monotonic);
-        Self { us, port, clock, nonces, fetched: None, started, body }
+        Self { us, port, clock, nonces, fetched: None, started, body, clocks: PeerClocks::default() }
     }
 
     /// Uses these keys for peers without pinned ones.
@@ -91,6 +94,12 @@ impl SignatureJudge {
         }
     }
 
+    /// Measures the clocks of the peers.
+    #[must_use]
+    pub fn measuring(self, clocks: PeerClocks) -> Self {
+        Self { clocks, ..self }
+    }
+
     /// Returns the signature that the request states, or an error if it cannot be read; `None`: the request has none.
     pub(super) fn stated(signed: &SignedRequest) -> Option<Result<StatedSignature, ApiError>> {
         let (input, signature) = (signed.joined(SIGNATURE_INPUT), signed.joined(SIGNATURE));
@@ -124,6 +133,7 @@ impl SignatureJudge {
         stated: &StatedSignature,
         (key, evidence): (&PublicKey, &CallerEvidence),
     ) -> Result<VerifiedCaller, ApiError> {
+        let arrived = self.clock.now();
         self.check_times(stated, request.method() == Method::GET)?;
         if request.headers().get(CONTENT_ENCODING).is_some_and(|encoding| encoding != "identity") {
             let words =
@@ -148,17 +158,20 @@ impl SignatureJudge {
                 ApiError::new(StatusCode::TOO_MANY_REQUESTS, "NONCES_MAX", error.to_string()).retry_after(wait)
             }
         })?;
+        // A copy would be refused above, so the peer has just read this time.
+        self.clocks.note(&stated.key.server, created, (arrived, arrived));
         Ok(VerifiedCaller { server: stated.key.server.clone(), proof: PROVED_BY_SIGNATURE, nonce: Some(used) })
     }
 
     /// Checks the times of a signature. A nonce of a request that only reads is not stored, so after a start one that was signed
-    /// before the start may be a copy. Once the process runs for longer than a signature can be accepted, there is none.
+    /// before the start may be a copy; by the peer's own clock, as far as its skew is known. Once the process runs for longer than a signature can be accepted, there is none.
     fn check_times(&self, stated: &StatedSignature, only_reads: bool) -> Result<(), ApiError> {
         let now_ms = i64::try_from(self.clock.now().0).unwrap_or(i64::MAX);
         check_times(stated, now_ms).map_err(|error| refused(&error))?;
         let started_secs = i64::try_from(self.started.wall.0 / 1000).unwrap_or(i64::MAX);
         let may_be_older = only_reads && self.started.monotonic.elapsed() < REMEMBERED;
-        if may_be_older && stated.created < started_secs {
+        let skew_secs = self.clocks.skew_ms(&stated.key.server).unwrap_or(0).div_euclid(1000);
+        if may_be_older && stated.created.saturating_sub(skew_secs) < started_secs {
             let skew_ms = stated.created.saturating_mul(1000).saturating_sub(now_ms);
             return Err(refused(&SignatureError::TooOld { skew_ms }));
         }

@@ -8,7 +8,7 @@ use ipnet::IpNet;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use actors::model::Millis;
+use actors::model::{Millis, ServerName};
 
 use super::*;
 use crate::tls::certificate::PresentedCertificate;

@@ -13,6 +13,8 @@ use lru::LruCache;
 use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 
+use crate::telemetry::limit_counts::LimitCounts;
+
 /// The limits of a table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ConnectionLimits {
@@ -29,6 +31,8 @@ pub struct ConnectionTable(Arc<SharedTable>);
 #[derive(Debug)]
 struct SharedTable {
     limits: ConnectionLimits,
+    /// Counts of refusals.
+    counts: LimitCounts,
     state: Mutex<OpenConnections>,
 }
 
@@ -75,8 +79,8 @@ pub struct OpenConnection {
 }
 
 impl ConnectionTable {
-    /// Returns an empty table.
-    pub fn new(limits: ConnectionLimits) -> Self {
+    /// Returns an empty table, which counts the connections that a peer's limit refuses.
+    pub fn new(limits: ConnectionLimits, counts: LimitCounts) -> Self {
         let state = OpenConnections {
             open: 0,
             next: 0,
@@ -84,7 +88,7 @@ impl ConnectionTable {
             by_peer: HashMap::new(),
             unproved: LruCache::unbounded(),
         };
-        Self(Arc::new(SharedTable { limits, state: Mutex::new(state) }))
+        Self(Arc::new(SharedTable { limits, counts, state: Mutex::new(state) }))
     }
 
     /// Adds a connection. `address` is that of the caller if it counts: not that of a trusted proxy or of a Unix socket.
@@ -151,6 +155,7 @@ impl OpenConnection {
         }
         let mut state = self.table.0.state.lock();
         if state.by_peer.get(server).is_some_and(|count| *count >= peer_max) {
+            self.table.0.counts.count("peers.connections_max");
             return false;
         }
         *state.by_peer.entry(server.clone()).or_default() += 1;
@@ -201,7 +206,7 @@ mod tests {
     use super::*;
 
     fn table(connections_max: usize, per_address: usize) -> ConnectionTable {
-        ConnectionTable::new(ConnectionLimits { connections_max, per_address })
+        ConnectionTable::new(ConnectionLimits { connections_max, per_address }, LimitCounts::default())
     }
 
     fn ip(last: u8) -> Option<IpAddr> {
@@ -255,7 +260,9 @@ mod tests {
         let (one, two, three) = (open(), open(), open());
         assert!(one.prove(&name("blue.example"), 2, false) && two.prove(&name("blue.example"), 2, false));
         assert!(one.prove(&name("blue.example"), 2, false), "it is counted once");
-        assert!(!three.prove(&name("blue.example"), 2, false) && three.prove(&name("green.example"), 2, false));
+        assert!(!three.prove(&name("blue.example"), 2, false));
+        assert_eq!(table.0.counts.counts(), [("peers.connections_max", 1)]);
+        assert!(three.prove(&name("green.example"), 2, false));
         drop(one);
         assert!(three.prove(&name("blue.example"), 2, false), "a connection of a proxy changes its peer");
         assert!(open().prove(&name("green.example"), 1, false));

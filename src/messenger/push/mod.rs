@@ -59,6 +59,11 @@ impl PushHandle {
     }
 }
 
+/// Connects to the messenger, as a push does; an error says why it is not reached.
+pub(crate) async fn reach(settings: &PushSettings) -> Result<(), String> {
+    WebhookEndpoint::new(settings).map_err(|error| error.to_string())?.reach().await
+}
+
 /// A push that was set up, and does nothing yet.
 pub struct PushSetup {
     endpoint: WebhookEndpoint,

@@ -8,6 +8,7 @@ use actix_web::http::header::HeaderName;
 use ipnet::IpNet;
 use serde::Deserialize;
 
+use crate::json::nesting::JSON_DEPTH_MAX;
 use crate::settings::check::SettingsCheck;
 use crate::settings::sections::strangers::{StrangersSection, StrangersSettings};
 use crate::settings::sections::tls::{FederationTlsSection, ListenerProtection, check_exposure};
@@ -40,6 +41,8 @@ pub struct FederationSettings {
     pub strangers: StrangersSettings,
     /// Maximum bytes of a request body.
     pub body_max: usize,
+    /// Maximum nesting of a body, in requests and in answers.
+    pub json_depth: usize,
 }
 
 /// The limits of connections to the federation listener.
@@ -108,6 +111,8 @@ pub(crate) struct FederationSection {
     deny: Vec<String>,
     /// Maximum size of a request body of a peer.
     body_max: SizeSetting,
+    /// Maximum nesting of arrays and objects in a JSON body of a peer.
+    json_depth: u32,
 }
 
 impl Default for FederationSection {
@@ -129,6 +134,7 @@ impl Default for FederationSection {
             strangers: StrangersSection::default(),
             deny: Vec::new(),
             body_max: SizeSetting::mib(8),
+            json_depth: 128,
         }
     }
 }
@@ -146,6 +152,13 @@ impl FederationSection {
             ("body_timeout", whole(self.body_timeout)),
         ];
         check.at_least_one(&["federation"], &numbers);
+        let json_depth = self.json_depth as usize;
+        if !(JSON_DEPTH_MIN..=JSON_DEPTH_MAX).contains(&json_depth) {
+            let why = format!(
+                "it must be from {JSON_DEPTH_MIN} to {JSON_DEPTH_MAX}, because PDUs need some levels and parsers stop there"
+            );
+            check.invalid(&["federation", "json_depth"], why);
+        }
         let (tls, client_ca) = self.tls.check(check);
         let protection = ListenerProtection { has_tls: tls.is_some(), is_insecure: self.insecure, has_token: None };
         check_exposure("federation", self.listen, protection, check);
@@ -187,9 +200,13 @@ impl FederationSection {
             strangers: self.strangers.check(check),
             deny,
             body_max: self.body_max.in_memory(),
+            json_depth,
         }
     }
 }
+
+/// Lowest value of `json_depth`: a transaction with signed PDUs nests that deep before any content.
+const JSON_DEPTH_MIN: usize = 8;
 
 /// Returns milliseconds, for the check that a time is not 0.
 fn whole(time: DurationValue) -> u64 {

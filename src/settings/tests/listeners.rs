@@ -75,6 +75,8 @@ fn proxies_and_limits_are_read() {
         ("federation.client_cert_header = \"a b\"", "client_cert_header"),
         ("federation.connections_max = 0", "connections_max"),
         ("federation.handshake_timeout = \"0s\"", "handshake_timeout"),
+        ("federation.json_depth = 7", "json_depth"),
+        ("federation.json_depth = 129", "json_depth"),
         ("federation.trusted_proxies = [\"proxy\"]", "trusted_proxies"),
     ] {
         assert!(wrong(bad)[0].contains(&format!("federation.{key}")), "{bad}");

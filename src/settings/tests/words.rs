@@ -1,7 +1,5 @@
 //! The errors about values that are nearly right.
 
-use std::os::unix::fs::PermissionsExt;
-
 use super::*;
 
 #[test]
@@ -27,19 +25,6 @@ fn negative_size_is_not_missing_unit() {
             problems[0].contains("is not a size such as \"8MiB\"") && !problems[0].contains("unit"),
             "{problems:?}"
         );
-    }
-}
-
-#[test]
-fn exposed_token_file_is_noted() {
-    let text = format!("server.name = \"red\"\nadmin.token_file = \"a.token\"\n{}", peer("blue", "127.0.0.1", ""));
-    let folder = folder(&[("red.toml", &text), ("a.token", "sesame")]);
-    let file = folder.path().join("a.token");
-    for (mode, notes) in [(0o600, 0), (0o640, 0), (0o644, 1)] {
-        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(mode)).expect("ours");
-        let settings = load_in(&folder).expect("an exposed file is no problem, only a note");
-        assert_eq!(settings.notes.len(), notes, "{mode:o}: {:?}", settings.notes);
-        assert!(settings.notes.iter().all(|note| note.contains("a.token") && note.contains("chmod")));
     }
 }
 

@@ -4,4 +4,5 @@ pub(crate) mod adopt_backup;
 pub(crate) mod backup;
 pub(crate) mod overlay_backend;
 pub(crate) mod restore;
+pub(crate) mod summary;
 pub(crate) mod verify;

@@ -12,7 +12,6 @@ use serde_json::value::RawValue;
 
 use super::strong;
 use crate::http::json_error;
-use crate::json::nesting::{NESTING_MAX, nests_deeper_than};
 use crate::json::reader::{ArrayItems, LastArrayItems};
 use crate::wire::pdu::PduReader;
 
@@ -41,7 +40,7 @@ pub enum BadPush {
     },
 }
 
-/// Reads a push. At most `max` strong updates are kept; memory does not grow with further ones.
+/// Reads a push, whatever its depth: nothing here recurses. At most `max` strong updates are kept; memory does not grow with further ones.
 pub async fn decode(
     body: &Bytes,
     max: u32,
@@ -49,9 +48,6 @@ pub async fn decode(
     verified: &'static str,
 ) -> Result<InboundPush, BadPush> {
     let text = std::str::from_utf8(body).map_err(|bad| BadPush::NotJson(json_error::utf8(&bad)))?;
-    if nests_deeper_than(NESTING_MAX, body) {
-        return Err(BadPush::NotJson(format!("it nests deeper than {NESTING_MAX} levels")));
-    }
     let mut parser = serde_json::Deserializer::from_str(text);
     let envelope = parser
         .deserialize_map(PushReading { max: max as usize })

@@ -1,24 +1,32 @@
 //! Reads one strong update: its content is opaque unless it carries a PDU.
 
-use actors::model::{BadPdu, Pdu, StrongBody, StrongUpdate};
+use actors::model::{BadPdu, ParkedCode, Pdu, StrongBody, StrongUpdate};
 use bytes::Bytes;
 use serde_json::value::RawValue;
 
 use crate::http::json_error;
+use crate::json::nesting::{NESTING_MAX, nests_deeper_than};
 use crate::json::reader;
 use crate::json::reader::digest;
 use crate::wire::pdu::{PduReader, identity};
+
+/// Maximum nesting of an update: the remaining levels are for the answer in which the messenger reads it.
+const UPDATE_NESTING_MAX: usize = NESTING_MAX - 2;
 
 /// Reads a strong update. A repeat is recognized by the digest of its bytes; if it carries a PDU, by the identity of
 /// the PDU, because servers on the way may rewrite it.
 pub(super) async fn read(body: &Bytes, raw: &RawValue, pdus: &PduReader<'_>) -> StrongUpdate {
     let bytes = body.slice_ref(raw.get().as_bytes());
     if !bytes.starts_with(b"{") {
-        let unsound = StrongBody::NotAnObject("a strong update is a JSON object, this one is not");
+        let unsound = StrongBody::Unsound(ParkedCode::NotAnObject, "a strong update is a JSON object, this one is not");
         return StrongUpdate { digest: digest(&bytes), bytes, body: unsound };
     }
     if !reader::has_string_member(raw.get(), "update", "pdu") {
-        return StrongUpdate { digest: digest(&bytes), bytes, body: StrongBody::Plain };
+        let body = match nests_deeper_than(UPDATE_NESTING_MAX, &bytes) {
+            true => StrongBody::Unsound(ParkedCode::TooDeep, "a strong update nests at most 98 levels deep"),
+            false => StrongBody::Plain,
+        };
+        return StrongUpdate { digest: digest(&bytes), bytes, body };
     }
     match pdu(raw.get(), pdus).await {
         Ok(pdu) => StrongUpdate { digest: identity(&pdu), bytes, body: StrongBody::Pdu(Box::new(pdu)) },

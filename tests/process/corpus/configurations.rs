@@ -48,6 +48,7 @@ fn files(folder: &Path) {
     fs::write(folder.join("garbage.pem"), "-----BEGIN CERTIFICATE-----\n!\n-----END CERTIFICATE-----\n")
         .expect("written");
     fs::write(folder.join("empty.token"), "\n").expect("written");
+    fs::set_permissions(folder.join("empty.token"), fs::Permissions::from_mode(0o600)).expect("changed");
     fs::create_dir(folder.join("folder")).expect("a folder");
 }
 

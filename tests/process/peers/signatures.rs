@@ -11,7 +11,7 @@ use reqwest::{Client, Method, RequestBuilder};
 use serde_json::{Value, json};
 
 use crate::fixtures::node::GatewayProcess;
-use crate::fixtures::process::soon;
+use crate::fixtures::process::{fernpost, soon};
 
 #[expect(clippy::disallowed_methods, reason = "the gateways of this test are processes, whose clock is the system's")]
 fn now() -> SystemTime {
@@ -54,6 +54,39 @@ async fn signing_gateways_exchange_updates() {
     assert_eq!(texts(&events), ["from red 0", "from red 1", "from red 2", "from red 3", "from red 4"]);
     assert!(events.iter().all(|event| event["verified"] == "signature"), "{events:?}");
     assert_eq!(red.api().hear(5).await.len(), 5);
+    for (gateway, peer) in [(&red, "blue"), (&blue, "red")] {
+        let skew = skew_of(gateway, peer).await.expect("both have answered and signed");
+        assert!(skew.abs() < 2_000, "one clock drives both: {skew}");
+    }
+}
+
+/// Returns the skew that a gateway shows for a peer.
+async fn skew_of(gateway: &GatewayProcess, peer: &str) -> Option<i64> {
+    let shown = gateway.api().get(&format!("/v1/peers/{peer}")).await;
+    shown.get("clock_skew_ms").map(|skew| skew.as_i64().expect("a number"))
+}
+
+/// A GET that was signed after our start by the peer's own slow clock is accepted once the skew of that clock is known.
+#[tokio::test]
+async fn slow_clock_of_peer_is_known() {
+    let (mut red, _blue, secret) = signing_pair("");
+    red.start().await;
+    assert_eq!(skew_of(&red, "blue").await, None);
+    let read = SignedParts { method: "GET", target: "/matrix/federation/v1/pull/?origin=blue&v=0", ..PUSH };
+    let slow = || seconds() - 60;
+    let early = send(&red, &read, "", &sign(&secret, &read, "", slow(), 1), "").await;
+    assert_eq!(codes(early), refused(401, "TOO_OLD"));
+    assert_eq!(skew_of(&red, "blue").await, None, "a refused request states nothing");
+    assert_eq!(send(&red, &PUSH, BODY, &sign(&secret, &PUSH, BODY, slow(), 2), "").await.0, 200);
+    let skew = skew_of(&red, "blue").await.expect("it is known");
+    assert!((-62_000..=-58_000).contains(&skew), "{skew}");
+    assert_eq!(send(&red, &read, "", &sign(&secret, &read, "", slow(), 3), "").await.0, 200);
+    let before_start = sign(&secret, &read, "", slow() - 120, 4);
+    assert_eq!(codes(send(&red, &read, "", &before_start, "").await), refused(401, "TOO_OLD"));
+    let mut command = fernpost();
+    let shown = command.args(["peer", "show", "blue", "--config"]).arg(red.configured()).output();
+    let shown = String::from_utf8(shown.expect("the binary starts").stdout).expect("text");
+    assert!(shown.lines().any(|line| line.contains("clock") && line.contains("behind ours")), "{shown}");
 }
 
 /// Transactions and the GETs of a join are signed, too.

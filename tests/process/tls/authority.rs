@@ -3,6 +3,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair, date_time_ymd,
@@ -26,6 +27,13 @@ pub(crate) enum LeafKind {
     Authority,
     ServerOnly,
     CodeSigning,
+    /// Valid for ten more days.
+    EndsSoon,
+}
+
+#[expect(clippy::disallowed_methods, reason = "commands judge certificates by the clock of the system")]
+fn in_ten_days() -> SystemTime {
+    SystemTime::now() + Duration::from_secs(10 * 86_400 + 3_600)
 }
 
 impl FileAuthority {
@@ -52,6 +60,7 @@ impl FileAuthority {
         (params.not_before, params.not_after) = match kind {
             LeafKind::Expired => (date_time_ymd(2024, 1, 1), date_time_ymd(2025, 1, 1)),
             LeafKind::NotYetValid => (date_time_ymd(2039, 1, 1), date_time_ymd(2040, 1, 1)),
+            LeafKind::EndsSoon => (date_time_ymd(2024, 1, 1), in_ten_days().into()),
             _ => (date_time_ymd(2024, 1, 1), date_time_ymd(2040, 1, 1)),
         };
         match kind {

@@ -75,6 +75,25 @@ async fn large_head_is_refused() {
 }
 
 #[tokio::test]
+async fn deep_body_is_refused() {
+    let mut red = GatewayProcess::new("red.example");
+    red.peer("blue", "addresses = [\"http://127.0.0.1:1\"]\nallow_from = [\"127.0.0.0/8\"]\n");
+    red.start_with(&["federation.json_depth=20"]).await;
+    let client = Client::builder().no_proxy().build().expect("a client");
+    let push = async |levels: usize| {
+        let request = client.post(format!("http://{}/http/v1/updates", red.federation));
+        let body = format!("{{\"seq\":1,\"strong\":[{}{}]}}", "[".repeat(levels - 2), "]".repeat(levels - 2));
+        request.header("Fernpost-Origin", "blue").body(body).send().await.expect("an answer")
+    };
+    let refused = push(21).await;
+    assert_eq!(refused.status().as_u16(), 400);
+    let text = refused.text().await.expect("a text");
+    assert!(text.contains("NESTS_TOO_DEEP") && text.contains("20 levels (federation.json_depth)"), "{text}");
+    assert_eq!(metric(&red, "federation.json_depth").await, 1);
+    assert_eq!(push(20).await.status().as_u16(), 200);
+}
+
+#[tokio::test]
 async fn one_address_has_so_many_connections() {
     let mut red = GatewayProcess::new("red.example");
     red.start_with(&["federation.connections_per_address=3"]).await;
@@ -88,4 +107,52 @@ async fn one_address_has_so_many_connections() {
     };
     tokio::time::timeout(Duration::from_secs(20), refused).await.expect("one more is refused");
     drop(held);
+}
+
+/// The name of a caller comes from the body, from its address alone, or from the header; each counts its connection.
+#[tokio::test]
+async fn one_peer_has_so_many_connections() {
+    let mut red = GatewayProcess::new("red.example");
+    red.peer("blue", "addresses = [\"http://127.0.0.1:1\"]\nallow_from = [\"127.0.0.0/8\"]\nconnections_max = 2\n");
+    red.start().await;
+    let transaction = r#"{"transaction_id":"1","origin":"blue","ts":1,"pdus":[]}"#;
+    let by_body = ("PUT /matrix/federation/v1/send/1/", "", transaction);
+    let by_address = ("POST /http/v1/updates", "", r#"{"seq":1,"strong":[{}]}"#);
+    let by_header = ("GET /matrix/federation/v1/pull/?origin=blue&v=0", "Fernpost-Origin: blue\r\n", "");
+    let address = red.federation;
+    let ask = async |(line, header, body): (&str, &str, &str)| {
+        let length = body.len();
+        let request = format!("{line} HTTP/1.1\r\nHost: red\r\n{header}Content-Length: {length}\r\n\r\n{body}");
+        let asked = move || {
+            let mut stream = TcpStream::connect(address).expect("connected");
+            stream.set_read_timeout(Some(Duration::from_secs(20))).expect("a timeout");
+            stream.write_all(request.as_bytes()).expect("sent");
+            let mut status = [0; 12];
+            stream.read_exact(&mut status).expect("an answer");
+            (String::from_utf8_lossy(&status[9..]).into_owned(), stream)
+        };
+        tokio::task::spawn_blocking(asked).await.expect("it ran")
+    };
+    // The gateway learns of the end of a connection when it reads from it, so the first answers may still be 429.
+    let held = async |how| {
+        let connected = async {
+            loop {
+                let (status, stream) = ask(how).await;
+                match status.as_str() {
+                    "200" => return stream,
+                    other => assert_eq!(other, "429"),
+                }
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(20), connected).await.expect("there is room")
+    };
+    for (first, second) in [(by_body, by_address), (by_address, by_header), (by_header, by_body)] {
+        let two = [held(first).await, held(second).await];
+        let before = metric(&red, "peers.connections_max").await;
+        for third in [by_body, by_address, by_header] {
+            assert_eq!(ask(third).await.0, "429");
+        }
+        assert_eq!(metric(&red, "peers.connections_max").await, before + 3);
+        drop(two);
+    }
 }

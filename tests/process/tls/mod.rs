@@ -2,6 +2,7 @@
 
 pub(crate) mod authority;
 mod callers;
+mod checks;
 mod directories;
 pub(crate) mod directory_server;
 mod limits;

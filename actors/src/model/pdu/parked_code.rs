@@ -7,6 +7,8 @@ word_enum! {
     pub enum ParkedCode {
         /// The strong update is not a JSON object.
         NotAnObject = "NOT_AN_OBJECT",
+        /// The strong update nests too deep for the messenger's parsers.
+        TooDeep = "TOO_DEEP",
         /// The PDU came as a strong update, or was staged, and is invalid or refused.
         BadPdu = "BAD_PDU",
         /// The origin of the PDU is not a participant of its context. A sender that is none gets a refusal instead.

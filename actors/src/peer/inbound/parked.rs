@@ -111,7 +111,7 @@ pub(super) fn parked_as(
 ) -> Option<&'static str> {
     match (body, verdict, parked) {
         (StrongBody::Plain, ..) => None,
-        (StrongBody::NotAnObject(_), ..) => Some(ParkedCode::NotAnObject.as_str()),
+        (StrongBody::Unsound(code, _), ..) => Some(code.as_str()),
         (StrongBody::BadPdu(_), ..) => Some(ParkedCode::BadPdu.as_str()),
         (StrongBody::Pdu(_), _, Some(code)) => Some(code.as_str()),
         (StrongBody::Pdu(_), Some(PduVerdict::Parked { code }), None) => Some(code),
@@ -140,6 +140,7 @@ pub(super) fn words(code: ParkedCode) -> String {
         ParkedCode::Poison => "the actor of its context crashed on it twice".to_owned(),
         ParkedCode::ContextFaulty => "the actor of its context is suspended as faulty; see the log".to_owned(),
         ParkedCode::NotAnObject
+        | ParkedCode::TooDeep
         | ParkedCode::BadPdu
         | ParkedCode::NotAParticipant
         | ParkedCode::RelayedNotAccepted

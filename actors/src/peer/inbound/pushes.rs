@@ -182,9 +182,9 @@ impl InboundPushes {
                 }
                 // The update consumes its number all the same: resending cannot correct it, and the updates behind it
                 // must not wait.
-                StrongBody::NotAnObject(reason) => {
+                StrongBody::Unsound(code, reason) => {
                     let what = ParkedWhat::Update(seq);
-                    quarantine.park(what, ParkedCode::NotAnObject, (*reason).to_owned(), &strong.bytes, out);
+                    quarantine.park(what, *code, (*reason).to_owned(), &strong.bytes, out);
                 }
                 StrongBody::BadPdu(bad) => {
                     let what = ParkedWhat::Pdu { origin: bad.origin.clone(), id: bad.id.clone(), context: None };

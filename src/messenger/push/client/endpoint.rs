@@ -94,6 +94,14 @@ impl WebhookEndpoint {
         })
     }
 
+    /// Connects and closes the connection again; an error says why the messenger is not reached.
+    pub(crate) async fn reach(&self) -> Result<(), String> {
+        match timeout_at(Instant::now() + self.connect_timeout, self.stream()).await {
+            Ok(connected) => connected.map(drop),
+            Err(_elapsed) => Err("no connection within messenger.push.connect_timeout".to_owned()),
+        }
+    }
+
     async fn stream(&self) -> Result<Box<dyn DuplexStream>, String> {
         let (host, port) = match &self.target.route {
             PushRoute::Unix(path) => {

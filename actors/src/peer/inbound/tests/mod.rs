@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use crate::errors::BatchError;
-use crate::model::{Ack, FeedItem, InboundPush, Seq, StrongBody, StrongUpdate};
+use crate::model::{Ack, FeedItem, InboundPush, ParkedCode, Seq, StrongBody, StrongUpdate};
 use crate::peer::inbound::*;
 use crate::reply_token::ReplyToken;
 
@@ -18,7 +18,11 @@ fn push(seq: u64, texts: &[&str]) -> InboundPush {
         StrongUpdate {
             bytes: Bytes::from(text.to_string()),
             digest: Digest(digest),
-            body: if text.starts_with('{') { StrongBody::Plain } else { StrongBody::NotAnObject("not an object") },
+            body: if text.starts_with('{') {
+                StrongBody::Plain
+            } else {
+                StrongBody::Unsound(ParkedCode::NotAnObject, "not an object")
+            },
         }
     };
     let from_seq = Some(Seq(seq + 1 - texts.len() as u64));

@@ -409,7 +409,8 @@ fn push_is_told_what_is_parked() {
         other => panic!("{other:?}"),
     };
     let first = || strong(2, vec![stranger("a"), StrongBody::Plain]);
-    let longer = || [first(), strong(4, vec![stranger("b"), StrongBody::NotAnObject("a number")])].concat();
+    let longer =
+        || [first(), strong(4, vec![stranger("b"), StrongBody::Unsound(ParkedCode::NotAnObject, "a number")])].concat();
     let frame = |strong: Vec<StrongUpdate>| {
         let seq = Seq(strong.len() as u64);
         InboundBatch::Push(
