@@ -38,8 +38,9 @@ impl BodyLimit {
         ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "BODY_TOO_LARGE", words)
     }
 
-    fn too_slow(&self) -> ApiError {
-        let words = format!("the body did not arrive within {}", ShortDuration(self.time));
+    /// Returns the refusal of a body that did not arrive within this time.
+    pub(crate) fn too_slow(time: Duration) -> ApiError {
+        let words = format!("the body did not arrive within {}", ShortDuration(time));
         ApiError::new(StatusCode::REQUEST_TIMEOUT, "BODY_TIMEOUT", words)
     }
 }
@@ -69,7 +70,7 @@ pub(crate) async fn read(limit: BodyLimit, announced: Option<u64>, body: web::Pa
         return Err(limit.too_large());
     }
     match tokio::time::timeout(limit.time, body.to_bytes_limited(limit.bytes)).await {
-        Err(_elapsed) => Err(limit.too_slow()),
+        Err(_elapsed) => Err(BodyLimit::too_slow(limit.time)),
         Ok(Err(_exceeded)) => Err(limit.too_large()),
         Ok(Ok(Err(broken))) => Err(broken_off(&broken)),
         Ok(Ok(Ok(bytes))) => Ok(bytes),
@@ -98,7 +99,7 @@ pub(crate) async fn read_parts(
         }
         Ok(())
     };
-    tokio::time::timeout(limit.time, all).await.unwrap_or_else(|_elapsed| Err(limit.too_slow()))
+    tokio::time::timeout(limit.time, all).await.unwrap_or_else(|_elapsed| Err(BodyLimit::too_slow(limit.time)))
 }
 
 /// The whole body of a request, within its [`BodyLimit`].

@@ -9,7 +9,9 @@ use rustls::ServerConfig;
 use tokio_rustls::TlsAcceptor;
 
 use crate::http::listener::client_stream::{AcceptedSocket, ClientStream, ConnectionFacts};
+use crate::http::listener::connection_progress::ConnectionProgress;
 use crate::http::listener::connection_table::ConnectionTable;
+use crate::http::listener::watched_socket::WatchedSocket;
 use crate::telemetry::limit_counts::LimitCounts;
 use crate::tls::certificate::PresentedCertificate;
 
@@ -54,6 +56,11 @@ impl ConnectionAdmission {
         Self { table: Some((table, is_proxy)), counts, ..self }
     }
 
+    /// Returns the counts of refusals.
+    pub(crate) fn counts(&self) -> LimitCounts {
+        self.counts.clone()
+    }
+
     /// Admits a connection; returns the stream for requests and the address of the caller, or `None` if it was closed.
     pub(crate) async fn admit<T: AcceptedSocket>(&self, io: T) -> Option<(ClientStream, Option<SocketAddr>)> {
         io.send_at_once();
@@ -63,6 +70,7 @@ impl ConnectionAdmission {
         if let Some((table, is_proxy)) = &self.table {
             match table.open(address.filter(|ip| !is_proxy(*ip))) {
                 Ok((entry, evicted)) => {
+                    facts.progress = Arc::new(ConnectionProgress::of(Some(Arc::clone(&entry))));
                     facts.entry = Some(entry);
                     if let Some(evicted) = evicted {
                         self.counts.count(evicted.limit());
@@ -77,8 +85,8 @@ impl ConnectionAdmission {
         }
         let Some(tls) = &self.tls else { return Some((io.plain(facts), caller)) };
         let closed = facts.entry.as_ref().map(|entry| entry.closed().clone());
-        let handshake =
-            tokio::time::timeout(tls.handshake_timeout, TlsAcceptor::from(Arc::clone(&tls.config)).accept(io));
+        let accepted = TlsAcceptor::from(Arc::clone(&tls.config)).accept(WatchedSocket::new(io));
+        let handshake = tokio::time::timeout(tls.handshake_timeout, accepted);
         let handshake = async {
             match closed {
                 // A connection that makes room for another one is closed within its handshake too.
