@@ -42,6 +42,14 @@ pub enum AdmissionError {
 }
 
 impl AdmissionError {
+    /// Returns the configuration key of the limit.
+    pub const fn limit(&self) -> &'static str {
+        match self {
+            Self::LimitReached { limit, .. } => limit,
+            Self::DiskLow { .. } => "store.min_free",
+        }
+    }
+
     /// Returns the time after which to retry.
     pub const fn wait(&self) -> Duration {
         match self {

@@ -39,6 +39,8 @@ pub struct GatewayMetrics {
     pub open_heads: u32,
     /// Number of heads forgotten since the start, because a context had too many.
     pub heads_forgotten: u64,
+    /// Number of refusals since the start by limits whose caller gets no error, by configuration key.
+    pub refusals: Vec<(&'static str, u64)>,
 }
 
 /// The entry point of the core.
@@ -114,7 +116,16 @@ impl Gateway {
     ) -> Result<Vec<PduVerdict>, BatchError> {
         let load = BatchSize { durable: transaction.pdus.len(), fleeting: transaction.edus.len() };
         let (peer, permit) = self.admit_batch(from, load).await?;
-        peer.accept_transaction(transaction, permit).await.inspect_err(|error| self.note_limit(from, error.admission()))
+        let verdicts = peer.accept_transaction(transaction, permit).await;
+        let verdicts = verdicts.inspect_err(|error| self.note_limit(from, error.admission()))?;
+        self.count_refused(&verdicts);
+        Ok(verdicts)
+    }
+
+    /// Counts the PDUs that a limit refused: their senders get a code in an answer that is no error.
+    fn count_refused(&self, verdicts: &[PduVerdict]) {
+        let is_refused = |verdict: &&PduVerdict| matches!(verdict, PduVerdict::Refused { code: "ADOPT_MAX", .. });
+        verdicts.iter().filter(is_refused).for_each(|_| self.routes.tally().count_refusal("contexts.adopt_max"));
     }
 
     /// Accepts a messenger's submission and answers after the commit. A refusal means that nothing was accepted, except
@@ -313,6 +324,7 @@ impl Gateway {
             outbox_items: 0,
             open_heads: tally.max_head_count(),
             heads_forgotten: tally.forgotten(),
+            refusals: tally.refusals(),
         };
         for (state, backlog) in self.routes.peer_states() {
             counts.outbox_items += backlog;

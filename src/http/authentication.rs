@@ -87,7 +87,7 @@ fn count_connection(
         return Ok(());
     }
     let words = format!("{server} has {most} connections already, which is its connections_max; use one of them");
-    Err(ApiError::new(StatusCode::TOO_MANY_REQUESTS, "TOO_MANY_CONNECTIONS", words))
+    Err(ApiError::new(StatusCode::TOO_MANY_REQUESTS, "TOO_MANY_CONNECTIONS", words).by_limit("peers.connections_max"))
 }
 
 /// Authenticates a caller by its signature, if the signature is that of a peer that proves itself so, or else by its certificate or

@@ -13,20 +13,28 @@ use actix_web::middleware::Next;
 use actix_web::{HttpMessage, HttpResponse, ResponseError};
 
 use crate::http::body::BodyLimit;
-use crate::http::error::ApiError;
+use crate::http::error::{ApiError, RefusedByLimit};
 use crate::http::listener::client_stream::ConnectionFacts;
+use crate::telemetry::limit_counts::LimitCounts;
 
 /// The method of the request line, in the extensions of a request that is handled as another one: a signature covers it.
 #[derive(Debug, Clone)]
 pub(crate) struct RequestedMethod(pub(crate) Method);
 
-/// The middleware; [`serve`](super::serve::serve) wraps every application with it. It tells the connection of each answer.
+/// The middleware; [`serve`](super::serve::serve) wraps every application with it. It tells the connection of each answer, and
+/// counts the limits that refuse, if the application's data has [`LimitCounts`].
 pub async fn error_middleware(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
     let progress = request.conn_data::<ConnectionFacts>().map(|facts| Arc::clone(&facts.progress));
+    let counts = request.app_data::<LimitCounts>().cloned();
     let answer = answer(request, next).await;
+    if let (Some(counts), Ok(answer)) = (counts, &answer)
+        && let Some(RefusedByLimit(limit)) = answer.response().extensions().get()
+    {
+        counts.count(limit);
+    }
     let Some(progress) = progress else { return answer };
     progress.answer();
     match (answer, progress.late_body()) {

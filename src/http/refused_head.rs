@@ -52,6 +52,7 @@ impl<T> RefusedHeads<T> {
     fn worded(&self, bare: &[u8]) -> Option<Bytes> {
         let problem = match (status(bare)?, self.progress.late_head()) {
             (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, _) => {
+                self.progress.count("federation.headers_max");
                 let words = "the head of the request is too large; the limits are 96 header lines and 128 KiB";
                 ApiError::new(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "HEAD_TOO_LARGE", words)
             }

@@ -25,7 +25,6 @@ use crate::http::listener::connection_admission::ConnectionAdmission;
 use crate::http::listener::timed_stream::TimedStream;
 use crate::http::listener::watched_socket::BlockedWrites;
 use crate::raw_targets::stream::RawTargets;
-use crate::telemetry::limit_counts::LimitCounts;
 
 /// The limits of a server.
 #[derive(Debug, Clone)]
@@ -137,9 +136,9 @@ macro_rules! http_service {
 }
 
 /// Returns a connection with deadlines.
-fn timed<T: BlockedWrites>(io: T, facts: ConnectionFacts, times: RequestTimes, counts: LimitCounts) -> Stream<T> {
+fn timed<T: BlockedWrites>(io: T, facts: ConnectionFacts, times: RequestTimes) -> Stream<T> {
     let progress = Arc::clone(&facts.progress);
-    RefusedHeads::new(TimedStream::new(io, facts, times, counts), progress)
+    RefusedHeads::new(TimedStream::new(io, facts, times), progress)
 }
 
 /// Returns the service for connections of one kind of socket. It is a macro because its type cannot be named.
@@ -155,7 +154,7 @@ macro_rules! service {
                 async move {
                     let (stream, caller) = admission.admit(io).await.ok_or(DispatchError::Upgrade)?;
                     let facts = stream.facts().clone();
-                    let stream = timed(stream, facts, times, admission.counts());
+                    let stream = timed(stream, facts, times);
                     Ok::<_, DispatchError>((wrap(stream), Protocol::Http1, caller))
                 }
             })

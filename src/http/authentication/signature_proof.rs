@@ -141,7 +141,9 @@ impl SignatureJudge {
         self.nonces.use_once(Instant::now(), &used).map_err(|error| match error {
             NonceError::Seen => unauthenticated("NONCE_SEEN", error.to_string()),
             NonceError::TooMany { wait, .. } => {
-                ApiError::new(StatusCode::TOO_MANY_REQUESTS, "NONCES_MAX", error.to_string()).retry_after(wait)
+                ApiError::new(StatusCode::TOO_MANY_REQUESTS, "NONCES_MAX", error.to_string())
+                    .retry_after(wait)
+                    .by_limit("peers.nonces_max")
             }
         })?;
         Ok(VerifiedCaller { server: stated.key.server.clone(), proof: PROVED_BY_SIGNATURE, nonce: Some(used) })

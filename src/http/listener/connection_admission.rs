@@ -56,21 +56,17 @@ impl ConnectionAdmission {
         Self { table: Some((table, is_proxy)), counts, ..self }
     }
 
-    /// Returns the counts of refusals.
-    pub(crate) fn counts(&self) -> LimitCounts {
-        self.counts.clone()
-    }
-
     /// Admits a connection; returns the stream for requests and the address of the caller, or `None` if it was closed.
     pub(crate) async fn admit<T: AcceptedSocket>(&self, io: T) -> Option<(ClientStream, Option<SocketAddr>)> {
         io.send_at_once();
         let caller = io.other_end();
         let address = caller.map(|caller| caller.ip().to_canonical());
-        let mut facts = ConnectionFacts { address, ..ConnectionFacts::default() };
+        let progress = |entry| Arc::new(ConnectionProgress::of(entry, self.counts.clone()));
+        let mut facts = ConnectionFacts { address, progress: progress(None), ..ConnectionFacts::default() };
         if let Some((table, is_proxy)) = &self.table {
             match table.open(address.filter(|ip| !is_proxy(*ip))) {
                 Ok((entry, evicted)) => {
-                    facts.progress = Arc::new(ConnectionProgress::of(Some(Arc::clone(&entry))));
+                    facts.progress = progress(Some(Arc::clone(&entry)));
                     facts.entry = Some(entry);
                     if let Some(evicted) = evicted {
                         self.counts.count(evicted.limit());

@@ -7,6 +7,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use crate::http::listener::connection_table::OpenConnection;
+use crate::telemetry::limit_counts::LimitCounts;
 
 /// The progress of one connection. One thread writes it, so the order of its parts needs no lock.
 #[derive(Debug, Default)]
@@ -18,12 +19,19 @@ pub struct ConnectionProgress {
     late_body: OnceLock<Duration>,
     /// Entry in the table of connections, which must not close a connection whose request is being handled.
     entry: Option<Arc<OpenConnection>>,
+    /// Counts of what is refused before a route is called.
+    counts: LimitCounts,
 }
 
 impl ConnectionProgress {
     /// Returns the progress of a connection with this entry in a table.
-    pub fn of(entry: Option<Arc<OpenConnection>>) -> Self {
-        Self { entry, ..Self::default() }
+    pub fn of(entry: Option<Arc<OpenConnection>>, counts: LimitCounts) -> Self {
+        Self { entry, counts, ..Self::default() }
+    }
+
+    /// Counts a refusal before a route is called.
+    pub(in crate::http) fn count(&self, limit: &'static str) {
+        self.counts.count(limit);
     }
 
     /// Records the number of requests that have arrived whole.

@@ -16,7 +16,6 @@ use crate::http::listener::caller_deadlines::{CallerDeadlines, MissedDeadline, R
 use crate::http::listener::client_stream::ConnectionFacts;
 use crate::http::listener::connection_progress::ConnectionProgress;
 use crate::http::listener::watched_socket::BlockedWrites;
-use crate::telemetry::limit_counts::LimitCounts;
 
 /// Time after which a connection is closed whose caller takes no byte of an answer. The socket's buffer is full then, so the caller has
 /// stopped reading; a network that loses packets delivers some within this time.
@@ -35,7 +34,6 @@ pub struct TimedStream<T> {
     io: T,
     facts: ConnectionFacts,
     deadlines: CallerDeadlines,
-    counts: LimitCounts,
     timer: Option<Pin<Box<Sleep>>>,
     /// True if nothing more is read.
     is_ended: bool,
@@ -43,9 +41,9 @@ pub struct TimedStream<T> {
 
 impl<T: BlockedWrites> TimedStream<T> {
     /// Wraps a connection from its first byte on.
-    pub fn new(io: T, facts: ConnectionFacts, times: RequestTimes, counts: LimitCounts) -> Self {
+    pub fn new(io: T, facts: ConnectionFacts, times: RequestTimes) -> Self {
         let deadlines = CallerDeadlines::new(times, Instant::now());
-        Self { io, facts, deadlines, counts, timer: None, is_ended: false }
+        Self { io, facts, deadlines, timer: None, is_ended: false }
     }
 
     /// Returns the facts about the connection.
@@ -100,12 +98,12 @@ impl<T: BlockedWrites> TimedStream<T> {
         match missed {
             MissedDeadline::Idle | MissedDeadline::Rest => {}
             MissedDeadline::Head => {
-                self.counts.count("federation.header_timeout");
+                self.progress().count("federation.header_timeout");
                 self.progress().head_is_late(head);
                 buf.put_slice(END_OF_LATE_HEAD);
             }
             MissedDeadline::Body => {
-                self.counts.count("federation.body_timeout");
+                self.progress().count("federation.body_timeout");
                 self.progress().body_is_late(body);
             }
         }

@@ -8,7 +8,9 @@ use tokio::time::{Instant, sleep};
 
 use super::*;
 use crate::http::body::RequestBody;
+use crate::http::listener::connection_progress::ConnectionProgress;
 use crate::http::listener::watched_socket::WatchedSocket;
+use crate::telemetry::limit_counts::LimitCounts;
 
 /// Bytes that the pipe takes before a write is blocked.
 const PIPE: usize = 64 << 10;
@@ -51,8 +53,9 @@ impl PipedCaller {
         let factory = http_service!(Stream<WatchedSocket<DuplexStream>>, stops, ([127, 0, 0, 1], 0).into(), routes);
         let service = factory.new_service(()).await.expect("a service");
         let counts = LimitCounts::default();
-        let facts = ConnectionFacts::default();
-        let inside = timed(WatchedSocket::new(inside), facts, RequestTimes::default(), counts.clone());
+        let progress = Arc::new(ConnectionProgress::of(None, counts.clone()));
+        let facts = ConnectionFacts { progress, ..ConnectionFacts::default() };
+        let inside = timed(WatchedSocket::new(inside), facts, RequestTimes::default());
         let served = actix_web::rt::spawn(async move {
             // How it ends is seen at the other end.
             let _ = service.call((inside, Protocol::Http1, None)).await;

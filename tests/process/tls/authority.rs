@@ -3,10 +3,13 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair, date_time_ymd,
 };
+
+use crate::peers::signatures::seconds;
 
 /// A certificate and its key, as files.
 pub(crate) struct PairFiles {
@@ -26,6 +29,8 @@ pub(crate) enum LeafKind {
     Authority,
     ServerOnly,
     CodeSigning,
+    /// It ends so many seconds from now.
+    EndsIn(u32),
 }
 
 impl FileAuthority {
@@ -51,6 +56,10 @@ impl FileAuthority {
         let mut params = CertificateParams::new(names).expect("names");
         (params.not_before, params.not_after) = match kind {
             LeafKind::Expired => (date_time_ymd(2024, 1, 1), date_time_ymd(2025, 1, 1)),
+            LeafKind::EndsIn(left) => {
+                let end = u64::try_from(seconds()).expect("after 1970") + u64::from(left);
+                (date_time_ymd(2024, 1, 1), date_time_ymd(1970, 1, 1) + Duration::from_secs(end))
+            }
             LeafKind::NotYetValid => (date_time_ymd(2039, 1, 1), date_time_ymd(2040, 1, 1)),
             _ => (date_time_ymd(2024, 1, 1), date_time_ymd(2040, 1, 1)),
         };
