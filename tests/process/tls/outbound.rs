@@ -111,7 +111,7 @@ async fn transactions_have_their_own_service() {
     pair.blue.start_with(&overrides).await;
     pair.red.api().set_participants("#room", &["blue.example"]).await;
     pair.red.api().say_in("#room", "m-1", "by the other service").await;
-    assert_eq!(pair.blue.api().hear(1).await[0]["from"], "red.example");
+    assert_eq!(pair.blue.api().hear(1).await[0]["content"]["body"], "by the other service");
     // Without a record of the service the name itself is called, at the default port of the dialect.
     let ip = pair.red.federation.ip();
     for (name, port) in [("grey.example", 8448), ("pink.example", 9880)] {

@@ -147,6 +147,7 @@ async fn resumed_certificate_is_judged_anew() {
         let changed = async {
             loop {
                 let answer = caller.ask();
+                eprintln!("{:?} {answer}", Instant::now());
                 if answer != "200 None resumed" {
                     return answer;
                 }
