@@ -431,6 +431,7 @@ fn federation_body(settings: &Settings) -> BodyLimit {
         key: "federation.body_max",
         bytes: settings.federation.body_max,
         time: settings.federation.connections.body_timeout,
+        time_key: "federation.body_timeout",
     }
 }
 
@@ -473,18 +474,16 @@ fn start_servers(
     let forwarded = ForwardedRequests::new(settings.federation.connections.per_address, counts.clone());
     let (door, forwarded) = (closing.door(wire::later), Data::new(forwarded));
     let directory = Bytes::from(key_directory_json(keys));
-    let head = HeadLimit {
-        key: "federation.headers_max",
-        bytes: settings.federation.connections.headers_max,
-        counts: counts.clone(),
-    };
+    let head = HeadLimit { key: "federation.headers_max", bytes: settings.federation.connections.headers_max };
+    let [federation_counts, messenger_counts, admin_counts] = [(); 3].map(|()| counts.clone());
     let federation = serve_raw_targets(listeners.federation, &serving, move |config| {
+        config.app_data(federation_counts.clone());
         key_directory::configure(config, &directory);
         config.app_data(judge.clone()).app_data(forwarded.clone());
         let scope = web::scope("").app_data(Data::new(door.clone())).wrap(from_fn(drain::count_in_flight));
         // Callers are authenticated before anything else, also while the gateway drains.
         let scope = scope.wrap(from_fn(authentication::meet));
-        let scope = scope.app_data(Data::new(head.clone())).wrap(from_fn(head_limit::check_head));
+        let scope = scope.app_data(Data::new(head)).wrap(from_fn(head_limit::check_head));
         config.service(scope.configure(|config| wire::routes(&gate, config)));
     });
 
@@ -504,6 +503,7 @@ fn start_servers(
     }
     let door = closing.door(|_| Some(ApiError::from(UnavailableError::Stopping).error_response()));
     let messenger = serve(listeners.messenger, &certificates.messenger_limits(settings)?, move |config| {
+        config.app_data(messenger_counts.clone());
         let scope = web::scope("").app_data(Data::new(door.clone())).wrap(from_fn(drain::count_in_flight));
         let guarded = scope.app_data(Data::new(token.clone())).wrap(from_fn(bearer::require));
         config.service(guarded.configure(|config| messenger::configure(config, api.clone())));
@@ -519,6 +519,7 @@ fn start_servers(
         tracing::warn!(listen = %settings.admin.listen, "the admin API requires no token; set admin.token_file");
     }
     let admin = serve(listeners.admin, &one, move |config| {
+        config.app_data(admin_counts.clone());
         health::configure(config, readiness.clone(), ends.clone());
         metrics::configure(config, metrics.clone());
         admin::configure(config, api.clone(), token.clone());

@@ -43,7 +43,7 @@ pub enum AdmissionError {
 
 impl AdmissionError {
     /// Returns the configuration key of the limit.
-    pub const fn key(&self) -> &'static str {
+    pub const fn limit(&self) -> &'static str {
         match self {
             Self::LimitReached { limit, .. } => limit,
             Self::DiskLow { .. } => "store.min_free",

@@ -28,7 +28,6 @@ use crate::peer::{PeerHandle, RATE};
 use crate::ports::{CommitPriority, Ports};
 use crate::router::registry::{ActorRegistry, LookupPurpose, RESIDENT_MAX};
 use crate::supervise::admission::AdmissionPermit;
-use crate::supervise::limit_counts::LimitCounts;
 use crate::supervise::log_throttle::LogThrottle;
 
 /// Metrics summed over peers and contexts.
@@ -42,6 +41,8 @@ pub struct GatewayMetrics {
     pub open_heads: u32,
     /// Number of heads forgotten since the start, because a context had too many.
     pub heads_forgotten: u64,
+    /// Number of refusals since the start by limits whose caller gets no error, by configuration key.
+    pub refusals: Vec<(&'static str, u64)>,
 }
 
 /// The entry point of the core.
@@ -55,8 +56,6 @@ pub struct Gateway {
     full: LogThrottle,
     /// Rate-limited log of peers that are told to retry, or whose requests are held.
     limited: LogThrottle,
-    /// Refusals by limit.
-    refusals: LimitCounts,
 }
 
 /// Time after which a caller should retry when the journal's queue is full: the queue drains in tens of milliseconds,
@@ -100,7 +99,7 @@ impl Gateway {
             tracing::warn!(peer, count, last, "a limit is reached; the peer is asked to retry");
         });
         let began = ports.clock.now();
-        Self { routes, ports, began, full, limited, refusals: LimitCounts::default() }
+        Self { routes, ports, began, full, limited }
     }
 
     /// Accepts a peer's push. It answers after the commit of everything that the answer depends on.
@@ -130,9 +129,17 @@ impl Gateway {
         let load = BatchSize { durable: transaction.pdus.len(), fleeting: transaction.edus.len() };
         let (peer, permit) = self.admit_batch(from, load).await?;
         let ephemeral = std::mem::take(&mut transaction.edus);
-        let accepted = peer.accept_transaction(transaction, permit).await;
-        self.show_ephemeral(from, &accepted, ephemeral.into_iter().map(InboundEphemeral::Edu).collect());
-        accepted.inspect_err(|error| self.note_limit(from, error.admission()))
+        let verdicts = peer.accept_transaction(transaction, permit).await;
+        self.show_ephemeral(from, &verdicts, ephemeral.into_iter().map(InboundEphemeral::Edu).collect());
+        let verdicts = verdicts.inspect_err(|error| self.note_limit(from, error.admission()))?;
+        self.count_refused(&verdicts);
+        Ok(verdicts)
+    }
+
+    /// Counts the PDUs that a limit refused: their senders get a code in an answer that is no error.
+    fn count_refused(&self, verdicts: &[PduVerdict]) {
+        let is_refused = |verdict: &&PduVerdict| matches!(verdict, PduVerdict::Refused { code: "ADOPT_MAX", .. });
+        verdicts.iter().filter(is_refused).for_each(|_| self.routes.tally().count_refusal("contexts.adopt_max"));
     }
 
     /// Accepts a messenger's submission and answers after the commit. A refusal means that nothing was accepted, except
@@ -331,17 +338,13 @@ impl Gateway {
             outbox_items: 0,
             open_heads: tally.max_head_count(),
             heads_forgotten: tally.forgotten(),
+            refusals: tally.refusals(),
         };
         for (state, backlog) in self.routes.peer_states() {
             counts.outbox_items += backlog;
             counts.peers.iter_mut().filter(|(name, _)| *name == state).for_each(|(_, count)| *count += 1);
         }
         counts
-    }
-
-    /// Returns the number of requests of peers that were refused or held, by the configuration key of the limit.
-    pub fn refusals(&self) -> Vec<(&'static str, u64)> {
-        self.refusals.counts()
     }
 
     /// Applies a configuration that the ports have replaced, to the running actors: requests and timers go on. `new_peers` are
@@ -383,7 +386,6 @@ impl Gateway {
     /// Logs that a peer reached a limit of ours: the peer's operator sees only the wait.
     fn note_limit(&self, peer: &ServerName, limit: Option<&AdmissionError>) {
         if let Some(limit) = limit {
-            self.refusals.count(limit.key());
             self.limited.note(peer.as_str(), 1, &limit.to_string());
         }
     }

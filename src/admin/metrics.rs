@@ -40,12 +40,9 @@ impl MetricsRecorder {
     fn text(&self) -> String {
         let CountedPeers { gateway, ends, limits, recorder } = &*self.0;
         with_local_recorder(recorder, || {
-            record(gateway);
+            record(gateway, limits);
             for end in ends.ends() {
                 gauge!("fernpost_certificate_end_seconds", "subject" => end.subject).set((end.ends.0 / 1000) as f64);
-            }
-            for (limit, count) in limits.counts() {
-                counter!("fernpost_limits_total", "limit" => limit).absolute(count);
             }
         });
         recorder.handle().render()
@@ -68,11 +65,12 @@ fn describe() {
     describe_gauge!("fernpost_feed_unread_events", "Events that the messenger has not acknowledged.");
 }
 
-fn record(gateway: &Gateway) {
-    for (limit, count) in gateway.refusals() {
+fn record(gateway: &Gateway, limits: &LimitCounts) {
+    let GatewayMetrics { peers, outbox_items, open_heads, heads_forgotten, refusals } = gateway.metrics();
+    // Limits of the gateway and of its core: no key is counted by both.
+    for (limit, count) in limits.counts().into_iter().chain(refusals) {
         counter!("fernpost_limits_total", "limit" => limit).absolute(count);
     }
-    let GatewayMetrics { peers, outbox_items, open_heads, heads_forgotten } = gateway.metrics();
     let roster = &gateway.ports().roster;
     let feed = *gateway.ports().archive.feed.feed_bounds().borrow();
     gauge!("fernpost_context_open_heads").set(open_heads);

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use crate::app::StartError;
 use crate::http::listener::bound_listener::BoundListener;
+use crate::http::listener::caller_deadlines::RequestTimes;
 use crate::http::listener::connection_admission::{ConnectionAdmission, ListenerTls};
 use crate::http::listener::connection_table::{ConnectionLimits, ConnectionTable};
 use crate::http::serve::ListenerLimits;
@@ -133,8 +134,11 @@ impl ListenerCertificates {
         Ok(ListenerLimits {
             workers: settings.server.workers,
             drain: settings.server.drain,
-            keep_alive: connections.idle_timeout,
-            head_timeout: connections.header_timeout,
+            times: RequestTimes {
+                head: connections.header_timeout,
+                idle: connections.idle_timeout,
+                body: connections.body_timeout,
+            },
             // The table decides which connection is closed; the workers must not stop accepting before.
             connections_max: connections.connections_max.saturating_add(ACCEPTED_BEYOND),
             admission: Arc::new(admission),

@@ -25,22 +25,25 @@ pub struct BodyLimit {
     pub bytes: usize,
     /// Maximum time for a body to arrive: without it a slow sender would occupy its connection for ever.
     pub time: Duration,
+    /// Configuration key of that time.
+    pub time_key: &'static str,
 }
 
 impl Default for BodyLimit {
     fn default() -> Self {
-        Self { key: "body", bytes: 8 << 20, time: Duration::from_secs(30) }
+        Self { key: "body", bytes: 8 << 20, time: Duration::from_secs(30), time_key: "body_timeout" }
     }
 }
 
 impl BodyLimit {
     fn too_large(&self) -> ApiError {
         let words = format!("the body exceeds {} ({})", self.key, CountedNoun(self.bytes as u64, "byte"));
-        ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "BODY_TOO_LARGE", words)
+        ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "BODY_TOO_LARGE", words).by_limit(self.key)
     }
 
-    fn too_slow(&self) -> ApiError {
-        let words = format!("the body did not arrive within {}", ShortDuration(self.time));
+    /// Returns the refusal of a body that did not arrive within this time.
+    pub(crate) fn too_slow(time: Duration) -> ApiError {
+        let words = format!("the body did not arrive within {}", ShortDuration(time));
         ApiError::new(StatusCode::REQUEST_TIMEOUT, "BODY_TIMEOUT", words)
     }
 }
@@ -70,7 +73,7 @@ pub(crate) async fn read(limit: BodyLimit, announced: Option<u64>, body: web::Pa
         return Err(limit.too_large());
     }
     match tokio::time::timeout(limit.time, body.to_bytes_limited(limit.bytes)).await {
-        Err(_elapsed) => Err(limit.too_slow()),
+        Err(_elapsed) => Err(BodyLimit::too_slow(limit.time).by_limit(limit.time_key)),
         Ok(Err(_exceeded)) => Err(limit.too_large()),
         Ok(Ok(Err(broken))) => Err(broken_off(&broken)),
         Ok(Ok(Ok(bytes))) => Ok(bytes),
@@ -99,7 +102,9 @@ pub(crate) async fn read_parts(
         }
         Ok(())
     };
-    tokio::time::timeout(limit.time, all).await.unwrap_or_else(|_elapsed| Err(limit.too_slow()))
+    tokio::time::timeout(limit.time, all)
+        .await
+        .unwrap_or_else(|_elapsed| Err(BodyLimit::too_slow(limit.time).by_limit(limit.time_key)))
 }
 
 /// The whole body of a peer's request, within its [`BodyLimit`] and its [`BodyNestingLimit`].

@@ -24,10 +24,10 @@ impl From<AdmissionError> for ApiError {
         let (words, wait) = (error.to_string(), error.wait());
         match error {
             AdmissionError::LimitReached { limit: STRANGERS_ROWS_MAX, .. } => {
-                unavailable("STRANGERS_ROWS", words, wait)
+                unavailable("STRANGERS_ROWS", words, wait).by_limit(STRANGERS_ROWS_MAX)
             }
-            AdmissionError::LimitReached { .. } => unavailable("BUSY", words, wait),
-            AdmissionError::DiskLow { .. } => unavailable("DISK_LOW", words, wait),
+            AdmissionError::LimitReached { limit, .. } => unavailable("BUSY", words, wait).by_limit(limit),
+            AdmissionError::DiskLow { .. } => unavailable("DISK_LOW", words, wait).by_limit(error.limit()),
         }
     }
 }
@@ -60,7 +60,9 @@ impl From<BatchError> for ApiError {
         match error {
             BatchError::Peer(error) => error.into(),
             BatchError::Faulty(_) => unavailable("FAULTY", words, FAULTY_WAIT),
-            BatchError::TooManyItems { .. } => Self::new(StatusCode::PAYLOAD_TOO_LARGE, "PUSH_TOO_LONG", words),
+            BatchError::TooManyItems { .. } => {
+                Self::new(StatusCode::PAYLOAD_TOO_LARGE, "PUSH_TOO_LONG", words).by_limit("peers.intake_items")
+            }
             BatchError::Misnumbered { .. } => Self::bad_request("MISNUMBERED", words),
         }
     }
@@ -69,7 +71,8 @@ impl From<BatchError> for ApiError {
 impl From<OutboxFullError> for ApiError {
     /// Only this peer's queue is full and everything else works, so the caller is asked to slow down with a 429.
     fn from(error: OutboxFullError) -> Self {
-        Self::new(StatusCode::TOO_MANY_REQUESTS, "OUTBOX_FULL", error.to_string()).retry_after(OUTBOX_WAIT)
+        let full = Self::new(StatusCode::TOO_MANY_REQUESTS, "OUTBOX_FULL", error.to_string());
+        full.retry_after(OUTBOX_WAIT).by_limit(error.key)
     }
 }
 
@@ -89,7 +92,9 @@ impl From<CommandError> for ApiError {
             CommandError::Peer(error) => error.into(),
             CommandError::Faulty(_) => unavailable("FAULTY", words, FAULTY_WAIT),
             CommandError::OutboxFull(error) => error.into(),
-            CommandError::NumberFarAbove { .. } => Self::unprocessable("RENUMBER_MAX", words),
+            CommandError::NumberFarAbove { .. } => {
+                Self::unprocessable("RENUMBER_MAX", words).by_limit("peers.renumber_max")
+            }
             CommandError::NumberOutOfRange { .. } => Self::unprocessable("BAD_SEQ", words),
             CommandError::UnknownSubmission(_) => Self::not_found("UNKNOWN_ID", words),
         }
@@ -105,7 +110,9 @@ impl From<ContextError> for ApiError {
             ContextError::Denied(_) => Self::unprocessable("DENIED", words),
             ContextError::UnknownContext(_) => Self::not_found("UNKNOWN_CONTEXT", words),
             ContextError::Faulty(_) => unavailable("FAULTY", words, FAULTY_WAIT),
-            ContextError::TooManyParticipants { .. } => Self::unprocessable("TOO_MANY_PARTICIPANTS", words),
+            ContextError::TooManyParticipants { .. } => {
+                Self::unprocessable("TOO_MANY_PARTICIPANTS", words).by_limit("contexts.participants_max")
+            }
         }
     }
 }
@@ -138,6 +145,7 @@ mod tests {
     use actors::model::{ContextId, Seq, ServerName};
 
     use super::*;
+    use crate::http::error::RefusedByLimit;
 
     fn red() -> ServerName {
         "red.example".parse().expect("valid")
@@ -189,6 +197,17 @@ mod tests {
             let told = response.headers().get(RETRY_AFTER).map(|value| value.to_str().expect("ascii").to_owned());
             assert_eq!((response.status().as_u16(), problem.code()), (status, code), "{problem}");
             assert_eq!(told.as_deref(), retry_after, "{problem}");
+            let limit = match code {
+                "BUSY" => Some("peers.intake_max"),
+                "DISK_LOW" => Some("store.min_free"),
+                "PUSH_TOO_LONG" => Some("peers.intake_items"),
+                "RENUMBER_MAX" => Some("peers.renumber_max"),
+                "TOO_MANY_PARTICIPANTS" => Some("contexts.participants_max"),
+                "OUTBOX_FULL" => Some("peers.outbox_items"),
+                _ => None,
+            };
+            let counted = response.extensions().get().map(|RefusedByLimit(limit)| *limit);
+            assert_eq!((problem.limit(), counted), (limit, limit), "{problem}");
             assert_eq!(response.headers().get("content-type").map(|v| v.as_bytes()), Some(&b"application/json"[..]));
         }
     }

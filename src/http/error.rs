@@ -30,18 +30,32 @@ pub struct ApiError {
     oldest: Option<Position>,
     tail: Option<Position>,
     skew_ms: Option<i64>,
+    limit: Option<&'static str>,
 }
+
+/// The limit that refused a request, by its configuration key, in the extensions of the response. `error_middleware` counts it there,
+/// in one place for all refusals.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RefusedByLimit(pub &'static str);
 
 impl ApiError {
     /// Returns an error with this status. `code` is in capitals and never changes; `words` are for people.
     pub fn new(status: StatusCode, code: &'static str, words: impl Into<Cow<'static, str>>) -> Self {
-        Self { status, code, words: words.into(), retry_after: None, oldest: None, tail: None, skew_ms: None }
+        let words = words.into();
+        Self { status, code, words, retry_after: None, oldest: None, tail: None, skew_ms: None, limit: None }
     }
 
     /// Returns the same error with another status.
     #[must_use]
     pub fn with_status(mut self, status: StatusCode) -> Self {
         self.status = status;
+        self
+    }
+
+    /// Names the limit that refuses, by its configuration key; it is counted.
+    #[must_use]
+    pub fn by_limit(mut self, key: &'static str) -> Self {
+        self.limit = Some(key);
         self
     }
 
@@ -114,6 +128,11 @@ impl ApiError {
         self.status
     }
 
+    /// Returns the limit that refuses, by its configuration key.
+    pub fn limit(&self) -> Option<&'static str> {
+        self.limit
+    }
+
     /// Returns the code for programs.
     pub fn code(&self) -> &'static str {
         self.code
@@ -145,7 +164,11 @@ impl ResponseError for ApiError {
         if let Some(wait) = self.retry_after {
             response.insert_header((RETRY_AFTER, whole_seconds(wait).to_string()));
         }
-        response.content_type(ContentType::json()).body(self.json())
+        let mut response = response.content_type(ContentType::json()).body(self.json());
+        if let Some(limit) = self.limit {
+            response.extensions_mut().insert(RefusedByLimit(limit));
+        }
+        response
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 
 use actix_web::Error;
 use actix_web::body::{BoxBody, MessageBody};
@@ -11,14 +12,42 @@ use actix_web::http::{Method, StatusCode};
 use actix_web::middleware::Next;
 use actix_web::{HttpMessage, HttpResponse, ResponseError};
 
-use crate::http::error::ApiError;
+use crate::http::body::BodyLimit;
+use crate::http::error::{ApiError, RefusedByLimit};
+use crate::http::listener::client_stream::ConnectionFacts;
+use crate::telemetry::limit_counts::LimitCounts;
 
 /// The method of the request line, in the extensions of a request that is handled as another one: a signature covers it.
 #[derive(Debug, Clone)]
 pub(crate) struct RequestedMethod(pub(crate) Method);
 
-/// The middleware; [`serve`](super::serve::serve) wraps every application with it.
+/// The middleware; [`serve`](super::serve::serve) wraps every application with it. It tells the connection of each answer, and
+/// counts the limits that refuse, if the application's data has [`LimitCounts`].
 pub async fn error_middleware(
+    request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<BoxBody>, Error> {
+    let progress = request.conn_data::<ConnectionFacts>().map(|facts| Arc::clone(&facts.progress));
+    let counts = request.app_data::<LimitCounts>().cloned();
+    let answer = answer(request, next).await;
+    if let (Some(counts), Ok(answer)) = (counts, &answer)
+        && let Some(RefusedByLimit(limit)) = answer.response().extensions().get()
+    {
+        counts.count(limit);
+    }
+    let Some(progress) = progress else { return answer };
+    progress.answer();
+    match (answer, progress.late_body()) {
+        // A handler whose body was ended knows only that it broke off.
+        (Ok(answer), Some(limit)) if answer.status().is_client_error() => {
+            let (request, _) = answer.into_parts();
+            Ok(ServiceResponse::new(request, BodyLimit::too_slow(limit).error_response()))
+        }
+        (answer, _) => answer,
+    }
+}
+
+async fn answer(
     mut request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {

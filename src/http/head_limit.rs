@@ -8,17 +8,14 @@ use actix_web::{Error, ResponseError, web};
 use actors::model::CountedNoun;
 
 use crate::http::error::ApiError;
-use crate::telemetry::limit_counts::LimitCounts;
 
 /// The limit of a listener. It is put into the application's data for [`check_head`].
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy)]
 pub struct HeadLimit {
     /// Configuration key, named in the refusal.
     pub key: &'static str,
     /// Maximum bytes of the request line and the headers.
     pub bytes: usize,
-    /// Counts of refusals.
-    pub counts: LimitCounts,
 }
 
 /// Middleware: refuses a request whose head is larger than the listener's limit.
@@ -35,8 +32,8 @@ pub async fn check_head(
     if head <= limit.bytes {
         return next.call(request).await.map(ServiceResponse::map_into_boxed_body);
     }
-    limit.counts.count(limit.key);
     let words = format!("the head of the request exceeds {} ({})", limit.key, CountedNoun(limit.bytes as u64, "byte"));
-    let refusal = ApiError::new(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "HEAD_TOO_LARGE", words);
+    let refusal =
+        ApiError::new(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "HEAD_TOO_LARGE", words).by_limit(limit.key);
     Ok(request.into_response(refusal.error_response()))
 }

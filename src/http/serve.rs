@@ -19,8 +19,11 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use super::refused_head::RefusedHeads;
 use crate::http::error_middleware;
 use crate::http::listener::bound_listener::BoundListener;
-use crate::http::listener::client_stream::ClientStream;
+use crate::http::listener::caller_deadlines::RequestTimes;
+use crate::http::listener::client_stream::{ClientStream, ConnectionFacts};
 use crate::http::listener::connection_admission::ConnectionAdmission;
+use crate::http::listener::timed_stream::TimedStream;
+use crate::http::listener::watched_socket::BlockedWrites;
 use crate::raw_targets::stream::RawTargets;
 
 /// The limits of a server.
@@ -30,11 +33,9 @@ pub struct ListenerLimits {
     pub workers: usize,
     /// Maximum number of connections per worker; further ones wait in the kernel's queue.
     pub connections_max: usize,
-    /// Time after which an idle connection is closed. It is longer than peers keep their connections idle, so that the
-    /// side that opens connections also closes them, and no request meets a closing socket.
-    pub keep_alive: Duration,
-    /// Maximum time for the head of a request.
-    pub head_timeout: Duration,
+    /// Times that callers have. A connection may idle longer than peers keep their connections idle, so that the side that opens
+    /// connections also closes them, and no request meets a closing socket.
+    pub times: RequestTimes,
     /// Maximum time for requests in flight after a graceful stop.
     pub drain: Duration,
     /// TLS, and the limits that apply before a request is read.
@@ -46,8 +47,7 @@ impl Default for ListenerLimits {
         Self {
             workers: 2,
             connections_max: 4_096,
-            keep_alive: Duration::from_secs(75),
-            head_timeout: Duration::from_secs(10),
+            times: RequestTimes::default(),
             drain: Duration::from_secs(30),
             admission: Arc::default(),
         }
@@ -60,6 +60,10 @@ macro_rules! application {
         App::new().wrap(from_fn(error_middleware::error_middleware)).configure($configure.clone())
     };
 }
+
+/// Time after which the HTTP library closes an idle connection. It keeps connections open only if it has such a time; [`TimedStream`]
+/// ends them before.
+const LIBRARY_KEEP_ALIVE: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
 /// Maximum time that a connection takes to close.
 const DISCONNECT_TIMEOUT: Duration = Duration::from_secs(1);
@@ -87,25 +91,54 @@ where
     serve_streams(listener.into(), limits, configure, RawTargets::new)
 }
 
-/// A connection on which the refusals of the HTTP library get a reason.
-type Stream = RefusedHeads<ClientStream>;
+/// A connection with deadlines, on which the refusals of the HTTP library get a reason.
+type Stream<T = ClientStream> = RefusedHeads<TimedStream<T>>;
 
 /// A stream around a connection.
 trait AroundConnection {
-    /// Returns the connection.
-    fn connection(&self) -> &ClientStream;
+    /// Returns the facts about the connection.
+    fn facts(&self) -> &ConnectionFacts;
 }
 
-impl AroundConnection for Stream {
-    fn connection(&self) -> &ClientStream {
-        self.inner()
+impl<T: BlockedWrites> AroundConnection for Stream<T> {
+    fn facts(&self) -> &ConnectionFacts {
+        self.inner().facts()
     }
 }
 
 impl AroundConnection for RawTargets<Stream> {
-    fn connection(&self) -> &ClientStream {
-        self.inner().inner()
+    fn facts(&self) -> &ConnectionFacts {
+        self.inner().facts()
     }
+}
+
+/// Returns the HTTP service of one listener for streams of type `$stream`. It is a macro because its type cannot be named.
+macro_rules! http_service {
+    ($stream:ty, $stops:expr, $local:expr, $configure:expr) => {{
+        let stops = $stops;
+        let app = application!($configure).into_factory().map_err(|error: actix_web::Error| error.error_response());
+        HttpService::build()
+            .keep_alive(LIBRARY_KEEP_ALIVE)
+            // The library's deadline is for the first head alone.
+            .client_request_timeout(Duration::ZERO)
+            .client_disconnect_timeout(DISCONNECT_TIMEOUT)
+            .local_addr($local)
+            .on_connect_ext(|io: &$stream, data: &mut Extensions| {
+                data.insert(io.facts().clone());
+            })
+            // Without this signal a stop would wait for idle connections.
+            .graceful_shutdown_signal(move || {
+                let stops = stops.clone();
+                async move { stops.notified().await }
+            })
+            .finish(map_config(app, |()| AppConfig::default()))
+    }};
+}
+
+/// Returns a connection with deadlines.
+fn timed<T: BlockedWrites>(io: T, facts: ConnectionFacts, times: RequestTimes) -> Stream<T> {
+    let progress = Arc::clone(&facts.progress);
+    RefusedHeads::new(TimedStream::new(io, facts, times), progress)
 }
 
 /// Returns the service for connections of one kind of socket. It is a macro because its type cannot be named.
@@ -114,27 +147,15 @@ macro_rules! service {
         let (limits, stops, local, configure, wrap) = ($limits.clone(), $stops.clone(), $local, $configure, $wrap);
         move || {
             let (stops, admission) = (stops.clone(), Arc::clone(&limits.admission));
-            let app = application!(configure).into_factory().map_err(|error: actix_web::Error| error.error_response());
-            let http = HttpService::build()
-                .keep_alive(limits.keep_alive)
-                .client_request_timeout(limits.head_timeout)
-                .client_disconnect_timeout(DISCONNECT_TIMEOUT)
-                .local_addr(local)
-                .on_connect_ext(|io: &S, data: &mut Extensions| {
-                    data.insert(io.connection().facts().clone());
-                })
-                // Without this signal a stop would wait for idle connections.
-                .graceful_shutdown_signal(move || {
-                    let stops = stops.clone();
-                    async move { stops.notified().await }
-                })
-                .finish(map_config(app, |()| AppConfig::default()));
-            let head_timeout = limits.head_timeout;
+            let http = http_service!(S, stops, local, configure);
+            let times = limits.times;
             fn_service(move |io: $socket| {
                 let admission = Arc::clone(&admission);
                 async move {
                     let (stream, caller) = admission.admit(io).await.ok_or(DispatchError::Upgrade)?;
-                    Ok::<_, DispatchError>((wrap(RefusedHeads::new(stream, head_timeout)), Protocol::Http1, caller))
+                    let facts = stream.facts().clone();
+                    let stream = timed(stream, facts, times);
+                    Ok::<_, DispatchError>((wrap(stream), Protocol::Http1, caller))
                 }
             })
             .and_then(http)
@@ -179,3 +200,6 @@ where
     };
     Ok(server.run())
 }
+
+#[cfg(test)]
+mod tests;

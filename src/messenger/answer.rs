@@ -21,7 +21,8 @@ pub(super) fn unreadable_body(error: &Error, body_max: usize) -> ApiError {
             StatusCode::PAYLOAD_TOO_LARGE,
             "TOO_LARGE",
             format!("the body exceeds messenger.body_max ({})", CountedNoun(body_max as u64, "byte")),
-        ),
+        )
+        .by_limit("messenger.body_max"),
         _ => ApiError::bad_request("BAD_BODY", format!("the body cannot be read: {error}")),
     }
 }

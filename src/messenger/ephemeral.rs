@@ -138,7 +138,7 @@ impl EphemeralBody {
         let (size, max) = (self.update_json.len(), limits.batch_bytes);
         if size as u64 > max {
             let words = format!("the update has {size} bytes; the limit batch_bytes of {server} is {max}");
-            return Err(ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "TOO_LARGE", words));
+            return Err(ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "TOO_LARGE", words).by_limit("peers.batch_bytes"));
         }
         Ok(())
     }

@@ -22,6 +22,7 @@ pub(super) async fn turns(api: &MessengerApi, ids: Vec<SubmissionId>) -> Result<
     api.inflight.lock_ids(ids).await.map_err(|full| {
         ApiError::new(StatusCode::TOO_MANY_REQUESTS, "TOO_MANY_SUBMISSIONS", full.to_string())
             .retry_after(RETRY_AFTER_DEFAULT)
+            .by_limit("messenger.submissions_max")
     })
 }
 

@@ -1,10 +1,8 @@
 //! Raw `#` in the targets of requests that are received: it reaches the HTTP parser as `%23`.
 //!
 //! A URL ends at its `#`, so the parser drops what follows. The stream between the socket and the parser is the last
-//! place where it can be preserved. Only the targets of request lines are changed; `framing` finds the request lines,
+//! place where it can be preserved. Only the targets of request lines are changed; [`RequestFraming`] finds the request lines,
 //! and changes nothing any more once it is not certain.
-
-mod framing;
 
 use std::io;
 use std::pin::Pin;
@@ -13,7 +11,7 @@ use std::task::{Context, Poll, ready};
 use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use framing::RequestFraming;
+use crate::http::listener::request_framing::RequestFraming;
 
 /// A stream of requests without a raw `#` in any target. Written bytes pass unchanged.
 #[derive(Debug)]
@@ -45,7 +43,7 @@ pub(crate) fn hashes_in(parts: &[&[u8]]) -> Vec<usize> {
     let (mut framing, mut all, mut before) = (RequestFraming::default(), Vec::new(), 0);
     for part in parts {
         let mut found = Vec::new();
-        framing.hashes(part, &mut found);
+        framing.scan(part, |place| found.push(place));
         all.extend(found.into_iter().map(|at| before + at));
         before += part.len();
     }
@@ -72,7 +70,7 @@ impl<T: AsyncRead + Unpin> AsyncRead for RawTargets<T> {
             let before = buf.filled().len();
             ready!(Pin::new(&mut this.io).poll_read(cx, buf))?;
             this.hashes.clear();
-            this.framing.hashes(&buf.filled()[before..], &mut this.hashes);
+            this.framing.scan(&buf.filled()[before..], |place| this.hashes.push(place));
             if this.hashes.is_empty() {
                 return Poll::Ready(Ok(()));
             }

@@ -56,3 +56,35 @@ fn read(files: &[PathBuf]) -> Result<TrustRoots, TrustRootsError> {
         false => TrustRoots::from_files(files),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    fn authority() -> String {
+        let mut params = rcgen::CertificateParams::default();
+        params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+        params.self_signed(&rcgen::KeyPair::generate().expect("a key")).expect("a CA").pem()
+    }
+
+    #[test]
+    fn changed_roots_are_taken_over() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("ca.pem");
+        fs::write(&file, authority()).expect("written");
+        let live = LiveRoots::load(std::slice::from_ref(&file)).expect("roots");
+        let watched = live.watched("network.roots", vec![file.clone()]);
+        assert_eq!((watched.subject, &watched.paths[..]), ("network.roots", &[file.clone()][..]));
+        let before = live.current();
+        assert_eq!((watched.reload)(), Ok(None), "nothing changed");
+        assert!(live.current().is_clone_of(&before), "verdicts by these roots are kept");
+        fs::write(&file, [authority(), authority()].concat()).expect("written");
+        assert_eq!((watched.reload)(), Ok(Some("2 roots".to_owned())));
+        assert_eq!((live.current().anchors().len(), live.current().same(&before)), (2, false));
+        fs::write(&file, "nothing").expect("written");
+        assert!((watched.reload)().is_err_and(|why| why.contains("ca.pem")));
+        assert_eq!(live.current().anchors().len(), 2, "what was read before stays in use");
+    }
+}

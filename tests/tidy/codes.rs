@@ -22,8 +22,9 @@ const DOCUMENTED_IN: &[(&str, &str, &[&str])] = &[
 
 /// Capital letters that are no code: they stand for something else in the files above.
 const NO_CODES: &[&str] = &[
-    "POST",   // a method
-    "PARKED", // what the trace shows if a peer parked an item without a code
+    "POST",    // a method
+    "CONNECT", // a method
+    "PARKED",  // what the trace shows if a peer parked an item without a code
 ];
 
 /// The shortest code; `GET`, `PUT` and `PDU` are no codes.

@@ -190,7 +190,12 @@ pub(crate) struct Answer {
     pub(crate) text: String,
 }
 
-pub(crate) const LIMIT: BodyLimit = BodyLimit { key: "federation.body_max", bytes: 400, time: Duration::from_secs(30) };
+pub(crate) const LIMIT: BodyLimit = BodyLimit {
+    key: "federation.body_max",
+    bytes: 400,
+    time: Duration::from_secs(30),
+    time_key: "federation.body_timeout",
+};
 
 pub(crate) async fn send(core: &Arc<ScriptedCore>, request: TestRequest) -> Answer {
     let gate = DialectServices {

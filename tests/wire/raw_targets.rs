@@ -10,6 +10,7 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use actors::limits::{InteropQuirks, PairOrder};
 use actors::model::{FetchRequest, PushFailure, RequestDeadlines, UnreachedReason};
 use actors::ports::Transport;
+use fernpost::http::listener::caller_deadlines::RequestTimes;
 use fernpost::http::serve::{ListenerLimits, serve_raw_targets};
 use fernpost::wire::transport::PeerTransport;
 use fixtures::keys::TrustingRelayJudge;
@@ -120,7 +121,8 @@ fn text(bytes: &[u8]) -> &str {
 
 #[actix_web::test]
 async fn raw_target_connection_stays_bounded() {
-    let serving = ListenerLimits { head_timeout: Duration::from_millis(300), ..ListenerLimits::default() };
+    let times = RequestTimes { head: Duration::from_millis(300), ..RequestTimes::default() };
+    let serving = ListenerLimits { times, ..ListenerLimits::default() };
     let (address, handle) = listen(serving);
     let mut long = TcpStream::connect(address).await.expect("connects");
     let target = "#".repeat(200_000);

@@ -36,7 +36,8 @@ pub(crate) struct Listening {
 pub(crate) fn listen(core: &Arc<ScriptedCore>, body_time: Duration) -> Listening {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = listener.local_addr().expect("bound");
-    let body = BodyLimit { key: "federation.body_max", bytes: 1 << 20, time: body_time };
+    let body =
+        BodyLimit { key: "federation.body_max", bytes: 1 << 20, time: body_time, time_key: "federation.body_timeout" };
     let gate = DialectServices {
         intake: core.clone(),
         admission: Arc::new(TestAdmission),

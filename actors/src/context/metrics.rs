@@ -18,6 +18,8 @@ struct ContextSums {
     ends: Mutex<BTreeMap<u32, u32>>,
     /// Number of heads forgotten since the start.
     forgotten: AtomicU64,
+    /// Number of times that a limit of the core refused without an answer that would tell it, by its configuration key.
+    refused: Mutex<BTreeMap<&'static str, u64>>,
 }
 
 impl ContextMetrics {
@@ -29,6 +31,16 @@ impl ContextMetrics {
     /// Returns the number of heads that were forgotten since the start because there were too many.
     pub(crate) fn forgotten(&self) -> u64 {
         self.0.forgotten.load(Ordering::Relaxed)
+    }
+
+    /// Counts a refusal by this limit, whose caller gets no error of its own.
+    pub(crate) fn count_refusal(&self, limit: &'static str) {
+        *self.0.refused.lock().entry(limit).or_default() += 1;
+    }
+
+    /// Returns the counts of such refusals since the start.
+    pub(crate) fn refusals(&self) -> Vec<(&'static str, u64)> {
+        self.0.refused.lock().iter().map(|(limit, count)| (*limit, *count)).collect()
     }
 
     fn ends(&self) -> MutexGuard<'_, BTreeMap<u32, u32>> {

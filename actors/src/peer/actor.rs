@@ -235,8 +235,11 @@ impl PeerActor {
                     finish(PeerEvent::Pulled(pull, pulled, strange));
                 });
             }
-            PeerEffect::FetchDeclined { of, context, want } => {
+            PeerEffect::FetchDeclined { of, context, want, budget } => {
                 let routes = self.routes.clone();
+                if let Some(key) = budget {
+                    routes.tally().count_refusal(key);
+                }
                 let why = format!("{of} is not asked now; see `fernpost peer show {of}` and fetch_items");
                 spawn_detached(async move { routes.declined(&context, want, of, why).await });
             }

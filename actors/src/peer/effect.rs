@@ -94,6 +94,8 @@ pub enum PeerEffect {
         context: ContextId,
         /// Request that is not sent.
         want: FetchRequest,
+        /// Configuration key of the budget that is exhausted, if that is the reason.
+        budget: Option<&'static str>,
     },
     /// Send a batch. `settled` delays it until everything submitted so far is on disk, because its numbers are new.
     Push {

@@ -26,8 +26,10 @@ pub struct FetchCost {
 /// Error: a measure of the budget is exhausted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BudgetExhausted {
-    /// Configuration key of the measure.
+    /// Configuration key of the measure, in the section of the peer.
     pub key: &'static str,
+    /// The same key with its section.
+    pub full_key: &'static str,
     /// Limit with its unit.
     pub limit: String,
 }
@@ -49,15 +51,18 @@ impl FetchBudget {
     /// exceeded by their cost.
     pub fn allows(&mut self, now: Millis, limits: FetchLimits) -> Result<(), BudgetExhausted> {
         self.refill(now, limits);
-        let used_up = |key, limit| Err(BudgetExhausted { key, limit });
+        let used_up = |full_key: &'static str, limit| {
+            let key = full_key.strip_prefix("peers.").unwrap_or(full_key);
+            Err(BudgetExhausted { key, full_key, limit })
+        };
         if self.items >= limits.items as f64 {
-            return used_up("fetch_items", limits.items.to_string());
+            return used_up("peers.fetch_items", limits.items.to_string());
         }
         if self.bytes >= limits.bytes as f64 {
-            return used_up("fetch_bytes", CountedNoun(limits.bytes, "byte").to_string());
+            return used_up("peers.fetch_bytes", CountedNoun(limits.bytes, "byte").to_string());
         }
         if self.seconds >= limits.seconds.as_secs_f64() {
-            return used_up("fetch_seconds", format!("{} s", limits.seconds.as_secs()));
+            return used_up("peers.fetch_seconds", format!("{} s", limits.seconds.as_secs()));
         }
         self.told = false;
         Ok(())

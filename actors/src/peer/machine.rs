@@ -185,7 +185,7 @@ impl PeerMachine {
         of: ServerName,
         out: &mut EffectCollector,
     ) {
-        if let Err(BudgetExhausted { key, limit }) = self.budget.allows(at.now, self.limits.fetch()) {
+        if let Err(BudgetExhausted { key, full_key, limit }) = self.budget.allows(at.now, self.limits.fetch()) {
             if self.budget.first_time_exhausted() {
                 let server = &self.server;
                 let text = format!(
@@ -194,7 +194,7 @@ impl PeerMachine {
                 );
                 out.change(Change::FeedAppended(FeedItem::Notice { text, server: Some(server.clone()) }));
             }
-            return out.effect(PeerEffect::FetchDeclined { of, context, want });
+            return out.effect(PeerEffect::FetchDeclined { of, context, want, budget: Some(full_key) });
         }
         if of == self.server {
             return self.outbound.ask(context, want, of, out);

@@ -424,7 +424,7 @@ impl Outbound {
     pub fn ask(&self, context: ContextId, want: FetchRequest, cause: ServerName, out: &mut EffectCollector) {
         out.effect(match self.may_ask() {
             true => PeerEffect::FetchFromPeer { context, want, cause },
-            false => PeerEffect::FetchDeclined { of: self.queue.server.clone(), context, want },
+            false => PeerEffect::FetchDeclined { of: self.queue.server.clone(), context, want, budget: None },
         });
     }
 

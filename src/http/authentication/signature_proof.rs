@@ -155,7 +155,9 @@ impl SignatureJudge {
         self.nonces.use_once(Instant::now(), &used).map_err(|error| match error {
             NonceError::Seen => unauthenticated("NONCE_SEEN", error.to_string()),
             NonceError::TooMany { wait, .. } => {
-                ApiError::new(StatusCode::TOO_MANY_REQUESTS, "NONCES_MAX", error.to_string()).retry_after(wait)
+                ApiError::new(StatusCode::TOO_MANY_REQUESTS, "NONCES_MAX", error.to_string())
+                    .retry_after(wait)
+                    .by_limit("peers.nonces_max")
             }
         })?;
         // A copy would be refused above, so the peer has just read this time.

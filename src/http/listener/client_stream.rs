@@ -8,10 +8,13 @@ use std::task::{Context, Poll};
 
 use actix_web::rt::net::{TcpStream, UnixStream};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::Instant;
 use tokio_rustls::server::TlsStream;
 use tokio_util::sync::WaitForCancellationFutureOwned;
 
+use crate::http::listener::connection_progress::ConnectionProgress;
 use crate::http::listener::connection_table::OpenConnection;
+use crate::http::listener::watched_socket::{BlockedWrites, WatchedSocket};
 use crate::tls::certificate::PresentedCertificate;
 use crate::tls::certificate_fault::CertificateFault;
 
@@ -26,15 +29,17 @@ pub struct ConnectionFacts {
     pub certificate: Option<Result<Arc<PresentedCertificate>, CertificateFault>>,
     /// Entry in the table of connections, if the listener has one.
     pub entry: Option<Arc<OpenConnection>>,
+    /// Its requests so far.
+    pub progress: Arc<ConnectionProgress>,
 }
 
 /// The bytes of a connection.
 #[derive(Debug)]
 enum SocketStream {
-    Tcp(TcpStream),
-    Unix(UnixStream),
-    TlsTcp(Box<TlsStream<TcpStream>>),
-    TlsUnix(Box<TlsStream<UnixStream>>),
+    Tcp(WatchedSocket<TcpStream>),
+    Unix(WatchedSocket<UnixStream>),
+    TlsTcp(Box<TlsStream<WatchedSocket<TcpStream>>>),
+    TlsUnix(Box<TlsStream<WatchedSocket<UnixStream>>>),
 }
 
 /// A connection with its facts. It fails once the table of connections closes it.
@@ -53,7 +58,7 @@ pub(crate) trait AcceptedSocket: AsyncRead + AsyncWrite + Unpin + Send + 'static
     /// Returns the plain stream.
     fn plain(self, facts: ConnectionFacts) -> ClientStream;
     /// Returns the stream of a finished handshake.
-    fn by_tls(stream: TlsStream<Self>, facts: ConnectionFacts) -> ClientStream
+    fn by_tls(stream: TlsStream<WatchedSocket<Self>>, facts: ConnectionFacts) -> ClientStream
     where
         Self: Sized;
 }
@@ -69,10 +74,10 @@ impl AcceptedSocket for TcpStream {
     }
 
     fn plain(self, facts: ConnectionFacts) -> ClientStream {
-        ClientStream::new(SocketStream::Tcp(self), facts)
+        ClientStream::new(SocketStream::Tcp(WatchedSocket::new(self)), facts)
     }
 
-    fn by_tls(stream: TlsStream<Self>, facts: ConnectionFacts) -> ClientStream {
+    fn by_tls(stream: TlsStream<WatchedSocket<Self>>, facts: ConnectionFacts) -> ClientStream {
         ClientStream::new(SocketStream::TlsTcp(Box::new(stream)), facts)
     }
 }
@@ -85,10 +90,10 @@ impl AcceptedSocket for UnixStream {
     fn send_at_once(&self) {}
 
     fn plain(self, facts: ConnectionFacts) -> ClientStream {
-        ClientStream::new(SocketStream::Unix(self), facts)
+        ClientStream::new(SocketStream::Unix(WatchedSocket::new(self)), facts)
     }
 
-    fn by_tls(stream: TlsStream<Self>, facts: ConnectionFacts) -> ClientStream {
+    fn by_tls(stream: TlsStream<WatchedSocket<Self>>, facts: ConnectionFacts) -> ClientStream {
         ClientStream::new(SocketStream::TlsUnix(Box::new(stream)), facts)
     }
 }
@@ -126,6 +131,17 @@ macro_rules! on_transport {
             SocketStream::TlsUnix($io) => $call,
         }
     };
+}
+
+impl BlockedWrites for ClientStream {
+    fn blocked_since(&self) -> Option<Instant> {
+        match &self.transport {
+            SocketStream::Tcp(io) => io.blocked_since(),
+            SocketStream::Unix(io) => io.blocked_since(),
+            SocketStream::TlsTcp(io) => io.get_ref().0.blocked_since(),
+            SocketStream::TlsUnix(io) => io.get_ref().0.blocked_since(),
+        }
+    }
 }
 
 impl AsyncRead for ClientStream {

@@ -9,7 +9,9 @@ use rustls::ServerConfig;
 use tokio_rustls::TlsAcceptor;
 
 use crate::http::listener::client_stream::{AcceptedSocket, ClientStream, ConnectionFacts};
+use crate::http::listener::connection_progress::ConnectionProgress;
 use crate::http::listener::connection_table::ConnectionTable;
+use crate::http::listener::watched_socket::WatchedSocket;
 use crate::telemetry::limit_counts::LimitCounts;
 use crate::tls::certificate::PresentedCertificate;
 
@@ -59,10 +61,12 @@ impl ConnectionAdmission {
         io.send_at_once();
         let caller = io.other_end();
         let address = caller.map(|caller| caller.ip().to_canonical());
-        let mut facts = ConnectionFacts { address, ..ConnectionFacts::default() };
+        let progress = |entry| Arc::new(ConnectionProgress::of(entry, self.counts.clone()));
+        let mut facts = ConnectionFacts { address, progress: progress(None), ..ConnectionFacts::default() };
         if let Some((table, is_proxy)) = &self.table {
             match table.open(address.filter(|ip| !is_proxy(*ip))) {
                 Ok((entry, evicted)) => {
+                    facts.progress = progress(Some(Arc::clone(&entry)));
                     facts.entry = Some(entry);
                     if let Some(evicted) = evicted {
                         self.counts.count(evicted.limit());
@@ -77,8 +81,8 @@ impl ConnectionAdmission {
         }
         let Some(tls) = &self.tls else { return Some((io.plain(facts), caller)) };
         let closed = facts.entry.as_ref().map(|entry| entry.closed().clone());
-        let handshake =
-            tokio::time::timeout(tls.handshake_timeout, TlsAcceptor::from(Arc::clone(&tls.config)).accept(io));
+        let accepted = TlsAcceptor::from(Arc::clone(&tls.config)).accept(WatchedSocket::new(io));
+        let handshake = tokio::time::timeout(tls.handshake_timeout, accepted);
         let handshake = async {
             match closed {
                 // A connection that makes room for another one is closed within its handshake too.

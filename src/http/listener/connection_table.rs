@@ -1,7 +1,9 @@
 //! The open connections of a listener, limited in all and by address.
 //!
 //! A full table closes the connection that has proved nobody and been silent longest, so that strangers who only connect do not keep
-//! peers out. Connections that proved a peer are counted by peer and are never closed for others.
+//! peers out. Connections that proved a peer are counted by peer and are never closed for others. Neither are those whose request is
+//! being handled: a peer that is named by its body proves nothing to this table, and its transaction may be held for long. A request
+//! that proves nobody is refused at once, so strangers do not hold connections in this way.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -42,15 +44,17 @@ struct OpenConnections {
     next: u64,
     by_address: HashMap<IpAddr, usize>,
     by_peer: HashMap<ServerName, usize>,
-    /// Connections that have proved nobody, the one that was silent longest last.
+    /// Connections that have proved nobody and wait for no answer, the one that was silent longest last.
     unproved: LruCache<u64, CancellationToken>,
 }
 
 /// The limit that refuses a connection, by its configuration key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum ConnectionRefusal {
-    /// All connections are those of peers.
-    #[error("federation.connections_max is reached, and each connection is that of a peer")]
+    /// All connections are those of peers, or have a request in progress.
+    #[error(
+        "federation.connections_max is reached, and each connection is that of a peer or has a request in progress"
+    )]
     Connections,
     /// The address has too many.
     #[error("federation.connections_per_address is reached")]
@@ -146,6 +150,19 @@ impl OpenConnection {
         }
     }
 
+    /// Records whether a request of this connection is being handled, so that it is not silent although nothing arrives.
+    pub fn set_busy(&self, is_busy: bool) {
+        if self.is_proved.load(Ordering::Relaxed) {
+            return;
+        }
+        let mut state = self.table.0.state.lock();
+        if is_busy {
+            state.unproved.pop(&self.id);
+        } else if !self.closed.is_cancelled() {
+            state.unproved.put(self.id, self.closed.clone());
+        }
+    }
+
     /// Records that the caller proved this name. Returns false if the peer has `peer_max` other connections already. A connection
     /// of a stranger is counted, and can still be closed to make room: in an open federation anybody can prove some name.
     pub fn prove(&self, server: &ServerName, peer_max: usize, is_stranger: bool) -> bool {
@@ -231,6 +248,26 @@ mod tests {
         assert_eq!(closed, [false, false, true, false], "the second said nothing since");
         drop(second);
         assert_eq!(table.len(), 3);
+    }
+
+    #[test]
+    fn request_in_progress_keeps_connection() {
+        let table = table(2, 9);
+        let (held, _) = table.open(ip(1)).expect("room");
+        held.set_busy(true);
+        let (silent, _) = table.open(ip(2)).expect("room");
+        let (third, _) = table.open(ip(3)).expect("room is made");
+        assert!(silent.closed().is_cancelled() && !held.closed().is_cancelled(), "held was silent longer");
+        drop(silent);
+        third.set_busy(true);
+        assert_eq!(table.open(ip(4)).map(drop), Err(ConnectionRefusal::Connections));
+        // It is silent from its answer on.
+        held.set_busy(false);
+        third.set_busy(false);
+        assert!(table.open(ip(4)).is_ok() && held.closed().is_cancelled() && !third.closed().is_cancelled());
+        // A closed one is not closed twice in place of another.
+        held.set_busy(false);
+        assert!(table.open(ip(5)).is_ok() && third.closed().is_cancelled());
     }
 
     #[test]

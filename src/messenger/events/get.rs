@@ -59,7 +59,9 @@ pub(crate) async fn get(api: web::Data<MessengerApi>, request: HttpRequest) -> R
 fn too_many(max: usize) -> ApiError {
     let words =
         format!("messenger.reads_max is reached ({max}): so many reads wait for an event; retry, or read without wait");
-    ApiError::new(StatusCode::TOO_MANY_REQUESTS, "TOO_MANY_READS", words).retry_after(RETRY_AFTER_DEFAULT)
+    ApiError::new(StatusCode::TOO_MANY_REQUESTS, "TOO_MANY_READS", words)
+        .retry_after(RETRY_AFTER_DEFAULT)
+        .by_limit("messenger.reads_max")
 }
 
 /// The query as text.

@@ -159,7 +159,7 @@ impl MessageBody {
                      {server} ({max})",
                     self.size
                 );
-                Err(ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "TOO_LARGE", words))
+                Err(ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "TOO_LARGE", words).by_limit("peers.batch_bytes"))
             }
             _ => Ok(()),
         }

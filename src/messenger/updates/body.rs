@@ -68,7 +68,9 @@ impl UpdatesBody {
             if size > limits.batch_bytes {
                 let max = limits.batch_bytes;
                 let words = format!("update {place} has {size} bytes; the limit batch_bytes of {server} is {max}");
-                return Err(ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "TOO_LARGE", words));
+                return Err(
+                    ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "TOO_LARGE", words).by_limit("peers.batch_bytes")
+                );
             }
         }
         Ok(())

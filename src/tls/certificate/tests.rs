@@ -18,6 +18,26 @@ pub(crate) fn at(day: u64) -> Millis {
     Millis(FIRST + day * 86_400_000 - 86_400_000)
 }
 
+#[test]
+fn chain_is_judged_once_a_minute() {
+    let authority = TestAuthority::new();
+    let (certificate, roots) = (authority.issue(&TestLeaf::named("blue.example")), authority.roots());
+    let judgements = std::cell::Cell::new(0);
+    let judge = |roots: &TrustRoots, now: u64| {
+        let verdict = certificate.chain_verdict(roots, Millis(now), || {
+            judgements.set(judgements.get() + 1);
+            Err(CertificateFault::IsCa)
+        });
+        assert_eq!(verdict, Err(CertificateFault::IsCa), "a refusal is kept like an acceptance");
+        judgements.get()
+    };
+    assert_eq!([judge(&roots, 100_000), judge(&roots, 159_999), judge(&roots, 160_000)], [1, 1, 2]);
+    assert_eq!(judge(&roots, 150_000), 3, "a clock that was set back");
+    // Roots that were read again are others, even if they are the same.
+    let again = authority.roots();
+    assert_eq!([judge(&again, 150_000), judge(&again, 150_001), judge(&roots, 150_002)], [4, 4, 5]);
+}
+
 /// A CA of the tests.
 pub(crate) struct TestAuthority(CertifiedIssuer<'static, KeyPair>);
 

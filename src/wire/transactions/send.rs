@@ -76,7 +76,9 @@ impl From<BadTransaction> for ApiError {
         match bad {
             BadTransaction::NotJson(_) => Self::bad_request("NOT_JSON", words),
             BadTransaction::NotATransaction(_) => Self::bad_request("NOT_A_TRANSACTION", words),
-            BadTransaction::TooLong { .. } => Self::new(StatusCode::PAYLOAD_TOO_LARGE, "TOO_MANY_PDUS", words),
+            BadTransaction::TooLong { .. } => {
+                Self::new(StatusCode::PAYLOAD_TOO_LARGE, "TOO_MANY_PDUS", words).by_limit("peers.intake_items")
+            }
         }
     }
 }

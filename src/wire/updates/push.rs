@@ -1,6 +1,6 @@
 //! `POST /http/v1/updates`: accepts a push of a peer.
 
-use actors::errors::{BatchError, PeerError, UnavailableError};
+use actors::errors::{AdmissionError, BatchError, PeerError, UnavailableError};
 use std::time::Duration;
 
 use actix_web::http::header::ContentType;
@@ -9,7 +9,7 @@ use actix_web::{HttpResponse, web};
 use super::{answer, envelope};
 use crate::http::authentication::VerifiedCaller;
 use crate::http::body::RequestBody;
-use crate::http::error::{ApiError, FAULTY_WAIT, RESTART_WAIT};
+use crate::http::error::{ApiError, FAULTY_WAIT, RESTART_WAIT, RefusedByLimit};
 use crate::wire::FederationCore;
 use crate::wire::pdu::PduReader;
 use crate::wire::pdu::relay_judge::RelayJudge;
@@ -25,14 +25,18 @@ pub(super) async fn post_updates(
     let pdus = PduReader::new(&caller.server, &**intake, &**judge);
     let mut push = envelope::decode(&body.0, window, &pdus, caller.proof).await?;
     push.nonce = caller.nonce;
-    let body = match intake.accept(&caller.server, push).await {
-        Ok(receipt) => answer::encode(&receipt, window),
+    let (body, limit) = match intake.accept(&caller.server, push).await {
+        Ok(receipt) => (answer::encode(&receipt, window), None),
         Err(error) => {
-            let reason = error.to_string();
-            answer::encode_wait(wait_for(error)?, &reason)
+            let (reason, limit) = (error.to_string(), error.admission().map(AdmissionError::limit));
+            (answer::encode_wait(wait_for(error)?, &reason), limit)
         }
     };
-    Ok(HttpResponse::Ok().content_type(ContentType::json()).body(body))
+    let mut answer = HttpResponse::Ok().content_type(ContentType::json()).body(body);
+    if let Some(limit) = limit {
+        answer.extensions_mut().insert(RefusedByLimit(limit));
+    }
+    Ok(answer)
 }
 
 /// Returns the `wait` for an error that will pass; any other becomes an error status.

@@ -84,6 +84,8 @@ async fn invented_parents_cost_only_their_sender() {
             })
             .collect();
         assert!(matches!(&notices[..], [one] if one.contains("grey.example") && one.contains("fetch_")), "{notices:?}");
+        let refusals = blue.gateway().metrics().refusals;
+        assert!(matches!(refusals[..], [("peers.fetch_seconds", 1..)]), "{refusals:?}");
         let asked = network.sent().into_iter().filter(|sent| sent.request.method == EgressMethod::Get).count();
         assert!((1..ASKED_MAX).contains(&asked), "{asked} questions");
         let maze = blue.gateway().context(&context("maze")).await.unwrap();

@@ -135,6 +135,7 @@ async fn context_limit_refusal_names_its_key() {
         let answer = String::from_utf8(send(&network, "green", "2", &both).await.body.to_vec()).unwrap();
         assert!(answer.contains(r#""status":"accepted"},{"pdu_id":"c""#), "existing contexts continue: {answer}");
         assert!(answer.contains("contexts.adopt_max is reached (1)"), "{answer}");
+        assert_eq!(blue.gateway().metrics().refusals, [("contexts.adopt_max", 1)]);
         blue.restart(fixtures::disk::SurvivingBytes::Synced).await;
         let answer = String::from_utf8(send(&network, "green", "3", &both[1..]).await.body.to_vec()).unwrap();
         assert!(answer.contains("contexts.adopt_max is reached (1)"), "after a restart, too: {answer}");

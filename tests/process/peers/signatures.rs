@@ -308,6 +308,23 @@ async fn nonces_of_one_key_are_limited() {
     let refusal = pushed(3).await;
     assert!(refusal.1["error"].as_str().is_some_and(|words| words.contains("peers.nonces_max")), "{refusal:?}");
     assert_eq!(codes(refusal), refused(429, "NONCES_MAX"));
+    assert_eq!(red.refusals("peers.nonces_max").await, 1);
+}
+
+/// The host is the signed one only if the proxy passes it on.
+#[tokio::test]
+async fn wrong_target_behind_proxy_names_header() {
+    let (mut red, _blue, secret) = signing_pair("");
+    let signature = sign(&secret, &PUSH, BODY, seconds(), 1);
+    let replaced = SignedParts { authority: "inner.example", ..PUSH };
+    let words = "the reverse proxy must pass the Host header on (nginx: proxy_set_header Host $http_host)";
+    for (proxies, is_told) in [("[\"127.0.0.0/8\"]", true), ("[\"198.51.100.0/24\"]", false)] {
+        red.start_with(&[&format!("federation.trusted_proxies={proxies}")]).await;
+        let answer = send(&red, &replaced, BODY, &signature, "").await;
+        let told = answer.1["error"].as_str().expect("a text").contains(words);
+        assert_eq!((codes(answer), told), (refused(401, "WRONG_TARGET"), is_told), "{proxies}");
+        drop(red.kill());
+    }
 }
 
 /// The digest is that of the body as it is sent, so an encoding that the signature does not cover is refused.

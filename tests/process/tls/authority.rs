@@ -9,6 +9,8 @@ use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair, date_time_ymd,
 };
 
+use crate::peers::signatures::seconds;
+
 /// A certificate and its key, as files.
 pub(crate) struct PairFiles {
     pub(crate) cert: PathBuf,
@@ -29,6 +31,8 @@ pub(crate) enum LeafKind {
     CodeSigning,
     /// Valid for ten more days.
     EndsSoon,
+    /// It ends so many seconds from now.
+    EndsIn(u32),
 }
 
 #[expect(clippy::disallowed_methods, reason = "commands judge certificates by the clock of the system")]
@@ -59,6 +63,10 @@ impl FileAuthority {
         let mut params = CertificateParams::new(names).expect("names");
         (params.not_before, params.not_after) = match kind {
             LeafKind::Expired => (date_time_ymd(2024, 1, 1), date_time_ymd(2025, 1, 1)),
+            LeafKind::EndsIn(left) => {
+                let end = u64::try_from(seconds()).expect("after 1970") + u64::from(left);
+                (date_time_ymd(2024, 1, 1), date_time_ymd(1970, 1, 1) + Duration::from_secs(end))
+            }
             LeafKind::NotYetValid => (date_time_ymd(2039, 1, 1), date_time_ymd(2040, 1, 1)),
             LeafKind::EndsSoon => (date_time_ymd(2024, 1, 1), in_ten_days().into()),
             _ => (date_time_ymd(2024, 1, 1), date_time_ymd(2040, 1, 1)),

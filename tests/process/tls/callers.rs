@@ -6,10 +6,10 @@ use std::process::{Command, Output};
 use crate::fixtures::node::GatewayProcess;
 use crate::tls::authority::{FileAuthority, LeafKind, PairFiles};
 
-/// A gateway that knows blue by certificate, and pink by a pinned one.
-struct CertifiedGateway {
-    red: GatewayProcess,
-    authority: FileAuthority,
+/// A gateway that knows blue and green by certificate, and pink by a pinned one.
+pub(super) struct CertifiedGateway {
+    pub(super) red: GatewayProcess,
+    pub(super) authority: FileAuthority,
     pink: PairFiles,
 }
 
@@ -25,7 +25,7 @@ fn pin(pair: &PairFiles) -> String {
 }
 
 impl CertifiedGateway {
-    async fn start() -> Self {
+    pub(super) async fn start() -> Self {
         let mut red = GatewayProcess::new("red.example");
         let authority = FileAuthority::new();
         let own = authority.issue(red.folder(), "red", &["red.example"], LeafKind::Usual);
@@ -34,7 +34,9 @@ impl CertifiedGateway {
         red.tls("federation", &own.cert, &own.key);
         let (ca, address) =
             (format!("federation.tls.client_ca=\"{}\"", ca.display()), "addresses = [\"http://127.0.0.1:1\"]");
-        red.peer_section("blue.example", &format!("{address}\nauth = \"mtls\""));
+        for name in ["blue.example", "green.example"] {
+            red.peer_section(name, &format!("{address}\nauth = \"mtls\""));
+        }
         red.peer_section("pink.example", &format!("{address}\nauth = \"mtls\"\nfingerprints = [\"{}\"]", pin(&pink)));
         red.start_with(&[&ca]).await;
         Self { red, authority, pink }
@@ -58,7 +60,7 @@ impl CertifiedGateway {
         answer(&output)
     }
 
-    fn folder(&self) -> &Path {
+    pub(super) fn folder(&self) -> &Path {
         self.red.folder()
     }
 }
@@ -102,6 +104,11 @@ async fn certificate_decides_who_calls() {
     assert_eq!(gateway.push(Some(&unpinned), Some("pink.example")).await, refused(401, "CERTIFICATE_NOT_PINNED"));
     let stranger = issue("stranger", "stranger.example", LeafKind::Usual);
     assert_eq!(gateway.push(Some(&stranger), Some("stranger.example")).await, refused(403, "FORBIDDEN"));
+    // A certificate of two listed peers is that of whichever is claimed, and of none without a claim.
+    let both = ["blue.example", "green.example"];
+    let both = gateway.authority.issue(gateway.folder(), "both", &both, LeafKind::Usual);
+    assert_eq!(gateway.push(Some(&both), Some("green.example")).await, accepted());
+    assert_eq!(gateway.push(Some(&both), None).await, refused(401, "UNAUTHENTICATED"));
     assert_eq!(gateway.push(Some(&blue), Some("blue.example")).await, accepted(), "the next good request works");
 }
 

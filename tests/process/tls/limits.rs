@@ -22,15 +22,6 @@ fn until_closed(address: std::net::SocketAddr, sent: &[u8]) -> (String, Duration
     (String::from_utf8_lossy(&read).into_owned(), began.elapsed())
 }
 
-pub(super) async fn metric(red: &GatewayProcess, limit: &str) -> u64 {
-    let client = Client::builder().no_proxy().build().expect("a client");
-    let text = client.get(format!("http://{}/metrics", red.admin)).send().await.expect("an answer").text().await;
-    let wanted = format!("fernpost_limits_total{{limit=\"{limit}\"}} ");
-    let text = text.expect("a text");
-    let value = text.lines().find_map(|line| line.strip_prefix(&wanted)).unwrap_or("0");
-    value.parse().expect("a number")
-}
-
 #[tokio::test]
 async fn silent_caller_is_closed_in_time() {
     let authority = FileAuthority::new();
@@ -44,7 +35,7 @@ async fn silent_caller_is_closed_in_time() {
         let (_, took) = tokio::task::spawn_blocking(move || until_closed(address, hello)).await.expect("it ran");
         assert!(took < Duration::from_secs(5), "{took:?}");
     }
-    assert_eq!(metric(&red, "federation.handshake_timeout").await, 2, "the third was no TLS");
+    assert_eq!(red.refusals("federation.handshake_timeout").await, 2, "the third was no TLS");
     drop(red.kill());
 
     let mut plain = GatewayProcess::new("red.example");
@@ -71,7 +62,7 @@ async fn large_head_is_refused() {
     assert_eq!(refused.status().as_u16(), 431);
     let text = refused.text().await.expect("a text");
     assert!(text.contains("HEAD_TOO_LARGE") && text.contains("federation.headers_max"), "{text}");
-    assert_eq!(metric(&red, "federation.headers_max").await, 1);
+    assert_eq!(red.refusals("federation.headers_max").await, 1);
 }
 
 #[tokio::test]
@@ -89,7 +80,7 @@ async fn deep_body_is_refused() {
     assert_eq!(refused.status().as_u16(), 400);
     let text = refused.text().await.expect("a text");
     assert!(text.contains("NESTS_TOO_DEEP") && text.contains("20 levels (federation.json_depth)"), "{text}");
-    assert_eq!(metric(&red, "federation.json_depth").await, 1);
+    assert_eq!(red.refusals("federation.json_depth").await, 1);
     assert_eq!(push(20).await.status().as_u16(), 200);
 }
 
@@ -101,7 +92,7 @@ async fn one_address_has_so_many_connections() {
     // The gateway has accepted them once it has refused one more.
     let address = red.federation;
     let refused = async {
-        while metric(&red, "federation.connections_per_address").await == 0 {
+        while red.refusals("federation.connections_per_address").await == 0 {
             tokio::task::spawn_blocking(move || until_closed(address, b"")).await.expect("it ran");
         }
     };
@@ -148,11 +139,11 @@ async fn one_peer_has_so_many_connections() {
     };
     for (first, second) in [(by_body, by_address), (by_address, by_header), (by_header, by_body)] {
         let two = [held(first).await, held(second).await];
-        let before = metric(&red, "peers.connections_max").await;
+        let before = red.refusals("peers.connections_max").await;
         for third in [by_body, by_address, by_header] {
             assert_eq!(ask(third).await.0, "429");
         }
-        assert_eq!(metric(&red, "peers.connections_max").await, before + 3);
+        assert_eq!(red.refusals("peers.connections_max").await, before + 3);
         drop(two);
     }
 }

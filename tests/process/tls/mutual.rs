@@ -1,7 +1,8 @@
 //! Gateways that call each other by TLS: with certificates both ways, with signatures, and one of them behind nginx.
 
 use crate::fixtures::node::GatewayProcess;
-use crate::tls::authority::{FileAuthority, LeafKind};
+use crate::tls::authority::{FileAuthority, LeafKind, PairFiles};
+use crate::tls::haproxy::has_haproxy;
 use crate::tls::nginx::{ReverseProxy, has_nginx};
 
 /// Returns a gateway of this name with a certificate of the authority, which it trusts both ways.
@@ -91,6 +92,41 @@ async fn unpinned_gateways_hold_conversation() {
     for gateway in [&mut red, &mut blue, &mut green] {
         gateway.start_with(&TRUST).await;
     }
+    converse(&[&red, &blue, &green], ["signature"; 3]).await;
+}
+
+#[tokio::test]
+async fn signatures_pass_through_nginx() {
+    if has_nginx() {
+        sign_through(|blue, pair| ReverseProxy::start(blue, pair, "http")).await;
+    }
+}
+
+#[tokio::test]
+async fn signatures_pass_through_haproxy() {
+    if has_haproxy() {
+        sign_through(ReverseProxy::haproxy).await;
+    }
+}
+
+/// Blue is behind a proxy, which passes the target and `Host` that the signatures cover.
+async fn sign_through(start: impl Fn(&GatewayProcess, &PairFiles) -> ReverseProxy) {
+    let authority = FileAuthority::new();
+    let [mut red, mut green] = ["red.example", "green.example"].map(|name| certified(name, &authority));
+    let mut blue = GatewayProcess::new("blue.example");
+    let pair = authority.issue(blue.folder(), "own", &["blue.example"], LeafKind::Usual);
+    authority.write(blue.folder());
+    let proxy = start(&blue, &pair);
+    let keys = [&red, &blue, &green].map(|gateway| (gateway.name, crate::peers::signatures::key(gateway).1));
+    let addresses = [red.federation.to_string(), proxy.address.to_string(), green.federation.to_string()];
+    introduce(&mut [&mut red, &mut blue, &mut green], &addresses, |name| {
+        let (_, pinned) = keys.iter().find(|(other, _)| *other == name).expect("one of the three");
+        format!("auth = \"signature\"\nkeys = [\"{pinned}\"]")
+    });
+    for gateway in [&mut red, &mut green] {
+        gateway.start_with(&TRUST).await;
+    }
+    blue.start_with(&["federation.trusted_proxies=[\"127.0.0.0/8\"]", TRUST[1]]).await;
     converse(&[&red, &blue, &green], ["signature"; 3]).await;
 }
 

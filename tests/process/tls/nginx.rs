@@ -12,26 +12,33 @@ use crate::tls::authority::{FileAuthority, LeafKind, PairFiles};
 
 /// Returns whether nginx is installed.
 pub(super) fn has_nginx() -> bool {
-    let is_there = Command::new("nginx").arg("-v").stderr(Stdio::null()).status().is_ok_and(|status| status.success());
+    is_installed("nginx", "nginx-light")
+}
+
+/// Returns whether a proxy of this Debian package is installed.
+pub(super) fn is_installed(proxy: &str, package: &str) -> bool {
+    let mut version = Command::new(proxy);
+    version.arg("-v").stdout(Stdio::null()).stderr(Stdio::null());
+    let is_there = version.status().is_ok_and(|status| status.success());
     let must_be = std::env::var("FERNPOST_TEST_TOOLS").is_ok_and(|tools| tools == "all");
-    assert!(is_there || !must_be, "nginx is not installed; apt-get install nginx-light");
+    assert!(is_there || !must_be, "{proxy} is not installed; apt-get install {package}");
     if !is_there {
-        eprintln!("not tested, because nginx is not installed (apt-get install nginx-light)");
+        eprintln!("not tested, because {proxy} is not installed (apt-get install {package})");
     }
     is_there
 }
 
-/// A running nginx; it is stopped when this is dropped.
+/// A running proxy; it is stopped when this is dropped.
 pub(super) struct ReverseProxy {
-    process: Child,
+    pub(super) process: Child,
     pub(super) address: SocketAddr,
 }
 
 impl Drop for ReverseProxy {
     fn drop(&mut self) {
-        // The workers end with their master only if it is told to stop.
+        // The workers of nginx end with their master only if it is told to stop.
         let pid = self.process.id().to_string();
-        let _ = Command::new("kill").args(["-QUIT", &pid]).status();
+        let _ = Command::new("kill").args(["-TERM", &pid]).status();
         let _ = self.process.wait();
     }
 }
@@ -65,7 +72,7 @@ impl ReverseProxy {
     }
 
     /// Pushes one update through the proxy; returns the status and the code of the refusal.
-    async fn push(&self, more: &[&str]) -> (u16, String) {
+    pub(super) async fn push(&self, more: &[&str]) -> (u16, String) {
         let mut curl = Command::new("curl");
         let resolve = format!("red.example:{}:{}", self.address.port(), self.address.ip());
         curl.args(["--silent", "--insecure", "--resolve", &resolve, "--write-out", "\n%{http_code}"]);

@@ -18,6 +18,11 @@ struct NamedPair {
 
 impl NamedPair {
     async fn new(blue_certificate: LeafKind) -> Self {
+        Self::speaking("updates", "_actor-server._tcp", blue_certificate).await
+    }
+
+    /// Returns a pair that speaks this dialect, with records of this service.
+    async fn speaking(dialect: &str, service: &str, blue_certificate: LeafKind) -> Self {
         let names = TestNameServer::start().await;
         let authority = FileAuthority::new();
         let [mut red, mut blue] = ["red.example", "blue.example"].map(GatewayProcess::new);
@@ -27,11 +32,12 @@ impl NamedPair {
             gateway.tls("federation", &own.cert, &own.key);
             let (address, host) = (gateway.federation, format!("host.{}", gateway.name));
             names.host(&host, 60, &[address.ip()]);
-            let service = format!("_actor-server._tcp.{}", gateway.name);
+            let service = format!("{service}.{}", gateway.name);
             names.service(&service, 60, &[(1, 1, address.port(), &host)]);
         }
-        red.peer_section("blue.example", "auth = \"mtls\"");
-        blue.peer_section("red.example", "auth = \"mtls\"");
+        let section = format!("auth = \"mtls\"\ndialect = \"{dialect}\"");
+        red.peer_section("blue.example", &section);
+        blue.peer_section("red.example", &section);
         let overrides = vec![
             format!("network.resolvers=[\"{}\"]", names.address),
             "network.allow=[\"127.0.0.0/8\"]".to_owned(),
@@ -89,6 +95,30 @@ async fn peers_are_found_by_service_records() {
     // A peer that does not list us refuses our proof.
     let (code, explanation) = pair.red_runs(&["peer", "explain", "red.example"]).await;
     assert_eq!((code, explanation["code"].as_str()), (1, Some("NOT_LISTED")), "{explanation}");
+}
+
+/// Servers of the transactions dialect have a service and a default port of their own.
+#[tokio::test]
+async fn transactions_have_their_own_service() {
+    let mut pair = NamedPair::speaking("transactions", "_matrix._tcp", LeafKind::Usual).await;
+    for (name, dialect) in [("grey.example", "transactions"), ("pink.example", "updates")] {
+        pair.names.host(name, 60, &[pair.red.federation.ip()]);
+        pair.red.peer_section(name, &format!("auth = \"mtls\"\ndialect = \"{dialect}\""));
+    }
+    let overrides = pair.overrides.clone();
+    let overrides: Vec<&str> = overrides.iter().map(String::as_str).collect();
+    pair.red.start_with(&overrides).await;
+    pair.blue.start_with(&overrides).await;
+    pair.red.api().set_participants("#room", &["blue.example"]).await;
+    pair.red.api().say_in("#room", "m-1", "by the other service").await;
+    assert_eq!(pair.blue.api().hear(1).await[0]["content"]["body"], "by the other service");
+    // Without a record of the service the name itself is called, at the default port of the dialect.
+    let ip = pair.red.federation.ip();
+    for (name, port) in [("grey.example", 8448), ("pink.example", 9880)] {
+        let (code, explanation) = pair.red_runs(&["peer", "explain", name]).await;
+        assert_eq!((code, explanation["code"].as_str()), (1, Some("CONNECT_REFUSED")), "{explanation}");
+        assert!(explanation.to_string().contains(&format!("{ip}:{port}")), "{explanation}");
+    }
 }
 
 #[tokio::test]

@@ -171,7 +171,7 @@ async fn rows_of_strangers_are_bounded() {
         }
     }
     assert_eq!(refusal, refused(429, "STRANGERS_ROWS"));
-    assert!(metric(&red, "federation.strangers.rows_max").await >= 2);
+    assert!(red.refusals("federation.strangers.rows_max").await >= 2);
     assert_eq!(push_of_blue(&red, &blue, 1).await, refused(200, ""), "a listed peer notices nothing");
     assert_eq!(stranger.server.reads(), 1);
 }
@@ -191,7 +191,7 @@ async fn requests_of_strangers_are_limited_by_address() {
     }
     assert_eq!(answers[0], (401, "UNAUTHENTICATED".to_owned(), false), "an address proves no stranger");
     assert!(answers.contains(&(429, "STRANGERS_RATE".to_owned(), true)), "{answers:?}");
-    assert!(metric(&red, "federation.strangers.rate_per_address").await >= 1);
+    assert!(red.refusals("federation.strangers.rate_per_address").await >= 1);
     assert_eq!(push_of_blue(&red, &blue, 1).await, refused(200, ""), "from the same address");
 }
 
@@ -208,7 +208,7 @@ async fn proofs_of_strangers_are_limited() {
     let pushed = futures_util::future::join_all(strangers.iter().map(|stranger| stranger.push(&red, 1))).await;
     let pushed: Vec<_> = pushed.into_iter().map(codes).collect();
     assert!(pushed.contains(&refused(200, "")) && pushed.contains(&refused(429, "STRANGERS_PROOFS")), "{pushed:?}");
-    assert!(metric(&red, "federation.strangers.proofs_per_second").await >= 1);
+    assert!(red.refusals("federation.strangers.proofs_per_second").await >= 1);
     assert_eq!(push_of_blue(&red, &blue, 1).await, refused(200, ""));
 }
 

@@ -9,7 +9,7 @@ fn marked<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> Vec<u8> {
     let (mut framing, mut out, mut found) = (RequestFraming::default(), Vec::new(), Vec::new());
     for piece in pieces {
         found.clear();
-        framing.hashes(piece, &mut found);
+        framing.scan(piece, |place| found.push(place));
         for (place, byte) in piece.iter().enumerate() {
             if found.contains(&place) { out.extend_from_slice(b"@HASH@") } else { out.push(*byte) }
         }
@@ -113,6 +113,41 @@ fn uncertain_framing_stops_rewriting() {
     for broken in ["GET\r\n", "GET /@\r\n", "CONNECT /@ HTTP/1.1\r\n\r\n", "GARBAGE\n"] {
         sees(&format!("{broken}{next}"));
     }
+}
+
+#[test]
+fn part_of_request_is_known() {
+    let (mut framing, mut reached) = (RequestFraming::default(), Vec::new());
+    for piece in [
+        "\r\n",
+        "PUT / HTTP/1.1\r\nContent-Length: 2\r\n",
+        "\r\n",
+        "xy",
+        // Another protocol than WebSocket is ignored by the parser.
+        "PUT / HTTP/1.1\r\nUpgrade: h2c\r\nTransfer-Encoding: chunked\r\n\r\n",
+        "1\r\nx\r\n0\r\n",
+        "\r\nG",
+        // The end of an uncertain head is looked for, the end of its body is not.
+        "ET / HTTP/1.1\r\nUpgrade: WebSocket\r\n",
+        "\r\n",
+        "GET / HTTP/1.1\r\n\r\n",
+    ] {
+        framing.scan(piece.as_bytes(), |_| ());
+        reached.push(framing.reached());
+    }
+    let expected = [
+        (0, RequestPart::Between),
+        (0, RequestPart::Head),
+        (1, RequestPart::Body),
+        (1, RequestPart::Between),
+        (2, RequestPart::Body),
+        (2, RequestPart::Body),
+        (2, RequestPart::Head),
+        (2, RequestPart::Head),
+        (3, RequestPart::Endless),
+        (3, RequestPart::Endless),
+    ];
+    assert_eq!(reached, expected);
 }
 
 #[derive(Debug, Clone)]

@@ -1,4 +1,5 @@
-//! Finds the requests in a stream of bytes, and each `#` in their targets: a state machine that gets each byte once.
+//! Finds the requests in a stream of bytes, and each `#` in their targets: a state machine that gets each byte once. The deadlines of
+//! requests and the raw targets of 2014 are based on it.
 //!
 //! ```text
 //!      +------------- no body, or its end --------------+
@@ -9,18 +10,20 @@
 //! ```
 //!
 //! It must never take a byte of a body for a request line. So it reads heads and chunks as strictly as the HTTP parser
-//! after it, and anything that is not certain (another encoding, two lengths, an upgrade, a folded line, a broken one)
-//! makes it `Blind`: from there on the connection passes unchanged. The price is a 404 for a raw `#` on such a
-//! connection; the parser refuses most of them anyway. It keeps only a short prefix of a line; the parser limits the
-//! length of lines.
+//! after it, and anything that is not certain (another encoding, two lengths, a WebSocket, a folded line, a broken one)
+//! makes it `Blind` after its head: from there on the connection passes unchanged, as one body without an end. The price is a 404
+//! for a raw `#` on such a connection; the parser refuses most of them anyway. It keeps only a short prefix of a line; the parser
+//! limits the length of lines.
 
 /// Bytes kept of a line. A header that frames the body is shorter, unless it is padded with blanks.
 const LINE_KEPT: usize = 64;
 
 /// The state of the stream.
 #[derive(Debug, Clone, Default)]
-pub(super) struct RequestFraming {
+pub(crate) struct RequestFraming {
     at: FramingPosition,
+    /// Number of heads that have ended.
+    heads: u64,
     /// Method, and later the current header line.
     line: LineScanner,
     head: RequestHead,
@@ -32,6 +35,21 @@ struct RequestHead {
     connect: bool,
     length: Option<u64>,
     chunked: bool,
+    /// True if a line was read after which the end of the body is not certain.
+    uncertain: bool,
+}
+
+/// The part of a request that a stream of bytes has reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum RequestPart {
+    /// Before the first byte of a head.
+    Between,
+    /// Within a head.
+    Head,
+    /// Within a body.
+    Body,
+    /// Within a body whose end is not looked for.
+    Endless,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -105,8 +123,21 @@ impl LineScanner {
 }
 
 impl RequestFraming {
-    /// Processes the next bytes and adds the position of each `#` in a request target to `found`.
-    pub(super) fn hashes(&mut self, bytes: &[u8], found: &mut Vec<usize>) {
+    /// Returns the number of heads that have ended, and the part of a request that comes next.
+    pub(crate) fn reached(&self) -> (u64, RequestPart) {
+        let part = match self.at {
+            FramingPosition::Between => RequestPart::Between,
+            FramingPosition::Method | FramingPosition::Target | FramingPosition::Version | FramingPosition::Header => {
+                RequestPart::Head
+            }
+            FramingPosition::Body(..) | FramingPosition::Chunks(_) => RequestPart::Body,
+            FramingPosition::Blind => RequestPart::Endless,
+        };
+        (self.heads, part)
+    }
+
+    /// Processes the next bytes and calls `found` with the position of each `#` in a request target.
+    pub(crate) fn scan(&mut self, bytes: &[u8], mut found: impl FnMut(usize)) {
         let mut place = 0;
         while let Some(&byte) = bytes.get(place) {
             match &mut self.at {
@@ -124,7 +155,7 @@ impl RequestFraming {
                 }
                 at => {
                     if byte == b'#' && matches!(at, FramingPosition::Target) {
-                        found.push(place);
+                        found(place);
                     }
                     self.step(byte);
                     place += 1;
@@ -175,11 +206,13 @@ impl RequestFraming {
     fn headed(&mut self) -> FramingPosition {
         let text = self.line.text();
         if text.is_empty() {
+            self.heads += 1;
             return self.body();
         }
         // A folded line continues the line before it.
         if text.starts_with(b" ") || text.starts_with(b"\t") {
-            return FramingPosition::Blind;
+            self.head.uncertain = true;
+            return self.next_header();
         }
         let Some(colon) = text.iter().position(|&byte| byte == b':') else { return self.next_header() };
         let (name, value) = (&text[..colon], text[colon + 1..].trim_ascii());
@@ -192,16 +225,18 @@ impl RequestFraming {
             let again = std::mem::replace(&mut self.head.chunked, true);
             self.line.is_whole() && !again && value.eq_ignore_ascii_case(b"chunked")
         } else {
-            !is("upgrade")
+            // The parser ignores every other protocol.
+            !is("upgrade") || (self.line.is_whole() && !value.eq_ignore_ascii_case(b"websocket"))
         };
-        if certain { self.next_header() } else { FramingPosition::Blind }
+        self.head.uncertain |= !certain;
+        self.next_header()
     }
 
     fn body(&self) -> FramingPosition {
         match self.head {
-            RequestHead { connect: true, .. } | RequestHead { length: Some(_), chunked: true, .. } => {
-                FramingPosition::Blind
-            }
+            RequestHead { connect: true, .. }
+            | RequestHead { uncertain: true, .. }
+            | RequestHead { length: Some(_), chunked: true, .. } => FramingPosition::Blind,
             RequestHead { chunked: true, .. } => FramingPosition::Chunks(ChunkState::First),
             RequestHead { length: None | Some(0), .. } => FramingPosition::Between,
             RequestHead { length: Some(length), .. } => FramingPosition::Body(length, AfterBody::Request),
