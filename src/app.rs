@@ -9,55 +9,41 @@ mod data_folder;
 mod directory_source;
 mod listeners;
 pub(crate) mod peer_explainer;
+mod reloader;
+mod servers;
 mod start_error;
+mod system_clock;
 
-use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use actix::{Arbiter, ArbiterHandle};
-use actix_web::ResponseError;
 use actix_web::dev::ServerHandle;
-use actix_web::middleware::from_fn;
-use actix_web::web::{self, Bytes, Data};
-use actors::errors::UnavailableError;
+use actix_web::web::Data;
 use actors::gateway::Gateway;
-use actors::model::{Millis, ServerName};
-use actors::ports::{Clock, PeerConfig, Ports, StoreReaders};
+use actors::model::ServerName;
+use actors::ports::{PeerConfig, Ports, StoreReaders};
 use actors::router::{ActorRegistry, Router};
-use tokio::sync::{Notify, oneshot, watch};
+use tokio::sync::{oneshot, watch};
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::admin::certificates::CertificateEnds;
 use crate::admin::health::{self, ReadinessReport};
-use crate::admin::metrics::{self, MetricsRecorder};
-use crate::admin::{self, AdminApi};
 use crate::app::configured_keys::relay_judge;
-use crate::app::configured_peers::{ConfiguredAddresses, ConfiguredAdmission};
+use crate::app::configured_peers::ConfiguredAddresses;
 use crate::app::directory_source::EgressDirectories;
 use crate::app::listeners::ListenerCertificates;
+use crate::app::reloader::ReloadedParts;
+use crate::app::servers::{ServedParts, signature_judge, start_servers};
 use crate::egress::signer::RequestSigner;
 use crate::egress::{EgressClient, EgressOptions};
-use crate::http::authentication;
-use crate::http::authentication::signature_proof::SignatureJudge;
-use crate::http::bearer::{self, BearerToken};
-use crate::http::body::BodyLimit;
-use crate::http::drain::{self, DrainSignal};
-use crate::http::error::ApiError;
-use crate::http::head_limit::{self, HeadLimit};
-use crate::http::key_directory;
-use crate::http::serve::{serve, serve_raw_targets};
-use crate::identity::key_directory::key_directory_json;
-use crate::identity::key_ring::KeyRing;
+use crate::http::drain::DrainSignal;
+use crate::identity::key_ring::LiveKeyRing;
 use crate::maintenance::feed_and_submissions;
 use crate::maintenance::history_retention;
-use crate::messenger;
-use crate::messenger::push::{PushHandle, PushSetup};
-use crate::messenger::{MessengerApi, MessengerLimits};
+use crate::messenger::push::PushSetup;
 use crate::runtime::free_space::FolderDisk;
-use crate::settings::{SecretValue, Settings};
+use crate::settings::{LiveSettings, LoadedSettings, Settings};
 use crate::store::{self, BlockingExecutor, Store, StoreLocation, StoreOptions};
-use crate::telemetry::limit_counts::LimitCounts;
 use crate::telemetry::logging_journal::LoggingJournal;
 use crate::tls::{file_watch, own_certificate};
 use crate::wire::pdu::ContentText;
@@ -65,10 +51,11 @@ use crate::wire::pdu::reference_context::StoreReferenceContext;
 use crate::wire::pdu::relay_judge::RelayJudge;
 use crate::wire::pdu::signer::PduSigner;
 use crate::wire::transport::PeerTransport;
-use crate::wire::{self, DialectServices};
 
 pub use crate::app::listeners::Listeners;
+pub use crate::app::reloader::SettingsReloader;
 pub use crate::app::start_error::StartError;
+pub(crate) use crate::app::system_clock::SystemClock;
 
 /// State of the data folder that a gateway accepts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,24 +64,6 @@ pub enum DataDir {
     Whole,
     /// The folder in any state, because the operator confirmed it.
     AsFound,
-}
-
-/// The system's clock.
-pub(crate) struct SystemClock;
-
-impl Clock for SystemClock {
-    #[expect(clippy::disallowed_methods, reason = "this is the adapter that the ban points to")]
-    fn now(&self) -> Millis {
-        let since = SystemTime::now().duration_since(UNIX_EPOCH);
-        Millis(since.map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX)))
-    }
-}
-
-impl SystemClock {
-    /// Returns the time of the clock in the form of the standard library.
-    pub(crate) fn time() -> SystemTime {
-        UNIX_EPOCH + Duration::from_millis(Self.now().0)
-    }
 }
 
 /// A running gateway.
@@ -108,8 +77,7 @@ pub struct App {
     readiness: ReadinessReport,
     stopping: watch::Sender<bool>,
     closing: DrainSignal,
-    /// Makes the watch look at the files of certificates at once.
-    look_now: Arc<Notify>,
+    reloader: Arc<SettingsReloader>,
     _certificate_tasks: [AbortOnDropHandle<()>; 2],
     /// Task of push mode, if it is on.
     push_task: Option<AbortOnDropHandle<()>>,
@@ -126,14 +94,16 @@ struct GatewayCore {
 impl App {
     /// Starts a gateway on bound listeners. The listeners are served last, so that every response comes from a complete
     /// gateway.
-    pub async fn start(settings: &Settings, listeners: Listeners, found: DataDir) -> Result<Self, StartError> {
+    pub async fn start(loaded: LoadedSettings, listeners: Listeners, found: DataDir) -> Result<Self, StartError> {
+        let settings = &loaded.settings;
         let certificates = ListenerCertificates::load(settings)?;
         let push = settings.messenger.push.as_ref();
         let push =
             push.map(|push| PushSetup::new(push, settings.peers.unlisted(&settings.server.name).jitter)).transpose()?;
-        let keys = Arc::new(data_folder::signing_keys(settings)?);
+        let keys = LiveKeyRing::from(Arc::new(data_folder::signing_keys(settings)?));
+        let live = LiveSettings::new(settings.clone());
         let us = &settings.server.name;
-        let peers = Arc::new(ConfiguredAddresses { peers: settings.peers.clone(), network: settings.network.clone() });
+        let peers = Arc::new(ConfiguredAddresses(live.clone()));
         let signer = RequestSigner::new(us.clone(), keys.clone(), peers.clone(), Arc::new(SystemClock));
         let options = egress_options(settings, &certificates);
         let client = EgressClient::new(us, peers.clone(), Arc::new(SystemClock), options);
@@ -141,10 +111,10 @@ impl App {
         let directories = EgressDirectories { egress: egress.clone(), addresses: peers }.begin();
         let core = Arbiter::new();
         let (gone, router_gone) = oneshot::channel();
-        let relays = relay_judge(settings, keys.clone(), directories.clone()).map_err(StartError::Threads)?;
         let signer = PduSigner::new(keys.clone(), Arc::new(SystemClock));
+        let relays = relay_judge(&live, keys.clone(), directories.clone()).map_err(StartError::Threads)?;
         let ends = CoreEnds { egress: egress.clone(), signer, relays: relays.clone() };
-        let GatewayCore { gateway, store } = start_core(&core.handle(), settings, found, ends, gone).await?;
+        let GatewayCore { gateway, store } = start_core(&core.handle(), &live, found, ends, gone).await?;
         let (stopping, stops) = watch::channel(false);
         let readiness = ReadinessReport::default();
         if let Some(overload) = gateway.overload() {
@@ -153,17 +123,22 @@ impl App {
         let closing = DrainSignal::default();
         let judge = signature_judge(settings, &store, listeners.federation_address()).await?.with_fetched(directories);
         let (push, push_task) = push.map(|push| push.start(gateway.ports(), stops.clone())).unzip();
-        let parts = (&*keys, Data::new(judge), relays, push);
-        let servers = start_servers(
-            settings,
-            (listeners, &certificates),
-            parts,
-            (&gateway, &store),
-            &readiness,
-            (stops, &closing),
-        )?;
-        let look_now = Arc::new(Notify::new());
-        let watch = file_watch::watch(certificates.watched(), Arc::clone(&look_now));
+        let judge = Data::new(judge);
+        let reloader = Arc::new(SettingsReloader::new(
+            loaded.clone(),
+            ReloadedParts {
+                live: live.clone(),
+                certificates: certificates.clone(),
+                keys: keys.clone(),
+                egress: egress.clone(),
+                judge: judge.clone(),
+                gateway: gateway.clone(),
+            },
+        ));
+        let parts =
+            ServedParts { live, keys, judge, relays, push, gateway: &gateway, store: &store, reloader: &reloader };
+        let servers = start_servers(parts, (listeners, &certificates), &readiness, (stops, &closing))?;
+        let watch = file_watch::watch(certificates.watched());
         let ends = own_certificate::warn_of_ends(certificates.all(), Arc::new(SystemClock));
         let certificate_tasks = [tokio::spawn(watch), tokio::spawn(ends)].map(AbortOnDropHandle::new);
         settings.notes.iter().for_each(|note| tracing::warn!(%note, "configuration warning"));
@@ -177,7 +152,7 @@ impl App {
             readiness,
             stopping,
             closing,
-            look_now,
+            reloader,
             _certificate_tasks: certificate_tasks,
             push_task,
             drain,
@@ -194,9 +169,9 @@ impl App {
         }
     }
 
-    /// Returns the handle that makes the gateway look at the files of certificates at once, and take over those that changed.
-    pub fn certificate_reads(&self) -> Arc<Notify> {
-        Arc::clone(&self.look_now)
+    /// Returns the handle that makes the gateway take over a changed configuration.
+    pub fn reloader(&self) -> Arc<SettingsReloader> {
+        Arc::clone(&self.reloader)
     }
 
     /// Returns the handle for calls into the core.
@@ -307,15 +282,15 @@ struct CoreEnds {
 
 async fn start_core(
     core: &ArbiterHandle,
-    settings: &Settings,
+    live: &LiveSettings,
     found: DataDir,
     CoreEnds { egress, signer, relays }: CoreEnds,
     gone: oneshot::Sender<bool>,
 ) -> Result<GatewayCore, StartError> {
-    let options = store_options(settings, found)?;
-    let (peers, us) = (settings.peers.clone(), settings.server.name.clone());
+    let settings = live.current();
+    let options = store_options(&settings, found)?;
+    let (peers, us) = (Arc::new(live.clone()), settings.server.name.clone());
     let (retain, keep) = (settings.feed.retain, settings.messenger.submissions_keep);
-    let history = settings.peers.contexts().history.keep;
     let disk = Arc::new(FolderDisk(settings.server.data_dir.clone()));
     let (done, started) = oneshot::channel();
     core.spawn(async move {
@@ -343,9 +318,8 @@ async fn start_core(
                 let _ = gone.send(crashed);
             });
             actix::spawn(feed_and_submissions::run(ports.clone(), retain, keep));
-            if let Some(keep) = history {
-                actix::spawn(history_retention::run(ports.clone(), past, keep));
-            }
+            let roster = ports.roster.clone();
+            actix::spawn(history_retention::run(ports.clone(), past, move || roster.contexts().history.keep));
             GatewayCore { gateway: Gateway::new(routes, ports), store }
         });
         // The starting task waits for this; if it is gone, the process is ending.
@@ -382,107 +356,4 @@ fn egress_options(settings: &Settings, certificates: &ListenerCertificates) -> E
         roots: Some(certificates.peer_roots()),
         own_pair: certificates.federation_pair(),
     }
-}
-
-fn federation_body(settings: &Settings) -> BodyLimit {
-    BodyLimit {
-        key: "federation.body_max",
-        bytes: settings.federation.body_max,
-        time: settings.federation.connections.body_timeout,
-    }
-}
-
-/// Returns the judge of signatures, with the nonces that earlier processes have stored.
-async fn signature_judge(
-    settings: &Settings,
-    store: &Store,
-    listener: Option<SocketAddr>,
-) -> Result<SignatureJudge, StartError> {
-    let clock = Arc::new(SystemClock);
-    let used = store.used_nonces(clock.now()).await.map_err(StartError::Nonces)?;
-    let own = (settings.server.name.clone(), listener.map(|address| address.port()));
-    Ok(SignatureJudge::new(own, clock, (settings.peers.nonces_max(), used), federation_body(settings)))
-}
-
-fn start_servers(
-    settings: &Settings,
-    (listeners, certificates): (Listeners, &ListenerCertificates),
-    (keys, judge, relays, push): (&KeyRing, Data<SignatureJudge>, Arc<dyn RelayJudge>, Option<PushHandle>),
-    (gateway, store): (&Gateway, &Store),
-    readiness: &ReadinessReport,
-    (stops, closing): (watch::Receiver<bool>, &DrainSignal),
-) -> Result<Vec<ServerHandle>, StartError> {
-    let counts = LimitCounts::default();
-    let proxies = settings.peers.clone();
-    let is_proxy = move |address| proxies.is_trusted_proxy(address);
-    let serving = certificates.federation_limits(settings, is_proxy, counts.clone())?;
-    let gate = DialectServices {
-        intake: Arc::new(gateway.clone()),
-        admission: Arc::new(ConfiguredAdmission::new(
-            settings.peers.clone(),
-            certificates.client_roots(),
-            Arc::new(SystemClock),
-        )),
-        judge: relays.clone(),
-        body: federation_body(settings),
-    };
-    let door = closing.door(wire::later);
-    let directory = Bytes::from(key_directory_json(keys));
-    let head = HeadLimit {
-        key: "federation.headers_max",
-        bytes: settings.federation.connections.headers_max,
-        counts: counts.clone(),
-    };
-    let federation = serve_raw_targets(listeners.federation, &serving, move |config| {
-        key_directory::configure(config, &directory);
-        config.app_data(judge.clone());
-        let scope = web::scope("").app_data(Data::new(door.clone())).wrap(from_fn(drain::count_in_flight));
-        // Callers are authenticated before anything else, also while the gateway drains.
-        let scope = scope.wrap(from_fn(authentication::meet));
-        let scope = scope.app_data(Data::new(head.clone())).wrap(from_fn(head_limit::check_head));
-        config.service(scope.configure(|config| wire::routes(&gate, config)));
-    });
-
-    let limits = MessengerLimits {
-        submissions_max: settings.messenger.submissions_max,
-        reads_max: settings.messenger.reads_max,
-        body_max: settings.messenger.body_max,
-    };
-    let api = MessengerApi::new(gateway.clone(), settings.server.name.clone(), limits, stops)
-        .describing(settings.peers.clone())
-        .pushing(push.clone());
-    let token = BearerToken::new("messenger.token", settings.messenger.token.as_ref().map(SecretValue::expose));
-    if token.is_open() {
-        tracing::warn!(listen = %settings.messenger.listen, "the messenger API requires no token; set \
-            messenger.token_file");
-    }
-    let door = closing.door(|_| Some(ApiError::from(UnavailableError::Stopping).error_response()));
-    let messenger = serve(listeners.messenger, &certificates.messenger_limits(settings)?, move |config| {
-        let scope = web::scope("").app_data(Data::new(door.clone())).wrap(from_fn(drain::count_in_flight));
-        let guarded = scope.app_data(Data::new(token.clone())).wrap(from_fn(bearer::require));
-        config.service(guarded.configure(|config| messenger::configure(config, api.clone())));
-    });
-
-    let readiness = readiness.clone();
-    let one = certificates.admin_limits(settings)?;
-    let ends = CertificateEnds::new(certificates.all(), Arc::new(SystemClock));
-    let metrics = MetricsRecorder::new(gateway.clone(), ends.clone(), counts);
-    let api = AdminApi::new(gateway.clone(), store.clone(), relays).describing(settings.peers.clone());
-    let token = BearerToken::new("admin.token", settings.admin.token.as_ref().map(SecretValue::expose));
-    if token.is_open() {
-        tracing::warn!(listen = %settings.admin.listen, "the admin API requires no token; set admin.token_file");
-    }
-    let admin = serve(listeners.admin, &one, move |config| {
-        health::configure(config, readiness.clone(), ends.clone());
-        metrics::configure(config, metrics.clone());
-        admin::configure(config, api.clone(), token.clone());
-    });
-
-    let mut handles = vec![];
-    for server in [federation, messenger, admin] {
-        let server = server.map_err(StartError::Serve)?;
-        handles.push(server.handle());
-        actix::spawn(server);
-    }
-    Ok(handles)
 }

@@ -12,7 +12,7 @@ use crate::egress::{AddressBook, PeerRoute};
 use crate::http::authentication::{PeerAuthPolicy, ProofKind};
 use crate::http::error::ApiError;
 use crate::identity::public_key::PeerKeys;
-use crate::settings::{NetworkSettings, PeerTable};
+use crate::settings::LiveSettings;
 use crate::tls::certificate::{CertificateName, PresentedCertificate};
 use crate::tls::live_roots::LiveRoots;
 use crate::tls::spki_pin::SpkiPin;
@@ -21,7 +21,7 @@ use crate::wire::DIALECTS;
 
 /// The authentication policy of the settings.
 pub(super) struct ConfiguredAdmission {
-    peers: Arc<PeerTable>,
+    settings: LiveSettings,
     /// Roots that client certificates chain to.
     client_roots: LiveRoots,
     clock: Arc<dyn Clock>,
@@ -30,47 +30,48 @@ pub(super) struct ConfiguredAdmission {
 
 impl ConfiguredAdmission {
     /// Returns the policy of these peers.
-    pub(super) fn new(peers: Arc<PeerTable>, client_roots: LiveRoots, clock: Arc<dyn Clock>) -> Self {
+    pub(super) fn new(settings: LiveSettings, client_roots: LiveRoots, clock: Arc<dyn Clock>) -> Self {
         let unproved = LogThrottle::new(|listener, count, last| {
             tracing::warn!(listener, count, last, "requests rejected, because their sender is not authenticated (401)");
         });
-        Self { peers, client_roots, clock, unproved }
+        Self { settings, client_roots, clock, unproved }
     }
 }
 
 impl PeerAuthPolicy for ConfiguredAdmission {
     fn denied(&self, server: &ServerName) -> bool {
-        self.peers.denied(server)
+        self.settings.peers().denied(server)
     }
 
     fn allows_address(&self, server: &ServerName, address: IpAddr) -> bool {
-        self.peers.believes(server, address)
+        self.settings.peers().believes(server, address)
     }
 
     fn peer_by_address(&self, address: IpAddr) -> Option<ServerName> {
-        self.peers.who_may_be(address)
+        self.settings.peers().who_may_be(address)
     }
 
     fn is_peer_address(&self, address: IpAddr) -> bool {
-        self.peers.knows(address)
+        self.settings.peers().knows(address)
     }
 
     fn listed(&self, server: &ServerName) -> bool {
-        self.peers.peer(server).is_some()
+        self.settings.peers().peer(server).is_some()
     }
 
     fn proof_kind(&self, server: &ServerName) -> Option<ProofKind> {
-        if self.peers.signature_keys(server).is_some() {
+        let peers = self.settings.peers();
+        if peers.signature_keys(server).is_some() {
             Some(ProofKind::Signature)
-        } else if self.peers.certificate_pins(server).is_some() {
+        } else if peers.certificate_pins(server).is_some() {
             Some(ProofKind::Certificate)
         } else {
-            self.peers.is_proved_by_address(server).then_some(ProofKind::Network)
+            peers.is_proved_by_address(server).then_some(ProofKind::Network)
         }
     }
 
     fn signature_keys(&self, server: &ServerName) -> Option<PeerKeys> {
-        self.peers.signature_keys(server)
+        self.settings.peers().signature_keys(server)
     }
 
     fn dialect_of(&self, path: &str) -> DialectSpec {
@@ -78,16 +79,17 @@ impl PeerAuthPolicy for ConfiguredAdmission {
     }
 
     fn certificate_pins(&self, server: &ServerName) -> Option<Arc<[SpkiPin]>> {
-        self.peers.certificate_pins(server)
+        self.settings.peers().certificate_pins(server)
     }
 
     fn is_pinned(&self, key: &SpkiPin) -> bool {
-        self.peers.is_pinned(key)
+        self.settings.peers().is_pinned(key)
     }
 
     fn peers_named_by(&self, certificate: &PresentedCertificate) -> Vec<ServerName> {
+        let peers = self.settings.peers();
         let hosts = certificate.names().iter().filter_map(CertificateName::exact);
-        hosts.flat_map(|host| self.peers.certified_at(&host).to_vec()).collect()
+        hosts.flat_map(|host| peers.certified_at(&host).to_vec()).collect()
     }
 
     fn client_roots(&self) -> TrustRoots {
@@ -95,15 +97,15 @@ impl PeerAuthPolicy for ConfiguredAdmission {
     }
 
     fn is_trusted_proxy(&self, address: IpAddr) -> bool {
-        self.peers.is_trusted_proxy(address)
+        self.settings.peers().is_trusted_proxy(address)
     }
 
     fn client_cert_header(&self) -> Option<Arc<str>> {
-        self.peers.client_cert_header()
+        self.settings.peers().client_cert_header()
     }
 
     fn connections_max(&self, server: &ServerName) -> usize {
-        self.peers.peer(server).map_or(usize::MAX, |peer| peer.limits.connections_max as usize)
+        self.settings.peers().peer(server).map_or(usize::MAX, |peer| peer.limits.connections_max as usize)
     }
 
     fn now(&self) -> Millis {
@@ -116,20 +118,15 @@ impl PeerAuthPolicy for ConfiguredAdmission {
     }
 }
 
-/// The peers' addresses from the settings.
-pub(super) struct ConfiguredAddresses {
-    /// Addresses of the peers.
-    pub(super) peers: Arc<PeerTable>,
-    /// Private ranges that names may resolve to.
-    pub(super) network: NetworkSettings,
-}
+/// The peers' addresses from the settings, and the private ranges that names may resolve to.
+pub(super) struct ConfiguredAddresses(pub(super) LiveSettings);
 
 impl ConfiguredAddresses {
     /// Returns the way to the key directory of a server, which is read over TLS alone, or why there is none. One that is not listed
     /// is found by the service of this dialect.
     pub(super) fn directory_route(&self, server: &ServerName, dialect: DialectSpec) -> Result<PeerRoute, String> {
         let route = self.route(server);
-        let route = match self.peers.peer(server) {
+        let route = match self.0.peers().peer(server) {
             Some(_) => route,
             None => Arc::new(PeerRoute { service: DIALECTS.of(dialect).service(), ..PeerRoute::clone(&route) }),
         };
@@ -141,22 +138,23 @@ impl ConfiguredAddresses {
 
 impl SignedPeers for ConfiguredAddresses {
     fn signs_to(&self, server: &ServerName) -> bool {
-        self.peers.signature_keys(server).is_some()
+        self.0.peers().signature_keys(server).is_some()
     }
 }
 
 impl AddressBook for ConfiguredAddresses {
     fn route(&self, server: &ServerName) -> Arc<PeerRoute> {
-        let peer = self.peers.peer(server);
+        let peers = self.0.peers();
+        let peer = peers.peer(server);
         let dialect = peer.as_ref().map_or(DialectSpec::UPDATES, |peer| peer.link.dialect);
         let addresses = peer.map(|peer| peer.link.addresses.clone()).unwrap_or_default();
-        let pins = self.peers.certificate_pins(server);
+        let pins = peers.certificate_pins(server);
         let presents_certificate = pins.is_some();
         let service = DIALECTS.of(dialect).service();
         Arc::new(PeerRoute { addresses, service, pins: pins.unwrap_or_default(), presents_certificate })
     }
 
     fn allows(&self, address: IpAddr) -> bool {
-        self.network.allow.iter().any(|range| range.contains(&address))
+        self.0.current().network.allow.iter().any(|range| range.contains(&address))
     }
 }

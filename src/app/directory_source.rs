@@ -27,8 +27,7 @@ impl EgressDirectories {
     }
 
     fn limits(&self, server: &ServerName) -> Arc<PeerLimits> {
-        let peers = &self.addresses.peers;
-        peers.limits(server).unwrap_or_else(|| peers.unlisted(server))
+        self.addresses.0.limits_of(server)
     }
 }
 
@@ -49,6 +48,6 @@ impl DirectorySource for EgressDirectories {
     }
 
     fn times(&self) -> DirectoryTimes {
-        self.addresses.network.keys
+        self.addresses.0.current().network.keys
     }
 }

@@ -22,7 +22,7 @@ use crate::identity::key_directory::KEY_DIRECTORY_PATH;
 use crate::identity::key_folder::KeyFolder;
 use crate::identity::key_ring::KeyRing;
 use crate::identity::public_key::PeerKeys;
-use crate::settings::{PeerAuth, PeerProfile, PeerSettings, PeerTable, Settings};
+use crate::settings::{LiveSettings, PeerAuth, PeerProfile, PeerSettings, PeerTable, Settings};
 use crate::tls::live_roots::LiveRoots;
 use crate::tls::own_certificate::OwnCertificate;
 use crate::tls::trust_roots::TrustRootsError;
@@ -73,7 +73,7 @@ impl PeerExplainer {
             own_pair: own.and_then(Result::ok).map(|own| own.live),
             ..EgressOptions::default()
         };
-        let book = Arc::new(ConfiguredAddresses { peers: peers.clone(), network: settings.network.clone() });
+        let book = Arc::new(ConfiguredAddresses(LiveSettings::new(settings.clone())));
         let signer = loaded.ok().map(|ring| RequestSigner::new(us.clone(), ring, book.clone(), Arc::new(SystemClock)));
         let probe = PeerProbe::new(&us, book.clone(), Arc::new(SystemClock), options, signer);
         Ok(Self { us, peers, probe, addresses: book, signing_key, certificate })

@@ -29,7 +29,7 @@ use crate::http::error::ApiError;
 use crate::messenger::id_locks::SubmissionLocks;
 use crate::messenger::messages::pdu_id_generator::PduIdGenerator;
 use crate::messenger::push::PushHandle;
-use crate::settings::PeerTable;
+use crate::settings::LiveSettings;
 
 /// The limits of the messenger's calls.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,7 +54,7 @@ pub struct MessengerApi {
     reads: Arc<Semaphore>,
     pdu_ids: Arc<PduIdGenerator>,
     /// Addresses and limits of the peers.
-    peers: Arc<PeerTable>,
+    settings: Option<LiveSettings>,
     /// The push of the feed, if push mode is on.
     push: Option<PushHandle>,
     /// True when the gateway stops: waiting reads end then, because they would delay the stop.
@@ -66,14 +66,14 @@ impl MessengerApi {
     pub fn new(gateway: Gateway, us: ServerName, limits: MessengerLimits, stopping: watch::Receiver<bool>) -> Self {
         let inflight = SubmissionLocks::new(limits.submissions_max);
         let reads = Arc::new(Semaphore::new(limits.reads_max.min(Semaphore::MAX_PERMITS)));
-        let (pdu_ids, peers) = (Arc::new(PduIdGenerator::new()), Arc::default());
-        Self { gateway, us, limits, inflight, reads, pdu_ids, peers, push: None, stopping }
+        let pdu_ids = Arc::new(PduIdGenerator::new());
+        Self { gateway, us, limits, inflight, reads, pdu_ids, settings: None, push: None, stopping }
     }
 
     /// Adds the configuration of the peers, which is part of a peer's details.
     #[must_use]
-    pub fn describing(self, peers: Arc<PeerTable>) -> Self {
-        Self { peers, ..self }
+    pub fn describing(self, settings: LiveSettings) -> Self {
+        Self { settings: Some(settings), ..self }
     }
 
     /// Adds the push of the feed, which alone acknowledges from then on.

@@ -45,7 +45,7 @@ pub(super) async fn get(api: web::Data<MessengerApi>, path: web::Path<String>) -
     let unknown = || ApiError::not_found("UNKNOWN_PEER", format!("{:?} is not a peer of this server", *path));
     let server: ServerName = path.parse().map_err(|_| unknown())?;
     match status(&api.gateway, &server).await {
-        Ok(status) => Ok(HttpResponse::Ok().json(PeerDetails::from(status).described(&api.peers))),
+        Ok(status) => Ok(HttpResponse::Ok().json(PeerDetails::from(status).described(api.settings.as_ref()))),
         Err(PeerError::UnknownPeer(_) | PeerError::Denied(_)) => Err(unknown()),
         Err(PeerError::Unavailable(error)) => Err(error.into()),
     }
@@ -102,8 +102,8 @@ fn note<T>(answers: &mut [T], joined: Option<Result<(usize, T), JoinError>>) {
 
 impl PeerDetails {
     /// Adds the peer's configuration.
-    pub(crate) fn described(self, peers: &settings::PeerTable) -> Self {
-        let peer = self.server.parse().ok().and_then(|server| peers.peer(&server));
+    pub(crate) fn described(self, settings: Option<&settings::LiveSettings>) -> Self {
+        let peer = settings.and_then(|settings| settings.peers().peer(&self.server.parse().ok()?));
         Self { configured: peer.map(|peer| PeerConfiguration::from(&*peer)), ..self }
     }
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use actors::model::ServerName;
 use actors::ports::PeerConfig;
 use futures_util::stream::{self, StreamExt};
+use rustls::ClientConfig;
 use serde::Deserialize;
 
 use crate::api::checks::CheckFinding;
@@ -17,6 +18,7 @@ use crate::identity::key_folder::{KeyFolder, KeyFolderError};
 use crate::identity::key_ring::{KeyRing, KeyState, StoredKey};
 use crate::identity::public_key::PeerKeys;
 use crate::settings::Settings;
+use crate::tls::client_config::pinned_client;
 
 const CHECK: &str = "keys";
 
@@ -117,8 +119,13 @@ struct ServedKey {
 
 /// Asks the gateway of this configuration for its key directory. One that does not run is no error.
 async fn directory(settings: &Settings, ring: &KeyRing) -> CheckFinding {
-    let url = format!("http://{}{KEY_DIRECTORY_PATH}", settings.federation.listen);
-    let served = match fetch(&url).await {
+    let scheme = if settings.federation.tls.is_some() { "https" } else { "http" };
+    let url = format!("{scheme}://{}{KEY_DIRECTORY_PATH}", settings.federation.listen);
+    let tls = match pinned(settings) {
+        Ok(tls) => tls,
+        Err(words) => return CheckFinding::error(CHECK, url, words).with_code("NO_DIRECTORY"),
+    };
+    let served = match fetch(&url, tls).await {
         Ok(served) => served,
         Err(error) if error.is_connect() || error.is_timeout() => {
             return CheckFinding::warning(CHECK, url, "no gateway answers there, so its key directory is not checked");
@@ -135,11 +142,23 @@ async fn directory(settings: &Settings, ring: &KeyRing) -> CheckFinding {
     }
     let shown = |ids: BTreeSet<&str>| ids.into_iter().collect::<Vec<_>>().join(", ");
     let words = format!("the key directory has the keys {}, but the folder has {}", shown(served), shown(own));
-    CheckFinding::error(CHECK, url, words).with_code("OTHER_KEYS").with_fix("restart the gateway")
+    CheckFinding::error(CHECK, url, words).with_code("OTHER_KEYS").with_fix("run `fernpost reload`")
 }
 
-async fn fetch(url: &str) -> reqwest::Result<ServedDirectory> {
-    let client = reqwest::Client::builder().no_proxy().timeout(DIRECTORY_TIMEOUT).build()?;
+/// Returns TLS towards the federation listener, which shows the certificate of the configuration; `None`: it serves plain HTTP.
+fn pinned(settings: &Settings) -> Result<Option<ClientConfig>, String> {
+    let Some(files) = &settings.federation.tls else { return Ok(None) };
+    let leaf = files.load_certificate().map_err(|error| error.to_string())?;
+    pinned_client(leaf).map(Some).map_err(|error| error.to_string())
+}
+
+async fn fetch(url: &str, tls: Option<ClientConfig>) -> reqwest::Result<ServedDirectory> {
+    let client = reqwest::Client::builder().no_proxy().timeout(DIRECTORY_TIMEOUT);
+    let client = match tls {
+        Some(tls) => client.tls_backend_preconfigured(tls),
+        None => client,
+    };
+    let client = client.build()?;
     let answer = client.get(url).send().await?.error_for_status()?;
     let body = answer.bytes().await?;
     // A body that is no directory has no keys, and is reported as one that has others.
