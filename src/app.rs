@@ -9,60 +9,45 @@ mod data_folder;
 mod directory_source;
 mod listeners;
 pub(crate) mod peer_explainer;
+mod reloader;
+mod servers;
 mod start_error;
 mod strangers;
+mod system_clock;
 
-use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use actix::{Arbiter, ArbiterHandle};
-use actix_web::ResponseError;
 use actix_web::dev::ServerHandle;
-use actix_web::middleware::from_fn;
-use actix_web::web::{self, Bytes, Data};
-use actors::errors::UnavailableError;
+use actix_web::web::Data;
 use actors::gateway::Gateway;
-use actors::model::{Millis, ServerName};
-use actors::ports::{Clock, PeerConfig, Ports, StoreReaders};
+use actors::model::ServerName;
+use actors::ports::{PeerConfig, Ports, StoreReaders};
 use actors::router::{ActorRegistry, Router};
-use tokio::sync::{Notify, oneshot, watch};
+use tokio::sync::{oneshot, watch};
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::admin::certificates::CertificateEnds;
 use crate::admin::health::{self, ReadinessReport};
-use crate::admin::metrics::{self, MetricsRecorder};
-use crate::admin::{self, AdminApi};
 use crate::app::configured_keys::relay_judge;
-use crate::app::configured_peers::{ConfiguredAddresses, ConfiguredAdmission, peer_clocks};
+use crate::app::configured_peers::{ConfiguredAddresses, peer_clocks};
 use crate::app::directory_source::EgressDirectories;
 use crate::app::listeners::ListenerCertificates;
+use crate::app::reloader::ReloadedParts;
+use crate::app::servers::{ServedParts, signature_judge, start_servers};
 use crate::app::strangers::{OpenRoster, StrangersBook};
 use crate::egress::signer::RequestSigner;
 use crate::egress::{EgressClient, EgressOptions};
-use crate::http::authentication;
-use crate::http::authentication::signature_proof::SignatureJudge;
-use crate::http::bearer::{self, BearerToken};
-use crate::http::body::BodyLimit;
-use crate::http::drain::{self, DrainSignal};
-use crate::http::error::ApiError;
-use crate::http::head_limit::{self, HeadLimit};
-use crate::http::key_directory;
-use crate::http::listener::forwarded_requests::ForwardedRequests;
-use crate::http::serve::{serve, serve_raw_targets};
-use crate::identity::key_directory::key_directory_json;
-use crate::identity::key_ring::KeyRing;
+use crate::http::drain::DrainSignal;
+use crate::identity::key_ring::LiveKeyRing;
 use crate::json::nesting::BodyNestingLimit;
 use crate::maintenance::feed_and_submissions;
 use crate::maintenance::history_retention;
-use crate::messenger;
 use crate::messenger::ephemeral_feed::EphemeralFeed;
-use crate::messenger::push::{PushHandle, PushSetup};
-use crate::messenger::{MessengerApi, MessengerLimits};
+use crate::messenger::push::PushSetup;
 use crate::runtime::free_space::FolderDisk;
-use crate::settings::{SecretValue, Settings};
+use crate::settings::{LiveSettings, LoadedSettings, Settings};
 use crate::store::{self, BlockingExecutor, Store, StoreLocation, StoreOptions};
-use crate::telemetry::limit_counts::LimitCounts;
 use crate::telemetry::logging_journal::LoggingJournal;
 use crate::telemetry::peer_clocks::PeerClocks;
 use crate::tls::{file_watch, own_certificate};
@@ -71,10 +56,11 @@ use crate::wire::pdu::reference_context::StoreReferenceContext;
 use crate::wire::pdu::relay_judge::RelayJudge;
 use crate::wire::pdu::signer::PduSigner;
 use crate::wire::transport::PeerTransport;
-use crate::wire::{self, DialectServices};
 
 pub use crate::app::listeners::Listeners;
+pub use crate::app::reloader::SettingsReloader;
 pub use crate::app::start_error::StartError;
+pub(crate) use crate::app::system_clock::SystemClock;
 
 /// State of the data folder that a gateway accepts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -83,24 +69,6 @@ pub enum DataDir {
     Whole,
     /// The folder in any state, because the operator confirmed it.
     AsFound,
-}
-
-/// The system's clock.
-pub(crate) struct SystemClock;
-
-impl Clock for SystemClock {
-    #[expect(clippy::disallowed_methods, reason = "this is the adapter that the ban points to")]
-    fn now(&self) -> Millis {
-        let since = SystemTime::now().duration_since(UNIX_EPOCH);
-        Millis(since.map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX)))
-    }
-}
-
-impl SystemClock {
-    /// Returns the time of the clock in the form of the standard library.
-    pub(crate) fn time() -> SystemTime {
-        UNIX_EPOCH + Duration::from_millis(Self.now().0)
-    }
 }
 
 /// A running gateway.
@@ -114,8 +82,7 @@ pub struct App {
     readiness: ReadinessReport,
     stopping: watch::Sender<bool>,
     closing: DrainSignal,
-    /// Makes the watch look at the files of certificates at once.
-    look_now: Arc<Notify>,
+    reloader: Arc<SettingsReloader>,
     _tasks: [AbortOnDropHandle<()>; 3],
     /// Task of push mode, if it is on.
     push_task: Option<AbortOnDropHandle<()>>,
@@ -134,16 +101,18 @@ struct GatewayCore {
 impl App {
     /// Starts a gateway on bound listeners. The listeners are served last, so that every response comes from a complete
     /// gateway.
-    pub async fn start(settings: &Settings, listeners: Listeners, found: DataDir) -> Result<Self, StartError> {
+    pub async fn start(loaded: LoadedSettings, listeners: Listeners, found: DataDir) -> Result<Self, StartError> {
+        let settings = &loaded.settings;
         let certificates = ListenerCertificates::load(settings)?;
         let push = settings.messenger.push.as_ref();
         let push =
             push.map(|push| PushSetup::new(push, settings.peers.unlisted(&settings.server.name).jitter)).transpose()?;
-        let keys = Arc::new(data_folder::signing_keys(settings)?);
+        let keys = LiveKeyRing::from(Arc::new(data_folder::signing_keys(settings)?));
+        let live = LiveSettings::new(settings.clone());
         let us = &settings.server.name;
         let (counts, clocks) = (LimitCounts::default(), peer_clocks(&settings.peers));
         let strangers = Arc::new(StrangersBook::new(counts.clone()));
-        let peers = Arc::new(ConfiguredAddresses::new(settings, strangers.clone()));
+        let peers = Arc::new(ConfiguredAddresses::new(live.clone(), strangers.clone()));
         let signer = RequestSigner::new(us.clone(), keys.clone(), peers.clone(), Arc::new(SystemClock));
         let options = egress_options(settings, &certificates);
         let client = EgressClient::new(us, peers.clone(), Arc::new(SystemClock), options);
@@ -152,10 +121,11 @@ impl App {
         let nesting = BodyNestingLimit::new(settings.federation.json_depth, counts.clone());
         let core = Arbiter::new();
         let (gone, router_gone) = oneshot::channel();
-        let relays = relay_judge(settings, keys.clone(), directories.clone()).map_err(StartError::Threads)?;
         let signer = PduSigner::new(keys.clone(), Arc::new(SystemClock));
+        let relays = relay_judge(&live, keys.clone(), directories.clone()).map_err(StartError::Threads)?;
         let clock = Arc::new(SystemClock);
-        let ephemeral = Arc::new(EphemeralFeed::new(settings.peers.clone(), clock, settings.feed.ends.clone()));
+        let live_roster = Arc::new(live.clone());
+        let ephemeral = Arc::new(EphemeralFeed::new(live_roster, clock, settings.feed.ends.clone()));
         let ends = CoreEnds {
             egress: egress.clone(),
             signer,
@@ -164,7 +134,7 @@ impl App {
             strangers: strangers.clone(),
             nesting: nesting.clone(),
         };
-        let GatewayCore { gateway, store } = start_core(&core.handle(), settings, found, ends, gone).await?;
+        let GatewayCore { gateway, store } = start_core(&core.handle(), &live, found, ends, gone).await?;
         let (stopping, stops) = watch::channel(false);
         let readiness = ReadinessReport::default();
         if let Some(overload) = gateway.overload() {
@@ -173,20 +143,37 @@ impl App {
         let closing = DrainSignal::default();
         let judge = signature_judge(settings, &store, listeners.federation_address()).await?.with_fetched(directories);
         let (push, push_task) = push.map(|push| push.start(gateway.ports(), stops.clone())).unzip();
-        let peers = settings.peers.clone();
-        let rows = strangers::watch_rows(store.clone(), Arc::new(move || peers.clone()), strangers.clone()).await;
-        let parts = (&*keys, Data::new(judge.measuring(clocks.clone())), relays, push);
-        let servers = start_servers(
-            settings,
-            (listeners, &certificates),
-            parts,
-            (&gateway, &store, &ephemeral),
-            &readiness,
-            (stops, &closing),
-            (strangers, counts, nesting, clocks),
-        )?;
-        let look_now = Arc::new(Notify::new());
-        let watch = file_watch::watch(certificates.watched(), Arc::clone(&look_now));
+        let table = live.clone();
+        let rows = strangers::watch_rows(store.clone(), Arc::new(move || table.peers()), strangers.clone()).await;
+        let judge = Data::new(judge.measuring(clocks.clone()));
+        let reloader = Arc::new(SettingsReloader::new(
+            loaded.clone(),
+            ReloadedParts {
+                live: live.clone(),
+                certificates: certificates.clone(),
+                keys: keys.clone(),
+                egress: egress.clone(),
+                judge: judge.clone(),
+                gateway: gateway.clone(),
+            },
+        ));
+        let parts = ServedParts {
+            live,
+            keys,
+            judge,
+            relays,
+            push,
+            gateway: &gateway,
+            store: &store,
+            reloader: &reloader,
+            ephemeral: ephemeral.clone(),
+            strangers,
+            counts,
+            nesting,
+            clocks,
+        };
+        let servers = start_servers(parts, (listeners, &certificates), &readiness, (stops, &closing))?;
+        let watch = file_watch::watch(certificates.watched());
         let ends = own_certificate::warn_of_ends(certificates.all(), Arc::new(SystemClock));
         let tasks =
             [tokio::spawn(watch), tokio::spawn(ends), tokio::spawn(ephemeral.run())].map(AbortOnDropHandle::new);
@@ -201,7 +188,7 @@ impl App {
             readiness,
             stopping,
             closing,
-            look_now,
+            reloader,
             _tasks: tasks,
             push_task,
             row_watch: AbortOnDropHandle::new(tokio::spawn(rows)),
@@ -219,9 +206,9 @@ impl App {
         }
     }
 
-    /// Returns the handle that makes the gateway look at the files of certificates at once, and take over those that changed.
-    pub fn certificate_reads(&self) -> Arc<Notify> {
-        Arc::clone(&self.look_now)
+    /// Returns the handle that makes the gateway take over a changed configuration.
+    pub fn reloader(&self) -> Arc<SettingsReloader> {
+        Arc::clone(&self.reloader)
     }
 
     /// Returns the handle for calls into the core.
@@ -338,17 +325,17 @@ struct CoreEnds {
 
 async fn start_core(
     core: &ArbiterHandle,
-    settings: &Settings,
+    live: &LiveSettings,
     found: DataDir,
     CoreEnds { egress, signer, relays, ephemeral, strangers, nesting }: CoreEnds,
     gone: oneshot::Sender<bool>,
 ) -> Result<GatewayCore, StartError> {
-    let options = store_options(settings, found)?;
-    let (table, us) = (settings.peers.clone(), settings.server.name.clone());
-    let book = strangers.clone();
-    let peers = Arc::new(OpenRoster { table: Arc::new(move || table.clone()), strangers });
+    let settings = live.current();
+    let options = store_options(&settings, found)?;
+        let (table, us) = (live.clone(), settings.server.name.clone());
+        let book = strangers.clone();
+        let peers = Arc::new(OpenRoster { table: Arc::new(move || table.peers()), strangers });
     let (retain, keep) = (settings.feed.retain, settings.messenger.submissions_keep);
-    let history = settings.peers.contexts().history.keep;
     let disk = Arc::new(FolderDisk(settings.server.data_dir.clone()));
     let (done, started) = oneshot::channel();
     core.spawn(async move {
@@ -385,9 +372,8 @@ async fn start_core(
                 let _ = gone.send(crashed);
             });
             actix::spawn(feed_and_submissions::run(ports.clone(), retain, keep));
-            if let Some(keep) = history {
-                actix::spawn(history_retention::run(ports.clone(), past, keep));
-            }
+            let roster = ports.roster.clone();
+            actix::spawn(history_retention::run(ports.clone(), past, move || roster.contexts().history.keep));
             GatewayCore { gateway: Gateway::new(routes, ports), store }
         });
         // The starting task waits for this; if it is gone, the process is ending.
@@ -424,112 +410,4 @@ fn egress_options(settings: &Settings, certificates: &ListenerCertificates) -> E
         roots: Some(certificates.peer_roots()),
         own_pair: certificates.federation_pair(),
     }
-}
-
-fn federation_body(settings: &Settings) -> BodyLimit {
-    BodyLimit {
-        key: "federation.body_max",
-        bytes: settings.federation.body_max,
-        time: settings.federation.connections.body_timeout,
-        time_key: "federation.body_timeout",
-    }
-}
-
-/// Returns the judge of signatures, with the nonces that earlier processes have stored.
-async fn signature_judge(
-    settings: &Settings,
-    store: &Store,
-    listener: Option<SocketAddr>,
-) -> Result<SignatureJudge, StartError> {
-    let clock = Arc::new(SystemClock);
-    let used = store.used_nonces(clock.now()).await.map_err(StartError::Nonces)?;
-    let own = (settings.server.name.clone(), listener.map(|address| address.port()));
-    Ok(SignatureJudge::new(own, clock, (settings.peers.nonces_max(), used), federation_body(settings)))
-}
-
-fn start_servers(
-    settings: &Settings,
-    (listeners, certificates): (Listeners, &ListenerCertificates),
-    (keys, judge, relays, push): (&KeyRing, Data<SignatureJudge>, Arc<dyn RelayJudge>, Option<PushHandle>),
-    (gateway, store, ephemeral): (&Gateway, &Store, &Arc<EphemeralFeed>),
-    readiness: &ReadinessReport,
-    (stops, closing): (watch::Receiver<bool>, &DrainSignal),
-    (strangers, counts, nesting, clocks): (Arc<StrangersBook>, LimitCounts, BodyNestingLimit, PeerClocks),
-) -> Result<Vec<ServerHandle>, StartError> {
-    let proxies = settings.peers.clone();
-    let is_proxy = move |address| proxies.is_trusted_proxy(address);
-    let serving = certificates.federation_limits(settings, is_proxy, counts.clone())?;
-    let gate = DialectServices {
-        intake: Arc::new(gateway.clone()),
-        admission: Arc::new(ConfiguredAdmission::new(
-            settings.peers.clone(),
-            strangers,
-            (certificates.client_roots(), certificates.peer_roots()),
-            Arc::new(SystemClock),
-        )),
-        judge: relays.clone(),
-        body: federation_body(settings),
-        nesting,
-    };
-    let forwarded = ForwardedRequests::new(settings.federation.connections.per_address, counts.clone());
-    let (door, forwarded) = (closing.door(wire::later), Data::new(forwarded));
-    let directory = Bytes::from(key_directory_json(keys));
-    let head = HeadLimit { key: "federation.headers_max", bytes: settings.federation.connections.headers_max };
-    let [federation_counts, messenger_counts, admin_counts] = [(); 3].map(|()| counts.clone());
-    let federation = serve_raw_targets(listeners.federation, &serving, move |config| {
-        config.app_data(federation_counts.clone());
-        key_directory::configure(config, &directory);
-        config.app_data(judge.clone()).app_data(forwarded.clone());
-        let scope = web::scope("").app_data(Data::new(door.clone())).wrap(from_fn(drain::count_in_flight));
-        // Callers are authenticated before anything else, also while the gateway drains.
-        let scope = scope.wrap(from_fn(authentication::meet));
-        let scope = scope.app_data(Data::new(head)).wrap(from_fn(head_limit::check_head));
-        config.service(scope.configure(|config| wire::routes(&gate, config)));
-    });
-
-    let limits = MessengerLimits {
-        submissions_max: settings.messenger.submissions_max,
-        reads_max: settings.messenger.reads_max,
-        keep_alive: settings.messenger.keep_alive,
-        body_max: settings.messenger.body_max,
-    };
-    let api = MessengerApi::new(gateway.clone(), settings.server.name.clone(), limits, ephemeral.clone(), stops)
-        .describing(settings.peers.clone(), clocks.clone())
-        .pushing(push.clone());
-    let token = BearerToken::new("messenger.token", settings.messenger.token.as_ref().map(SecretValue::expose));
-    if token.is_open() {
-        tracing::warn!(listen = %settings.messenger.listen, "the messenger API requires no token; set \
-            messenger.token_file");
-    }
-    let door = closing.door(|_| Some(ApiError::from(UnavailableError::Stopping).error_response()));
-    let messenger = serve(listeners.messenger, &certificates.messenger_limits(settings)?, move |config| {
-        config.app_data(messenger_counts.clone());
-        let scope = web::scope("").app_data(Data::new(door.clone())).wrap(from_fn(drain::count_in_flight));
-        let guarded = scope.app_data(Data::new(token.clone())).wrap(from_fn(bearer::require));
-        config.service(guarded.configure(|config| messenger::configure(config, api.clone())));
-    });
-
-    let readiness = readiness.clone();
-    let one = certificates.admin_limits(settings)?;
-    let ends = CertificateEnds::new(certificates.all(), Arc::new(SystemClock));
-    let metrics = MetricsRecorder::new(gateway.clone(), ends.clone(), counts);
-    let api = AdminApi::new(gateway.clone(), store.clone(), relays).describing(settings.peers.clone(), clocks);
-    let token = BearerToken::new("admin.token", settings.admin.token.as_ref().map(SecretValue::expose));
-    if token.is_open() {
-        tracing::warn!(listen = %settings.admin.listen, "the admin API requires no token; set admin.token_file");
-    }
-    let admin = serve(listeners.admin, &one, move |config| {
-        config.app_data(admin_counts.clone());
-        health::configure(config, readiness.clone(), ends.clone());
-        metrics::configure(config, metrics.clone());
-        admin::configure(config, api.clone(), token.clone());
-    });
-
-    let mut handles = vec![];
-    for server in [federation, messenger, admin] {
-        let server = server.map_err(StartError::Serve)?;
-        handles.push(server.handle());
-        actix::spawn(server);
-    }
-    Ok(handles)
 }

@@ -62,9 +62,14 @@ impl FromRequest for OperatorCall {
 }
 
 impl OperatorCall {
+    /// Returns the address of the caller, for the log.
+    pub(super) fn origin(&self) -> String {
+        self.0.map_or_else(|| "this process".to_owned(), |address| address.to_string())
+    }
+
     /// Logs that this was requested, and its result.
     pub(super) fn log_action(&self, action: &'static str, target: &dyn fmt::Display, outcome: Result<(), &ApiError>) {
-        let from = self.0.map_or_else(|| "this process".to_owned(), |address| address.to_string());
+        let from = self.origin();
         match outcome {
             Ok(()) => tracing::info!(from, action, %target, "admin request"),
             Err(problem) => tracing::warn!(from, action, %target, %problem, "admin request rejected"),

@@ -6,6 +6,7 @@
 mod answer;
 mod backup_jobs;
 pub mod certificates;
+pub mod config;
 mod contexts;
 pub mod health;
 mod messages;
@@ -26,12 +27,13 @@ use actors::gateway::Gateway;
 use actors::ports::StoreInspector;
 
 use crate::admin::backup_jobs::BackupJobs;
+use crate::admin::config::config_reloader::ConfigReloader;
 use crate::http::bearer::{self, BearerToken};
 use crate::http::error::ApiError;
 use crate::http::json_error;
 use crate::http::responses::{no_route, wrong_method};
 use crate::messenger::messages::pdu_id_generator::PduIdGenerator;
-use crate::settings::PeerTable;
+use crate::settings::LiveSettings;
 use crate::store::Store;
 use crate::telemetry::peer_clocks::PeerClocks;
 use crate::wire::pdu::relay_judge::RelayJudge;
@@ -48,7 +50,9 @@ pub struct AdminApi {
     backups: BackupJobs,
     pdu_ids: Arc<PduIdGenerator>,
     /// Links and limits of the configured peers.
-    peers: Arc<PeerTable>,
+    settings: Option<LiveSettings>,
+    /// Takes over a changed configuration.
+    reloader: Option<Arc<dyn ConfigReloader>>,
     /// Clocks of the peers.
     clocks: PeerClocks,
     /// Judge of released PDUs that are not of their sender.
@@ -64,7 +68,8 @@ impl AdminApi {
             store,
             backups: BackupJobs::default(),
             pdu_ids: Arc::new(PduIdGenerator::new()),
-            peers: Arc::default(),
+            settings: None,
+            reloader: None,
             clocks: PeerClocks::default(),
             judge,
         }
@@ -72,8 +77,14 @@ impl AdminApi {
 
     /// Adds the configuration of the peers and their clocks, which are part of a peer's details.
     #[must_use]
-    pub fn describing(self, peers: Arc<PeerTable>, clocks: PeerClocks) -> Self {
-        Self { peers, clocks, ..self }
+    pub fn describing(self, settings: LiveSettings, clocks: PeerClocks) -> Self {
+        Self { settings: Some(settings), clocks, ..self }
+    }
+
+    /// Adds the reload of the configuration.
+    #[must_use]
+    pub fn reloading(self, reloader: Arc<dyn ConfigReloader>) -> Self {
+        Self { reloader: Some(reloader), ..self }
     }
 }
 
@@ -107,6 +118,7 @@ pub fn configure(config: &mut web::ServiceConfig, api: AdminApi, token: BearerTo
             .service(call("/contexts/{context}/merge", "POST").route(web::post().to(contexts::merge)))
             .service(call("/queue", "GET").route(web::get().to(queue::shape)))
             .service(call("/queue/{server}", "GET").route(web::get().to(queue::show)))
+            .service(call("/reload", "POST").route(web::post().to(config::reload)))
             .service(call("/store", "GET").route(web::get().to(store::stats)))
             .service(
                 call("/store/backup", "GET, POST")

@@ -18,5 +18,5 @@ pub(super) async fn list(api: web::Data<AdminApi>) -> Result<HttpResponse, ApiEr
 pub(super) async fn get(api: web::Data<AdminApi>, path: web::Path<String>) -> Result<HttpResponse, ApiError> {
     let server = peer(&api.gateway, &path)?;
     let status = status(&api.gateway, &server).await?;
-    Ok(HttpResponse::Ok().json(PeerDetails::from(status).described(&api.peers, &api.clocks)))
+    Ok(HttpResponse::Ok().json(PeerDetails::from(status).described(api.settings.as_ref(), &api.clocks)))
 }

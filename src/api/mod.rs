@@ -22,6 +22,7 @@
 //! key, because a repeated key is an error and the content must stay as it is.
 
 pub mod checks;
+pub mod configuration;
 pub mod contexts;
 pub mod errors;
 pub mod explain;

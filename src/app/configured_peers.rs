@@ -14,7 +14,7 @@ use crate::egress::{AddressBook, PeerRoute};
 use crate::http::authentication::{PeerAuthPolicy, ProofKind};
 use crate::http::error::ApiError;
 use crate::identity::public_key::PeerKeys;
-use crate::settings::{NetworkSettings, PeerTable, Settings};
+use crate::settings::{LiveSettings, PeerTable};
 use crate::telemetry::peer_clocks::PeerClocks;
 use crate::tls::certificate::{CertificateName, PresentedCertificate};
 use crate::tls::live_roots::LiveRoots;
@@ -30,7 +30,7 @@ pub(super) fn peer_clocks(peers: &PeerTable) -> PeerClocks {
 
 /// The authentication policy of the settings.
 pub(super) struct ConfiguredAdmission {
-    peers: Arc<PeerTable>,
+    settings: LiveSettings,
     /// Roots that client certificates chain to.
     client_roots: LiveRoots,
     /// Roots that those of strangers chain to.
@@ -43,7 +43,7 @@ pub(super) struct ConfiguredAdmission {
 impl ConfiguredAdmission {
     /// Returns the policy of these peers.
     pub(super) fn new(
-        peers: Arc<PeerTable>,
+        settings: LiveSettings,
         strangers: Arc<StrangersBook>,
         (client_roots, stranger_roots): (LiveRoots, LiveRoots),
         clock: Arc<dyn Clock>,
@@ -51,47 +51,50 @@ impl ConfiguredAdmission {
         let unproved = LogThrottle::new(|listener, count, last| {
             tracing::warn!(listener, count, last, "requests rejected, because their sender is not authenticated (401)");
         });
-        Self { peers, client_roots, stranger_roots, strangers, clock, unproved }
+        Self { settings, client_roots, stranger_roots, strangers, clock, unproved }
     }
 }
 
 impl PeerAuthPolicy for ConfiguredAdmission {
     fn denied(&self, server: &ServerName) -> bool {
-        self.peers.denied(server)
+        self.settings.peers().denied(server)
     }
 
     fn allows_address(&self, server: &ServerName, address: IpAddr) -> bool {
-        self.peers.believes(server, address)
+        self.settings.peers().believes(server, address)
     }
 
     fn peer_by_address(&self, address: IpAddr) -> Option<ServerName> {
-        self.peers.who_may_be(address)
+        self.settings.peers().who_may_be(address)
     }
 
     fn is_peer_address(&self, address: IpAddr) -> bool {
-        self.peers.knows(address)
+        self.settings.peers().knows(address)
     }
 
     fn listed(&self, server: &ServerName) -> bool {
-        self.peers.peer(server).is_some() || self.peers.is_open_to(server)
+        let peers = self.settings.peers();
+        peers.peer(server).is_some() || peers.is_open_to(server)
     }
 
     fn proof_kind(&self, server: &ServerName) -> Option<ProofKind> {
-        if self.peers.signature_keys(server).is_some() {
+        let peers = self.settings.peers();
+        if peers.signature_keys(server).is_some() {
             Some(ProofKind::Signature)
-        } else if self.peers.certificate_pins(server).is_some() {
+        } else if peers.certificate_pins(server).is_some() {
             Some(ProofKind::Certificate)
-        } else if self.peers.is_proved_by_address(server) {
+        } else if peers.is_proved_by_address(server) {
             Some(ProofKind::Network)
         } else {
-            self.peers.is_open_to(server).then_some(ProofKind::Stranger)
+            peers.is_open_to(server).then_some(ProofKind::Stranger)
         }
     }
 
     fn signature_keys(&self, server: &ServerName) -> Option<PeerKeys> {
+        let peers = self.settings.peers();
         // A stranger has no pinned key.
-        let by_directory = || self.peers.is_open_to(server).then(|| PeerKeys::from([]));
-        self.peers.signature_keys(server).or_else(by_directory)
+        let by_directory = || peers.is_open_to(server).then(|| PeerKeys::from([]));
+        peers.signature_keys(server).or_else(by_directory)
     }
 
     fn dialect_of(&self, path: &str) -> DialectSpec {
@@ -99,16 +102,17 @@ impl PeerAuthPolicy for ConfiguredAdmission {
     }
 
     fn certificate_pins(&self, server: &ServerName) -> Option<Arc<[SpkiPin]>> {
-        self.peers.certificate_pins(server)
+        self.settings.peers().certificate_pins(server)
     }
 
     fn is_pinned(&self, key: &SpkiPin) -> bool {
-        self.peers.is_pinned(key)
+        self.settings.peers().is_pinned(key)
     }
 
     fn peers_named_by(&self, certificate: &PresentedCertificate) -> Vec<ServerName> {
+        let peers = self.settings.peers();
         let hosts = certificate.names().iter().filter_map(CertificateName::exact);
-        hosts.flat_map(|host| self.peers.certified_at(&host).to_vec()).collect()
+        hosts.flat_map(|host| peers.certified_at(&host).to_vec()).collect()
     }
 
     fn client_roots(&self) -> TrustRoots {
@@ -116,11 +120,11 @@ impl PeerAuthPolicy for ConfiguredAdmission {
     }
 
     fn is_open(&self) -> bool {
-        self.peers.is_open()
+        self.settings.peers().is_open()
     }
 
     fn is_stranger(&self, server: &ServerName) -> bool {
-        self.peers.is_open_to(server)
+        self.settings.peers().is_open_to(server)
     }
 
     fn stranger_roots(&self) -> TrustRoots {
@@ -128,27 +132,28 @@ impl PeerAuthPolicy for ConfiguredAdmission {
     }
 
     fn admit_stranger_request(&self, address: Option<IpAddr>) -> Result<(), ApiError> {
-        self.strangers.admit_request(self.peers.stranger_bounds(), address)
+        self.strangers.admit_request(self.settings.peers().stranger_bounds(), address)
     }
 
     fn admit_stranger_proof(&self) -> Result<(), ApiError> {
-        self.strangers.admit_proof(self.peers.stranger_bounds())
+        self.strangers.admit_proof(self.settings.peers().stranger_bounds())
     }
 
     fn on_stranger(&self, server: &ServerName, dialect: DialectSpec) {
-        self.strangers.note_dialect(self.peers.stranger_bounds(), server, dialect);
+        self.strangers.note_dialect(self.settings.peers().stranger_bounds(), server, dialect);
     }
 
     fn is_trusted_proxy(&self, address: IpAddr) -> bool {
-        self.peers.is_trusted_proxy(address)
+        self.settings.peers().is_trusted_proxy(address)
     }
 
     fn client_cert_header(&self) -> Option<Arc<str>> {
-        self.peers.client_cert_header()
+        self.settings.peers().client_cert_header()
     }
 
     fn connections_max(&self, server: &ServerName) -> usize {
-        let limits = self.peers.limits(server).or_else(|| self.strangers.limits(&self.peers, server));
+        let peers = self.settings.peers();
+        let limits = peers.limits(server).or_else(|| self.strangers.limits(&peers, server));
         limits.map_or(usize::MAX, |limits| limits.connections_max as usize)
     }
 
@@ -162,27 +167,25 @@ impl PeerAuthPolicy for ConfiguredAdmission {
     }
 }
 
-/// The peers' addresses from the settings.
+/// The peers' addresses from the settings, and the private ranges that names may resolve to.
 pub(super) struct ConfiguredAddresses {
-    /// Addresses of the peers.
-    pub(super) peers: Arc<PeerTable>,
-    /// Private ranges that names may resolve to.
-    pub(super) network: NetworkSettings,
+    /// Settings in use.
+    pub(super) live: LiveSettings,
     /// Dialects of the strangers.
     pub(super) strangers: Arc<StrangersBook>,
 }
 
 impl ConfiguredAddresses {
     /// Returns the addresses of these settings.
-    pub(super) fn new(settings: &Settings, strangers: Arc<StrangersBook>) -> Self {
-        Self { peers: settings.peers.clone(), network: settings.network.clone(), strangers }
+    pub(super) fn new(live: LiveSettings, strangers: Arc<StrangersBook>) -> Self {
+        Self { live, strangers }
     }
 
     /// Returns the way to the key directory of a server, which is read over TLS alone, or why there is none. One that is not listed
     /// is found by the service of this dialect.
     pub(super) fn directory_route(&self, server: &ServerName, dialect: DialectSpec) -> Result<PeerRoute, String> {
         let route = self.route(server);
-        let route = match self.peers.peer(server) {
+        let route = match self.live.peers().peer(server) {
             Some(_) => route,
             None => Arc::new(PeerRoute { service: DIALECTS.of(dialect).service(), ..PeerRoute::clone(&route) }),
         };
@@ -194,23 +197,25 @@ impl ConfiguredAddresses {
 
 impl SignedPeers for ConfiguredAddresses {
     fn signs_to(&self, server: &ServerName) -> bool {
+        let peers = self.live.peers();
         // A stranger may know us by our signature or by our certificate, so it gets both.
-        self.peers.signature_keys(server).is_some() || self.peers.is_open_to(server)
+        peers.signature_keys(server).is_some() || peers.is_open_to(server)
     }
 }
 
 impl AddressBook for ConfiguredAddresses {
     fn route(&self, server: &ServerName) -> Arc<PeerRoute> {
-        let peer = self.peers.peer(server);
+        let peers = self.live.peers();
+        let peer = peers.peer(server);
         let dialect = peer.as_ref().map_or_else(|| self.strangers.dialect(server), |peer| peer.link.dialect);
         let addresses = peer.map(|peer| peer.link.addresses.clone()).unwrap_or_default();
-        let pins = self.peers.certificate_pins(server);
-        let presents_certificate = pins.is_some() || self.peers.is_open_to(server);
+        let pins = peers.certificate_pins(server);
+        let presents_certificate = pins.is_some() || peers.is_open_to(server);
         let service = DIALECTS.of(dialect).service();
         Arc::new(PeerRoute { addresses, service, pins: pins.unwrap_or_default(), presents_certificate })
     }
 
     fn allows(&self, address: IpAddr) -> bool {
-        self.network.allow.iter().any(|range| range.contains(&address))
+        self.live.current().network.allow.iter().any(|range| range.contains(&address))
     }
 }

@@ -28,8 +28,9 @@ impl EgressDirectories {
     }
 
     fn limits(&self, server: &ServerName) -> Arc<PeerLimits> {
-        let ConfiguredAddresses { peers, strangers, .. } = &*self.addresses;
-        let limits = peers.limits(server).or_else(|| strangers.limits(peers, server));
+        let ConfiguredAddresses { live, strangers } = &*self.addresses;
+        let peers = live.peers();
+        let limits = peers.limits(server).or_else(|| strangers.limits(&peers, server));
         limits.unwrap_or_else(|| peers.unlisted(server))
     }
 }
@@ -56,6 +57,6 @@ impl DirectorySource for EgressDirectories {
     }
 
     fn times(&self) -> DirectoryTimes {
-        self.addresses.network.keys
+        self.addresses.0.current().network.keys
     }
 }

@@ -12,7 +12,7 @@ use crate::http::listener::connection_table::{ConnectionLimits, ConnectionTable}
 use crate::http::serve::ListenerLimits;
 use crate::settings::{FederationSettings, ListenTarget, Settings};
 use crate::telemetry::limit_counts::LimitCounts;
-use crate::tls::file_watch::WatchedFiles;
+use crate::tls::file_watch::{FilesChange, WatchedFiles};
 use crate::tls::key_pair::KeyPairFiles;
 use crate::tls::live_pair::LiveKeyPair;
 use crate::tls::live_roots::LiveRoots;
@@ -50,13 +50,19 @@ fn bind(key: &'static str, target: &ListenTarget) -> Result<BoundListener, Start
     bound.map_err(|source| StartError::Listen { key, address: target.to_string(), source })
 }
 
+/// Files that were read again, with their configuration key.
+pub(super) struct ChangedFiles {
+    pub(super) subject: &'static str,
+    pub(super) change: FilesChange,
+}
+
 /// The certificates of the listeners, for those that have one.
 #[derive(Clone)]
 pub(crate) struct ListenerCertificates {
-    /// Roots that client certificates chain to, and their files; without files they are those of the system.
-    client_roots: (LiveRoots, Vec<PathBuf>),
-    /// Roots that servers we call chain to, and their files.
-    peer_roots: (LiveRoots, Vec<PathBuf>),
+    /// Roots of `federation.tls.client_ca`.
+    client_ca: Option<LiveRoots>,
+    /// Roots that servers we call chain to.
+    peer_roots: LiveRoots,
     federation: Option<OwnCertificate>,
     messenger: Option<OwnCertificate>,
     admin: Option<OwnCertificate>,
@@ -69,17 +75,11 @@ impl ListenerCertificates {
             let loaded = files.clone().map(|files| OwnCertificate::load(subject, files)).transpose();
             loaded.map_err(|source| StartError::Certificate { subject, source: Box::new(source) })
         };
-        let roots = |files: Vec<PathBuf>| -> Result<(LiveRoots, Vec<PathBuf>), StartError> {
-            let roots = LiveRoots::load(&files).map_err(|error| StartError::Roots(Box::new(error)))?;
-            Ok((roots, files))
-        };
-        let peer_roots = roots(settings.network.roots.clone())?;
-        let client_roots = match &settings.federation.client_ca {
-            Some(file) => roots(vec![file.clone()])?,
-            None => (peer_roots.0.clone(), Vec::new()),
-        };
+        let roots = |files: &[PathBuf]| LiveRoots::load(files).map_err(|error| StartError::Roots(Box::new(error)));
+        let peer_roots = roots(&settings.network.roots)?;
+        let client_ca = settings.federation.client_ca.clone().map(|file| roots(&[file])).transpose()?;
         Ok(Self {
-            client_roots,
+            client_ca,
             peer_roots,
             federation: load("federation.tls", &settings.federation.tls)?,
             messenger: load("messenger.tls", &settings.messenger.tls)?,
@@ -94,15 +94,33 @@ impl ListenerCertificates {
 
     /// Returns the roots that client certificates chain to.
     pub(super) fn client_roots(&self) -> LiveRoots {
-        self.client_roots.0.clone()
+        self.client_ca.as_ref().unwrap_or(&self.peer_roots).clone()
     }
 
     /// Returns all files that are taken over when they change.
     pub(super) fn watched(&self) -> Vec<WatchedFiles> {
-        let of_roots = [("federation.tls.client_ca", &self.client_roots), ("network.roots", &self.peer_roots)];
-        let of_files = of_roots.into_iter().filter(|(_, (_, files))| !files.is_empty());
-        let roots = of_files.map(|(subject, (roots, files))| roots.watched(subject, files.clone()));
+        let client_ca = self.client_ca.iter().map(|roots| roots.watched("federation.tls.client_ca"));
+        let roots = client_ca.chain([self.peer_roots.watched("network.roots")]);
         self.all().iter().map(OwnCertificate::watched).chain(roots).collect()
+    }
+
+    /// Reads the files again, those of `network.roots` by their new names. `pending` are keys whose change waits for a restart:
+    /// files that were moved to another name are read then.
+    pub(super) fn read_again(&self, roots: &[PathBuf], pending: &[String]) -> Result<Vec<ChangedFiles>, Vec<String>> {
+        let mut changes = Vec::new();
+        let mut problems = Vec::new();
+        let mut note = |subject: &'static str, read: Result<Option<FilesChange>, String>| match read {
+            Ok(change) => changes.extend(change.map(|change| ChangedFiles { subject, change })),
+            Err(_) if pending.iter().any(|key| key.starts_with(subject)) => {}
+            Err(why) => problems.push(format!("`{subject}`: {why}")),
+        };
+        note("network.roots", self.peer_roots.read_from(roots.to_vec()).map_err(|error| error.to_string()));
+        for WatchedFiles { subject, read, .. } in self.watched() {
+            if subject != "network.roots" {
+                note(subject, read());
+            }
+        }
+        if problems.is_empty() { Ok(changes) } else { Err(problems) }
     }
 
     /// Returns the certificate of the federation listener, which peers are shown, too.
@@ -112,7 +130,7 @@ impl ListenerCertificates {
 
     /// Returns the roots that certificates of peers chain to when we call them.
     pub(super) fn peer_roots(&self) -> LiveRoots {
-        self.peer_roots.0.clone()
+        self.peer_roots.clone()
     }
 
     /// Returns the limits of the federation listener; connections of these proxies are not limited by address.

@@ -23,7 +23,7 @@ use crate::identity::key_directory::KEY_DIRECTORY_PATH;
 use crate::identity::key_folder::KeyFolder;
 use crate::identity::key_ring::KeyRing;
 use crate::identity::public_key::PeerKeys;
-use crate::settings::{PeerAuth, PeerProfile, PeerSettings, PeerTable, Settings};
+use crate::settings::{LiveSettings, PeerAuth, PeerProfile, PeerSettings, PeerTable, Settings};
 use crate::telemetry::limit_counts::LimitCounts;
 use crate::tls::live_roots::LiveRoots;
 use crate::tls::own_certificate::OwnCertificate;
@@ -76,7 +76,7 @@ impl PeerExplainer {
             ..EgressOptions::default()
         };
         let strangers = Arc::new(StrangersBook::new(LimitCounts::default()));
-        let book = Arc::new(ConfiguredAddresses::new(settings, strangers));
+        let book = Arc::new(ConfiguredAddresses::new(LiveSettings::new(settings.clone()), strangers));
         let signer = loaded.ok().map(|ring| RequestSigner::new(us.clone(), ring, book.clone(), Arc::new(SystemClock)));
         let probe = PeerProbe::new(&us, book.clone(), Arc::new(SystemClock), options, signer);
         Ok(Self { us, peers, probe, addresses: book, signing_key, certificate })

@@ -15,7 +15,7 @@ use crate::admin::server_header::SERVER;
 use crate::api::errors::ErrorBody;
 use crate::cli::ConfigSource;
 use crate::http::json_error;
-use crate::settings::{SecretValue, Settings};
+use crate::settings::{SecretValue, Settings, SettingsProblems};
 use crate::terminal::exit_code::FINE;
 
 pub(super) use super::failure::CommandFailure;
@@ -47,6 +47,9 @@ pub(super) struct AdminArgs {
     /// Print the response as JSON.
     #[arg(long)]
     pub(super) json: bool,
+    /// True if a gateway with another name than that of the configuration may answer.
+    #[arg(skip)]
+    any_server: bool,
 }
 
 /// A gateway's admin API.
@@ -65,6 +68,19 @@ struct ExpectedServer {
 }
 
 impl AdminArgs {
+    /// Returns the problems of the configuration that names the gateway; `None` if it has none, cannot be read, or is not used.
+    pub(super) fn configuration_problems(&self) -> Option<SettingsProblems> {
+        if self.admin.is_some() {
+            return None;
+        }
+        Settings::load(&self.source.sources()).err().filter(|problems| !problems.is_unread())
+    }
+
+    /// Accepts a gateway with another name, because a changed name waits for a restart.
+    pub(super) fn for_any_server(self) -> Self {
+        Self { any_server: true, ..self }
+    }
+
     /// Runs `work` with a client of the gateway, and prints a failure on stderr.
     pub(super) fn run(self, work: impl AsyncFnOnce(&AdminClient, bool) -> Result<u8, CommandFailure>) -> u8 {
         let json = self.json;
@@ -97,8 +113,10 @@ impl AdminArgs {
                  another one"
             ))
         })?;
+        let any_server = self.any_server;
         let configured = AdminClient::of(&settings, file, self.ca.as_deref())?;
-        Ok(AdminClient { token: token.or(configured.token), ..configured })
+        let meant = configured.meant.filter(|_| !any_server);
+        Ok(AdminClient { token: token.or(configured.token), meant, ..configured })
     }
 }
 
@@ -117,17 +135,26 @@ impl AdminClient {
 
     /// Sends a GET and returns the response.
     pub(super) async fn get(&self, path: &str) -> Result<String, CommandFailure> {
-        self.call(Method::GET, path, String::new(), CALL).await
+        self.call(Method::GET, path, String::new()).await.and_then(|answer| self.success(answer))
     }
 
     /// Sends a POST and returns the response.
     pub(super) async fn post(&self, path: &str, body: String) -> Result<String, CommandFailure> {
-        self.call(Method::POST, path, body, CALL).await
+        self.call(Method::POST, path, body).await.and_then(|answer| self.success(answer))
     }
 
-    async fn call(&self, method: Method, path: &str, body: String, within: Duration) -> Result<String, CommandFailure> {
+    /// Sends a POST whose refusal (422) is a report like its success, and returns the report.
+    pub(super) async fn post_for_report(&self, path: &str) -> Result<String, CommandFailure> {
+        match self.call(Method::POST, path, String::new()).await? {
+            (422, report) => Ok(report),
+            answer => self.success(answer),
+        }
+    }
+
+    /// Sends a request, and returns the status and the body of the answer.
+    async fn call(&self, method: Method, path: &str, body: String) -> Result<(u16, String), CommandFailure> {
         let Self { client, base, token, meant } = self;
-        let mut request = client.request(method, format!("{base}/admin/v1{path}")).body(body).timeout(within);
+        let mut request = client.request(method, format!("{base}/admin/v1{path}")).body(body).timeout(CALL);
         if let Some(token) = token {
             request = request.bearer_auth(token.expose());
         }
@@ -138,7 +165,11 @@ impl AdminClient {
         let response = request.send().await.map_err(|error| self.silent(&error))?;
         self.is_meant(&response)?;
         let status = response.status().as_u16();
-        let text = self.text(response).await?;
+        Ok((status, self.text(response).await?))
+    }
+
+    fn success(&self, (status, text): (u16, String)) -> Result<String, CommandFailure> {
+        let base = &self.base;
         match status {
             200..300 => Ok(text),
             401 => Err(CommandFailure::Refused {

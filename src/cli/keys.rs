@@ -159,7 +159,7 @@ fn made(key: &StoredKey, now: SystemTime, json: bool) -> u8 {
     }
     let KeyRow { id, public, signs_from, .. } = row;
     let text = format!(
-        "key {id} signs from {signs_from}\n  pin it at peers as \"{id}:{public}\"\n  a running gateway uses it after its next start\n"
+        "key {id} signs from {signs_from}\n  pin it at peers as \"{id}:{public}\"\n  a running gateway takes it over at `fernpost reload`\n"
     );
     print(&text, FINE)
 }

@@ -11,6 +11,7 @@ mod peer;
 mod quarantine;
 mod queue;
 mod reached_listener;
+mod reload;
 mod serve;
 mod store;
 
@@ -20,7 +21,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 
 use crate::runtime::{caught_panics, memory_dumps};
-use crate::settings::{self, Settings, SettingsProblems, Sources};
+use crate::settings::{self, LoadedSettings, Settings, SettingsProblems, Sources};
 use crate::terminal::exit_code::COULD_NOT_RUN;
 use crate::terminal::output::complain;
 
@@ -46,7 +47,9 @@ enum CliCommand {
     Check(check::CheckOptions),
     /// Show what can be configured.
     #[command(subcommand)]
-    Config(ConfigCommand),
+    Config(config::ConfigCommand),
+    /// Read the configuration again and apply what a running gateway can take over: all of it, or nothing.
+    Reload(reload::Reload),
     /// Peers: their state, and commands for them.
     #[command(subcommand)]
     Peer(peer::PeerCommandLine),
@@ -74,16 +77,6 @@ enum CliCommand {
     PeerSim(Box<crate::tools::peer_sim::SimOptions>),
 }
 
-#[derive(Debug, Subcommand)]
-enum ConfigCommand {
-    /// Print the manual: every key, its default, one sentence.
-    Defaults {
-        /// Print the values alone, as JSON.
-        #[arg(long)]
-        json: bool,
-    },
-}
-
 /// The location of the configuration.
 #[derive(Debug, Clone, Args)]
 struct ConfigSource {
@@ -108,12 +101,17 @@ impl ConfigSource {
 
     /// Loads the settings for a gateway that runs here: files and folders that they name must be usable.
     fn load_to_run(self) -> Result<Settings, SettingsProblems> {
-        Settings::load(&Sources { to_run: true, ..self.sources() })
+        self.read_to_run().map(|loaded| loaded.settings)
     }
 
-    fn sources(self) -> Sources {
+    /// Loads the settings for a gateway that runs here, so that they can be read again.
+    fn read_to_run(self) -> Result<LoadedSettings, SettingsProblems> {
+        LoadedSettings::read(&Sources { to_run: true, ..self.sources() })
+    }
+
+    fn sources(&self) -> Sources {
         let env = settings::environment();
-        Sources { file: Some(self.config), env, flags: self.overrides, ..Sources::default() }
+        Sources { file: Some(self.config.clone()), env, flags: self.overrides.clone(), ..Sources::default() }
     }
 
     /// The files that are read.
@@ -166,7 +164,8 @@ pub fn run() -> ExitCode {
     let code = match cli.command {
         CliCommand::Serve(options) => serve::run(options),
         CliCommand::Check(options) => check::run(options),
-        CliCommand::Config(ConfigCommand::Defaults { json }) => config::defaults(json),
+        CliCommand::Config(command) => config::run(command),
+        CliCommand::Reload(options) => reload::run(options),
         CliCommand::Peer(command) => peer::run(command),
         CliCommand::Keys(command) => keys::run(command),
         CliCommand::Message(command) => message::run(command),

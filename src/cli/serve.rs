@@ -7,12 +7,11 @@ use std::time::Duration;
 
 use clap::Args;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use crate::app::{App, DataDir, Listeners, StartError, UnsentAtShutdown};
+use crate::app::{App, DataDir, Listeners, SettingsReloader, StartError, UnsentAtShutdown};
 use crate::cli::ConfigSource;
-use crate::settings::Settings;
+use crate::settings::LoadedSettings;
 use crate::telemetry::{self, last_words};
 use crate::terminal::exit_code::{COULD_NOT_RUN, FINE, WRONG};
 use started::StartSummary;
@@ -39,8 +38,8 @@ pub(super) fn run(options: Serve) -> u8 {
     }
     let files = options.source.files();
     let found = if options.accept_data_dir { DataDir::AsFound } else { DataDir::Whole };
-    let code = match options.source.load_to_run() {
-        Ok(settings) => actix::System::new().block_on(serve(&settings, found, StartSummary { files })),
+    let code = match options.source.read_to_run() {
+        Ok(loaded) => actix::System::new().block_on(serve(loaded, found, StartSummary { files })),
         Err(problems) => {
             last_words(&problems.to_string());
             if problems.is_open_secrets() { WRONG } else { COULD_NOT_RUN }
@@ -56,7 +55,7 @@ enum ServeEnd {
     Failed(String),
 }
 
-async fn serve(settings: &Settings, found: DataDir, started: StartSummary) -> u8 {
+async fn serve(loaded: LoadedSettings, found: DataDir, started: StartSummary) -> u8 {
     // The handlers are installed first, because a signal without a handler ends the process without a log line.
     let mut signals = match StopSignals::listen() {
         Ok(signals) => signals,
@@ -66,7 +65,7 @@ async fn serve(settings: &Settings, found: DataDir, started: StartSummary) -> u8
         }
     };
     let app = tokio::select! {
-        app = start(settings, found) => app,
+        app = start(loaded.clone(), found) => app,
         () = signals.stop() => {
             tracing::info!("stopped before it was ready");
             return FINE;
@@ -79,9 +78,9 @@ async fn serve(settings: &Settings, found: DataDir, started: StartSummary) -> u8
             return if error.is_open_secret() { WRONG } else { COULD_NOT_RUN };
         }
     };
-    signals.read_certificates = app.certificate_reads();
+    signals.reload_by(app.reloader());
     let told_early = tokio::select! {
-        () = started.tell(settings, &app) => false,
+        () = started.tell(&loaded.settings, &app) => false,
         () = signals.stop() => true,
     };
     let end = tokio::select! {
@@ -117,8 +116,9 @@ async fn serve(settings: &Settings, found: DataDir, started: StartSummary) -> u8
     }
 }
 
-async fn start(settings: &Settings, found: DataDir) -> Result<App, StartError> {
-    App::start(settings, Listeners::bind(settings)?, found).await
+async fn start(loaded: LoadedSettings, found: DataDir) -> Result<App, StartError> {
+    let listeners = Listeners::bind(&loaded.settings)?;
+    App::start(loaded, listeners, found).await
 }
 
 /// The signals that a gateway handles.
@@ -126,14 +126,32 @@ struct StopSignals {
     term: Signal,
     int: Signal,
     hup: Signal,
-    /// Makes the gateway read the files of certificates at once.
-    read_certificates: Arc<Notify>,
+    /// Takes over a changed configuration; `None` until the gateway has started.
+    reloader: Option<Arc<SettingsReloader>>,
+    /// True if a HUP came before, so that the configuration may be newer than the one that was read.
+    is_hup_pending: bool,
 }
 
 impl StopSignals {
     fn listen() -> std::io::Result<Self> {
         let [term, int, hup] = [SignalKind::terminate(), SignalKind::interrupt(), SignalKind::hangup()].map(signal);
-        Ok(Self { term: term?, int: int?, hup: hup?, read_certificates: Arc::default() })
+        Ok(Self { term: term?, int: int?, hup: hup?, reloader: None, is_hup_pending: false })
+    }
+
+    /// Reloads the configuration at each HUP from now on.
+    fn reload_by(&mut self, reloader: Arc<SettingsReloader>) {
+        self.reloader = Some(reloader);
+        if std::mem::take(&mut self.is_hup_pending) {
+            self.reload();
+        }
+    }
+
+    fn reload(&mut self) {
+        match &self.reloader {
+            // The reload is a task of its own, which writes the outcome to the log.
+            Some(reloader) => drop(reloader.reload("SIGHUP".to_owned())),
+            None => self.is_hup_pending = true,
+        }
     }
 
     /// Returns when TERM or INT is received.
@@ -142,13 +160,7 @@ impl StopSignals {
             tokio::select! {
                 _ = self.term.recv() => return,
                 _ = self.int.recv() => return,
-                _ = self.hup.recv() => {
-                    self.read_certificates.notify_one();
-                    tracing::warn!(
-                        "SIGHUP: the files of certificates and roots are read again; other changes need a restart, because this \
-                         version does not reload the configuration"
-                    );
-                }
+                _ = self.hup.recv() => self.reload(),
             }
         }
     }

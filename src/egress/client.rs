@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use actors::model::{ConnectCode, PushFailure, RequestDeadlines, ServerName, UnreachedReason};
@@ -62,7 +63,7 @@ pub struct EgressClient {
     /// Address at which a peer last responded, for peers with several addresses.
     good: Mutex<HashMap<ServerName, PeerAddress>>,
     slots: RequestLimiter,
-    answer_max: usize,
+    answer_max: AtomicUsize,
     body_max: usize,
     clock: Arc<dyn Clock>,
     /// Clocks of the peers, as their answers state them.
@@ -86,7 +87,7 @@ impl EgressClient {
             pool: ConnectionPool::default(),
             good: Mutex::default(),
             slots: RequestLimiter::new(options.requests_max),
-            answer_max: options.answer_max,
+            answer_max: AtomicUsize::new(options.answer_max),
             body_max: options.body_max,
             clock,
             clocks: PeerClocks::default(),
@@ -103,6 +104,14 @@ impl EgressClient {
     #[must_use]
     pub fn signed_by(self, signer: RequestSigner) -> Self {
         Self { writer: self.writer.signed_by(signer), ..self }
+    }
+
+    /// Changes the maximum number of requests, the maximum size of an answer to a push, and the rules for lookups. Requests in
+    /// flight go on.
+    pub fn change(&self, requests_max: usize, answer_max: usize, resolver: &ResolverOptions) {
+        self.slots.resize(requests_max);
+        self.answer_max.store(answer_max, Ordering::Relaxed);
+        self.connector.change_names(resolver);
     }
 
     /// Stops requests that transfer items. Such a request never completes from now on, so its sender regards it as in
@@ -272,7 +281,7 @@ impl EgressClient {
         match request.method {
             EgressMethod::Get => AnswerLimit { key: "federation.body_max", bytes_max: self.body_max },
             EgressMethod::Post | EgressMethod::Put => {
-                AnswerLimit { key: "network.answer_max", bytes_max: self.answer_max }
+                AnswerLimit { key: "network.answer_max", bytes_max: self.answer_max.load(Ordering::Relaxed) }
             }
         }
     }

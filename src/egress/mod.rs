@@ -15,6 +15,7 @@ mod peer_address;
 mod probe;
 mod request_limiter;
 mod request_writer;
+mod resizable_semaphore;
 mod response;
 pub mod signer;
 

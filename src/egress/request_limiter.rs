@@ -15,8 +15,10 @@ use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 
 use actors::model::ServerName;
 use parking_lot::Mutex;
-use tokio::sync::{Mutex as Turnstile, Notify, Semaphore, SemaphorePermit};
+use tokio::sync::{Mutex as Turnstile, Notify};
 use tokio::time::{Duration, Instant, sleep_until};
+
+use super::resizable_semaphore::{ResizablePermit, ResizableSemaphore};
 
 /// Minimum interval between two attempts at peers that did not respond last time: 500 a second. A failing attempt costs
 /// about a third of a millisecond in total, so they take at most a sixth of a core.
@@ -44,9 +46,9 @@ pub(super) enum ShutdownPhase {
 
 /// The limiter of requests.
 pub(super) struct RequestLimiter {
-    all: Semaphore,
-    unproven: Semaphore,
-    failing: Semaphore,
+    all: ResizableSemaphore,
+    unproven: ResizableSemaphore,
+    failing: ResizableSemaphore,
     /// Earliest time of the next attempt at a peer that did not respond.
     turn: Turnstile<Instant>,
     /// True for a peer that responded last time; absent if it was never tried. The map is bounded because requests go to
@@ -62,7 +64,7 @@ pub(super) struct RequestLimiter {
 pub(super) struct RequestPermit<'a> {
     slots: &'a RequestLimiter,
     #[expect(dead_code, reason = "held for their drop")]
-    permits: [Option<SemaphorePermit<'a>>; 3],
+    permits: [Option<ResizablePermit<'a>>; 3],
     counted: Option<CountedSlot<'a>>,
 }
 
@@ -86,9 +88,9 @@ impl RequestLimiter {
     /// Returns a limiter for this many requests.
     pub(super) fn new(most: usize) -> Self {
         Self {
-            all: Semaphore::new(most.max(1)),
-            unproven: Semaphore::new((most * 3 / 4).max(1)),
-            failing: Semaphore::new((most / 4).max(1)),
+            all: ResizableSemaphore::new(most),
+            unproven: ResizableSemaphore::new(unproven_of(most)),
+            failing: ResizableSemaphore::new(most / 4),
             turn: Turnstile::new(Instant::now()),
             answered: Mutex::default(),
             under_way: AtomicU64::new(0),
@@ -98,13 +100,20 @@ impl RequestLimiter {
         }
     }
 
+    /// Changes the number of requests. Those in flight go on.
+    pub(super) fn resize(&self, most: usize) {
+        self.all.resize(most);
+        self.unproven.resize(unproven_of(most));
+        self.failing.resize(most / 4);
+    }
+
     /// Waits for a permit. All requests acquire the semaphores in the same order, so there is no deadlock.
     pub(super) async fn enter(&self, to: &ServerName, hands_over: bool) -> RequestPermit<'_> {
         let _waiting = CountedSlot::new(&self.waiting);
         let answered = self.answered.lock().get(to).copied();
         let failing = if answered == Some(false) { self.failing().await } else { None };
-        let unproven = if answered == Some(true) { None } else { permit(&self.unproven).await };
-        let permits = [failing, unproven, permit(&self.all).await];
+        let unproven = if answered == Some(true) { None } else { Some(self.unproven.acquire().await) };
+        let permits = [failing, unproven, Some(self.all.acquire().await)];
         let last = if hands_over { ShutdownPhase::No } else { ShutdownPhase::HandingOver };
         if self.closed.load(Ordering::SeqCst) > last as u8 {
             // A missing response is not a failure: nothing is recorded about a request that was never sent.
@@ -114,12 +123,12 @@ impl RequestLimiter {
     }
 
     /// Acquires a permit for peers that did not respond, and waits for its turn.
-    async fn failing(&self) -> Option<SemaphorePermit<'_>> {
-        let permit = permit(&self.failing).await;
+    async fn failing(&self) -> Option<ResizablePermit<'_>> {
+        let permit = self.failing.acquire().await;
         let mut turn = self.turn.lock().await;
         sleep_until(*turn).await;
         *turn = Instant::now() + FAILING_START_INTERVAL;
-        permit
+        Some(permit)
     }
 
     /// Stops giving permits to these requests: they wait until the process ends.
@@ -144,9 +153,9 @@ impl RequestLimiter {
     }
 }
 
-/// Acquires a permit. The semaphores are never closed, so this does not fail.
-async fn permit(of: &Semaphore) -> Option<SemaphorePermit<'_>> {
-    of.acquire().await.ok()
+/// Returns the number of permits for peers that have not responded.
+const fn unproven_of(most: usize) -> usize {
+    most.saturating_mul(3) / 4
 }
 
 impl Drop for RequestPermit<'_> {

@@ -6,7 +6,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use actors::model::ServerName;
 use actors::ports::Clock;
 
-use crate::identity::key_ring::KeyRing;
+use crate::identity::key_ring::LiveKeyRing;
 use crate::identity::request_signature::{NONCE_BYTES, SignatureHeaders, sign_request};
 use crate::identity::signature_base::SignedParts;
 
@@ -19,15 +19,20 @@ pub trait SignedPeers: Send + Sync + 'static {
 /// Signs requests with the key that is active.
 pub struct RequestSigner {
     us: ServerName,
-    keys: Arc<KeyRing>,
+    keys: LiveKeyRing,
     peers: Arc<dyn SignedPeers>,
     clock: Arc<dyn Clock>,
 }
 
 impl RequestSigner {
     /// Returns a signer for the server `us`.
-    pub fn new(us: ServerName, keys: Arc<KeyRing>, peers: Arc<dyn SignedPeers>, clock: Arc<dyn Clock>) -> Self {
-        Self { us, keys, peers, clock }
+    pub fn new(
+        us: ServerName,
+        keys: impl Into<LiveKeyRing>,
+        peers: Arc<dyn SignedPeers>,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        Self { us, keys: keys.into(), peers, clock }
     }
 
     /// Returns the headers that sign a request; `None`: requests to this peer are not signed. Each attempt is signed anew, because
@@ -37,7 +42,8 @@ impl RequestSigner {
             return None;
         }
         let now = self.clock.now();
-        let key = self.keys.active(UNIX_EPOCH + Duration::from_millis(now.0))?;
+        let keys = self.keys.current();
+        let key = keys.active(UNIX_EPOCH + Duration::from_millis(now.0))?;
         let mut nonce = [0; NONCE_BYTES];
         // Without random bytes the request goes out unsigned; the peer refuses it, and its refusal is shown.
         getrandom::fill(&mut nonce).ok()?;

@@ -1,6 +1,9 @@
 //! The signing keys of this server: which one signs now, and which are published.
 
+use std::sync::Arc;
 use std::time::SystemTime;
+
+use arc_swap::ArcSwap;
 
 use crate::identity::public_key::PeerKeys;
 use crate::identity::signing_key::OwnKey;
@@ -56,6 +59,14 @@ impl KeyRing {
         &self.keys
     }
 
+    /// Returns whether both have the same keys, which sign at the same times.
+    pub fn same(&self, other: &Self) -> bool {
+        let marks = |ring: &Self| -> Vec<_> {
+            ring.keys.iter().map(|key| (key.key.id().clone(), *key.key.public().as_bytes(), key.signs_from)).collect()
+        };
+        marks(self) == marks(other)
+    }
+
     /// Returns the key that signs at this time: the newest that signs already. If the clock was set back before the first one, it
     /// is the first one, because a server that signs nothing reaches nobody.
     pub fn active(&self, now: SystemTime) -> Option<&OwnKey> {
@@ -83,6 +94,28 @@ impl KeyRing {
     fn active_place(&self, now: SystemTime) -> Option<usize> {
         let begun = self.keys.iter().rposition(|key| key.signs_from <= now);
         begun.or((!self.keys.is_empty()).then_some(0))
+    }
+}
+
+/// The signing keys in use, replaced without a restart.
+#[derive(Debug, Clone)]
+pub struct LiveKeyRing(Arc<ArcSwap<KeyRing>>);
+
+impl LiveKeyRing {
+    /// Returns the keys in use.
+    pub fn current(&self) -> Arc<KeyRing> {
+        self.0.load_full()
+    }
+
+    /// Uses these keys from now on.
+    pub fn replace(&self, ring: KeyRing) {
+        self.0.store(Arc::new(ring));
+    }
+}
+
+impl From<Arc<KeyRing>> for LiveKeyRing {
+    fn from(ring: Arc<KeyRing>) -> Self {
+        Self(Arc::new(ArcSwap::new(ring)))
     }
 }
 

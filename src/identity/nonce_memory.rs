@@ -4,6 +4,7 @@
 //! and back would forget nonces whose signatures are accepted again.
 
 use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use actors::model::UsedNonce;
@@ -20,7 +21,7 @@ pub const REMEMBERED: Duration = Duration::from_secs(2 * CREATED_WITHIN.as_secs(
 pub struct NonceMemory {
     keys: Mutex<HashMap<Box<str>, KeyNonces>>,
     /// Maximum number of nonces per key.
-    per_key: usize,
+    per_key: AtomicUsize,
 }
 
 /// The nonces of one key, oldest first.
@@ -53,7 +54,12 @@ impl NonceMemory {
         for UsedNonce { key, nonce, .. } in stored {
             keys.entry(key).or_default().remember(now, nonce);
         }
-        Self { keys: Mutex::new(keys), per_key }
+        Self { keys: Mutex::new(keys), per_key: AtomicUsize::new(per_key) }
+    }
+
+    /// Changes the maximum number of nonces per key.
+    pub fn limit(&self, per_key: usize) {
+        self.per_key.store(per_key, Ordering::Relaxed);
     }
 
     /// Records a nonce of a signature that was verified.
@@ -68,10 +74,11 @@ impl NonceMemory {
         if nonces.used.contains(&used.nonce) {
             return Err(NonceError::Seen);
         }
-        if nonces.used.len() >= self.per_key {
+        let max = self.per_key.load(Ordering::Relaxed);
+        if nonces.used.len() >= max {
             let oldest = nonces.in_order.front().map_or(now, |(since, _)| *since);
             let wait = (oldest + REMEMBERED).saturating_duration_since(now);
-            return Err(NonceError::TooMany { max: self.per_key, wait });
+            return Err(NonceError::TooMany { max, wait });
         }
         nonces.remember(now, used.nonce.clone());
         Ok(())

@@ -12,7 +12,7 @@ use tokio::time::sleep;
 use crate::maintenance::periodic;
 use crate::maintenance::periodic::{RoundError, commit};
 
-/// Interval between rounds; if the retention time is shorter, the interval is the retention time.
+/// Interval between rounds; if the retention time is shorter at the start, the interval is the retention time.
 const EVERY: Duration = Duration::from_secs(600);
 /// Number of PDUs in one commit. Each of them may be on a disk page of its own, which is what a commit pays for; this
 /// many do not delay others that wait for the same commit.
@@ -23,20 +23,22 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// Maximum bytes of PDUs read per page.
 const PAGE_BYTES: u64 = 1 << 20;
 
-/// Prunes what was delivered longer ago than `keep`, at once and then every ten minutes, until the journal stops or the
-/// future is dropped.
+/// Prunes what was delivered longer ago than `keep` says, at once and then every ten minutes, until the journal stops or the
+/// future is dropped. `keep` is asked in each round; `None`: everything is kept.
 ///
 /// Each page is a deferred commit. A round ends early if the journal's queue is long, and the next one continues there.
-pub async fn run(ports: Ports, past: Arc<dyn RetentionScan>, keep: Duration) {
+pub async fn run(ports: Ports, past: Arc<dyn RetentionScan>, keep: impl Fn() -> Option<Duration>) {
     let mut at = None;
+    let every = keep().map_or(EVERY, |keep| EVERY.min(keep)).max(Duration::from_secs(1));
     let round = async || {
+        let Some(keep) = keep() else { return Ok(()) };
         let count = round(&ports, &*past, keep, &mut at).await?;
         if count > 0 {
             tracing::info!(count, "history retention removed old PDUs");
         }
         Ok(())
     };
-    periodic::run("forgetting", EVERY.min(keep).max(Duration::from_secs(1)), round).await;
+    periodic::run("forgetting", every, round).await;
 }
 
 /// Walks once through everything, from where the last round ended; returns the number of pruned PDUs.

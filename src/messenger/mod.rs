@@ -32,7 +32,7 @@ use crate::messenger::ephemeral_feed::EphemeralFeed;
 use crate::messenger::id_locks::SubmissionLocks;
 use crate::messenger::messages::pdu_id_generator::PduIdGenerator;
 use crate::messenger::push::PushHandle;
-use crate::settings::PeerTable;
+use crate::settings::LiveSettings;
 use crate::telemetry::peer_clocks::PeerClocks;
 
 /// The limits of the messenger's calls.
@@ -62,7 +62,7 @@ pub struct MessengerApi {
     reads: Arc<Semaphore>,
     pdu_ids: Arc<PduIdGenerator>,
     /// Addresses and limits of the peers.
-    peers: Arc<PeerTable>,
+    settings: Option<LiveSettings>,
     /// The push of the feed, if push mode is on.
     push: Option<PushHandle>,
     /// Clocks of the peers.
@@ -82,15 +82,15 @@ impl MessengerApi {
     ) -> Self {
         let inflight = SubmissionLocks::new(limits.submissions_max);
         let reads = Arc::new(Semaphore::new(limits.reads_max.min(Semaphore::MAX_PERMITS)));
-        let (pdu_ids, peers) = (Arc::new(PduIdGenerator::new()), Arc::default());
+        let pdu_ids = Arc::new(PduIdGenerator::new());
         let (clocks, push) = (PeerClocks::default(), None);
-        Self { gateway, us, limits, inflight, ephemeral, reads, pdu_ids, peers, push, clocks, stopping }
+        Self { gateway, us, limits, inflight, ephemeral, reads, pdu_ids, settings: None, push, clocks, stopping }
     }
 
     /// Adds the configuration of the peers and their clocks, which are part of a peer's details.
     #[must_use]
-    pub fn describing(self, peers: Arc<PeerTable>, clocks: PeerClocks) -> Self {
-        Self { peers, clocks, ..self }
+    pub fn describing(self, settings: LiveSettings, clocks: PeerClocks) -> Self {
+        Self { settings: Some(settings), clocks, ..self }
     }
 
     /// Adds the push of the feed, which alone acknowledges from then on.

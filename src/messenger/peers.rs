@@ -46,7 +46,7 @@ pub(super) async fn get(api: web::Data<MessengerApi>, path: web::Path<String>) -
     let unknown = || ApiError::not_found("UNKNOWN_PEER", format!("{:?} is not a peer of this server", *path));
     let server: ServerName = path.parse().map_err(|_| unknown())?;
     match status(&api.gateway, &server).await {
-        Ok(status) => Ok(HttpResponse::Ok().json(PeerDetails::from(status).described(&api.peers, &api.clocks))),
+        Ok(status) => Ok(HttpResponse::Ok().json(PeerDetails::from(status).described(api.settings.as_ref(), &api.clocks))),
         Err(PeerError::UnknownPeer(_) | PeerError::Denied(_)) => Err(unknown()),
         Err(PeerError::Unavailable(error)) => Err(error.into()),
     }
@@ -103,9 +103,10 @@ fn note<T>(answers: &mut [T], joined: Option<Result<(usize, T), JoinError>>) {
 
 impl PeerDetails {
     /// Adds the peer's configuration and its clock.
-    pub(crate) fn described(self, peers: &settings::PeerTable, clocks: &PeerClocks) -> Self {
+    pub(crate) fn described(self, settings: Option<&settings::LiveSettings>, clocks: &PeerClocks) -> Self {
         let Ok(server) = self.server.parse() else { return self };
-        let configured = peers.peer(&server).map(|peer| PeerConfiguration::from(&*peer));
+        let peer = settings.and_then(|settings| settings.peers().peer(&server));
+        let configured = peer.map(|peer| PeerConfiguration::from(&*peer));
         Self { configured, clock_skew_ms: clocks.skew_ms(&server), ..self }
     }
 }

@@ -51,8 +51,8 @@ impl CheckReport {
     }
 
     /// Returns all problems that were found.
-    pub(super) fn into_problems(self) -> Vec<SettingsProblem> {
-        self.problems
+    pub(super) fn take_problems(&mut self) -> Vec<SettingsProblem> {
+        std::mem::take(&mut self.problems)
     }
 }
 

@@ -15,12 +15,14 @@
 mod check;
 mod effective;
 mod layers;
+mod live;
 mod peer;
 mod peers;
 mod problem;
 mod resolve;
 mod schema;
 mod shared_ranges;
+mod shown;
 
 mod field_names;
 mod sections;
@@ -33,6 +35,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use actors::limits::OverloadLimits;
+use config::Value;
 use serde::Deserialize;
 
 use check::{CheckReport, SettingsCheck};
@@ -53,10 +56,12 @@ pub use crate::settings::values::profile::PeerProfile;
 pub use crate::settings::values::push_target::{PushRoute, PushTarget};
 pub use crate::settings::values::secret::SecretValue;
 pub use crate::settings::values::webhook_secret::WebhookSecret;
+pub use live::{LiveSettings, LoadedSettings, SettingsDiff, WrittenValues};
 pub use peer::{PeerAuth, PeerLink, PeerSettings};
 pub use peers::PeerTable;
 pub use problem::{ProblemKind, ProblemPlace, SettingsProblem, SettingsProblems};
 pub use resolve::ValueOrigin;
+pub use shown::ShownValue;
 
 /// The sources of settings beside the compiled defaults.
 #[derive(Debug, Clone, Default)]
@@ -136,15 +141,18 @@ pub struct Settings {
 impl Settings {
     /// Reads and checks everything; an error contains all problems.
     pub fn load(sources: &Sources) -> Result<Self, SettingsProblems> {
-        let mut found = CheckReport::default();
-        let merged = layers::merge(sources, &mut found);
+        LoadedSettings::read(sources).map(|loaded| loaded.settings)
+    }
+
+    /// Checks merged layers; an error contains all problems, those of the layers included.
+    fn check(merged: &Value, sources: &Sources, found: &mut CheckReport) -> Result<Self, SettingsProblems> {
         if found.lacks_a_file() {
-            return Err(SettingsProblems(found.into_problems()));
+            return Err(SettingsProblems(found.take_problems()));
         }
         let raw =
             RawSettings::deserialize(merged.clone()).expect("each value was read alone before the layers were merged");
         let check = &mut SettingsCheck {
-            found: &mut found,
+            found: &mut *found,
             folder: sources.folder(),
             to_run: sources.to_run,
             allow_open_secrets: raw.server.allow_open_secrets,
@@ -170,12 +178,12 @@ impl Settings {
             OverloadLimits { feed_high: feed.high_water, feed_low: feed.low_water, min_free: store.min_free };
         let (resident_max, nonces_max) = raw.peers.check(check);
         let peers =
-            PeerTable::read(&merged, own, &federation, contexts, check).under(overload, resident_max, nonces_max);
+            PeerTable::read(merged, own, &federation, contexts, check).under(overload, resident_max, nonces_max);
         let peers = peers.behind(federation.trusted_proxies.clone(), federation.client_cert_header.as_deref());
         let peers = Arc::new(peers);
 
         let notes = std::mem::take(&mut found.notes);
-        let problems = found.into_problems();
+        let problems = found.take_problems();
         match server {
             Some(server) if problems.is_empty() => {
                 Ok(Self { server, federation, messenger, admin, store, feed, network, peers, notes })

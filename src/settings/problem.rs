@@ -94,6 +94,18 @@ impl SettingsProblems {
     pub fn is_open_secrets(&self) -> bool {
         self.0.iter().all(|problem| matches!(problem.fault, ProblemKind::OpenSecret(_)))
     }
+
+    /// Returns whether all problems are those of pairs of certificate and key, whose files may be half written.
+    pub fn are_of_pairs(&self) -> bool {
+        self.0
+            .iter()
+            .all(|problem| problem.key.ends_with(".tls.cert") && matches!(problem.fault, ProblemKind::Invalid(_)))
+    }
+
+    /// Returns the text of each problem.
+    pub fn texts(&self) -> Vec<String> {
+        self.0.iter().map(ToString::to_string).collect()
+    }
 }
 
 impl fmt::Display for SettingsProblems {

@@ -112,7 +112,7 @@ impl<'a> PeerTables<'a> {
         let profile = laid.section().profile;
         laid.apply_profile_defaults(profile);
         let section = laid.section();
-        ResolvedPeer { server: server.cloned(), section, origins: laid.origins }
+        ResolvedPeer { server: server.cloned(), section, values: laid.values, origins: laid.origins }
     }
 }
 
@@ -203,6 +203,8 @@ impl LayeredValues {
 pub(super) struct ResolvedPeer {
     pub(super) server: Option<ServerName>,
     pub(super) section: PeerSection,
+    /// Values that are set, as they are written.
+    pub(super) values: Map<String, Value>,
     pub(super) origins: Vec<(&'static str, ValueOrigin)>,
 }
 

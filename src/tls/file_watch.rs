@@ -10,7 +10,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::Notify;
 use tokio::time::{Instant, sleep};
 
 /// Interval of looks at the files.
@@ -18,20 +17,28 @@ const LOOK: Duration = Duration::from_secs(2);
 
 /// Time for which files that do not fit are read again before it is reported: a certificate and its key are written one after the
 /// other.
-const SETTLES: Duration = Duration::from_secs(5);
+pub const SETTLES: Duration = Duration::from_secs(5);
 
-/// Reads the files again and takes them over. Returns what changed, for the log; `None`: nothing did.
-pub type ReloadFiles = Arc<dyn Fn() -> Result<Option<String>, String> + Send + Sync>;
+/// Content of files that was read and checked, and is not in use yet.
+pub struct FilesChange {
+    /// What changes, for the log.
+    pub words: String,
+    /// Puts it to use.
+    pub apply: Box<dyn FnOnce() + Send>,
+}
+
+/// Reads the files again; `None`: their content is in use already.
+pub type ReadFiles = Arc<dyn Fn() -> Result<Option<FilesChange>, String> + Send + Sync>;
 
 /// Files that are taken over when one of them changes.
 #[derive(Clone)]
 pub struct WatchedFiles {
     /// Configuration key of the files, such as `federation.tls`.
     pub subject: &'static str,
-    /// Paths of the files.
-    pub paths: Vec<PathBuf>,
-    /// Takes them over.
-    pub reload: ReloadFiles,
+    /// Returns the paths of the files, which the configuration may change.
+    pub paths: Arc<dyn Fn() -> Vec<PathBuf> + Send + Sync>,
+    /// Reads them.
+    pub read: ReadFiles,
 }
 
 /// The state of one set of files between two looks.
@@ -43,29 +50,26 @@ struct FilesState {
     unfit_since: Option<Instant>,
 }
 
-/// Looks at the files until the task is aborted. `look_now` makes it look, and read all of them, at once.
-pub async fn watch(files: Vec<WatchedFiles>, look_now: Arc<Notify>) {
-    let begin = |files: WatchedFiles| FilesState { tried: marks(&files.paths), files, unfit_since: None };
+/// Looks at the files until the task is aborted.
+pub async fn watch(files: Vec<WatchedFiles>) {
+    let begin = |files: WatchedFiles| FilesState { tried: marks(&(files.paths)()), files, unfit_since: None };
     let mut states: Vec<FilesState> = files.into_iter().map(begin).collect();
     loop {
-        let told = tokio::select! {
-            () = sleep(LOOK) => false,
-            () = look_now.notified() => true,
-        };
+        sleep(LOOK).await;
         for state in &mut states {
-            state.look(told).await;
+            state.look().await;
         }
     }
 }
 
 impl FilesState {
-    async fn look(&mut self, told: bool) {
-        let WatchedFiles { subject, paths, reload } = self.files.clone();
-        let (tried, again) = (self.tried, told || self.unfit_since.is_some());
+    async fn look(&mut self) {
+        let WatchedFiles { subject, paths, read } = self.files.clone();
+        let (tried, again) = (self.tried, self.unfit_since.is_some());
         // A disk may be slow, and this is the thread that answers signals.
         let looked = tokio::task::spawn_blocking(move || {
-            let found = marks(&paths);
-            (found, (found != tried || again).then(|| reload()))
+            let found = marks(&paths());
+            (found, (found != tried || again).then(|| read()))
         });
         let Ok((found, outcome)) = looked.await else { return };
         if found != self.tried {
@@ -76,11 +80,12 @@ impl FilesState {
             None => {}
             Some(Ok(changed)) => {
                 self.unfit_since = None;
-                if let Some(changed) = changed {
-                    tracing::info!(subject, changed, "files replaced");
+                if let Some(FilesChange { words, apply }) = changed {
+                    apply();
+                    tracing::info!(subject, changed = words, "files replaced");
                 }
             }
-            Some(Err(error)) if told || self.unfit_since.is_some_and(|since| since.elapsed() >= SETTLES) => {
+            Some(Err(error)) if self.unfit_since.is_some_and(|since| since.elapsed() >= SETTLES) => {
                 self.unfit_since = None;
                 tracing::error!(subject, error, "the changed files cannot be used; what was read before stays in use");
             }
@@ -132,7 +137,7 @@ mod tests {
         write(&files, "one.example");
         let pair = OwnCertificate::load("federation.tls", files.clone()).expect("it fits");
         let live = pair.live.clone();
-        let task = tokio::spawn(watch(vec![pair.watched()], Arc::default()));
+        let task = tokio::spawn(watch(vec![pair.watched()]));
         let after = async |wanted: &str| {
             let deadline = Instant::now() + Duration::from_secs(5);
             while names(&live) != wanted && Instant::now() < deadline {
@@ -164,7 +169,7 @@ mod tests {
         let linked = KeyPairFiles { cert: link.join("c.pem"), key: link.join("k.pem") };
         let pair = OwnCertificate::load("federation.tls", linked).expect("it fits");
         let live = pair.live.clone();
-        let task = tokio::spawn(watch(vec![pair.watched()], Arc::default()));
+        let task = tokio::spawn(watch(vec![pair.watched()]));
         tokio::task::yield_now().await;
         std::os::unix::fs::symlink("b", folder.path().join("next")).expect("a link");
         fs::rename(folder.path().join("next"), &link).expect("swapped");

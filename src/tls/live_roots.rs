@@ -5,48 +5,65 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 
-use crate::tls::file_watch::WatchedFiles;
+use crate::tls::file_watch::{FilesChange, WatchedFiles};
 use crate::tls::trust_roots::{TrustRoots, TrustRootsError};
 
 /// The roots that chains are judged by from now on.
 #[derive(Debug, Clone)]
-pub struct LiveRoots(Arc<ArcSwap<TrustRoots>>);
+pub struct LiveRoots(Arc<ArcSwap<RootsInUse>>);
+
+/// Roots, and the files that they are read from.
+#[derive(Debug)]
+struct RootsInUse {
+    roots: TrustRoots,
+    /// Files of the roots; none: they are those of the system, or given.
+    files: Vec<PathBuf>,
+}
 
 impl LiveRoots {
     /// Returns these roots, to begin with.
     pub fn new(roots: TrustRoots) -> Self {
-        Self(Arc::new(ArcSwap::from_pointee(roots)))
+        Self(Arc::new(ArcSwap::from_pointee(RootsInUse { roots, files: Vec::new() })))
     }
 
     /// Returns the roots of these files, or those of the system if there are none.
     pub fn load(files: &[PathBuf]) -> Result<Self, TrustRootsError> {
-        Ok(Self::new(read(files)?))
+        let roots = read(files)?;
+        Ok(Self(Arc::new(ArcSwap::from_pointee(RootsInUse { roots, files: files.to_vec() }))))
     }
 
     /// Returns the roots in use.
     pub fn current(&self) -> TrustRoots {
-        TrustRoots::clone(&self.0.load())
+        self.0.load().roots.clone()
     }
 
-    /// Reads these files from now on.
-    pub fn replace(&self, files: &[PathBuf]) -> Result<(), TrustRootsError> {
-        self.0.store(Arc::new(read(files)?));
-        Ok(())
+    /// Returns the files of the roots in use.
+    pub fn files(&self) -> Vec<PathBuf> {
+        self.0.load().files.clone()
+    }
+
+    /// Reads these files, which become those of the roots when the change is applied; `None`: their content is in use already.
+    pub fn read_from(&self, files: Vec<PathBuf>) -> Result<Option<FilesChange>, TrustRootsError> {
+        let used = self.0.load();
+        // The roots of the system are read once, because that takes long.
+        if files.is_empty() && used.files.is_empty() {
+            return Ok(None);
+        }
+        let roots = read(&files)?;
+        if files == used.files && roots.same(&used.roots) {
+            return Ok(None);
+        }
+        let words = format!("{} roots", roots.anchors().len());
+        let live = Arc::clone(&self.0);
+        let apply = Box::new(move || live.store(Arc::new(RootsInUse { roots, files })));
+        Ok(Some(FilesChange { words, apply }))
     }
 
     /// Returns the files, to be watched.
-    pub fn watched(&self, subject: &'static str, files: Vec<PathBuf>) -> WatchedFiles {
-        let (live, paths) = (self.clone(), files.clone());
-        let reload = move || {
-            let roots = read(&files).map_err(|error| error.to_string())?;
-            if roots.same(&live.0.load()) {
-                return Ok(None);
-            }
-            let changed = format!("{} roots", roots.anchors().len());
-            live.0.store(Arc::new(roots));
-            Ok(Some(changed))
-        };
-        WatchedFiles { subject, paths, reload: Arc::new(reload) }
+    pub fn watched(&self, subject: &'static str) -> WatchedFiles {
+        let (live, of_paths) = (self.clone(), self.clone());
+        let read = move || live.read_from(live.files()).map_err(|error| error.to_string());
+        WatchedFiles { subject, paths: Arc::new(move || of_paths.files()), read: Arc::new(read) }
     }
 }
 

@@ -8,7 +8,7 @@ use actors::model::Millis;
 use actors::ports::Clock;
 use tokio::time::sleep;
 
-use crate::tls::file_watch::WatchedFiles;
+use crate::tls::file_watch::{FilesChange, WatchedFiles};
 use crate::tls::key_pair::{KeyPairError, KeyPairFiles};
 use crate::tls::live_pair::LiveKeyPair;
 
@@ -51,18 +51,18 @@ impl OwnCertificate {
     pub fn watched(&self) -> WatchedFiles {
         let (files, live) = (self.files.clone(), self.live.clone());
         let paths: Vec<PathBuf> = vec![files.cert.clone(), files.key.clone()];
-        let reload = move || {
+        let read = move || {
             let pair = files.load().map_err(|error| error.to_string())?;
             if live.current().certificate.chain() == pair.certificate.chain() {
                 return Ok(None);
             }
             let ends =
                 humantime::format_rfc3339_seconds(UNIX_EPOCH + Duration::from_millis(pair.certificate.not_after().0));
-            let changed = format!("certificate of {}, valid until {ends}", pair.certificate.names_text());
-            live.replace(pair);
-            Ok(Some(changed))
+            let words = format!("certificate of {}, valid until {ends}", pair.certificate.names_text());
+            let live = live.clone();
+            Ok(Some(FilesChange { words, apply: Box::new(move || live.replace(pair)) }))
         };
-        WatchedFiles { subject: self.subject, paths, reload: Arc::new(reload) }
+        WatchedFiles { subject: self.subject, paths: Arc::new(move || paths.clone()), read: Arc::new(read) }
     }
 
     /// Returns the end of the certificate in use.

@@ -6,5 +6,6 @@ mod faults;
 mod fixtures;
 mod peers;
 mod push;
+mod reload;
 mod requests;
 mod tls;

@@ -4,7 +4,7 @@ use std::net::{Ipv4Addr, TcpListener};
 use std::sync::atomic::{AtomicU8, Ordering};
 
 use fernpost::app::{App, DataDir, Listeners};
-use fernpost::settings::{Settings, Sources};
+use fernpost::settings::{LoadedSettings, Settings, Sources};
 use fixtures::clients::messenger_client::MessengerClient;
 use serde_json::Value;
 use tempfile::TempDir;
@@ -45,7 +45,7 @@ impl Blue {
         let settings =
             Settings::load(&Sources::text(text, folder.path())).unwrap_or_else(|problems| panic!("{problems}"));
         let listeners = Listeners::bind(&settings).expect("free ports");
-        let app = App::start(&settings, listeners, DataDir::Whole).await.expect("starts");
+        let app = App::start(LoadedSettings::in_memory(settings), listeners, DataDir::Whole).await.expect("starts");
         Self { app, messenger: MessengerClient::at(messenger), _folder: folder }
     }
 

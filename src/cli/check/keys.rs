@@ -7,6 +7,7 @@ use std::time::Duration;
 use actors::model::ServerName;
 use actors::ports::PeerConfig;
 use futures_util::stream::{self, StreamExt};
+use rustls::ClientConfig;
 use serde::Deserialize;
 
 use crate::api::checks::CheckFinding;
@@ -143,7 +144,7 @@ async fn directory(settings: &Settings, ring: &KeyRing) -> CheckFinding {
     }
     let shown = |ids: BTreeSet<&str>| ids.into_iter().collect::<Vec<_>>().join(", ");
     let words = format!("the key directory has the keys {}, but the folder has {}", shown(served), shown(own));
-    CheckFinding::error(CHECK, url, words).with_code("OTHER_KEYS").with_fix("restart the gateway")
+    CheckFinding::error(CHECK, url, words).with_code("OTHER_KEYS").with_fix("run `fernpost reload`")
 }
 
 async fn fetch(client: &reqwest::Client, url: &str) -> reqwest::Result<ServedDirectory> {

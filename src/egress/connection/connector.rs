@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
 use actors::model::{ConnectCode, ServerName, UnreachedReason};
+use arc_swap::ArcSwap;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 use tokio_rustls::client::TlsStream;
@@ -17,7 +18,7 @@ use super::step_trace::{ConnectStep, StepTrace};
 use super::target::ConnectTarget;
 use crate::egress::address_book::{AddressBook, PeerRoute};
 use crate::egress::address_filter::is_permitted;
-use crate::egress::dns::{FoundServices, NameResolver, in_order};
+use crate::egress::dns::{FoundServices, NameResolver, ResolverOptions, in_order};
 use crate::egress::peer_address::{AddressHost, PeerAddress};
 use crate::tls::certificate::PresentedCertificate;
 
@@ -27,7 +28,7 @@ pub(crate) type PeerStream = Either<TcpStream, Box<TlsStream<TcpStream>>>;
 /// Makes connections to peers.
 pub(crate) struct PeerConnector {
     book: Arc<dyn AddressBook>,
-    names: NameResolver,
+    names: ArcSwap<NameResolver>,
     tls: PeerTls,
 }
 
@@ -63,7 +64,14 @@ pub(crate) struct PeerConnection {
 impl PeerConnector {
     /// Returns a connector that finds peers by this book and these names.
     pub(crate) fn new(book: Arc<dyn AddressBook>, names: NameResolver, tls: PeerTls) -> Self {
-        Self { book, names, tls }
+        Self { book, names: ArcSwap::from_pointee(names), tls }
+    }
+
+    /// Looks names up by these rules from now on. Known answers are forgotten, because other name servers may give others.
+    pub(crate) fn change_names(&self, options: &ResolverOptions) {
+        if self.names.load().options() != options {
+            self.names.store(Arc::new(NameResolver::new(options)));
+        }
     }
 
     /// Connects to the first target of the peer that accepts.
@@ -117,7 +125,8 @@ impl PeerConnector {
             return Ok(vec![ConnectTarget::of_name(server.host(), port)]);
         }
         let by_default = ConnectTarget::of_name(server.host(), service.default_port);
-        if self.names.needs_no_question(server.host()) {
+        let names = self.names.load_full();
+        if names.needs_no_question(server.host()) {
             trace.done(ConnectStep::Name, began, || format!("{server} is reached at port {}", service.default_port));
             return Ok(vec![by_default]);
         }
@@ -130,7 +139,7 @@ impl PeerConnector {
             )
         });
         let began = Instant::now();
-        match self.names.services(service.name, server.host()).await {
+        match names.services(service.name, server.host()).await {
             Ok(FoundServices::Unstated) => {
                 trace.done(ConnectStep::Record, began, || format!("there is no SRV record of {}", service.name));
                 Ok(vec![by_default])
@@ -173,7 +182,7 @@ impl PeerConnector {
             AddressHost::Ip(ip) => return Ok(vec![*ip]),
             AddressHost::Name(name) => name,
         };
-        match self.names.addresses(name).await {
+        match self.names.load_full().addresses(name).await {
             Ok(found) => {
                 let detail = || format!("{name}: {}{}", joined(&found.addresses), stale_words(found.stale));
                 trace.done(ConnectStep::Record, began, detail);

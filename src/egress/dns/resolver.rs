@@ -85,6 +85,7 @@ pub(crate) enum FoundServices {
 
 /// The resolver of names, with its cache.
 pub(crate) struct NameResolver {
+    options: ResolverOptions,
     source: NameSource,
     bounds: LifetimeBounds,
     cache: Mutex<AnswerCache>,
@@ -104,7 +105,12 @@ impl NameResolver {
             true => NameSource::System(SystemNames::new(options.timeout)),
             false => NameSource::Configured(NameServers::new(&options.servers, options.timeout)),
         };
-        Self { source, bounds, cache: Mutex::default() }
+        Self { options: options.clone(), source, bounds, cache: Mutex::default() }
+    }
+
+    /// Returns the rules of the resolver.
+    pub(crate) const fn options(&self) -> &ResolverOptions {
+        &self.options
     }
 
     /// Returns whether nobody is asked for this host: it is an address, or this machine.

@@ -100,6 +100,11 @@ impl SignatureJudge {
         Self { clocks, ..self }
     }
 
+    /// Changes the maximum number of nonces per key (`peers.nonces_max`).
+    pub fn limit_nonces(&self, nonces_max: u32) {
+        self.nonces.limit(nonces_max as usize);
+    }
+
     /// Returns the signature that the request states, or an error if it cannot be read; `None`: the request has none.
     pub(super) fn stated(signed: &SignedRequest) -> Option<Result<StatedSignature, ApiError>> {
         let (input, signature) = (signed.joined(SIGNATURE_INPUT), signed.joined(SIGNATURE));

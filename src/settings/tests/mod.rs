@@ -9,6 +9,7 @@ use actors::limits::{PEERS_RESIDENT_MAX, PeerLimits};
 use actors::model::{DialectSpec, ServerName};
 use actors::ports::PeerConfig;
 
+use crate::settings::live::reloadable::is_reloadable;
 use crate::settings::schema::{self, KnownNames, RawSettings};
 use crate::settings::*;
 
@@ -19,6 +20,8 @@ mod network;
 mod peer_keys;
 mod profiles;
 mod push;
+mod reload;
+mod shown;
 mod strangers;
 mod words;
 
@@ -109,9 +112,10 @@ fn manual_documents_every_key() {
         let Some((key, _)) = line.trim_start_matches("# ").split_once(" = ") else { continue };
         let path: Vec<String> = section.split('.').chain([key]).map(str::to_owned).collect();
         if keys.contains(&path) {
+            let word = if is_reloadable(&path) { ". reloadable: yes" } else { ". reloadable: no" };
             assert!(
-                pair[0].starts_with("# ") && pair[0].ends_with(". reloadable: no"),
-                "{key} has no sentence: {}",
+                pair[0].starts_with("# ") && pair[0].ends_with(word),
+                "{key} has no sentence, or the wrong word: {}",
                 pair[0]
             );
             assert!(told.insert(path), "{key} twice in [{section}]");

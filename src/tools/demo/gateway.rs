@@ -6,7 +6,7 @@ use anyhow::{Context, bail};
 use tempfile::TempDir;
 
 use crate::app::{App, DataDir, Listeners};
-use crate::settings::{Settings, Sources};
+use crate::settings::{LoadedSettings, Sources};
 
 /// A gateway that may be stopped.
 pub(super) struct DemoGateway {
@@ -70,11 +70,12 @@ impl DemoGateway {
 
     /// Starts the gateway with the data in its folder.
     pub(super) async fn start(&mut self) -> anyhow::Result<()> {
-        let settings = match Settings::load(&Sources::text(self.configuration(), self.folder.path())) {
-            Ok(settings) => settings,
+        let loaded = match LoadedSettings::read(&Sources::text(self.configuration(), self.folder.path())) {
+            Ok(loaded) => loaded,
             Err(problems) => bail!("the demo's own configuration is invalid:\n{problems}"),
         };
-        self.app = Some(App::start(&settings, Listeners::bind(&settings)?, DataDir::Whole).await?);
+        let listeners = Listeners::bind(&loaded.settings)?;
+        self.app = Some(App::start(loaded, listeners, DataDir::Whole).await?);
         Ok(())
     }
 

@@ -7,7 +7,7 @@ use actors::model::{PduRef, ServerName};
 use actors::ports::Clock;
 use bytes::Bytes;
 
-use crate::identity::key_ring::KeyRing;
+use crate::identity::key_ring::LiveKeyRing;
 use crate::identity::pdu_signature::{HASHES, SIGNATURES, SigningMembers, sign_pdu};
 
 /// Signs PDUs with the key that is active.
@@ -15,21 +15,22 @@ use crate::identity::pdu_signature::{HASHES, SIGNATURES, SigningMembers, sign_pd
 /// A context's actor calls it, because what is signed contains the position in the graph, and the next PDU of the context may
 /// refer to this one. One signature takes some twenty microseconds.
 pub struct PduSigner {
-    keys: Arc<KeyRing>,
+    keys: LiveKeyRing,
     clock: Arc<dyn Clock>,
 }
 
 impl PduSigner {
     /// Returns a signer with these keys.
-    pub fn new(keys: Arc<KeyRing>, clock: Arc<dyn Clock>) -> Self {
-        Self { keys, clock }
+    pub fn new(keys: impl Into<LiveKeyRing>, clock: Arc<dyn Clock>) -> Self {
+        Self { keys: keys.into(), clock }
     }
 
     /// Returns a PDU with its hash and our signature. One that cannot be signed stays as it is: its recipients accept it from us,
     /// and only a server that gets it from another one refuses it.
     pub(super) fn signed(&self, us: &ServerName, reference: &PduRef, pdu: Bytes) -> Bytes {
         let now = UNIX_EPOCH + Duration::from_millis(self.clock.now().0);
-        let (Some(key), Ok(text)) = (self.keys.active(now), str::from_utf8(&pdu)) else { return pdu };
+        let keys = self.keys.current();
+        let (Some(key), Ok(text)) = (keys.active(now), str::from_utf8(&pdu)) else { return pdu };
         match sign_pdu(text, us, key) {
             Ok(members) => with_members(text, &members),
             Err(why) => {

@@ -268,7 +268,7 @@ impl Build {
             }
         });
         if let Some(keep) = self.peers.contexts.history.keep {
-            spawn_local(history_retention::run(core.ports().clone(), past, keep));
+            spawn_local(history_retention::run(core.ports().clone(), past, move || Some(keep)));
         }
         core
     }

@@ -153,7 +153,7 @@ async fn renewed_own_certificate_ends_sessions() {
     for (change, is_resumed) in [("none", false), ("none", true), ("pair", false), ("none", true), ("roots", false)] {
         match change {
             "pair" => own.replace(gate.authority.issue_pair(&leaf("red.example")).key_pair()),
-            "roots" => roots.replace(&[file.path().to_owned()]).expect("roots"),
+            "roots" => (roots.read_from(vec![file.path().to_owned()]).expect("roots").expect("others").apply)(),
             _ => {}
         }
         let (connected, _) = gate.connect_by("blue.example", &route, WITHIN).await;

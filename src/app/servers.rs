@@ -1,0 +1,173 @@
+//! The servers of the three listeners, with the parts of the gateway that they use.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use actix_web::ResponseError;
+use actix_web::dev::ServerHandle;
+use actix_web::middleware::from_fn;
+use actix_web::web::{self, Data};
+use actors::errors::UnavailableError;
+use actors::gateway::Gateway;
+use actors::ports::Clock;
+use tokio::sync::watch;
+
+use crate::admin::certificates::CertificateEnds;
+use crate::admin::health::{self, ReadinessReport};
+use crate::admin::metrics::{self, MetricsRecorder};
+use crate::admin::{self, AdminApi};
+use crate::app::configured_peers::ConfiguredAdmission;
+use crate::app::listeners::{ListenerCertificates, Listeners};
+use crate::app::reloader::SettingsReloader;
+use crate::app::strangers::StrangersBook;
+use crate::app::{StartError, SystemClock};
+use crate::http::authentication;
+use crate::http::authentication::signature_proof::SignatureJudge;
+use crate::http::bearer::{self, BearerToken};
+use crate::http::body::BodyLimit;
+use crate::http::drain;
+use crate::http::drain::DrainSignal;
+use crate::http::error::ApiError;
+use crate::http::head_limit::{self, HeadLimit};
+use crate::http::key_directory;
+use crate::http::listener::forwarded_requests::ForwardedRequests;
+use crate::http::serve::{serve, serve_raw_targets};
+use crate::identity::key_ring::LiveKeyRing;
+use crate::json::nesting::BodyNestingLimit;
+use crate::messenger;
+use crate::messenger::ephemeral_feed::EphemeralFeed;
+use crate::messenger::push::PushHandle;
+use crate::messenger::{MessengerApi, MessengerLimits};
+use crate::settings::{LiveSettings, SecretValue, Settings};
+use crate::store::Store;
+use crate::telemetry::limit_counts::LimitCounts;
+use crate::telemetry::peer_clocks::PeerClocks;
+use crate::wire::pdu::relay_judge::RelayJudge;
+use crate::wire::{self, DialectServices};
+
+/// The parts of a gateway that its servers use.
+pub(super) struct ServedParts<'a> {
+    pub(super) live: LiveSettings,
+    pub(super) keys: LiveKeyRing,
+    pub(super) judge: Data<SignatureJudge>,
+    pub(super) relays: Arc<dyn RelayJudge>,
+    /// Push of the feed, if push mode is on.
+    pub(super) push: Option<PushHandle>,
+    pub(super) gateway: &'a Gateway,
+    pub(super) store: &'a Store,
+    pub(super) reloader: &'a Arc<SettingsReloader>,
+    /// Ephemeral items of peers, for the streams of the messenger.
+    pub(super) ephemeral: Arc<EphemeralFeed>,
+    pub(super) strangers: Arc<StrangersBook>,
+    pub(super) counts: LimitCounts,
+    pub(super) nesting: BodyNestingLimit,
+    pub(super) clocks: PeerClocks,
+}
+
+fn federation_body(settings: &Settings) -> BodyLimit {
+    BodyLimit {
+        key: "federation.body_max",
+        bytes: settings.federation.body_max,
+        time: settings.federation.connections.body_timeout,
+        time_key: "federation.body_timeout",
+    }
+}
+
+/// Returns the judge of signatures, with the nonces that earlier processes have stored.
+pub(super) async fn signature_judge(
+    settings: &Settings,
+    store: &Store,
+    listener: Option<SocketAddr>,
+) -> Result<SignatureJudge, StartError> {
+    let clock = Arc::new(SystemClock);
+    let used = store.used_nonces(clock.now()).await.map_err(StartError::Nonces)?;
+    let own = (settings.server.name.clone(), listener.map(|address| address.port()));
+    Ok(SignatureJudge::new(own, clock, (settings.peers.nonces_max(), used), federation_body(settings)))
+}
+
+/// Starts the servers; the admin server is the last.
+pub(super) fn start_servers(
+    parts: ServedParts<'_>,
+    (listeners, certificates): (Listeners, &ListenerCertificates),
+    readiness: &ReadinessReport,
+    (stops, closing): (watch::Receiver<bool>, &DrainSignal),
+) -> Result<Vec<ServerHandle>, StartError> {
+    let ServedParts { live, keys, judge, relays, push, gateway, store, reloader, ephemeral, .. } = parts;
+    let ServedParts { strangers, counts, nesting, clocks, .. } = parts;
+    let settings = live.current();
+    let proxies = live.clone();
+    let is_proxy = move |address| proxies.peers().is_trusted_proxy(address);
+    let serving = certificates.federation_limits(&settings, is_proxy, counts.clone())?;
+    let gate = DialectServices {
+        intake: Arc::new(gateway.clone()),
+        admission: Arc::new(ConfiguredAdmission::new(
+            live.clone(),
+            strangers,
+            (certificates.client_roots(), certificates.peer_roots()),
+            Arc::new(SystemClock),
+        )),
+        judge: relays.clone(),
+        body: federation_body(&settings),
+        nesting,
+    };
+    let forwarded = ForwardedRequests::new(settings.federation.connections.per_address, counts.clone());
+    let (door, forwarded) = (closing.door(wire::later), Data::new(forwarded));
+    let head = HeadLimit { key: "federation.headers_max", bytes: settings.federation.connections.headers_max };
+    let [federation_counts, messenger_counts, admin_counts] = [(); 3].map(|()| counts.clone());
+    let federation = serve_raw_targets(listeners.federation, &serving, move |config| {
+        config.app_data(federation_counts.clone());
+        key_directory::configure(config, &keys);
+        config.app_data(judge.clone()).app_data(forwarded.clone());
+        let scope = web::scope("").app_data(Data::new(door.clone())).wrap(from_fn(drain::count_in_flight));
+        // Callers are authenticated before anything else, also while the gateway drains.
+        let scope = scope.wrap(from_fn(authentication::meet));
+        let scope = scope.app_data(Data::new(head)).wrap(from_fn(head_limit::check_head));
+        config.service(scope.configure(|config| wire::routes(&gate, config)));
+    });
+
+    let limits = MessengerLimits {
+        submissions_max: settings.messenger.submissions_max,
+        reads_max: settings.messenger.reads_max,
+        keep_alive: settings.messenger.keep_alive,
+        body_max: settings.messenger.body_max,
+    };
+    let api = MessengerApi::new(gateway.clone(), settings.server.name.clone(), limits, ephemeral, stops)
+        .describing(live.clone(), clocks.clone())
+        .pushing(push);
+    let token = BearerToken::new("messenger.token", settings.messenger.token.as_ref().map(SecretValue::expose));
+    if token.is_open() {
+        tracing::warn!(listen = %settings.messenger.listen, "the messenger API requires no token; set \
+            messenger.token_file");
+    }
+    let door = closing.door(|_| Some(ApiError::from(UnavailableError::Stopping).error_response()));
+    let messenger = serve(listeners.messenger, &certificates.messenger_limits(&settings)?, move |config| {
+        config.app_data(messenger_counts.clone());
+        let scope = web::scope("").app_data(Data::new(door.clone())).wrap(from_fn(drain::count_in_flight));
+        let guarded = scope.app_data(Data::new(token.clone())).wrap(from_fn(bearer::require));
+        config.service(guarded.configure(|config| messenger::configure(config, api.clone())));
+    });
+
+    let readiness = readiness.clone();
+    let one = certificates.admin_limits(&settings)?;
+    let ends = CertificateEnds::new(certificates.all(), Arc::new(SystemClock));
+    let metrics = MetricsRecorder::new(gateway.clone(), ends.clone(), counts);
+    let api = AdminApi::new(gateway.clone(), store.clone(), relays).describing(live, clocks).reloading(reloader.clone());
+    let token = BearerToken::new("admin.token", settings.admin.token.as_ref().map(SecretValue::expose));
+    if token.is_open() {
+        tracing::warn!(listen = %settings.admin.listen, "the admin API requires no token; set admin.token_file");
+    }
+    let admin = serve(listeners.admin, &one, move |config| {
+        config.app_data(admin_counts.clone());
+        health::configure(config, readiness.clone(), ends.clone());
+        metrics::configure(config, metrics.clone());
+        admin::configure(config, api.clone(), token.clone());
+    });
+
+    let mut handles = vec![];
+    for server in [federation, messenger, admin] {
+        let server = server.map_err(StartError::Serve)?;
+        handles.push(server.handle());
+        actix::spawn(server);
+    }
+    Ok(handles)
+}

@@ -1,0 +1,51 @@
+//! The keys that a running gateway takes over, and the settings that follow from a changed configuration.
+
+use actors::ports::PeerConfig;
+
+use crate::settings::{FederationSettings, PeerTable, Settings};
+
+/// Keys, and tables of keys, whose changes a running gateway applies. A change of every other key waits for a restart.
+///
+/// A new entry needs its field in [`Settings::adopting`], and the word in `config/fernpost.toml`; a test compares the three.
+const RELOADABLE: &[&[&str]] = &[
+    &["contexts"],
+    &["federation", "client_cert_header"],
+    &["federation", "deny"],
+    &["federation", "mode"],
+    &["federation", "trusted_proxies"],
+    &["network"],
+    &["peers"],
+];
+
+/// Returns whether a running gateway takes over a change of this key.
+pub(crate) fn is_reloadable(key: &[impl AsRef<str>]) -> bool {
+    let is_within = |table: &&&[&str]| {
+        key.len() >= table.len() && table.iter().zip(key).all(|(segment, own)| *segment == own.as_ref())
+    };
+    RELOADABLE.iter().any(|table| is_within(&table))
+}
+
+impl Settings {
+    /// Returns these settings with the reloadable values of another configuration.
+    #[must_use]
+    pub fn adopting(&self, read: &Self) -> Self {
+        let peers = PeerTable::clone(&read.peers).under(
+            self.peers.overload(),
+            read.peers.peers_resident_max(),
+            read.peers.nonces_max(),
+        );
+        Self {
+            federation: FederationSettings {
+                mode: read.federation.mode,
+                deny: read.federation.deny.clone(),
+                trusted_proxies: read.federation.trusted_proxies.clone(),
+                client_cert_header: read.federation.client_cert_header.clone(),
+                ..self.federation.clone()
+            },
+            network: read.network.clone(),
+            peers: peers.into(),
+            notes: read.notes.clone(),
+            ..self.clone()
+        }
+    }
+}
