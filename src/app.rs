@@ -332,9 +332,9 @@ async fn start_core(
 ) -> Result<GatewayCore, StartError> {
     let settings = live.current();
     let options = store_options(&settings, found)?;
-        let (table, us) = (live.clone(), settings.server.name.clone());
-        let book = strangers.clone();
-        let peers = Arc::new(OpenRoster { table: Arc::new(move || table.peers()), strangers });
+    let (table, us) = (live.clone(), settings.server.name.clone());
+    let book = strangers.clone();
+    let peers = Arc::new(OpenRoster { table: Arc::new(move || table.peers()), strangers });
     let (retain, keep) = (settings.feed.retain, settings.messenger.submissions_keep);
     let disk = Arc::new(FolderDisk(settings.server.data_dir.clone()));
     let (done, started) = oneshot::channel();

@@ -151,7 +151,8 @@ pub(super) fn start_servers(
     let one = certificates.admin_limits(&settings)?;
     let ends = CertificateEnds::new(certificates.all(), Arc::new(SystemClock));
     let metrics = MetricsRecorder::new(gateway.clone(), ends.clone(), counts);
-    let api = AdminApi::new(gateway.clone(), store.clone(), relays).describing(live, clocks).reloading(reloader.clone());
+    let api =
+        AdminApi::new(gateway.clone(), store.clone(), relays).describing(live, clocks).reloading(reloader.clone());
     let token = BearerToken::new("admin.token", settings.admin.token.as_ref().map(SecretValue::expose));
     if token.is_open() {
         tracing::warn!(listen = %settings.admin.listen, "the admin API requires no token; set admin.token_file");

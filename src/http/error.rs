@@ -27,10 +27,19 @@ pub struct ApiError {
     code: &'static str,
     words: Cow<'static, str>,
     retry_after: Option<Duration>,
-    oldest: Option<Position>,
-    tail: Option<Position>,
-    skew_ms: Option<i64>,
+    detail: Option<ErrorDetail>,
     limit: Option<&'static str>,
+}
+
+/// The value that the body of some errors has beside code and words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum ErrorDetail {
+    /// Oldest position that is kept.
+    Oldest(Position),
+    /// Newest position of the feed.
+    Tail(Position),
+    /// Difference of the caller's clock from ours, in milliseconds.
+    Skew(i64),
 }
 
 /// The limit that refused a request, by its configuration key, in the extensions of the response. `error_middleware` counts it there,
@@ -42,7 +51,7 @@ impl ApiError {
     /// Returns an error with this status. `code` is in capitals and never changes; `words` are for people.
     pub fn new(status: StatusCode, code: &'static str, words: impl Into<Cow<'static, str>>) -> Self {
         let words = words.into();
-        Self { status, code, words, retry_after: None, oldest: None, tail: None, skew_ms: None, limit: None }
+        Self { status, code, words, retry_after: None, detail: None, limit: None }
     }
 
     /// Returns the same error with another status.
@@ -62,7 +71,7 @@ impl ApiError {
     /// Adds the difference of the caller's clock from ours, in milliseconds.
     #[must_use]
     pub fn with_skew(mut self, skew_ms: i64) -> Self {
-        self.skew_ms = Some(skew_ms);
+        self.detail = Some(ErrorDetail::Skew(skew_ms));
         self
     }
 
@@ -107,19 +116,25 @@ impl ApiError {
     /// 410: the requested events are no longer kept; the body names the oldest position that is.
     pub fn gone(oldest: Position) -> Self {
         let words = format!("events before {oldest} are no longer kept");
-        Self { oldest: Some(oldest), ..Self::new(StatusCode::GONE, "GONE", words) }
+        Self { detail: Some(ErrorDetail::Oldest(oldest)), ..Self::new(StatusCode::GONE, "GONE", words) }
     }
 
     /// 422: no event has this position yet; the body names the newest position.
     pub fn beyond_tail(position: Position, tail: Position) -> Self {
         let words = format!("position {position} is beyond the newest event, {tail}");
-        Self { tail: Some(tail), ..Self::unprocessable("BEYOND_TAIL", words) }
+        Self { detail: Some(ErrorDetail::Tail(tail)), ..Self::unprocessable("BEYOND_TAIL", words) }
     }
 
     /// Returns the body of the response.
     pub fn json(&self) -> Vec<u8> {
-        let [oldest, tail] = [self.oldest, self.tail].map(|position| position.map(|position| position.0));
-        let body = ErrorBody { error: &*self.words, code: self.code, oldest, tail, skew_ms: self.skew_ms };
+        let (mut oldest, mut tail, mut skew_ms) = (None, None, None);
+        match self.detail {
+            Some(ErrorDetail::Oldest(position)) => oldest = Some(position.0),
+            Some(ErrorDetail::Tail(position)) => tail = Some(position.0),
+            Some(ErrorDetail::Skew(skew)) => skew_ms = Some(skew),
+            None => {}
+        }
+        let body = ErrorBody { error: &*self.words, code: self.code, oldest, tail, skew_ms };
         serde_json::to_vec(&body).expect("texts and numbers into memory")
     }
 

@@ -46,7 +46,9 @@ pub(super) async fn get(api: web::Data<MessengerApi>, path: web::Path<String>) -
     let unknown = || ApiError::not_found("UNKNOWN_PEER", format!("{:?} is not a peer of this server", *path));
     let server: ServerName = path.parse().map_err(|_| unknown())?;
     match status(&api.gateway, &server).await {
-        Ok(status) => Ok(HttpResponse::Ok().json(PeerDetails::from(status).described(api.settings.as_ref(), &api.clocks))),
+        Ok(status) => {
+            Ok(HttpResponse::Ok().json(PeerDetails::from(status).described(api.settings.as_ref(), &api.clocks)))
+        }
         Err(PeerError::UnknownPeer(_) | PeerError::Denied(_)) => Err(unknown()),
         Err(PeerError::Unavailable(error)) => Err(error.into()),
     }

@@ -88,7 +88,7 @@ pub struct PduReader<'a> {
     /// Order of the pairs in `prev_pdus` that the sender usually writes, for pairs that give no indication.
     pub usual: PairOrder,
     /// Time at which reading began.
-    since: Instant,
+    pub since: Instant,
 }
 
 impl<'a> PduReader<'a> {
