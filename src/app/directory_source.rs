@@ -48,7 +48,8 @@ impl DirectorySource for EgressDirectories {
     }
 
     fn admit(&self, server: &ServerName) -> Result<(), NoKeysError> {
-        let ConfiguredAddresses { peers, strangers, .. } = &*self.addresses;
+        let ConfiguredAddresses { live, strangers } = &*self.addresses;
+        let peers = live.peers();
         if peers.is_open_to(server) { strangers.admit_fetch(peers.stranger_bounds()) } else { Ok(()) }
     }
 
@@ -57,6 +58,6 @@ impl DirectorySource for EgressDirectories {
     }
 
     fn times(&self) -> DirectoryTimes {
-        self.addresses.0.current().network.keys
+        self.addresses.live.current().network.keys
     }
 }

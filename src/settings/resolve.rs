@@ -147,7 +147,7 @@ impl StrangersTables {
             laid.table(table, &ValueOrigin::Pattern(pattern.to_string()));
         }
         let section = laid.section();
-        ResolvedPeer { server: None, section, origins: laid.origins }
+        ResolvedPeer { server: None, section, values: laid.values, origins: laid.origins }
     }
 }
 

@@ -7,7 +7,6 @@ use std::time::Duration;
 use actors::model::ServerName;
 use actors::ports::PeerConfig;
 use futures_util::stream::{self, StreamExt};
-use rustls::ClientConfig;
 use serde::Deserialize;
 
 use crate::api::checks::CheckFinding;

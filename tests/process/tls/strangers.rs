@@ -14,7 +14,6 @@ use crate::fixtures::node::{GatewayProcess, own_address};
 use crate::peers::signatures::{BODY, PUSH, answer, codes, refused, request, seconds};
 use crate::tls::authority::{FileAuthority, LeafKind, PairFiles};
 use crate::tls::directory_server::{DirectoryReply, DirectoryServer, directory_of, key_of};
-use crate::tls::limits::metric;
 use crate::tls::mutual::{TRUST, certified};
 
 const OPEN: &str = "federation.mode=\"open\"";

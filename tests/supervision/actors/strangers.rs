@@ -22,7 +22,7 @@ fn open_gateway(strange: &PeerLimits) -> GatewayFixture {
 }
 
 fn limit_of(error: &AdmissionError) -> &'static str {
-    error.key()
+    error.limit()
 }
 
 #[tokio::test(start_paused = true)]
