@@ -30,6 +30,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use crate::admin::certificates::CertificateEnds;
 use crate::admin::health::{self, ReadinessReport};
+use crate::admin::messenger::health::PushHealth;
 use crate::admin::metrics::{self, MetricsRecorder};
 use crate::admin::{self, AdminApi};
 use crate::app::configured_keys::relay_judge;
@@ -466,14 +467,15 @@ fn start_servers(
     let readiness = readiness.clone();
     let one = certificates.admin_limits(settings)?;
     let ends = CertificateEnds::new(certificates.all(), Arc::new(SystemClock));
-    let metrics = MetricsRecorder::new(gateway.clone(), ends.clone(), counts);
-    let api = AdminApi::new(gateway.clone(), store.clone(), relays).describing(settings.peers.clone());
+    let metrics = MetricsRecorder::new(gateway.clone(), ends.clone(), counts, push.clone());
+    let push_health = PushHealth::new(push.clone(), gateway.ports().archive.feed.feed_bounds());
+    let api = AdminApi::new(gateway.clone(), store.clone(), relays).describing(settings.peers.clone()).pushing(push);
     let token = BearerToken::new("admin.token", settings.admin.token.as_ref().map(SecretValue::expose));
     if token.is_open() {
         tracing::warn!(listen = %settings.admin.listen, "the admin API requires no token; set admin.token_file");
     }
     let admin = serve(listeners.admin, &one, move |config| {
-        health::configure(config, readiness.clone(), ends.clone());
+        health::configure(config, readiness.clone(), ends.clone(), push_health.clone());
         metrics::configure(config, metrics.clone());
         admin::configure(config, api.clone(), token.clone());
     });

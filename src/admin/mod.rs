@@ -9,6 +9,7 @@ pub mod certificates;
 mod contexts;
 pub mod health;
 mod messages;
+pub mod messenger;
 pub mod metrics;
 mod peer_commands;
 mod peers;
@@ -20,6 +21,7 @@ mod store;
 
 use std::sync::Arc;
 
+use actix_web::guard::fn_guard;
 use actix_web::middleware::from_fn;
 use actix_web::{Resource, web};
 use actors::gateway::Gateway;
@@ -31,6 +33,7 @@ use crate::http::error::ApiError;
 use crate::http::json_error;
 use crate::http::responses::{no_route, wrong_method};
 use crate::messenger::messages::pdu_id_generator::PduIdGenerator;
+use crate::messenger::push::PushHandle;
 use crate::settings::PeerTable;
 use crate::store::Store;
 use crate::wire::pdu::relay_judge::RelayJudge;
@@ -48,6 +51,8 @@ pub struct AdminApi {
     pdu_ids: Arc<PduIdGenerator>,
     /// Links and limits of the configured peers.
     peers: Arc<PeerTable>,
+    /// The push of the feed, if push mode is on.
+    push: Option<PushHandle>,
     /// Judge of released PDUs that are not of their sender.
     judge: Arc<dyn RelayJudge>,
 }
@@ -62,6 +67,7 @@ impl AdminApi {
             backups: BackupJobs::default(),
             pdu_ids: Arc::new(PduIdGenerator::new()),
             peers: Arc::default(),
+            push: None,
             judge,
         }
     }
@@ -70,6 +76,12 @@ impl AdminApi {
     #[must_use]
     pub fn describing(self, peers: Arc<PeerTable>) -> Self {
         Self { peers, ..self }
+    }
+
+    /// Adds the push of the feed, to which released events are handed.
+    #[must_use]
+    pub fn pushing(self, push: Option<PushHandle>) -> Self {
+        Self { push, ..self }
     }
 }
 
@@ -109,6 +121,15 @@ pub fn configure(config: &mut web::ServiceConfig, api: AdminApi, token: BearerTo
                     .route(web::get().to(store::progress))
                     .route(web::post().to(store::backup)),
             )
+            .service(of_messenger("/quarantine", "GET").route(web::get().to(messenger::refused_events::list)))
+            .service(
+                of_messenger("/quarantine/{position}/release", "POST")
+                    .route(web::post().to(messenger::refused_events::release)),
+            )
+            .service(
+                of_messenger("/quarantine/{position}/drop", "POST")
+                    .route(web::post().to(messenger::refused_events::drop)),
+            )
             .service(call("/quarantine", "GET").route(web::get().to(quarantine::list)))
             .service(call("/quarantine/{server}/release", "POST").route(web::post().to(release::release_all)))
             .service(call("/quarantine/{server}/drop", "POST").route(web::post().to(release::drop_all)))
@@ -122,6 +143,11 @@ pub fn configure(config: &mut web::ServiceConfig, api: AdminApi, token: BearerTo
 /// Returns a resource for a path, which responds to other methods with an error.
 fn call(path: &'static str, allowed: &'static str) -> Resource {
     web::resource(path).default_service(web::to(move || async move { wrong_method(allowed) }))
+}
+
+/// Returns a resource for a path, for calls about the messenger's quarantine alone.
+fn of_messenger(path: &'static str, allowed: &'static str) -> Resource {
+    call(path, allowed).guard(fn_guard(messenger::refused_events::is_of_messenger))
 }
 
 async fn missing() -> Result<&'static str, ApiError> {

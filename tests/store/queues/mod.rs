@@ -6,4 +6,5 @@ mod laws;
 mod leaving;
 mod nonces;
 mod reading;
+mod refused;
 mod trimming;
