@@ -4,8 +4,8 @@ use bytes::Bytes;
 
 use crate::model::{
     Attempt, ContextId, ContextRecord, DeadLetterReason, DeliveredSpan, Delivery, Digest, FeedItem, Gap, Head, Index,
-    Millis, MissingPrevState, ParkedItem, PduRef, PeerRecord, PendingParents, Position, SeenTransaction, Seq,
-    ServerName, StateEntry, StateKey, StoredPdu, Submission, SubmissionId, UsedNonce,
+    Millis, MissingPrevState, ParkedItem, PduRef, PeerRecord, PendingParents, Position, RefusedEvent, SeenTransaction,
+    Seq, ServerName, StateEntry, StateKey, StoredPdu, Submission, SubmissionId, UsedNonce,
 };
 
 /// One durable fact. A batch of them is committed whole or not at all.
@@ -265,6 +265,28 @@ pub enum Change {
     FeedAcked {
         /// Newest position that is acknowledged.
         upto: Position,
+    },
+    /// The messenger refused an event. If more than `keep` are refused, the oldest are removed.
+    EventRefused {
+        /// The event and the reason.
+        event: RefusedEvent,
+        /// Number of refused events that are kept.
+        keep: u64,
+    },
+    /// A refused event is pushed again, after all events that the feed has now.
+    RefusedEventReleased {
+        /// Position of the event.
+        position: Position,
+    },
+    /// A refused event is deleted.
+    RefusedEventDropped {
+        /// Position of the event.
+        position: Position,
+    },
+    /// Released events up to this number were pushed.
+    ReleasedEventsPushed {
+        /// Number of the last one.
+        upto: u64,
     },
     /// Transaction ids up to this one may have been used for pushes to the messenger.
     PushIdsReserved {

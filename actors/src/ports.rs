@@ -30,7 +30,7 @@ pub use crate::ports::readers::{
 pub use crate::ports::retention::{OldPage, OldPdu, RetentionCursor, RetentionPins, RetentionScan, RetentionStep};
 pub use inspect::{
     ContextSummary, Direction, InspectPage, ParkedFilter, ParkedRow, QuarantineItemKind, QuarantineKey,
-    QuarantineReason, QueuedItem, StoreInspector,
+    QuarantineReason, QueuedItem, RefusedRow, StoreInspector,
 };
 
 /// A future that may cross threads.

@@ -9,6 +9,7 @@ use actors::overload::OverloadMonitor;
 use parking_lot::{Mutex, MutexGuard};
 
 use crate::admin::certificates::CertificateEnds;
+use crate::admin::messenger::health::PushHealth;
 use crate::api::health::{FailingCheck, HealthReport};
 
 /// The conditions that keep this process from being ready, each with its reason. Clones share one set.
@@ -66,8 +67,9 @@ pub async fn follow(readiness: ReadinessReport, overload: Arc<OverloadMonitor>) 
 }
 
 /// Adds the health routes; they need no token.
-pub fn configure(config: &mut web::ServiceConfig, readiness: ReadinessReport, ends: CertificateEnds) {
+pub fn configure(config: &mut web::ServiceConfig, readiness: ReadinessReport, ends: CertificateEnds, push: PushHealth) {
     config
+        .app_data(web::Data::new(push))
         .app_data(web::Data::new(ends))
         .app_data(web::Data::new(readiness))
         .service(web::resource(["/health/live", "/health/live/"]).route(web::get().to(live)))
@@ -76,18 +78,27 @@ pub fn configure(config: &mut web::ServiceConfig, readiness: ReadinessReport, en
 
 /// Always responds: the response shows that the process runs.
 async fn live() -> HttpResponse {
-    HttpResponse::Ok().json(HealthReport { status: "ok".into(), failing: Vec::new(), warnings: Vec::new() })
+    HttpResponse::Ok().json(HealthReport {
+        status: "ok".into(),
+        failing: Vec::new(),
+        warnings: Vec::new(),
+        messenger: None,
+    })
 }
 
-async fn ready(readiness: web::Data<ReadinessReport>, ends: web::Data<CertificateEnds>) -> HttpResponse {
-    let warnings = ends.warnings();
+async fn ready(
+    readiness: web::Data<ReadinessReport>,
+    ends: web::Data<CertificateEnds>,
+    push: web::Data<PushHealth>,
+) -> HttpResponse {
+    let (warnings, messenger) = (ends.warnings(), push.shown());
     let conditions = readiness.conditions();
-    let failing: Vec<_> =
-        conditions.iter().map(|(what, why)| FailingCheck { what: (*what).into(), why: why.clone() }).collect();
+    let failing = conditions.iter().map(|(what, why)| FailingCheck { what: (*what).into(), why: why.clone() });
+    let failing: Vec<_> = failing.chain(push.failing()).collect();
     if failing.is_empty() {
-        HttpResponse::Ok().json(HealthReport { status: "ok".into(), failing, warnings })
+        HttpResponse::Ok().json(HealthReport { status: "ok".into(), failing, warnings, messenger })
     } else {
-        HttpResponse::ServiceUnavailable().json(HealthReport { status: "unready".into(), failing, warnings })
+        HttpResponse::ServiceUnavailable().json(HealthReport { status: "unready".into(), failing, warnings, messenger })
     }
 }
 
@@ -99,9 +110,9 @@ mod tests {
     use super::*;
 
     async fn ask(readiness: &ReadinessReport, path: &str) -> (StatusCode, String) {
-        let app = init_service(
-            App::new().configure(|config| configure(config, readiness.clone(), CertificateEnds::default())),
-        )
+        let app = init_service(App::new().configure(|config| {
+            configure(config, readiness.clone(), CertificateEnds::default(), PushHealth::default());
+        }))
         .await;
         let answer = call_service(&app, TestRequest::get().uri(path).to_request()).await;
         let status = answer.status();

@@ -11,6 +11,7 @@ use metrics::{counter, describe_counter, describe_gauge, gauge, with_local_recor
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusRecorder};
 
 use crate::admin::certificates::CertificateEnds;
+use crate::messenger::push::{PushHandle, PushStatus};
 use crate::telemetry;
 use crate::telemetry::limit_counts::LimitCounts;
 
@@ -25,22 +26,26 @@ struct CountedPeers {
     gateway: Gateway,
     ends: CertificateEnds,
     limits: LimitCounts,
+    push: Option<PushHandle>,
     /// Recorder of this gateway; it is not the global one, because several gateways may run in one process.
     recorder: PrometheusRecorder,
 }
 
 impl MetricsRecorder {
     /// Returns the metrics of a running gateway.
-    pub fn new(gateway: Gateway, ends: CertificateEnds, limits: LimitCounts) -> Self {
+    pub fn new(gateway: Gateway, ends: CertificateEnds, limits: LimitCounts, push: Option<PushHandle>) -> Self {
         let recorder = PrometheusBuilder::new().build_recorder();
         with_local_recorder(&recorder, describe);
-        Self(Arc::new(CountedPeers { gateway, ends, limits, recorder }))
+        Self(Arc::new(CountedPeers { gateway, ends, limits, push, recorder }))
     }
 
     fn text(&self) -> String {
-        let CountedPeers { gateway, ends, limits, recorder } = &*self.0;
+        let CountedPeers { gateway, ends, limits, push, recorder } = &*self.0;
         with_local_recorder(recorder, || {
             record(gateway, limits);
+            if let Some(push) = push {
+                record_push(push.status());
+            }
             for end in ends.ends() {
                 gauge!("fernpost_certificate_end_seconds", "subject" => end.subject).set((end.ends.0 / 1000) as f64);
             }
@@ -63,6 +68,19 @@ fn describe() {
     describe_counter!("fernpost_limits_total", "Requests and connections refused since the start, by limit.");
     describe_counter!("fernpost_log_lines_lost_total", "Log lines lost, because the log could not be written.");
     describe_gauge!("fernpost_feed_unread_events", "Events that the messenger has not acknowledged.");
+    describe_counter!("fernpost_push_batches_total", "Batches pushed to the messenger since the start, by result.");
+    describe_counter!("fernpost_push_events_total", "Pushed events that the messenger took since the start.");
+    describe_counter!("fernpost_push_parked_total", "Pushed events that went to quarantine since the start.");
+    describe_gauge!("fernpost_push_backoff_seconds", "Delay before the next push; 0 while none is delayed.");
+}
+
+fn record_push(push: &PushStatus) {
+    for (result, count) in push.batches() {
+        counter!("fernpost_push_batches_total", "result" => result).absolute(count);
+    }
+    counter!("fernpost_push_events_total").absolute(push.events());
+    counter!("fernpost_push_parked_total").absolute(push.parked());
+    gauge!("fernpost_push_backoff_seconds").set(push.backoff().as_secs_f64());
 }
 
 fn record(gateway: &Gateway, limits: &LimitCounts) {

@@ -10,6 +10,7 @@ pub mod config;
 mod contexts;
 pub mod health;
 mod messages;
+pub mod messenger;
 pub mod metrics;
 mod peer_commands;
 mod peers;
@@ -21,6 +22,7 @@ mod store;
 
 use std::sync::Arc;
 
+use actix_web::guard::fn_guard;
 use actix_web::middleware::from_fn;
 use actix_web::{Resource, web};
 use actors::gateway::Gateway;
@@ -33,6 +35,7 @@ use crate::http::error::ApiError;
 use crate::http::json_error;
 use crate::http::responses::{no_route, wrong_method};
 use crate::messenger::messages::pdu_id_generator::PduIdGenerator;
+use crate::messenger::push::PushHandle;
 use crate::settings::LiveSettings;
 use crate::store::Store;
 use crate::telemetry::peer_clocks::PeerClocks;
@@ -55,6 +58,8 @@ pub struct AdminApi {
     reloader: Option<Arc<dyn ConfigReloader>>,
     /// Clocks of the peers.
     clocks: PeerClocks,
+    /// The push of the feed, if push mode is on.
+    push: Option<PushHandle>,
     /// Judge of released PDUs that are not of their sender.
     judge: Arc<dyn RelayJudge>,
 }
@@ -71,6 +76,7 @@ impl AdminApi {
             settings: None,
             reloader: None,
             clocks: PeerClocks::default(),
+            push: None,
             judge,
         }
     }
@@ -85,6 +91,12 @@ impl AdminApi {
     #[must_use]
     pub fn reloading(self, reloader: Arc<dyn ConfigReloader>) -> Self {
         Self { reloader: Some(reloader), ..self }
+    }
+
+    /// Adds the push of the feed, to which released events are handed.
+    #[must_use]
+    pub fn pushing(self, push: Option<PushHandle>) -> Self {
+        Self { push, ..self }
     }
 }
 
@@ -125,6 +137,15 @@ pub fn configure(config: &mut web::ServiceConfig, api: AdminApi, token: BearerTo
                     .route(web::get().to(store::progress))
                     .route(web::post().to(store::backup)),
             )
+            .service(of_messenger("/quarantine", "GET").route(web::get().to(messenger::refused_events::list)))
+            .service(
+                of_messenger("/quarantine/{position}/release", "POST")
+                    .route(web::post().to(messenger::refused_events::release)),
+            )
+            .service(
+                of_messenger("/quarantine/{position}/drop", "POST")
+                    .route(web::post().to(messenger::refused_events::drop)),
+            )
             .service(call("/quarantine", "GET").route(web::get().to(quarantine::list)))
             .service(call("/quarantine/{server}/release", "POST").route(web::post().to(release::release_all)))
             .service(call("/quarantine/{server}/drop", "POST").route(web::post().to(release::drop_all)))
@@ -138,6 +159,11 @@ pub fn configure(config: &mut web::ServiceConfig, api: AdminApi, token: BearerTo
 /// Returns a resource for a path, which responds to other methods with an error.
 fn call(path: &'static str, allowed: &'static str) -> Resource {
     web::resource(path).default_service(web::to(move || async move { wrong_method(allowed) }))
+}
+
+/// Returns a resource for a path, for calls about the messenger's quarantine alone.
+fn of_messenger(path: &'static str, allowed: &'static str) -> Resource {
+    call(path, allowed).guard(fn_guard(messenger::refused_events::is_of_messenger))
 }
 
 async fn missing() -> Result<&'static str, ApiError> {

@@ -15,6 +15,20 @@ pub struct HealthReport {
     /// Warnings, which do not keep the process from being ready; an absent list is empty.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<HealthWarning>,
+    /// State of push mode, if it is on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub messenger: Option<MessengerHealth>,
+}
+
+/// The push of the feed to the messenger.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MessengerHealth {
+    /// `delivering`, `backing_off` or `stuck`.
+    pub state: FixedText,
+    /// Time at which this state began (RFC 3339).
+    pub since: String,
+    /// Number of events that the messenger has not acknowledged.
+    pub unread: u64,
 }
 
 /// A certificate that ends within 14 days, or has ended.
@@ -48,6 +62,10 @@ mod tests {
     fn health_report_round_trips() {
         let unready = assert_round_trip::<HealthReport>(&[
             r#"{"status":"ok"}"#,
+            concat!(
+                r#"{"status":"ok","messenger":{"state":"backing_off","since":"2026-12-01T00:00:00.000Z","#,
+                r#""unread":3}}"#
+            ),
             concat!(
                 r#"{"status":"unready","failing":[{"what":"stopping","why":"a signal was received"},"#,
                 r#"{"what":"store","why":"the disk is full"}]}"#

@@ -106,6 +106,38 @@ pub struct KeptItem {
     pub reason: String,
 }
 
+/// A page of the events that the messenger refused, by position.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct RefusedEventPage {
+    /// The events of the page.
+    pub items: Vec<RefusedEventRow>,
+    /// Position after which the next page begins.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next: Option<u64>,
+}
+
+/// An event that the messenger refused.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct RefusedEventRow {
+    /// Position in the feed.
+    pub position: u64,
+    /// The event as it was pushed.
+    pub event: Box<RawValue>,
+    /// Why it was refused: the messenger's own text, or its status.
+    pub reason: String,
+    /// Time of the refusal.
+    pub time: String,
+}
+
+/// The answer to `release` and `drop` of a refused event.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct RefusedEventResult {
+    /// Position of the event.
+    pub position: u64,
+    /// `released` or `dropped`.
+    pub outcome: FixedText,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -136,6 +168,15 @@ mod tests {
         let whole = UPDATE.replace(r#""size":13}"#, r#""size":13,"body":{ "n":1e2, "n":1 }}"#);
         let body = assert_round_trip::<QuarantineRow>(&[UPDATE, &whole]).body.expect("a body");
         assert_eq!(body.get(), r#"{ "n":1e2, "n":1 }"#);
+    }
+
+    #[test]
+    fn refused_events_round_trip() {
+        let row = r#"{"position":7,"event":{ "n":1e2 },"reason":"no","time":"1970-01-11T00:00:00.000Z"}"#;
+        let page = format!(r#"{{"items":[{row}],"next":7}}"#);
+        let page = assert_round_trip::<RefusedEventPage>(&[r#"{"items":[]}"#, &page]);
+        assert_eq!(page.items[0].event.get(), r#"{ "n":1e2 }"#);
+        assert_round_trip::<RefusedEventResult>(&[r#"{"position":7,"outcome":"released"}"#]);
     }
 
     #[test]

@@ -133,7 +133,7 @@ pub(super) fn start_servers(
     };
     let api = MessengerApi::new(gateway.clone(), settings.server.name.clone(), limits, ephemeral, stops)
         .describing(live.clone(), clocks.clone())
-        .pushing(push);
+        .pushing(push.clone());
     let token = BearerToken::new("messenger.token", settings.messenger.token.as_ref().map(SecretValue::expose));
     if token.is_open() {
         tracing::warn!(listen = %settings.messenger.listen, "the messenger API requires no token; set \
@@ -150,7 +150,8 @@ pub(super) fn start_servers(
     let readiness = readiness.clone();
     let one = certificates.admin_limits(&settings)?;
     let ends = CertificateEnds::new(certificates.all(), Arc::new(SystemClock));
-    let metrics = MetricsRecorder::new(gateway.clone(), ends.clone(), counts);
+    let metrics = MetricsRecorder::new(gateway.clone(), ends.clone(), counts, push.clone());
+    let push_health = PushHealth::new(push.clone(), gateway.ports().archive.feed.feed_bounds());
     let api =
         AdminApi::new(gateway.clone(), store.clone(), relays).describing(live, clocks).reloading(reloader.clone());
     let token = BearerToken::new("admin.token", settings.admin.token.as_ref().map(SecretValue::expose));

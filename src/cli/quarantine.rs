@@ -1,5 +1,6 @@
 //! `fernpost quarantine`: quarantined items and dead letters.
 
+mod refused_events;
 mod release;
 
 use clap::{Args, Subcommand, ValueEnum};
@@ -19,6 +20,9 @@ pub(super) enum QuarantineCommand {
     List {
         #[command(flatten)]
         filter: QuarantineFilter,
+        /// List the events that our messenger refused when they were pushed.
+        #[arg(long, conflicts_with_all = ["server", "kind", "direction"])]
+        messenger: bool,
         /// Continue after this item, as printed by an earlier page.
         #[arg(long, value_name = "PLACE")]
         after: Option<String>,
@@ -55,15 +59,18 @@ pub(super) enum QuarantineCommand {
 #[derive(Debug, Args)]
 pub(super) struct QuarantineTarget {
     /// Server that the item came from, or was for.
-    #[arg(required_unless_present = "all_of", requires = "id")]
+    #[arg(required_unless_present_any = ["all_of", "messenger"], requires = "id")]
     name: Option<String>,
     /// Id in the list: in:7, out:12, or the number alone if only one direction has it.
     id: Option<String>,
     /// All items of this server; without --yes only their number is printed.
     #[arg(long, value_name = "NAME", conflicts_with = "name")]
     all_of: Option<String>,
+    /// The event at this position, which our messenger refused; "all": each that it refused.
+    #[arg(long, value_name = "POSITION", conflicts_with_all = ["name", "all_of"])]
+    messenger: Option<String>,
     /// Confirm the action on all items.
-    #[arg(long, requires = "all_of")]
+    #[arg(long)]
     yes: bool,
     /// With --all-of: only items of this kind.
     #[arg(long, requires = "all_of")]
@@ -120,7 +127,10 @@ const REASON_LENGTH: usize = 60;
 /// Runs a command and returns its exit code.
 pub(super) fn run(command: QuarantineCommand) -> u8 {
     match command {
-        QuarantineCommand::List { filter, after, limit, operator } => {
+        QuarantineCommand::List { messenger: true, after, limit, operator, .. } => {
+            operator.run(async |gateway, json| refused_events::list(gateway, json, after, limit).await)
+        }
+        QuarantineCommand::List { filter, after, limit, operator, .. } => {
             operator.run(async |gateway, json| list(gateway, json, &filter, after, limit).await)
         }
         QuarantineCommand::Release { target, operator } => {

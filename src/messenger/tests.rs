@@ -10,8 +10,8 @@ use actix_web::{App, web};
 use actors::change::Change;
 use actors::gateway::Gateway;
 use actors::model::{
-    Attempt, ContextId, ContextRecord, FeedPdu, Index, Millis, PduRef, Position, PushFailure, ServerName, StateEntry,
-    StateKey, SubmissionId, SubmissionRecord,
+    Attempt, ContextId, ContextRecord, FeedPdu, Index, Millis, PduRef, Position, PushFailure, ReleasedEvent,
+    ServerName, StateEntry, StateKey, SubmissionId, SubmissionRecord,
 };
 use actors::ports::{
     ArchiveError, CommitPriority, CommitTicket, ContextReader, ContextSnapshot, DeadLetter, FeedBounds, FeedPage,
@@ -189,6 +189,10 @@ impl SubmissionReader for Broken {
 
 impl FeedReader for Broken {
     fn feed_after(&self, _: Position, _: u32, _: u64) -> Task<Result<FeedPage, ArchiveError>> {
+        broken()
+    }
+
+    fn released_events(&self, _: u32, _: u64) -> Task<Result<Vec<ReleasedEvent>, ArchiveError>> {
         broken()
     }
 

@@ -14,6 +14,7 @@ mod non_participants;
 mod nonces;
 mod pdus;
 mod peers;
+mod refused_events;
 mod retention;
 mod stage;
 mod state;
@@ -23,8 +24,8 @@ mod submissions;
 use std::collections::HashMap;
 
 use actors::model::{
-    Attempt, ContextId, ContextRecord, FeedPdu, Index, Millis, PduRef, Position, ServerName, StateEntry, StateKey,
-    SubmissionId, SubmissionRecord, UsedNonce,
+    Attempt, ContextId, ContextRecord, FeedPdu, Index, Millis, PduRef, Position, ReleasedEvent, ServerName, StateEntry,
+    StateKey, SubmissionId, SubmissionRecord, UsedNonce,
 };
 use actors::ports::{
     ArchiveError, ContextReader, ContextSnapshot, DeadLetter, FeedBounds, FeedPage, FeedReader, OutboxRow, PduStatus,
@@ -341,6 +342,10 @@ impl SubmissionReader for Store {
 impl FeedReader for Store {
     fn feed_after(&self, after: Position, limit: u32, bytes: u64) -> Task<Result<FeedPage, ArchiveError>> {
         self.page(move |shared, rows| feed::feed_after(shared, rows, after.0, limit as usize, bytes))
+    }
+
+    fn released_events(&self, limit: u32, bytes: u64) -> Task<Result<Vec<ReleasedEvent>, ArchiveError>> {
+        self.page(move |shared, rows| refused_events::released_events(shared, rows, limit as usize, bytes))
     }
 
     fn push_ids_reserved(&self) -> Task<Result<u64, ArchiveError>> {

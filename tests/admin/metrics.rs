@@ -15,7 +15,7 @@ use crate::fixture::OperatorFixture;
 /// Scrapes the metrics, and returns the lines that are not comments.
 async fn scrape(operator: &OperatorFixture) -> Vec<String> {
     let metrics =
-        MetricsRecorder::new(operator.core.gateway.clone(), CertificateEnds::default(), LimitCounts::default());
+        MetricsRecorder::new(operator.core.gateway.clone(), CertificateEnds::default(), LimitCounts::default(), None);
     let app = init_service(App::new().configure(|config| configure(config, metrics.clone()))).await;
     let answer = call_service(&app, TestRequest::get().uri("/metrics").to_request()).await;
     assert_eq!(answer.status().as_u16(), 200);

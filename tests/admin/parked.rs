@@ -2,7 +2,9 @@
 
 use actix_web::http::Method;
 use actors::change::Change;
-use actors::model::{DeadLetterReason, Index, ParkedCode, ParkedItem, ParkedWhat, PeerRecord, Seq};
+use actors::model::{
+    DeadLetterReason, Index, ParkedCode, ParkedItem, ParkedWhat, PeerRecord, Position, RefusedEvent, Seq,
+};
 use bytes::Bytes;
 use fixtures::peers::name;
 use serde_json::{Value, json};
@@ -118,4 +120,35 @@ async fn quarantine_item_shows_its_bytes() {
     let (status, said) = operator.call(Method::GET, "/quarantine/blue.example/in:9", "").await;
     assert_eq!((status, said["code"].as_str()), (404, Some("UNKNOWN_ITEM")), "{said}");
     assert_eq!(operator.call(Method::GET, "/quarantine/blue.example/nine", "").await.0, 400);
+}
+
+#[actix_web::test]
+async fn refused_events_are_listed_and_dropped() {
+    let operator = OperatorFixture::start();
+    let refused = |position: u64| {
+        let bytes = Bytes::from(format!(r#"{{"position":{position},"n":1e2}}"#));
+        let event = RefusedEvent { position: Position(position), reason: "who?".to_owned(), bytes };
+        Change::EventRefused { event, keep: 10 }
+    };
+    operator.core.commit(vec![refused(3), refused(8), refused(5)]).await;
+    let (status, page) = operator.call(Method::GET, "/quarantine?of=messenger&limit=2", "").await;
+    let item = |position| json!({"position": position, "event": {"position": position, "n": 1e2}, "reason": "who?", "time": "1970-01-11T00:00:00.000Z"});
+    assert_eq!((status, page), (200, json!({"items": [item(3), item(5)], "next": 5})));
+    let (_, page) = operator.call(Method::GET, "/quarantine?after=5&of=messenger", "").await;
+    assert_eq!(page, json!({"items": [item(8)]}));
+
+    let dropped = json!({"position": 5, "outcome": "dropped"});
+    assert_eq!(operator.call(Method::POST, "/quarantine/5/drop?of=messenger", "").await, (200, dropped));
+    for (path, status, code) in [
+        ("/quarantine/5/drop?of=messenger", 404, "UNKNOWN_ITEM"),
+        ("/quarantine/x/drop?of=messenger", 400, "BAD_ID"),
+        ("/quarantine/3/release?of=messenger", 409, "PUSH_OFF"),
+    ] {
+        let (got, answer) = operator.call(Method::POST, path, "").await;
+        assert_eq!((got, answer["code"].as_str()), (status, Some(code)), "{path}");
+    }
+    let (status, answer) = operator.call(Method::GET, "/quarantine?of=messenger&after=x", "").await;
+    assert_eq!((status, answer["code"].as_str()), (400, Some("BAD_AFTER")));
+    let (_, page) = operator.call(Method::GET, "/quarantine", "").await;
+    assert_eq!(page["items"], json!([]), "the peers' quarantine is another one");
 }

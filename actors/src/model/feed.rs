@@ -94,6 +94,30 @@ pub struct FeedEntry {
     pub item: FeedItem,
 }
 
+/// An event that the messenger refused, or that was given up for it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RefusedEvent {
+    /// Position in the feed.
+    pub position: Position,
+    /// Reason as a message.
+    pub reason: String,
+    /// JSON of the event as it was pushed.
+    pub bytes: Bytes,
+}
+
+/// A refused event that an operator released: it is pushed again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReleasedEvent {
+    /// Number in the order of releases.
+    pub number: u64,
+    /// Position in the feed.
+    pub position: Position,
+    /// Position of the newest event at its release, after which it is pushed.
+    pub after: Position,
+    /// JSON of the event as it was pushed first.
+    pub bytes: Bytes,
+}
+
 /// An inbound item in quarantine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ParkedItem {

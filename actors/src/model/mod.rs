@@ -32,7 +32,7 @@ pub use context::{
     ContextRecord, ContextStatus, DEPTH_BUILT_UPON_MAX, Delivery, FeedFlags, FeedPdu, Gap, Head, HeldPdu, JoinProgress,
     JoinStage, PduState, PendingParents, StoredPdu,
 };
-pub use feed::{FeedEntry, FeedItem, ParkedItem, ParkedWhat};
+pub use feed::{FeedEntry, FeedItem, ParkedItem, ParkedWhat, RefusedEvent, ReleasedEvent};
 pub use frame::{
     Ack, BatchId, Edu, FetchRequest, InboundEphemeral, InboundPush, InboundTransaction, Item, ItemObjection,
     OutboundBatch, PullResponse, PushResponse, Receipt, RequestDeadlines, StrongBody, StrongUpdate, UsedNonce,

@@ -3,8 +3,8 @@
 use bytes::Bytes;
 
 use crate::model::{
-    ContextId, ContextRecord, DeadLetterReason, Index, Millis, ParkedCode, ParkedWhat, PduRef, Seq, ServerName,
-    SubmissionId,
+    ContextId, ContextRecord, DeadLetterReason, Index, Millis, ParkedCode, ParkedWhat, PduRef, Position, RefusedEvent,
+    Seq, ServerName, SubmissionId,
 };
 use crate::ports::{ArchiveError, Task};
 
@@ -115,6 +115,15 @@ pub struct InspectPage<T, P> {
     pub next: Option<P>,
 }
 
+/// An event that the messenger refused, as it is kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RefusedRow {
+    /// The event and the reason.
+    pub event: RefusedEvent,
+    /// Time of the refusal.
+    pub time: Millis,
+}
+
 /// An item of a peer's outbox, without its bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct QueuedItem {
@@ -176,6 +185,15 @@ pub trait StoreInspector: Send + Sync + 'static {
         after: Option<ContextId>,
         limit: u32,
     ) -> Task<Result<InspectPage<ContextSummary, ContextId>, ArchiveError>>;
+
+    /// Returns the events that the messenger refused, by position: at most `limit` after
+    /// `after`, and no more once they exceed `bytes` (at least one is returned).
+    fn refused_events(
+        &self,
+        after: Position,
+        limit: u32,
+        bytes: u64,
+    ) -> Task<Result<InspectPage<RefusedRow, Position>, ArchiveError>>;
 
     /// Returns one quarantined item or dead letter, with its bytes.
     fn parked_row(&self, place: QuarantineKey) -> Task<Result<Option<ParkedRow>, ArchiveError>>;

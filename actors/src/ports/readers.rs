@@ -8,8 +8,8 @@ use tokio::sync::watch;
 
 use crate::model::{
     Attempt, ContextId, ContextRecord, ContextSnapshot, CurrentState, DeadLetter, FeedEntry, FeedPdu, Index, Millis,
-    OutboxRow, PduRef, PduStatus, PeerSnapshot, Position, QuarantinedPduRow, SentPage, ServedPdu, ServerName,
-    StagedPdu, StateEntry, StateKey, SubmissionId, SubmissionRecord,
+    OutboxRow, PduRef, PduStatus, PeerSnapshot, Position, QuarantinedPduRow, ReleasedEvent, SentPage, ServedPdu,
+    ServerName, StagedPdu, StateEntry, StateKey, SubmissionId, SubmissionRecord,
 };
 use crate::ports::Task;
 
@@ -277,6 +277,10 @@ pub trait SubmissionReader: Send + Sync + 'static {
 pub trait FeedReader: Send + Sync + 'static {
     /// Returns feed entries after `after`: at most `limit`, and no more once they exceed `bytes`.
     fn feed_after(&self, after: Position, limit: u32, bytes: u64) -> Task<Result<FeedPage, ArchiveError>>;
+
+    /// Returns the oldest released events, in the order of releases: at most `limit`, and no more once they exceed `bytes`
+    /// (at least one is returned).
+    fn released_events(&self, limit: u32, bytes: u64) -> Task<Result<Vec<ReleasedEvent>, ArchiveError>>;
 
     /// Returns the highest transaction id that is reserved for pushes to the messenger; 0 before the first.
     fn push_ids_reserved(&self) -> Task<Result<u64, ArchiveError>>;

@@ -3,7 +3,7 @@
 use crate::api::quarantine::{BulkReleaseRequest, BulkReleaseResult, KeptItem, QuarantineListPage, ReleaseResult};
 use crate::cli::admin_client::{AdminClient, CommandFailure, print_json, query, segment};
 use crate::cli::print;
-use crate::cli::quarantine::{QuarantineTarget, word};
+use crate::cli::quarantine::{QuarantineTarget, refused_events, word};
 use crate::terminal::exit_code::{FINE, WRONG};
 use crate::terminal::format::{count, items};
 use crate::terminal::progress::ProgressLine;
@@ -15,6 +15,9 @@ pub(super) async fn act(
     target: &QuarantineTarget,
     verb: &str,
 ) -> Result<u8, CommandFailure> {
+    if let Some(position) = &target.messenger {
+        return refused_events::act(gateway, json, position, target.yes, verb).await;
+    }
     match (&target.name, &target.id, &target.all_of) {
         (Some(name), Some(id), _) => one(gateway, json, name, id, verb).await,
         (_, _, Some(name)) if target.yes => all(gateway, json, name, target, verb).await,

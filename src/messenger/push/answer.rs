@@ -1,5 +1,7 @@
 //! The body of an answer to a batch: the events that the messenger refuses.
 
+use std::collections::HashSet;
+
 use actors::model::Position;
 use serde::Deserialize;
 use serde_json::Value;
@@ -17,7 +19,7 @@ struct RefusalAnswer {
     refused: Vec<Value>,
 }
 
-/// The refused events of an answer, in the order of the batch, and what else it contained.
+/// The refused events of an answer, by position, and what else it contained.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct ReadAnswer {
     /// Events of the batch that the messenger refuses.
@@ -38,11 +40,13 @@ pub(crate) fn read(body: Option<&[u8]>, positions: &[Position]) -> ReadAnswer {
         Ok(answer) => answer,
         Err(why) => return nothing(format!("its body is not {{\"refused\":[..]}}: {why}")),
     };
+    // Events that were released have no order among their positions.
+    let batch: HashSet<Position> = positions.iter().copied().collect();
     let mut oddity = None;
     let mut refused: Vec<RefusedPosition> = Vec::new();
     for entry in answer.refused {
         let position = entry.get("position").and_then(Value::as_u64).map(Position);
-        let Some(position) = position.filter(|position| positions.binary_search(position).is_ok()) else {
+        let Some(position) = position.filter(|position| batch.contains(position)) else {
             oddity = Some(format!(
                 "it refuses {}, which names no position of the batch",
                 shown(entry.to_string().as_bytes())
@@ -64,7 +68,7 @@ mod tests {
     use super::*;
 
     fn refused(body: &str) -> (Vec<(u64, String)>, bool) {
-        let ReadAnswer { refused, oddity } = read(Some(body.as_bytes()), &[3, 4, 9].map(Position));
+        let ReadAnswer { refused, oddity } = read(Some(body.as_bytes()), &[9, 3, 4].map(Position));
         (refused.into_iter().map(|one| (one.position.0, one.reason)).collect(), oddity.is_some())
     }
 

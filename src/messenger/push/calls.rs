@@ -10,6 +10,8 @@ use tokio::sync::Notify;
 pub(super) struct PushCalls {
     /// The messenger said that it is back.
     pub(super) pinged: Notify,
+    /// An operator released refused events.
+    pub(super) released: Notify,
     rewound: Notify,
     /// Position of a rewind that the task has not handled. While there is one, nothing is acknowledged.
     rewind: Mutex<Option<Position>>,

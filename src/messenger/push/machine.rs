@@ -1,5 +1,6 @@
 //! Decides what is pushed when. Pure: an event in, effects out; time and chance are arguments.
 
+use std::fmt;
 use std::time::Duration;
 
 use actors::backoff;
@@ -33,6 +34,8 @@ pub(crate) enum PushEvent {
     Grown(Position),
     /// A batch was cut and numbered: the positions of its events, in order. Empty: there was nothing.
     Cut(Vec<Position>),
+    /// The oldest released event is to be pushed after this position; `None`: there is none.
+    Released(Option<Position>),
     /// The feed could not be read.
     CutFailed,
     /// The messenger acknowledged the batch, except for these events, which it refused.
@@ -50,10 +53,10 @@ pub(crate) enum PushEvent {
 /// What the shell has to do, in this order.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum PushEffect {
-    /// Read at most so many events after this position as the next batch, under a new transaction id.
+    /// Read at most so many events of this source as the next batch, under a new transaction id.
     Cut {
-        /// Position after which the batch begins.
-        after: Position,
+        /// Where the events come from.
+        source: BatchSource,
         /// Maximum number of events.
         items: usize,
     },
@@ -61,8 +64,10 @@ pub(crate) enum PushEffect {
     Send,
     /// Wait for so long, unless something else ends the wait.
     Wait(Duration),
-    /// Acknowledge all events up to a position, and put the refused ones into quarantine.
+    /// Acknowledge the batch that was cut last, and put the refused events into quarantine.
     Acknowledge {
+        /// Where the events came from.
+        source: BatchSource,
         /// Position of the last event.
         upto: Position,
         /// Events that the messenger refused.
@@ -70,6 +75,25 @@ pub(crate) enum PushEffect {
     },
     /// Report this to the operator.
     Report(PushReport),
+}
+
+/// Where the events of a batch come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum BatchSource {
+    /// The feed, after this position.
+    FeedAfter(Position),
+    /// Events that were refused before and that an operator released, with their old positions: those that are to be
+    /// pushed after a position up to this one.
+    ReleasedUpTo(Position),
+}
+
+impl fmt::Display for BatchSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::FeedAfter(after) => write!(f, "the feed after {after}"),
+            Self::ReleasedUpTo(upto) => write!(f, "released events up to {upto}"),
+        }
+    }
 }
 
 /// An event that the messenger refused.
@@ -110,7 +134,7 @@ enum PushState {
     /// Nothing is unread.
     Idle,
     /// The shell cuts a batch.
-    Cutting,
+    Cutting(BatchSource),
     /// A batch is in flight.
     InFlight(TriedBatch),
     /// A batch is in flight whose answer moves nothing, because the position was moved back meanwhile.
@@ -124,6 +148,7 @@ enum PushState {
 /// A batch that is being tried.
 #[derive(Debug, Clone, PartialEq)]
 struct TriedBatch {
+    source: BatchSource,
     positions: Vec<Position>,
     /// Attempts at this batch that make its content suspect.
     suspicions: u32,
@@ -156,6 +181,8 @@ pub(crate) struct PushMachine {
     /// Everything up to here is acknowledged or parked.
     acked: Position,
     tail: Position,
+    /// Position after which the oldest released event is pushed.
+    released: Option<Position>,
     /// Maximum events of the next batch.
     items: usize,
     failing: Option<FailingRange>,
@@ -174,6 +201,7 @@ impl PushMachine {
             state: PushState::Idle,
             acked,
             tail: acked,
+            released: None,
             items: FIRST_ITEMS.min(rules.items_max),
             failing: None,
             failures: 0,
@@ -204,9 +232,19 @@ impl PushMachine {
                 self.tail = tail;
                 self.stay(state)
             }
-            (PushState::Cutting, PushEvent::Cut(positions)) if positions.is_empty() => Vec::new(),
-            (PushState::Cutting, PushEvent::Cut(positions)) => self.send(TriedBatch { positions, suspicions: 0 }),
-            (PushState::Cutting, PushEvent::CutFailed) => {
+            (PushState::Idle | PushState::Cutting(_), PushEvent::Released(after)) => {
+                self.released = after;
+                self.next()
+            }
+            (state, PushEvent::Released(after)) => {
+                self.released = after;
+                self.stay(state)
+            }
+            (PushState::Cutting(_), PushEvent::Cut(positions)) if positions.is_empty() => Vec::new(),
+            (PushState::Cutting(source), PushEvent::Cut(positions)) => {
+                self.send(TriedBatch { source, positions, suspicions: 0 })
+            }
+            (PushState::Cutting(_), PushEvent::CutFailed) => {
                 self.failures = self.failures.saturating_add(1);
                 self.state = PushState::BeforeCut;
                 vec![PushEffect::Wait(self.delay(roll))]
@@ -236,13 +274,17 @@ impl PushMachine {
 
     /// Cuts the next batch, if anything is unread.
     fn next(&mut self) -> Vec<PushEffect> {
-        if self.tail <= self.acked {
+        let source = if self.released.is_some_and(|after| after <= self.acked) {
+            BatchSource::ReleasedUpTo(self.acked)
+        } else if self.tail > self.acked {
+            BatchSource::FeedAfter(self.acked)
+        } else {
             self.state = PushState::Idle;
             return Vec::new();
-        }
-        self.state = PushState::Cutting;
+        };
+        self.state = PushState::Cutting(source);
         let items = self.failing.map_or(self.items, |failing| failing.items.min(self.items)).max(1);
-        vec![PushEffect::Cut { after: self.acked, items }]
+        vec![PushEffect::Cut { source, items }]
     }
 
     fn send(&mut self, batch: TriedBatch) -> Vec<PushEffect> {
@@ -253,8 +295,7 @@ impl PushMachine {
     fn acknowledged(&mut self, batch: &TriedBatch, refused: Vec<RefusedPosition>) -> Vec<PushEffect> {
         let recovered = self.failures > 0 || self.stuck.is_some();
         (self.parked_in_row, self.failures, self.stuck) = (0, 0, None);
-        let upto = batch.last();
-        self.acked = upto;
+        let upto = self.pass(batch);
         match self.failing.take() {
             // The messenger did not take the whole range, so it is not asked for more before the rest is taken.
             Some(failing) => {
@@ -264,7 +305,7 @@ impl PushMachine {
             None if self.tail > upto => self.items = self.items.saturating_mul(2).min(self.rules.items_max),
             None => {}
         }
-        let mut effects = vec![PushEffect::Acknowledge { upto, refused }];
+        let mut effects = vec![PushEffect::Acknowledge { source: batch.source, upto, refused }];
         if recovered {
             effects.push(PushEffect::Report(PushReport::Recovered));
         }
@@ -357,12 +398,21 @@ impl PushMachine {
         self.next()
     }
 
-    /// Passes over the one event of a batch.
+    /// Goes on behind a batch, and returns the position of its last event.
+    fn pass(&mut self, batch: &TriedBatch) -> Position {
+        let last = batch.last();
+        if let BatchSource::FeedAfter(_) = batch.source {
+            self.acked = last;
+        }
+        last
+    }
+
+    /// Gives up the one event of a batch.
     fn park(&mut self, batch: &TriedBatch, reason: String) -> Vec<PushEffect> {
-        let position = batch.first();
-        self.acked = position;
+        let position = self.pass(batch);
         self.failing = None;
-        vec![PushEffect::Acknowledge { upto: position, refused: vec![RefusedPosition { position, reason }] }]
+        let refused = vec![RefusedPosition { position, reason }];
+        vec![PushEffect::Acknowledge { source: batch.source, upto: position, refused }]
     }
 
     fn rewound(&mut self, state: &PushState, to: Position) -> Vec<PushEffect> {

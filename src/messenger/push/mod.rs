@@ -32,7 +32,7 @@ use crate::messenger::push::transaction_ids::TransactionIds;
 use crate::settings::PushSettings;
 
 pub use crate::messenger::push::client::PushSetupError;
-pub use crate::messenger::push::status::PushStatus;
+pub use crate::messenger::push::status::{PushCondition, PushStatus};
 
 /// The running push, for the calls of the messenger and of operators. Clones share it.
 #[derive(Debug, Clone)]
@@ -45,6 +45,11 @@ impl PushHandle {
     /// Ends the delay after failures, because the messenger says that it is back.
     pub fn ping(&self) {
         self.calls.pinged.notify_one();
+    }
+
+    /// Looks for events that an operator released.
+    pub fn look_for_released(&self) {
+        self.calls.released.notify_one();
     }
 
     /// Moves the push back to the event after `to`. `submit` hands the change to the journal. No acknowledgement of an
@@ -69,6 +74,7 @@ pub struct PushSetup {
     endpoint: WebhookEndpoint,
     rules: BatchRules,
     bytes_max: u64,
+    quarantine_items: u64,
 }
 
 impl PushSetup {
@@ -76,7 +82,12 @@ impl PushSetup {
     pub fn new(settings: &PushSettings, jitter: f64) -> Result<Self, PushSetupError> {
         let backoff = BackoffLimits { min: settings.backoff_min, max: settings.backoff_max, jitter };
         let rules = BatchRules { items_max: settings.batch_items, poison_after: settings.poison_after, backoff };
-        Ok(Self { endpoint: WebhookEndpoint::new(settings)?, rules, bytes_max: settings.batch_bytes })
+        Ok(Self {
+            endpoint: WebhookEndpoint::new(settings)?,
+            rules,
+            bytes_max: settings.batch_bytes,
+            quarantine_items: settings.quarantine_items,
+        })
     }
 
     /// Starts the push after the acknowledged position. It ends with the gateway.
@@ -89,6 +100,7 @@ impl PushSetup {
             ids: TransactionIds::new(Arc::clone(&ports)),
             client: Some(WebhookClient::new(self.endpoint.clone())),
             bytes_max: self.bytes_max,
+            quarantine_items: self.quarantine_items,
             status: Arc::clone(&handle.status),
             calls: Arc::clone(&handle.calls),
             stopping,

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actors::change::Change;
-use actors::model::Position;
+use actors::model::{Position, RefusedEvent};
 use actors::ports::{ArchiveError, CommitPriority, FeedBounds, FeedPage, Ports};
 use bytes::Bytes;
 use hyper::Method;
@@ -15,11 +15,11 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
 use crate::messenger::push::answer;
-use crate::messenger::push::batch::{EventBatch, WrittenEvents, write_events};
+use crate::messenger::push::batch::{EventBatch, WrittenEvents, write_events, write_released};
 use crate::messenger::push::calls::PushCalls;
 use crate::messenger::push::client::{WebhookClient, WebhookRequest};
 use crate::messenger::push::fault::{BatchResult, PushFault};
-use crate::messenger::push::machine::{PushEffect, PushEvent, PushMachine, PushReport, RefusedPosition};
+use crate::messenger::push::machine::{BatchSource, PushEffect, PushEvent, PushMachine, PushReport, RefusedPosition};
 use crate::messenger::push::status::{PushCondition, PushStatus};
 use crate::messenger::push::transaction_ids::TransactionIds;
 
@@ -38,6 +38,8 @@ pub(super) struct PushTask {
     pub(super) client: Option<WebhookClient>,
     /// Maximum bytes of a batch.
     pub(super) bytes_max: u64,
+    /// Maximum refused events that are kept.
+    pub(super) quarantine_items: u64,
     pub(super) status: Arc<PushStatus>,
     pub(super) calls: Arc<PushCalls>,
     pub(super) stopping: watch::Receiver<bool>,
@@ -53,6 +55,13 @@ struct PendingWork {
     until: Option<Instant>,
 }
 
+/// What ended a wait.
+enum WaitEnd {
+    Event(PushEvent),
+    Answer(Box<WebhookClient>, CallOutcome),
+    Release,
+}
+
 impl PushTask {
     /// Runs until the gateway stops.
     pub(super) async fn run(mut self) {
@@ -60,6 +69,8 @@ impl PushTask {
         let mut work = PendingWork::default();
         let tail = bounds.borrow_and_update().tail;
         self.handle(PushEvent::Grown(tail), &mut work).await;
+        let released = self.first_released().await;
+        self.handle(released, &mut work).await;
         while let Some(event) = self.next_event(&mut bounds, &mut work).await {
             self.handle(event, &mut work).await;
         }
@@ -73,22 +84,28 @@ impl PushTask {
         work: &mut PendingWork,
     ) -> Option<PushEvent> {
         let until = work.until;
-        let answered = tokio::select! {
+        let ended = tokio::select! {
             biased;
-            to = self.calls.rewound() => return Some(PushEvent::Rewound(to)),
-            answered = in_flight(&mut work.call) => answered,
+            to = self.calls.rewound() => WaitEnd::Event(PushEvent::Rewound(to)),
+            (client, outcome) = in_flight(&mut work.call) => WaitEnd::Answer(Box::new(client), outcome),
             () = stopped(&mut self.stopping) => return None,
             changed = bounds.changed() => {
                 // The store closes after this task has ended, so here it has failed, and the process ends.
-                return changed.ok().map(|()| PushEvent::Grown(bounds.borrow_and_update().tail));
+                changed.ok()?;
+                WaitEnd::Event(PushEvent::Grown(bounds.borrow_and_update().tail))
             }
-            () = self.calls.pinged.notified() => return Some(PushEvent::Pinged),
+            () = self.calls.pinged.notified() => WaitEnd::Event(PushEvent::Pinged),
+            () = self.calls.released.notified() => WaitEnd::Release,
             () = delay(until) => {
                 work.until = None;
-                return Some(PushEvent::TimerFired);
+                WaitEnd::Event(PushEvent::TimerFired)
             }
         };
-        Some(self.answered(answered, work))
+        Some(match ended {
+            WaitEnd::Event(event) => event,
+            WaitEnd::Answer(client, outcome) => self.answered((*client, outcome), work),
+            WaitEnd::Release => self.first_released().await,
+        })
     }
 
     /// Waits for the answer to the batch in flight, which may acknowledge it; nothing is sent any more.
@@ -99,8 +116,8 @@ impl PushTask {
         let answered = in_flight(&mut work.call).await;
         let event = self.answered(answered, &mut work);
         for effect in self.machine.on(event, fastrand::f64()) {
-            if let PushEffect::Acknowledge { upto, refused } = effect {
-                self.acknowledge(upto, &refused, &work);
+            if let PushEffect::Acknowledge { source, upto, refused } = effect {
+                self.acknowledge(source, upto, refused, work.batch.as_ref()).await;
             }
         }
     }
@@ -132,8 +149,8 @@ impl PushTask {
         let mut effects = VecDeque::from(self.machine.on(event, fastrand::f64()));
         while let Some(effect) = effects.pop_front() {
             match effect {
-                PushEffect::Cut { after, items } => {
-                    let cut = self.cut(after, items, work).await;
+                PushEffect::Cut { source, items } => {
+                    let cut = self.cut(source, items, work).await;
                     effects.extend(self.machine.on(cut, fastrand::f64()));
                 }
                 PushEffect::Send => self.send(work),
@@ -141,7 +158,9 @@ impl PushTask {
                     work.until = Some(Instant::now() + delay);
                     self.status.set_backoff(delay);
                 }
-                PushEffect::Acknowledge { upto, refused } => self.acknowledge(upto, &refused, work),
+                PushEffect::Acknowledge { source, upto, refused } => {
+                    self.acknowledge(source, upto, refused, work.batch.as_ref()).await;
+                }
                 PushEffect::Report(report) => log(report),
             }
         }
@@ -154,12 +173,21 @@ impl PushTask {
     }
 
     /// Cuts a batch and gives it an id.
-    async fn cut(&mut self, after: Position, items: usize, work: &mut PendingWork) -> PushEvent {
+    async fn cut(&mut self, source: BatchSource, items: usize, work: &mut PendingWork) -> PushEvent {
         work.batch = None;
-        let events = match self.read(after, items).await {
-            Ok(events) => events,
+        let items = u32::try_from(items).unwrap_or(u32::MAX);
+        let read = match source {
+            BatchSource::FeedAfter(after) => self.read(after, items).await.map(|events| (events, 0)),
+            BatchSource::ReleasedUpTo(acked) => match self.read_released(acked, items).await {
+                Ok(Ok(released)) => Ok(released),
+                Ok(Err(later)) => return PushEvent::Released(later),
+                Err(error) => Err(error),
+            },
+        };
+        let (events, released_upto) = match read {
+            Ok(read) => read,
             Err(error) => {
-                tracing::error!(%after, %error, "events for the messenger cannot be read; this is repeated");
+                tracing::error!(%source, %error, "events for the messenger cannot be read; this is repeated");
                 return PushEvent::CutFailed;
             }
         };
@@ -169,19 +197,43 @@ impl PushTask {
         match self.ids.next().await {
             Ok(txn) => {
                 let positions = events.positions.clone();
-                work.batch = Some(EventBatch { txn, events });
+                work.batch = Some(EventBatch { txn, events, released_upto });
                 PushEvent::Cut(positions)
             }
             Err(error) => {
-                tracing::error!(%after, %error, "no transaction id can be reserved; this is repeated");
+                tracing::error!(%source, %error, "no transaction id can be reserved; this is repeated");
                 PushEvent::CutFailed
             }
         }
     }
 
-    async fn read(&self, after: Position, items: usize) -> Result<WrittenEvents, ArchiveError> {
+    /// Reads the released events that are to be pushed after a position up to this one, and the number of the last. If the
+    /// oldest is for later, its position is returned instead; `None`: there is none.
+    async fn read_released(
+        &self,
+        acked: Position,
+        items: u32,
+    ) -> Result<Result<(WrittenEvents, u64), Option<Position>>, ArchiveError> {
+        let mut released = self.ports.archive.feed.released_events(items, self.bytes_max).await?;
+        let later = released.first().map(|first| first.after);
+        released.truncate(released.iter().take_while(|event| event.after <= acked).count());
+        Ok(match released.last() {
+            Some(last) => Ok((write_released(&released), last.number)),
+            None => Err(later),
+        })
+    }
+
+    /// Looks for the oldest released event.
+    async fn first_released(&self) -> PushEvent {
+        let released = self.ports.archive.feed.released_events(1, 0).await;
+        let released = released.inspect_err(|error| {
+            tracing::error!(%error, "released events cannot be read; they are pushed after the next start or release");
+        });
+        PushEvent::Released(released.unwrap_or_default().first().map(|first| first.after))
+    }
+
+    async fn read(&self, after: Position, items: u32) -> Result<WrittenEvents, ArchiveError> {
         let feed = &self.ports.archive.feed;
-        let items = u32::try_from(items).unwrap_or(u32::MAX);
         let entries = match feed.feed_after(after, items, self.bytes_max).await? {
             FeedPage::Entries(entries) => entries,
             FeedPage::Gone { oldest } => {
@@ -217,20 +269,41 @@ impl PushTask {
         }));
     }
 
-    /// Submits the acknowledgement. It needs no answer, because a crash before the commit only repeats the batch.
-    fn acknowledge(&self, upto: Position, refused: &[RefusedPosition], work: &PendingWork) {
-        let count = work.batch.as_ref().map_or(0, |batch| batch.events.positions.len() as u64);
-        let parked = refused.len() as u64;
+    /// Submits the acknowledgement, with the refused events.
+    async fn acknowledge(
+        &self,
+        source: BatchSource,
+        upto: Position,
+        refused: Vec<RefusedPosition>,
+        batch: Option<&EventBatch>,
+    ) {
+        let Some(batch) = batch else { return };
+        let (count, parked) = (batch.events.positions.len() as u64, refused.len() as u64);
         self.status.count_events(count.saturating_sub(parked), parked);
+        let mut changes = Vec::with_capacity(refused.len() + 1);
         for RefusedPosition { position, reason } in refused {
-            tracing::warn!(%position, %reason, "the messenger refuses an event, which is not pushed again");
+            tracing::warn!(%position, %reason, "the messenger refuses an event, which goes to quarantine; see `fernpost \
+                quarantine list --messenger`");
+            let bytes = batch.events.event(position).unwrap_or_default();
+            let event = RefusedEvent { position, reason, bytes };
+            changes.push(Change::EventRefused { event, keep: self.quarantine_items });
         }
         let Some(fence) = self.ports.ownership.claim_feed() else {
             tracing::error!(%upto, "another process owns the feed, so the acknowledgement is dropped");
             return;
         };
-        let acked = vec![Change::FeedAcked { upto }];
-        self.calls.acknowledge(|| self.ports.journal.submit(fence, acked, CommitPriority::Deferred));
+        let journal = &self.ports.journal;
+        match source {
+            BatchSource::FeedAfter(_) => {
+                changes.push(Change::FeedAcked { upto });
+                self.calls.acknowledge(|| journal.submit(fence, changes, CommitPriority::Deferred));
+            }
+            BatchSource::ReleasedUpTo(_) => {
+                changes.push(Change::ReleasedEventsPushed { upto: batch.released_upto });
+                // The next read must not find these events again. If the journal has stopped, the process ends.
+                let _ = journal.submit(fence, changes, CommitPriority::Now).committed().await;
+            }
+        }
     }
 }
 

@@ -2,17 +2,17 @@
 
 use std::ops::Bound;
 
-use actors::model::{ContextId, Index, Millis, PduRef, ServerName};
+use actors::model::{ContextId, Index, Millis, PduRef, Position, ServerName};
 use actors::ports::{
     ArchiveError, ContextSummary, Direction, InspectPage, ParkedFilter, ParkedRow, QuarantineItemKind, QuarantineKey,
-    QuarantineReason, QueuedItem, StoreInspector, Task,
+    QuarantineReason, QueuedItem, RefusedRow, StoreInspector, Task,
 };
 use bytes::Bytes;
 use redb::{ReadOnlyTable, ReadTransaction, Value};
 
 use crate::store::Store;
 use crate::store::read::peers::ItemBodies;
-use crate::store::read::{Read, WALK_MAX, contexts};
+use crate::store::read::{Read, WALK_MAX, contexts, refused_events};
 use crate::store::schema::codec::BadRow;
 use crate::store::schema::codec::columns::{DeadLetterValue, OutboxValue, PduValue, QuarantineValue};
 use crate::store::schema::{codec, tables};
@@ -49,6 +49,15 @@ impl StoreInspector for Store {
         limit: u32,
     ) -> Task<Result<InspectPage<ContextSummary, ContextId>, ArchiveError>> {
         self.page(move |shared, read| contexts::page(shared, read, after.as_ref(), limit as usize))
+    }
+
+    fn refused_events(
+        &self,
+        after: Position,
+        limit: u32,
+        bytes: u64,
+    ) -> Task<Result<InspectPage<RefusedRow, Position>, ArchiveError>> {
+        self.page(move |shared, read| refused_events::refused_events(shared, read, after.0, limit as usize, bytes))
     }
 
     fn parked_row(&self, place: QuarantineKey) -> Task<Result<Option<ParkedRow>, ArchiveError>> {

@@ -11,7 +11,8 @@ use redb::{Key, ReadableTable, TableDefinition, Value};
 
 use crate::store::schema::codec::columns::{
     AttemptValue, DeadLetterValue, FeedValue, GapValue, HeldValue, HolderValue, ItemValue, OutboxValue, PduValue,
-    PieceValue, QuarantinePlace, QuarantineValue, SeenValue, StageValue, SubmissionValue,
+    PieceValue, QuarantinePlace, QuarantineValue, RefusedEventValue, ReleasedEventValue, SeenValue, StageValue,
+    SubmissionValue,
 };
 
 /// The identity of a PDU: (origin, id).
@@ -69,6 +70,14 @@ pub(crate) const FEED_CURSOR: TableDefinition<&str, u64> = TableDefinition::new(
 /// Consumer -> highest transaction id that a push to it may have had. Owner: the feed's adapter. Bound: one row. Trimmed:
 /// never, because no id is used for two transactions.
 pub(crate) const PUSH_IDS: TableDefinition<&str, u64> = TableDefinition::new("push_ids");
+
+/// Position -> an event that the messenger refused. Owner: the feed's adapter. Bound: `messenger.push.quarantine_items`.
+/// Trimmed: by the writer, which removes the oldest when one is added.
+pub(crate) const REFUSED_EVENTS: TableDefinition<u64, RefusedEventValue> = TableDefinition::new("refused_events");
+
+/// Number -> a refused event that is pushed again. Owner: the operator's adapter appends. Bound: the releases since the last
+/// push. Trimmed: by the feed's adapter, when the messenger has answered.
+pub(crate) const RELEASED_EVENTS: TableDefinition<u64, ReleasedEventValue> = TableDefinition::new("released_events");
 
 /// (server, number) -> an inbound item that cannot be delivered to the messenger. Owner: the actor that refused it.
 /// Bound: `quarantine_items` of the peer. Trimmed: by the writer, which removes the oldest when one is added.
@@ -227,6 +236,8 @@ pub(crate) fn each<T: TableVisitor>(visit: &mut T) -> Result<(), T::Error> {
     visit.visit(FEED)?;
     visit.visit(FEED_CURSOR)?;
     visit.visit(PUSH_IDS)?;
+    visit.visit(REFUSED_EVENTS)?;
+    visit.visit(RELEASED_EVENTS)?;
     visit.visit(QUARANTINE)?;
     visit.visit(DEAD_LETTERS)?;
     visit.visit(ATTEMPTS)?;

@@ -23,6 +23,7 @@ use crate::store::write::peer::inbound::InboundTables;
 use crate::store::write::peer::outbound::OutboundTables;
 use crate::store::write::peer::outbound::outbox::{AppendedItem, OutboxGrowth};
 use crate::store::write::peer::quarantine::QuarantineTables;
+use crate::store::write::refused_events::RefusedEventTables;
 use crate::store::write::submissions::SubmissionTable;
 use crate::store::write::writer_context::WriterContext;
 
@@ -45,6 +46,7 @@ pub(crate) struct WriteBatch<'t> {
     context_records: ContextRecordTables<'t>,
     stage: StageTables<'t>,
     feed: FeedTables<'t>,
+    refused_events: RefusedEventTables<'t>,
     submissions: SubmissionTable<'t>,
 }
 
@@ -63,6 +65,7 @@ impl<'t> WriteBatch<'t> {
             context_records: ContextRecordTables::new(transaction),
             stage: StageTables::new(transaction),
             feed: FeedTables::new(transaction, feed),
+            refused_events: RefusedEventTables::new(transaction),
             submissions: SubmissionTable::new(transaction),
         }
     }
@@ -132,6 +135,10 @@ impl<'t> WriteBatch<'t> {
             Change::FeedAppended(item) => self.feed.append(cx, &codec::feed_to_row(&item))?,
             Change::StateReemitted { reference } => self.feed.append_state_again(cx, &reference)?,
             Change::FeedAcked { upto } => self.feed.acknowledge(upto.0),
+            Change::EventRefused { event, keep } => self.refused_events.add(cx, &event, keep)?,
+            Change::RefusedEventReleased { position } => self.refused_events.release(cx, position, self.feed.tail())?,
+            Change::RefusedEventDropped { position } => self.refused_events.remove(cx, position)?,
+            Change::ReleasedEventsPushed { upto } => self.refused_events.forget_released(cx, upto)?,
             Change::PushIdsReserved { upto } => self.feed.reserve_push_ids(cx, upto)?,
             Change::FeedRewound { to } => self.feed.rewind(to.0),
             Change::FeedTrimmed { before, rows_max } => self.feed.trim(cx, before.0, rows_max)?,

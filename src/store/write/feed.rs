@@ -80,6 +80,11 @@ impl<'t> FeedTables<'t> {
         }
     }
 
+    /// Returns the newest position, that of events of this group included.
+    pub(crate) fn tail(&self) -> u64 {
+        self.ends.tail
+    }
+
     /// Appends an event at the next position.
     pub(crate) fn append(&mut self, cx: &mut WriterContext<'_>, row: &FeedRow<'_>) -> RedbResult {
         let position = self.ends.tail + 1;

@@ -13,6 +13,7 @@ mod lazy_table;
 pub(crate) mod peer;
 pub(crate) mod peer_tails;
 pub(crate) mod queue;
+pub(crate) mod refused_events;
 pub(crate) mod row_estimate;
 mod submissions;
 pub(crate) mod writer_context;

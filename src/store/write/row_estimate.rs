@@ -27,7 +27,7 @@ pub(crate) fn estimate_rows(changes: &[Change]) -> u64 {
         | Change::MissingPrevStateResolved { .. }
         | Change::StageLeft { .. } => 2,
         Change::Staged { pdus, .. } => 2 * pdus.len() as u64,
-        Change::AttemptFailed { .. } => 2,
+        Change::AttemptFailed { .. } | Change::EventRefused { .. } | Change::RefusedEventReleased { .. } => 2,
         Change::NonceUsed(_) => 1 + u64::from(NONCES_TRIMMED),
         Change::PeerRecordUpdated(_)
         | Change::Delivered { .. }
@@ -36,6 +36,8 @@ pub(crate) fn estimate_rows(changes: &[Change]) -> u64 {
         | Change::FeedAcked { .. }
         | Change::PushIdsReserved { .. }
         | Change::FeedRewound { .. }
+        | Change::RefusedEventDropped { .. }
+        | Change::ReleasedEventsPushed { .. }
         | Change::InboundDigestsStored { .. } => 1,
         Change::OverflowHeadsChanged { added, gone, .. } => (added.len() + gone.len()) as u64,
         Change::Quarantined { .. } => 3,

@@ -2,6 +2,7 @@
 
 mod delivery;
 mod failures;
+mod quarantine;
 mod restarts;
 
 use std::net::SocketAddr;

@@ -6,5 +6,6 @@ mod laws;
 mod leaving;
 mod nonces;
 mod reading;
+mod refused;
 mod servers;
 mod trimming;

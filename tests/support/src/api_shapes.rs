@@ -6,7 +6,9 @@ use fernpost::api::contexts::{ContextDetails, ContextPage, JoinStarted, MergeRes
 use fernpost::api::errors::ErrorBody;
 use fernpost::api::messages::{MessageCommandResult, MessageTrace};
 use fernpost::api::peers::{PeerDetails, PeerList};
-use fernpost::api::quarantine::{BulkReleaseResult, QuarantineListPage, QuarantineRow, ReleaseResult};
+use fernpost::api::quarantine::{
+    BulkReleaseResult, QuarantineListPage, QuarantineRow, RefusedEventPage, RefusedEventResult, ReleaseResult,
+};
 use fernpost::api::queue::{QueueItemsPage, QueueShapePage};
 use fernpost::api::store::{BackupProgress, StoreDetails};
 use fernpost::api::submissions::{AcceptedSubmission, BatchAnswer};
@@ -24,6 +26,7 @@ pub fn assert_answer_has_type(method: &Method, path: &str, status: u16, body: &s
     let path_alone = path.split('?').next().unwrap_or_default();
     let segments: Vec<&str> = path_alone.split('/').filter(|segment| !segment.is_empty()).collect();
     let segments = if segments[0] == "admin" { &segments[2..] } else { &segments[1..] };
+    let is_of_messenger = path.contains("of=messenger");
     match (method.as_str(), segments) {
         (_, ["peers"]) => same::<PeerList>(path, body),
         (_, ["peers", ..]) => same::<PeerDetails>(path, body),
@@ -38,6 +41,8 @@ pub fn assert_answer_has_type(method: &Method, path: &str, status: u16, body: &s
         ("POST", ["messages", ..]) => same::<MessageCommandResult>(path, body),
         ("GET", ["queue"]) => same::<QueueShapePage>(path, body),
         ("GET", ["queue", _]) => same::<QueueItemsPage>(path, body),
+        ("GET", ["quarantine"]) if is_of_messenger => same::<RefusedEventPage>(path, body),
+        ("POST", ["quarantine", ..]) if is_of_messenger => same::<RefusedEventResult>(path, body),
         ("GET", ["quarantine"]) => same::<QuarantineListPage>(path, body),
         ("GET", ["quarantine", ..]) => same::<QuarantineRow>(path, body),
         ("POST", ["quarantine", _, _]) => same::<BulkReleaseResult>(path, body),

@@ -13,12 +13,14 @@ struct PushTrace {
     machine: PushMachine,
     /// Newest position of the feed.
     tail: u64,
+    /// Positions of released events, in the order of releases.
+    released: Vec<Position>,
     lines: Vec<String>,
 }
 
 impl PushTrace {
     fn begin(rules: BatchRules, tail: u64) -> Self {
-        let mut trace = Self { machine: PushMachine::new(rules, Position(0)), tail, lines: vec![] };
+        let mut trace = Self { machine: PushMachine::new(rules, Position(0)), tail, released: vec![], lines: vec![] };
         trace.on(PushEvent::Grown(Position(tail)));
         trace
     }
@@ -27,14 +29,26 @@ impl PushTrace {
     fn on(&mut self, event: PushEvent) {
         for effect in self.machine.on(event, 0.5) {
             match effect {
-                PushEffect::Cut { after, items } => {
+                PushEffect::Cut { source: BatchSource::ReleasedUpTo(_), items } => {
+                    let positions: Vec<_> = self.released.iter().copied().take(items).collect();
+                    self.lines.push(format!("cut released {}", positions.len()));
+                    match positions.is_empty() {
+                        true => self.on(PushEvent::Released(None)),
+                        false => self.on(PushEvent::Cut(positions)),
+                    }
+                }
+                PushEffect::Cut { source: BatchSource::FeedAfter(after), items } => {
                     let positions: Vec<_> = (after.0 + 1..=self.tail).take(items).map(Position).collect();
                     self.lines.push(format!("cut {}..{}", after.0 + 1, after.0 + positions.len() as u64));
                     self.on(PushEvent::Cut(positions));
                 }
                 PushEffect::Send => self.lines.push("send".to_owned()),
                 PushEffect::Wait(delay) => self.lines.push(format!("wait {} ms", delay.as_millis())),
-                PushEffect::Acknowledge { upto, refused } => {
+                PushEffect::Acknowledge { source, upto, refused } => {
+                    if let BatchSource::ReleasedUpTo(_) = source {
+                        let place = self.released.iter().position(|position| *position == upto).expect("released");
+                        self.released.drain(..=place);
+                    }
                     let refused: Vec<_> = refused.iter().map(|one| format!(" parked {}", one.position)).collect();
                     self.lines.push(format!("ack {upto}{}", refused.concat()));
                 }
@@ -58,7 +72,7 @@ impl PushTrace {
                     Some(fault) => PushEvent::Failed(fault),
                 },
                 PushState::BackingOff(_) | PushState::BeforeCut => PushEvent::TimerFired,
-                PushState::Idle | PushState::Cutting | PushState::Overtaken => return,
+                PushState::Idle | PushState::Cutting(_) | PushState::Overtaken => return,
             };
             self.on(event);
         }
@@ -287,7 +301,7 @@ fn acknowledgement_names_refused_events() {
 #[test]
 fn failed_cut_is_repeated() {
     let mut machine = PushMachine::new(RULES, Position(0));
-    let cut = vec![PushEffect::Cut { after: Position(0), items: 64 }];
+    let cut = vec![PushEffect::Cut { source: BatchSource::FeedAfter(Position(0)), items: 64 }];
     assert_eq!(machine.on(PushEvent::Grown(Position(3)), 0.5), cut);
     assert_eq!(machine.on(PushEvent::CutFailed, 0.5), [PushEffect::Wait(Duration::from_millis(250))]);
     assert_eq!(machine.on(PushEvent::TimerFired, 0.5), cut);
@@ -310,6 +324,42 @@ fn rewind_overtakes_batch_in_flight() {
     trace.on(PushEvent::Failed(unavailable(None)));
     trace.on(PushEvent::Rewound(Position(0)));
     assert_eq!(trace.taken()[2..], ["cut 1..6", "send"], "a messenger that rewinds is back");
+}
+
+#[test]
+fn released_events_follow_the_feed() {
+    let mut trace = PushTrace::begin(RULES, 5);
+    trace.released = vec![Position(4), Position(2)];
+    trace.on(PushEvent::Released(Some(Position(7))));
+    trace.tail = 9;
+    trace.on(PushEvent::Grown(Position(9)));
+    trace.on(acknowledged());
+    assert_eq!(trace.taken(), ["cut 1..5", "send", "ack 5", "cut 6..9", "send"], "position 7 is not acknowledged");
+    trace.tail = 12;
+    trace.on(PushEvent::Grown(Position(12)));
+    trace.on(acknowledged());
+    assert_eq!(trace.taken(), ["ack 9", "cut released 2", "send"]);
+    trace.on(PushEvent::Failed(refused(422)));
+    trace.on(acknowledged());
+    trace.on(PushEvent::Failed(refused(422)));
+    trace.on(PushEvent::TimerFired);
+    let expected = [
+        "failing at 4, 1 in a row",
+        "cut released 1",
+        "send",
+        "ack 4",
+        "recovered",
+        "cut released 1",
+        "send",
+        "failing at 2, 1 in a row",
+        "ack 2 parked 2",
+        "wait 250 ms",
+        "cut released 0",
+        "cut 10..12",
+        "send",
+    ];
+    assert_eq!(trace.taken(), expected);
+    assert_eq!(trace.machine.acked, Position(9), "an old position moves nothing");
 }
 
 #[test]

@@ -133,6 +133,23 @@ columns! {
         bytes: &'a [u8],
     }
 
+    /// An event that the messenger refused.
+    struct RefusedEventValue<'a> {
+        time: u64,
+        reason: &'a str,
+        /// JSON of the event.
+        bytes: &'a [u8],
+    }
+
+    /// A refused event that is pushed again.
+    struct ReleasedEventValue<'a> {
+        position: u64,
+        /// Newest position at the release.
+        after: u64,
+        /// JSON of the event.
+        bytes: &'a [u8],
+    }
+
     /// An item in an outbox. An update has an item number; a PDU has 0, an origin and an id.
     struct OutboxValue<'a> {
         queued: u64,
