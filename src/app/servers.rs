@@ -14,6 +14,7 @@ use tokio::sync::watch;
 
 use crate::admin::certificates::CertificateEnds;
 use crate::admin::health::{self, ReadinessReport};
+use crate::admin::messenger::health::PushHealth;
 use crate::admin::metrics::{self, MetricsRecorder};
 use crate::admin::{self, AdminApi};
 use crate::app::configured_peers::ConfiguredAdmission;
@@ -152,15 +153,17 @@ pub(super) fn start_servers(
     let ends = CertificateEnds::new(certificates.all(), Arc::new(SystemClock));
     let metrics = MetricsRecorder::new(gateway.clone(), ends.clone(), counts, push.clone());
     let push_health = PushHealth::new(push.clone(), gateway.ports().archive.feed.feed_bounds());
-    let api =
-        AdminApi::new(gateway.clone(), store.clone(), relays).describing(live, clocks).reloading(reloader.clone());
+    let api = AdminApi::new(gateway.clone(), store.clone(), relays)
+        .describing(live, clocks)
+        .reloading(reloader.clone())
+        .pushing(push);
     let token = BearerToken::new("admin.token", settings.admin.token.as_ref().map(SecretValue::expose));
     if token.is_open() {
         tracing::warn!(listen = %settings.admin.listen, "the admin API requires no token; set admin.token_file");
     }
     let admin = serve(listeners.admin, &one, move |config| {
         config.app_data(admin_counts.clone());
-        health::configure(config, readiness.clone(), ends.clone());
+        health::configure(config, readiness.clone(), ends.clone(), push_health.clone());
         metrics::configure(config, metrics.clone());
         admin::configure(config, api.clone(), token.clone());
     });

@@ -64,7 +64,7 @@ mod tests {
         let before = rows.added();
         assert!(rows.admit(10, 1).is_ok(), "7 rows so far");
         let full = rows.admit(10, 0).expect_err("11 rows");
-        assert_eq!(full.key(), "federation.strangers.rows_max");
+        assert_eq!(full.limit(), "federation.strangers.rows_max");
         rows.counted(2, before);
         assert!(rows.admit(10, 1).is_ok(), "2 counted, and 4 since the count began");
         assert!(rows.admit(10, 1).is_err());
