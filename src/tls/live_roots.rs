@@ -92,16 +92,24 @@ mod tests {
         let file = folder.path().join("ca.pem");
         fs::write(&file, authority()).expect("written");
         let live = LiveRoots::load(std::slice::from_ref(&file)).expect("roots");
-        let watched = live.watched("network.roots", vec![file.clone()]);
-        assert_eq!((watched.subject, &watched.paths[..]), ("network.roots", &[file.clone()][..]));
+        let watched = live.watched("network.roots");
+        assert_eq!((watched.subject, (watched.paths)()), ("network.roots", vec![file.clone()]));
         let before = live.current();
-        assert_eq!((watched.reload)(), Ok(None), "nothing changed");
+        let changed = || {
+            (watched.read)().map(|change| {
+                change.map(|change| {
+                    (change.apply)();
+                    change.words
+                })
+            })
+        };
+        assert_eq!(changed(), Ok(None), "nothing changed");
         assert!(live.current().is_clone_of(&before), "verdicts by these roots are kept");
         fs::write(&file, [authority(), authority()].concat()).expect("written");
-        assert_eq!((watched.reload)(), Ok(Some("2 roots".to_owned())));
+        assert_eq!(changed(), Ok(Some("2 roots".to_owned())));
         assert_eq!((live.current().anchors().len(), live.current().same(&before)), (2, false));
         fs::write(&file, "nothing").expect("written");
-        assert!((watched.reload)().is_err_and(|why| why.contains("ca.pem")));
+        assert!(changed().is_err_and(|why| why.contains("ca.pem")));
         assert_eq!(live.current().anchors().len(), 2, "what was read before stays in use");
     }
 }
