@@ -117,7 +117,7 @@ mod tests {
 
     #[test]
     fn section_fields_match_struct() {
-        assert_eq!(fields_of::<FeedSection>(), ["retain", "high_water", "low_water"]);
+        assert_eq!(fields_of::<FeedSection>(), ["retain", "high_water", "low_water", "ends"]);
         assert_eq!(fields_of::<RawSettings>().len(), 9);
         assert!(fields_of::<u32>().is_empty());
     }

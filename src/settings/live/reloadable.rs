@@ -12,6 +12,7 @@ const RELOADABLE: &[&[&str]] = &[
     &["federation", "client_cert_header"],
     &["federation", "deny"],
     &["federation", "mode"],
+    &["federation", "strangers"],
     &["federation", "trusted_proxies"],
     &["network"],
     &["peers"],
@@ -37,6 +38,7 @@ impl Settings {
         Self {
             federation: FederationSettings {
                 mode: read.federation.mode,
+                strangers: read.federation.strangers,
                 deny: read.federation.deny.clone(),
                 trusted_proxies: read.federation.trusted_proxies.clone(),
                 client_cert_header: read.federation.client_cert_header.clone(),

@@ -17,6 +17,8 @@ const OTHERS: &[(&str, &str)] = &[
     ("server.data_dir", "other"),
     ("federation.listen", "127.0.0.1:9890"),
     ("federation.deny", "*.bad.example"),
+    ("federation.mode", "open"),
+    ("federation.json_depth", "64"),
     ("federation.trusted_proxies", "10.0.0.0/8"),
     ("federation.client_cert_header", "X-Client-Cert"),
     ("federation.tls.cert", "c"),
@@ -36,6 +38,7 @@ const OTHERS: &[(&str, &str)] = &[
     ("admin.tls.key", "c"),
     ("admin.token", "sesame"),
     ("feed.low_water", "9"),
+    ("feed.ends", "typing"),
     ("contexts.admission", "open"),
     ("contexts.sign", "always"),
     ("contexts.merge_type", "x"),
@@ -57,8 +60,7 @@ const OTHERS: &[(&str, &str)] = &[
 ];
 
 /// Keys that have one value only, or need a file.
-const FIXED: &[&str] =
-    &["federation.mode", "store.backend", "messenger.token_file", "messenger.push.secret_file", "admin.token_file"];
+const FIXED: &[&str] = &["store.backend", "messenger.token_file", "messenger.push.secret_file", "admin.token_file"];
 
 /// Returns a value beside the default: twice a number, with its unit.
 fn other(key: &str, default: Option<&toml::Value>) -> String {
