@@ -14,7 +14,6 @@ mod non_participants;
 mod nonces;
 mod pdus;
 mod peers;
-mod refused_events;
 mod retention;
 mod stage;
 mod state;
@@ -345,7 +344,7 @@ impl FeedReader for Store {
     }
 
     fn released_events(&self, limit: u32, bytes: u64) -> Task<Result<Vec<ReleasedEvent>, ArchiveError>> {
-        self.page(move |shared, rows| refused_events::released_events(shared, rows, limit as usize, bytes))
+        self.page(move |shared, rows| feed::refused_events::released_events(shared, rows, limit as usize, bytes))
     }
 
     fn push_ids_reserved(&self) -> Task<Result<u64, ArchiveError>> {

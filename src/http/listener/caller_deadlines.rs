@@ -34,8 +34,9 @@ const HANDLER_FIRST: Duration = Duration::from_secs(1);
 /// may lose the answer.
 const REST_TIME: Duration = Duration::from_secs(1);
 
-/// Bytes of such a rest that are read; beyond them nothing is read until its time is over.
-const REST_MAX: usize = 1 << 20;
+/// Bytes of such a rest that are read; beyond them nothing is read until its time is over. It is twice the default of the limits of
+/// bodies, because many clients write a whole body before they read the answer that refuses it.
+const REST_MAX: usize = 16 << 20;
 
 /// A deadline that has passed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

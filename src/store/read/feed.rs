@@ -1,5 +1,7 @@
 //! Reads pages of the feed.
 
+pub(super) mod refused_events;
+
 use std::ops::Bound;
 
 use actors::model::{FeedEntry, FeedItem, Millis, Position};

@@ -11,8 +11,9 @@ use bytes::Bytes;
 use redb::{ReadOnlyTable, ReadTransaction, Value};
 
 use crate::store::Store;
+use crate::store::read::feed::refused_events;
 use crate::store::read::peers::ItemBodies;
-use crate::store::read::{Read, WALK_MAX, contexts, refused_events};
+use crate::store::read::{Read, WALK_MAX, contexts};
 use crate::store::schema::codec::BadRow;
 use crate::store::schema::codec::columns::{DeadLetterValue, OutboxValue, PduValue, QuarantineValue};
 use crate::store::schema::{codec, tables};

@@ -13,7 +13,7 @@ use crate::store::schema::tables;
 use crate::store::shared::StoreShared;
 
 /// Returns a page of refused events.
-pub(super) fn refused_events(
+pub(in crate::store::read) fn refused_events(
     shared: &StoreShared,
     read: &ReadTransaction,
     after: u64,
@@ -39,7 +39,7 @@ pub(super) fn refused_events(
 }
 
 /// Returns the oldest released events.
-pub(super) fn released_events(
+pub(in crate::store::read) fn released_events(
     shared: &StoreShared,
     read: &ReadTransaction,
     limit: usize,
