@@ -147,6 +147,12 @@ impl PeerTable {
         Self { overload, resident_max, nonces_max, ..self }
     }
 
+    /// Makes this the table of a server with another name: the name waits for a restart.
+    pub(super) fn of_server(mut self, own: &ServerName) -> Self {
+        self.strangers.own = Some(own.clone());
+        self
+    }
+
     /// Adds the reverse proxies whose headers name the caller.
     pub(super) fn behind(self, proxies: Vec<IpNet>, client_cert_header: Option<&str>) -> Self {
         Self { proxies, client_cert_header: client_cert_header.map(Into::into), ..self }

@@ -17,7 +17,7 @@ pub(super) struct StrangersRules {
     pub(super) mode: FederationMode,
     pub(super) bounds: StrangersSettings,
     /// Our own name, which is no stranger's.
-    own: Option<ServerName>,
+    pub(super) own: Option<ServerName>,
     /// `[peers.default]` and the patterns.
     tables: StrangersTables,
     /// Limits of those that no pattern matches, and of those that only the pattern with this place matches, in each dialect. The
