@@ -142,7 +142,7 @@ impl App {
         }
         let closing = DrainSignal::default();
         let judge = signature_judge(settings, &store, listeners.federation_address()).await?.with_fetched(directories);
-        let (push, push_task) = push.map(|push| push.start(gateway.ports(), stops.clone())).unzip();
+        let (push, push_task) = push.map(|push| push.start(gateway.ports(), &ephemeral, stops.clone())).unzip();
         let table = live.clone();
         let rows = strangers::watch_rows(store.clone(), Arc::new(move || table.peers()), strangers.clone()).await;
         let judge = Data::new(judge.measuring(clocks.clone()));

@@ -18,7 +18,7 @@ struct RewindBody {
     to: u64,
 }
 
-/// Commits that the events after a position count as unread, and responds after the commit. Reads that are under way are not moved.
+/// Commits that the events after a position count as unread, and responds after the commit. Streams that are open are not moved.
 pub(crate) async fn post(api: web::Data<MessengerApi>, body: Result<Bytes, Error>) -> Result<HttpResponse, ApiError> {
     let body = body.map_err(|error| unreadable_body(&error, api.limits.body_max))?;
     let RewindBody { to } = json_error::object(&body)
@@ -36,7 +36,8 @@ pub(crate) async fn post(api: web::Data<MessengerApi>, body: Result<Bytes, Error
     if let FeedPage::Gone { oldest } = ports.archive.feed.feed_after(to, 1, 1).await? {
         return Err(ApiError::gone(oldest));
     }
-    if to < bounds.acked {
+    // What push mode has acknowledged since may not be on disk yet, so it goes back even to the position on disk.
+    if to < bounds.acked || api.push.is_some() {
         let fence = ports.ownership.claim_feed().ok_or_else(not_ours)?;
         let submit = || ports.journal.submit(fence, vec![Change::FeedRewound { to }], CommitPriority::Now);
         let ticket = match &api.push {

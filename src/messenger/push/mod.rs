@@ -1,12 +1,13 @@
 //! Push mode: the gateway sends the feed to the messenger.
 //!
 //! `machine` decides, `task` performs: it cuts batches from the feed (`batch`), numbers them (`transaction_ids`), signs them
-//! (`signature`) and sends them (`client`). Events are those that `GET /v1/events` shows, byte for byte.
+//! (`signature`) and sends them (`client`). `ephemeral_task` posts ephemeral events beside it. Events are those that `GET /v1/events` shows, byte for byte.
 
 mod answer;
 mod batch;
 mod calls;
 mod client;
+mod ephemeral_task;
 mod fault;
 mod machine;
 mod signature;
@@ -24,8 +25,10 @@ use tokio::sync::watch;
 use tokio_util::task::AbortOnDropHandle;
 use uuid::Uuid;
 
+use crate::messenger::ephemeral_feed::EphemeralFeed;
 use crate::messenger::push::calls::PushCalls;
 use crate::messenger::push::client::{WebhookClient, WebhookEndpoint, WebhookRequest};
+use crate::messenger::push::ephemeral_task::EphemeralTask;
 use crate::messenger::push::machine::{BatchRules, PushMachine};
 use crate::messenger::push::task::PushTask;
 use crate::messenger::push::transaction_ids::TransactionIds;
@@ -91,7 +94,12 @@ impl PushSetup {
     }
 
     /// Starts the push after the acknowledged position. It ends with the gateway.
-    pub fn start(self, ports: &Ports, stopping: watch::Receiver<bool>) -> (PushHandle, AbortOnDropHandle<()>) {
+    pub fn start(
+        self,
+        ports: &Ports,
+        ephemeral: &EphemeralFeed,
+        stopping: watch::Receiver<bool>,
+    ) -> (PushHandle, AbortOnDropHandle<()>) {
         let ports = Arc::new(ports.clone());
         let handle = PushHandle { status: Arc::new(PushStatus::new(ports.clock.now())), calls: Arc::default() };
         let acked = ports.archive.feed.feed_bounds().borrow().acked;
@@ -106,12 +114,18 @@ impl PushSetup {
             stopping,
             ports: Arc::clone(&ports),
         };
+        let ephemeral = EphemeralTask {
+            reader: ephemeral.reader(),
+            client: WebhookClient::new(self.endpoint.clone()),
+            condition: handle.status.conditions(),
+            clock: Arc::clone(&ports.clock),
+        };
         let greeting = greet(self.endpoint, Arc::clone(&ports.clock));
         let task = tokio::spawn(async move {
             // The greeting changes nothing, so the first batch does not wait for its answer.
-            let greeting = AbortOnDropHandle::new(tokio::spawn(greeting));
+            let beside = [tokio::spawn(greeting), tokio::spawn(ephemeral.run())].map(AbortOnDropHandle::new);
             task.run().await;
-            drop(greeting);
+            drop(beside);
         });
         (handle, AbortOnDropHandle::new(task))
     }

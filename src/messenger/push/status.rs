@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use actors::model::{Millis, Position};
-use parking_lot::Mutex;
+use tokio::sync::watch;
 
 use crate::messenger::push::fault::BatchResult;
 
@@ -33,7 +33,7 @@ impl PushCondition {
 /// The counts and the state of push mode, written by its task and read by operators.
 #[derive(Debug)]
 pub struct PushStatus {
-    condition: Mutex<(PushCondition, Millis)>,
+    condition: watch::Sender<(PushCondition, Millis)>,
     batches: [AtomicU64; BatchResult::WORDS.len()],
     events: AtomicU64,
     parked: AtomicU64,
@@ -44,7 +44,7 @@ impl PushStatus {
     /// Returns the status of a push that begins now.
     pub(crate) fn new(now: Millis) -> Self {
         Self {
-            condition: Mutex::new((PushCondition::Delivering, now)),
+            condition: watch::Sender::new((PushCondition::Delivering, now)),
             batches: Default::default(),
             events: AtomicU64::new(0),
             parked: AtomicU64::new(0),
@@ -54,7 +54,12 @@ impl PushStatus {
 
     /// Returns the state and the time at which it began.
     pub fn condition(&self) -> (PushCondition, Millis) {
-        *self.condition.lock()
+        *self.condition.borrow()
+    }
+
+    /// Returns a watch on the state.
+    pub(crate) fn conditions(&self) -> watch::Receiver<(PushCondition, Millis)> {
+        self.condition.subscribe()
     }
 
     /// Returns the number of batches by result.
@@ -80,10 +85,13 @@ impl PushStatus {
 
     /// Changes the state. The time stays that of the state's beginning.
     pub(crate) fn set_condition(&self, condition: PushCondition, now: Millis) {
-        let mut current = self.condition.lock();
-        if current.0 != condition {
-            *current = (condition, now);
-        }
+        self.condition.send_if_modified(|current| {
+            let changes = current.0 != condition;
+            if changes {
+                *current = (condition, now);
+            }
+            changes
+        });
     }
 
     pub(crate) fn count_batch(&self, result: BatchResult) {

@@ -1,6 +1,7 @@
 //! Push mode: a gateway process and a messenger that answers as told.
 
 mod delivery;
+mod ephemeral;
 mod failures;
 mod quarantine;
 mod restarts;
