@@ -123,7 +123,7 @@ pub struct RefusedEventRow {
     pub position: u64,
     /// The event as it was pushed.
     pub event: Box<RawValue>,
-    /// Why it was refused: the messenger's own text, or its status.
+    /// Reason of the refusal: the messenger's own text, or its status.
     pub reason: String,
     /// Time of the refusal.
     pub time: String,

@@ -1,4 +1,4 @@
-//! How far the clocks of peers are from ours, as measured last.
+//! The differences of the peers' clocks from ours, as measured last.
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;

@@ -21,7 +21,7 @@ pub const SETTLES: Duration = Duration::from_secs(5);
 
 /// Content of files that was read and checked, and is not in use yet.
 pub struct FilesChange {
-    /// What changes, for the log.
+    /// Description of the change, for the log.
     pub words: String,
     /// Puts it to use.
     pub apply: Box<dyn FnOnce() + Send>,

@@ -1,4 +1,4 @@
-//! What operators see of push mode and do about it.
+//! The operator's view of push mode, and the commands for it.
 
 pub mod health;
 pub(super) mod refused_events;

@@ -17,7 +17,7 @@ pub(in crate::app) type PeerTableSource = Arc<dyn Fn() -> Arc<PeerTable> + Send 
 pub(in crate::app) struct OpenRoster {
     /// Peers of the configuration in use.
     pub(in crate::app) table: PeerTableSource,
-    /// What is remembered of the strangers.
+    /// Dialects and rows of the strangers.
     pub(in crate::app) strangers: Arc<StrangersBook>,
 }
 

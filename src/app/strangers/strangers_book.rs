@@ -1,4 +1,4 @@
-//! What is remembered of strangers, and the bounds on all of them together.
+//! The memory about strangers, and the bounds on all of them together.
 
 use std::collections::HashMap;
 use std::net::IpAddr;

@@ -73,6 +73,14 @@ impl EphemeralItemRead {
         Self { kind, key, is_end, ttl, item }
     }
 
+    /// Returns the bytes of the item.
+    pub(super) fn size(&self) -> usize {
+        match &self.item {
+            InboundEphemeral::Update(update) => update.len(),
+            InboundEphemeral::Edu(edu) => edu.content.len(),
+        }
+    }
+
     /// Returns the time for which the item is shown: what it states, and at most that of its peer.
     pub(super) fn lifetime(&self, most: Duration) -> Duration {
         self.ttl.map_or(most, |ttl| ttl.min(most))

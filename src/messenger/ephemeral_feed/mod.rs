@@ -20,7 +20,7 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 
 use self::ephemeral_event::EphemeralItemRead;
-use self::reader_buffer::ReaderBuffer;
+use self::reader_buffer::{BYTES_MAX, ReaderBuffer};
 use self::shown_items::ShownItems;
 
 pub(crate) use self::ephemeral_event::EphemeralEvent;
@@ -119,9 +119,13 @@ impl EphemeralSink for EphemeralFeed {
             let item = EphemeralItemRead::new(item);
             let until = now + item.lifetime(limits.weak_ttl);
             let event = Arc::new(item.event(from, time, until));
+            if event.text.len() > BYTES_MAX {
+                self.dropped.fetch_add(1, Ordering::Relaxed);
+                continue;
+            }
             let replaced = shown.arrive(from, item, until, limits.weak_items);
             self.hand_out(readers, &event, limits.weak_items);
-            if let Some(replaced) = replaced {
+            for replaced in replaced {
                 self.hand_out(readers, &Arc::new(replaced.ended(from, time)), limits.weak_items);
             }
         }

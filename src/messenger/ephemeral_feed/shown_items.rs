@@ -6,6 +6,7 @@ use actors::model::ServerName;
 use tokio::time::Instant;
 
 use super::ephemeral_event::EphemeralItemRead;
+use super::reader_buffer::BYTES_MAX;
 
 /// The items that have not ended, by peer and key.
 #[derive(Debug)]
@@ -29,28 +30,32 @@ impl ShownItems {
         Self { ends, by_peer: HashMap::new(), next: None }
     }
 
-    /// Records an item that is shown until then. Returns the item that ends for it: at most `most` items of a peer are recorded, and
-    /// the one that would end first makes room.
+    /// Records an item that is shown until then. Returns the items that end for it: at most `most` items of a peer and
+    /// [`BYTES_MAX`] of their bytes are recorded, and those that would end first make room.
     pub(super) fn arrive(
         &mut self,
         from: &ServerName,
         item: EphemeralItemRead,
         until: Instant,
         most: u32,
-    ) -> Option<EphemeralItemRead> {
+    ) -> Vec<EphemeralItemRead> {
         let ends = item.kind.as_deref().is_some_and(|kind| self.ends.iter().any(|end| end == kind));
-        let key = item.key.clone().filter(|_| ends)?;
+        let Some(key) = item.key.clone().filter(|_| ends) else { return Vec::new() };
         if item.is_end {
             if let Some(items) = self.by_peer.get_mut(from) {
                 items.remove(&key);
             }
-            return None;
+            return Vec::new();
         }
         let items = self.by_peer.entry(from.clone()).or_default();
-        let mut replaced = None;
-        if items.len() >= most as usize && !items.contains_key(&key) {
+        let mut replaced = Vec::new();
+        items.remove(&key);
+        let mut bytes: usize = items.values().map(|shown| shown.item.size()).sum();
+        while items.len() >= (most as usize).max(1) || bytes + item.size() > BYTES_MAX {
             let first = items.iter().min_by_key(|(_, shown)| shown.until).map(|(key, _)| key.clone());
-            replaced = first.and_then(|first| items.remove(&first)).map(|shown| shown.item);
+            let Some(ended) = first.and_then(|first| items.remove(&first)) else { break };
+            bytes -= ended.item.size();
+            replaced.push(ended.item);
         }
         items.insert(key, ShownItem { item, until });
         self.next = Some(self.next.map_or(until, |next| next.min(until)));

@@ -1,4 +1,4 @@
-//! What readers get of ephemeral items.
+//! Ephemeral items as readers get them.
 
 use std::time::Duration;
 
@@ -106,4 +106,21 @@ async fn expired_item_is_not_shown() {
     feed.show(&blue(), vec![update(r#"{"update":"seen","ttl":"1s"}"#), update(r#"{"update":"seen"}"#)]);
     tokio::time::advance(Duration::from_secs(2)).await;
     assert_eq!(taken(&reader), [r#"{"update":{"update":"seen"}}"#]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn large_items_stay_within_bytes() {
+    let feed = feed(1_000);
+    let reader = feed.reader();
+    let typing =
+        |n: usize, size: usize| update(&format!(r#"{{"update":"typing","user_id":"{n}","x":"{}"}}"#, "x".repeat(size)));
+    feed.show(&blue(), vec![typing(0, 300 << 10)]);
+    assert_eq!(taken(&reader), Vec::<String>::new(), "one alone is too large");
+    for n in 1..=50 {
+        feed.show(&blue(), vec![typing(n, 100 << 10)]);
+    }
+    let waiting: usize = taken(&reader).iter().map(String::len).sum();
+    assert!((100 << 10..=256 << 10).contains(&waiting), "{waiting}");
+    let shown = feed.state.lock().shown.expire(Instant::now() + Duration::from_secs(60)).len();
+    assert_eq!(shown, 2, "the end of others was told when they made room");
 }

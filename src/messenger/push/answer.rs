@@ -24,7 +24,7 @@ struct RefusalAnswer {
 pub(crate) struct ReadAnswer {
     /// Events of the batch that the messenger refuses.
     pub(crate) refused: Vec<RefusedPosition>,
-    /// What the answer contained that has no meaning, for the log.
+    /// Parts of the answer that have no meaning, for the log.
     pub(crate) oddity: Option<String>,
 }
 

@@ -18,7 +18,7 @@ pub(crate) enum PushFault {
     TimedOut,
     /// The content is not the cause: no connection, or a status that speaks of the messenger's own state.
     Unavailable {
-        /// What happened, in words.
+        /// Description of the failure.
         words: String,
         /// Wait that the messenger asked for.
         retry_after: Option<Duration>,

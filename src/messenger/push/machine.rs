@@ -50,12 +50,12 @@ pub(crate) enum PushEvent {
     Rewound(Position),
 }
 
-/// What the shell has to do, in this order.
+/// The work of the shell, in this order.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum PushEffect {
     /// Read at most so many events of this source as the next batch, under a new transaction id.
     Cut {
-        /// Where the events come from.
+        /// Source of the events.
         source: BatchSource,
         /// Maximum number of events.
         items: usize,
@@ -66,7 +66,7 @@ pub(crate) enum PushEffect {
     Wait(Duration),
     /// Acknowledge the batch that was cut last, and put the refused events into quarantine.
     Acknowledge {
-        /// Where the events came from.
+        /// Source of the events.
         source: BatchSource,
         /// Position of the last event.
         upto: Position,
@@ -77,7 +77,7 @@ pub(crate) enum PushEffect {
     Report(PushReport),
 }
 
-/// Where the events of a batch come from.
+/// The source of the events of a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum BatchSource {
     /// The feed, after this position.
@@ -114,7 +114,7 @@ pub(crate) enum PushReport {
         first: Position,
         /// Failures in a row, this one included.
         failures: u32,
-        /// Why it failed.
+        /// Cause of the failure.
         fault: PushFault,
     },
     /// A batch was acknowledged after failures.
@@ -123,7 +123,7 @@ pub(crate) enum PushReport {
     Stuck {
         /// Position of the event.
         position: Position,
-        /// Why it fails.
+        /// Cause of the failures.
         reason: String,
     },
 }

@@ -1,4 +1,4 @@
-//! What operators see of push mode: its state, and what was counted.
+//! The state and the counts of push mode, for operators.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;

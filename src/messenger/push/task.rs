@@ -45,7 +45,7 @@ pub(super) struct PushTask {
     pub(super) stopping: watch::Receiver<bool>,
 }
 
-/// What the task waits for beside its inputs.
+/// The work in progress: a batch, its call, and a delay.
 #[derive(Default)]
 struct PendingWork {
     /// Batch that was cut last.
@@ -55,7 +55,7 @@ struct PendingWork {
     until: Option<Instant>,
 }
 
-/// What ended a wait.
+/// The end of a wait.
 enum WaitEnd {
     Event(PushEvent),
     Answer(Box<WebhookClient>, CallOutcome),

@@ -33,7 +33,7 @@ pub struct MessengerSettings {
     pub keep_alive: Duration,
     /// Maximum bytes of a request body.
     pub body_max: usize,
-    /// Where events are pushed to; `None`: the messenger reads them.
+    /// Rules of push mode; `None`: the messenger reads the events.
     pub push: Option<PushSettings>,
 }
 

@@ -13,7 +13,7 @@ use crate::settings::values::units::{DurationValue, SizeSetting};
 use crate::settings::values::webhook_secret::WebhookSecret;
 use crate::tls::trust_roots::TrustRoots;
 
-/// How events are pushed to the messenger.
+/// The rules of push mode.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PushSettings {
     /// The messenger's end.

@@ -17,7 +17,7 @@ use crate::fixtures::node::GatewayProcess;
 use crate::fixtures::raw::Raw;
 use crate::peers::signatures::{key, seconds};
 
-/// What differs from a sound request.
+/// The difference from a sound request.
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct WrittenSignature {

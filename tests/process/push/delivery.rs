@@ -1,4 +1,4 @@
-//! What is sent: the events of the feed, signed, in batches that grow, over every kind of connection.
+//! Events of the feed are pushed signed, in batches that grow, over every kind of connection.
 
 use std::sync::Arc;
 

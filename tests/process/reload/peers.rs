@@ -33,7 +33,7 @@ async fn added_peer_exchanges_without_restart() {
     assert_eq!(reloaded(&red).await, (vec![], vec![]), "nothing has changed since");
 }
 
-/// What waits for a peer that is removed stays, and goes on when the peer is listed again.
+/// Items that wait for a removed peer stay, and are sent when the peer is listed again.
 #[tokio::test]
 async fn removed_peer_keeps_its_backlog() {
     let (mut red, mut blue) = GatewayProcess::pair(TRIED_SOON);

@@ -137,7 +137,7 @@ async fn read(response: Response<Incoming>) -> Result<AnsweredCall, NoAnswer> {
     Ok(AnsweredCall { result, is_whole })
 }
 
-/// What becomes of a body beyond its limit.
+/// The treatment of a body beyond its limit.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum ExcessBody {
     /// It is read, because only a complete answer counts, and dropped.

@@ -14,7 +14,7 @@ use tokio::task::JoinSet;
 
 use crate::clients::messenger_client::soon;
 
-/// How the messenger answers one call.
+/// The messenger's answer to one call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum MessengerReply {
     /// With this status and this body.
