@@ -31,7 +31,7 @@ pub struct RecipientTrace {
     /// Time of the next attempt, if one is planned.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next: Option<String>,
-    /// Why it is in this state: the cause of a suspension, or for people the reason of a failed delivery.
+    /// Reason of the state: the cause of a suspension, or for people the reason of a failed delivery.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
 }

@@ -29,9 +29,9 @@ pub struct QuarantineRow {
     pub number: u64,
     /// `pdu` or `update`.
     pub kind: FixedText,
-    /// Why it is here, for programs.
+    /// Code of the reason, for programs.
     pub code: FixedText,
-    /// Why it is here, for people; of an item that the peer refused, the peer's own text.
+    /// Reason in words, for people; of an item that the peer refused, the peer's own text.
     pub reason: String,
     /// Time at which it was put here.
     pub time: String,
@@ -100,9 +100,9 @@ pub struct BulkReleaseResult {
 pub struct KeptItem {
     /// Id of the item.
     pub id: String,
-    /// Why it stays, for programs.
+    /// Code of the reason for which it stays, for programs.
     pub code: FixedText,
-    /// Why it stays, for people.
+    /// Reason for which it stays, for people.
     pub reason: String,
 }
 

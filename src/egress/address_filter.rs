@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn contained_address_and_its_form_both_count() {
+    fn embedded_address_and_form_count() {
         for (address, form) in [
             ("::ffff:10.0.0.1", "::ffff:0:0/96"),
             ("::10.0.0.1", "::/96"),

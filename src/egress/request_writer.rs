@@ -106,7 +106,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn target_is_written_verbatim_or_not_at_all() {
+    fn target_is_written_verbatim_only() {
         for path in ["/a/%23b/?v=1%2C2&limit=3", "/a/../b", "/pdu/green/plain/", "/a//b", "/"] {
             assert_eq!(written_target(path).as_ref().map(PathAndQuery::as_str), Some(path));
         }

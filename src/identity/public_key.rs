@@ -96,7 +96,7 @@ mod tests {
     const KEY: &str = "JrQLj5P/89iXES9+vFgrIy29clF9CC/oPPsw3c5D0bs";
 
     #[test]
-    fn base64_is_read_with_or_without_padding() {
+    fn base64_padding_is_optional() {
         let key = PublicKey::from_base64(KEY).expect("a key");
         assert_eq!(PublicKey::from_base64(&format!("{KEY}=")), Ok(key));
         assert_eq!(key.to_base64(), KEY);

@@ -103,7 +103,7 @@ mod tests {
     use crate::tls::certificate::tests::{TestAuthority, TestLeaf, at};
 
     #[test]
-    fn sound_certificate_is_accepted_in_both_roles() {
+    fn sound_certificate_fits_both_roles() {
         let authority = TestAuthority::new();
         let blue = authority.issue(&TestLeaf::named("blue.example"));
         for role in [CertificateRole::Client, CertificateRole::Server] {
@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn pin_does_not_replace_dates_or_role() {
+    fn pin_keeps_dates_and_role() {
         let authority = TestAuthority::new();
         let blue = authority.issue(&TestLeaf::named("blue.example"));
         let pins = [blue.pin()];

@@ -1,6 +1,6 @@
 //! Lines: what a log line and an output line must not contain.
 
-use crate::sources::{Module, assert_none, modules, root};
+use crate::sources::{Module, assert_none, modules, root, shown, sources};
 
 /// The sigil that makes `tracing` print a field in its Debug form.
 fn has_debug_field(line: &str) -> bool {
@@ -31,4 +31,30 @@ fn nothing_is_printed_that_may_panic() {
             .map(move |line| format!("{}: {} panics on a full disk: see terminal/output", module.path, line.trim()))
     };
     assert_none(&modules(&root().join("src")).into_iter().flat_map(found).collect::<Vec<_>>());
+}
+
+/// Words that begin a question. A doc comment begins with its subject instead.
+const QUESTION_WORDS: [&str; 8] = ["What", "Who", "Whether", "Nobody", "How", "Where", "Which", "Why"];
+
+/// Returns the first lines of the doc comments in a text.
+fn doc_starts(text: &str) -> Vec<&str> {
+    let mut starts = Vec::new();
+    let mut is_inside = false;
+    for line in text.lines().map(str::trim_start) {
+        let doc = line.strip_prefix("/// ").or_else(|| line.strip_prefix("//! "));
+        starts.extend(doc.filter(|_| !is_inside));
+        is_inside = line.starts_with("///") || line.starts_with("//!");
+    }
+    starts
+}
+
+#[test]
+fn doc_comments_begin_with_subject() {
+    assert_eq!(doc_starts("/// A b.\n/// What.\nfn a() {}\n    /// Why.\n"), ["A b.", "Why."]);
+    let asks = |start: &&str| start.split(' ').next().is_some_and(|word| QUESTION_WORDS.contains(&word));
+    let found = sources().into_iter().flat_map(|(path, text)| {
+        let asking = doc_starts(&text).into_iter().filter(asks).map(|line| format!("{}: {line}", shown(&path)));
+        asking.collect::<Vec<_>>()
+    });
+    assert_none(&found.collect::<Vec<_>>());
 }

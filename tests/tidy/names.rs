@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::sources::{Module, assert_none, modules, root};
+use crate::sources::{Module, assert_none, modules, root, shown, sources};
 
 /// Public types whose name is one word. The list only shrinks: a new public type gets a name of two words or more.
 const ONE_WORD_TYPES: &[&str] = &[
@@ -219,4 +219,37 @@ fn name_scan_finds_every_form() {
     assert_eq!(refuses("struct StrangeList;"), Some("strange".to_owned()));
     assert_eq!(refuses("fn told() {}"), None);
     assert_eq!(refuses("enum PeerTold {"), Some("told".to_owned()));
+}
+
+/// Maximum number of words in the name of a test.
+const TEST_WORDS_MAX: usize = 6;
+
+/// Returns the names of the tests in a source text: the function that follows a `#[test]` attribute of any runtime.
+fn tests_in(text: &str) -> Vec<&str> {
+    let mut names = Vec::new();
+    let mut is_test = false;
+    for line in text.lines().map(str::trim_start) {
+        if line.starts_with("#[test") || line.starts_with("#[tokio::test") || line.starts_with("#[actix_web::test") {
+            is_test = true;
+        } else if let Some((_, name)) = line.split_once("fn ").filter(|_| is_test && !line.starts_with("#[")) {
+            names.push(name.split(['(', '<']).next().unwrap_or(name));
+            is_test = false;
+        }
+    }
+    names
+}
+
+#[test]
+fn test_names_have_six_words() {
+    let long = sources().into_iter().flat_map(|(path, text)| {
+        let long = tests_in(&text).into_iter().filter(|name| words(name).len() > TEST_WORDS_MAX);
+        long.map(|name| format!("{}: {name} has more than {TEST_WORDS_MAX} words", shown(&path))).collect::<Vec<_>>()
+    });
+    assert_none(&long.collect::<Vec<_>>());
+}
+
+#[test]
+fn test_scan_finds_every_runtime() {
+    let text = "#[test]\nfn a() {}\nfn no() {}\n#[tokio::test(start_paused = true)]\n#[ignore]\nasync fn b_c() {}\n";
+    assert_eq!(tests_in(text), ["a", "b_c"]);
 }

@@ -116,7 +116,7 @@ struct Writer {
     wanted: u64,
     /// Number of the next row to write.
     next: u64,
-    /// What the next commit writes, and who waits for it.
+    /// The rows of the next commit, and those who wait for it.
     fresh: Vec<Bytes>,
     waiting: Vec<oneshot::Sender<()>>,
 }

@@ -152,7 +152,7 @@ async fn handler_may_take_its_time() {
 }
 
 #[actix_web::test]
-async fn slow_body_is_refused_after_any_request() {
+async fn slow_body_is_refused_anywhere() {
     tokio::time::pause();
     for (target, took) in [("/limited", 30), ("/any", 31)] {
         for framing in ["Content-Length: 9\r\n\r\n{", "Transfer-Encoding: chunked\r\n\r\n1\r\n{\r\n"] {
@@ -173,7 +173,7 @@ async fn slow_body_is_refused_after_any_request() {
 }
 
 #[actix_web::test]
-async fn refused_body_is_read_for_one_second() {
+async fn refused_body_drains_one_second() {
     tokio::time::pause();
     let head = "POST /refuse HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n";
     let mut caller = PipedCaller::connect().await;
@@ -196,7 +196,7 @@ async fn refused_body_is_read_for_one_second() {
 }
 
 #[actix_web::test]
-async fn refused_body_is_read_up_to_limit() {
+async fn refused_body_drains_to_limit() {
     tokio::time::pause();
     let mut caller = PipedCaller::connect().await;
     caller.say("POST /refuse HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n").await;

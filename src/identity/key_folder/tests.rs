@@ -60,7 +60,7 @@ fn rotation_keeps_every_old_key() {
 }
 
 #[test]
-fn key_that_others_can_read_is_refused() {
+fn open_key_file_is_refused() {
     let (_data, keys) = folder();
     keys.create(None, at(5), at(5)).expect("made");
     let file = keys.path().join("1.key");
@@ -119,7 +119,7 @@ fn key_can_sign_earlier() {
 }
 
 #[test]
-fn folder_that_others_can_write_is_refused() {
+fn open_key_folder_is_refused() {
     let (_data, keys) = folder();
     keys.create(None, at(5), at(5)).expect("made");
     std::fs::create_dir(keys.path().join("2.key")).expect("it is ours");

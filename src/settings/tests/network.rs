@@ -22,7 +22,7 @@ fn plain_http_needs_insecure_flag() {
 }
 
 #[test]
-fn peer_without_addresses_is_found_by_name() {
+fn unaddressed_peer_is_looked_up() {
     let listed =
         |name: &str| format!("[peers.server.\"{name}\"]\nauth = \"network\"\nallow_from = [\"127.0.0.1/32\"]\n");
     for peer in ["127.0.0.1:9890", "blue.example", "10.0.0.2:9880"] {

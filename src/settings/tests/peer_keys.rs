@@ -101,7 +101,7 @@ fn network_peer_may_have_keys() {
 }
 
 #[test]
-fn relaying_without_proof_is_for_old_servers() {
+fn unproved_relaying_needs_old_profile() {
     let policy = |more: &str| {
         let peers = good(&peer("blue.example", "10.0.0.1/32", more)).peers;
         peers.limits(&name("blue.example")).expect("listed").accept_relayed

@@ -128,7 +128,7 @@ async fn named_server_hears_and_reads_nothing() {
 /// The records of a new context are deferred changes. The answer waits for a barrier, which makes the journal commit them at
 /// once.
 #[tokio::test(start_paused = true)]
-async fn first_batch_of_context_is_answered_at_once() {
+async fn first_context_batch_answers_immediately() {
     world(async {
         let network = TestNetwork::new(1, CALM);
         let blue = TestNode::usual(&network, "blue").await;

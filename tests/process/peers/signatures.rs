@@ -329,7 +329,7 @@ async fn wrong_target_behind_proxy_names_header() {
 
 /// The digest is that of the body as it is sent, so an encoding that the signature does not cover is refused.
 #[tokio::test]
-async fn encoded_body_of_signed_request_is_415() {
+async fn signed_encoded_body_is_415() {
     let (mut red, _blue, secret) = signing_pair("");
     red.start().await;
     let signature = sign(&secret, &PUSH, BODY, seconds(), 1);

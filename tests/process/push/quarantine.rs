@@ -42,7 +42,7 @@ fn refusing(positions: &'static [u64]) -> impl FnMut(&ReceivedCall) -> Messenger
 }
 
 #[tokio::test]
-async fn released_event_is_pushed_at_the_end() {
+async fn released_event_is_pushed_last() {
     let (receiver, address) = listening(PushReceiver::answering(refusing(&[2, 3]))).await;
     let pair = PushingPair::start(address, &[]).await;
     pair.say(1, 4).await;

@@ -122,7 +122,7 @@ async fn transactions_have_their_own_service() {
 }
 
 #[tokio::test]
-async fn explanation_ends_with_failed_step_and_fix() {
+async fn explanation_ends_with_failed_step() {
     let mut pair = NamedPair::new(LeafKind::Expired).await;
     let service = "_actor-server._tcp.blue.example";
     let (code, explanation) = pair.red_runs(&["peer", "explain", "blue.example"]).await;

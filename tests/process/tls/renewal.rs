@@ -49,7 +49,7 @@ fn reports(red: &mut GatewayProcess) -> usize {
 }
 
 #[tokio::test]
-async fn unfit_pair_is_reported_once_and_by_sighup() {
+async fn unfit_pair_is_reported_once() {
     let authority = FileAuthority::new();
     let mut red = GatewayProcess::new("red.example");
     let pair = authority.issue(red.folder(), "red", &["red.example"], LeafKind::Usual);

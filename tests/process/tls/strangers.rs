@@ -176,7 +176,7 @@ async fn rows_of_strangers_are_bounded() {
 }
 
 #[tokio::test]
-async fn requests_of_strangers_are_limited_by_address() {
+async fn stranger_requests_are_address_limited() {
     let authority = FileAuthority::new();
     let (mut red, blue) = plain_red(&authority);
     red.start_with(&[&PLAIN[..], &[OPEN, "federation.strangers.rate_per_address=3"]].concat()).await;

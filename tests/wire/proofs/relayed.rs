@@ -105,7 +105,7 @@ async fn pool_verifies_as_caller_does() {
 
 /// PDUs of the sender itself cost no lookup and no thread: their reader is ready at once.
 #[test]
-fn own_pdus_of_sender_are_not_judged() {
+fn senders_own_pdus_stay_unjudged() {
     let (circle, red) = (Circle::default(), name("red.example"));
     let raw: &RawValue = serde_json::from_str(TEXT.trim_end()).expect("JSON");
     assert_eq!(at_once(PduReader::new(&red, &circle, &judge("us")).read(raw)).expect("sound").proof, PduProof::Sender);

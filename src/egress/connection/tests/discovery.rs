@@ -17,7 +17,7 @@ fn loopback() -> [IpAddr; 1] {
 }
 
 #[tokio::test]
-async fn service_record_leads_to_host_and_port() {
+async fn service_record_gives_host_port() {
     let gate = TestGate::new(LOOPBACK).await;
     let (address, mut seen) = blue(&gate).await;
     gate.names.service("_actor-server._tcp.blue.example", 60, &[(1, 1, address.port(), "host.example")]);
@@ -44,7 +44,7 @@ async fn port_in_name_skips_service_record() {
 }
 
 #[tokio::test]
-async fn absent_record_falls_back_to_default_port() {
+async fn absent_record_uses_default_port() {
     let gate = TestGate::new(LOOPBACK).await;
     let (address, _seen) = blue(&gate).await;
     gate.names.host("blue.example", 60, &loopback());
@@ -134,7 +134,7 @@ async fn private_addresses_of_names_are_refused() {
 }
 
 #[tokio::test]
-async fn permitted_addresses_of_mixed_answer_are_used() {
+async fn mixed_answer_uses_permitted_addresses() {
     let gate = TestGate::new(&["127.0.0.1/32"]).await;
     let (address, _seen) = blue(&gate).await;
     let mixed = ["10.0.0.1", "127.0.0.1", "::1", "64:ff9b::7f00:1"].map(|text| text.parse().expect("an address"));

@@ -65,7 +65,7 @@ async fn dates_are_those_of_our_clock() {
 }
 
 #[tokio::test]
-async fn pin_takes_the_place_of_the_chain() {
+async fn pin_replaces_chain() {
     let gate = TestGate::new(&[]).await;
     let foreign = TestAuthority::new();
     let (pair, other) = (foreign.issue_pair(&leaf("blue.example")), foreign.issue(&leaf("blue.example")).pin());
@@ -283,7 +283,7 @@ impl ClientCertVerifier for AsksForCertificate {
 }
 
 #[tokio::test]
-async fn own_certificate_is_shown_to_mtls_peers_only() {
+async fn own_certificate_needs_mtls_peer() {
     let mut gate = TestGate::new(&[]).await;
     let own = LiveKeyPair::new(gate.authority.issue_pair(&leaf("red.example")).key_pair());
     let tls =

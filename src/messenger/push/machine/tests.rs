@@ -193,7 +193,7 @@ fn refused_event_is_found_and_parked() {
 }
 
 #[test]
-fn each_of_several_refused_events_is_parked() {
+fn several_refused_events_are_parked() {
     let mut trace = PushTrace::begin(RULES, 300);
     let poison = [1, 2, 64, 65, 200, 300].map(Position);
     trace.run(2_000, |batch| batch.iter().any(|position| poison.contains(position)).then(|| refused(400)));
@@ -203,7 +203,7 @@ fn each_of_several_refused_events_is_parked() {
 }
 
 #[test]
-fn large_batch_is_halved_and_stays_small() {
+fn large_batch_stays_halved() {
     let mut trace = PushTrace::begin(RULES, 400);
     trace.run(100, |batch| (batch.len() > 100).then(|| refused(413)));
     let cuts: Vec<_> = trace.lines.iter().filter_map(|line| line.strip_prefix("cut ")).collect();

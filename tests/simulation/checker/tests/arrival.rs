@@ -170,7 +170,7 @@ fn number_held_by_both_copies_passes() {
 
 /// Blue was asked to take v as number 4, of which its copy holds something else, and its disk was lost then.
 #[test]
-fn number_not_lost_with_it_is_fault() {
+fn surviving_number_is_fault() {
     let faults = |change: fn(&mut History)| {
         let mut history = heard(vec![pdu("red/a", &[]), got("u", 1), pdu("red/b", &["red/a"])]);
         history.exchanges.push(sent(3, &["lost"], 4));

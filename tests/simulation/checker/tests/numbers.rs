@@ -118,7 +118,7 @@ fn renumbered_update_without_notice_is_fault() {
 }
 
 #[test]
-fn same_number_without_cause_needs_no_notice() {
+fn unchanged_number_needs_no_notice() {
     assert_eq!(number_again().faults(), UNTOLD);
     let mut history = number_again();
     history.exchanges[3] = sent(12, &["u"], 3);

@@ -88,7 +88,7 @@ fn edge_on_lost_disk_passes() {
 /// Blue's messenger knew the room, and had its gateway join it: what was sent before the join and lies on its edge is no gap. The
 /// first batch after the join is b.
 #[test]
-fn edge_of_join_on_lost_disk_passes() {
+fn lost_join_edge_passes() {
     let faults = |room: &str, at, copied| {
         let mut history = adopted_on_lost_disk();
         history.named[1].at = 2;
@@ -107,7 +107,7 @@ fn edge_of_join_on_lost_disk_passes() {
 /// Blue joined at 2, and the first batch was c. Of what was sent before the join only the edge is no gap: what was given to blue
 /// after the join leads to it.
 #[test]
-fn parent_off_edge_of_join_is_fault() {
+fn parent_beyond_join_edge_faults() {
     let faults = |given: &str, at: Stamp, parents: &[(&str, &str)]| {
         let mut history = adopted_on_lost_disk();
         history.named[1].at = 1;

@@ -119,7 +119,7 @@ fn history_never_fetched_is_fault() {
 
 /// A PDU that is pushed is news, although it was fetched too.
 #[test]
-fn history_that_came_by_itself_is_fault() {
+fn unasked_history_is_fault() {
     // b is sent in the second exchange.
     let faults = |arrived: u64, change: fn(&mut Exchange)| {
         let mut history = before_parent();

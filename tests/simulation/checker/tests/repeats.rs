@@ -169,7 +169,7 @@ fn repeat_after_late_lost_push_passes() {
 
 /// Blue skips what it holds under that number, unless it was restored and does not know any more what it holds.
 #[test]
-fn late_copy_of_held_item_is_fault() {
+fn late_held_copy_is_fault() {
     let faults = |item, came: Stamp, restored: Option<Stamp>| {
         let mut history = again(4);
         let kind = Kind::Push { seq: 3, ranges: false };

@@ -441,7 +441,7 @@ fn gap_ends_when_participant_leaves() {
 
 /// A grace period of 0 is no reason to send requests without pause.
 #[test]
-fn grace_of_zero_pauses_all_the_same() {
+fn zero_grace_still_pauses() {
     let gap = GapLimits { grace: Duration::ZERO, ..ContextLimits::default().gap };
     let mut desk = MachineHarness::new(ContextLimits { gap, ..ContextLimits::default() });
     desk.participants("red");

@@ -76,7 +76,7 @@ fn idle_peer_is_paused_silently() {
 }
 
 #[test]
-fn pause_while_rows_are_read_stops_the_read() {
+fn pause_stops_read_of_rows() {
     let mut bench = Bench::queued(2, |_, _| ());
     bench.step(PeerEvent::Started).limits(paused).load(1, 2).check(&[
         "   0s sending     load 1",
@@ -147,7 +147,7 @@ fn shorter_limits_end_waits_and_probes() {
 }
 
 #[test]
-fn other_batch_size_holds_for_next_batch() {
+fn changed_batch_size_holds_next() {
     let mut bench = Bench::new(|_, _| ());
     bench.queue(1).queue(5).limits(|limits| limits.batch_items = 4).ok(1).limits(|limits| limits.batch_items = 1);
     bench.ok(5).ok(6).check(&[
@@ -162,7 +162,7 @@ fn other_batch_size_holds_for_next_batch() {
 }
 
 #[test]
-fn other_dialect_waits_for_request_in_flight() {
+fn changed_dialect_waits_for_reply() {
     let other = |limits: &mut PeerLimits| limits.dialect = DialectSpec::TRANSACTIONS;
     let mut bench = Bench::new(|_, _| ());
     bench.at(1).queue(1).queue(1).limits(other).ok(1).reply(Ack::Taken).queue(1).limits(|_| ()).reply(Ack::Taken);

@@ -128,7 +128,7 @@ fn conflict_amid_rewind_drops_nothing() {
 /// A number above ours, amid a resend from 38 on, is given to the first item that was never acknowledged: the peer holds the
 /// others already.
 #[test]
-fn number_above_amid_rewind_keeps_the_rest() {
+fn conflict_amid_rewind_keeps_rest() {
     let mut bench = behind(40);
     bench.queue(1).hole(38).load(38, 41).hole(100).at(1).step(PeerEvent::TimerFired).load(41, 41).ok(100).check(&[
         "   0s sending     push 41..=41 (1)",
