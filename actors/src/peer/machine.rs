@@ -18,6 +18,7 @@ use crate::peer::inbound::dispatch::{ContextGroup, DispatchError, UnknownContext
 use crate::peer::inbound::{Inbound, InboundBatch};
 use crate::peer::notices::HourlyNotice;
 use crate::peer::outbound::ephemeral_buffer::EphemeralItem;
+use crate::peer::outbound::outbox_window::Outbox;
 use crate::peer::outbound::{Outbound, StepInput};
 use crate::reply_token::ReplyToken;
 
@@ -302,14 +303,9 @@ impl PeerMachine {
         self.outbound.attempts().why_it_asked()
     }
 
-    /// Returns the number of items that are queued and not acknowledged.
-    pub fn backlog(&self) -> u64 {
-        self.outbound.outbox().backlog()
-    }
-
-    /// Returns the size of these items in bytes.
-    pub fn backlog_bytes(&self) -> u64 {
-        self.outbound.outbox().backlog_bytes()
+    /// Returns the outbox.
+    pub(crate) fn outbox(&self) -> &Outbox {
+        self.outbound.outbox()
     }
 
     fn finish(&mut self, out: EffectCollector) -> Vec<PeerEffect> {

@@ -166,6 +166,7 @@ impl PeerHandle {
     }
 
     pub(crate) fn wake(&self, woken: OutboxGrown) {
+        self.shared.gauge.outbox_grew(woken.tail, woken.queued_bytes);
         self.send(PeerMessage::OutboxGrown(woken));
     }
 

@@ -3,7 +3,7 @@
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 
-use crate::model::{Millis, PeerState};
+use crate::model::{Index, Millis, PeerState};
 use crate::peer::machine::PeerMachine;
 use crate::supervise::admission::AdmissionLimit;
 
@@ -13,8 +13,14 @@ pub(crate) const STATES: [&str; 6] = ["loading", "idle", "sending", "waiting", "
 /// The statistics of one peer. Its actor writes them after each step; any thread may read them.
 #[derive(Debug)]
 pub(crate) struct SharedStats {
-    backlog: AtomicU64,
-    bytes: AtomicU64,
+    /// Newest index of the outbox that the store has announced or the actor has seen.
+    tail: AtomicU64,
+    /// Running sum of the queued bytes up to that index.
+    tail_bytes: AtomicU64,
+    /// Newest acknowledged index.
+    acked: AtomicU64,
+    /// Running sum of the queued bytes up to that index.
+    acked_bytes: AtomicU64,
     /// Index of the state in [`STATES`].
     state: AtomicU8,
     /// Time from which the peer can be evicted; [`u64::MAX`]: it has work or is not loaded.
@@ -28,8 +34,10 @@ pub(crate) struct SharedStats {
 impl Default for SharedStats {
     fn default() -> Self {
         Self {
-            backlog: AtomicU64::new(0),
-            bytes: AtomicU64::new(0),
+            tail: AtomicU64::new(0),
+            tail_bytes: AtomicU64::new(0),
+            acked: AtomicU64::new(0),
+            acked_bytes: AtomicU64::new(0),
             state: AtomicU8::new(0),
             evictable_from: AtomicU64::new(u64::MAX),
             used: AtomicU64::new(0),
@@ -39,14 +47,21 @@ impl Default for SharedStats {
 }
 
 impl SharedStats {
-    /// Returns the number of items that are queued and not acknowledged, after the last step.
+    /// Returns the number of items that are queued and not acknowledged: acknowledged up to the last step of the actor,
+    /// queued up to the last commit.
     pub(crate) fn backlog(&self) -> u64 {
-        self.backlog.load(Ordering::Relaxed)
+        self.tail.load(Ordering::Relaxed).saturating_sub(self.acked.load(Ordering::Relaxed))
     }
 
     /// Returns the size of these items in bytes.
     pub(crate) fn bytes(&self) -> u64 {
-        self.bytes.load(Ordering::Relaxed)
+        self.tail_bytes.load(Ordering::Relaxed).saturating_sub(self.acked_bytes.load(Ordering::Relaxed))
+    }
+
+    /// Records a commit that extended the outbox to `tail`, before the actor learns of it.
+    pub(crate) fn outbox_grew(&self, tail: Index, tail_bytes: u64) {
+        self.tail.fetch_max(tail.0, Ordering::Relaxed);
+        self.tail_bytes.fetch_max(tail_bytes, Ordering::Relaxed);
     }
 
     /// Returns the state after the last step.
@@ -56,8 +71,10 @@ impl SharedStats {
 
     /// Updates the statistics after a step. Until `remembered` the actor has a crash history that eviction would lose.
     pub(crate) fn update(&self, machine: &PeerMachine, remembered: Millis) {
-        self.backlog.store(machine.backlog(), Ordering::Relaxed);
-        self.bytes.store(machine.backlog_bytes(), Ordering::Relaxed);
+        let outbox = machine.outbox();
+        self.outbox_grew(outbox.tail(), outbox.tail_bytes());
+        self.acked.store(outbox.acked().0, Ordering::Relaxed);
+        self.acked_bytes.store(outbox.acked_bytes(), Ordering::Relaxed);
         let place = match machine.state() {
             PeerState::Idle => 1,
             PeerState::Sending => 2,
@@ -105,6 +122,14 @@ impl SharedStats {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn commit_counts_before_actor_learns() {
+        let stats = SharedStats::default();
+        stats.outbox_grew(Index(3), 30);
+        stats.outbox_grew(Index(2), 20);
+        assert_eq!((stats.backlog(), stats.bytes()), (3, 30));
+    }
 
     #[test]
     fn idle_peer_is_evictable() {

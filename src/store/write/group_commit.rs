@@ -131,16 +131,16 @@ fn commit(shared: &StoreShared, memory: &mut WriterCache, mut entries: Vec<Queue
     shared.counters.add(&RowCounts { groups: 1, ..counts });
     shared.claims.on_commit(&stored);
     shared.under_way.settled(moved);
-    // The bounds are published before the tickets complete: a caller that learns of a commit finds the feed as that
-    // commit left it.
+    // The bounds and the outboxes are published before the tickets complete: a caller that learns of a commit finds the
+    // feed as that commit left it, and its next submission is counted against the outbox with this one.
     let bounds = memory.feed.bounds();
     shared.bounds.send_if_modified(|old| std::mem::replace(old, bounds) != bounds);
+    if let Some(applied) = applied {
+        notify_outboxes(shared, applied);
+    }
     for entry in entries {
         // The receiver may be dropped; the commit is valid all the same.
         let _ = entry.done.send(());
-    }
-    if let Some(applied) = applied {
-        notify_outboxes(shared, applied);
     }
     Ok(())
 }

@@ -7,7 +7,7 @@ use fernpost::store;
 use fixtures::disk::{FaultyDisk, SurvivingBytes};
 
 use crate::fixtures::scenario::{BATCHES, Scenario};
-use crate::fixtures::world::{World, green, notice, red};
+use crate::fixtures::world::{World, green, notice, red, submitted};
 
 /// Checks that after a failure the store works and assigns no number twice.
 async fn goes_on(scenario: Scenario, world: &World, count: u64, context: &str) {
@@ -300,4 +300,28 @@ fn dropped_runtime_fails_all_tickets() {
     let outcome = runtime().block_on(async { (early.committed().await, late.committed().await) });
     assert_eq!(outcome, (Err(JournalStopped), Err(JournalStopped)));
     assert!(runtime().block_on(world.store.failed()).to_string().contains("dropped with the runtime"));
+}
+
+#[tokio::test]
+async fn outboxes_grow_before_tickets_complete() {
+    use fernpost::store::{Store, StoreLocation, StoreOptions};
+    let (grown, has_grown) = std::sync::mpsc::channel();
+    let (release, released) = std::sync::mpsc::channel::<()>();
+    let wake = move |_| {
+        grown.send(()).unwrap();
+        released.recv().unwrap();
+    };
+    let wake = std::sync::Mutex::new(wake);
+    let options = StoreOptions::new(StoreLocation::backend(FaultyDisk::new()), green());
+    let clock = std::sync::Arc::new(TestClock::fixed(actors::model::Millis(0)));
+    let store = Store::open(options, clock, std::sync::Arc::new(move |news| wake.lock().unwrap()(news))).unwrap();
+    let fence = actors::ports::Ownership::claim(&store, &red()).unwrap();
+    let ticket = store.submit(fence, vec![submitted("m", &[red()], 1)], actors::ports::CommitPriority::Now);
+    let waits = tokio::spawn(ticket.committed());
+    // The writer waits in the notification now. Its group is on disk, but the submitter does not know of it.
+    tokio::task::spawn_blocking(move || has_grown.recv().unwrap()).await.unwrap();
+    tokio::task::yield_now().await;
+    assert!(!waits.is_finished(), "the ticket completed before the outbox was announced");
+    release.send(()).unwrap();
+    assert_eq!(waits.await.unwrap(), Ok(()));
 }

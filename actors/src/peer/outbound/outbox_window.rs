@@ -164,6 +164,11 @@ impl Outbox {
         self.acked_bytes
     }
 
+    /// Returns the running sum of the queued bytes, up to the newest index.
+    pub const fn tail_bytes(&self) -> u64 {
+        self.tail_bytes
+    }
+
     /// Returns the size of the unacknowledged items in bytes; removed items count until the cursor has passed them.
     pub const fn backlog_bytes(&self) -> u64 {
         self.tail_bytes - self.acked_bytes

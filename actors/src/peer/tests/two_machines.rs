@@ -343,7 +343,7 @@ proptest! {
         prop_assert_eq!(&blue.disk.fed, &wanted.iter().map(|(_, bytes)| (*bytes).clone()).collect::<Vec<_>>());
         prop_assert_eq!(&red.disk.parked, &bad.iter().map(|(n, _)| Index(*n)).collect::<BTreeSet<_>>());
         prop_assert_eq!(&red.disk.told, &bad.iter().map(|(n, _)| name(*n)).collect::<Vec<_>>());
-        prop_assert_eq!(red.machine.backlog(), 0);
+        prop_assert_eq!(red.machine.outbox().backlog(), 0);
         prop_assert_eq!(red.machine.status().acked, Index(red.queue.len() as u64));
         prop_assert_eq!(blue.machine.status().expected_seq, Seq(wanted.len() as u64 + 1));
     }

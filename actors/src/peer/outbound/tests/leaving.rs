@@ -31,7 +31,7 @@ fn item_expires_by_age_not_failures() {
     ]);
     let record = bench.machine.record().outbound;
     assert_eq!((record.acked, record.segments), (Index(3), vec![NumberSegment { first: Index(4), number: Seq(1) }]));
-    assert_eq!((bench.machine.backlog(), bench.machine.backlog_bytes()), (0, 0));
+    assert_eq!((bench.machine.outbox().backlog(), bench.machine.outbox().backlog_bytes()), (0, 0));
 }
 
 fn bench_rows(rows: &[(u64, u64)]) -> Vec<OutboxRow> {
@@ -56,7 +56,7 @@ fn failures_never_expire_item() {
         bench.now = due;
         bench.step(PeerEvent::TimerFired).load(1, 1).unreachable();
     }
-    assert!(bench.now < Millis(MONTH * 1000) && bench.machine.backlog() == 1);
+    assert!(bench.now < Millis(MONTH * 1000) && bench.machine.outbox().backlog() == 1);
 }
 
 #[test]
@@ -132,7 +132,7 @@ fn dropped_item_closes_numbering() {
         "   0s sending     commit peer; push 5..=5 (1) settled",
         "   0s idle        note peer",
     ]);
-    assert_eq!((bench.machine.status().acked, bench.machine.backlog_bytes()), (Index(6), 0));
+    assert_eq!((bench.machine.status().acked, bench.machine.outbox().backlog_bytes()), (Index(6), 0));
 }
 
 #[test]
@@ -158,7 +158,7 @@ fn dropped_tail_indexes_never_reused() {
     bench.hole(2).step(PeerEvent::Loaded { from: Index(2), rows: Ok(vec![]) });
     let record = bench.machine.record().outbound;
     assert_eq!(
-        (record.highest_index_assigned, bench.machine.backlog(), bench.machine.state()),
+        (record.highest_index_assigned, bench.machine.outbox().backlog(), bench.machine.state()),
         (Index(3), 0, PeerState::Idle)
     );
     bench.queue(1);
@@ -176,7 +176,7 @@ fn dropped_in_flight_number_stays_reserved() {
     let mut taken = bench.clone();
     taken.trace.clear();
     taken.hole(4).ok(3).check(&["   0s sending     note peer; push 3..=3 (1)", "   0s idle        note trim<=3+peer"]);
-    assert_eq!((taken.machine.backlog(), taken.machine.status().acked), (0, Index(3)));
+    assert_eq!((taken.machine.outbox().backlog(), taken.machine.status().acked), (0, Index(3)));
     // The peer had accepted only the first: the number of the other goes to the next item.
     bench.trace.clear();
     bench.hole(2).step(PeerEvent::Loaded { from: Index(2), rows: Ok(bench_rows(&[(3, 0)])) }).ok(2).check(&[
