@@ -27,6 +27,7 @@ use crate::settings::{Settings, Sources};
 use crate::tls::certificate::PresentedCertificate;
 use crate::wire::pdu::relay_judge::SignatureRelayJudge;
 use crate::wire::pdu::{self, PduReader, ReferenceContext};
+use crate::json::nesting::BodyNestingLimit;
 use crate::wire::transactions::envelope::TransactionEnvelope;
 use crate::wire::updates;
 
@@ -37,6 +38,7 @@ pub type FuzzTarget = fn(&[u8]);
 pub const TARGETS: &[(&str, FuzzTarget)] = &[
     ("transaction", transaction),
     ("push", push),
+    ("protobuf_push", protobuf_push),
     ("canonical_json", canonical_json),
     ("signature_headers", signature_headers),
     ("content_digest", content_digest),
@@ -115,6 +117,20 @@ pub fn push(data: &[u8]) {
     if let Ok(push) = read {
         assert!(push.strong.len() <= 1000, "more items than announced were accepted");
     }
+}
+
+/// A push of updates in Protobuf, and the answer to one.
+pub fn protobuf_push(data: &[u8]) {
+    let (body, nesting) = (Bytes::copy_from_slice(data), BodyNestingLimit::default());
+    let read = with_reader(|reader| {
+        ready(updates::protobuf::push::decode(&body, 1000, &nesting, reader, "network"))
+    });
+    if let Ok(push) = read {
+        assert!(push.strong.len() <= 1000, "more items than announced were accepted");
+        let is_json = |bytes: &Bytes| serde_json::from_slice::<&RawValue>(bytes).is_ok();
+        assert!(push.strong.iter().all(|update| is_json(&update.bytes)), "an item that is kept is no JSON");
+    }
+    let _ = updates::protobuf::messages::AnswerMessage::decode(body);
 }
 
 /// A JSON object that is signed. What was read is written the same again.

@@ -275,6 +275,8 @@ pub struct InteropQuirks {
     pub pairs: PairOrder,
     /// True if the peer does not percent-decode request targets.
     pub raw_targets: bool,
+    /// True if pushes are written in Protobuf.
+    pub protobuf: bool,
 }
 
 /// The order of the elements in a pair that names a PDU.

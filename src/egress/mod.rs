@@ -48,8 +48,10 @@ pub struct EgressRequest {
     pub method: EgressMethod,
     /// Path, from its first slash.
     pub path: Cow<'static, str>,
-    /// JSON body; empty for a GET.
+    /// Body; empty for a GET.
     pub body: Bytes,
+    /// Content type of the body.
+    pub content_type: &'static str,
     /// Part of the response that matters.
     pub answer: EgressAnswer,
     /// If true, the path is sent exactly as written, even if a URL would change it; possible for a GET only. For servers that
@@ -78,9 +80,19 @@ pub enum EgressAnswer {
 }
 
 impl EgressRequest {
+    fn new(method: EgressMethod, path: Cow<'static, str>, body: Bytes, answer: EgressAnswer) -> Self {
+        Self { method, path, body, content_type: "application/json", answer, raw: false }
+    }
+
+    /// States another content type than that of JSON.
+    #[must_use]
+    pub fn of_type(self, content_type: &'static str) -> Self {
+        Self { content_type, ..self }
+    }
+
     /// Returns a GET request for a path.
     pub fn get(path: impl Into<Cow<'static, str>>, answer: EgressAnswer) -> Self {
-        Self { method: EgressMethod::Get, path: path.into(), body: Bytes::new(), answer, raw: false }
+        Self::new(EgressMethod::Get, path.into(), Bytes::new(), answer)
     }
 
     /// Sends the path exactly as written.
@@ -91,11 +103,11 @@ impl EgressRequest {
 
     /// Returns a POST of JSON.
     pub fn post(path: impl Into<Cow<'static, str>>, body: Bytes, answer: EgressAnswer) -> Self {
-        Self { method: EgressMethod::Post, path: path.into(), body, answer, raw: false }
+        Self::new(EgressMethod::Post, path.into(), body, answer)
     }
 
     /// Returns a PUT of JSON.
     pub fn put(path: impl Into<Cow<'static, str>>, body: Bytes, answer: EgressAnswer) -> Self {
-        Self { method: EgressMethod::Put, path: path.into(), body, answer, raw: false }
+        Self::new(EgressMethod::Put, path.into(), body, answer)
     }
 }

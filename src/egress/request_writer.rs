@@ -55,7 +55,7 @@ impl RequestWriter {
         headers.insert(USER_AGENT, HeaderValue::from_static(AGENT));
         headers.insert(HeaderName::from_static(ORIGIN), self.us.clone());
         if request.method != EgressMethod::Get {
-            headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+            headers.insert(CONTENT_TYPE, HeaderValue::from_static(request.content_type));
         }
         for (name, value) in self.signature(to, request).iter().flat_map(header_lines) {
             let value = HeaderValue::from_str(value).expect("a signature is visible ASCII");

@@ -1,5 +1,7 @@
 //! Request bodies, limited in bytes and in time; the error names the limit.
 
+pub mod encoded;
+
 use std::convert::Infallible;
 use std::future::{Future, Ready, ready};
 use std::pin::Pin;

@@ -13,6 +13,7 @@ use actix_web::middleware::Next;
 use actix_web::{HttpMessage, HttpResponse, ResponseError};
 
 use crate::http::body::BodyLimit;
+use crate::http::body::encoded::PROTOBUF_TYPE;
 use crate::http::error::{ApiError, RefusedByLimit};
 use crate::http::listener::client_stream::ConnectionFacts;
 use crate::telemetry::limit_counts::LimitCounts;
@@ -89,9 +90,9 @@ async fn catch_panic<T>(future: impl Future<Output = T>) -> Result<T, String> {
 /// errors: they carry plain text or nothing.
 fn into_json_error(answer: ServiceResponse<BoxBody>) -> ServiceResponse<BoxBody> {
     let status = answer.status();
-    let is_json =
-        answer.headers().get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"application/json"));
-    if !(status.is_client_error() || status.is_server_error()) || is_json {
+    let content_type = answer.headers().get(CONTENT_TYPE).map(|kind| kind.as_bytes()).unwrap_or_default();
+    let is_encoded = content_type.starts_with(b"application/json") || content_type == PROTOBUF_TYPE.as_bytes();
+    if !(status.is_client_error() || status.is_server_error()) || is_encoded {
         return answer;
     }
     let (code, usual) = match status {

@@ -117,8 +117,8 @@ impl<'a> PeerTables<'a> {
 }
 
 /// Keys of a peer that say which server it is and how it is reached: they mean nothing for servers that nobody configured.
-const LINK_KEYS: [&str; 8] =
-    ["profile", "dialect", "addresses", "auth", "allow_from", "keys", "fingerprints", "insecure"];
+const LINK_KEYS: [&str; 9] =
+    ["profile", "dialect", "addresses", "auth", "allow_from", "keys", "fingerprints", "encoding", "insecure"];
 
 /// The tables whose limits hold for strangers, too.
 #[derive(Debug, Clone, Default, PartialEq)]

@@ -197,7 +197,22 @@ pub(crate) const LIMIT: BodyLimit = BodyLimit {
     time_key: "federation.body_timeout",
 };
 
+/// An answer in any encoding.
+pub(crate) struct RawAnswer {
+    pub(crate) status: u16,
+    pub(crate) content_type: String,
+    pub(crate) retry_after: Option<String>,
+    pub(crate) body: Bytes,
+}
+
 pub(crate) async fn send(core: &Arc<ScriptedCore>, request: TestRequest) -> Answer {
+    let RawAnswer { status, content_type, retry_after, body } = send_raw(core, request).await;
+    assert_eq!(content_type, "application/json");
+    let text = String::from_utf8(body.to_vec()).expect("text");
+    Answer { status, retry_after, body: serde_json::from_str(&text).expect("every answer is JSON"), text }
+}
+
+pub(crate) async fn send_raw(core: &Arc<ScriptedCore>, request: TestRequest) -> RawAnswer {
     let gate = DialectServices {
         intake: core.clone(),
         admission: Arc::new(TestAdmission),
@@ -212,11 +227,10 @@ pub(crate) async fn send(core: &Arc<ScriptedCore>, request: TestRequest) -> Answ
         Err(error) => error.error_response(),
     };
     let header = |key| response.headers().get(key).map(|value| value.to_str().expect("text").to_owned());
-    assert_eq!(header("content-type").as_deref(), Some("application/json"));
     let (status, retry_after) = (response.status().as_u16(), header("retry-after"));
-    let bytes = to_bytes(response.into_body().boxed()).await.expect("a body");
-    let text = String::from_utf8(bytes.to_vec()).expect("text");
-    Answer { status, retry_after, body: serde_json::from_str(&text).expect("every answer is JSON"), text }
+    let content_type = header("content-type").unwrap_or_default();
+    let body = to_bytes(response.into_body().boxed()).await.expect("a body");
+    RawAnswer { status, content_type, retry_after, body }
 }
 
 pub(crate) fn core(answer: Result<Ack, BatchError>) -> Arc<ScriptedCore> {

@@ -8,6 +8,7 @@ mod handler;
 mod pairs;
 mod pdus;
 mod proofs;
+mod protobuf;
 mod pushes;
 mod raw_targets;
 mod reading;

@@ -3,7 +3,7 @@
 use actors::model::DialectSpec;
 use std::collections::BTreeMap;
 
-use actors::limits::{PEERS_RESIDENT_MAX, PeerLimits, PeerListing};
+use actors::limits::{InteropQuirks, PEERS_RESIDENT_MAX, PeerLimits, PeerListing};
 use actors::peer_limits;
 use serde::Deserialize;
 use serde_json::Value;
@@ -57,6 +57,16 @@ pub(crate) enum AuthKind {
     Mtls,
 }
 
+/// The encoding in which a peer is written to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum WrittenEncoding {
+    /// JSON text.
+    Json,
+    /// Protobuf, by `config/fernpost.proto`.
+    Protobuf,
+}
+
 /// Makes the section of the table of limits, beside the keys of the link.
 macro_rules! define_peer_section {
     ($($(#[$doc:meta])* $key:ident: $type:ty as $unit:ident = $default:expr $(, $range:ident)?;)*) => {
@@ -80,6 +90,8 @@ macro_rules! define_peer_section {
             pub(crate) keys: Vec<String>,
             /// Pinned public keys of the peer's certificate, each "sha256:HEX", for auth = "mtls"; without them its chain is judged.
             pub(crate) fingerprints: Vec<String>,
+            /// Encoding of pushes and calls to the peer: "json" or "protobuf".
+            pub(crate) encoding: WrittenEncoding,
             /// If true, plain http:// is allowed beyond loopback.
             pub(crate) insecure: bool,
         }
@@ -96,6 +108,7 @@ macro_rules! define_peer_section {
                     allow_from: Vec::new(),
                     keys: Vec::new(),
                     fingerprints: Vec::new(),
+                    encoding: WrittenEncoding::Json,
                     insecure: false,
                 }
             }
@@ -139,7 +152,10 @@ impl PeerSection {
             fetches: self.profile != PeerProfile::Actor2016,
             // Servers of other profiles do not know `to`, and pass on every PDU that they have.
             honours_to: self.profile == PeerProfile::Fernpost,
-            habits: self.profile.habits(),
+            habits: InteropQuirks {
+                protobuf: self.encoding == WrittenEncoding::Protobuf,
+                ..self.profile.habits()
+            },
             one_a_context: is_synapse,
             drops_batch_on_error_status: is_synapse,
             never_refuse: is_synapse,

@@ -25,7 +25,7 @@ fn profile_sets_only_unset_keys() {
         "longer than its own attempts to connect to other servers"
     );
     assert_eq!((old.limits.dialect, old.limits.fetches), (DialectSpec::TRANSACTIONS, true));
-    assert_eq!(old.limits.habits, InteropQuirks { pairs: PairOrder::IdFirst, raw_targets: true });
+    assert_eq!(old.limits.habits, InteropQuirks { pairs: PairOrder::IdFirst, raw_targets: true, protobuf: false });
     assert!(old.limits.never_refuse, "this server discards what is refused for now");
     let origin =
         |peer: &PeerSettings, key| peer.origins.iter().find(|(name, _)| *name == key).map(|(_, origin)| origin.clone());

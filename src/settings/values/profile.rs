@@ -61,7 +61,7 @@ impl PeerProfile {
     pub(crate) fn habits(self) -> InteropQuirks {
         match self {
             Self::Fernpost | Self::Actor2016 => InteropQuirks::default(),
-            Self::Synapse2014 => InteropQuirks { pairs: PairOrder::IdFirst, raw_targets: true },
+            Self::Synapse2014 => InteropQuirks { pairs: PairOrder::IdFirst, raw_targets: true, protobuf: false },
         }
     }
 }

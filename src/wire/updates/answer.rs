@@ -12,16 +12,14 @@ use serde_json::Value;
 use crate::http::error::whole_seconds;
 use crate::http::json_error;
 use crate::json::reader::put;
-
-/// Largest sequence number: readers with any integer type agree on numbers up to here.
-const SEQ_MAX: u64 = i64::MAX as u64;
+use crate::wire::updates::envelope::SEQ_MAX;
 
 /// Maximum characters of a peer's code that are kept.
 const CODE_MAX: usize = 40;
 const REASON_MAX: usize = 200;
 
 /// Longest wait that is read: a peer that asks for more means "for ever", and our own limits cut it anyway.
-const WAIT_MAX: Duration = Duration::from_secs(u32::MAX as u64);
+pub(super) const WAIT_MAX: Duration = Duration::from_secs(u32::MAX as u64);
 
 /// Writes a response. `window` is the number of strong updates that we accept in a push; a `wait` says nothing about
 /// the next push.
@@ -80,23 +78,28 @@ pub fn decode(frame: &OutboundBatch, body: &Bytes) -> Result<PushResponse, PushF
         other => return Err(unreadable(format_args!("receive is {:?}", shortened(other)))),
     };
     let parked = wire.parked.filter(|_| matches!(ack, Ack::Ok(_)));
-    let refused = parked.as_ref().map(|list| parked_items(frame, list)).unwrap_or_default();
+    let entry = |entry: &Value| Some((entry.get(0)?.as_u64()?, entry.get(1)?.as_str()?.to_owned()));
+    let entries = parked.as_ref().and_then(Value::as_array).into_iter().flatten().filter_map(entry);
+    let refused = parked_items(frame, entries);
     let waits = matches!(ack, Ack::Wait(_));
     let reason =
         wire.reason.as_ref().filter(|_| waits).and_then(Value::as_str).map(|words| in_a_log(words, REASON_MAX));
     Ok(PushResponse { ack, window: wire.window.as_ref().and_then(window), refused, reason })
 }
 
-/// Returns the items of the batch that the peer has quarantined: `[[seq, code], ..]`. Other entries are ignored.
-fn parked_items(frame: &OutboundBatch, list: &Value) -> Vec<ItemObjection> {
+/// Returns the items of the batch that the peer has quarantined, by their numbers and codes. Numbers that the batch does not have
+/// are ignored.
+pub(super) fn parked_items(
+    frame: &OutboundBatch,
+    entries: impl Iterator<Item = (u64, String)>,
+) -> Vec<ItemObjection> {
     let BatchId::SeqRange { last, .. } = frame.label else { return Vec::new() };
-    let item = |entry: &Value| {
-        let (number, code) = (entry.get(0)?.as_u64()?, entry.get(1)?.as_str()?);
+    let item = |(number, code): (u64, String)| {
         let behind = usize::try_from(last.0.checked_sub(number)?).ok()?;
         let place = frame.items.len().checked_sub(behind + 1)?;
-        Some(ItemObjection { place, fate: DeadLetterReason::ParkedByPeer, reason: in_a_log(code, CODE_MAX) })
+        Some(ItemObjection { place, fate: DeadLetterReason::ParkedByPeer, reason: in_a_log(&code, CODE_MAX) })
     };
-    list.as_array().into_iter().flatten().filter_map(item).collect()
+    entries.filter_map(item).collect()
 }
 
 /// Returns a peer's text, short enough for the trace and without control characters for the log.
@@ -104,11 +107,11 @@ fn in_a_log(words: &str, most: usize) -> String {
     words.chars().take(most).map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
-fn unreadable(why: std::fmt::Arguments<'_>) -> PushFailure {
+pub(super) fn unreadable(why: std::fmt::Arguments<'_>) -> PushFailure {
     PushFailure::Unreadable(why.to_string())
 }
 
-fn shortened(text: &str) -> String {
+pub(super) fn shortened(text: &str) -> String {
     text.chars().take(CODE_MAX).collect()
 }
 

@@ -16,10 +16,10 @@ use crate::json::reader::{ArrayItems, LastArrayItems};
 use crate::wire::pdu::PduReader;
 
 /// Largest sequence number: readers with any integer type agree on numbers up to here.
-const SEQ_MAX: u64 = i64::MAX as u64;
+pub(super) const SEQ_MAX: u64 = i64::MAX as u64;
 
 /// Maximum number of weak updates that are read of one push. The core keeps `weak_items` of these.
-const WEAK_KEPT_MAX: usize = 1_000;
+pub(super) const WEAK_KEPT_MAX: usize = 1_000;
 
 /// Error: a body is not accepted as a push.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -27,6 +27,12 @@ pub enum BadPush {
     /// The bytes are not JSON.
     #[error("the body is not JSON: {0}")]
     NotJson(String),
+    /// The bytes are not a message of the schema.
+    #[error("the body is not a Protobuf push: {0}")]
+    NotProtobuf(String),
+    /// An update nests too deep.
+    #[error("{0}")]
+    TooDeep(String),
     /// The JSON is not a push.
     #[error("the body is not a push: {0}")]
     NotAPush(String),

@@ -2,11 +2,13 @@
 
 pub mod answer;
 pub mod envelope;
+pub mod protobuf;
 mod push;
 mod strong;
 
 use actix_web::HttpResponse;
 use actix_web::http::header::ContentType;
+use actix_web::middleware::from_fn;
 use actix_web::web::{self, ServiceConfig};
 use actors::errors::UnavailableError;
 use actors::limits::InteropQuirks;
@@ -15,6 +17,7 @@ use bytes::Bytes;
 
 use super::{Dialect, resource};
 use crate::egress::{EgressAnswer, EgressRequest, PeerService};
+use crate::http::body::encoded::PROTOBUF_TYPE;
 use crate::http::error::RESTART_WAIT;
 
 /// Path to which peers push updates.
@@ -39,7 +42,8 @@ impl Dialect for UpdatesDialect {
     fn routes(&self, config: &mut ServiceConfig) {
         config.service(
             resource(vec![UPDATES_PATH.to_owned(), format!("{UPDATES_PATH}/")])
-                .route(web::post().to(push::post_updates)),
+                .route(web::post().to(push::post_updates))
+                .wrap(from_fn(protobuf::errors::encode_errors)),
         );
     }
 
@@ -47,9 +51,13 @@ impl Dialect for UpdatesDialect {
         &self,
         _: &ServerName,
         frame: &OutboundBatch,
-        _: InteropQuirks,
+        habits: InteropQuirks,
     ) -> Result<EgressRequest, PushFailure> {
-        Ok(EgressRequest::post(UPDATES_PATH, envelope::encode(frame), EgressAnswer::Needed))
+        Ok(match habits.protobuf {
+            false => EgressRequest::post(UPDATES_PATH, envelope::encode(frame), EgressAnswer::Needed),
+            true => EgressRequest::post(UPDATES_PATH, protobuf::push::encode(frame), EgressAnswer::Needed)
+                .of_type(PROTOBUF_TYPE),
+        })
     }
 
     fn draining_response(&self, path: &str) -> Option<HttpResponse> {
@@ -60,6 +68,9 @@ impl Dialect for UpdatesDialect {
     }
 
     fn decode_answer(&self, frame: &OutboundBatch, body: &Bytes) -> Result<PushResponse, PushFailure> {
-        answer::decode(frame, body)
+        match protobuf::answer::is_protobuf(body) {
+            true => protobuf::answer::decode(frame, body),
+            false => answer::decode(frame, body),
+        }
     }
 }

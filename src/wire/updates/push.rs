@@ -3,13 +3,15 @@
 use actors::errors::{AdmissionError, BatchError, PeerError, UnavailableError};
 use std::time::Duration;
 
-use actix_web::http::header::ContentType;
 use actix_web::{HttpResponse, web};
 
-use super::{answer, envelope};
+use bytes::Bytes;
+
+use super::{answer, envelope, protobuf};
 use crate::http::authentication::VerifiedCaller;
-use crate::http::body::RequestBody;
+use crate::http::body::encoded::{BodyEncoding, EncodedBody};
 use crate::http::error::{ApiError, FAULTY_WAIT, RESTART_WAIT, RefusedByLimit};
+use crate::json::nesting::BodyNestingLimit;
 use crate::wire::FederationCore;
 use crate::wire::pdu::PduReader;
 use crate::wire::pdu::relay_judge::RelayJudge;
@@ -17,22 +19,35 @@ use crate::wire::pdu::relay_judge::RelayJudge;
 /// Accepts a push. The caller is authenticated before the body is read, so an unknown caller's body costs nothing.
 pub(super) async fn post_updates(
     caller: VerifiedCaller,
-    body: RequestBody,
+    body: EncodedBody,
     intake: web::Data<dyn FederationCore>,
     judge: web::Data<dyn RelayJudge>,
+    nesting: BodyNestingLimit,
 ) -> Result<HttpResponse, ApiError> {
     let window = intake.window(&caller.server);
     let pdus = PduReader::new(&caller.server, &**intake, &**judge);
-    let mut push = envelope::decode(&body.0, window, &pdus, caller.proof).await?;
+    let EncodedBody { bytes, encoding } = body;
+    let mut push = match encoding {
+        BodyEncoding::Json => envelope::decode(&bytes, window, &pdus, caller.proof).await?,
+        BodyEncoding::Protobuf => protobuf::push::decode(&bytes, window, &nesting, &pdus, caller.proof).await?,
+    };
     push.nonce = caller.nonce;
     let (body, limit) = match intake.accept(&caller.server, push).await {
-        Ok(receipt) => (answer::encode(&receipt, window), None),
+        Ok(receipt) => match encoding {
+            BodyEncoding::Json => (answer::encode(&receipt, window).into(), None),
+            BodyEncoding::Protobuf => (protobuf::answer::encode(&receipt, window), None),
+        },
         Err(error) => {
             let (reason, limit) = (error.to_string(), error.admission().map(AdmissionError::limit));
-            (answer::encode_wait(wait_for(error)?, &reason), limit)
+            let wait = wait_for(error)?;
+            let body = match encoding {
+                BodyEncoding::Json => Bytes::from(answer::encode_wait(wait, &reason)),
+                BodyEncoding::Protobuf => protobuf::answer::encode_wait(wait),
+            };
+            (body, limit)
         }
     };
-    let mut answer = HttpResponse::Ok().content_type(ContentType::json()).body(body);
+    let mut answer = HttpResponse::Ok().content_type(encoding.content_type()).body(body);
     if let Some(limit) = limit {
         answer.extensions_mut().insert(RefusedByLimit(limit));
     }
@@ -59,6 +74,8 @@ impl From<envelope::BadPush> for ApiError {
         use envelope::BadPush;
         match bad {
             BadPush::NotJson(_) => Self::bad_request("NOT_JSON", bad.to_string()),
+            BadPush::NotProtobuf(_) => Self::bad_request("NOT_PROTOBUF", bad.to_string()),
+            BadPush::TooDeep(_) => Self::bad_request("NESTS_TOO_DEEP", bad.to_string()),
             BadPush::NotAPush(_) => Self::bad_request("NOT_A_PUSH", bad.to_string()),
             BadPush::TooLong { count, max } => BatchError::TooManyItems { count, max }.into(),
         }

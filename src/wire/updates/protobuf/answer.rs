@@ -1,0 +1,66 @@
+//! The three responses to a push as Protobuf.
+
+use std::time::Duration;
+
+use actors::model::{Ack, OutboundBatch, PushFailure, PushResponse, Receipt, Seq};
+use bytes::Bytes;
+use prost::Message;
+
+use super::messages::{AnswerMessage, ReasonMessage};
+use crate::http::error::whole_seconds;
+use crate::wire::updates::answer::{WAIT_MAX, parked_items, shortened, unreadable};
+use crate::wire::updates::envelope::SEQ_MAX;
+
+/// Writes a response. `window` is the number of strong updates that we accept in a push.
+pub fn encode(receipt: &Receipt, window: u32) -> Bytes {
+    let answer = match receipt.ack {
+        Ack::Ok(seq) => {
+            let parked = receipt.parked.iter().map(|(seq, code)| ReasonMessage { seq: seq.0, code: (*code).to_owned() });
+            AnswerMessage { receive: "ok".to_owned(), seq: seq.0, window, parked: parked.collect(), ..Default::default() }
+        }
+        Ack::Hole { expected, conflict } => {
+            let receive = "hole_detected".to_owned();
+            AnswerMessage { receive, seq: expected.0, window, conflict, ..Default::default() }
+        }
+        // The first two never occur as the response to a push; if they did, a retry would cost nothing.
+        Ack::Taken | Ack::AcceptedUnparsedBody => return encode_wait(Duration::from_secs(1)),
+        Ack::Wait(wait) => return encode_wait(wait),
+    };
+    answer.encode_to_vec().into()
+}
+
+/// Writes a `wait`. The message has no field for the reason.
+pub fn encode_wait(wait: Duration) -> Bytes {
+    let wait = u32::try_from(whole_seconds(wait)).unwrap_or(u32::MAX);
+    AnswerMessage { receive: "wait".to_owned(), wait, ..Default::default() }.encode_to_vec().into()
+}
+
+/// Key of the field `receive`, which every answer has and which is written first.
+const RECEIVE_KEY: u8 = 0x0a;
+
+/// Returns whether an answer is Protobuf. The body decides and not its content type, because a server that states a wrong type
+/// would otherwise get the same push without end. The key is also a line feed, which may stand before JSON.
+pub fn is_protobuf(body: &[u8]) -> bool {
+    let first = body.iter().find(|byte| !byte.is_ascii_whitespace());
+    body.first() == Some(&RECEIVE_KEY) && first != Some(&b'{')
+}
+
+/// Reads the response to a batch.
+pub fn decode(frame: &OutboundBatch, body: &Bytes) -> Result<PushResponse, PushFailure> {
+    let answer = AnswerMessage::decode(body.clone()).map_err(|error| unreadable(format_args!("{error}")))?;
+    let seq = || match answer.seq {
+        seq @ ..=SEQ_MAX => Ok(Seq(seq)),
+        _ => Err(unreadable(format_args!("seq is not an integer from 0 to {SEQ_MAX}"))),
+    };
+    let ack = match answer.receive.as_str() {
+        "ok" => Ack::Ok(seq()?),
+        "hole_detected" => Ack::Hole { expected: seq()?, conflict: answer.conflict },
+        "wait" => Ack::Wait(Duration::from_secs(answer.wait.into()).min(WAIT_MAX)),
+        other => return Err(unreadable(format_args!("receive is {:?}", shortened(other)))),
+    };
+    let refused = match ack {
+        Ack::Ok(_) => parked_items(frame, answer.parked.into_iter().map(|parked| (parked.seq, parked.code))),
+        _ => Vec::new(),
+    };
+    Ok(PushResponse { ack, window: (answer.window > 0).then_some(answer.window), refused, reason: None })
+}
