@@ -13,8 +13,10 @@ use actors::limits::{InteropQuirks, RelayPolicy};
 use actors::model::{ContextId, PduRef, ServerName};
 use actors::ports::{ArchiveError, Task};
 use bytes::Bytes;
+use prost::Message;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
+use serde_json::value::RawValue;
 
 use crate::http::authentication::{caller_address, client_certificate};
 use crate::identity::content_digest::StatedDigests;
@@ -22,12 +24,12 @@ use crate::identity::origin_keys::{KeyLookup, KeyQuery, OriginKeys};
 use crate::identity::public_key::{PeerKeys, PublicKey};
 use crate::identity::signature_fields::StatedSignature;
 use crate::json::canonical_object::CanonicalObject;
+use crate::json::nesting::BodyNestingLimit;
 use crate::raw_targets::stream::hashes_in;
 use crate::settings::{Settings, Sources};
 use crate::tls::certificate::PresentedCertificate;
 use crate::wire::pdu::relay_judge::SignatureRelayJudge;
 use crate::wire::pdu::{self, PduReader, ReferenceContext};
-use crate::json::nesting::BodyNestingLimit;
 use crate::wire::transactions::envelope::TransactionEnvelope;
 use crate::wire::updates;
 
@@ -122,9 +124,7 @@ pub fn push(data: &[u8]) {
 /// A push of updates in Protobuf, and the answer to one.
 pub fn protobuf_push(data: &[u8]) {
     let (body, nesting) = (Bytes::copy_from_slice(data), BodyNestingLimit::default());
-    let read = with_reader(|reader| {
-        ready(updates::protobuf::push::decode(&body, 1000, &nesting, reader, "network"))
-    });
+    let read = with_reader(|reader| ready(updates::protobuf::push::decode(&body, 1000, &nesting, reader, "network")));
     if let Ok(push) = read {
         assert!(push.strong.len() <= 1000, "more items than announced were accepted");
         let is_json = |bytes: &Bytes| serde_json::from_slice::<&RawValue>(bytes).is_ok();

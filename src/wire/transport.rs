@@ -39,7 +39,15 @@ impl PeerTransport {
         acquaintance: Arc<dyn ReferenceContext>,
         judge: Arc<dyn RelayJudge>,
     ) -> Self {
-        Self { egress, us, acquaintance, judge, dialects: DIALECTS, nesting: BodyNestingLimit::default(), json_only: Arc::default() }
+        Self {
+            egress,
+            us,
+            acquaintance,
+            judge,
+            dialects: DIALECTS,
+            nesting: BodyNestingLimit::default(),
+            json_only: Arc::default(),
+        }
     }
 
     /// Limits the nesting of answers.

@@ -40,7 +40,10 @@ fn sender_profile_decides_ambiguous_pairs() {
         r#"{"pdu_id":"i","origin":"hs2","context":"c","ts":1,"pdu_type":"t","content":{},"prev_pdus":[["JVlSCkGcSH","hs1"]]}"#,
     )
     .expect("JSON");
-    let old = Circle { habits: InteropQuirks { pairs: IdFirst, raw_targets: true }, ..Circle::default() };
+    let old = Circle {
+        habits: InteropQuirks { pairs: IdFirst, raw_targets: true, ..InteropQuirks::default() },
+        ..Circle::default()
+    };
     for (circle, expected) in
         [(old, reference("hs1", "JVlSCkGcSH")), (Circle::default(), reference("jvlsckgcsh", "hs1"))]
     {

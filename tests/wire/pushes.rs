@@ -61,6 +61,7 @@ fn verdict(body: &[u8]) -> String {
     match decode(&Bytes::copy_from_slice(body), 3, "network") {
         Err(BadPush::NotJson(_)) => "not JSON".to_owned(),
         Err(BadPush::NotAPush(_)) => "no push".to_owned(),
+        Err(bad @ (BadPush::NotProtobuf(_) | BadPush::TooDeep(_))) => panic!("not of JSON: {bad}"),
         Err(BadPush::TooLong { count, max }) => format!("too long {count}/{max}"),
         Ok(push) => {
             let sound = |s: &actors::model::StrongUpdate| if matches!(s.body, StrongBody::Plain) { '+' } else { '-' };

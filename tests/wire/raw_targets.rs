@@ -180,7 +180,7 @@ fn transport(at: String, habits: InteropQuirks) -> PeerTransport {
     )
 }
 
-const OLD: InteropQuirks = InteropQuirks { pairs: PairOrder::IdFirst, raw_targets: true };
+const OLD: InteropQuirks = InteropQuirks { pairs: PairOrder::IdFirst, raw_targets: true, protobuf: false };
 
 #[actix_web::test]
 async fn synapse_peer_gets_raw_target() {

@@ -53,6 +53,8 @@ pub struct EncodedBody {
     pub bytes: Bytes,
     /// Encoding that the request names.
     pub encoding: BodyEncoding,
+    /// Limit of the JSON texts in a Protobuf body.
+    pub nesting: BodyNestingLimit,
 }
 
 impl FromRequest for EncodedBody {
@@ -73,7 +75,7 @@ impl FromRequest for EncodedBody {
             if encoding == BodyEncoding::Json {
                 nesting.check(&bytes).map_err(|deep| ApiError::bad_request("NESTS_TOO_DEEP", deep.to_string()))?;
             }
-            Ok(Self { bytes, encoding })
+            Ok(Self { bytes, encoding, nesting })
         })
     }
 }
@@ -84,7 +86,10 @@ fn form_type(headers: &HeaderMap) -> Option<ApiError> {
     let media: mime::Mime = named.trim().parse().ok()?;
     let is_form = media.type_() == mime::MULTIPART || media.essence_str() == "application/x-www-form-urlencoded";
     is_form.then(|| {
-        let words = format!("the content type {} is not accepted; send application/json or {PROTOBUF_TYPE}", media.essence_str());
+        let words = format!(
+            "the content type {} is not accepted; send application/json or {PROTOBUF_TYPE}",
+            media.essence_str()
+        );
         ApiError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "UNSUPPORTED_MEDIA_TYPE", words)
     })
 }
@@ -101,7 +106,9 @@ mod tests {
             let headers = [(CONTENT_TYPE, HeaderValue::from_static(named))].into_iter().collect();
             (form_type(&headers).is_some(), BodyEncoding::of(&headers))
         };
-        for named in ["application/x-protobuf", "application/protobuf; proto=fernpost.v1.Push", "Application/X-Protobuf"] {
+        for named in
+            ["application/x-protobuf", "application/protobuf; proto=fernpost.v1.Push", "Application/X-Protobuf"]
+        {
             assert_eq!(read(named), (false, BodyEncoding::Protobuf), "{named}");
         }
         for named in ["application/json", "text/plain", "", "application/x-protobuf2", "nonsense"] {

@@ -152,10 +152,7 @@ impl PeerSection {
             fetches: self.profile != PeerProfile::Actor2016,
             // Servers of other profiles do not know `to`, and pass on every PDU that they have.
             honours_to: self.profile == PeerProfile::Fernpost,
-            habits: InteropQuirks {
-                protobuf: self.encoding == WrittenEncoding::Protobuf,
-                ..self.profile.habits()
-            },
+            habits: InteropQuirks { protobuf: self.encoding == WrittenEncoding::Protobuf, ..self.profile.habits() },
             one_a_context: is_synapse,
             drops_batch_on_error_status: is_synapse,
             never_refuse: is_synapse,

@@ -89,10 +89,7 @@ pub fn decode(frame: &OutboundBatch, body: &Bytes) -> Result<PushResponse, PushF
 
 /// Returns the items of the batch that the peer has quarantined, by their numbers and codes. Numbers that the batch does not have
 /// are ignored.
-pub(super) fn parked_items(
-    frame: &OutboundBatch,
-    entries: impl Iterator<Item = (u64, String)>,
-) -> Vec<ItemObjection> {
+pub(super) fn parked_items(frame: &OutboundBatch, entries: impl Iterator<Item = (u64, String)>) -> Vec<ItemObjection> {
     let BatchId::SeqRange { last, .. } = frame.label else { return Vec::new() };
     let item = |(number, code): (u64, String)| {
         let behind = usize::try_from(last.0.checked_sub(number)?).ok()?;

@@ -11,7 +11,6 @@ use super::{answer, envelope, protobuf};
 use crate::http::authentication::VerifiedCaller;
 use crate::http::body::encoded::{BodyEncoding, EncodedBody};
 use crate::http::error::{ApiError, FAULTY_WAIT, RESTART_WAIT, RefusedByLimit};
-use crate::json::nesting::BodyNestingLimit;
 use crate::wire::FederationCore;
 use crate::wire::pdu::PduReader;
 use crate::wire::pdu::relay_judge::RelayJudge;
@@ -22,11 +21,10 @@ pub(super) async fn post_updates(
     body: EncodedBody,
     intake: web::Data<dyn FederationCore>,
     judge: web::Data<dyn RelayJudge>,
-    nesting: BodyNestingLimit,
 ) -> Result<HttpResponse, ApiError> {
     let window = intake.window(&caller.server);
     let pdus = PduReader::new(&caller.server, &**intake, &**judge);
-    let EncodedBody { bytes, encoding } = body;
+    let EncodedBody { bytes, encoding, nesting } = body;
     let mut push = match encoding {
         BodyEncoding::Json => envelope::decode(&bytes, window, &pdus, caller.proof).await?,
         BodyEncoding::Protobuf => protobuf::push::decode(&bytes, window, &nesting, &pdus, caller.proof).await?,

@@ -3,6 +3,7 @@
 mod backoff;
 mod dead;
 mod outage;
+mod protobuf;
 mod relays;
 pub(crate) mod signatures;
 mod simulated;

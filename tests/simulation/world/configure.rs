@@ -29,7 +29,7 @@ fn profiled(limits: &PeerLimits, profile: Profile) -> PeerLimits {
     PeerLimits {
         fetches: !matches!(profile, Profile::Actor),
         habits: match is_synapse {
-            true => InteropQuirks { pairs: PairOrder::IdFirst, raw_targets: true },
+            true => InteropQuirks { pairs: PairOrder::IdFirst, raw_targets: true, protobuf: false },
             false => InteropQuirks::default(),
         },
         drops_batch_on_error_status: is_synapse,

@@ -1,10 +1,9 @@
 //! `POST /http/v1/updates` with a content type: what is read, and the encoding of answers and errors.
 
 use std::net::SocketAddr;
-use std::time::Duration;
 
 use actix_web::test::TestRequest;
-use actors::errors::{AdmissionError, BatchError, PeerError, UnavailableError};
+use actors::errors::{BatchError, PeerError, UnavailableError};
 use actors::model::{Ack, Seq};
 use fernpost::wire::updates::protobuf::messages::{AnswerMessage, ErrorMessage};
 use prost::Message;
@@ -48,7 +47,10 @@ async fn errors_come_in_request_encoding() {
     };
     let protobuf = |address: &str, body: &'static [u8]| from(address, "application/x-protobuf").set_payload(body);
     assert_eq!(refused(protobuf("10.1.0.1", b"{}")).await, (400, "NOT_PROTOBUF".to_owned()));
-    assert_eq!(refused(protobuf("10.1.0.1", b"\x12\x02{}\x12\x02{}\x12\x02{}")).await, (413, "PUSH_TOO_LONG".to_owned()));
+    assert_eq!(
+        refused(protobuf("10.1.0.1", b"\x12\x02{}\x12\x02{}\x12\x02{}")).await,
+        (413, "PUSH_TOO_LONG".to_owned())
+    );
     assert_eq!(refused(protobuf("10.1.0.1", &[0; 500])).await, (413, "BODY_TOO_LARGE".to_owned()));
     assert_eq!(refused(protobuf("10.9.0.1", b"")).await, (401, "UNAUTHENTICATED".to_owned()));
     assert!(core.taken.lock().expect("not poisoned").is_empty(), "nothing was taken");

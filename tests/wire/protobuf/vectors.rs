@@ -4,8 +4,7 @@
 use std::time::Duration;
 
 use actors::model::{
-    Ack, BatchId, DialectSpec, Edu, InboundPush, Item, OutboundBatch, Receipt, RequestDeadlines, Seq,
-    StrongBody,
+    Ack, BatchId, DialectSpec, Edu, InboundPush, Item, OutboundBatch, Receipt, RequestDeadlines, Seq, StrongBody,
 };
 use actors::testkit::at_once;
 use bytes::Bytes;
@@ -15,8 +14,8 @@ use fernpost::wire::updates::envelope::{self, BadPush};
 use fernpost::wire::updates::protobuf::messages::{ErrorMessage, RpcMessage};
 use fernpost::wire::updates::{answer, protobuf};
 use fixtures::keys::TrustingRelayJudge;
-use prost::Message;
 use proptest::prelude::*;
+use prost::Message;
 
 use crate::circle::{Circle, name};
 
@@ -30,7 +29,9 @@ macro_rules! vector {
     ($name:literal) => {
         (
             Bytes::from(from_hex(include_str!(concat!("../golden/protobuf/", $name, ".hex")))),
-            Bytes::from_static(include_str!(concat!("../golden/protobuf/", $name, ".json")).trim_ascii_end().as_bytes()),
+            Bytes::from_static(
+                include_str!(concat!("../golden/protobuf/", $name, ".json")).trim_ascii_end().as_bytes(),
+            ),
         )
     };
 }

@@ -15,8 +15,15 @@ use crate::wire::updates::envelope::SEQ_MAX;
 pub fn encode(receipt: &Receipt, window: u32) -> Bytes {
     let answer = match receipt.ack {
         Ack::Ok(seq) => {
-            let parked = receipt.parked.iter().map(|(seq, code)| ReasonMessage { seq: seq.0, code: (*code).to_owned() });
-            AnswerMessage { receive: "ok".to_owned(), seq: seq.0, window, parked: parked.collect(), ..Default::default() }
+            let parked =
+                receipt.parked.iter().map(|(seq, code)| ReasonMessage { seq: seq.0, code: (*code).to_owned() });
+            AnswerMessage {
+                receive: "ok".to_owned(),
+                seq: seq.0,
+                window,
+                parked: parked.collect(),
+                ..Default::default()
+            }
         }
         Ack::Hole { expected, conflict } => {
             let receive = "hole_detected".to_owned();
