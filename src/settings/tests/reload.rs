@@ -32,6 +32,7 @@ const OTHERS: &[(&str, &str)] = &[
     ("messenger.push.url", "http://127.0.0.1:7001"),
     ("messenger.push.secret", "another long secret of the messenger"),
     ("messenger.push.ca", "c"),
+    ("peers.default.encoding", "protobuf"),
     ("admin.listen", "127.0.0.1:9892"),
     ("admin.listen_mode", "0600"),
     ("admin.tls.cert", "c"),
