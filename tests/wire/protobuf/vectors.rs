@@ -95,7 +95,7 @@ fn batches_encode_to_golden_bytes() {
 }
 
 #[test]
-fn answers_have_one_form_in_each_encoding() {
+fn answers_have_one_encoded_form() {
     let receipt = |ack| Receipt { ack, parked: vec![] };
     let parked = Receipt { ack: Ack::Ok(Seq(7)), parked: vec![(Seq(6), "TOO_DEEP")] };
     let hole = |expected, conflict| receipt(Ack::Hole { expected: Seq(expected), conflict });
@@ -192,7 +192,7 @@ fn brackets_in_framing_are_no_nesting() {
 }
 
 #[test]
-fn text_that_is_no_json_is_kept_as_string() {
+fn broken_item_is_kept_as_string() {
     let push = read(&Bytes::from_static(b"\x12\x03a\"\xff")).expect("a push");
     assert_eq!(push.strong[0].bytes, "\"a\\\"\u{fffd}\"");
 }
