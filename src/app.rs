@@ -142,6 +142,7 @@ impl App {
         }
         let closing = DrainSignal::default();
         let judge = signature_judge(settings, &store, listeners.federation_address()).await?.with_fetched(directories);
+        let line = push.as_ref().map(|push| push.line(Arc::new(SystemClock)));
         let (push, push_task) = push.map(|push| push.start(gateway.ports(), &ephemeral, stops.clone())).unzip();
         let table = live.clone();
         let rows = strangers::watch_rows(store.clone(), Arc::new(move || table.peers()), strangers.clone()).await;
@@ -163,6 +164,8 @@ impl App {
             judge,
             relays,
             push,
+            line,
+            egress: egress.clone(),
             gateway: &gateway,
             store: &store,
             reloader: &reloader,

@@ -8,6 +8,7 @@
 //! - [`identity`]: keys and signatures of servers. [`tls`]: certificates, and what they prove.
 //! - [`egress`]: every outbound request goes through it.
 //! - [`wire`]: the dialects that peers speak. `raw_targets`: what servers of 2014 need below the HTTP libraries.
+//! - [`rpc`]: what calls between messengers share in both directions.
 //! - [`api`]: the JSON of the messenger's and the operator's API, for handlers and for readers.
 //! - [`messenger`]: the API of the existing messenger. [`admin`]: the API of the operator.
 //! - [`json`]: strict JSON reading and writing, and serde errors in plain words.
@@ -16,7 +17,7 @@
 //! - `terminal`: output of the command line. `tools`: the demo and the simulated peers.
 //!
 //! # Arrows
-//! `actors <- api, settings <- http, egress <- wire, messenger, admin <- app <- cli`, and `actors <- store <- app`. The
+//! `actors <- api, settings <- http, egress, rpc <- wire, messenger, admin <- app <- cli`, and `actors <- store <- app`. The
 //! store, the dialects and the messenger's API never import one another: the app connects them through the core's
 //! interfaces.
 
@@ -33,6 +34,7 @@ pub mod json;
 pub mod maintenance;
 pub mod messenger;
 mod raw_targets;
+pub mod rpc;
 mod runtime;
 pub mod settings;
 pub mod store;

@@ -14,6 +14,8 @@ macro_rules! peer_limits {
         $with! {
             /// Maximum number of concurrent requests from this peer; further ones are told to wait.
             intake_max: u32 as count = 4, positive;
+            /// Maximum number of calls of messengers (RPC) under way, from this peer and to it, each by itself; further ones are refused.
+            rpc_max: u32 as count = 16, positive;
             /// Maximum number of connections of this peer, once it has proved its name; requests on further ones are refused.
             connections_max: u32 as count = 64, positive;
             /// Maximum number of durable items accepted in one request (announced to the peer as `window` or
@@ -102,6 +104,8 @@ macro_rules! define_peer_limits {
             pub dialect: DialectSpec,
             /// True if the peer answers the GETs of the transactions dialect.
             pub fetches: bool,
+            /// True if the peer answers calls of messengers (RPC).
+            pub answers_calls: bool,
             /// True if the peer passes a narrowed PDU to no other server.
             pub honours_to: bool,
             /// Deviations of the peer's implementation from the protocol text.
@@ -123,6 +127,7 @@ macro_rules! define_peer_limits {
                     listing: PeerListing::Listed,
                     dialect: DialectSpec::UPDATES,
                     fetches: true,
+                    answers_calls: true,
                     honours_to: true,
                     habits: InteropQuirks::default(),
                     one_a_context: false,

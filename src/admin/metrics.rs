@@ -12,6 +12,7 @@ use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusRecorder};
 
 use crate::admin::certificates::CertificateEnds;
 use crate::messenger::push::{PushHandle, PushStatus};
+use crate::rpc::CallRegister;
 use crate::telemetry;
 use crate::telemetry::limit_counts::LimitCounts;
 
@@ -27,30 +28,42 @@ struct CountedPeers {
     ends: CertificateEnds,
     limits: LimitCounts,
     push: Option<PushHandle>,
+    calls: Arc<CallRegister>,
     /// Recorder of this gateway; it is not the global one, because several gateways may run in one process.
     recorder: PrometheusRecorder,
 }
 
 impl MetricsRecorder {
     /// Returns the metrics of a running gateway.
-    pub fn new(gateway: Gateway, ends: CertificateEnds, limits: LimitCounts, push: Option<PushHandle>) -> Self {
+    pub fn new(
+        gateway: Gateway,
+        ends: CertificateEnds,
+        limits: LimitCounts,
+        push: Option<PushHandle>,
+        calls: Arc<CallRegister>,
+    ) -> Self {
         let recorder = PrometheusBuilder::new().build_recorder();
         with_local_recorder(&recorder, describe);
-        Self(Arc::new(CountedPeers { gateway, ends, limits, push, recorder }))
+        Self(Arc::new(CountedPeers { gateway, ends, limits, push, calls, recorder }))
     }
 
     fn text(&self) -> String {
-        let CountedPeers { gateway, ends, limits, push, recorder } = &*self.0;
+        let CountedPeers { gateway, ends, limits, push, calls, recorder } = &*self.0;
         with_local_recorder(recorder, || {
             record(gateway, limits);
             if let Some(push) = push {
                 record_push(push.status());
             }
+            for (direction, result, count) in calls.metrics().results() {
+                counter!("fernpost_rpc_total", "direction" => direction, "result" => result).absolute(count);
+            }
             for end in ends.ends() {
                 gauge!("fernpost_certificate_end_seconds", "subject" => end.subject).set((end.ends.0 / 1000) as f64);
             }
         });
-        recorder.handle().render()
+        let mut text = recorder.handle().render();
+        calls.metrics().write_times(&mut text);
+        text
     }
 }
 
@@ -71,6 +84,7 @@ fn describe() {
     describe_counter!("fernpost_push_batches_total", "Batches pushed to the messenger since the start, by result.");
     describe_counter!("fernpost_push_events_total", "Pushed events that the messenger took since the start.");
     describe_counter!("fernpost_push_parked_total", "Pushed events that went to quarantine since the start.");
+    describe_counter!("fernpost_rpc_total", "Calls between messengers since the start, by direction and result.");
     describe_gauge!("fernpost_push_backoff_seconds", "Delay before the next push; 0 while none is delayed.");
 }
 

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 pub struct ErrorBody<S = String> {
     /// Message for people.
     pub error: S,
-    /// Code for programs: in capitals, and it never changes.
+    /// Code for programs. It never changes, and is in capitals except in the gateway's answers to calls of a peer.
     pub code: S,
     /// With `GONE`: the oldest position that the feed keeps.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -18,12 +18,15 @@ pub struct ErrorBody<S = String> {
     /// With `TOO_OLD` and `TOO_NEW`: the time of the caller's clock less ours, in milliseconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub skew_ms: Option<i64>,
+    /// If a call of a peer meets no messenger: the seconds after which to try again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub wait: Option<u64>,
 }
 
 impl<S> ErrorBody<S> {
     /// Returns an error without positions.
     pub const fn new(error: S, code: S) -> Self {
-        Self { error, code, oldest: None, tail: None, skew_ms: None }
+        Self { error, code, oldest: None, tail: None, skew_ms: None, wait: None }
     }
 }
 
@@ -38,6 +41,7 @@ mod tests {
             r#"{"error":"there is no submission \"m\"","code":"UNKNOWN_ID"}"#,
             r#"{"error":"events before 4 are no longer kept","code":"GONE","oldest":4}"#,
             r#"{"error":"the signature is too old","code":"TOO_OLD","skew_ms":-301000}"#,
+            r#"{"error":"no messenger","code":"NO_MESSENGER","wait":5}"#,
             r#"{"error":"position 9 is beyond the newest event, 7","code":"BEYOND_TAIL","tail":7}"#,
         ]);
         assert_eq!((last.code.as_str(), last.tail), ("BEYOND_TAIL", Some(7)));

@@ -22,6 +22,7 @@ use crate::app::listeners::{ListenerCertificates, Listeners};
 use crate::app::reloader::SettingsReloader;
 use crate::app::strangers::StrangersBook;
 use crate::app::{StartError, SystemClock};
+use crate::egress::EgressClient;
 use crate::http::authentication;
 use crate::http::authentication::signature_proof::SignatureJudge;
 use crate::http::bearer::{self, BearerToken};
@@ -39,6 +40,7 @@ use crate::messenger;
 use crate::messenger::ephemeral_feed::EphemeralFeed;
 use crate::messenger::push::PushHandle;
 use crate::messenger::{MessengerApi, MessengerLimits};
+use crate::rpc::{CallRegister, InboundCalls, MessengerLine};
 use crate::settings::{LiveSettings, SecretValue, Settings};
 use crate::store::Store;
 use crate::telemetry::limit_counts::LimitCounts;
@@ -54,6 +56,9 @@ pub(super) struct ServedParts<'a> {
     pub(super) relays: Arc<dyn RelayJudge>,
     /// Push of the feed, if push mode is on.
     pub(super) push: Option<PushHandle>,
+    /// Way of peers' calls to the messenger, if push mode is on.
+    pub(super) line: Option<Arc<dyn MessengerLine>>,
+    pub(super) egress: Arc<EgressClient>,
     pub(super) gateway: &'a Gateway,
     pub(super) store: &'a Store,
     pub(super) reloader: &'a Arc<SettingsReloader>,
@@ -94,7 +99,9 @@ pub(super) fn start_servers(
     (stops, closing): (watch::Receiver<bool>, &DrainSignal),
 ) -> Result<Vec<ServerHandle>, StartError> {
     let ServedParts { live, keys, judge, relays, push, gateway, store, reloader, ephemeral, .. } = parts;
-    let ServedParts { strangers, counts, nesting, clocks, .. } = parts;
+    let ServedParts { strangers, counts, nesting, clocks, line, egress, .. } = parts;
+    let register = Arc::new(CallRegister::new(live.clone()));
+    let calls = Data::new(InboundCalls::new(gateway.ports().clone(), register.clone(), line));
     let settings = live.current();
     let proxies = live.clone();
     let is_proxy = move |address| proxies.peers().is_trusted_proxy(address);
@@ -109,7 +116,7 @@ pub(super) fn start_servers(
         )),
         judge: relays.clone(),
         body: federation_body(&settings),
-        nesting,
+        nesting: nesting.clone(),
     };
     let forwarded = ForwardedRequests::new(settings.federation.connections.per_address, counts.clone());
     let (door, forwarded) = (closing.door(wire::later), Data::new(forwarded));
@@ -118,7 +125,7 @@ pub(super) fn start_servers(
     let federation = serve_raw_targets(listeners.federation, &serving, move |config| {
         config.app_data(federation_counts.clone());
         key_directory::configure(config, &keys);
-        config.app_data(judge.clone()).app_data(forwarded.clone());
+        config.app_data(judge.clone()).app_data(forwarded.clone()).app_data(calls.clone());
         let scope = web::scope("").app_data(Data::new(door.clone())).wrap(from_fn(drain::count_in_flight));
         // Callers are authenticated before anything else, also while the gateway drains.
         let scope = scope.wrap(from_fn(authentication::meet));
@@ -134,7 +141,8 @@ pub(super) fn start_servers(
     };
     let api = MessengerApi::new(gateway.clone(), settings.server.name.clone(), limits, ephemeral, stops)
         .describing(live.clone(), clocks.clone())
-        .pushing(push.clone());
+        .pushing(push.clone())
+        .calling(egress, register.clone(), nesting);
     let token = BearerToken::new("messenger.token", settings.messenger.token.as_ref().map(SecretValue::expose));
     if token.is_open() {
         tracing::warn!(listen = %settings.messenger.listen, "the messenger API requires no token; set \
@@ -151,7 +159,7 @@ pub(super) fn start_servers(
     let readiness = readiness.clone();
     let one = certificates.admin_limits(&settings)?;
     let ends = CertificateEnds::new(certificates.all(), Arc::new(SystemClock));
-    let metrics = MetricsRecorder::new(gateway.clone(), ends.clone(), counts, push.clone());
+    let metrics = MetricsRecorder::new(gateway.clone(), ends.clone(), counts, push.clone(), register);
     let push_health = PushHealth::new(push.clone(), gateway.ports().archive.feed.feed_bounds());
     let api = AdminApi::new(gateway.clone(), store.clone(), relays)
         .describing(live, clocks)

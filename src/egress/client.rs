@@ -1,5 +1,7 @@
 //! The HTTP client for peers: it connects through the one gate, within the request's deadlines, and limits what it reads.
 
+mod peer_call;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -29,6 +31,8 @@ use crate::raw_targets::get::{self, RawGet};
 use crate::telemetry::peer_clocks::PeerClocks;
 use crate::tls::live_pair::LiveKeyPair;
 use crate::tls::live_roots::LiveRoots;
+
+pub use crate::egress::client::peer_call::{PeerCall, PeerCallFault};
 
 /// The rules for requests to peers.
 #[derive(Debug, Clone)]

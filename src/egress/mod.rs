@@ -23,7 +23,7 @@ pub use crate::egress::address_book::{AddressBook, PeerRoute, PeerService};
 pub use crate::egress::dns::ResolverOptions;
 pub use crate::egress::peer_address::{AddressHost, BadAddress, PeerAddress};
 pub use crate::egress::request_limiter::SlotLoad;
-pub use client::{EgressClient, EgressOptions};
+pub use client::{EgressClient, EgressOptions, PeerCall, PeerCallFault};
 
 // `peer explain` shows each step of a connection.
 pub(crate) use crate::egress::connection::StepRecord;

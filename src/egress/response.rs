@@ -80,7 +80,7 @@ pub(crate) fn classify_status(status: StatusCode, reason: String, retry_after: O
     }
 }
 
-fn retry_after(response: &Response<Incoming>) -> Option<Duration> {
+pub(super) fn retry_after(response: &Response<Incoming>) -> Option<Duration> {
     seconds(response.headers().get(RETRY_AFTER)?.to_str().ok()?)
 }
 
@@ -96,7 +96,8 @@ pub(crate) fn seconds(value: &str) -> Option<Duration> {
     value.trim().parse().ok().map(Duration::from_secs)
 }
 
-async fn whole(mut incoming: Incoming, limit: AnswerLimit) -> Result<Bytes, PushFailure> {
+/// Reads a whole body within a limit.
+pub(super) async fn whole(mut incoming: Incoming, limit: AnswerLimit) -> Result<Bytes, PushFailure> {
     if incoming.size_hint().lower() > limit.bytes_max as u64 {
         return Err(limit.exceeded());
     }

@@ -40,6 +40,8 @@ enum ErrorDetail {
     Tail(Position),
     /// Difference of the caller's clock from ours, in milliseconds.
     Skew(i64),
+    /// Seconds to retry after, as the header has them.
+    Wait(u64),
 }
 
 /// The limit that refused a request, by its configuration key, in the extensions of the response. `error_middleware` counts it there,
@@ -48,7 +50,8 @@ enum ErrorDetail {
 pub struct RefusedByLimit(pub &'static str);
 
 impl ApiError {
-    /// Returns an error with this status. `code` is in capitals and never changes; `words` are for people.
+    /// Returns an error with this status. `code` never changes, and is in capitals except in answers to the messenger's own calls;
+    /// `words` are for people.
     pub fn new(status: StatusCode, code: &'static str, words: impl Into<Cow<'static, str>>) -> Self {
         let words = words.into();
         Self { status, code, words, retry_after: None, detail: None, limit: None }
@@ -73,6 +76,13 @@ impl ApiError {
     pub fn with_skew(mut self, skew_ms: i64) -> Self {
         self.detail = Some(ErrorDetail::Skew(skew_ms));
         self
+    }
+
+    /// Adds a time to retry after, in the header and in the body.
+    #[must_use]
+    pub fn told_to_wait(mut self, wait: Duration) -> Self {
+        self.detail = Some(ErrorDetail::Wait(whole_seconds(wait)));
+        self.retry_after(wait)
     }
 
     /// Adds a time to retry after.
@@ -127,14 +137,15 @@ impl ApiError {
 
     /// Returns the body of the response.
     pub fn json(&self) -> Vec<u8> {
-        let (mut oldest, mut tail, mut skew_ms) = (None, None, None);
+        let (mut oldest, mut tail, mut skew_ms, mut wait) = (None, None, None, None);
         match self.detail {
             Some(ErrorDetail::Oldest(position)) => oldest = Some(position.0),
             Some(ErrorDetail::Tail(position)) => tail = Some(position.0),
             Some(ErrorDetail::Skew(skew)) => skew_ms = Some(skew),
+            Some(ErrorDetail::Wait(seconds)) => wait = Some(seconds),
             None => {}
         }
-        let body = ErrorBody { error: &*self.words, code: self.code, oldest, tail, skew_ms };
+        let body = ErrorBody { error: &*self.words, code: self.code, oldest, tail, skew_ms, wait };
         serde_json::to_vec(&body).expect("texts and numbers into memory")
     }
 

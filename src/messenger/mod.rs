@@ -11,9 +11,11 @@ mod events;
 mod id_locks;
 mod lists;
 pub(crate) mod messages;
+mod peer_line;
 pub(crate) mod peers;
 mod ping;
 pub mod push;
+mod rpc;
 mod submission;
 #[cfg(test)]
 mod tests;
@@ -27,11 +29,15 @@ use actors::gateway::Gateway;
 use actors::model::ServerName;
 use tokio::sync::{Semaphore, watch};
 
+use crate::egress::EgressClient;
 use crate::http::error::ApiError;
+use crate::json::nesting::BodyNestingLimit;
 use crate::messenger::ephemeral_feed::EphemeralFeed;
 use crate::messenger::id_locks::SubmissionLocks;
 use crate::messenger::messages::pdu_id_generator::PduIdGenerator;
+use crate::messenger::peer_line::PeerLine;
 use crate::messenger::push::PushHandle;
+use crate::rpc::CallRegister;
 use crate::settings::LiveSettings;
 use crate::telemetry::peer_clocks::PeerClocks;
 
@@ -65,6 +71,8 @@ pub struct MessengerApi {
     settings: Option<LiveSettings>,
     /// The push of the feed, if push mode is on.
     push: Option<PushHandle>,
+    /// Way of calls to peers; `None`: the gateway makes none.
+    peer_line: Option<PeerLine>,
     /// Clocks of the peers.
     clocks: PeerClocks,
     /// True when the gateway stops: waiting reads end then, because they would delay the stop.
@@ -83,14 +91,21 @@ impl MessengerApi {
         let inflight = SubmissionLocks::new(limits.submissions_max);
         let reads = Arc::new(Semaphore::new(limits.reads_max.min(Semaphore::MAX_PERMITS)));
         let pdu_ids = Arc::new(PduIdGenerator::new());
-        let (clocks, push) = (PeerClocks::default(), None);
-        Self { gateway, us, limits, inflight, ephemeral, reads, pdu_ids, settings: None, push, clocks, stopping }
+        let (clocks, push, peer_line) = (PeerClocks::default(), None, None);
+        let settings = None;
+        Self { gateway, us, limits, inflight, ephemeral, reads, pdu_ids, settings, push, peer_line, clocks, stopping }
     }
 
     /// Adds the configuration of the peers and their clocks, which are part of a peer's details.
     #[must_use]
     pub fn describing(self, settings: LiveSettings, clocks: PeerClocks) -> Self {
         Self { settings: Some(settings), clocks, ..self }
+    }
+
+    /// Adds the way of calls to peers.
+    #[must_use]
+    pub fn calling(self, egress: Arc<EgressClient>, calls: Arc<CallRegister>, nesting: BodyNestingLimit) -> Self {
+        Self { peer_line: Some(PeerLine { egress, calls, nesting }), ..self }
     }
 
     /// Adds the push of the feed, which alone acknowledges from then on.
@@ -140,6 +155,7 @@ pub fn configure(config: &mut web::ServiceConfig, api: MessengerApi) {
                 .service(
                     call(["/events/rewind", "/events/rewind/"], "POST").route(web::post().to(events::rewind::post)),
                 )
+                .service(call(["/rpc/{server}", "/rpc/{server}/"], "POST").route(web::post().to(rpc::post)))
                 .service(call(["/peers", "/peers/"], "GET").route(web::get().to(peers::list)))
                 .service(call(["/peers/{server}", "/peers/{server}/"], "GET").route(web::get().to(peers::get)))
                 .default_service(web::to(no_route)),

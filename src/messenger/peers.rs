@@ -158,6 +158,7 @@ mod tests {
         PeerStatus {
             server: server.parse().expect("valid"),
             state: PeerState::Idle,
+            shut: None,
             since: Millis(1_000),
             backlog: 0,
             acked: Index(3),

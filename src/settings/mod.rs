@@ -38,6 +38,7 @@ use actors::limits::OverloadLimits;
 use config::Value;
 use serde::Deserialize;
 
+use crate::rpc::RpcLimits;
 use check::{CheckReport, SettingsCheck};
 use schema::RawSettings;
 
@@ -130,6 +131,8 @@ pub struct Settings {
     pub store: StoreSettings,
     /// Messenger's feed.
     pub feed: FeedSettings,
+    /// Limits of calls between messengers.
+    pub rpc: RpcLimits,
     /// Rules for outbound requests.
     pub network: NetworkSettings,
     /// Peers and limits for the core.
@@ -173,7 +176,7 @@ impl Settings {
         let store = raw.store.check(check);
         let own = server.as_ref().map(|server| &server.name);
         let contexts = raw.contexts.check(check);
-        let (feed, network) = (raw.feed.check(check), raw.network.check(check));
+        let (feed, rpc, network) = (raw.feed.check(check), raw.rpc.check(check), raw.network.check(check));
         let overload =
             OverloadLimits { feed_high: feed.high_water, feed_low: feed.low_water, min_free: store.min_free };
         let (resident_max, nonces_max) = raw.peers.check(check);
@@ -186,7 +189,7 @@ impl Settings {
         let problems = found.take_problems();
         match server {
             Some(server) if problems.is_empty() => {
-                Ok(Self { server, federation, messenger, admin, store, feed, network, peers, notes })
+                Ok(Self { server, federation, messenger, admin, store, feed, rpc, network, peers, notes })
             }
             _ => Err(SettingsProblems(problems)),
         }

@@ -12,6 +12,7 @@ use crate::settings::sections::messenger::MessengerSection;
 use crate::settings::sections::network::NetworkSection;
 use crate::settings::sections::peer::{PeerSection, PeersSection};
 use crate::settings::sections::push::PushSection;
+use crate::settings::sections::rpc::RpcSection;
 use crate::settings::sections::server::ServerSection;
 use crate::settings::sections::store::StoreSection;
 use crate::settings::sections::strangers::StrangersSection;
@@ -28,6 +29,7 @@ pub(super) struct RawSettings {
     pub(super) store: StoreSection,
     pub(super) contexts: ContextsSection,
     pub(super) feed: FeedSection,
+    pub(super) rpc: RpcSection,
     pub(super) network: NetworkSection,
     pub(super) peers: PeersSection,
 }
@@ -60,6 +62,7 @@ pub(super) fn names(path: &[impl AsRef<str>]) -> Option<KnownNames> {
         ["contexts", "membership"] => fields_of::<MembershipSection>(),
         ["contexts", "state"] => fields_of::<StateSection>(),
         ["feed"] => fields_of::<FeedSection>(),
+        ["rpc"] => fields_of::<RpcSection>(),
         ["network"] => fields_of::<NetworkSection>(),
         ["peers"] => fields_of::<PeersSection>(),
         ["peers", "default"] | ["peers", "pattern" | "server", _] => fields_of::<PeerSection>(),
@@ -70,7 +73,7 @@ pub(super) fn names(path: &[impl AsRef<str>]) -> Option<KnownNames> {
 
 /// Keys and sections that are planned and not implemented. They are refused by name and never ignored: a configuration
 /// with `tls` must not run without it. `*` stands for `default`, a pattern or a server.
-const PLANNED_KEYS: &[&str] = &["metrics", "peers.*.route", "relay", "rpc", "server.actor_threads"];
+const PLANNED_KEYS: &[&str] = &["metrics", "peers.*.route", "relay", "server.actor_threads"];
 
 /// Returns the path with `*` in place of the selected peers.
 fn without_names(path: &[impl AsRef<str>]) -> String {
@@ -118,7 +121,7 @@ mod tests {
     #[test]
     fn section_fields_match_struct() {
         assert_eq!(fields_of::<FeedSection>(), ["retain", "high_water", "low_water", "ends"]);
-        assert_eq!(fields_of::<RawSettings>().len(), 9);
+        assert_eq!(fields_of::<RawSettings>().len(), 10);
         assert!(fields_of::<u32>().is_empty());
     }
 

@@ -1,21 +1,39 @@
 //! The metrics in the format of Prometheus.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use actix_web::App;
 use actix_web::http::header::CONTENT_TYPE;
 use actix_web::test::{TestRequest, call_service, init_service, read_body};
-use actors::model::{Digest, InboundTransaction, Pdu, PduProof, PduRef, PduVerdict};
+use actors::model::{Digest, InboundTransaction, Pdu, PduProof, PduRef, PduVerdict, ServerName};
 use bytes::Bytes;
 use fernpost::admin::certificates::CertificateEnds;
 use fernpost::admin::metrics::{MetricsRecorder, configure};
+use fernpost::rpc::{CallRegister, RpcLimits, RpcRules};
 use fernpost::telemetry::limit_counts::LimitCounts;
 use fixtures::peers::name;
 
 use crate::fixture::OperatorFixture;
 
+struct UsualRules;
+
+impl RpcRules for UsualRules {
+    fn rpc_limits(&self) -> RpcLimits {
+        let (timeout, timeout_max) = (Duration::from_secs(10), Duration::from_secs(60));
+        RpcLimits { body_max: 1 << 20, timeout, timeout_max, max: 256 }
+    }
+
+    fn rpc_peer_max(&self, _: &ServerName) -> u32 {
+        16
+    }
+}
+
 /// Scrapes the metrics, and returns the lines that are not comments.
 async fn scrape(operator: &OperatorFixture) -> Vec<String> {
-    let metrics =
-        MetricsRecorder::new(operator.core.gateway.clone(), CertificateEnds::default(), LimitCounts::default(), None);
+    let (ends, counts) = (CertificateEnds::default(), LimitCounts::default());
+    let calls = Arc::new(CallRegister::new(UsualRules));
+    let metrics = MetricsRecorder::new(operator.core.gateway.clone(), ends, counts, None, calls);
     let app = init_service(App::new().configure(|config| configure(config, metrics.clone()))).await;
     let answer = call_service(&app, TestRequest::get().uri("/metrics").to_request()).await;
     assert_eq!(answer.status().as_u16(), 200);

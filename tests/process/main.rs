@@ -8,4 +8,5 @@ mod peers;
 mod push;
 mod reload;
 mod requests;
+mod rpc;
 mod tls;

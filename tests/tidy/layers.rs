@@ -69,6 +69,7 @@ const GATEWAY: &[(&str, u8)] = &[
     ("http", 1),
     ("egress", 1),
     ("raw_targets", 1),
+    ("rpc", 1),
     ("wire", 2),
     ("settings", 2), // it knows the dialects by name
     ("messenger", 2),

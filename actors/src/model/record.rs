@@ -338,6 +338,8 @@ pub struct PeerStatus {
     pub server: ServerName,
     /// State of the peer.
     pub state: PeerState,
+    /// Cause for which nothing is asked of the peer: an operator has suspended it, or its actor has crashed too often.
+    pub shut: Option<SuspendReason>,
     /// Time of the last state change.
     pub since: Millis,
     /// Number of items that are queued and not acknowledged.

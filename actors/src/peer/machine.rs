@@ -249,6 +249,7 @@ impl PeerMachine {
         PeerStatus {
             server: self.server.clone(),
             state: self.outbound.state(),
+            shut: self.outbound.shut(),
             since: self.outbound.since(),
             backlog: outbox.backlog(),
             acked: outbox.acked(),

@@ -108,6 +108,11 @@ impl Outbound {
         self.progress.state().reported()
     }
 
+    /// Returns the cause for which nothing at all goes to the peer, if there is one.
+    pub const fn shut(&self) -> Option<SuspendReason> {
+        self.progress.state().shut()
+    }
+
     /// Returns the time of the last state change.
     pub const fn since(&self) -> Millis {
         self.progress.since()

@@ -2,9 +2,11 @@
 //!
 //! The stream knows what arrives, the middleware what is answered. Both write here, because the HTTP library between them tells neither.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
+
+use tokio::sync::Notify;
 
 use crate::http::listener::connection_table::OpenConnection;
 use crate::telemetry::limit_counts::LimitCounts;
@@ -17,6 +19,9 @@ pub struct ConnectionProgress {
     answered: AtomicU64,
     late_head: OnceLock<Duration>,
     late_body: OnceLock<Duration>,
+    /// True once the caller sends nothing more.
+    is_ended: AtomicBool,
+    ended: Notify,
     /// Entry in the table of connections, which must not close a connection whose request is being handled.
     entry: Option<Arc<OpenConnection>>,
     /// Counts of what is refused before a route is called.
@@ -53,6 +58,21 @@ impl ConnectionProgress {
         }
     }
 
+    /// Records that the caller has closed the connection, or its half of it.
+    pub(super) fn end(&self) {
+        self.is_ended.store(true, Ordering::SeqCst);
+        self.ended.notify_waiters();
+    }
+
+    /// Waits until the caller has closed the connection. HTTP/1.1 has no other way to withdraw a request.
+    pub async fn caller_left(&self) {
+        let ended = self.ended.notified();
+        // The future is made first, so that an end after the look is not missed.
+        if !self.is_ended.load(Ordering::SeqCst) {
+            ended.await;
+        }
+    }
+
     /// Returns the number of requests whose answer is known.
     pub fn answered(&self) -> u64 {
         self.answered.load(Ordering::Relaxed)
@@ -76,5 +96,23 @@ impl ConnectionProgress {
     /// Returns the time within which the latest body did not arrive.
     pub fn late_body(&self) -> Option<Duration> {
         self.late_body.get().copied()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn end_reaches_early_and_late_waiters() {
+        let progress = ConnectionProgress::default();
+        let waits = async { tokio::time::timeout(Duration::from_secs(1), progress.caller_left()).await.is_ok() };
+        assert!(!waits.await, "the caller waits for its answer");
+        let ends = async {
+            tokio::task::yield_now().await;
+            progress.end();
+        };
+        tokio::join!(progress.caller_left(), ends);
+        progress.caller_left().await;
     }
 }

@@ -3,6 +3,7 @@
 pub mod bind_advice;
 pub mod bound_listener;
 pub mod caller_deadlines;
+pub(crate) mod caller_departure;
 pub mod client_stream;
 pub mod connection_admission;
 pub mod connection_progress;

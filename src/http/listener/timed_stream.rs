@@ -136,6 +136,9 @@ impl<T: AsyncRead + BlockedWrites + Unpin> AsyncRead for TimedStream<T> {
         ready!(Pin::new(&mut this.io).poll_read(cx, buf))?;
         let came = &buf.filled()[before..];
         this.is_ended = came.is_empty();
+        if this.is_ended {
+            this.progress().end();
+        }
         this.deadlines.received(came, Instant::now());
         this.progress().arrived(this.deadlines.arrived());
         Poll::Ready(Ok(()))

@@ -160,6 +160,7 @@ mod tests {
 
     fn status(server: &str, state: PeerState, acked: u64, attempts: Vec<Attempt>) -> RecipientProgress {
         let seen = RecipientProgress::from(PeerStatus {
+            shut: None,
             server: server.parse().expect("valid"),
             state,
             since: Millis(0),

@@ -56,6 +56,7 @@ impl EphemeralTask {
             path: "/ephemeral".to_owned(),
             id: Uuid::now_v7().to_string(),
             seconds: self.clock.now().0 / 1000,
+            headers: Vec::new(),
             body: written(events),
         };
         if let Err(fault) = self.client.call(&request).await {

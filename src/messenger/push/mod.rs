@@ -1,7 +1,7 @@
 //! Push mode: the gateway sends the feed to the messenger.
 //!
 //! `machine` decides, `task` performs: it cuts batches from the feed (`batch`), numbers them (`transaction_ids`), signs them
-//! (`signature`) and sends them (`client`). `ephemeral_task` posts ephemeral events beside it. Events are those that `GET /v1/events` shows, byte for byte.
+//! (`signature`) and sends them (`client`, which calls of peers also use). `ephemeral_task` posts ephemeral events beside it. Events are those that `GET /v1/events` shows, byte for byte.
 
 mod answer;
 mod batch;
@@ -27,11 +27,12 @@ use uuid::Uuid;
 
 use crate::messenger::ephemeral_feed::EphemeralFeed;
 use crate::messenger::push::calls::PushCalls;
-use crate::messenger::push::client::{WebhookClient, WebhookEndpoint, WebhookRequest};
+use crate::messenger::push::client::{CallPool, WebhookClient, WebhookEndpoint, WebhookRequest};
 use crate::messenger::push::ephemeral_task::EphemeralTask;
 use crate::messenger::push::machine::{BatchRules, PushMachine};
 use crate::messenger::push::task::PushTask;
 use crate::messenger::push::transaction_ids::TransactionIds;
+use crate::rpc::MessengerLine;
 use crate::settings::PushSettings;
 
 pub use crate::messenger::push::client::PushSetupError;
@@ -93,6 +94,11 @@ impl PushSetup {
         })
     }
 
+    /// Returns the way of peers' calls to the messenger, which is apart from the push.
+    pub fn line(&self, clock: Arc<dyn Clock>) -> Arc<dyn MessengerLine> {
+        Arc::new(CallPool::new(self.endpoint.clone(), clock))
+    }
+
     /// Starts the push after the acknowledged position. It ends with the gateway.
     pub fn start(
         self,
@@ -138,6 +144,7 @@ async fn greet(endpoint: WebhookEndpoint, clock: Arc<dyn Clock>) {
         path: "/ping".to_owned(),
         id: Uuid::now_v7().to_string(),
         seconds: clock.now().0 / 1000,
+        headers: Vec::new(),
         body: bytes::Bytes::new(),
     };
     let mut client = WebhookClient::new(endpoint);

@@ -261,6 +261,7 @@ impl PushTask {
             path: format!("/transactions/{}", batch.txn),
             id: batch.txn.to_string(),
             seconds: self.ports.clock.now().0 / 1000,
+            headers: Vec::new(),
             body: batch.events.body.clone(),
         };
         work.call = Some(Box::pin(async move {

@@ -7,6 +7,7 @@ use actors::model::ServerName;
 use actors::ports::PeerConfig;
 use arc_swap::ArcSwap;
 
+use crate::rpc::{RpcLimits, RpcRules};
 use crate::settings::{PeerTable, Settings};
 
 /// The settings in use. Clones share them; read them anew for each decision, because a reload replaces them.
@@ -32,6 +33,16 @@ impl LiveSettings {
     /// Uses these settings from now on.
     pub fn replace(&self, settings: Settings) {
         self.0.store(Arc::new(settings));
+    }
+}
+
+impl RpcRules for LiveSettings {
+    fn rpc_limits(&self) -> RpcLimits {
+        self.0.load().rpc
+    }
+
+    fn rpc_peer_max(&self, server: &ServerName) -> u32 {
+        self.limits_of(server).rpc_max
     }
 }
 

@@ -16,6 +16,7 @@ const RELOADABLE: &[&[&str]] = &[
     &["federation", "trusted_proxies"],
     &["network"],
     &["peers"],
+    &["rpc"],
 ];
 
 /// Returns whether a running gateway takes over a change of this key.
@@ -44,6 +45,7 @@ impl Settings {
                 client_cert_header: read.federation.client_cert_header.clone(),
                 ..self.federation.clone()
             },
+            rpc: read.rpc,
             network: read.network.clone(),
             peers: peers.into(),
             notes: read.notes.clone(),

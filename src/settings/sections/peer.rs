@@ -150,6 +150,8 @@ impl PeerSection {
             dialect: self.dialect.0,
             // A server with the first version of the updates dialect has no GETs.
             fetches: self.profile != PeerProfile::Actor2016,
+            // Servers of 2014 have no such path.
+            answers_calls: !is_synapse,
             // Servers of other profiles do not know `to`, and pass on every PDU that they have.
             honours_to: self.profile == PeerProfile::Fernpost,
             habits: InteropQuirks { protobuf: self.encoding == WrittenEncoding::Protobuf, ..self.profile.habits() },

@@ -1,15 +1,17 @@
-//! The updates dialect: numbered pushes to `/http/v1/updates`, answered with `ok`, `hole_detected` or `wait`.
+//! The updates dialect: numbered pushes to `/http/v1/updates`, answered with `ok`, `hole_detected` or `wait`, and calls of
+//! messengers to `/http/v1/rpc`.
 
 pub mod answer;
 pub mod envelope;
 pub mod protobuf;
 mod push;
+mod rpc;
 mod strong;
 
-use actix_web::HttpResponse;
 use actix_web::http::header::ContentType;
 use actix_web::middleware::from_fn;
 use actix_web::web::{self, ServiceConfig};
+use actix_web::{HttpResponse, ResponseError};
 use actors::errors::UnavailableError;
 use actors::limits::InteropQuirks;
 use actors::model::{DialectSpec, OutboundBatch, PushFailure, PushResponse, ServerName};
@@ -19,6 +21,7 @@ use super::{Dialect, resource};
 use crate::egress::{EgressAnswer, EgressRequest, PeerService};
 use crate::http::body::encoded::PROTOBUF_TYPE;
 use crate::http::error::RESTART_WAIT;
+use crate::rpc::RPC_PATH;
 
 /// Path to which peers push updates.
 pub const UPDATES_PATH: &str = "/http/v1/updates";
@@ -45,6 +48,8 @@ impl Dialect for UpdatesDialect {
                 .route(web::post().to(push::post_updates))
                 .wrap(from_fn(protobuf::errors::encode_errors)),
         );
+        config
+            .service(resource(vec![RPC_PATH.to_owned(), format!("{RPC_PATH}/")]).route(web::post().to(rpc::post_rpc)));
     }
 
     fn encode_push(
@@ -61,10 +66,12 @@ impl Dialect for UpdatesDialect {
     }
 
     fn draining_response(&self, path: &str) -> Option<HttpResponse> {
-        path.starts_with(UPDATES_PATH).then(|| {
-            let body = answer::encode_wait(RESTART_WAIT, &UnavailableError::Stopping.to_string());
-            HttpResponse::Ok().content_type(ContentType::json()).body(body)
-        })
+        let words = UnavailableError::Stopping.to_string();
+        if path.starts_with(UPDATES_PATH) {
+            let body = answer::encode_wait(RESTART_WAIT, &words);
+            return Some(HttpResponse::Ok().content_type(ContentType::json()).body(body));
+        }
+        path.starts_with(RPC_PATH).then(|| rpc::stopping(words).error_response())
     }
 
     fn decode_answer(&self, frame: &OutboundBatch, body: &Bytes) -> Result<PushResponse, PushFailure> {

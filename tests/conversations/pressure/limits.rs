@@ -30,6 +30,7 @@ const REFUSING: &[(&str, &str)] = &[
 /// Keys that refuse nothing but shape what is sent, kept or accepted: the test that fails without each.
 const SHAPING: &[(&str, &str)] = &[
     ("connections_max", "peer_has_its_own_limit"),
+    ("rpc_max", "calls_of_peer_are_bounded"),
     ("batch_items", "batch_is_bounded_but_never_empty"),
     ("batch_bytes", "batch_is_bounded_but_never_empty"),
     ("retain", "acknowledged_rows_trim_by_retention"),

@@ -13,8 +13,8 @@ use hyper::client::conn::http1;
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::task::JoinHandle;
 use tokio::time::Instant;
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::egress::in_words;
 use crate::messenger::push::fault::PushFault;
@@ -36,6 +36,11 @@ impl NoAnswer {
     pub(super) const fn is_unsent(&self) -> bool {
         self.is_unsent
     }
+
+    /// Returns the error in words.
+    pub(super) fn words(&self) -> String {
+        in_words(&self.error)
+    }
 }
 
 impl From<hyper::Error> for NoAnswer {
@@ -47,7 +52,8 @@ impl From<hyper::Error> for NoAnswer {
 /// A connection to the messenger.
 pub(crate) struct WebhookConnection {
     sender: http1::SendRequest<Full<Bytes>>,
-    driver: JoinHandle<()>,
+    /// The connection is closed with it.
+    driver: AbortOnDropHandle<()>,
     /// Bytes that were written to the stream.
     written: Arc<AtomicU64>,
     /// Bytes that were written before the request in flight.
@@ -66,6 +72,7 @@ impl WebhookConnection {
             // An error reaches the request that waits for an answer.
             let _ = connection.await;
         });
+        let driver = AbortOnDropHandle::new(driver);
         Ok(Self { sender, driver, written, written_before: 0, last_used: Instant::now(), is_reused: false })
     }
 

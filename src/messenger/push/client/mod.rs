@@ -1,8 +1,10 @@
-//! The HTTP client for the messenger: one request at a time, on one connection that is kept between requests.
+//! The HTTP client for the messenger: one push at a time, on one connection that is kept between requests; calls of peers
+//! beside it (`call_pool`).
 //!
 //! The messenger's address is the operator's own choice, so it passes none of the checks for addresses of peers. Redirects
 //! are not followed, and no proxy is used.
 
+mod call_pool;
 mod connection;
 mod endpoint;
 
@@ -11,10 +13,11 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
-use hyper::header::{self, HeaderValue};
+use hyper::header::{self, HeaderName, HeaderValue};
 use hyper::{Method, Request, Response};
 use tokio::time::{Instant, timeout_at};
 
+pub(crate) use crate::messenger::push::client::call_pool::CallPool;
 pub(crate) use crate::messenger::push::client::endpoint::WebhookEndpoint;
 
 pub use crate::messenger::push::client::endpoint::PushSetupError;
@@ -44,6 +47,8 @@ pub(crate) struct WebhookRequest {
     pub(crate) id: String,
     /// Time of this attempt in seconds, for the signature.
     pub(crate) seconds: u64,
+    /// Headers beside those of every request.
+    pub(crate) headers: Vec<(HeaderName, HeaderValue)>,
     /// Body; empty for a GET.
     pub(crate) body: Bytes,
 }
@@ -174,6 +179,7 @@ impl WebhookEndpoint {
         if !request.body.is_empty() {
             headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         }
+        headers.extend(request.headers.iter().cloned());
         if let Some(signature) = self.signer().sign(&request.id, request.seconds, &request.body) {
             let seconds = request.seconds.to_string();
             for (name, value) in

@@ -52,6 +52,8 @@ pub struct ReceivedCall {
     pub body: String,
     /// True once the whole answer was written and had a 2xx.
     pub is_acknowledged: bool,
+    /// True once the gateway has closed the connection of a call that gets no answer.
+    pub is_abandoned: bool,
 }
 
 impl ReceivedCall {
@@ -66,6 +68,11 @@ impl ReceivedCall {
     /// Returns whether it carries events of the feed.
     pub fn is_transaction(&self) -> bool {
         self.target.contains("/transactions/")
+    }
+
+    /// Returns whether it is a call of a peer.
+    pub fn is_rpc(&self) -> bool {
+        self.target.ends_with("/rpc")
     }
 
     /// Returns its events.
@@ -176,6 +183,20 @@ impl PushReceiver {
         calls
     }
 
+    /// Waits for so many calls of peers, and returns them.
+    pub async fn rpcs(&self, count: usize) -> Vec<ReceivedCall> {
+        let is_so = |calls: &[ReceivedCall]| calls.iter().filter(|call| call.is_rpc()).count() >= count;
+        let mut calls = self.until("the calls of peers", is_so).await;
+        calls.retain(ReceivedCall::is_rpc);
+        calls
+    }
+
+    /// Waits until the gateway has given up so many calls that get no answer.
+    pub async fn abandoned(&self, count: usize) {
+        let is_so = |calls: &[ReceivedCall]| calls.iter().filter(|call| call.is_abandoned).count() >= count;
+        self.until("the end of the calls", is_so).await;
+    }
+
     /// Waits until this position was acknowledged, and returns the transactions so far.
     pub async fn acknowledged(&self, position: u64) -> Vec<ReceivedCall> {
         let end = format!("\"position\":{position},");
@@ -224,6 +245,7 @@ async fn serve(mut stream: impl ReceiverStream, state: Arc<ReceiverState>) {
             MessengerReply::Silent => {
                 // The gateway closes the connection when it gives up.
                 let _ = stream.read(&mut [0]).await;
+                state.calls.send_modify(|calls| calls[place].is_abandoned = true);
                 return;
             }
         };
@@ -266,7 +288,13 @@ async fn next_call(stream: &mut impl ReceiverStream, read: &mut Vec<u8>) -> Opti
     let head = String::from_utf8(read[..end].to_vec()).expect("a head is ASCII");
     let (first, head) = head.split_once("\r\n").expect("a first line");
     let target = first.trim_end_matches(" HTTP/1.1").to_owned();
-    let mut call = ReceivedCall { target, head: head.to_owned(), body: String::new(), is_acknowledged: false };
+    let mut call = ReceivedCall {
+        target,
+        head: head.to_owned(),
+        body: String::new(),
+        is_acknowledged: false,
+        is_abandoned: false,
+    };
     let length = call.header("content-length").map_or(0, |text| text.parse().expect("a number"));
     while read.len() < end + length {
         more(stream, read).await?;

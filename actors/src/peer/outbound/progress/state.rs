@@ -91,6 +91,17 @@ impl OutboundState {
         }
     }
 
+    /// Returns the cause for which nothing at all goes to the peer. A pause of the configuration is none: it concerns the queue.
+    pub(crate) const fn shut(&self) -> Option<SuspendReason> {
+        if let Self::Suspended { cause: SuspendReason::Faulty, .. } = self {
+            return Some(SuspendReason::Faulty);
+        }
+        match self.durable() {
+            DeliveryState::Suspended { cause: SuspendReason::Admin, .. } => Some(SuspendReason::Admin),
+            _ => None,
+        }
+    }
+
     /// Returns whether sending is paused; then no rows are kept in memory.
     pub(crate) const fn is_paused(&self) -> bool {
         !matches!(self, Self::Idle | Self::Loading | Self::Sending { .. })

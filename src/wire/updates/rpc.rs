@@ -1,0 +1,122 @@
+//! `POST /http/v1/rpc`: a peer asks our messenger.
+
+use std::time::Duration;
+
+use actix_web::http::StatusCode;
+use actix_web::http::header::{ContentType, RETRY_AFTER};
+use actix_web::{HttpRequest, HttpResponse, web};
+use actors::errors::AdmissionError;
+use bytes::Bytes;
+
+use crate::http::authentication::VerifiedCaller;
+use crate::http::body::{self, BodyLimit};
+use crate::http::error::{ApiError, RESTART_WAIT, whole_seconds};
+use crate::http::listener::caller_departure::unless_caller_leaves;
+use crate::json::nesting::BodyNestingLimit;
+use crate::rpc::inbound_calls::{InboundRefusal, ReceivedCallOfPeer};
+use crate::rpc::{InboundCalls, MessengerFault, RpcAnswer, RpcResult, call_timeout};
+
+/// Time after which a peer should ask again that met no messenger: it starts within seconds, if it starts.
+const MESSENGER_WAIT: Duration = Duration::from_secs(5);
+
+/// Passes a call on to the messenger, and its answer back. The caller is authenticated and counted before its body is read.
+pub(super) async fn post_rpc(
+    caller: VerifiedCaller,
+    request: HttpRequest,
+    payload: web::Payload,
+    calls: Option<web::Data<InboundCalls>>,
+) -> Result<HttpResponse, ApiError> {
+    let calls = calls.ok_or_else(|| ApiError::not_found("NOT_FOUND", "no such endpoint"))?;
+    let permit = calls.admit(&caller.server).map_err(|limit| busy(&limit))?;
+    let answered = unless_caller_leaves(&request, answer(&calls, caller, &request, payload)).await;
+    let (answer, result) = match answered {
+        Some(Ok(answer)) => (Ok(shown(answer)), RpcResult::Answered),
+        Some(Err((error, result))) => (Err(error), result),
+        // Nobody reads this.
+        None => (Err(ApiError::from(MessengerFault::TimedOut)), RpcResult::Cancelled),
+    };
+    permit.end(result);
+    answer
+}
+
+async fn answer(
+    calls: &InboundCalls,
+    caller: VerifiedCaller,
+    request: &HttpRequest,
+    payload: web::Payload,
+) -> Result<RpcAnswer, (ApiError, RpcResult)> {
+    let limits = calls.limits();
+    let refused = |error: ApiError| (error, RpcResult::BadRequest);
+    let time = call_timeout::stated(request.headers(), &limits)
+        .map_err(|bad| refused(ApiError::bad_request("BAD_TIMEOUT", bad.to_string())))?;
+    let body = whole_body(request, payload, limits.body_max).await.map_err(refused)?;
+    let VerifiedCaller { server: from, nonce, .. } = caller;
+    let call = ReceivedCallOfPeer { from, nonce, body, time, answer_max: limits.body_max };
+    calls.answer(call).await.map_err(|refusal| {
+        let result = refusal.result();
+        (refusal.into(), result)
+    })
+}
+
+/// Reads the body within its limits.
+async fn whole_body(request: &HttpRequest, payload: web::Payload, body_max: usize) -> Result<Bytes, ApiError> {
+    let listener = request.app_data::<BodyLimit>().copied().unwrap_or_default();
+    let limit = BodyLimit { key: "rpc.body_max", bytes: body_max, ..listener };
+    let read = body::read(limit, body::announced(request.headers()), payload).await;
+    let body = read.map_err(|error| match error.status() {
+        StatusCode::PAYLOAD_TOO_LARGE => {
+            ApiError::new(error.status(), "TOO_LARGE", error.to_string()).by_limit("rpc.body_max")
+        }
+        _ => error,
+    })?;
+    let nesting = request.app_data::<BodyNestingLimit>().cloned().unwrap_or_default();
+    nesting.check(&body).map_err(|deep| ApiError::bad_request("NESTS_TOO_DEEP", deep.to_string()))?;
+    Ok(body)
+}
+
+fn shown(answer: RpcAnswer) -> HttpResponse {
+    let status = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::OK);
+    let mut response = HttpResponse::build(status);
+    if let Some(wait) = answer.retry_after {
+        response.insert_header((RETRY_AFTER, whole_seconds(wait).to_string()));
+    }
+    response.content_type(ContentType::json()).body(answer.body)
+}
+
+fn busy(limit: &AdmissionError) -> ApiError {
+    let refused = ApiError::new(StatusCode::TOO_MANY_REQUESTS, "RPC_BUSY", limit.to_string());
+    refused.retry_after(limit.wait()).by_limit(limit.limit())
+}
+
+/// Returns the refusal of a call while the gateway drains.
+pub(super) fn stopping(words: String) -> ApiError {
+    ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "STOPPING", words).told_to_wait(RESTART_WAIT)
+}
+
+impl From<MessengerFault> for ApiError {
+    fn from(fault: MessengerFault) -> Self {
+        let words = fault.to_string();
+        match fault {
+            MessengerFault::Down(_) => {
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, "MESSENGER_DOWN", words).told_to_wait(MESSENGER_WAIT)
+            }
+            MessengerFault::BadAnswer(_) => Self::new(StatusCode::BAD_GATEWAY, "MESSENGER_ERROR", words),
+            MessengerFault::TimedOut => Self::new(StatusCode::GATEWAY_TIMEOUT, "MESSENGER_TIMEOUT", words),
+        }
+    }
+}
+
+impl From<InboundRefusal> for ApiError {
+    fn from(refusal: InboundRefusal) -> Self {
+        let words = refusal.to_string();
+        match refusal {
+            InboundRefusal::NoObject(_) => Self::bad_request("BAD_JSON", words),
+            InboundRefusal::UnknownMethod(_) => Self::not_found("UNKNOWN_METHOD", words),
+            InboundRefusal::NoMessenger => {
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, "NO_MESSENGER", words).told_to_wait(MESSENGER_WAIT)
+            }
+            InboundRefusal::NotStored(error) => error.into(),
+            InboundRefusal::Fault(fault) => fault.into(),
+        }
+    }
+}
