@@ -4,6 +4,7 @@ mod cli;
 mod corpus;
 mod faults;
 mod fixtures;
+mod page;
 mod peers;
 mod push;
 mod reload;

@@ -43,10 +43,7 @@ pub(super) async fn run(trio: &mut DemoCluster, messages: u32, draw: bool) -> an
     let count = messages as usize;
     say!("{count} messages among red, blue and green, with replies, in {}:", CONTEXTS.join(" and "));
     for context in CONTEXTS {
-        for toy in &trio.toys {
-            let others: Vec<&str> = NAMES.into_iter().filter(|name| *name != toy.name()).collect();
-            toy.begin(context, &others).await?;
-        }
+        trio.begin(context).await?;
     }
     let (news, mut arrives) = mpsc::unbounded_channel();
     let speakers: Vec<DemoSpeaker> = (0..3).map(|at| DemoSpeaker::start(at, &trio.toys[at], count, &news)).collect();

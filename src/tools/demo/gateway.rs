@@ -42,9 +42,24 @@ impl DemoGateway {
         Ok(Self { name, folder, ports, peers: vec![], app: None })
     }
 
-    /// Makes another gateway a peer of this one, addressed in this dialect.
-    pub(super) fn know(&mut self, other: &Self, dialect: &'static str) {
-        self.peers.push((other.name, other.ports.federation, dialect));
+    /// Makes another gateway a peer of this one, reached at this address and in this dialect.
+    pub(super) fn know(&mut self, name: &'static str, address: SocketAddr, dialect: &'static str) {
+        self.peers.push((name, address, dialect));
+    }
+
+    /// Returns the address of the federation listener.
+    pub(super) const fn federation(&self) -> SocketAddr {
+        self.ports.federation
+    }
+
+    /// Returns the address of the messenger API.
+    pub(super) const fn messenger(&self) -> SocketAddr {
+        self.ports.messenger
+    }
+
+    /// Returns the address of the admin listener.
+    pub(super) const fn admin(&self) -> SocketAddr {
+        self.ports.admin
     }
 
     /// Returns the name of the gateway.
@@ -105,7 +120,8 @@ impl DemoGateway {
         for (peer, address, dialect) in &self.peers {
             text += &format!(
                 "[peers.server.\"{peer}\"]\naddresses = [\"http://{address}\"]\ndialect = \"{dialect}\"\nauth = \"network\"\n\
-                 allow_from = [\"127.0.0.0/8\"]\nbackoff_min = \"200ms\"\nbackoff_max = \"2s\"\n"
+                 allow_from = [\"127.0.0.0/8\"]\nbackoff_min = \"200ms\"\nbackoff_max = \"2s\"\n\
+                 failures_to_suspend = 1_000_000\n"
             );
         }
         text

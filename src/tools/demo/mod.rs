@@ -1,11 +1,15 @@
 //! `fernpost demo`: three gateways with a sample messenger each, in one process, on loopback, with temporary data.
 //!
 //! Red and blue exchange updates with each other; green exchanges transactions with both. The gateways are real: real
-//! stores, real HTTP between them, the same code as `serve`. Only the messengers are samples.
+//! stores, real HTTP between them, the same code as `serve`. Only the messengers are samples: a chat page each, or with
+//! `--terminal` one terminal for all three.
 
+mod cluster;
 mod conversation;
 mod gateway;
 mod graph;
+mod network;
+mod page;
 mod script;
 mod table;
 mod talk;
@@ -13,9 +17,9 @@ mod toy;
 mod typed;
 
 use clap::Args;
+use tokio::signal::unix::SignalKind;
 
-use self::gateway::DemoGateway;
-use self::toy::SampleMessenger;
+use self::cluster::DemoCluster;
 use crate::telemetry;
 use crate::terminal::exit_code::{COULD_NOT_RUN, FINE};
 use crate::terminal::output::remark;
@@ -36,6 +40,12 @@ pub(crate) struct DemoOptions {
     /// With `--check`: draw the graph of the first context.
     #[arg(long, requires = "check")]
     graph: bool,
+    /// Send and receive in this terminal, instead of a page for each server.
+    #[arg(long, conflicts_with = "check")]
+    terminal: bool,
+    /// Print the addresses of the pages and the listeners as one line of JSON.
+    #[arg(long, conflicts_with_all = ["check", "terminal"])]
+    json: bool,
 }
 
 pub(crate) fn run(options: &DemoOptions) -> u8 {
@@ -48,7 +58,7 @@ pub(crate) fn run(options: &DemoOptions) -> u8 {
             outcome = demo(options) => outcome,
             // The gateways and their temporary folders have been dropped. The process exits here, because a pending
             // read of the terminal would block the end of the runtime until the next key.
-            _ = tokio::signal::ctrl_c() => std::process::exit(if options.check { COULD_NOT_RUN } else { FINE }.into()),
+            () = stopped() => std::process::exit(if options.check { COULD_NOT_RUN } else { FINE }.into()),
         };
         outcome.unwrap_or_else(|error| {
             remark!("the demo cannot run: {error:#}");
@@ -57,10 +67,24 @@ pub(crate) fn run(options: &DemoOptions) -> u8 {
     })
 }
 
+/// Waits for INT or TERM.
+async fn stopped() {
+    let mut term = match tokio::signal::unix::signal(SignalKind::terminate()) {
+        Ok(term) => term,
+        // The default of TERM, which ends the process, stays in effect then.
+        Err(_) => return drop(tokio::signal::ctrl_c().await),
+    };
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => {}
+        _ = term.recv() => {}
+    }
+}
+
 async fn demo(options: &DemoOptions) -> anyhow::Result<u8> {
-    match options.check {
-        true => check(options).await,
-        false => talk::run().await,
+    match options {
+        DemoOptions { check: true, .. } => check(options).await,
+        DemoOptions { terminal: true, .. } => talk::run().await,
+        DemoOptions { json, .. } => page::run(*json).await,
     }
 }
 
@@ -78,39 +102,3 @@ async fn check(options: &DemoOptions) -> anyhow::Result<u8> {
 
 /// Names of the gateways, in the order of all output.
 const NAMES: [&str; 3] = ["red", "blue", "green"];
-
-/// Three gateways, each a peer of the others, and their messengers.
-struct DemoCluster {
-    gateways: [DemoGateway; 3],
-    toys: [SampleMessenger; 3],
-}
-
-impl DemoCluster {
-    async fn start() -> anyhow::Result<Self> {
-        let [mut red, mut blue, mut green] =
-            [DemoGateway::reserve(NAMES[0])?, DemoGateway::reserve(NAMES[1])?, DemoGateway::reserve(NAMES[2])?];
-        red.know(&blue, "updates");
-        blue.know(&red, "updates");
-        for other in [&mut red, &mut blue] {
-            other.know(&green, "transactions");
-            green.know(other, "transactions");
-        }
-        let mut gateways = [red, blue, green];
-        for gateway in &mut gateways {
-            gateway.start().await?;
-        }
-        let toy = |gateway: &DemoGateway| SampleMessenger::new(gateway.name(), gateway.messenger_url());
-        let toys = [toy(&gateways[0])?, toy(&gateways[1])?, toy(&gateways[2])?];
-        Ok(Self { gateways, toys })
-    }
-
-    fn gateway(&mut self, name: &str) -> Option<&mut DemoGateway> {
-        self.gateways.iter_mut().find(|gateway| gateway.name() == name)
-    }
-
-    async fn stop(&mut self) {
-        for gateway in &mut self.gateways {
-            gateway.stop().await;
-        }
-    }
-}

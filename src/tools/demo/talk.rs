@@ -39,9 +39,8 @@ pub(super) async fn run() -> anyhow::Result<u8> {
     say_line(&format!(
         "\nRed and blue exchange updates; green exchanges transactions with both. All three share {CONTEXT}.\n\n{HELP}\n"
     ));
+    trio.begin(CONTEXT).await?;
     for toy in &trio.toys {
-        let others: Vec<&str> = NAMES.into_iter().filter(|name| *name != toy.name()).collect();
-        toy.begin(CONTEXT, &others).await?;
         follow(toy.clone(), screen.clone());
     }
     let mut typed = BufReader::new(stdin()).lines();

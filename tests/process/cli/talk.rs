@@ -20,7 +20,8 @@ struct Demo {
 impl Demo {
     fn start() -> Self {
         let mut child = fernpost();
-        let child = child.arg("demo").stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+        let child =
+            child.args(["demo", "--terminal"]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
         let mut child = child.spawn().expect("the binary starts");
         let (says, lines) = channel();
         let out = BufReader::new(child.stdout.take().expect("piped"));
