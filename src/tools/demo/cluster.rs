@@ -2,8 +2,8 @@
 
 use std::net::SocketAddr;
 
-use crate::tools::demo::NAMES;
 use crate::tools::demo::gateway::DemoGateway;
+use crate::tools::demo::names::NAMES;
 use crate::tools::demo::network::DemoNetwork;
 use crate::tools::demo::toy::SampleMessenger;
 

@@ -10,16 +10,16 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::terminal::exit_code::{FINE, WRONG};
 use crate::terminal::output::{remark, say};
+use crate::tools::demo::cluster::DemoCluster;
+use crate::tools::demo::graph;
+use crate::tools::demo::names::{CONTEXTS, NAMES};
 use crate::tools::demo::table::{ComparisonRow, print, progress};
 use crate::tools::demo::toy::{ChatLine, SampleFeedItem, SampleMessenger};
-use crate::tools::demo::{DemoCluster, NAMES, graph};
 
 /// Deadline of the whole exchange.
 const DEADLINE: Duration = Duration::from_secs(120);
 /// Time for which green is down.
 const OUTAGE: Duration = Duration::from_secs(1);
-/// Contexts of the exchange.
-const CONTEXTS: [&str; 2] = ["#garden", "#harbour"];
 /// Number of received messages per reply.
 const ANSWER_EVERY: usize = 3;
 

@@ -130,6 +130,6 @@ impl DemoGateway {
 
 /// Returns a loopback address for this gateway alone; binding falls back to 127.0.0.1 if the system has no other.
 fn own_address(name: &str) -> Ipv4Addr {
-    let place = super::NAMES.iter().position(|known| *known == name).unwrap_or(0);
+    let place = super::names::NAMES.iter().position(|known| *known == name).unwrap_or(0);
     Ipv4Addr::new(127, 0, 77, u8::try_from(place + 1).unwrap_or(1))
 }

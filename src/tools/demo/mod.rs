@@ -8,6 +8,7 @@ mod cluster;
 mod conversation;
 mod gateway;
 mod graph;
+mod names;
 mod network;
 mod page;
 mod script;
@@ -99,6 +100,3 @@ async fn check(options: &DemoOptions) -> anyhow::Result<u8> {
     // The worse of the two results; each half has printed its own table.
     Ok(updates?.max(messages?))
 }
-
-/// Names of the gateways, in the order of all output.
-const NAMES: [&str; 3] = ["red", "blue", "green"];

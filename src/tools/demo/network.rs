@@ -12,7 +12,7 @@ use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 
-use super::NAMES;
+use super::names::NAMES;
 
 /// Maximum connections of one direction; further ones wait in the kernel's queue.
 const CONNECTIONS_MAX: usize = 64;

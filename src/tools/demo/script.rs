@@ -9,7 +9,7 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::terminal::exit_code::{FINE, WRONG};
 use crate::terminal::output::{remark, say};
-use crate::tools::demo::DemoCluster;
+use crate::tools::demo::cluster::DemoCluster;
 use crate::tools::demo::table::{ComparisonRow, print, progress};
 use crate::tools::demo::toy::{SampleFeedItem, SampleMessenger};
 

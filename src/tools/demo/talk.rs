@@ -9,12 +9,14 @@ use tokio::sync::mpsc;
 
 use crate::terminal::exit_code::FINE;
 use crate::terminal::output::say_line;
+use crate::tools::demo::cluster::DemoCluster;
+use crate::tools::demo::graph;
+use crate::tools::demo::names::{CONTEXTS, NAMES};
 use crate::tools::demo::toy::{ChatLine, SampleFeedItem, SampleMessenger};
 use crate::tools::demo::typed::{HELP, TypedLine, parse};
-use crate::tools::demo::{DemoCluster, NAMES, graph};
 
 /// Context of the demo.
-const CONTEXT: &str = "#garden";
+const CONTEXT: &str = CONTEXTS[0];
 
 /// Interval at which a sender polls the delivery of its message.
 const ASK_EVERY: Duration = Duration::from_millis(50);

@@ -1,6 +1,6 @@
 //! Parses a line that was typed at the demo: a command, a message, or neither.
 
-use super::NAMES;
+use super::names::NAMES;
 
 /// The meaning of a typed line.
 #[derive(Debug, PartialEq, Eq)]

@@ -8,10 +8,10 @@ use reqwest::Method;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use crate::tools::demo::page::CONTEXTS;
+use crate::tools::demo::names::CONTEXTS;
 use crate::tools::demo::page::error::PageError;
 use crate::tools::demo::page::messenger::{PageMessenger, segment};
-use crate::tools::demo::page::server::{PageServer, ServerAddress};
+use crate::tools::demo::page::state::{PageState, ServerAddress};
 
 /// Messages of the history that a page reads.
 const HISTORY: u32 = 200;
@@ -38,7 +38,7 @@ struct StartAnswer<'a> {
     contexts: [&'a str; CONTEXTS.len()],
 }
 
-async fn start(page: Data<PageServer>) -> HttpResponse {
+async fn start(page: Data<PageState>) -> HttpResponse {
     HttpResponse::Ok().json(StartAnswer { server: page.name(), servers: &page.servers, contexts: CONTEXTS })
 }
 
@@ -110,7 +110,7 @@ struct TypingBody<'a> {
 }
 
 async fn typing(
-    page: Data<PageServer>,
+    page: Data<PageState>,
     messenger: Data<PageMessenger>,
     Json(TypingCall { context, typing }): Json<TypingCall>,
 ) -> Result<HttpResponse, PageError> {
@@ -155,7 +155,7 @@ struct CutCall {
 }
 
 /// Cuts the page's server off from the others, or connects it again.
-async fn cut(page: Data<PageServer>, Json(CutCall { cut }): Json<CutCall>) -> HttpResponse {
+async fn cut(page: Data<PageState>, Json(CutCall { cut }): Json<CutCall>) -> HttpResponse {
     page.network.switch(page.at, cut);
     HttpResponse::NoContent().finish()
 }

@@ -1,5 +1,6 @@
 //! Refusals of the page's calls.
 
+use actix_web::error::{JsonPayloadError, QueryPayloadError};
 use actix_web::http::StatusCode;
 use actix_web::{HttpResponse, ResponseError};
 use thiserror::Error;
@@ -15,9 +16,12 @@ pub(super) enum PageError {
     /// No such path or method.
     #[error("no such endpoint")]
     NoRoute,
-    /// The body or the query has another form.
-    #[error("the request cannot be read: {0}")]
-    Unreadable(String),
+    /// The body has another form.
+    #[error("the body cannot be read: {0}")]
+    Body(#[from] JsonPayloadError),
+    /// The query has another form.
+    #[error("the query cannot be read: {0}")]
+    Query(#[from] QueryPayloadError),
     /// A list of the request is too long.
     #[error("at most {0} ids")]
     TooMany(usize),
@@ -34,7 +38,7 @@ impl ResponseError for PageError {
         match self {
             Self::Foreign(_) => StatusCode::FORBIDDEN,
             Self::NoRoute => StatusCode::NOT_FOUND,
-            Self::Unreadable(_) | Self::TooMany(_) => StatusCode::BAD_REQUEST,
+            Self::Body(_) | Self::Query(_) | Self::TooMany(_) => StatusCode::BAD_REQUEST,
             Self::PagesMax(_) => StatusCode::TOO_MANY_REQUESTS,
             Self::Gateway(_) => StatusCode::BAD_GATEWAY,
         }

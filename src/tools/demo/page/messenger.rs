@@ -21,14 +21,14 @@ pub(super) struct PageMessenger {
 }
 
 /// An answer of the gateway: its status and JSON.
-pub(super) struct GatewayAnswer {
+pub(super) struct PassedAnswer {
     pub(super) status: u16,
     pub(super) body: Vec<u8>,
 }
 
-impl From<GatewayAnswer> for HttpResponse {
+impl From<PassedAnswer> for HttpResponse {
     /// Passes it on as it is.
-    fn from(GatewayAnswer { status, body }: GatewayAnswer) -> Self {
+    fn from(PassedAnswer { status, body }: PassedAnswer) -> Self {
         let status = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_GATEWAY);
         Self::build(status).content_type("application/json").body(body)
     }
@@ -42,15 +42,15 @@ impl PageMessenger {
     }
 
     /// Makes a call.
-    pub(super) async fn call(&self, method: Method, path: &str, body: Vec<u8>) -> Result<GatewayAnswer, PageError> {
+    pub(super) async fn call(&self, method: Method, path: &str, body: Vec<u8>) -> Result<PassedAnswer, PageError> {
         let request = self.client.request(method, format!("{}/{path}", self.url)).timeout(CALL);
         let answer = request.body(body).send().await?;
-        Ok(GatewayAnswer { status: answer.status().as_u16(), body: answer.bytes().await?.into() })
+        Ok(PassedAnswer { status: answer.status().as_u16(), body: answer.bytes().await?.into() })
     }
 
     /// Reads the answer to a GET; `None` if the gateway refuses it.
     pub(super) async fn get(&self, path: &str) -> Result<Option<Vec<u8>>, PageError> {
-        let GatewayAnswer { status, body } = self.call(Method::GET, path, vec![]).await?;
+        let PassedAnswer { status, body } = self.call(Method::GET, path, vec![]).await?;
         Ok((status == 200).then_some(body))
     }
 

@@ -9,6 +9,7 @@ mod files;
 mod guard;
 mod messenger;
 mod server;
+mod state;
 mod stream;
 
 use std::net::{SocketAddr, TcpListener};
@@ -17,16 +18,13 @@ use anyhow::Context;
 use serde::Serialize;
 use tokio::sync::mpsc;
 
-use self::server::{PageServer, ServerAddress};
+use self::state::{PageState, ServerAddress};
 use crate::terminal::exit_code::FINE;
 use crate::terminal::output::{print_json, say};
-use crate::tools::demo::NAMES;
 use crate::tools::demo::cluster::DemoCluster;
+use crate::tools::demo::names::{CONTEXTS, NAMES};
 use crate::tools::demo::network::DemoNetwork;
 use crate::tools::demo::toy::SampleMessenger;
-
-/// Contexts of all three servers.
-const CONTEXTS: [&str; 2] = ["#garden", "#harbour"];
 
 /// The first line of `fernpost demo --json`.
 #[derive(Serialize)]
@@ -60,7 +58,8 @@ pub(super) async fn run(json: bool) -> anyhow::Result<u8> {
     for (at, (listener, toy)) in listeners.into_iter().zip(&trio.toys).enumerate() {
         acknowledge(toy.clone());
         let messenger = trio.gateways[at].messenger_url();
-        actix::spawn(PageServer::new(at, pages.clone(), messenger, network.clone()).serve(listener)?);
+        let state = PageState::new(at, pages.clone(), network.clone());
+        actix::spawn(server::serve(state, messenger, listener)?);
     }
     let servers = trio.gateways.iter().zip(pages).map(|(gateway, ServerAddress { name, page })| GatewayAddresses {
         name,

@@ -15,12 +15,11 @@ use serde::Serialize;
 use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
-use crate::tools::demo::NAMES;
+use crate::tools::demo::names::{CONTEXTS, NAMES};
 use crate::tools::demo::network::CutServers;
-use crate::tools::demo::page::CONTEXTS;
 use crate::tools::demo::page::error::PageError;
 use crate::tools::demo::page::messenger::{PageMessenger, segment};
-use crate::tools::demo::page::server::{PageServer, STREAMS_MAX};
+use crate::tools::demo::page::state::{PageState, STREAMS_MAX};
 
 /// Interval at which contexts and peers are read: the feed has no event for a parent that is waited for.
 const LOOK_EVERY: Duration = Duration::from_millis(300);
@@ -30,7 +29,7 @@ const EVENT_MAX: usize = 4 << 20;
 
 /// Opens a stream.
 pub(super) async fn get(
-    page: Data<PageServer>,
+    page: Data<PageState>,
     messenger: Data<PageMessenger>,
     request: HttpRequest,
 ) -> Result<HttpResponse, PageError> {

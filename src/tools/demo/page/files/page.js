@@ -222,7 +222,7 @@ function drawBanner() {
   const banner = $('banner');
   let words = '';
   if (cuts.has(us)) {
-    words = `${us} is cut off. What you write is on ${us}'s disk, and is delivered when the network is back.`;
+    words = `${us} is cut off. What you write stays on its disk until the network is back.`;
   } else if (outage && outage.waiting !== null) {
     const waits = [...models.values()].reduce((sum, model) => sum + model.unsettled().length + model.status.held, 0);
     const isQuiet = performance.now() - outage.healed > 3500;
@@ -264,18 +264,19 @@ async function readReceipts() {
   setTimeout(readReceipts, RECEIPTS_EVERY);
 }
 
-let typed = 0;
+/** Time of the last typing notification; `null` if none is in effect. */
+let typed = null;
 
 function tellTyping() {
   const now = performance.now();
-  if ($('text').value === '' || now - typed < TYPING_EVERY) return;
+  if ($('text').value === '' || (typed !== null && now - typed < TYPING_EVERY)) return;
   typed = now;
   calls.typing(open, true).catch(() => {});
 }
 
 function tellStopped() {
-  if (typed === 0) return;
-  typed = 0;
+  if (typed === null) return;
+  typed = null;
   calls.typing(open, false).catch(() => {});
 }
 
@@ -314,7 +315,6 @@ async function switchNetwork() {
 
 $('say').addEventListener('submit', say);
 $('text').addEventListener('input', () => ($('text').value === '' ? tellStopped() : tellTyping()));
-$('text').addEventListener('blur', tellStopped);
 $('cut').addEventListener('click', switchNetwork);
 $('messages').addEventListener('click', (event) => {
   const item = event.target.closest('[data-id]');
