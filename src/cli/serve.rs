@@ -11,6 +11,7 @@ use tokio::time::Instant;
 
 use crate::app::{App, DataDir, Listeners, SettingsReloader, StartError, UnsentAtShutdown};
 use crate::cli::ConfigSource;
+use crate::runtime::descriptor_limit;
 use crate::settings::LoadedSettings;
 use crate::telemetry::{self, last_words};
 use crate::terminal::exit_code::{COULD_NOT_RUN, FINE, WRONG};
@@ -39,7 +40,10 @@ pub(super) fn run(options: Serve) -> u8 {
     let files = options.source.files();
     let found = if options.accept_data_dir { DataDir::AsFound } else { DataDir::Whole };
     let code = match options.source.read_to_run() {
-        Ok(loaded) => actix::System::new().block_on(serve(loaded, found, StartSummary { files })),
+        Ok(loaded) => {
+            descriptor_limit::raise(loaded.settings.federation.connections.connections_max);
+            actix::System::new().block_on(serve(loaded, found, StartSummary { files }))
+        }
         Err(problems) => {
             last_words(&problems.to_string());
             if problems.is_open_secrets() { WRONG } else { COULD_NOT_RUN }

@@ -1,14 +1,13 @@
 //! Runs an HTTP/1.1 server on a listener that is already bound.
 
 use std::io;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
 use actix_http::HttpService;
-use actix_http::Protocol;
-use actix_http::error::DispatchError;
 use actix_server::ServerBuilder;
-use actix_service::{IntoServiceFactory, ServiceFactoryExt, fn_service, map_config};
+use actix_service::{IntoServiceFactory, ServiceFactory, ServiceFactoryExt, fn_factory, fn_service, map_config};
 use actix_web::App;
 use actix_web::dev::{AppConfig, Extensions, Server};
 use actix_web::middleware::from_fn;
@@ -16,14 +15,13 @@ use actix_web::rt::net::{TcpStream, UnixStream};
 use actix_web::web::ServiceConfig;
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::refused_head::RefusedHeads;
 use crate::http::error_middleware;
 use crate::http::listener::bound_listener::BoundListener;
 use crate::http::listener::caller_deadlines::RequestTimes;
-use crate::http::listener::client_stream::{ClientStream, ConnectionFacts};
+use crate::http::listener::client_stream::ConnectionFacts;
 use crate::http::listener::connection_admission::ConnectionAdmission;
-use crate::http::listener::timed_stream::TimedStream;
 use crate::http::listener::watched_socket::BlockedWrites;
+use crate::http::serve::connection_rules::{ConnectionRules, Stream, serve_connection};
 use crate::raw_targets::stream::RawTargets;
 
 /// The limits of a server.
@@ -91,9 +89,6 @@ where
     serve_streams(listener.into(), limits, configure, RawTargets::new)
 }
 
-/// A connection with deadlines, on which the refusals of the HTTP library get a reason.
-type Stream<T = ClientStream> = RefusedHeads<TimedStream<T>>;
-
 /// A stream around a connection.
 trait AroundConnection {
     /// Returns the facts about the connection.
@@ -135,30 +130,27 @@ macro_rules! http_service {
     }};
 }
 
-/// Returns a connection with deadlines.
-fn timed<T: BlockedWrites>(io: T, facts: ConnectionFacts, times: RequestTimes) -> Stream<T> {
-    let progress = Arc::clone(&facts.progress);
-    RefusedHeads::new(TimedStream::new(io, facts, times), progress)
-}
-
 /// Returns the service for connections of one kind of socket. It is a macro because its type cannot be named.
 macro_rules! service {
     ($socket:ty, $limits:expr, $stops:expr, $local:expr, $configure:expr, $wrap:expr) => {{
         let (limits, stops, local, configure, wrap) = ($limits.clone(), $stops.clone(), $local, $configure, $wrap);
         move || {
-            let (stops, admission) = (stops.clone(), Arc::clone(&limits.admission));
-            let http = http_service!(S, stops, local, configure);
-            let times = limits.times;
-            fn_service(move |io: $socket| {
-                let admission = Arc::clone(&admission);
+            let http = http_service!(S, stops.clone(), local, configure);
+            let rules = Arc::new(ConnectionRules {
+                admission: Arc::clone(&limits.admission),
+                times: limits.times,
+                stops: stops.clone(),
+                wrap,
+            });
+            fn_factory(move || {
+                let (http, rules) = (http.new_service(()), Arc::clone(&rules));
                 async move {
-                    let (stream, caller) = admission.admit(io).await.ok_or(DispatchError::Upgrade)?;
-                    let facts = stream.facts().clone();
-                    let stream = timed(stream, facts, times);
-                    Ok::<_, DispatchError>((wrap(stream), Protocol::Http1, caller))
+                    let http = Rc::new(http.await?);
+                    Ok::<_, ()>(fn_service::<_, _, _, _, _, ()>(move |io: $socket| {
+                        serve_connection(io, Arc::clone(&rules), Rc::clone(&http))
+                    }))
                 }
             })
-            .and_then(http)
         }
     }};
 }
@@ -201,5 +193,6 @@ where
     Ok(server.run())
 }
 
+mod connection_rules;
 #[cfg(test)]
 mod tests;

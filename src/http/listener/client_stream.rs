@@ -53,6 +53,8 @@ pub struct ClientStream {
 pub(crate) trait AcceptedSocket: AsyncRead + AsyncWrite + Unpin + Send + 'static {
     /// Returns the address of the other end; `None` for a Unix socket.
     fn other_end(&self) -> Option<SocketAddr>;
+    /// Returns whether there is something to read, or the other end has closed its side.
+    fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
     /// Sends small writes at once.
     fn send_at_once(&self);
     /// Returns the plain stream.
@@ -66,6 +68,10 @@ pub(crate) trait AcceptedSocket: AsyncRead + AsyncWrite + Unpin + Send + 'static
 impl AcceptedSocket for TcpStream {
     fn other_end(&self) -> Option<SocketAddr> {
         self.peer_addr().ok()
+    }
+
+    fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.poll_read_ready(cx)
     }
 
     fn send_at_once(&self) {
@@ -85,6 +91,10 @@ impl AcceptedSocket for TcpStream {
 impl AcceptedSocket for UnixStream {
     fn other_end(&self) -> Option<SocketAddr> {
         None
+    }
+
+    fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.poll_read_ready(cx)
     }
 
     fn send_at_once(&self) {}

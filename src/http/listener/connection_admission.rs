@@ -6,11 +6,13 @@ use std::time::Duration;
 
 use actors::supervise::log_throttle::LogThrottle;
 use rustls::ServerConfig;
+use tokio::time::Instant;
 use tokio_rustls::TlsAcceptor;
 
 use crate::http::listener::client_stream::{AcceptedSocket, ClientStream, ConnectionFacts};
 use crate::http::listener::connection_progress::ConnectionProgress;
 use crate::http::listener::connection_table::ConnectionTable;
+use crate::http::listener::silent_connection::{SilenceEnd, SilentConnection};
 use crate::http::listener::watched_socket::WatchedSocket;
 use crate::telemetry::limit_counts::LimitCounts;
 use crate::tls::certificate::PresentedCertificate;
@@ -56,33 +58,64 @@ impl ConnectionAdmission {
         Self { table: Some((table, is_proxy)), counts, ..self }
     }
 
-    /// Admits a connection; returns the stream for requests and the address of the caller, or `None` if it was closed.
-    pub(crate) async fn admit<T: AcceptedSocket>(&self, io: T) -> Option<(ClientStream, Option<SocketAddr>)> {
+    /// Admits an accepted connection, or returns `None` if a limit refuses it.
+    pub(crate) fn enter<T: AcceptedSocket>(&self, io: T) -> Option<SilentConnection<T>> {
         io.send_at_once();
-        let caller = io.other_end();
-        let address = caller.map(|caller| caller.ip().to_canonical());
-        let progress = |entry| Arc::new(ConnectionProgress::of(entry, self.counts.clone()));
-        let mut facts = ConnectionFacts { address, progress: progress(None), ..ConnectionFacts::default() };
-        if let Some((table, is_proxy)) = &self.table {
-            match table.open(address.filter(|ip| !is_proxy(*ip))) {
-                Ok((entry, evicted)) => {
-                    facts.progress = progress(Some(Arc::clone(&entry)));
-                    facts.entry = Some(entry);
-                    if let Some(evicted) = evicted {
-                        self.counts.count(evicted.limit());
-                    }
+        let (caller, since) = (io.other_end(), Instant::now());
+        let Some((table, is_proxy)) = &self.table else {
+            return Some(SilentConnection { io, caller, entry: None, since });
+        };
+        let address = canonical(caller);
+        match table.open(address.filter(|ip| !is_proxy(*ip))) {
+            Ok((entry, evicted)) => {
+                if let Some(evicted) = evicted {
+                    self.counts.count(evicted.limit());
                 }
-                Err(refusal) => {
-                    self.counts.count(refusal.limit());
-                    self.note(refusal.limit(), address, &refusal.to_string());
-                    return None;
-                }
+                Some(SilentConnection { io, caller, entry: Some(entry), since })
+            }
+            Err(refusal) => {
+                self.counts.count(refusal.limit());
+                self.note(refusal.limit(), address, &refusal.to_string());
+                None
             }
         }
+    }
+
+    /// Waits for the first byte of a connection: of its handshake for as long as the handshake may last, of its request for `idle`.
+    /// Returns false if the connection must be closed.
+    pub(crate) async fn is_heard<T: AcceptedSocket>(
+        &self,
+        silent: &SilentConnection<T>,
+        idle: Duration,
+        stop: impl Future<Output = ()>,
+    ) -> bool {
+        let timeout = self.tls.as_ref().map_or(idle, |tls| tls.handshake_timeout);
+        match silent.end_of_silence(silent.since + timeout, stop).await {
+            SilenceEnd::Readable => true,
+            SilenceEnd::Closed => false,
+            SilenceEnd::Late => {
+                if self.tls.is_some() {
+                    self.handshake_is_late(canonical(silent.caller));
+                }
+                false
+            }
+        }
+    }
+
+    /// Makes the TLS handshake, if the listener has TLS; returns the stream for requests and the address of the caller, or `None` if the
+    /// connection failed.
+    pub(crate) async fn begin<T: AcceptedSocket>(
+        &self,
+        silent: SilentConnection<T>,
+    ) -> Option<(ClientStream, Option<SocketAddr>)> {
+        let SilentConnection { io, caller, entry, since } = silent;
+        let address = canonical(caller);
+        let progress = Arc::new(ConnectionProgress::of(entry.clone(), self.counts.clone()));
+        let mut facts = ConnectionFacts { address, entry, progress, ..ConnectionFacts::default() };
         let Some(tls) = &self.tls else { return Some((io.plain(facts), caller)) };
         let closed = facts.entry.as_ref().map(|entry| entry.closed().clone());
         let accepted = TlsAcceptor::from(Arc::clone(&tls.config)).accept(WatchedSocket::new(io));
-        let handshake = tokio::time::timeout(tls.handshake_timeout, accepted);
+        let handshake = tokio::time::timeout_at(since + tls.handshake_timeout, accepted);
         let handshake = async {
             match closed {
                 // A connection that makes room for another one is closed within its handshake too.
@@ -97,8 +130,7 @@ impl ConnectionAdmission {
                 return None;
             }
             Err(_elapsed) => {
-                self.counts.count("federation.handshake_timeout");
-                self.note("TLS handshake", address, "it was not finished within handshake_timeout");
+                self.handshake_is_late(address);
                 return None;
             }
         };
@@ -111,10 +143,20 @@ impl ConnectionAdmission {
         Some((T::by_tls(stream, facts), caller))
     }
 
+    fn handshake_is_late(&self, address: Option<IpAddr>) {
+        self.counts.count("federation.handshake_timeout");
+        self.note("TLS handshake", address, "it was not finished within handshake_timeout");
+    }
+
     fn note(&self, why: &'static str, address: Option<IpAddr>, words: &str) {
         if let Some(failures) = &self.failures {
             let address = address.map_or_else(|| "a Unix socket".to_owned(), |address| address.to_string());
             failures.note(why, 1, &format!("{address}: {words}"));
         }
     }
+}
+
+/// Returns the address by which callers are judged.
+fn canonical(caller: Option<SocketAddr>) -> Option<IpAddr> {
+    caller.map(|caller| caller.ip().to_canonical())
 }

@@ -10,5 +10,6 @@ pub mod connection_progress;
 pub mod connection_table;
 pub mod forwarded_requests;
 pub(crate) mod request_framing;
+pub(crate) mod silent_connection;
 pub mod timed_stream;
 pub mod watched_socket;

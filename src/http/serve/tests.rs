@@ -1,11 +1,13 @@
 //! Callers that say too little, in virtual time: a whole connection with its HTTP parser, over a pipe.
 
-use actix_service::{Service, ServiceFactory};
+use actix_http::Protocol;
+use actix_service::Service;
 use actix_web::rt::task::JoinHandle;
 use actix_web::{HttpResponse, web};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 use tokio::time::{Instant, sleep};
 
+use super::connection_rules::timed;
 use super::*;
 use crate::http::body::RequestBody;
 use crate::http::listener::connection_progress::ConnectionProgress;

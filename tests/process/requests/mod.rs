@@ -3,4 +3,5 @@
 mod counted;
 mod doors;
 mod seen;
+mod silent;
 mod slow;
