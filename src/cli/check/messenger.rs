@@ -8,13 +8,16 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
 
+use actors::ports::Clock;
+
 use crate::api::checks::CheckFinding;
 use crate::api::peers::PeerList;
+use crate::app::SystemClock;
 use crate::cli::failure::CommandFailure;
 use crate::cli::reached_listener::ReachedListener;
 use crate::http::listener::bind_advice;
 use crate::messenger::push;
-use crate::settings::{ListenTarget, SecretValue, Settings};
+use crate::settings::{ListenTarget, PushSettings, SecretValue, Settings};
 
 const CHECK: &str = "messenger";
 
@@ -38,16 +41,30 @@ pub(super) async fn findings(settings: &Settings) -> Vec<CheckFinding> {
     });
     found.push(match &settings.messenger.push {
         None => CheckFinding::info(CHECK, "messenger.push", "pull only: the messenger reads GET /v1/events"),
-        Some(push) => match push::reach(push).await {
-            Ok(()) => CheckFinding::info(CHECK, "messenger.push.url", format!("{} accepts connections", push.target)),
-            Err(why) => {
-                CheckFinding::error(CHECK, "messenger.push.url", format!("{} is not reached: {why}", push.target))
-                    .with_code("PUSH_UNREACHABLE")
-                    .with_fix("start the messenger's receiver, or correct messenger.push.url")
-            }
-        },
+        Some(settings) => pushed(settings).await,
     });
     found
+}
+
+/// Connects to the messenger, and asks it whether it is up.
+async fn pushed(settings: &PushSettings) -> CheckFinding {
+    const SUBJECT: &str = "messenger.push.url";
+    let target = &settings.target;
+    if let Err(why) = push::reach(settings).await {
+        return CheckFinding::error(CHECK, SUBJECT, format!("{target} is not reached: {why}"))
+            .with_code("PUSH_UNREACHABLE")
+            .with_fix("start the messenger's receiver, or correct messenger.push.url");
+    }
+    match push::ping(settings, SystemClock.now().0 / 1000).await {
+        Ok(()) => CheckFinding::info(CHECK, SUBJECT, format!("the messenger is up: {target} answers GET ping")),
+        // Events are pushed all the same, so this is no error.
+        Err(why) => CheckFinding::warning(CHECK, SUBJECT, format!("{target} does not answer GET ping by a 2xx: {why}"))
+            .with_code("PUSH_PING_FAILED")
+            .with_fix(
+                "let the messenger answer it with any 2xx; after a 401 or 403 compare messenger.push.secret_file with the \
+                 messenger's, after a 404 the path of messenger.push.url",
+            ),
+    }
 }
 
 fn subject(settings: &Settings) -> String {

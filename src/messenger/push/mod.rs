@@ -29,6 +29,7 @@ use crate::messenger::ephemeral_feed::EphemeralFeed;
 use crate::messenger::push::calls::PushCalls;
 use crate::messenger::push::client::{CallPool, WebhookClient, WebhookEndpoint, WebhookRequest};
 use crate::messenger::push::ephemeral_task::EphemeralTask;
+use crate::messenger::push::fault::PushFault;
 use crate::messenger::push::machine::{BatchRules, PushMachine};
 use crate::messenger::push::task::PushTask;
 use crate::messenger::push::transaction_ids::TransactionIds;
@@ -71,6 +72,12 @@ impl PushHandle {
 /// Connects to the messenger, as a push does; an error says why it is not reached.
 pub(crate) async fn reach(settings: &PushSettings) -> Result<(), String> {
     WebhookEndpoint::new(settings).map_err(|error| error.to_string())?.reach().await
+}
+
+/// Calls `GET {url}/ping` of the messenger, signed at this time in seconds; an error says what it answered instead of a 2xx.
+pub(crate) async fn ping(settings: &PushSettings, seconds: u64) -> Result<(), String> {
+    let endpoint = WebhookEndpoint::new(settings).map_err(|error| error.to_string())?;
+    call_ping(endpoint, seconds).await.map_err(|fault| fault.words())
 }
 
 /// A push that was set up, and does nothing yet.
@@ -139,21 +146,21 @@ impl PushSetup {
 
 /// Asks the messenger whether it is up, for the log.
 async fn greet(endpoint: WebhookEndpoint, clock: Arc<dyn Clock>) {
-    let request = WebhookRequest {
-        method: Method::GET,
-        path: "/ping".to_owned(),
-        id: Uuid::now_v7().to_string(),
-        seconds: clock.now().0 / 1000,
-        headers: Vec::new(),
-        body: bytes::Bytes::new(),
-    };
-    let mut client = WebhookClient::new(endpoint);
-    match client.call(&request).await {
-        Ok(_) => tracing::info!("the messenger is up"),
+    match call_ping(endpoint, clock.now().0 / 1000).await {
+        Ok(()) => tracing::info!("the messenger is up"),
         Err(fault) => {
             let reason = fault.words();
             tracing::warn!(%reason, "the messenger does not answer GET ping; events are pushed to it all the same");
         }
     }
+}
+
+async fn call_ping(endpoint: WebhookEndpoint, seconds: u64) -> Result<(), PushFault> {
+    let (path, id) = ("/ping".to_owned(), Uuid::now_v7().to_string());
+    let (headers, body) = (Vec::new(), bytes::Bytes::new());
+    let request = WebhookRequest { method: Method::GET, path, id, seconds, headers, body };
+    let mut client = WebhookClient::new(endpoint);
+    let answer = client.call(&request).await;
     client.close().await;
+    answer.map(drop)
 }

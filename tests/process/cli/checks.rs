@@ -5,6 +5,8 @@ use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::PermissionsExt;
 use std::time::{Duration, SystemTime};
 
+use ::fixtures::receivers::push_receiver::{MessengerReply, PushReceiver};
+
 use crate::fixtures::checks::Checked;
 use crate::fixtures::node::GatewayProcess;
 
@@ -116,14 +118,36 @@ async fn check_messenger_knows_who_listens() {
     assert_eq!((elsewhere.exit, elsewhere.about("listen").concat().as_str()), (1, "error CANNOT_LISTEN"));
     let file = Checked::run(&red, &["messenger"], &["messenger.listen=unix:token"]).await;
     assert_eq!((file.exit, file.about("listen").concat().as_str()), (1, "error CANNOT_LISTEN"), "{}", file.words);
-    let receiver = format!("messenger.push.url=http://{}/hook", server_ahead_by(Duration::ZERO));
-    let pushed = Checked::run(&red, &["messenger"], &[token, &receiver]).await;
-    assert_eq!((pushed.exit, pushed.about("push.url").concat().as_str()), (0, "info"), "{}", pushed.words);
     let deaf = Checked::run(&red, &["messenger"], &[token, "messenger.push.url=http://127.0.0.1:1"]).await;
     assert_eq!((deaf.exit, deaf.about("push.url").concat().as_str()), (1, "error PUSH_UNREACHABLE"), "{}", deaf.words);
     let other = server_ahead_by(Duration::ZERO);
     let other = Checked::run(&red, &["messenger"], &[&format!("messenger.listen={other}")]).await;
     assert_eq!((other.exit, other.about("listen").concat().as_str()), (1, "error OTHER_LISTENER"), "{}", other.words);
+}
+
+/// The messenger is asked as at a start of the gateway; its refusal is a warning, because events are pushed all the same.
+#[tokio::test]
+async fn check_messenger_asks_for_ping() {
+    let red = GatewayProcess::new("red");
+    let replies = [MessengerReply::status(204), MessengerReply::status(401), MessengerReply::Silent];
+    // A check runs twice: in words and as JSON.
+    let mut replies = replies.into_iter().flat_map(|reply| [reply.clone(), reply]);
+    let mut messenger = PushReceiver::answering(move |_| replies.next().expect("two calls of each check"));
+    let url = format!("messenger.push.url=http://{}/hook", messenger.listen().await);
+    let check = async || Checked::run(&red, &["messenger"], &[&url, "messenger.push.timeout=1s"]).await;
+    let found = async || {
+        let checked = check().await;
+        (checked.exit, checked.about("push.url").concat(), checked.words)
+    };
+    let (exit, level, words) = found().await;
+    assert_eq!((exit, level.as_str()), (0, "info"), "{words}");
+    for reason in ["status 401", "no answer within messenger.push.timeout"] {
+        let (exit, level, words) = found().await;
+        assert_eq!((exit, level.as_str()), (0, "warning PUSH_PING_FAILED"), "{words}");
+        assert!(words.contains(reason), "{words}");
+    }
+    let calls = messenger.until("two calls of each check", |calls| calls.len() >= 6).await;
+    assert!(calls.len() == 6 && calls.iter().all(|call| call.target == "GET /hook/ping"), "{calls:?}");
 }
 
 #[tokio::test]
