@@ -12,7 +12,7 @@ use crate::tls::nginx::{ReverseProxy, is_installed};
 
 /// Returns whether HAProxy is installed.
 pub(super) fn has_haproxy() -> bool {
-    is_installed("haproxy", "haproxy")
+    is_installed("haproxy", "-v", "haproxy")
 }
 
 impl ReverseProxy {

@@ -12,4 +12,5 @@ mod mutual;
 mod nginx;
 mod outbound;
 mod renewal;
+mod stock;
 mod strangers;
