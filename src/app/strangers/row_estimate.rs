@@ -25,7 +25,11 @@ pub(super) struct StrangersRows {
 struct CountedRows {
     /// Rows at the last count.
     counted: u64,
-    /// Rows that batches may have added since.
+    /// Rows of batches that were admitted before the count before the last began: the next count sees them.
+    settled: u64,
+    /// Rows of batches that were admitted before the last count began. Some may not have been on disk then.
+    earlier: u64,
+    /// Rows of batches that were admitted since.
     added: u64,
 }
 
@@ -34,22 +38,24 @@ impl StrangersRows {
     pub(super) fn admit(&self, most: u64, items: usize) -> Result<(), AdmissionError> {
         self.asked.notify_one();
         let mut state = self.state.lock();
-        if state.counted + state.added >= most {
+        if state.counted + state.settled + state.earlier + state.added >= most {
             return Err(AdmissionError::LimitReached { limit: STRANGERS_ROWS_MAX, value: most, wait: WAIT });
         }
         state.added += items as u64 + ROWS_PER_BATCH;
         Ok(())
     }
 
-    /// Returns the number of rows that may have been added since the last count.
-    pub(super) fn added(&self) -> u64 {
-        self.state.lock().added
+    /// Begins a count.
+    pub(super) fn begin_count(&self) {
+        let mut state = self.state.lock();
+        state.settled += std::mem::take(&mut state.earlier);
+        state.earlier = std::mem::take(&mut state.added);
     }
 
-    /// Takes over a count that began when `before` rows had been added.
-    pub(super) fn counted(&self, rows: u64, before: u64) {
+    /// Takes over the count that was begun last.
+    pub(super) fn end_count(&self, rows: u64) {
         let mut state = self.state.lock();
-        (state.counted, state.added) = (rows, state.added.saturating_sub(before));
+        (state.counted, state.settled) = (rows, 0);
     }
 }
 
@@ -61,14 +67,16 @@ mod tests {
     fn rows_are_estimated_between_counts() {
         let rows = StrangersRows::default();
         assert!(rows.admit(10, 4).is_ok());
-        let before = rows.added();
+        rows.begin_count();
         assert!(rows.admit(10, 1).is_ok(), "7 rows so far");
         let full = rows.admit(10, 0).expect_err("11 rows");
         assert_eq!(full.limit(), "federation.strangers.rows_max");
-        rows.counted(2, before);
-        assert!(rows.admit(10, 1).is_ok(), "2 counted, and 4 since the count began");
+        rows.end_count(0);
+        assert!(rows.admit(10, 0).is_err(), "the first batch may have been stored after the count");
+        rows.begin_count();
+        assert!(rows.admit(10, 0).is_err(), "a count that runs changes nothing");
+        rows.end_count(5);
+        assert!(rows.admit(10, 1).is_ok(), "5 counted, and 4 of the second batch");
         assert!(rows.admit(10, 1).is_err());
-        rows.counted(9, rows.added());
-        assert!(rows.admit(10, 0).is_ok() && rows.admit(10, 0).is_err());
     }
 }

@@ -9,7 +9,7 @@ use crate::app::strangers::open_roster::PeerTableSource;
 use crate::app::strangers::strangers_book::StrangersBook;
 use crate::store::Store;
 
-/// Pause between two counts, at least. A count that takes long is followed by a longer pause.
+/// Pause between two counts, at least: longer than a commit takes. A count that takes long is followed by a longer pause.
 const PAUSE_MIN: Duration = Duration::from_secs(2);
 
 /// Pause after a count, in multiples of its time: counting takes at most a twentieth of a core.
@@ -21,9 +21,10 @@ async fn count(store: &Store, table: &PeerTableSource, book: &StrangersBook) {
     if !peers.is_open() {
         return;
     }
-    let (most, before) = (peers.stranger_bounds().rows_max, book.rows.added());
+    let most = peers.stranger_bounds().rows_max;
+    book.rows.begin_count();
     match store.rows_of_servers(move |server| peers.is_open_to(server), most).await {
-        Ok(rows) => book.rows.counted(rows, before),
+        Ok(rows) => book.rows.end_count(rows),
         Err(error) => tracing::error!(%error, "the rows of strangers cannot be counted"),
     }
 }
