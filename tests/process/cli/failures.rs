@@ -128,3 +128,35 @@ async fn piped_cells_are_never_cut() {
     assert!(printed.contains(&long) && !printed.contains('\u{2026}'), "{printed}");
     assert!(!printed.contains('\u{9b}') && (set.0 != 200 || printed.contains("\\u009b31m")), "{printed:?} {set:?}");
 }
+
+#[tokio::test]
+async fn values_of_peer_name_their_places() {
+    let mut red = GatewayProcess::new("red");
+    red.peer("blue.example", "addresses = [\"http://127.0.0.1:1\"]\nallow_from = [\"127.0.0.1/32\"]\nretain = \"1d\"");
+    red.edit(|text| format!("{text}[peers.default]\nrate = 7\n[peers.pattern.\"*.example\"]\nintake_max = 9\n"));
+    let show = |name: &str| {
+        let mut show = command(&["config", "show", "--json", "--peer", name, "--config"]);
+        show.arg(red.configured());
+        show
+    };
+    let (code, printed, complaint) = ran(show("blue.example")).await;
+    assert_eq!((code, complaint.as_str()), (Some(0), ""));
+    let shown: Value = serde_json::from_str(&printed).expect("JSON");
+    let rows = shown["values"].as_array().expect("rows");
+    let of = |key: &str| {
+        let key = format!("peers.server.\"blue.example\".{key}");
+        let row = rows.iter().find(|row| row["key"] == *key).unwrap_or_else(|| panic!("{key}: {printed}"));
+        (row["value"].clone(), row["from"].as_str().expect("a place").to_owned())
+    };
+    assert_eq!(of("jitter"), (json!(0.2), "default".to_owned()));
+    for (key, value, place) in [
+        ("retain", json!("1d"), "fernpost.toml, line "),
+        ("rate", json!(7), "peers.default (fernpost.toml, line "),
+        ("intake_max", json!(9), "pattern \"*.example\" (fernpost.toml, line "),
+    ] {
+        let (shown, from) = of(key);
+        assert!(shown == value && from.contains(place), "{key}: {shown} {from}");
+    }
+    let unlisted = show("green.example");
+    assert_eq!(told(unlisted).await, (Some(1), "NOT_LISTED".to_owned()));
+}

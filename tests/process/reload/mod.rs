@@ -16,7 +16,7 @@ use crate::fixtures::node::GatewayProcess;
 use crate::fixtures::process::{fernpost, soon};
 
 /// Limits of peers that are tried again soon, whatever they answered.
-const TRIED_SOON: &str = "backoff_min = \"100ms\"\nbackoff_max = \"200ms\"\nprobe_every = \"200ms\"";
+pub(crate) const TRIED_SOON: &str = "backoff_min = \"100ms\"\nbackoff_max = \"200ms\"\nprobe_every = \"200ms\"";
 
 /// Interval of looks at the state of a gateway.
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
@@ -32,7 +32,7 @@ async fn runs(gateway: &GatewayProcess, words: &[&str]) -> (i32, Value) {
 }
 
 /// Reloads by `fernpost reload`, which has to succeed; returns the keys that are in force and those that wait for a restart.
-async fn reloaded(gateway: &GatewayProcess) -> (Vec<String>, Vec<String>) {
+pub(crate) async fn reloaded(gateway: &GatewayProcess) -> (Vec<String>, Vec<String>) {
     let (code, report) = runs(gateway, &["reload"]).await;
     assert_eq!((code, &report["ok"]), (0, &true.into()), "{report}");
     let keys = |name: &str| {
@@ -67,7 +67,7 @@ async fn updates(gateway: &GatewayProcess, count: usize) -> Vec<String> {
 }
 
 /// Waits until an attempt at a peer failed with this code.
-async fn until(gateway: &GatewayProcess, peer: &str, code: &str) {
+pub(crate) async fn until(gateway: &GatewayProcess, peer: &str, code: &str) {
     let failed = async {
         while gateway.api().get(&format!("/v1/peers/{peer}")).await["last_code"] != code {
             tokio::time::sleep(LOOK_AGAIN).await;

@@ -2,6 +2,7 @@
 
 mod counted;
 mod doors;
+mod handshakes;
 mod seen;
-mod silent;
+pub(crate) mod silent;
 mod slow;

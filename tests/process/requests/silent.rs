@@ -2,14 +2,16 @@
 //! and compared only by `scripts/silent.sh`, because they depend on the load of the machine.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use rustls::pki_types::ServerName;
+use rustls::client::WantsClientCert;
 use rustls::pki_types::pem::PemObject;
-use rustls::{ClientConfig, RootCertStore};
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{ClientConfig, ConfigBuilder, RootCertStore};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::task::JoinSet;
@@ -24,9 +26,9 @@ use crate::tls::authority::{FileAuthority, LeafKind};
 const EACH_MAX: u64 = (64 << 20) / 9_900;
 
 /// Time between two updates of one honest peer.
-const PACE: Duration = Duration::from_millis(250);
+pub(super) const PACE: Duration = Duration::from_millis(250);
 
-fn number(variable: &str, default: usize) -> usize {
+pub(super) fn number(variable: &str, default: usize) -> usize {
     std::env::var(variable).map_or(default, |text| text.parse().expect("a number"))
 }
 
@@ -34,14 +36,14 @@ trait Duplex: AsyncRead + AsyncWrite + Unpin + Send {}
 impl<T: AsyncRead + AsyncWrite + Unpin + Send> Duplex for T {}
 
 /// A peer that pushes updates on one connection.
-struct HonestPeer {
+pub(super) struct HonestPeer {
     name: String,
     seq: u64,
     stream: Box<dyn Duplex>,
 }
 
 impl HonestPeer {
-    async fn connect(name: String, address: SocketAddr, tls: Option<&TlsConnector>) -> Self {
+    pub(super) async fn connect(name: String, address: SocketAddr, tls: Option<&TlsConnector>) -> Self {
         let plain = TcpStream::connect(address).await.expect("it listens");
         plain.set_nodelay(true).expect("an option");
         let stream: Box<dyn Duplex> = match tls {
@@ -76,8 +78,16 @@ impl HonestPeer {
     }
 }
 
+/// Returns a TLS client that believes servers under this root.
+pub(crate) fn client_of(ca: &Path) -> ConfigBuilder<ClientConfig, WantsClientCert> {
+    let mut roots = RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_file(ca).expect("PEM")).expect("a root");
+    let config = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()));
+    config.with_safe_default_protocol_versions().expect("versions").with_root_certificates(roots)
+}
+
 /// Returns whether the answer has arrived to the end of its body.
-fn is_whole(answer: &[u8]) -> bool {
+pub(crate) fn is_whole(answer: &[u8]) -> bool {
     let text = String::from_utf8_lossy(answer);
     let Some((head, body)) = text.split_once("\r\n\r\n") else { return false };
     let length = head.lines().find_map(|line| line.to_ascii_lowercase().strip_prefix("content-length: ")?.parse().ok());
@@ -85,7 +95,7 @@ fn is_whole(answer: &[u8]) -> bool {
 }
 
 /// Lets all peers push at their pace for this time; returns the peers, and the delays in milliseconds, sorted.
-async fn turn(peers: Vec<HonestPeer>, time: Duration) -> (Vec<HonestPeer>, Vec<f64>) {
+pub(super) async fn turn(peers: Vec<HonestPeer>, time: Duration) -> (Vec<HonestPeer>, Vec<f64>) {
     let (mut pushing, mut back, mut delays) = (JoinSet::new(), vec![], vec![]);
     let count = u32::try_from(peers.len()).expect("few");
     for (n, mut peer) in (0..).zip(peers) {
@@ -109,7 +119,7 @@ async fn turn(peers: Vec<HonestPeer>, time: Duration) -> (Vec<HonestPeer>, Vec<f
     (back, delays)
 }
 
-fn percentile(sorted: &[f64], share: f64) -> f64 {
+pub(super) fn percentile(sorted: &[f64], share: f64) -> f64 {
     sorted[((sorted.len() as f64 * share) as usize).min(sorted.len() - 1)]
 }
 
@@ -166,12 +176,7 @@ async fn measure(kind: &'static str, number_of_kind: u8) {
     let tls = (kind == "tls").then(|| {
         let pair = authority.issue(red.folder(), "red", &["red.example"], LeafKind::Usual);
         red.tls("federation", &pair.cert, &pair.key);
-        let mut roots = RootCertStore::empty();
-        let ca = std::fs::read(authority.write(red.folder())).expect("just written");
-        roots.add(rustls::pki_types::CertificateDer::from_pem_slice(&ca).expect("PEM")).expect("a root");
-        let config = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()));
-        let config = config.with_safe_default_protocol_versions().expect("versions").with_root_certificates(roots);
-        TlsConnector::from(Arc::new(config.with_no_client_auth()))
+        TlsConnector::from(Arc::new(client_of(&authority.write(red.folder())).with_no_client_auth()))
     });
     let names: Vec<String> = (0..honest).map(|n| format!("honest{n}.example")).collect();
     for name in &names {

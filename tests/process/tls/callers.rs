@@ -2,9 +2,21 @@
 
 use std::path::Path;
 use std::process::{Command, Output};
+use std::sync::Arc;
+
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
 
 use crate::fixtures::node::GatewayProcess;
+use crate::fixtures::raw::response;
+use crate::peers::signatures::{codes, refused};
+use crate::reload::reloaded;
+use crate::requests::silent::{client_of, is_whole};
 use crate::tls::authority::{FileAuthority, LeafKind, PairFiles};
+use crate::tls::renewal::ResumingCaller;
 
 /// A gateway that knows blue and green by certificate, and pink by a pinned one.
 pub(super) struct CertifiedGateway {
@@ -14,10 +26,10 @@ pub(super) struct CertifiedGateway {
 }
 
 /// Returns the pin of a certificate.
-fn pin(pair: &PairFiles) -> String {
+pub(super) fn pin(certificate: &Path) -> String {
     let shell = format!(
         "openssl x509 -in {} -noout -pubkey | openssl pkey -pubin -outform DER | openssl dgst -sha256 -r",
-        pair.cert.display()
+        certificate.display()
     );
     let output = Command::new("sh").args(["-c", &shell]).output().expect("openssl");
     let text = String::from_utf8(output.stdout).expect("text");
@@ -37,7 +49,10 @@ impl CertifiedGateway {
         for name in ["blue.example", "green.example"] {
             red.peer_section(name, &format!("{address}\nauth = \"mtls\""));
         }
-        red.peer_section("pink.example", &format!("{address}\nauth = \"mtls\"\nfingerprints = [\"{}\"]", pin(&pink)));
+        red.peer_section(
+            "pink.example",
+            &format!("{address}\nauth = \"mtls\"\nfingerprints = [\"{}\"]", pin(&pink.cert)),
+        );
         red.start_with(&[&ca]).await;
         Self { red, authority, pink }
     }
@@ -79,7 +94,6 @@ async fn certificate_decides_who_calls() {
     let gateway = CertifiedGateway::start().await;
     let issue = |file: &str, name: &str, kind| gateway.authority.issue(gateway.folder(), file, &[name], kind);
     let blue = issue("blue", "blue.example", LeafKind::Usual);
-    let refused = |status: u16, code: &str| (status, code.to_owned());
     let accepted = || refused(200, "");
     assert_eq!(gateway.push(Some(&blue), Some("blue.example")).await, accepted());
     assert_eq!(gateway.push(Some(&blue), None).await, accepted(), "the certificate names one peer");
@@ -150,4 +164,59 @@ print(seen)
         "[(200, False), (200, True)]",
         "a resumed session carries the certificate of the first handshake"
     );
+}
+
+/// It is refused on the connection that is open, and on new ones: its certificate proves its name as before.
+#[tokio::test]
+async fn removed_certified_peer_gets_403() {
+    let mut gateway = CertifiedGateway::start().await;
+    let blue = gateway.authority.issue(gateway.folder(), "blue", &["blue.example"], LeafKind::Usual);
+    let chain = vec![CertificateDer::from_pem_file(&blue.cert).expect("PEM")];
+    let key = PrivateKeyDer::from_pem_file(&blue.key).expect("PEM");
+    let config =
+        client_of(&gateway.authority.write(gateway.folder())).with_client_auth_cert(chain, key).expect("a pair");
+    let socket = TcpStream::connect(gateway.red.federation).await.expect("it listens");
+    let name = ServerName::try_from("red.example").expect("a name");
+    let mut open = TlsConnector::from(Arc::new(config)).connect(name, socket).await.expect("a handshake");
+    let mut push = async || {
+        let head = "POST /http/v1/updates HTTP/1.1\r\nHost: red.example\r\nFernpost-Origin: blue.example\r\n";
+        let request = format!("{head}Content-Length: 25\r\n\r\n{{\"seq\":1,\"strong\":[{{}}]}}  ");
+        open.write_all(request.as_bytes()).await.expect("sent");
+        let mut answer = vec![];
+        while !is_whole(&answer) {
+            assert_ne!(open.read_buf(&mut answer).await.expect("an answer"), 0, "the connection was closed");
+        }
+        codes(response(&answer))
+    };
+    let remove = |text: &str| {
+        let (before, section) = text.split_once("[peers.server.\"blue.example\"]").expect("blue is listed");
+        format!("{before}[peers{}", section.split_once("[peers").expect("others are listed after it").1)
+    };
+    assert_eq!(push().await, refused(200, ""));
+    let listed = gateway.red.edit(remove);
+    assert_eq!(reloaded(&gateway.red).await.0, ["peers.server.\"blue.example\""]);
+    assert_eq!(push().await, refused(403, "FORBIDDEN"));
+    let claim = Some("blue.example");
+    assert_eq!(gateway.push(Some(&blue), claim).await, refused(403, "FORBIDDEN"));
+    gateway.red.edit(|_| listed);
+    reloaded(&gateway.red).await;
+    assert_eq!(gateway.push(Some(&blue), claim).await, refused(200, ""));
+}
+
+/// The certificate of a resumed session is judged by the pins as they are now.
+#[tokio::test]
+async fn resumed_session_meets_changed_pin() {
+    let mut gateway = CertifiedGateway::start().await;
+    let next = FileAuthority::new().issue(gateway.folder(), "next", &["pink.example"], LeafKind::Usual);
+    let mut caller = ResumingCaller::start(&gateway, &gateway.pink, "pink.example");
+    assert_eq!([caller.ask(), caller.ask()], ["200 None new", "200 None resumed"]);
+    let pins = [&gateway.pink, &next].map(|pair| pin(&pair.cert));
+    let pinned = gateway.red.edit(|text| text.replace(&pins[0], &pins[1]));
+    assert_eq!(reloaded(&gateway.red).await.0, ["peers.server.\"pink.example\".fingerprints"]);
+    assert_eq!(caller.ask(), "401 CERTIFICATE_NOT_PINNED resumed");
+    let renewed = ResumingCaller::start(&gateway, &next, "pink.example").ask();
+    assert_eq!(renewed, "200 None new");
+    gateway.red.edit(|_| pinned);
+    reloaded(&gateway.red).await;
+    assert_eq!(caller.ask(), "200 None resumed");
 }

@@ -1,7 +1,11 @@
 //! Gateways that call each other by TLS: with certificates both ways, with signatures, and one of them behind nginx.
 
+use ::fixtures::clients::messenger_client::texts;
+
 use crate::fixtures::node::GatewayProcess;
+use crate::reload::{TRIED_SOON, reloaded, until};
 use crate::tls::authority::{FileAuthority, LeafKind, PairFiles};
+use crate::tls::callers::pin;
 use crate::tls::haproxy::has_haproxy;
 use crate::tls::nginx::{ReverseProxy, has_nginx};
 
@@ -153,4 +157,30 @@ async fn gateway_behind_nginx_holds_conversation() {
     let proxied = ["federation.trusted_proxies=[\"127.0.0.0/8\"]", "federation.client_cert_header=\"X-Client-Cert\""];
     blue.start_with(&[&TRUST[..], &proxied].concat()).await;
     converse(&[&red, &blue, &green], ["mtls"; 3]).await;
+}
+
+/// Neither an open connection nor a session of the time before is used: the certificate is asked for anew, and refused.
+#[tokio::test]
+async fn changed_pin_refuses_peer_anew() {
+    let authority = FileAuthority::new();
+    let [mut red, mut blue] = ["red.example", "blue.example"].map(|name| certified(name, &authority));
+    let pins = [&blue, &red].map(|gateway| pin(&gateway.folder().join("own.pem")));
+    let at_blue = format!("addresses = [\"https://{}\"]\n{TRIED_SOON}", blue.federation);
+    red.peer_section("blue.example", &format!("{at_blue}\nauth = \"mtls\"\nfingerprints = [\"{}\"]", pins[0]));
+    let at_red = format!("addresses = [\"https://{}\"]", red.federation);
+    blue.peer_section("red.example", &format!("{at_red}\nauth = \"mtls\""));
+    red.start_with(&TRUST).await;
+    blue.start_with(&TRUST).await;
+    red.api().say("m-1", "blue.example", "pinned").await;
+    assert_eq!(texts(&blue.api().hear(1).await), ["pinned"]);
+
+    let pinned = red.edit(|text| text.replace(&pins[0], &pins[1]));
+    assert_eq!(reloaded(&red).await.0, ["peers.server.\"blue.example\".fingerprints"]);
+    red.api().say("m-2", "blue.example", "refused").await;
+    until(&red, "blue.example", "CERTIFICATE_NOT_PINNED").await;
+    assert_eq!(blue.api().hear(1).await.len(), 1);
+
+    red.edit(|_| pinned);
+    reloaded(&red).await;
+    assert_eq!(texts(&blue.api().hear(2).await), ["pinned", "refused"]);
 }

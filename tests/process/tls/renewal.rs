@@ -83,14 +83,14 @@ async fn unfit_pair_is_reported_once() {
 }
 
 /// A client of Python that makes a connection for each request, and resumes the session of the first one.
-struct ResumingCaller {
+pub(super) struct ResumingCaller {
     child: Child,
     answers: BufReader<ChildStdout>,
 }
 
 const SCRIPT: &str = r#"
 import http.client, json, socket, ssl, sys
-ip, port, cert, key = sys.argv[1:]
+ip, port, cert, key, name = sys.argv[1:]
 context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
 context.load_cert_chain(cert, key)
@@ -103,7 +103,7 @@ for line in sys.stdin:
     kind, session = "resumed" if tls.session_reused else "new", session or tls.session
     connection.sock = tls
     body = json.dumps({"seq": 1, "strong": [{}]})
-    connection.request("POST", "/http/v1/updates", body, {"Content-Type": "application/json", "Fernpost-Origin": "blue.example"})
+    connection.request("POST", "/http/v1/updates", body, {"Content-Type": "application/json", "Fernpost-Origin": name})
     answer = connection.getresponse()
     code = json.loads(answer.read()).get("code")
     print(answer.status, code, kind, flush=True)
@@ -111,18 +111,18 @@ for line in sys.stdin:
 "#;
 
 impl ResumingCaller {
-    fn start(gateway: &CertifiedGateway, pair: &PairFiles) -> Self {
+    pub(super) fn start(gateway: &CertifiedGateway, pair: &PairFiles, name: &str) -> Self {
         let address = gateway.red.federation;
         let mut python = Command::new("python3");
         python.args(["-c", SCRIPT, &address.ip().to_string(), &address.port().to_string()]);
-        python.arg(&pair.cert).arg(&pair.key).stdin(Stdio::piped()).stdout(Stdio::piped());
+        python.arg(&pair.cert).arg(&pair.key).arg(name).stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = python.spawn().expect("python");
         let answers = BufReader::new(child.stdout.take().expect("piped"));
         Self { child, answers }
     }
 
     /// Sends a request; returns the status, the code and whether the session was resumed.
-    fn ask(&mut self) -> String {
+    pub(super) fn ask(&mut self) -> String {
         self.child.stdin.as_mut().expect("piped").write_all(b"\n").expect("it reads");
         let mut line = String::new();
         self.answers.read_line(&mut line).expect("an answer");
@@ -143,8 +143,8 @@ impl Drop for ResumingCaller {
 async fn resumed_certificate_is_judged_anew() {
     let gateway = CertifiedGateway::start().await;
     let issue = |file, kind| gateway.authority.issue(gateway.folder(), file, &["blue.example"], kind);
-    let mut ending = ResumingCaller::start(&gateway, &issue("ending", LeafKind::EndsIn(8)));
-    let mut lasting = ResumingCaller::start(&gateway, &issue("lasting", LeafKind::Usual));
+    let mut ending = ResumingCaller::start(&gateway, &issue("ending", LeafKind::EndsIn(8)), "blue.example");
+    let mut lasting = ResumingCaller::start(&gateway, &issue("lasting", LeafKind::Usual), "blue.example");
     for caller in [&mut ending, &mut lasting] {
         assert_eq!([caller.ask(), caller.ask()], ["200 None new", "200 None resumed"]);
     }

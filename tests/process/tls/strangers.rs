@@ -11,7 +11,9 @@ use reqwest::{Client, Method, RequestBuilder};
 use serde_json::Value;
 
 use crate::fixtures::node::{GatewayProcess, own_address};
+use crate::fixtures::process::soon;
 use crate::peers::signatures::{BODY, PUSH, answer, codes, refused, request, seconds};
+use crate::reload::reloaded;
 use crate::tls::authority::{FileAuthority, LeafKind, PairFiles};
 use crate::tls::directory_server::{DirectoryReply, DirectoryServer, directory_of, key_of};
 use crate::tls::mutual::{TRUST, certified};
@@ -105,8 +107,12 @@ impl DirectoryStranger {
 
     /// Pushes the update with this number; returns status and JSON.
     async fn push(&self, red: &GatewayProcess, number: u8) -> (u16, Value) {
+        self.push_under(red, number, number).await
+    }
+
+    async fn push_under(&self, red: &GatewayProcess, number: u8, nonce: u8) -> (u16, Value) {
         let body = format!(r#"{{"seq":{number},"strong":[{{"text":"{number}"}}]}}"#);
-        answer(request(red, &PUSH, &body, &self.sign(&PUSH, &body, number))).await
+        answer(request(red, &PUSH, &body, &self.sign(&PUSH, &body, nonce))).await
     }
 }
 
@@ -173,6 +179,57 @@ async fn rows_of_strangers_are_bounded() {
     assert!(red.refusals("federation.strangers.rows_max").await >= 2);
     assert_eq!(push_of_blue(&red, &blue, 1).await, refused(200, ""), "a listed peer notices nothing");
     assert_eq!(stranger.server.reads(), 1);
+}
+
+/// The state that the bounds count is kept over a reload, and the bounds are those of the new configuration.
+#[tokio::test]
+async fn reloaded_bounds_of_strangers_hold() {
+    let authority = FileAuthority::new();
+    let (mut red, blue) = plain_red(&authority);
+    let first = DirectoryStranger::start(&authority, &red, 1).await;
+    let mut others = vec![];
+    for seed in 2..=4 {
+        others.push(DirectoryStranger::start(&authority, &red, seed).await);
+    }
+    // So many items may come at once, whatever the rate.
+    let base = red.edit(str::to_owned) + "[peers.default]\nintake_items = 4\n";
+    let bounded = |bounds: &str| format!("{base}[federation.strangers]\nrate_per_address = 1000\n{bounds}");
+    red.edit(|_| bounded(""));
+    red.start_with(&[&PLAIN[..], &[OPEN]].concat()).await;
+    assert_eq!(first.push(&red, 1).await.1["receive"], "ok");
+
+    red.edit(|_| bounded("rows_max = 1\n"));
+    assert_eq!(reloaded(&red).await.0, ["federation.strangers.rows_max"]);
+    assert_eq!(first.push(&red, 2).await.1["receive"], "wait", "its first push left rows");
+    red.edit(|_| bounded("rate = 1\n"));
+    assert_eq!(reloaded(&red).await.0, ["federation.strangers.rate", "federation.strangers.rows_max"]);
+    let mut next = 2;
+    while next < 30 && first.push_under(&red, next, next + 100).await.1["receive"] == "ok" {
+        next += 1;
+    }
+    assert!(red.refusals("federation.strangers.rate").await >= 1, "{next} were accepted");
+
+    red.edit(|_| bounded("proofs_per_second = 1\n"));
+    reloaded(&red).await;
+    let proved = futures_util::future::join_all(others.iter().map(|stranger| stranger.push(&red, 1))).await;
+    assert!(proved.into_iter().map(codes).any(|answer| answer == refused(429, "STRANGERS_PROOFS")));
+    red.edit(|_| format!("{base}[federation.strangers]\nrate_per_address = 1\n"));
+    reloaded(&red).await;
+    let asked = futures_util::future::join_all((0..8).map(|_| answer(unsigned(&red, "green.example")))).await;
+    assert!(asked.into_iter().map(codes).any(|answer| answer == refused(429, "STRANGERS_RATE")));
+    assert_eq!(push_of_blue(&red, &blue, 1).await, refused(200, ""), "a listed peer notices nothing");
+
+    red.edit(|_| bounded(""));
+    reloaded(&red).await;
+    // A bucket that is empty fills by its new rate from the next request on.
+    soon("wide bounds", async {
+        while codes(answer(unsigned(&red, "green.example")).await).0 != 401 {}
+        let mut nonce = 200;
+        while first.push_under(&red, next, nonce).await.1["receive"] != "ok" {
+            nonce += 1;
+        }
+    })
+    .await;
 }
 
 #[tokio::test]
