@@ -22,7 +22,7 @@ macro_rules! peer_limits {
             /// `limits.pdus`); [`u32::MAX`], written 0: only bytes are limited.
             intake_items: u32 as count_or_unbounded = 1000;
             /// Maximum number of durable items sent in one request.
-            batch_items: u32 as count = 100, positive;
+            batch_items: u32 as count = 1000, positive;
             /// Maximum size of the updates in one push, in bytes. A larger submission is refused; one that was queued under a
             /// higher limit is sent alone.
             batch_bytes: u64 as bytes = 1 << 20, positive;

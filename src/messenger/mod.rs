@@ -33,6 +33,7 @@ use crate::egress::EgressClient;
 use crate::http::error::ApiError;
 use crate::json::nesting::BodyNestingLimit;
 use crate::messenger::ephemeral_feed::EphemeralFeed;
+use crate::messenger::events::ack_cursor::AckCursor;
 use crate::messenger::id_locks::SubmissionLocks;
 use crate::messenger::messages::pdu_id_generator::PduIdGenerator;
 use crate::messenger::peer_line::PeerLine;
@@ -64,6 +65,8 @@ pub struct MessengerApi {
     inflight: Arc<SubmissionLocks>,
     /// Ephemeral items of the peers.
     ephemeral: Arc<EphemeralFeed>,
+    /// Newest acknowledgement of the messenger.
+    acks: AckCursor,
     /// Permits for reads that wait, and for streams.
     reads: Arc<Semaphore>,
     pdu_ids: Arc<PduIdGenerator>,
@@ -92,8 +95,22 @@ impl MessengerApi {
         let reads = Arc::new(Semaphore::new(limits.reads_max.min(Semaphore::MAX_PERMITS)));
         let pdu_ids = Arc::new(PduIdGenerator::new());
         let (clocks, push, peer_line) = (PeerClocks::default(), None, None);
-        let settings = None;
-        Self { gateway, us, limits, inflight, ephemeral, reads, pdu_ids, settings, push, peer_line, clocks, stopping }
+        let (settings, acks) = (None, AckCursor::default());
+        Self {
+            gateway,
+            us,
+            limits,
+            inflight,
+            ephemeral,
+            acks,
+            reads,
+            pdu_ids,
+            settings,
+            push,
+            peer_line,
+            clocks,
+            stopping,
+        }
     }
 
     /// Adds the configuration of the peers and their clocks, which are part of a peer's details.

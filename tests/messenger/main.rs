@@ -248,10 +248,24 @@ async fn feed_reader_waits_and_acknowledges() {
     messenger.commit(vec![update(2), update(3)], CommitPriority::Now).await;
     assert_eq!(messenger.call(Method::POST, "/v1/events/ack", r#"{"upto":4}"#).await.0, 422);
     assert_eq!(messenger.call(Method::POST, "/v1/events/ack", r#"{"upto":2}"#).await, (204, String::new()));
+    let on_disk = || messenger.core.ports().archive.feed.feed_bounds().borrow().acked;
+    assert_eq!(on_disk(), Position(0), "the acknowledgement rides with the next commit");
     let (_, page) = messenger.call(Method::GET, "/v1/events", "").await;
     assert!(page.contains("blue#3") && !page.contains("blue#2") && page.ends_with(r#""next":3}"#), "{page}");
     let (_, page) = messenger.call(Method::GET, "/v1/events?after=0&limit=2", "").await;
     assert!(page.contains("blue#1") && page.ends_with(r#""next":2}"#), "acknowledged events are still kept: {page}");
+    messenger.commit(vec![], CommitPriority::Now).await;
+    assert_eq!(on_disk(), Position(2));
+
+    let (_, page) = messenger.call(Method::GET, "/v1/events?after=3&ack=true", "").await;
+    assert_eq!(page, r#"{"events":[],"next":3}"#);
+    messenger.core.ports().journal.barrier().committed().await.expect("on disk");
+    assert_eq!(on_disk(), Position(3));
+    let (_, page) = messenger.call(Method::GET, "/v1/events?after=1&ack=true&limit=1", "").await;
+    assert!(page.contains("blue#2"), "an old position acknowledges nothing: {page}");
+    assert_eq!(messenger.call(Method::GET, "/v1/events", "").await.1, r#"{"events":[],"next":3}"#);
+    assert_eq!(messenger.call(Method::POST, "/v1/events/rewind", r#"{"to":1}"#).await.0, 204);
+    assert!(messenger.call(Method::GET, "/v1/events", "").await.1.contains("blue#2"), "a rewind goes before any ack");
 }
 
 #[actix_web::test]
@@ -262,6 +276,7 @@ async fn acknowledged_old_events_are_pruned() {
     messenger.core.clock.set(5_000);
     messenger.commit(vec![update(2_501), update(2_502)], CommitPriority::Now).await;
     messenger.call(Method::POST, "/v1/events/ack", r#"{"upto":2501}"#).await;
+    messenger.core.ports().journal.barrier().committed().await.expect("the acknowledgement is on disk");
     messenger.core.clock.set(6_000);
     // Paused time advances only when all tasks are idle, so the timeout fires after the first round has ended.
     tokio::time::pause();

@@ -15,6 +15,7 @@ use crate::http::error::ApiError;
 use crate::http::query;
 use crate::messenger::MessengerApi;
 use crate::messenger::answer::RETRY_AFTER_DEFAULT;
+use crate::messenger::events::ack::{acknowledge, push_on};
 use crate::messenger::events::render::render;
 use crate::messenger::events::stream;
 
@@ -34,15 +35,21 @@ pub(crate) async fn get(api: web::Data<MessengerApi>, request: HttpRequest) -> R
     let bounds = *feed.feed_bounds().borrow();
     if stream::is_asked(&request) {
         // A browser repeats the first URL when it resumes, so its header wins.
-        let after = stream::last_event_id(&request)?.or(ask.after).unwrap_or(bounds.acked);
+        let after = stream::last_event_id(&request)?.or(ask.after).unwrap_or(api.acks.position(bounds));
+        if ask.ack && after <= bounds.tail {
+            acknowledge_read(&api, after, bounds)?;
+        }
         let permit = Arc::clone(&api.reads).try_acquire_owned().map_err(|_| too_many(api.limits.reads_max))?;
         return Ok(stream::respond(&api, after, permit));
     }
-    let after = ask.after.unwrap_or(bounds.acked);
+    let after = ask.after.unwrap_or(api.acks.position(bounds));
     if after > bounds.tail {
         // The reader has read the feed of another store, such as a copy. If it waited here, it would miss all events up
         // to its position.
         return Err(ApiError::beyond_tail(after, bounds.tail));
+    }
+    if ask.ack {
+        acknowledge_read(&api, after, bounds)?;
     }
     // The permit is held while the read may wait, because each waiting read occupies a connection.
     let _read = match ask.wait.is_zero() {
@@ -54,6 +61,14 @@ pub(crate) async fn get(api: web::Data<MessengerApi>, request: HttpRequest) -> R
         FeedPage::Entries(entries) => render(after, &entries)?,
     };
     Ok(HttpResponse::Ok().content_type(ContentType::json()).body(body))
+}
+
+/// Acknowledges what the reader has read before it reads on.
+fn acknowledge_read(api: &MessengerApi, after: Position, bounds: FeedBounds) -> Result<(), ApiError> {
+    match api.push.is_some() {
+        true => Err(push_on()),
+        false => acknowledge(api, after, bounds),
+    }
 }
 
 fn too_many(max: usize) -> ApiError {
@@ -71,6 +86,7 @@ struct EventsQuery {
     after: Option<String>,
     limit: Option<String>,
     wait: Option<String>,
+    ack: Option<String>,
 }
 
 /// The query with its limits applied.
@@ -79,6 +95,8 @@ struct EventsRequest {
     after: Option<Position>,
     limit: u32,
     wait: Duration,
+    /// True if the read acknowledges everything up to `after`.
+    ack: bool,
 }
 
 impl EventsRequest {
@@ -98,7 +116,15 @@ impl EventsRequest {
             return Err(bad("limit must be at least 1".into()));
         }
         let wait = query.wait.map_or(Ok(0), |text| number("wait", &text))?.min(WAIT_MAX);
-        Ok(Self { after, limit: limit as u32, wait: Duration::from_secs(wait) })
+        let ack = match query.ack.as_deref() {
+            Some("true") if after.is_none() => {
+                return Err(bad("ack=true acknowledges up to `after`, which is absent".into()));
+            }
+            Some("true") => true,
+            None | Some("false") => false,
+            Some(other) => return Err(bad(format!("ack is true or false: {other:?}"))),
+        };
+        Ok(Self { after, limit: limit as u32, wait: Duration::from_secs(wait), ack })
     }
 }
 
@@ -145,7 +171,7 @@ mod tests {
     use super::*;
 
     fn ask(after: Option<u64>, limit: u32, wait: u64) -> Result<EventsRequest, ApiError> {
-        Ok(EventsRequest { after: after.map(Position), limit, wait: Duration::from_secs(wait) })
+        Ok(EventsRequest { after: after.map(Position), limit, wait: Duration::from_secs(wait), ack: false })
     }
 
     #[test]
@@ -154,6 +180,8 @@ mod tests {
         assert_eq!(EventsRequest::parse("after=7&limit=5&wait=30"), ask(Some(7), 5, 30));
         assert_eq!(EventsRequest::parse("limit=1001&wait=61"), ask(None, 1_000, 60));
         assert_eq!(EventsRequest::parse("limit=99999999999999999999&wait=99999999999999999999"), ask(None, 1_000, 60));
+        let acked = EventsRequest::parse("after=7&ack=true").map(|ask| ask.ack);
+        assert_eq!((acked, EventsRequest::parse("ack=false").map(|ask| ask.ack)), (Ok(true), Ok(false)));
         for bad in [
             "after=",
             "after=-1",
@@ -164,6 +192,9 @@ mod tests {
             "wait=+1",
             "afetr=1",
             "after=1&after=2",
+            "ack=true",
+            "after=1&ack=",
+            "after=1&ack=1",
         ] {
             let refused = EventsRequest::parse(bad).expect_err(bad);
             assert_eq!(actix_web::ResponseError::status_code(&refused).as_u16(), 400, "{bad}");

@@ -25,25 +25,26 @@ pub(crate) async fn post(api: web::Data<MessengerApi>, body: Result<Bytes, Error
         .map_err(|why| ApiError::bad_request("BAD_JSON", format!("the body is not {{\"to\":N}}: {why}")))?;
     let (to, ports) = (Position(to), api.gateway.ports());
     let bounds = *ports.archive.feed.feed_bounds().borrow();
+    let acked = api.acks.position(bounds);
     if to > bounds.tail {
         return Err(ApiError::beyond_tail(to, bounds.tail));
     }
-    if to > bounds.acked {
-        let words =
-            format!("{to} is not behind the acknowledged position, which is {}; acknowledge it instead", bounds.acked);
+    if to > acked {
+        let words = format!("{to} is not behind the acknowledged position, which is {acked}; acknowledge it instead");
         return Err(ApiError::unprocessable("NOT_BEHIND", words));
     }
     if let FeedPage::Gone { oldest } = ports.archive.feed.feed_after(to, 1, 1).await? {
         return Err(ApiError::gone(oldest));
     }
     // What push mode has acknowledged since may not be on disk yet, so it goes back even to the position on disk.
-    if to < bounds.acked || api.push.is_some() {
+    if to < acked || api.push.is_some() {
         let fence = ports.ownership.claim_feed().ok_or_else(not_ours)?;
         let submit = || ports.journal.submit(fence, vec![Change::FeedRewound { to }], CommitPriority::Now);
         let ticket = match &api.push {
             Some(push) => push.rewind(to, submit),
             None => submit(),
         };
+        api.acks.rewind();
         ticket.committed().await?;
     }
     Ok(HttpResponse::NoContent().finish())

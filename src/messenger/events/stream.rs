@@ -15,6 +15,7 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
 use crate::http::error::ApiError;
 use crate::messenger::MessengerApi;
 use crate::messenger::ephemeral_feed::{EphemeralEvent, EphemeralReader};
+use crate::messenger::events::ack_cursor::AckCursor;
 use crate::messenger::events::render::render_event;
 
 /// Media type of a stream.
@@ -56,6 +57,7 @@ pub(super) fn respond(api: &MessengerApi, after: Position, permit: OwnedSemaphor
     let stream = EventStream {
         bounds: feed.feed_bounds(),
         feed,
+        acks: api.acks.clone(),
         ephemeral: api.ephemeral.reader(),
         position: after,
         keep_alive: api.limits.keep_alive,
@@ -77,6 +79,7 @@ pub(super) fn respond(api: &MessengerApi, after: Position, permit: OwnedSemaphor
 struct EventStream {
     feed: Arc<dyn FeedReader>,
     bounds: watch::Receiver<FeedBounds>,
+    acks: AckCursor,
     ephemeral: EphemeralReader,
     /// Newest position that was written.
     position: Position,
@@ -151,7 +154,7 @@ impl EventStream {
         let bounds = *self.bounds.borrow_and_update();
         if self.position > bounds.tail {
             let oldest = oldest_kept(&*self.feed, bounds.tail).await?;
-            self.reset(chunk, "beyond_tail", oldest, bounds.tail, bounds.acked);
+            self.reset(chunk, "beyond_tail", oldest, bounds.tail, self.acks.position(bounds));
             return Ok(());
         }
         if self.position == bounds.tail {

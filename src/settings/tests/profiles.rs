@@ -34,11 +34,11 @@ fn profile_sets_only_unset_keys() {
         (u32::MAX, true),
         "outbound one PDU per context, inbound limited by bytes only"
     );
-    for key in ["dialect", "auth", "insecure", "intake_items", "accept_relayed", "request_timeout"] {
+    for key in ["dialect", "auth", "insecure", "intake_items", "batch_items", "accept_relayed", "request_timeout"] {
         assert_eq!(origin(&old, key), Some(ValueOrigin::Profile), "{key}");
     }
     assert_eq!(origin(&old, "profile"), Some(ValueOrigin::Server));
-    assert_eq!(origin(&old, "batch_items"), Some(ValueOrigin::Default));
+    assert_eq!(origin(&old, "batch_bytes"), Some(ValueOrigin::Default));
 
     // A key that is set overrides the profile, in whichever layers the two are.
     let set = listed(

@@ -48,6 +48,8 @@ impl PeerProfile {
                 ("insecure", ProfilePreset::Yes),
                 // Such a server puts all pending PDUs into one transaction and discards those that are refused.
                 ("intake_items", ProfilePreset::Number(0)),
+                // Such a server processes all PDUs of a transaction before it answers.
+                ("batch_items", ProfilePreset::Number(100)),
                 // Such a server signs nothing, and its users wait for what it passes on.
                 ("accept_relayed", ProfilePreset::Text("any")),
                 // While such a server processes our request, it fetches missing parents and tries for 31 seconds to connect
