@@ -123,7 +123,8 @@ export function pushListener(prefix, secrets, messenger) {
     }
     return [404, { error: `no such call: ${call}` }];
   };
-  return createServer((request, response) => {
+  // Longer than the gateway keeps a connection that is idle.
+  return createServer({ keepAliveTimeout: 120_000 }, (request, response) => {
     const parts = [];
     let size = 0;
     request.on("data", (part) => {

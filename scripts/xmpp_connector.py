@@ -24,6 +24,8 @@ def run(given):
     gateway = GatewayClient(given.gateway, token)
     peers = [peer.strip() for peer in given.peers.split(",") if peer.strip()]
     secrets = read_secrets(given.secret_file) if given.secret_file else []
+    if not secrets:
+        logging.warning("without --secret-file every process that reaches %s can speak as the gateway", given.listen)
 
     async def serve():
         connector = Connector(gateway, peers, given.component, given.component_secret, given.xmpp, given.data)
@@ -46,13 +48,13 @@ def run(given):
 
 def setup(given):
     host, _, port = given.xmpp.rpartition(":")
-    print(f"-- Prosody: /etc/prosody/conf.d/fernpost.cfg.lua, then restart it.\n"
-          f"component_ports = {{ {port} }}\n"
-          f"component_interfaces = {{ \"{host}\" }}\n"
-          f"Component \"{given.component}\"\n"
-          f"    component_secret = \"{given.component_secret}\"")
-    print(f"fernpost.toml needs:\n\n[messenger]\n"
-          f"push = {{ url = \"http://{given.listen}/fernpost\", secret_file = \"{given.secret_file or 'push.secret'}\" }}",
+    print(f'-- Prosody: put this into /etc/prosody/conf.d/fernpost.cfg.lua, and restart it.\n'
+          f'Component "{given.component}"\n    component_secret = "{given.component_secret}"')
+    if given.xmpp != "127.0.0.1:5347":
+        print(f'-- And above the first VirtualHost of /etc/prosody/prosody.cfg.lua:\n'
+              f'-- component_interfaces = {{ "{host}" }}; component_ports = {{ {port} }}')
+    print(f'fernpost.toml needs:\n[messenger]\n'
+          f'push = {{ url = "http://{given.listen}/fernpost", secret_file = "{given.secret_file or "push.secret"}" }}',
           file=sys.stderr)
 
 

@@ -25,6 +25,11 @@ TYPING_CALLS_MAX = 4
 TYPING_BACKLOG = 1 << 16  # bytes unsent to the XMPP server above which typing is not shown
 
 
+def event_id(event):
+    """Returns the id of a message. Events of the feed have it as `id`, those of the history by its parts."""
+    return f"{event['origin']}/{event['pdu_id']}"
+
+
 class Connector:
     """Runs in one event loop. `gateway` is a GatewayClient of messenger.py; its calls block, and run in threads."""
 
@@ -53,7 +58,17 @@ class Connector:
         for room in self.store.rooms_waiting():
             self.wake_room(room)
         self.appended.set()
-        await asyncio.gather(self.stream.run(), self.hand_out(), self.prune())
+        await asyncio.gather(self.stream.run(), self.always(self.hand_out), self.always(self.prune))
+
+    async def always(self, work):
+        """Begins a loop again that failed, for example because the disk was full."""
+        while True:
+            try:
+                await work()
+            except Exception:
+                log.exception("a loop failed; it begins again")
+                await asyncio.sleep(1)
+                self.appended.set()
 
     async def prune(self):
         while True:
@@ -154,10 +169,36 @@ class Connector:
             log.error("the gateway refuses to make #%s a context with %s: %s", room, self.peers, answer)
             return float(headers.get("Retry-After") or 5)
         own = [server for server in answer["participants"] if server not in self.peers]
+        if not own:
+            log.error("--peers names this server itself; leave it out")
+            return 5
+        known, after = [], {}
+        while after is not None and len(known) < MEMBERS_MAX:
+            query = urllib.parse.urlencode({"limit": 1000, **after})
+            status, _, answer = await self.call("GET", f"{self.context_path(room)}/state?{query}")
+            if status != 200:
+                return 1
+            known += answer["state"]
+            after = answer.get("next")
         with self.store as store:
             store.set("server", own[0])
             store.set_ready(room, True)
+            for event in known:
+                self.learn_state(room, own[0], {"current": True, "id": event_id(event), **event})
+        self.appended.set()
         return 0
+
+    def learn_state(self, room, own, event):
+        """Takes state that was there before this file. What it says of occupants here may be from a file that was lost."""
+        if event["origin"] != own:
+            return self.on_state(room, event)
+        content = event["content"] if isinstance(event["content"], dict) else {}
+        if event["type"] == "m.room.topic" and event["state_key"] == "" and self.store.subject(room)[0] is None:
+            self.store.set_subject(room, str(content.get("topic", "")), content.get("nick"))
+        nick = content.get("nick")
+        if event["type"] == "m.room.member" and content.get("membership") == "join" and isinstance(nick, str):
+            if all(nick != other for _, other, _ in self.store.occupants(room)):
+                self.service.state(room, nick, "leave")
 
     def taken(self, room, submission, nick, body, pdu):
         """Settles a submission that is on the gateway's disk, and shows it to the occupants, its author among them."""
@@ -281,7 +322,7 @@ class Connector:
         body = content.get("body")
         body = body if isinstance(body, str) and body else f"[{event['type']}]"
         given = content.get("id")
-        stanza_id = given if isinstance(given, str) and 0 < len(given) <= 256 else event["id"]
+        stanza_id = given if isinstance(given, str) and 0 < len(given) <= 256 else event_id(event)
         if origin != self.store.get("server"):
             nick = self.store.member(room, origin, f"{nick}@{origin}") or self.free_nick(room, origin, nick)
         ts = event["ts"] if isinstance(event["ts"], int) and 0 <= event["ts"] < 1 << 43 else now()
@@ -303,6 +344,8 @@ class Connector:
                 return f"a subject has at most {service.BODY_MAX} characters here"
             nick = stanzas.nick_of(content.get("nick")) or origin
             subject = stanzas.clean(content["topic"])
+            if subject == self.store.subject(room)[0]:
+                return None
             self.store.set_subject(room, subject, nick)
             self.store.append(room, event["id"], {"kind": "subject", "nick": nick, "subject": subject, "ts": now()})
         if event["type"] == "m.room.member":
@@ -376,7 +419,10 @@ class Connector:
                 if not batch:
                     break
                 for seq, room, key, entry, _ in batch:
-                    self.show(seq, room, key, entry)
+                    try:
+                        self.show(seq, room, key, entry)
+                    except Exception:
+                        log.exception("an entry of %s cannot be shown: %s", room, entry)
                 number += 1
                 mark = f"mark-{now()}-{number}"
                 self.marks[mark] = self.loop.create_future()
@@ -405,10 +451,12 @@ class Connector:
         """Returns messages from the gateway's history that came before the store's own, the oldest first."""
         have = self.store.messages(room, limit, since)
         first = self.store.first_message_time(room)
-        if limit == 0 or len(have) >= limit or (first is not None and since >= first) or not self.store.has_room(room):
+        if limit == 0 or len(have) >= limit or (first is not None and since >= first):
             return []
         found, before = [], None
         try:
+            if not self.store.get("server"):
+                await self.name_peers(room)
             while len(found) < limit:
                 query = f"?limit={min(limit, 500)}" + (f"&before={before}" if before is not None else "")
                 path = self.context_path(room) + "/history" + query
@@ -421,5 +469,5 @@ class Connector:
                     break
         except (OSError, asyncio.TimeoutError) as fault:
             log.warning("the gateway's history of %s cannot be had now: %r", room, fault)
-        return [(event["id"], self.entry_of(room, event)) for event in reversed(found[:limit])]
+        return [(event_id(event), self.entry_of(room, event)) for event in reversed(found[:limit])]
 

@@ -9,6 +9,8 @@ import sys
 import time
 
 from slixmpp import ClientXMPP
+from slixmpp.xmlstream.handler import Callback
+from slixmpp.xmlstream.matcher import MatchXPath
 
 from .stanzas import MUC, element, stamp, text_element
 
@@ -187,8 +189,8 @@ class Lab:
         pid = os.getpid()
         net = f"{64 + (pid >> 8) % 64}.{pid & 255}"  # an address of its own for each run, out of the range of outbound ones
         numbers = {"red": (1, 2), "blue": (3, 4)}
-        self.red, self.blue = (
-            LabSite(name, peer, net, numbers[name], folder, binary, users[name]) for name, peer in (("red", "blue"), ("blue", "red")))
+        self.red, self.blue = (LabSite(name, peer, net, numbers[name], folder, binary, users[name])
+                               for name, peer in (("red", "blue"), ("blue", "red")))
         port = 9880 if binary else 5269
         self.links = [LabLink((mine.link_address, port), (other.address, port))
                       for mine, other in ((self.red, self.blue), (self.blue, self.red))]
@@ -217,15 +219,17 @@ class Lab:
 class LabClient:
     """A person with an XMPP client. He sends the next message when he has seen the echo of the one before; what comes back as an
     error, or has no echo for some seconds, he sends again with the same id. After a lost connection he joins again and asks for
-    the history since his last message. Each message says how many of each author he has seen, so readers can check the order."""
+    the history since his last message. Each message says which one of each author he has seen last, so that readers can check
+    the order."""
 
     ECHO_PATIENCE = 4
 
-    def __init__(self, site, user):
-        self.site, self.user = site, user
-        self.texts = {}  # author -> ids in the order in which they were shown
-        self.seen = set()
-        self.twice, self.again, self.disorder, self.returned = 0, 0, [], 0
+    def __init__(self, site, account, nick=None):
+        self.site, self.account, self.user = site, account, nick or account
+        self.shown = []  # author, number, and the last number of each author that he had seen, in the order of arrival
+        self.seen = set()  # ids
+        self.last = {}  # author -> the last number that was shown
+        self.twice, self.again, self.returned = 0, 0, 0
         self.last_stamp = None
         self.echo = None  # id and future
         self.joined = asyncio.Event()
@@ -239,12 +243,11 @@ class LabClient:
 
     def connect(self):
         self.joined.clear()
-        self.xmpp = xmpp = ClientXMPP(f"{self.user}@{self.site.domain}/lab", PASSWORD)
+        self.xmpp = xmpp = ClientXMPP(f"{self.account}@{self.site.domain}/lab", PASSWORD)
         xmpp.enable_direct_tls, xmpp.enable_starttls, xmpp.enable_plaintext = False, False, True
         xmpp["feature_mechanisms"].unencrypted_plain = True
         xmpp.add_event_handler("session_start", lambda _: self.join())
-        xmpp.add_event_handler("message", self.on_message)
-        xmpp.add_event_handler("message_error", self.on_error)
+        xmpp.register_handler(Callback("All messages", MatchXPath("{jabber:client}message"), self.on_message))
         xmpp.add_event_handler("presence", self.on_presence)
         for lost in ("disconnected", "connection_failed"):
             xmpp.add_event_handler(lost, lambda _, xmpp=xmpp: self.on_loss(xmpp))
@@ -287,12 +290,14 @@ class LabClient:
     def on_message(self, message):
         xml = message.xml
         if xml.get("type") != "groupchat":
-            return
+            return self.on_error(message) if xml.get("type") == "error" else None
         body, author, key = message["body"], message["from"].resource, xml.get("id")
         delayed = xml.find("{urn:xmpp:delay}delay") is not None
         self.stanzas.append(xml)
         if self.echo and author == self.user and key == self.echo[0] and not self.echo[1].done():
             self.echo[1].set_result(None)
+        if body:
+            self.last_stamp = stamp(time.time() * 1000 - 2000)  # others may have been on their way
         if not body.startswith("{"):
             return
         if key in self.seen:
@@ -301,12 +306,8 @@ class LabClient:
             return
         self.seen.add(key)
         said = json.loads(body)
-        texts = self.texts.setdefault(said["author"], [])
-        lacking = [other for other, count in said["seen"].items() if len(self.texts.get(other, [])) < count]
-        if said["n"] != len(texts) or lacking:
-            self.disorder.append(f"{key}, after {len(texts)} of {said['author']}" + (f", lacking those of {lacking}" if lacking else ""))
-        texts.append(key)
-        self.last_stamp = stamp(time.time() * 1000)
+        self.shown.append((said["author"], said["n"], said["seen"]))
+        self.last[said["author"]] = said["n"]
 
     def on_error(self, message):
         key = message.xml.get("id")
@@ -321,8 +322,7 @@ class LabClient:
     async def say(self, n):
         """Says one message, until its echo is there."""
         key = f"{self.user}-{n}"
-        seen = {author: len(texts) for author, texts in self.texts.items() if author != self.user}
-        body = json.dumps({"author": self.user, "n": n, "seen": seen})
+        body = json.dumps({"author": self.user, "n": n, "seen": self.last})
         while True:
             try:
                 await asyncio.wait_for(self.joined.wait(), 60)
@@ -338,6 +338,16 @@ class LabClient:
 
     def send(self, xml):
         self.xmpp.send_raw(xml)
+
+    def disorder(self):
+        """Returns the messages that were shown after one whose author had seen them."""
+        before, late = {}, []  # author -> the highest number that has to be shown before what comes now
+        for author, n, seen in self.shown:
+            if n <= before.get(author, -1):
+                late.append(f"{self.user} was shown {author}-{n} after a message whose author had seen it")
+            for other, number in {**seen, author: n}.items():
+                before[other] = max(before.get(other, -1), number)
+        return late
 
     async def stop(self):
         self.closing = True

@@ -22,8 +22,11 @@ log = logging.getLogger("connector.service")
 WAITING_MAX = 10_000  # stanzas of occupants that the gateway has not answered
 OCCUPANTS_MAX = 10_000
 ROOMS_MAX = 10_000
+TASKS_MAX = 1_000  # joins and submissions under way
+NICK_MAX = 150  # bytes; with the server's name it is a key of the state, which has at most 255
 BODY_MAX = 100_000  # characters; a stanza of XMPP servers has at most 256 to 512 KiB
 HISTORY_DEFAULT, HISTORY_MAX = 20, 1_000  # messages shown to a client that joins
+ON_THE_WAY = 10_000  # milliseconds
 SUBMISSION_ID = re.compile(r"[A-Za-z0-9._~-]{1,80}")
 
 # Conditions of errors that mean: this client is not there any more.
@@ -90,25 +93,37 @@ class RoomService:
             return here and self.part(room, source.full, child(xml, "status"))
         if not nick:
             return self.refuse(xml, "modify", "jid-malformed", "join a room as room@service/nick")
-        if here and child(xml, "x", stanzas.MUC) is None:
+        if len(nick.encode()) > NICK_MAX:
+            return self.refuse(xml, "modify", "not-acceptable", f"a nick has at most {NICK_MAX} bytes")
+        if here and (here != nick or child(xml, "x", stanzas.MUC) is None):  # else he joins again, to see what he missed
             return self.change(xml, room, source, here, nick)
         if self.is_taken(room, source.bare, nick):
             return self.refuse(xml, "cancel", "conflict", "somebody in the room has this nick")
         if stanzas.room_of("#" + room) is None:
             return self.refuse(xml, "modify", "jid-malformed")
         store = self.store
-        if store.occupant_count() >= OCCUPANTS_MAX or not store.has_room(room) and len(store.rooms()) >= ROOMS_MAX:
+        is_full = store.occupant_count() >= OCCUPANTS_MAX or len(self.connector.tasks) >= TASKS_MAX
+        if is_full or not store.has_room(room) and len(store.rooms()) >= ROOMS_MAX:
             return self.refuse(xml, "wait", "resource-constraint", "too many occupants or rooms here")
-        self.connector.spawn(self.join(xml, room, source, nick))
+        self.connector.spawn(self.join_or_refuse(xml, room, source, nick))
 
     def is_taken(self, room, bare, nick):
         if any(nick == other for _, other in self.store.members(room)):
             return True
         return any(nick == other and JID(jid).bare != bare for jid, other, _ in self.store.occupants(room))
 
+    async def join_or_refuse(self, xml, *place):
+        try:
+            await self.join(xml, *place)
+        except Exception as fault:
+            log.exception("%s cannot join", xml.get("from"))
+            self.refuse(xml, "wait", "internal-server-error", str(fault))
+
     async def join(self, xml, room, source, nick):
         """Lets a client in. Nothing is awaited after the history is there, so no entry falls between it and what follows."""
         wanted = self.wanted_history(xml)
+        with self.store:
+            self.connector.open_room(room)
         older = await self.connector.older_history(room, *wanted)
         if self.is_taken(room, source.bare, nick):
             return self.refuse(xml, "cancel", "conflict", "somebody in the room has this nick")
@@ -119,16 +134,13 @@ class RoomService:
         others = [other for other in store.occupants(room) if other[0] != jid]
         before = store.nick(room, jid)
         with store:
-            self.connector.open_room(room)
             store.add_occupant(room, jid, nick, store.last_entry())
-            if before not in (None, nick):
-                self.leave_context(room, before, jid)
             if before != nick and all(nick != other for _, other, _ in others):
                 self.state(room, nick, "join")
         self.connector.wake_room(room)
         self.skipped[room, jid] = {key for key, _ in older}
-        shown = dict.fromkeys([other for _, other, _ in others if other != nick] + [other for _, other in store.members(room)])
-        for other in shown:
+        shown = [other for _, other, _ in others if other != nick] + [other for _, other in store.members(room)]
+        for other in dict.fromkeys(shown):
             self.send(self.presence(room, other, jid))
         if all(nick != other for _, other, _ in others):
             self.tell(room, nick, skip=jid)
@@ -141,14 +153,15 @@ class RoomService:
 
     def wanted_history(self, xml):
         """Returns how many messages a client wants, and since when."""
-        request = child(child(xml, "x", stanzas.MUC), "history", stanzas.MUC) if child(xml, "x", stanzas.MUC) is not None else None
+        request = xml.find(f"{{{stanzas.MUC}}}x/{{{stanzas.MUC}}}history")
         limit, since = HISTORY_DEFAULT, 0
         if request is not None:
             number = lambda key: int(request.get(key)) if (request.get(key) or "").isdigit() else None
             if number("seconds") is not None:
                 limit, since = HISTORY_MAX, now() - number("seconds") * 1000
             if request.get("since"):
-                limit, since = HISTORY_MAX, stanzas.millis_of(request.get("since")) or 0
+                # A client knows when it was shown its last message, and what was on its way behind that one may be lost.
+                limit, since = HISTORY_MAX, (stanzas.millis_of(request.get("since")) or 0) - ON_THE_WAY
             if number("maxstanzas") is not None:
                 limit = min(number("maxstanzas"), HISTORY_MAX)
             if number("maxchars") == 0:
@@ -170,7 +183,8 @@ class RoomService:
 
     def change(self, xml, room, source, before, nick):
         """Takes the presence of an occupant: a new status, or a new nick."""
-        extra = "".join(text_element(name, part.text or "") for name in ("show", "status") if (part := child(xml, name)) is not None)
+        parts = [part for name in ("show", "status") if (part := child(xml, name)) is not None]
+        extra = "".join(text_element(stanzas.local(part), part.text or "") for part in parts)
         if nick == before:
             return self.tell(room, nick, extra=extra)
         if self.is_taken(room, source.bare, nick):
@@ -252,7 +266,7 @@ class RoomService:
         if known:
             return self.repeat(xml, source, known, room, body)
         if self.store.waiting() >= WAITING_MAX:
-            return self.refuse(xml, "wait", "resource-constraint", "the gateway does not take messages now; send it again later")
+            return self.refuse(xml, "wait", "resource-constraint", "too many messages wait for the gateway; send it again later")
         with self.store as store:
             store.submit(submission, room, source.full, nick, stanza_id, body)
         self.connector.wake_room(room)
@@ -266,7 +280,7 @@ class RoomService:
             return self.refuse(xml, "cancel", "not-allowed", "this message was refused before")
         entry = self.store.handed_entry(pdu) if state == "taken" else None
         if entry:  # else the echo is yet to come
-            self.send(self.message(room, pdu, entry, source.full, delayed=False))
+            self.send(self.message(room, pdu, entry, source.full, delayed=True))
 
     def message(self, room, key, entry, to, delayed):
         """Returns an entry as a stanza for one occupant."""

@@ -8,24 +8,12 @@ use std::net::{SocketAddr, TcpListener};
 use std::process::{Child, Command, Stdio};
 
 use crate::fixtures::node::{GatewayProcess, own_address};
+use crate::fixtures::tools::is_installed;
 use crate::tls::authority::{FileAuthority, LeafKind, PairFiles};
 
 /// Returns whether nginx is installed.
 pub(super) fn has_nginx() -> bool {
     is_installed("nginx", "nginx-light")
-}
-
-/// Returns whether a proxy of this Debian package is installed.
-pub(super) fn is_installed(proxy: &str, package: &str) -> bool {
-    let mut version = Command::new(proxy);
-    version.arg("-v").stdout(Stdio::null()).stderr(Stdio::null());
-    let is_there = version.status().is_ok_and(|status| status.success());
-    let must_be = std::env::var("FERNPOST_TEST_TOOLS").is_ok_and(|tools| tools == "all");
-    assert!(is_there || !must_be, "{proxy} is not installed; apt-get install {package}");
-    if !is_there {
-        eprintln!("not tested, because {proxy} is not installed (apt-get install {package})");
-    }
-    is_there
 }
 
 /// A running proxy; it is stopped when this is dropped.
