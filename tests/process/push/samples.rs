@@ -130,6 +130,12 @@ async fn takes_what_is_pushed(script: SampleScript) {
     let events = script.keeps(2).await;
     assert_eq!(events[0]["content"]["body"], "who waters?");
 
+    // A question of red's messenger is answered by blue's.
+    let answer = script.done(pair.red.messenger, &["ask", "blue", r#"{"method":"echo"}"#]).await;
+    assert_eq!(answer, (true, json!({"peer": "red", "echo": {"method": "echo"}})));
+    let (is_answered, refusal) = script.done(pair.red.messenger, &["ask", "blue", r#"{"method":"x"}"#]).await;
+    assert_eq!((is_answered, &refusal["code"]), (false, &json!("UNKNOWN_METHOD")));
+
     // One event is refused, and the others go on.
     let body = message("#garden", "x").replace(r#""body":"x""#, r#""body":7"#);
     assert!(body.contains(":7"), "{body}");
