@@ -1,6 +1,7 @@
 //! The real binary as child processes on loopback: kills, stops, full disks, wrong configurations, hostile requests.
 
 mod cli;
+mod connector;
 mod corpus;
 mod faults;
 mod fixtures;

@@ -5,6 +5,7 @@ mod ephemeral;
 mod failures;
 mod quarantine;
 mod restarts;
+mod samples;
 
 use std::net::SocketAddr;
 use std::time::Duration;

@@ -7,12 +7,13 @@ use std::net::TcpListener;
 use std::process::{Command, Stdio};
 
 use crate::fixtures::node::{GatewayProcess, own_address};
+use crate::fixtures::tools::is_installed;
 use crate::tls::authority::{FileAuthority, LeafKind, PairFiles};
-use crate::tls::nginx::{ReverseProxy, is_installed};
+use crate::tls::nginx::ReverseProxy;
 
 /// Returns whether HAProxy is installed.
 pub(super) fn has_haproxy() -> bool {
-    is_installed("haproxy", "-v", "haproxy")
+    is_installed("haproxy", "haproxy")
 }
 
 impl ReverseProxy {

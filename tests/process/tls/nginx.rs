@@ -8,24 +8,12 @@ use std::net::{SocketAddr, TcpListener};
 use std::process::{Child, Command, Stdio};
 
 use crate::fixtures::node::{GatewayProcess, own_address};
+use crate::fixtures::tools::is_installed;
 use crate::tls::authority::{FileAuthority, LeafKind, PairFiles};
 
 /// Returns whether nginx is installed.
 pub(super) fn has_nginx() -> bool {
-    is_installed("nginx", "-v", "nginx-light")
-}
-
-/// Returns whether a tool of this Debian package is installed; `version` is its argument that does nothing else.
-pub(super) fn is_installed(tool: &str, version: &str, package: &str) -> bool {
-    let mut asked = Command::new(tool);
-    asked.arg(version).stdout(Stdio::null()).stderr(Stdio::null());
-    let is_there = asked.status().is_ok_and(|status| status.success());
-    let must_be = std::env::var("FERNPOST_TEST_TOOLS").is_ok_and(|tools| tools == "all");
-    assert!(is_there || !must_be, "{tool} is not installed; apt-get install {package}");
-    if !is_there {
-        eprintln!("not tested, because {tool} is not installed (apt-get install {package})");
-    }
-    is_there
+    is_installed("nginx", "nginx-light")
 }
 
 /// A running proxy; it is stopped when this is dropped.

@@ -8,10 +8,10 @@ use ::fixtures::clients::messenger_client::texts;
 use zeroize::Zeroizing;
 
 use crate::fixtures::node::GatewayProcess;
+use crate::fixtures::tools::is_installed;
 use crate::tls::authority::{FileAuthority, LeafKind};
 use crate::tls::directory_server::key_of;
 use crate::tls::mutual::{TRUST, certified};
-use crate::tls::nginx::is_installed;
 
 /// Seed of green's key, as bytes that are all the same.
 const SEED: u8 = 7;
@@ -48,7 +48,7 @@ async fn call(client: &Path, red: &GatewayProcess, name: &str, proof: &[&str]) -
 
 #[tokio::test]
 async fn go_client_speaks_both_dialects() {
-    if !is_installed("go", "version", "golang-go") {
+    if !is_installed("go", "golang-go") {
         return;
     }
     let authority = FileAuthority::new();
