@@ -3,9 +3,10 @@
 use bytes::Bytes;
 
 use crate::model::{
-    Attempt, ContextId, ContextRecord, DeadLetterReason, DeliveredSpan, Delivery, Digest, FeedItem, Gap, GroupSubmission, Head, Index,
-    Millis, MissingPrevState, ParkedItem, PduRef, PeerRecord, PendingParents, PlainCopy, Position, RefusedEvent, SeenTransaction,
-    Seq, ServerName, StateEntry, StateKey, StoredPdu, Submission, SubmissionId, UsedNonce,
+    Attempt, ContextId, ContextRecord, DeadLetterReason, DeliveredSpan, Delivery, Digest, FeedItem, Gap,
+    GroupSubmission, Head, Index, Millis, MissingPrevState, ParkedItem, PduRef, PeerRecord, PendingParents, PlainCopy,
+    Position, RefusedEvent, SeenTransaction, Seq, ServerName, StateEntry, StateKey, StoredPdu, Submission,
+    SubmissionId, UsedNonce,
 };
 
 /// One durable fact. A batch of them is committed whole or not at all.

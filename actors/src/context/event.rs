@@ -8,7 +8,9 @@ use crate::context::provenance::QuarantinedPdu;
 use crate::context::stage_page::StagePage;
 use crate::errors::{ContextError, DraftError};
 use crate::limits::ContextLimits;
-use crate::model::{BridgedMessage, ComposedPdu, FetchRequest, Millis, Pdu, PduDraft, PduRef, PduStatus, PduVerdict, ServerName};
+use crate::model::{
+    BridgedMessage, ComposedPdu, FetchRequest, Millis, Pdu, PduDraft, PduRef, PduStatus, PduVerdict, ServerName,
+};
 use crate::reply_token::ReplyToken;
 
 /// The outcomes of composed messages, one per draft, in order.

@@ -10,7 +10,8 @@ use crate::context::machine::{ComposeOutcomes, ContextReply, RecipientReach};
 use crate::errors::ContextError;
 use crate::limits::ContextLimits;
 use crate::model::{
-    BadPdu, BridgedMessage, ContextStatus, FetchRequest, Pdu, PduDraft, PduVerdict, QuarantinedPduRow, ServerName, StagedPdu,
+    BadPdu, BridgedMessage, ContextStatus, FetchRequest, Pdu, PduDraft, PduVerdict, QuarantinedPduRow, ServerName,
+    StagedPdu,
 };
 use crate::supervise::admission::AdmissionPermit;
 use crate::supervise::reply_table::{ReadyReply, ReplyTable, drop_in_order};

@@ -57,7 +57,9 @@ use tokio::sync::oneshot;
 
 use crate::errors::{ContextError, UnavailableError};
 use crate::limits::ContextLimits;
-use crate::model::{BadPdu, BridgedMessage, ContextId, ContextStatus, FetchRequest, Pdu, PduDraft, PduVerdict, ServerName};
+use crate::model::{
+    BadPdu, BridgedMessage, ContextId, ContextStatus, FetchRequest, Pdu, PduDraft, PduVerdict, ServerName,
+};
 use crate::peer::inbound::dispatch::DispatchError;
 use crate::supervise::admission::AdmissionLimit;
 use crate::supervise::mailbox::post_to;

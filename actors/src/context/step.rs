@@ -9,8 +9,8 @@ use crate::context::ordering::causal_order::CausalOrder;
 use crate::context::state::missing_prev_state::Links;
 use crate::context::state::set_cache::{StateReader, StateSetCache};
 use crate::model::{
-    ContextId, Delivery, FeedItem, Millis, Pdu, PduRef, PduState, PduVerdict, ServerName, StateEntry, StateKey, StoredPdu,
-    SubmissionId,
+    ContextId, Delivery, FeedItem, Millis, Pdu, PduRef, PduState, PduVerdict, ServerName, StateEntry, StateKey,
+    StoredPdu, SubmissionId,
 };
 use crate::reply_token::ReplyToken;
 

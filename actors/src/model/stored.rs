@@ -3,9 +3,9 @@
 use bytes::Bytes;
 
 use super::{
-    AttemptError, BridgedMessage, ContextId, ContextRecord, DeadLetterReason, Digest, Gap, GraphPosition, GroupId, HeldPdu, Index, Item,
-    Membership, Millis, MissingPrevState, Pdu, PduDraft, PduRef, PeerRecord, PlainForm, SeenTransaction, ServerName, StateKey,
-    SubmissionId,
+    AttemptError, BridgedMessage, ContextId, ContextRecord, DeadLetterReason, Digest, Gap, GraphPosition, GroupId,
+    HeldPdu, Index, Item, Membership, Millis, MissingPrevState, Pdu, PduDraft, PduRef, PeerRecord, PlainForm,
+    SeenTransaction, ServerName, StateKey, SubmissionId,
 };
 
 /// A row of a peer's outbox.

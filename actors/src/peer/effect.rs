@@ -4,8 +4,8 @@ use crate::change::Change;
 use crate::change::CommitPriority;
 use crate::errors::{BatchError, CommandError};
 use crate::model::{
-    BridgedMessage, ContextId, FeedItem, FetchRequest, Index, Millis, OutboundBatch, Pdu, PduVerdict, PeerState, PeerStatus, Receipt,
-    ServerName, SuspendReason,
+    BridgedMessage, ContextId, FeedItem, FetchRequest, Index, Millis, OutboundBatch, Pdu, PduVerdict, PeerState,
+    PeerStatus, Receipt, ServerName, SuspendReason,
 };
 use crate::peer::inbound::dispatch::ContextGroup;
 use crate::peer::notices::HourlyNotice;

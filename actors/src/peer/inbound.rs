@@ -276,7 +276,8 @@ fn dispatch(busy: &BatchInProgress, group: ContextGroup, slow: &SlowContexts) ->
     let (frame, verified) = (busy.batch(), busy.batch().verified());
     let after_staged = slow.contains(&group.context);
     if group.is_bridged {
-        let messages = group.places.iter().filter_map(|&place| Some(busy.mapped().get(place)?.message.clone())).collect();
+        let messages =
+            group.places.iter().filter_map(|&place| Some(busy.mapped().get(place)?.message.clone())).collect();
         return PeerEffect::DispatchMessages { group, verified, messages, after_staged };
     }
     let pdus = group.places.iter().filter_map(|&place| frame.pdu(place).cloned()).collect();

@@ -213,9 +213,11 @@ mod tests {
 
     #[test]
     fn bridged_message_names_its_group() {
-        let text = r#"{"ts":1,"pdu_type":"t","content":{},"prev_pdus":[],"bridged":{"server":"gold","seq":4,"user_id":7}}"#;
+        let text =
+            r#"{"ts":1,"pdu_type":"t","content":{},"prev_pdus":[],"bridged":{"server":"gold","seq":4,"user_id":7}}"#;
         let (_, event) = written(&fed(text, FeedFlags::default())).expect("sound");
-        let expected = r#""extra":{},"sender":"green","verified":"network","bridged":{"server":"gold","seq":4,"user_id":7}}"#;
+        let expected =
+            r#""extra":{},"sender":"green","verified":"network","bridged":{"server":"gold","seq":4,"user_id":7}}"#;
         assert!(event.ends_with(expected), "{event}");
     }
 

@@ -124,7 +124,8 @@ fn groups_of_peer_become_contexts() {
         let link = "addresses = [\"http://127.0.0.1:1\"]\nauth = \"network\"\nallow_from = [\"127.0.0.1/32\"]\n";
         format!("[peers.server.\"gold.example\"]\n{link}{more}")
     };
-    let groups = |groups: &str| peer(&format!("profile = \"actor-2016\"\n[peers.server.\"gold.example\".groups]\n{groups}\n"));
+    let groups =
+        |groups: &str| peer(&format!("profile = \"actor-2016\"\n[peers.server.\"gold.example\".groups]\n{groups}\n"));
     let peers = good(&groups("11223344 = \"#garden\"\n-7 = \"#park\"")).peers;
     let gold = name("gold.example");
     let limits = peers.limits(&gold).expect("listed");

@@ -94,14 +94,18 @@ mod tests {
 
     #[test]
     fn body_becomes_plain_text() {
-        let PlainForm::Update(update) = form("", r#"{"body":"h\u0069","type":7,"text":"x"}"#) else { panic!("it has one") };
+        let PlainForm::Update(update) = form("", r#"{"body":"h\u0069","type":7,"text":"x"}"#) else {
+            panic!("it has one")
+        };
         let update = String::from_utf8(update.to_vec()).expect("text");
         assert!(update.contains(r#""content":{"type":"text","text":"h\u0069"},"id""#), "{update}");
     }
 
     #[test]
     fn message_without_text_has_none() {
-        for content in ["{}", r#"{"text":"x"}"#, r#"{"type":"text","text":7}"#, r#"{"body":null}"#, r#""body""#, "[]", "7"] {
+        for content in
+            ["{}", r#"{"text":"x"}"#, r#"{"type":"text","text":7}"#, r#"{"body":null}"#, r#""body""#, "[]", "7"]
+        {
             assert_eq!(form("", content), PlainForm::Missing, "{content}");
         }
     }

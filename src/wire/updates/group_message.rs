@@ -41,7 +41,8 @@ mod tests {
 
     #[test]
     fn group_message_keeps_content_bytes() {
-        let update = r#"{"peer":{"id":-7,"type":"gr\u006fup"},"update":"message","content":{ "n":1E400 },"user_id":12}"#;
+        let update =
+            r#"{"peer":{"id":-7,"type":"gr\u006fup"},"update":"message","content":{ "n":1E400 },"user_id":12}"#;
         let message = read(update).expect("a message of a group");
         assert_eq!((message.group, &message.content[..]), (GroupId(-7), &br#"{ "n":1E400 }"#[..]));
         assert_eq!(message.user_id.as_deref(), Some(&b"12"[..]));

@@ -76,7 +76,11 @@ async fn crash_between_commits_composes_once() {
         ends.store(false, Ordering::SeqCst);
         red.restart(SurvivingBytes::Synced).await;
         seconds(5).await;
-        assert_eq!(texts(&green).await, ["one", "two"], "the composed message was sent before its update was acknowledged");
+        assert_eq!(
+            texts(&green).await,
+            ["one", "two"],
+            "the composed message was sent before its update was acknowledged"
+        );
 
         for _ in 0..2 {
             let answer = grey.say_again("two").await.expect("red lives");
@@ -86,7 +90,12 @@ async fn crash_between_commits_composes_once() {
         red.say_draft("garden", said("r1")).await.unwrap();
         seconds(5).await;
         for node in [&green, &blue] {
-            assert_eq!(texts(node).await, ["one", "two", "two", "r1"], "the third one is another message: {}", node.name);
+            assert_eq!(
+                texts(node).await,
+                ["one", "two", "two", "r1"],
+                "the third one is another message: {}",
+                node.name
+            );
         }
         assert_eq!(texts(&red).await, ["one", "two", "two"]);
         assert_eq!(grey.texts(), ["r1"]);

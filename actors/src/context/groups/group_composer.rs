@@ -21,11 +21,7 @@ pub(crate) struct GroupComposer<'a> {
 
 impl GroupComposer<'_> {
     /// Composes the messages in their order.
-    pub(crate) async fn take(
-        &mut self,
-        step: &mut ContextStep<'_>,
-        messages: Vec<BridgedMessage>,
-    ) -> Vec<PduVerdict> {
+    pub(crate) async fn take(&mut self, step: &mut ContextStep<'_>, messages: Vec<BridgedMessage>) -> Vec<PduVerdict> {
         let mut verdicts = Vec::with_capacity(messages.len());
         for message in messages {
             verdicts.push(self.take_one(step, message).await);

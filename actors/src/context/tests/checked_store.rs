@@ -2,9 +2,7 @@
 
 use crate::change::Change;
 use crate::context::tests::harness::{DeliveredRow, FeedEntry, HeldRow, MachineHarness, StoredRow, at, server};
-use crate::model::{
-    Delivery, FeedItem, GroupSubmission, ParkedWhat, PduRef, PduState, Submission, SubmittedContent,
-};
+use crate::model::{Delivery, FeedItem, GroupSubmission, ParkedWhat, PduRef, PduState, Submission, SubmittedContent};
 
 impl MachineHarness {
     pub(super) fn commit(&mut self, changes: Vec<Change>) {
@@ -100,7 +98,9 @@ impl MachineHarness {
                     let copies = copies.iter().map(|copy| format!("{} to {}", text(&copy.update), copy.server));
                     let copies: Vec<String> = copies.collect();
                     let Submission { id, servers, left_out, .. } = submission;
-                    self.log.push(format!("{id} to {servers:?}, not {left_out:?}, plain {copies:?}, formless {formless:?}"));
+                    self.log.push(format!(
+                        "{id} to {servers:?}, not {left_out:?}, plain {copies:?}, formless {formless:?}"
+                    ));
                 }
                 other => panic!("nothing here calls for {other:?}"),
             }

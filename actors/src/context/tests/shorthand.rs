@@ -6,8 +6,8 @@ use bytes::Bytes;
 
 use crate::model::PduText;
 use crate::model::{
-    BridgedMessage, ContextId, Digest, GraphPosition, GroupId, Membership, MembershipSource, Millis, Pdu, PduDraft, PduProof, PduRef, PduVerdict, PlainForm,
-    ServerName, StateSlot, SubmissionId,
+    BridgedMessage, ContextId, Digest, GraphPosition, GroupId, Membership, MembershipSource, Millis, Pdu, PduDraft,
+    PduProof, PduRef, PduVerdict, PlainForm, ServerName, StateSlot, SubmissionId,
 };
 
 pub(crate) fn server(name: &str) -> ServerName {

@@ -11,9 +11,7 @@ pub(crate) mod records;
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 
-use actors::model::{
-    DeadLetterReason, Index, Item, PeerRecord, PlainCopy, ServerName, Submission, SubmissionId,
-};
+use actors::model::{DeadLetterReason, Index, Item, PeerRecord, PlainCopy, ServerName, Submission, SubmissionId};
 use bytes::Bytes;
 use redb::WriteTransaction;
 

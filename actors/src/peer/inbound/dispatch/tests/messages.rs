@@ -30,8 +30,7 @@ fn carried(id: &str, context: &str) -> StrongUpdate {
 
 fn pushed(seq: u64, strong: Vec<StrongUpdate>) -> InboundBatch {
     let (from_seq, ephemeral, nonce) = (None, vec![], None);
-    let push =
-        InboundPush { from_seq, seq: Seq(seq), strong, weak: 0, ephemeral, verified: "network", nonce };
+    let push = InboundPush { from_seq, seq: Seq(seq), strong, weak: 0, ephemeral, verified: "network", nonce };
     InboundBatch::Push(push, ReplyToken::new(0))
 }
 

@@ -9,8 +9,8 @@ use crate::change::Change;
 use crate::errors::{AdmissionError, BatchError, PeerError, UnavailableError};
 use crate::limits::PeerLimits;
 use crate::model::{
-    Ack, BadPdu, Digest, InboundPush, InboundRecord, InboundTransaction, Millis, ParkedItem, Pdu, PduProof, PullResponse,
-    PushFailure, Receipt, Seq, StrongBody, StrongUpdate,
+    Ack, BadPdu, Digest, InboundPush, InboundRecord, InboundTransaction, Millis, ParkedItem, Pdu, PduProof,
+    PullResponse, PushFailure, Receipt, Seq, StrongBody, StrongUpdate,
 };
 use crate::peer::effect::{BatchReply, EffectCollector, PeerEffect, Pull, PushReply, TransactionReply};
 use crate::peer::inbound::catch_up::PULL_PAGES_MAX;
@@ -108,7 +108,8 @@ impl Bench {
     }
 
     fn back(&mut self, context: &str, places: &[usize], outcome: Result<Vec<PduVerdict>, DispatchError>) -> &mut Self {
-        let group = ContextGroup { context: context.parse().expect("valid"), places: places.to_vec(), is_bridged: false };
+        let group =
+            ContextGroup { context: context.parse().expect("valid"), places: places.to_vec(), is_bridged: false };
         self.step(&format!("{context} is back"), |inbound, out| inbound.dispatched(&group, outcome, out))
     }
 
@@ -127,7 +128,9 @@ impl Bench {
             other => panic!("{other:?}"),
         });
         let ids = out.effects.iter().filter_map(|effect| match effect {
-            PeerEffect::DispatchMessages { messages, .. } => Some(messages.iter().map(|message| message.id.to_string())),
+            PeerEffect::DispatchMessages { messages, .. } => {
+                Some(messages.iter().map(|message| message.id.to_string()))
+            }
             _ => None,
         });
         self.ids.extend(ids.flatten());
