@@ -228,7 +228,8 @@ impl ResolvedPeer {
     /// Checks and returns the limits.
     pub(super) fn limits(&self, check: &mut SettingsCheck<'_>) -> PeerLimits {
         let mut limits = self.section.limits();
-        limits.groups = groups(self, check);
+        let is_of_server = *self.origin("groups") == ValueOrigin::Server;
+        limits.groups = groups(&self.section, is_of_server, &self.key("groups"), check);
         for (key, why) in self.section.zeros() {
             check.invalid(&self.key(key), why);
         }

@@ -136,8 +136,7 @@ fn held_message_is_passed_on_once() {
 fn history_is_not_passed_on() {
     let mut desk = desk();
     desk.join("red", 5);
-    desk.told_of_the_past(Some(vec![]));
-    desk.told_of_the_past(Some(pdus("red/1")));
+    desk.told_of_the_past(Some(pdus("red/2<red/1 red/1")));
     assert!(desk.log.iter().any(|line| line.starts_with("deliver red/1")), "{:?}", desk.log);
     assert!(!desk.log.iter().any(|line| line.contains("plain")), "{:?}", desk.log);
 }
