@@ -3,9 +3,10 @@
 use bytes::Bytes;
 
 use crate::model::{
-    Attempt, ContextId, ContextRecord, DeadLetterReason, DeliveredSpan, Delivery, Digest, FeedItem, Gap, Head, Index,
-    Millis, MissingPrevState, ParkedItem, PduRef, PeerRecord, PendingParents, Position, RefusedEvent, SeenTransaction,
-    Seq, ServerName, StateEntry, StateKey, StoredPdu, Submission, SubmissionId, UsedNonce,
+    Attempt, ContextId, ContextRecord, DeadLetterReason, DeliveredSpan, Delivery, Digest, FeedItem, Gap,
+    GroupSubmission, Head, Index, Millis, MissingPrevState, ParkedItem, PduRef, PeerRecord, PendingParents, PlainCopy,
+    Position, RefusedEvent, SeenTransaction, Seq, ServerName, StateEntry, StateKey, StoredPdu, Submission,
+    SubmissionId, UsedNonce,
 };
 
 /// One durable fact. A batch of them is committed whole or not at all.
@@ -15,6 +16,9 @@ pub enum Change {
     /// to the outbox of each server, and notifies these peers after the commit: fan-out is part of the submission's own
     /// commit.
     Submitted(Submission),
+    /// A submission of a PDU was accepted, or a PDU of another server was delivered, in a context that is a group for some
+    /// servers: these get updates in place of the PDU.
+    SubmittedToGroups(Box<GroupSubmission>),
     /// The record of a peer was updated. The peer's actor alone writes it, always whole.
     PeerRecordUpdated(Box<PeerRecord>),
     /// Acknowledged outbox rows of a peer are removed: at most `rows_max`, oldest first, of those up to `upto` that are
@@ -251,6 +255,13 @@ pub enum Change {
         server: ServerName,
         /// The submission that became the PDU.
         submission: SubmissionId,
+    },
+    /// An update is appended to the outbox of a skipped recipient, for which the context of the PDU is a group.
+    SkippedCopyQueued {
+        /// The submission that became the PDU.
+        submission: SubmissionId,
+        /// The recipient and its update.
+        copy: PlainCopy,
     },
     /// The set of heads beyond those stored in the context's record has changed.
     OverflowHeadsChanged {

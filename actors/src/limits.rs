@@ -1,8 +1,11 @@
 //! The limits of actors: plain, validated values. The settings module computes them.
 
+mod peer_groups;
+
 use std::time::Duration;
 
 use crate::errors::PeerError;
+pub use crate::limits::peer_groups::{ContextGroups, PeerGroups};
 use crate::model::{DialectSpec, RequestDeadlines, Seq, ServerName, SuspendReason};
 
 /// The table of a peer's limits: key in the configuration, type, unit in which it is written, default, and `positive` if it
@@ -118,6 +121,8 @@ macro_rules! define_peer_limits {
             /// True if the peer treats every refusal as final: a request over the limits is then held and answered later
             /// instead of being refused.
             pub never_refuse: bool,
+            /// Groups of the peer that are contexts here.
+            pub groups: PeerGroups,
             $($(#[$doc])* pub $key: $type,)*
         }
 
@@ -133,6 +138,7 @@ macro_rules! define_peer_limits {
                     one_a_context: false,
                     drops_batch_on_error_status: false,
                     never_refuse: false,
+                    groups: PeerGroups::default(),
                     $($key: $default,)*
                 }
             }
@@ -323,6 +329,10 @@ pub struct ContextLimits {
     pub heads_max: u32,
     /// PDU type of the merge that an operator orders to join heads.
     pub merge_type: String,
+    /// PDU type of the messages that come from groups of peers.
+    pub group_type: String,
+    /// Servers for which contexts are groups.
+    pub groups: ContextGroups,
     /// Limits for state and its links.
     pub state: StateLimits,
     /// PDU types whose state determines the participants.
@@ -425,6 +435,8 @@ impl Default for ContextLimits {
             history: HistoryLimits::default(),
             heads_max: 2_000,
             merge_type: "fernpost.merge".to_owned(),
+            group_type: "m.text".to_owned(),
+            groups: ContextGroups::default(),
             state: StateLimits { chain_max: 50, enforce_power: true },
             membership_types: vec!["m.room.member".to_owned()],
             sign: SigningMode::Relayable,

@@ -1,8 +1,8 @@
 //! Releases or drops quarantined items and dead letters: one by its id, or all of a server, a page per call.
 
 use actix_web::{HttpResponse, web};
-use actors::model::{Index, PduVerdict};
-use actors::ports::{Direction, ParkedRow};
+use actors::model::{GroupMessage, Index, ParkedCode, PduVerdict};
+use actors::ports::{Direction, ParkedRow, QuarantineItemKind, QuarantineReason};
 use serde_json::value::RawValue;
 
 use super::AdminApi;
@@ -13,6 +13,7 @@ use crate::http::error::ApiError;
 use crate::http::json_error;
 use crate::json::reader;
 use crate::wire::pdu::PduReader;
+use crate::wire::updates::group_message::group_message;
 
 /// Maximum number of items in one call on all of a server: each may be a commit, and the caller waits.
 const AT_ONCE: u32 = 100;
@@ -134,6 +135,13 @@ async fn done(api: &AdminApi, row: ParkedRow, act: QuarantineAction) -> Result<&
 /// Submits an inbound item to its context again; it stays in quarantine unless it is accepted.
 async fn taken(api: &AdminApi, row: &ParkedRow) -> Result<&'static str, ApiError> {
     let stays = |reason: String| ApiError::unprocessable("STAYS", reason);
+    if let QuarantineItemKind::UpdateIn(seq) = row.what
+        && row.code != QuarantineReason::Inbound(ParkedCode::NotAnObject)
+        && let Some(message) = message_of(row)
+        && let Some(verdict) = api.gateway.bridge_parked(&row.place.server, seq, &message).await?
+    {
+        return settled(row, verdict);
+    }
     if !row.what.is_pdu() {
         return Err(stays(format!("the messenger could not read it ({}); it can only be dropped", row.reason)));
     }
@@ -142,7 +150,19 @@ async fn taken(api: &AdminApi, row: &ParkedRow) -> Result<&'static str, ApiError
         .map_err(|error| stays(format!("it is not JSON: {}", json_error::words(&error))))?;
     let reader = PduReader::new(&row.place.server, &api.gateway, &*api.judge);
     let pdu = reader.read(carried(raw).unwrap_or(raw)).await.map_err(|bad| stays(bad.reason))?;
-    match api.gateway.admit_parked(&row.place.server, pdu).await? {
+    settled(row, api.gateway.admit_parked(&row.place.server, pdu).await?)
+}
+
+/// Returns the message of a group that a quarantined update is.
+fn message_of(row: &ParkedRow) -> Option<GroupMessage> {
+    let bytes = row.bytes.as_ref()?;
+    group_message(bytes, serde_json::from_slice(bytes).ok()?, &row.place.server)
+}
+
+/// Returns the result for an item by the verdict of its context.
+fn settled(row: &ParkedRow, verdict: PduVerdict) -> Result<&'static str, ApiError> {
+    let stays = |reason: String| ApiError::unprocessable("STAYS", reason);
+    match verdict {
         PduVerdict::Accepted => Ok("delivered"),
         PduVerdict::Held => Ok("held"),
         PduVerdict::Duplicate => Ok("known"),

@@ -17,6 +17,7 @@ mod effective;
 mod layers;
 mod live;
 mod peer;
+mod peer_groups;
 mod peers;
 mod problem;
 mod resolve;

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use actors::limits::{ContextLimits, OverloadLimits, PeerLimits, PeerListing};
+use actors::limits::{ContextGroups, ContextLimits, OverloadLimits, PeerLimits, PeerListing};
 use actors::model::{DialectSpec, ServerName};
 use actors::ports::PeerConfig;
 use config::Value;
@@ -105,6 +105,9 @@ impl PeerTable {
             }
         }
         shared.check(check);
+        let mapped = peers.order.iter().filter_map(|name| Some((name, &peers.by_name.get(name)?.limits.groups)));
+        let groups = ContextGroups::of_peers(mapped);
+        Arc::make_mut(&mut peers.contexts).groups = groups;
         if federation.mode == FederationMode::Open {
             return peers;
         }

@@ -7,6 +7,7 @@ use serde::Deserialize;
 
 use crate::settings::check::SettingsCheck;
 use crate::settings::field_names::fields_of;
+use crate::settings::peer_groups::groups;
 use crate::settings::sections::peer::PeerSection;
 use crate::settings::values::pattern::NamePattern;
 use crate::settings::values::profile::{PeerProfile, ProfilePreset};
@@ -117,8 +118,8 @@ impl<'a> PeerTables<'a> {
 }
 
 /// Keys of a peer that say which server it is and how it is reached: they mean nothing for servers that nobody configured.
-const LINK_KEYS: [&str; 9] =
-    ["profile", "dialect", "addresses", "auth", "allow_from", "keys", "fingerprints", "encoding", "insecure"];
+const LINK_KEYS: [&str; 10] =
+    ["profile", "dialect", "addresses", "auth", "allow_from", "keys", "fingerprints", "encoding", "groups", "insecure"];
 
 /// The tables whose limits hold for strangers, too.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -226,7 +227,9 @@ impl ResolvedPeer {
 
     /// Checks and returns the limits.
     pub(super) fn limits(&self, check: &mut SettingsCheck<'_>) -> PeerLimits {
-        let limits = self.section.limits();
+        let mut limits = self.section.limits();
+        let is_of_server = *self.origin("groups") == ValueOrigin::Server;
+        limits.groups = groups(&self.section, is_of_server, &self.key("groups"), check);
         for (key, why) in self.section.zeros() {
             check.invalid(&self.key(key), why);
         }

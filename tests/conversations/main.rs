@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail as the tests themselves do")]
 
 mod graph;
+mod groups;
 mod membership;
 mod missing;
 mod ports;

@@ -17,6 +17,7 @@ const CORE: &[(&str, u8)] = &[
     ("context/admit", MACHINES),
     ("context/compose", MACHINES),
     ("context/event", MACHINES),
+    ("context/groups", MACHINES),
     ("context/machine", MACHINES),
     ("context/missing", MACHINES),
     ("context/ordering", MACHINES),

@@ -134,9 +134,9 @@ impl ContextActor {
         while let Some(next) = events.pop_front() {
             debug_assert!(!self.is_waiting, "the actor handles an event while a step waits");
             let Some(mut machine) = self.machine.take() else { return };
-            let (ports, context) = (self.ports.clone(), self.context.clone());
+            let (ports, routes, context) = (self.ports.clone(), self.routes.clone(), self.context.clone());
             let mut step = Box::pin(async move {
-                let outcome = take_step(&mut machine, next, &ports, &context).await;
+                let outcome = take_step(&mut machine, next, &ports, &routes, &context).await;
                 (machine, outcome)
             });
             let Some((machine, outcome)) = poll_now(step.as_mut()) else {
@@ -391,6 +391,10 @@ impl Handler<ContextMessage> for ContextActor {
                 let looked_up = vec![(*pdu).clone()];
                 let readmit = move |_, known| ContextEvent::Readmit { token, from, pdu: *pdu, known };
                 self.enter_with(ctx, looked_up, readmit);
+            }
+            ContextMessage::Bridge { from, verified, messages, answer, permit } => {
+                let Some(token) = self.token(|replies| &mut replies.verdicts, answer, permit) else { return };
+                self.enter(ctx, ContextEvent::Bridge { token, from, verified, messages });
             }
             ContextMessage::Compose { drafts, reach, answer, permit } => {
                 let Some(token) = self.token(|replies| &mut replies.composed, answer, permit) else { return };

@@ -4,12 +4,13 @@
 
 use crate::change::Change;
 use crate::context::event::RecipientReach;
+use crate::context::groups::plain_copies::GroupRecipients;
 use crate::context::ordering::context_graph::ContextGraph;
 use crate::context::ordering::heads::NamedParents;
 use crate::context::step::ContextStep;
 use crate::errors::DraftError;
 use crate::model::{
-    ComposedPdu, Delivery, FeedItem, GraphPosition, Head, Membership, MembershipSource, Pdu, PduDraft, PduProof,
+    ComposedPdu, Delivery, FeedFlags, GraphPosition, Head, Membership, MembershipSource, Pdu, PduDraft, PduProof,
     PduRef, PduState, PduText, PrevStateLink, ServerName, StateEntry, StateSlot, StoredPdu, Submission,
     SubmittedContent, VERIFIED_AS_OWN,
 };
@@ -20,6 +21,20 @@ pub(crate) struct DraftComposer<'a> {
     /// Writer of the PDUs.
     pub(crate) text: &'a dyn PduText,
     pub(crate) reach: &'a RecipientReach,
+    pub(crate) source: DraftSource<'a>,
+}
+
+/// The author of drafts.
+#[derive(Clone, Copy)]
+pub(crate) enum DraftSource<'a> {
+    /// The local messenger, which is not shown what it submitted.
+    Messenger,
+    /// A group of this peer, which does not get the message back.
+    Group {
+        from: &'a ServerName,
+        /// Method by which the peer was authenticated.
+        verified: &'static str,
+    },
 }
 
 impl DraftComposer<'_> {
@@ -51,18 +66,28 @@ impl DraftComposer<'_> {
             audience.push(server.clone());
             others += 1;
         }
+        if let DraftSource::Group { from, .. } = self.source {
+            audience.retain(|server| server != from);
+        }
+        let groups = self.graph.limits.groups.of_context(&self.graph.context);
+        let mut plain = GroupRecipients::take(groups, &mut audience);
+        match draft.state.is_some() {
+            true => plain = GroupRecipients::default(),
+            false => audience.extend(plain.servers().cloned()),
+        }
         let shut = &self.reach.shut;
         let why = |server: &ServerName| shut.iter().find(|(other, _)| other == server).map(|(_, reason)| *reason);
-        let (left_out, peers): (Vec<_>, Vec<_>) = audience.into_iter().partition(|server| why(server).is_some());
+        let left_out: Vec<_> = audience.iter().filter_map(|server| Some((server.clone(), why(server)?))).collect();
+        plain.retain(|server| why(server).is_none());
+        audience.retain(|server| why(server).is_none() && plain.servers().all(|other| other != server));
         let (reference, bytes) = self.assign_position(step, &draft, (setting, to), others).await;
-        for server in left_out.iter().cloned() {
-            let (message, state, reason) = (draft.submission.clone(), "parked", why(&server).map(str::to_owned));
-            step.changes.push(Change::FeedAppended(FeedItem::Delivery { message, server, state, reason }));
-        }
+        step.report_left_out(&draft.submission, &left_out);
+        let left_out = left_out.into_iter().map(|(server, _)| server).collect();
+        let copies = plain.copies(self.text, &reference, &bytes);
+        let peers = audience.iter().chain(copies.servers()).cloned().collect();
         let PduDraft { submission: id, digest, accepted, .. } = draft;
-        let (what, servers) =
-            (SubmittedContent::Pdu(reference.clone(), self.graph.context.clone(), bytes), peers.clone());
-        step.changes.push(Change::Submitted(Submission { id, digest, accepted, servers, left_out, what }));
+        let (what, servers) = (SubmittedContent::Pdu(reference.clone(), self.graph.context.clone(), bytes), audience);
+        copies.submit(step, Submission { id, digest, accepted, servers, left_out, what });
         Ok(ComposedPdu { reference, peers })
     }
 
@@ -135,7 +160,11 @@ impl DraftComposer<'_> {
         let berth = GraphPosition { context: within, prev: named, depth: emitted, prev_state, to: recipients, sign };
         let bytes = self.text.compose(participants.us(), draft, &berth);
         let position = timeline.next_position(step, depth);
-        let standing = PduState::Delivered(Delivery { position, depth, shown: None });
+        let (sender, verified, shown) = match self.source {
+            DraftSource::Messenger => (None, VERIFIED_AS_OWN, None),
+            DraftSource::Group { from, verified } => (Some(from.clone()), verified, Some(FeedFlags::default())),
+        };
+        let standing = PduState::Delivered(Delivery { position, depth, shown });
         let (kind, received) = (draft.kind.clone(), draft.accepted);
         // Other servers never see a narrowed PDU: it is no parent, and the heads that it names stay heads.
         if to.is_none() {
@@ -157,7 +186,7 @@ impl DraftComposer<'_> {
             bytes: bytes.clone(),
             proof: PduProof::Sender,
         };
-        let stored = StoredPdu { pdu, sender: None, verified: VERIFIED_AS_OWN, received, standing };
+        let stored = StoredPdu { pdu, sender, verified, received, standing };
         step.changes.push(Change::PduStored(Box::new(stored)));
         timeline.recent.put(reference.clone(), (depth, false));
         if let Some((key, piece)) = counts {

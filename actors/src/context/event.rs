@@ -8,7 +8,9 @@ use crate::context::provenance::QuarantinedPdu;
 use crate::context::stage_page::StagePage;
 use crate::errors::{ContextError, DraftError};
 use crate::limits::ContextLimits;
-use crate::model::{ComposedPdu, FetchRequest, Millis, Pdu, PduDraft, PduRef, PduStatus, PduVerdict, ServerName};
+use crate::model::{
+    BridgedMessage, ComposedPdu, FetchRequest, Millis, Pdu, PduDraft, PduRef, PduStatus, PduVerdict, ServerName,
+};
 use crate::reply_token::ReplyToken;
 
 /// The outcomes of composed messages, one per draft, in order.
@@ -42,6 +44,17 @@ pub enum ContextEvent {
         pdu: Pdu,
         /// Status of the PDU and its parents, as in [`ContextEvent::Arrive`].
         known: HashMap<PduRef, PduStatus>,
+    },
+    /// A peer's actor delivers messages of groups that are this context, in the order of the request.
+    Bridge {
+        /// Token of the request; it gets the verdicts, one per message, as soon as the batch is submitted.
+        token: ReplyToken<Vec<PduVerdict>>,
+        /// Peer that sent the messages.
+        from: ServerName,
+        /// Method by which the peer was authenticated.
+        verified: &'static str,
+        /// Messages in the order of the request.
+        messages: Vec<BridgedMessage>,
     },
     /// The local messenger submitted messages, in this order.
     Compose {
@@ -151,7 +164,7 @@ pub struct RecipientReach {
 /// The reply to a request, with its token.
 #[derive(Debug, Clone, PartialEq)]
 pub enum ContextReply {
-    /// To [`ContextEvent::Arrive`].
+    /// To [`ContextEvent::Arrive`] and [`ContextEvent::Bridge`].
     Verdicts(ReplyToken<Vec<PduVerdict>>, Vec<PduVerdict>),
     /// To [`ContextEvent::Readmit`].
     Verdict(ReplyToken<PduVerdict>, PduVerdict),

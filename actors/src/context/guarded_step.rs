@@ -6,8 +6,10 @@ use std::collections::HashMap;
 
 use crate::context::machine::{ContextEffect, ContextEvent, ContextMachine};
 use crate::context::state::set_cache::{StateRead, StateReader};
-use crate::model::{ContextId, Pdu, PduRef, PduStatus, ServerName, StateEntry, StateKey};
+use crate::limits::PeerListing;
+use crate::model::{ContextId, Pdu, PduRef, PduStatus, ServedPdu, ServerName, StateEntry, StateKey};
 use crate::ports::{ArchiveError, Ports, StoreReaders, Task};
+use crate::router::registry::ActorRegistry;
 use crate::supervise::catch_panic::{StepPanicked, guard_future};
 
 /// The status of PDUs that were looked up.
@@ -49,6 +51,7 @@ pub(crate) async fn take_step(
     machine: &mut ContextMachine,
     pending: PendingEvent,
     ports: &Ports,
+    routes: &ActorRegistry,
     context: &ContextId,
 ) -> StepOutcome {
     let PendingEvent { arriving, event } = pending;
@@ -61,7 +64,7 @@ pub(crate) async fn take_step(
     };
     let event = event(arriving.unwrap_or_default(), known);
     let brought = brought(&event);
-    let reads = StoreStateReader::new(ports.archive.clone(), context.clone());
+    let reads = StoreStateReader::new(ports, routes, context.clone());
     let step = guard_future(async { machine.step(ports.clock.now(), event, &reads).await }).await;
     let effects = step.map_err(|panicked| StepFailure::Panicked(panicked, brought))?;
     match reads.failed() {
@@ -84,15 +87,17 @@ fn brought(event: &ContextEvent) -> Vec<PduRef> {
 }
 
 /// The reads of one step. If one of them fails, the result of the step is discarded.
-pub(crate) struct StoreStateReader {
+pub(crate) struct StoreStateReader<'a> {
+    ports: &'a Ports,
+    routes: &'a ActorRegistry,
     archive: StoreReaders,
     context: ContextId,
     failed: RefCell<Option<ArchiveError>>,
 }
 
-impl StoreStateReader {
-    pub(crate) fn new(archive: StoreReaders, context: ContextId) -> Self {
-        Self { archive, context, failed: RefCell::new(None) }
+impl<'a> StoreStateReader<'a> {
+    pub(crate) fn new(ports: &'a Ports, routes: &'a ActorRegistry, context: ContextId) -> Self {
+        Self { ports, routes, archive: ports.archive.clone(), context, failed: RefCell::new(None) }
     }
 
     /// Returns the error of the last failed read.
@@ -108,7 +113,7 @@ impl StoreStateReader {
     }
 }
 
-impl StateReader for StoreStateReader {
+impl StateReader for StoreStateReader<'_> {
     fn current<'a>(&'a self, key: &'a StateKey) -> StateRead<'a, Option<StateEntry>> {
         Box::pin(self.read(self.archive.contexts.state_holder(&self.context, key)))
     }
@@ -124,5 +129,32 @@ impl StateReader for StoreStateReader {
 
     fn is_kept<'a>(&'a self, reference: &'a PduRef, from: &'a ServerName) -> StateRead<'a, bool> {
         Box::pin(self.read(self.archive.peers.is_quarantined(&self.context, reference, from)))
+    }
+
+    fn stored<'a>(&'a self, reference: &'a PduRef) -> StateRead<'a, Option<ServedPdu>> {
+        // A PDU that waited for parents may have been submitted a moment ago.
+        let settled = self.ports.journal.barrier();
+        let stored = async {
+            settled.committed().await.map_err(|_| ArchiveError("the journal has stopped".to_owned()))?;
+            self.archive.contexts.pdu(reference).await
+        };
+        Box::pin(async {
+            stored.await.unwrap_or_else(|error| {
+                self.failed.replace(Some(error));
+                None
+            })
+        })
+    }
+
+    fn shut(&self, server: &ServerName, bytes: usize) -> Option<&'static str> {
+        match self.ports.roster.limits_of(server).listing {
+            PeerListing::Listed | PeerListing::Stranger => {}
+            PeerListing::NotListed => return Some("not_a_peer"),
+            PeerListing::Denied => return Some("denied"),
+        }
+        // A peer with a backlog is in memory, except during the first moments after a start.
+        let full = self.routes.published_peer(server)?.has_room(1, bytes).err()?;
+        tracing::debug!(%server, %full, "a recipient is skipped");
+        Some("outbox_full")
     }
 }

@@ -13,14 +13,16 @@ use std::sync::Arc;
 
 use crate::change::{Change, CommitPriority};
 use crate::context::admit::PduAdmission;
-use crate::context::compose::DraftComposer;
+use crate::context::compose::{DraftComposer, DraftSource};
+use crate::context::groups::group_composer::GroupComposer;
+use crate::context::groups::passed_on::pass_on;
 use crate::context::missing::history_fetch::HistoryFetch;
 use crate::context::ordering::context_graph::ContextGraph;
 use crate::context::provenance::Provenance;
 use crate::context::quarantine_walks::QuarantineWalks;
 use crate::context::stage_reader::StageReader;
 use crate::context::state::set_cache::StateReader;
-use crate::context::step::{ContextStep, PendingReply};
+use crate::context::step::{ContextStep, PduOutcome, PendingReply};
 use crate::limits::ContextLimits;
 use crate::model::{
     ContextId, ContextRecord, ContextSnapshot, ContextStatus, FetchRequest, Head, Millis, Pdu, PduRef, PduText,
@@ -102,7 +104,9 @@ impl ContextMachine {
         // A peer's actor commits right after an arrival, and that commit covers both; the end of a quarantine walk is not
         // awaited either.
         let urgency = match event {
-            ContextEvent::Arrive { .. } | ContextEvent::TakenBack => CommitPriority::Deferred,
+            ContextEvent::Arrive { .. } | ContextEvent::Bridge { .. } | ContextEvent::TakenBack => {
+                CommitPriority::Deferred
+            }
             _ => CommitPriority::Now,
         };
         let answer = match event {
@@ -126,8 +130,18 @@ impl ContextMachine {
                 };
                 Some(PendingReply::Verdict(token, fate))
             }
+            ContextEvent::Bridge { token, from, verified, messages } => {
+                let mut composer = GroupComposer { graph: &mut self.graph, text: &*self.text, from: &from, verified };
+                let verdicts = composer.take(&mut step, messages).await;
+                Some(PendingReply::Verdicts(token, verdicts.into_iter().map(PduOutcome::Told).collect()))
+            }
             ContextEvent::Compose { token, drafts, reach } => {
-                let mut composer = DraftComposer { graph: &mut self.graph, text: &*self.text, reach: &reach };
+                let mut composer = DraftComposer {
+                    graph: &mut self.graph,
+                    text: &*self.text,
+                    reach: &reach,
+                    source: DraftSource::Messenger,
+                };
                 let composed = composer.compose(&mut step, drafts).await;
                 Some(PendingReply::Reply(ContextReply::Composed(token, composed)))
             }
@@ -222,6 +236,7 @@ impl ContextMachine {
         self.graph.give_up_due(&mut step).await;
         self.history.go_on(&mut step, &mut self.graph).await;
         self.graph.pending.forget_gaps(&mut step);
+        pass_on(&mut step, &self.graph, &*self.text).await;
         self.finish(step, urgency, answer)
     }
 

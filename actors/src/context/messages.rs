@@ -10,7 +10,8 @@ use crate::context::machine::{ComposeOutcomes, ContextReply, RecipientReach};
 use crate::errors::ContextError;
 use crate::limits::ContextLimits;
 use crate::model::{
-    BadPdu, ContextStatus, FetchRequest, Pdu, PduDraft, PduVerdict, QuarantinedPduRow, ServerName, StagedPdu,
+    BadPdu, BridgedMessage, ContextStatus, FetchRequest, Pdu, PduDraft, PduVerdict, QuarantinedPduRow, ServerName,
+    StagedPdu,
 };
 use crate::supervise::admission::AdmissionPermit;
 use crate::supervise::reply_table::{ReadyReply, ReplyTable, drop_in_order};
@@ -98,6 +99,19 @@ pub(crate) enum ContextMessage {
         pdu: Box<Pdu>,
         /// Channel of the verdict.
         answer: ReplyChannel<PduVerdict>,
+        /// Admission permit of the request.
+        permit: AdmissionPermit,
+    },
+    /// Compose messages of a peer's groups.
+    Bridge {
+        /// Peer that sent the messages.
+        from: ServerName,
+        /// Method by which the peer was authenticated.
+        verified: &'static str,
+        /// Messages in the order of the request.
+        messages: Vec<BridgedMessage>,
+        /// Channel of the verdicts.
+        answer: ReplyChannel<Vec<PduVerdict>>,
         /// Admission permit of the request.
         permit: AdmissionPermit,
     },

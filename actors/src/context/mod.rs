@@ -22,6 +22,7 @@
 //!     StageReader               PDUs that arrived while the context was busy
 //!     QuarantineWalks           PDUs of servers that became participants
 //!   PduAdmission, DraftComposer stages: what is accepted, and what the messenger sends
+//!   groups                      contexts that are groups for peers without PDUs
 //! ```
 //!
 //! A peer's actor waits only until a context has *submitted* its batch (see the journal's laws) and commits after it, so
@@ -31,6 +32,7 @@ pub(crate) mod actor;
 mod admit;
 mod compose;
 mod event;
+mod groups;
 mod guarded_step;
 pub mod machine;
 mod messages;
@@ -55,7 +57,9 @@ use tokio::sync::oneshot;
 
 use crate::errors::{ContextError, UnavailableError};
 use crate::limits::ContextLimits;
-use crate::model::{BadPdu, ContextId, ContextStatus, FetchRequest, Pdu, PduDraft, PduVerdict, ServerName};
+use crate::model::{
+    BadPdu, BridgedMessage, ContextId, ContextStatus, FetchRequest, Pdu, PduDraft, PduVerdict, ServerName,
+};
 use crate::peer::inbound::dispatch::DispatchError;
 use crate::supervise::admission::AdmissionLimit;
 use crate::supervise::mailbox::post_to;
@@ -132,6 +136,23 @@ impl ContextHandle {
             Ok(Ok(ContextOutcome::Faulty)) => Err(DispatchError::Faulty),
             Ok(Err(_)) => Err(DispatchError::Died),
             Err(_elapsed) => Err(DispatchError::Late),
+        }
+    }
+
+    /// Composes messages of a peer's groups. It answers once their batch is in the journal's queue; the caller commits after it.
+    pub async fn bridge(
+        &self,
+        from: ServerName,
+        verified: &'static str,
+        messages: Vec<BridgedMessage>,
+    ) -> Result<Vec<PduVerdict>, DispatchError> {
+        let permit = self.doors.requests.enter().map_err(DispatchError::Busy)?;
+        let (answer, verdicts) = oneshot::channel();
+        post_to(&self.mailbox, ContextMessage::Bridge { from, verified, messages, answer, permit });
+        match verdicts.await {
+            Ok(ContextOutcome::Done(verdicts)) => Ok(verdicts),
+            Ok(ContextOutcome::Faulty) => Err(DispatchError::Faulty),
+            Err(_) => Err(DispatchError::Died),
         }
     }
 

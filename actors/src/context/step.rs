@@ -9,7 +9,8 @@ use crate::context::ordering::causal_order::CausalOrder;
 use crate::context::state::missing_prev_state::Links;
 use crate::context::state::set_cache::{StateReader, StateSetCache};
 use crate::model::{
-    ContextId, Delivery, Millis, Pdu, PduRef, PduState, PduVerdict, ServerName, StateEntry, StateKey, StoredPdu,
+    ContextId, Delivery, FeedItem, Millis, Pdu, PduRef, PduState, PduVerdict, ServerName, StateEntry, StateKey,
+    StoredPdu, SubmissionId,
 };
 use crate::reply_token::ReplyToken;
 
@@ -76,6 +77,14 @@ impl<'a> ContextStep<'a> {
     /// Returns all delivered state PDUs of a key, including those of this step.
     pub(crate) async fn set(&mut self, key: &StateKey) -> &mut BTreeMap<PduRef, StateEntry> {
         self.sets.of(self.reads, key).await
+    }
+
+    /// Reports the recipients for which a message cannot be queued.
+    pub(crate) fn report_left_out(&mut self, message: &SubmissionId, left_out: &[(ServerName, &'static str)]) {
+        for (server, reason) in left_out {
+            let (message, server, reason) = (message.clone(), server.clone(), Some((*reason).to_owned()));
+            self.changes.push(Change::FeedAppended(FeedItem::Delivery { message, server, state: "parked", reason }));
+        }
     }
 
     pub(crate) fn take(&mut self, fresh: NewPdu) {

@@ -1,10 +1,16 @@
 //! Operations on stored items: messages in the outboxes, dead letters, quarantined items, and the transactions that were sent
 //! to a peer. Each that changes something answers after the commit.
 
+use bytes::Bytes;
+
 use crate::change::Change;
 use crate::errors::{CommandError, ContextError, PeerError, UnavailableError};
 use crate::gateway::Gateway;
-use crate::model::{Index, Pdu, PduVerdict, PeerCommand, SentPage, ServerName, SubmissionId, SubmissionRecord};
+use crate::model::{
+    GroupMessage, Index, Pdu, PduVerdict, PeerCommand, PlainCopy, PlainForm, SentPage, Seq, ServerName, SubmissionId,
+    SubmissionRecord,
+};
+use crate::peer::inbound::dispatch::DispatchError;
 use crate::ports::{ArchiveError, CommitPriority, Direction, QuarantineKey};
 use crate::router::registry::LookupPurpose;
 
@@ -45,8 +51,18 @@ impl Gateway {
             None => None,
         };
         if let Some(pdu) = kept {
+            let reference = record.pdu.as_ref().expect("its PDU was read");
             for server in left_out {
-                self.queue_left_out(server, message, pdu.bytes.len()).await?;
+                let groups = self.ports.roster.contexts().groups.clone();
+                let group = groups.of_context(&pdu.context).iter().find(|(other, _)| other == server);
+                let update = match group {
+                    None => None,
+                    Some((_, group)) => match self.ports.text.plain(reference, &pdu.bytes, server, *group) {
+                        PlainForm::Update(update) => Some(update),
+                        PlainForm::Missing | PlainForm::Withheld => continue,
+                    },
+                };
+                self.queue_left_out(server, message, pdu.bytes.len(), update).await?;
                 count += 1;
             }
         }
@@ -85,17 +101,22 @@ impl Gateway {
         Ok(self.change_parked(server, Change::DeadLetterRequeued { server: server.clone(), index }).await?)
     }
 
-    /// Queues a PDU of this size for a recipient that was skipped, at the end of that peer's outbox.
+    /// Queues a PDU of this size, or an update in its place, for a recipient that was skipped, at the end of that peer's outbox.
     async fn queue_left_out(
         &self,
         server: &ServerName,
         message: &SubmissionId,
         bytes: usize,
+        update: Option<Bytes>,
     ) -> Result<(), CommandError> {
         self.check_overload()?;
         self.routes.peer(server, LookupPurpose::Deliver).await?.has_room(1, bytes)?;
-        let (server, submission) = (server.clone(), message.clone());
-        Ok(self.change_parked(&server.clone(), Change::SkippedRecipientQueued { server, submission }).await?)
+        let (to, submission) = (server.clone(), message.clone());
+        let change = match update {
+            Some(update) => Change::SkippedCopyQueued { submission, copy: PlainCopy { server: to, update } },
+            None => Change::SkippedRecipientQueued { server: to, submission },
+        };
+        Ok(self.change_parked(server, change).await?)
     }
 
     /// Passes a quarantined PDU to its context, which validates it like an inbound PDU. It answers after the commit of
@@ -106,6 +127,31 @@ impl Gateway {
         let verdict = self.routes.context(&context).await?.readmit(from.clone(), pdu).await?;
         self.ports.journal.barrier().committed().await.map_err(|_| UnavailableError::OutcomeUnknown)?;
         Ok(verdict)
+    }
+
+    /// Passes a quarantined message of a mapped group to its context. It answers after the commit of the result; `None`: the group
+    /// is not mapped. The caller decides whether to keep the quarantine row.
+    pub async fn bridge_parked(
+        &self,
+        from: &ServerName,
+        seq: Seq,
+        message: &GroupMessage,
+    ) -> Result<Option<PduVerdict>, ContextError> {
+        self.check_overload()?;
+        let limits = self.ports.roster.limits_of(from);
+        let Some(context) = limits.groups.context(message.group) else { return Ok(None) };
+        let messages = vec![message.numbered(seq, None)];
+        // A release does not know how the peer was authenticated, so assume the weakest proof.
+        let bridged = self.routes.context(context).await?.bridge(from.clone(), "network", messages).await;
+        let verdicts = bridged.map_err(|error| match error {
+            DispatchError::Faulty => ContextError::Faulty(context.clone()),
+            DispatchError::Busy(busy) => UnavailableError::from(busy).into(),
+            DispatchError::Died | DispatchError::Late | DispatchError::Slow(_) => {
+                UnavailableError::OutcomeUnknown.into()
+            }
+        })?;
+        self.ports.journal.barrier().committed().await.map_err(|_| UnavailableError::OutcomeUnknown)?;
+        Ok(verdicts.into_iter().next())
     }
 
     async fn change_parked(&self, server: &ServerName, change: Change) -> Result<(), PeerError> {

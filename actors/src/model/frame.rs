@@ -8,7 +8,7 @@ use bytes::Bytes;
 use crate::model::dialect::DialectSpec;
 use crate::model::digest::Digest;
 use crate::model::{
-    BadPdu, ContextId, DeadLetterReason, Millis, ParkedCode, Pdu, PduRef, Seq, ServerName, ShortDuration,
+    BadPdu, ContextId, DeadLetterReason, GroupMessage, Millis, ParkedCode, Pdu, PduRef, Seq, ServerName, ShortDuration,
 };
 
 /// A strong update as it was received.
@@ -27,6 +27,9 @@ pub struct StrongUpdate {
 pub enum StrongBody {
     /// An update for the messenger; the core does not parse it.
     Plain,
+    /// `{"update":"message","peer":{"type":"group",..},..}`: a message of a group, for the messenger unless the group is mapped
+    /// to a context.
+    Group(Box<GroupMessage>),
     /// `{"update":"pdu","pdu":{..}}`: a PDU of a context.
     Pdu(Box<Pdu>),
     /// An update of that form whose `pdu` is not a valid PDU.

@@ -38,6 +38,9 @@ pub use frame::{
     OutboundBatch, PullResponse, PushResponse, Receipt, RequestDeadlines, StrongBody, StrongUpdate, UsedNonce,
 };
 pub use numbers::{Index, ItemNo, Millis, Position, Seq};
+pub use pdu::group_message::{
+    BridgedMessage, GroupId, GroupMessage, GroupSubmission, NO_PLAIN_FORM, PlainCopy, PlainForm,
+};
 pub use pdu::parked_code::ParkedCode;
 pub use pdu::pdu_proof::{MissingProof, PduProof, VERIFIED_AS_OWN, VERIFIED_AS_RELAYED, VERIFIED_BY_PDU_SIGNATURE};
 pub use pdu::{BadPdu, ComposedPdu, GraphPosition, Pdu, PduDraft, PduVerdict, StateSlot};

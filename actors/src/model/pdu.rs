@@ -8,6 +8,7 @@ use crate::model::ids::{ContextId, PduId, PduRef};
 use crate::model::pdu::pdu_proof::PduProof;
 use crate::model::{Digest, Membership, Millis, ServerName, SubmissionId};
 
+pub(super) mod group_message;
 pub(super) mod parked_code;
 pub(super) mod pdu_proof;
 

@@ -287,6 +287,8 @@ pub struct SubmissionRecord {
     pub dropped: Vec<ServerName>,
     /// Servers for which the submission could not be queued and has not been queued since.
     pub left_out: Vec<ServerName>,
+    /// Servers without PDUs for which the message has no form.
+    pub formless: Vec<ServerName>,
     /// Number of items per server.
     pub items: u32,
     /// PDU that the submission became, if it is a message.

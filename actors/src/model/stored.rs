@@ -3,9 +3,9 @@
 use bytes::Bytes;
 
 use super::{
-    AttemptError, ContextId, ContextRecord, DeadLetterReason, Digest, Gap, GraphPosition, HeldPdu, Index, Item,
-    Membership, Millis, MissingPrevState, Pdu, PduDraft, PduRef, PeerRecord, SeenTransaction, ServerName, StateKey,
-    SubmissionId,
+    AttemptError, BridgedMessage, ContextId, ContextRecord, DeadLetterReason, Digest, Gap, GraphPosition, GroupId,
+    HeldPdu, Index, Item, Membership, Millis, MissingPrevState, Pdu, PduDraft, PduRef, PeerRecord, PlainForm,
+    SeenTransaction, ServerName, StateKey, SubmissionId,
 };
 
 /// A row of a peer's outbox.
@@ -205,6 +205,15 @@ pub trait PduText: Send + Sync + 'static {
 
     /// Returns the membership that a PDU states for the user named by its key; `None` if it cannot be understood.
     fn membership(&self, key: &str, text: MembershipSource<'_>) -> Option<Membership>;
+
+    /// Returns the form of a PDU for a peer for which its context is this group.
+    fn plain(&self, reference: &PduRef, pdu: &Bytes, to: &ServerName, group: GroupId) -> PlainForm;
+
+    /// Returns the JSON text that says where a message of a group came from.
+    fn bridged(&self, from: &ServerName, message: &BridgedMessage) -> Bytes;
+
+    /// Returns the id under which the copies of a PDU that the local messenger did not submit are traced.
+    fn copies_id(&self, reference: &PduRef) -> SubmissionId;
 
     /// Parses a PDU from its stored form. `None`: it is not a PDU, or it is not valid by the current rules.
     fn read(&self, from: &ServerName, bytes: &Bytes) -> Option<Pdu>;

@@ -195,6 +195,15 @@ impl PeerActor {
                     finish(PeerEvent::Dispatched(group, outcome));
                 });
             }
+            PeerEffect::DispatchMessages { group, verified, messages, after_staged } => {
+                let (from, ports, routes) = (self.server.clone(), self.ports.clone(), self.routes.clone());
+                let handover = Handover::new(from, ports, routes, &self.limits);
+                let finish = self.completion_sender(ctx);
+                spawn_detached(async move {
+                    let outcome = handover.run_messages(&group.context, verified, messages, after_staged).await;
+                    finish(PeerEvent::Dispatched(group, outcome));
+                });
+            }
             PeerEffect::TellStaged(context) => {
                 let (routes, settled) = (self.routes.clone(), self.ports.journal.barrier());
                 spawn_detached(async move {

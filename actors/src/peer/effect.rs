@@ -4,8 +4,8 @@ use crate::change::Change;
 use crate::change::CommitPriority;
 use crate::errors::{BatchError, CommandError};
 use crate::model::{
-    ContextId, FeedItem, FetchRequest, Index, Millis, OutboundBatch, Pdu, PduVerdict, PeerState, PeerStatus, Receipt,
-    ServerName, SuspendReason,
+    BridgedMessage, ContextId, FeedItem, FetchRequest, Index, Millis, OutboundBatch, Pdu, PduVerdict, PeerState,
+    PeerStatus, Receipt, ServerName, SuspendReason,
 };
 use crate::peer::inbound::dispatch::ContextGroup;
 use crate::peer::notices::HourlyNotice;
@@ -62,6 +62,17 @@ pub enum PeerEffect {
         /// PDUs to pass on.
         pdus: Vec<Pdu>,
         /// True if earlier PDUs of this peer were staged: if they still are, these are staged after them.
+        after_staged: bool,
+    },
+    /// Pass messages of groups to their context, which composes them; the outcome returns as the event `Dispatched`.
+    DispatchMessages {
+        /// Messages of the batch, by position, and their context.
+        group: ContextGroup,
+        /// Method by which the sender was authenticated.
+        verified: &'static str,
+        /// Messages to pass on.
+        messages: Vec<BridgedMessage>,
+        /// True if earlier PDUs of this peer were staged: while they are, the batch has to wait.
         after_staged: bool,
     },
     /// Notify the context, once the batch of this step is on disk, that it stages PDUs of the context.

@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
+use crate::errors::UnavailableError;
 use crate::limits::PeerLimits;
-use crate::model::{ContextId, Pdu, PduRef, PduVerdict, ServerName};
+use crate::model::{BridgedMessage, ContextId, Pdu, PduRef, PduVerdict, ServerName};
 use crate::peer::inbound::dispatch::{DispatchError, PeerStage};
 use crate::ports::{ContextReader, Ports};
 use crate::router::registry::ActorRegistry;
@@ -57,6 +58,29 @@ impl Handover {
             }
             done => done,
         }
+    }
+
+    /// Delivers messages of groups to their context, which composes them. They are never staged: if the context is busy, or holds
+    /// staged PDUs of the peer that came before them, the peer is told to come again.
+    pub(crate) async fn run_messages(
+        &self,
+        context: &ContextId,
+        verified: &'static str,
+        messages: Vec<BridgedMessage>,
+        after_staged: bool,
+    ) -> Result<Vec<PduVerdict>, DispatchError> {
+        if after_staged && !self.stage(context, &[]).await?.is_empty() {
+            return Err(DispatchError::Late);
+        }
+        let patience = self.ports.roster.contexts().arrive_timeout;
+        let bridged = async {
+            match self.routes.context(context).await {
+                Ok(handle) => handle.bridge(self.from.clone(), verified, messages).await,
+                Err(UnavailableError::Admission(busy)) => Err(DispatchError::Busy(busy)),
+                Err(UnavailableError::OutcomeUnknown | UnavailableError::Stopping) => Err(DispatchError::Late),
+            }
+        };
+        tokio::time::timeout(patience, bridged).await.unwrap_or(Err(DispatchError::Late))
     }
 
     /// Returns the stage once it has room, or after the maximum wait.

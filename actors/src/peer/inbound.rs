@@ -150,7 +150,7 @@ impl Inbound {
         }
         self.slow.note(&group.context, &outcome);
         if let Some(next) = busy.back(group, outcome, &mut self.suspects) {
-            out.effect(dispatch(busy.batch(), next, &self.slow));
+            out.effect(dispatch(busy, next, &self.slow));
         }
         if let Some(busy) = self.batches.take_done() {
             self.finish(&busy, out);
@@ -220,12 +220,13 @@ impl Inbound {
             PduVerdict::Refused { code: "ADOPT_MAX", reason }
         };
         let allowance = self.contexts.allow(strange);
-        let (busy, groups) = BatchInProgress::begin(batch, fresh, allowance, refusal, &self.suspects);
+        let mapped = self.pushes.mapped(&batch, &fresh);
+        let (busy, groups) = BatchInProgress::begin(batch, fresh, mapped, allowance, refusal, &self.suspects);
         if groups.is_empty() {
             return self.finish(&busy, out);
         }
         for group in groups {
-            out.effect(dispatch(busy.batch(), group, &self.slow));
+            out.effect(dispatch(&busy, group, &self.slow));
         }
         self.batches.begin(busy);
     }
@@ -271,10 +272,16 @@ impl Inbound {
     }
 }
 
-fn dispatch(frame: &InboundBatch, group: ContextGroup, slow: &SlowContexts) -> PeerEffect {
-    let pdus = group.places.iter().filter_map(|&place| frame.pdu(place).cloned()).collect();
+fn dispatch(busy: &BatchInProgress, group: ContextGroup, slow: &SlowContexts) -> PeerEffect {
+    let (frame, verified) = (busy.batch(), busy.batch().verified());
     let after_staged = slow.contains(&group.context);
-    PeerEffect::Dispatch { group, verified: frame.verified(), pdus, after_staged }
+    if group.is_bridged {
+        let messages =
+            group.places.iter().filter_map(|&place| Some(busy.mapped().get(place)?.message.clone())).collect();
+        return PeerEffect::DispatchMessages { group, verified, messages, after_staged };
+    }
+    let pdus = group.places.iter().filter_map(|&place| frame.pdu(place).cloned()).collect();
+    PeerEffect::Dispatch { group, verified, pdus, after_staged }
 }
 
 mod announced_once;
@@ -284,6 +291,7 @@ mod catch_up;
 pub mod classify_push;
 pub mod dispatch;
 mod expect;
+mod groups;
 mod new_contexts;
 mod newest;
 mod parked;

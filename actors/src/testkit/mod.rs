@@ -11,7 +11,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 
-use crate::model::{GraphPosition, Membership, MembershipSource, Pdu, PduDraft, ServerName};
+use crate::model::{
+    BridgedMessage, GraphPosition, GroupId, Membership, MembershipSource, Pdu, PduDraft, PduRef, PlainForm, ServerName,
+    SubmissionId,
+};
 use crate::ports::{Disk, PduText};
 use crate::supervise::poll_now::poll_now;
 
@@ -57,6 +60,18 @@ impl PduText for PlainText {
 
     fn membership(&self, _: &str, _: MembershipSource<'_>) -> Option<Membership> {
         None
+    }
+
+    fn plain(&self, _: &PduRef, pdu: &Bytes, _: &ServerName, _: GroupId) -> PlainForm {
+        PlainForm::Update(pdu.clone())
+    }
+
+    fn bridged(&self, from: &ServerName, _: &BridgedMessage) -> Bytes {
+        Bytes::from(format!("\"{from}\""))
+    }
+
+    fn copies_id(&self, reference: &PduRef) -> SubmissionId {
+        format!("{}~{}", reference.origin, reference.id).parse().expect("a short name and a short id")
     }
 
     fn read(&self, _: &ServerName, _: &Bytes) -> Option<Pdu> {

@@ -4,8 +4,10 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 
-use crate::limits::{ContextLimits, OverloadLimits, PEERS_RESIDENT_MAX, PeerLimits, PeerListing};
-use crate::model::ServerName;
+use crate::limits::{
+    ContextGroups, ContextLimits, OverloadLimits, PEERS_RESIDENT_MAX, PeerGroups, PeerLimits, PeerListing,
+};
+use crate::model::{GroupId, ServerName};
 use crate::ports::PeerConfig;
 
 /// A configuration built by the test: peers, each with its limits, and the limits of everything else.
@@ -76,6 +78,14 @@ impl TestPeers {
         let peer = self.peers.iter_mut().find(|(server, _)| is_called(server)).expect("a listed peer");
         change(Arc::make_mut(&mut peer.1));
         self
+    }
+
+    /// Makes a context a group of a listed peer, the only one of that peer.
+    pub fn with_group(self, name: &str, group: i64, context: &str) -> Self {
+        let mapped = PeerGroups::new([(GroupId(group), context.parse().expect("a context"))].into());
+        let peers = self.with_peer(name, |peer| peer.groups = mapped);
+        let groups = ContextGroups::of_peers(peers.peers.iter().map(|(server, limits)| (server, &limits.groups)));
+        peers.with_contexts(|contexts| contexts.groups = groups)
     }
 
     /// Changes the limits of contexts.

@@ -30,6 +30,8 @@ struct PduParts<'a> {
     depth: Option<u64>,
     /// Recipients, if they are not all participants.
     to: Option<&'a RawValue>,
+    /// Group that the message came from.
+    bridged: Option<&'a RawValue>,
     /// Keys that the gateway does not interpret, in order.
     extra: Vec<(String, &'a RawValue)>,
 }
@@ -51,6 +53,7 @@ impl<'a> PduParts<'a> {
                 "prev_state_origin" => parts.prev_state_origin = Some(value),
                 "depth" => parts.depth = value.get().parse().ok().filter(|depth| *depth <= DEPTH_BUILT_UPON_MAX),
                 "to" if value.get().starts_with('[') => parts.to = Some(value),
+                "bridged" if value.get().starts_with('{') => parts.bridged = Some(value),
                 // The event contains these under other names, or they are proofs for other gateways.
                 "pdu_id" | "origin" | "context" | "hashes" | "signatures" => {}
                 _ => parts.extra.push((name, value)),
@@ -106,6 +109,9 @@ impl<'a> PduEvent<'a> {
         }
         event.optional("sender", fed.sender.as_ref().map(|sender| sender.as_str()));
         event.member("verified", &fed.verified);
+        if let Some(bridged) = parts.bridged {
+            event.raw("bridged", bridged.get());
+        }
         if !fed.shown.gap.is_empty() {
             event.member("gap", &pairs(&fed.shown.gap));
         }
@@ -203,6 +209,16 @@ mod tests {
         assert!(event.contains(r#""extra":{},"to":["blue","red"],"sender""#), "{event}");
         let (_, event) = written(&fed(r#"{"ts":1,"to":"blue"}"#, FeedFlags::default())).expect("sound");
         assert!(event.contains(r#""extra":{"to":"blue"},"sender""#), "a key without a meaning here: {event}");
+    }
+
+    #[test]
+    fn bridged_message_names_its_group() {
+        let text =
+            r#"{"ts":1,"pdu_type":"t","content":{},"prev_pdus":[],"bridged":{"server":"gold","seq":4,"user_id":7}}"#;
+        let (_, event) = written(&fed(text, FeedFlags::default())).expect("sound");
+        let expected =
+            r#""extra":{},"sender":"green","verified":"network","bridged":{"server":"gold","seq":4,"user_id":7}}"#;
+        assert!(event.ends_with(expected), "{event}");
     }
 
     #[test]

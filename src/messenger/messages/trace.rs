@@ -4,7 +4,7 @@ use actix_web::{HttpResponse, web};
 use actors::errors::{PeerError, UnavailableError};
 use actors::gateway::Gateway;
 use actors::model::{
-    Attempt, DeadLetter, DeadLetterReason, Index, PeerStatus, ServerName, SubmissionId, SubmissionRecord,
+    Attempt, DeadLetter, DeadLetterReason, Index, NO_PLAIN_FORM, PeerStatus, ServerName, SubmissionId, SubmissionRecord,
 };
 use actors::ports::{ArchiveError, PeerReader};
 
@@ -25,6 +25,14 @@ impl RecipientTrace {
             next: None,
             reason: Some(reason.to_owned()),
         }
+    }
+}
+
+impl RecipientTrace {
+    /// Returns the status for a recipient without PDUs for which the message has no form.
+    fn formless() -> Self {
+        let state = DeadLetterReason::Refused.state().into();
+        Self { state, attempts: Vec::new(), next: None, reason: Some(NO_PLAIN_FORM.to_owned()) }
     }
 }
 
@@ -119,8 +127,9 @@ fn trace(id: &SubmissionId, record: &SubmissionRecord, seen: Vec<RecipientProgre
     let legs = record.queued.iter().zip(seen);
     let runs = |server| record.runs(server).collect::<Vec<_>>();
     let left_out = record.left_out.iter().map(|server| (server.to_string(), RecipientTrace::left_out()));
-    let peers =
-        legs.map(|((server, _), seen)| (server.to_string(), leg(&runs(server), seen))).chain(left_out).collect();
+    let formless = record.formless.iter().map(|server| (server.to_string(), RecipientTrace::formless()));
+    let legs = legs.map(|((server, _), seen)| (server.to_string(), leg(&runs(server), seen)));
+    let peers = legs.chain(left_out).chain(formless).collect();
     let pdu = record.pdu.as_ref().map(PduName::from);
     MessageTrace { id: id.to_string(), accepted: rfc3339(record.accepted), pdu, peers }
 }
@@ -200,6 +209,7 @@ mod tests {
             requeued: vec![],
             dropped: vec![],
             left_out: vec!["green".parse().expect("valid")],
+            formless: vec!["gold".parse().expect("valid")],
             items: 1,
             pdu: Some(reference),
         };
@@ -207,7 +217,7 @@ mod tests {
             serde_json::to_string(&trace(&id, &record, vec![])).expect("plain"),
             concat!(
                 r#"{"id":"m-1","accepted":"1970-01-01T00:00:01.000Z","pdu":{"origin":"red","pdu_id":"0190a1b2"},"#,
-                r#""peers":{"green":{"state":"parked","attempts":[],"reason":"it was not queued on submit, because "#,
+                r#""peers":{"gold":{"state":"refused","attempts":[],"reason":"NO_PLAIN_FORM"},"green":{"state":"parked","attempts":[],"reason":"it was not queued on submit, because "#,
                 r#"the outbox was full or the server is no peer; run `fernpost message retry ID`"}}}"#
             )
         );
@@ -224,6 +234,7 @@ mod tests {
             requeued: vec![("green".parse().expect("valid"), Index(2))],
             dropped: vec![],
             left_out: vec![],
+            formless: vec![],
             items: 2,
             pdu: None,
         };

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use actors::limits::{ContextLimits, GapLimits, HistoryLimits, RestartLimits, SigningMode, StateLimits};
+use actors::limits::{ContextGroups, ContextLimits, GapLimits, HistoryLimits, RestartLimits, SigningMode, StateLimits};
 use serde::Deserialize;
 
 use crate::settings::check::SettingsCheck;
@@ -65,6 +65,8 @@ pub(crate) struct ContextsSection {
     heads_max: u32,
     /// Type of the empty messages that join heads when an operator orders a merge.
     merge_type: String,
+    /// Type of the messages that come from groups of peers.
+    group_type: String,
     /// Maximum time that a peer's request waits for a busy context before its PDUs are staged.
     arrive_timeout: DurationValue,
     /// Maximum number of PDUs of one peer staged for one busy context; above it the peer is told to retry.
@@ -166,6 +168,7 @@ impl Default for ContextsSection {
             held_max: limits.held_max,
             heads_max: limits.heads_max,
             merge_type: limits.merge_type,
+            group_type: limits.group_type,
             arrive_timeout: DurationValue(limits.arrive_timeout),
             stage_max: limits.stage_max,
             idle: DurationValue(limits.idle),
@@ -221,8 +224,10 @@ impl ContextsSection {
         if self.gap.grace.0 > self.gap.give_up.0 {
             check.invalid(&["contexts", "gap", "grace"], "must not be longer than contexts.gap.give_up");
         }
-        if self.merge_type.is_empty() || self.merge_type.len() > 255 {
-            check.invalid(&["contexts", "merge_type"], "a type is a text of 1 to 255 bytes");
+        for (key, kind) in [("merge_type", &self.merge_type), ("group_type", &self.group_type)] {
+            if kind.is_empty() || kind.len() > 255 {
+                check.invalid(&["contexts", key], "a type is a text of 1 to 255 bytes");
+            }
         }
         if self.membership.types.iter().any(String::is_empty) {
             check.invalid(&["contexts", "membership", "types"], "a type is a text that is not empty");
@@ -231,6 +236,8 @@ impl ContextsSection {
         ContextLimits {
             heads_max: self.heads_max,
             merge_type: self.merge_type.clone(),
+            group_type: self.group_type.clone(),
+            groups: ContextGroups::default(),
             state: StateLimits { chain_max, enforce_power },
             membership_types: self.membership.types.clone(),
             open: self.admission == AdmissionMode::Open,

@@ -92,6 +92,8 @@ macro_rules! define_peer_section {
             pub(crate) fingerprints: Vec<String>,
             /// Encoding of pushes and calls to the peer: "json" or "protobuf".
             pub(crate) encoding: WrittenEncoding,
+            /// Contexts of the peer's groups, by the id of the group.
+            pub(crate) groups: BTreeMap<String, String>,
             /// If true, plain http:// is allowed beyond loopback.
             pub(crate) insecure: bool,
         }
@@ -109,6 +111,7 @@ macro_rules! define_peer_section {
                     keys: Vec::new(),
                     fingerprints: Vec::new(),
                     encoding: WrittenEncoding::Json,
+                    groups: BTreeMap::new(),
                     insecure: false,
                 }
             }

@@ -1,6 +1,7 @@
 //! Public keys of peers in the configuration.
 
 use actors::limits::RelayPolicy;
+use actors::model::GroupId;
 
 use super::*;
 
@@ -114,5 +115,33 @@ fn unproved_relaying_needs_old_profile() {
     for text in [peer("blue.example", "10.0.0.1/32", trusting), format!("[peers.default]\n{trusting}\n")] {
         let problems = wrong(&text);
         assert!(problems[0].contains("accept_relayed") && problems[0].contains("`profile`"), "{problems:?}");
+    }
+}
+
+#[test]
+fn groups_of_peer_become_contexts() {
+    let peer = |more: &str| {
+        let link = "addresses = [\"http://127.0.0.1:1\"]\nauth = \"network\"\nallow_from = [\"127.0.0.1/32\"]\n";
+        format!("[peers.server.\"gold.example\"]\n{link}{more}")
+    };
+    let groups =
+        |groups: &str| peer(&format!("profile = \"actor-2016\"\n[peers.server.\"gold.example\".groups]\n{groups}\n"));
+    let peers = good(&groups("11223344 = \"#garden\"\n-7 = \"#park\"")).peers;
+    let gold = name("gold.example");
+    let limits = peers.limits(&gold).expect("listed");
+    let garden = "#garden".parse().expect("a context");
+    assert_eq!(limits.groups.context(GroupId(11_223_344)), Some(&garden));
+    assert_eq!(peers.contexts().groups.of_context(&garden), [(gold, GroupId(11_223_344))]);
+    assert_eq!(peers.contexts().groups.of_context(&"#park".parse().expect("a context")).len(), 1);
+    for (text, why) in [
+        (groups("seven = \"#garden\""), "\"seven\" is no id of a group"),
+        (groups("7 = \"\""), "is no context"),
+        (groups("7 = \"#garden\"\n8 = \"#garden\""), "two groups are mapped to \"#garden\""),
+        (peer("dialect = \"transactions\"\ngroups = { 7 = \"#garden\" }\n"), "has contexts and no groups"),
+        (format!("[peers.default]\ngroups = {{ 7 = \"#garden\" }}\n{}", peer("")), "a group is that of one server"),
+        ("contexts.group_type = \"\"\n".to_owned(), "a type is a text of 1 to 255 bytes"),
+    ] {
+        let lines = wrong(&text);
+        assert!(lines.iter().any(|line| line.contains(why)), "{why}: {lines:?}");
     }
 }

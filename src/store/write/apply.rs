@@ -6,7 +6,9 @@
 use std::collections::BTreeMap;
 
 use actors::change::Change;
-use actors::model::{FeedItem, Item, Millis, ParkedItem, ServerName, Submission, SubmissionId};
+use actors::model::{
+    FeedItem, GroupSubmission, Item, Millis, ParkedItem, PlainCopy, ServerName, Submission, SubmissionId,
+};
 use redb::WriteTransaction;
 
 use crate::store::counters::RowCounts;
@@ -74,6 +76,8 @@ impl<'t> WriteBatch<'t> {
         let cx = &mut self.context;
         match change {
             Change::Submitted(submission) => self.submitted(&submission)?,
+            Change::SubmittedToGroups(submission) => self.submitted_to_groups(&submission)?,
+            Change::SkippedCopyQueued { submission, copy } => self.skipped_copy_queued(&submission, &copy)?,
             Change::Quarantined { parked, keep } => self.quarantined(parked, keep)?,
             Change::DeadLetterDeleted { server, index } => self.dead_letter_deleted(&server, index.0)?,
             Change::DeadLetterRequeued { server, index } => self.dead_letter_requeued(&server, index.0)?,
@@ -162,6 +166,29 @@ impl<'t> WriteBatch<'t> {
     fn submitted(&mut self, submission: &Submission) -> RedbResult {
         let queued = self.outbound.queue(&mut self.context, submission)?;
         self.submissions.insert(&mut self.context, submission, queued.items, queued.places)
+    }
+
+    /// Queues a submission of which some recipients get an update in place of the PDU, and records where.
+    fn submitted_to_groups(&mut self, given: &GroupSubmission) -> RedbResult {
+        let cx = &mut self.context;
+        let GroupSubmission { submission, copies, formless } = given;
+        let mut queued = self.outbound.queue(cx, submission)?;
+        for copy in copies {
+            queued.places.push((copy.server.as_str(), self.outbound.queue_copy(cx, copy, &submission.id)?));
+        }
+        queued.places.extend(formless.iter().map(|server| (server.as_str(), codec::FORMLESS)));
+        self.submissions.insert(cx, submission, queued.items, queued.places)
+    }
+
+    /// Queues an update for a recipient whose outbox had no room; its submission records the index. It does nothing if it has
+    /// been queued since.
+    fn skipped_copy_queued(&mut self, submission: &SubmissionId, copy: &PlainCopy) -> RedbResult {
+        let cx = &mut self.context;
+        if self.submissions.skipped_pdu(cx, &copy.server, submission)?.is_none() {
+            return Ok(());
+        }
+        let place = self.outbound.queue_copy(cx, copy, submission)?;
+        self.submissions.move_place(cx, submission, &copy.server, codec::LEFT_OUT, place)
     }
 
     /// Quarantines an item, and reports it in the feed.

@@ -12,6 +12,7 @@ pub(crate) fn estimate_rows(changes: &[Change]) -> u64 {
             SubmittedContent::Updates(updates) => (updates.len() * (submission.servers.len() + 1) + 1) as u64,
             SubmittedContent::Pdu(..) => submission.servers.len() as u64 + 1,
         },
+        Change::SubmittedToGroups(given) => (given.submission.servers.len() + 2 * given.copies.len()) as u64 + 1,
         Change::PduStored(_) => 3,
         Change::PduDelivered { .. } => 4,
         Change::PduHeld { .. }
@@ -43,7 +44,9 @@ pub(crate) fn estimate_rows(changes: &[Change]) -> u64 {
         Change::Quarantined { .. } => 3,
         Change::OutboxDeadLettered { first, last, .. } => 2 * (last.since(*first) + 1),
         Change::QuarantineRemoved { .. } | Change::DeadLetterDeleted { .. } => 1,
-        Change::DeadLetterRequeued { .. } | Change::SkippedRecipientQueued { .. } => 3,
+        Change::DeadLetterRequeued { .. }
+        | Change::SkippedRecipientQueued { .. }
+        | Change::SkippedCopyQueued { .. } => 3,
         Change::OutboxTrimmed { rows_max, .. }
         | Change::FeedTrimmed { rows_max, .. }
         | Change::DeliveriesForgotten { rows_max, .. } => u64::from(*rows_max),

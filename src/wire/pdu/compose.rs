@@ -1,10 +1,14 @@
 //! Composes PDUs from the messenger's messages, and signs them.
 
-use actors::model::{GraphPosition, Membership, MembershipSource, Pdu, PduDraft, PduRef, ServerName};
+use actors::model::{
+    BridgedMessage, GraphPosition, GroupId, Membership, MembershipSource, Pdu, PduDraft, PduRef, PlainForm, ServerName,
+    SubmissionId,
+};
 use actors::ports::PduText;
 use bytes::Bytes;
 
 use super::membership;
+use super::plain;
 use super::read::{is_taken, read_normalized};
 use super::signer::PduSigner;
 use super::write::{WrittenPdu, WrittenState};
@@ -62,6 +66,18 @@ impl PduText for ContentText {
 
     fn membership(&self, key: &str, text: MembershipSource<'_>) -> Option<Membership> {
         membership::read(key, text)
+    }
+
+    fn plain(&self, reference: &PduRef, pdu: &Bytes, to: &ServerName, group: GroupId) -> PlainForm {
+        plain::plain(reference, pdu, to, group)
+    }
+
+    fn bridged(&self, from: &ServerName, message: &BridgedMessage) -> Bytes {
+        plain::bridged(from, message)
+    }
+
+    fn copies_id(&self, reference: &PduRef) -> SubmissionId {
+        plain::copies_id(reference)
     }
 
     fn read(&self, _: &ServerName, bytes: &Bytes) -> Option<Pdu> {

@@ -8,6 +8,7 @@
 mod compose;
 mod membership;
 mod pairs;
+mod plain;
 mod read;
 pub mod reference_context;
 pub mod relay_judge;
@@ -69,6 +70,11 @@ pub trait ReferenceContext: Send + Sync + 'static {
         RelayPolicy::default()
     }
 
+    /// Returns whether groups of a server are contexts here. It must not block.
+    fn maps_groups(&self, _server: &ServerName) -> bool {
+        false
+    }
+
     /// Returns those of the PDUs that are known here, with one lookup for all.
     fn known(&self, context: &ContextId, pdus: Vec<PduRef>) -> Task<Result<Vec<PduRef>, ArchiveError>>;
 
@@ -96,6 +102,11 @@ impl<'a> PduReader<'a> {
     pub fn new(sender: &'a ServerName, acquaintance: &'a dyn ReferenceContext, judge: &'a dyn RelayJudge) -> Self {
         let (usual, since) = (acquaintance.habits(sender).pairs, Instant::now());
         Self { sender, acquaintance, judge, usual, since }
+    }
+
+    /// Returns whether groups of the sender are contexts here.
+    pub fn maps_groups(&self) -> bool {
+        self.acquaintance.maps_groups(self.sender)
     }
 }
 

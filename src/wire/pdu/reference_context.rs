@@ -38,6 +38,10 @@ impl ReferenceContext for StoreReferenceContext {
         relay_policy(&*self.roster, server)
     }
 
+    fn maps_groups(&self, server: &ServerName) -> bool {
+        maps_groups(&*self.roster, server)
+    }
+
     fn known(&self, context: &ContextId, pdus: Vec<PduRef>) -> Task<Result<Vec<PduRef>, ArchiveError>> {
         known(&*self.contexts, context, pdus)
     }
@@ -65,6 +69,10 @@ impl ReferenceContext for Gateway {
         relay_policy(&*self.ports().roster, server)
     }
 
+    fn maps_groups(&self, server: &ServerName) -> bool {
+        maps_groups(&*self.ports().roster, server)
+    }
+
     fn known(&self, context: &ContextId, pdus: Vec<PduRef>) -> Task<Result<Vec<PduRef>, ArchiveError>> {
         known(&*self.ports().archive.contexts, context, pdus)
     }
@@ -85,6 +93,10 @@ fn habits(roster: &dyn PeerConfig, server: &ServerName) -> InteropQuirks {
 
 fn relay_policy(roster: &dyn PeerConfig, server: &ServerName) -> RelayPolicy {
     roster.limits(server).map(|limits| limits.accept_relayed).unwrap_or_default()
+}
+
+fn maps_groups(roster: &dyn PeerConfig, server: &ServerName) -> bool {
+    roster.limits(server).is_some_and(|limits| !limits.groups.is_empty())
 }
 
 fn dialect(roster: &dyn PeerConfig, server: &ServerName) -> DialectSpec {

@@ -3,6 +3,7 @@
 
 pub mod answer;
 pub mod envelope;
+pub(crate) mod group_message;
 pub mod protobuf;
 mod push;
 mod rpc;

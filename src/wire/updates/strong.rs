@@ -9,6 +9,7 @@ use crate::json::nesting::{NESTING_MAX, nests_deeper_than};
 use crate::json::reader;
 use crate::json::reader::digest;
 use crate::wire::pdu::{PduReader, identity};
+use crate::wire::updates::group_message::group_message;
 
 /// Maximum nesting of an update: the remaining levels are for the answer in which the messenger reads it.
 const UPDATE_NESTING_MAX: usize = NESTING_MAX - 2;
@@ -24,7 +25,10 @@ pub(super) async fn read(body: &Bytes, raw: &RawValue, pdus: &PduReader<'_>) -> 
     if !reader::has_string_member(raw.get(), "update", "pdu") {
         let body = match nests_deeper_than(UPDATE_NESTING_MAX, &bytes) {
             true => StrongBody::Unsound(ParkedCode::TooDeep, "a strong update nests at most 98 levels deep"),
-            false => StrongBody::Plain,
+            false => match pdus.maps_groups().then(|| group_message(&bytes, raw, pdus.sender)).flatten() {
+                Some(message) => StrongBody::Group(Box::new(message)),
+                None => StrongBody::Plain,
+            },
         };
         return StrongUpdate { digest: digest(&bytes), bytes, body };
     }

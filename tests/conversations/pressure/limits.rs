@@ -63,8 +63,18 @@ const SHAPING: &[(&str, &str)] = &[
 ];
 
 /// Keys that identify a peer and limit nothing.
-const LINK: &[&str] =
-    &["profile", "dialect", "addresses", "auth", "allow_from", "insecure", "keys", "fingerprints", "encoding"];
+const LINK: &[&str] = &[
+    "profile",
+    "dialect",
+    "addresses",
+    "auth",
+    "allow_from",
+    "insecure",
+    "keys",
+    "fingerprints",
+    "encoding",
+    "groups",
+];
 
 /// Returns the refusal when the limit of each refusing key is reached.
 async fn met(key: &str) -> String {

@@ -2,6 +2,7 @@
 
 mod backoff;
 mod dead;
+mod groups;
 mod outage;
 mod protobuf;
 mod relays;

@@ -3,7 +3,10 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use actors::model::{GraphPosition, Membership, MembershipSource, Pdu, PduDraft, ServerName};
+use actors::model::{
+    BridgedMessage, GraphPosition, GroupId, Membership, MembershipSource, Pdu, PduDraft, PduRef, PlainForm, ServerName,
+    SubmissionId,
+};
 use actors::ports::{PduText, Ports};
 use bytes::Bytes;
 
@@ -58,6 +61,18 @@ impl PduText for TouchyText {
             assert!(!text.contains(&*self.touchy.poison), "{PLAYED_POISON}");
         }
         self.text.membership(key, text)
+    }
+
+    fn plain(&self, reference: &PduRef, pdu: &Bytes, to: &ServerName, group: GroupId) -> PlainForm {
+        self.text.plain(reference, pdu, to, group)
+    }
+
+    fn bridged(&self, from: &ServerName, message: &BridgedMessage) -> Bytes {
+        self.text.bridged(from, message)
+    }
+
+    fn copies_id(&self, reference: &PduRef) -> SubmissionId {
+        self.text.copies_id(reference)
     }
 
     fn read(&self, from: &ServerName, bytes: &Bytes) -> Option<Pdu> {

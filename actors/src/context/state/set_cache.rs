@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::future::Future;
 use std::pin::Pin;
 
-use crate::model::{PduRef, PduStatus, ServerName, StateEntry, StateKey};
+use crate::model::{PduRef, PduStatus, ServedPdu, ServerName, StateEntry, StateKey};
 
 /// A read of a step.
 pub(crate) type StateRead<'a, T> = Pin<Box<dyn Future<Output = T> + 'a>>;
@@ -21,6 +21,10 @@ pub trait StateReader {
     fn known<'a>(&'a self, reference: &'a PduRef) -> StateRead<'a, Option<PduStatus>>;
     /// Returns whether the PDU is in quarantine, as sent by this server, because its origin is not a participant.
     fn is_kept<'a>(&'a self, reference: &'a PduRef, from: &'a ServerName) -> StateRead<'a, bool>;
+    /// Returns a stored PDU; what was submitted is on disk first.
+    fn stored<'a>(&'a self, reference: &'a PduRef) -> StateRead<'a, Option<ServedPdu>>;
+    /// Returns the reason for which an item of this size cannot be queued for a server; `None`: it can.
+    fn shut(&self, server: &ServerName, bytes: usize) -> Option<&'static str>;
 }
 
 /// The state PDUs of the keys that a step uses: as stored, with the changes of the step.

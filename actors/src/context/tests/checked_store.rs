@@ -2,7 +2,7 @@
 
 use crate::change::Change;
 use crate::context::tests::harness::{DeliveredRow, FeedEntry, HeldRow, MachineHarness, StoredRow, at, server};
-use crate::model::{Delivery, FeedItem, ParkedWhat, PduRef, PduState, SubmittedContent};
+use crate::model::{Delivery, FeedItem, GroupSubmission, ParkedWhat, PduRef, PduState, Submission, SubmittedContent};
 
 impl MachineHarness {
     pub(super) fn commit(&mut self, changes: Vec<Change>) {
@@ -91,6 +91,17 @@ impl MachineHarness {
                     let text = std::str::from_utf8(&bytes).expect("text");
                     self.log.push(format!("send {text} to {:?}", submission.servers));
                 }
+                Change::SubmittedToGroups(given) => {
+                    let GroupSubmission { submission, copies, formless } = *given;
+                    let SubmittedContent::Pdu(reference, ..) = submission.what else { panic!("a PDU") };
+                    assert!(self.rows.contains_key(&reference));
+                    let copies = copies.iter().map(|copy| format!("{} to {}", text(&copy.update), copy.server));
+                    let copies: Vec<String> = copies.collect();
+                    let Submission { id, servers, left_out, .. } = submission;
+                    self.log.push(format!(
+                        "{id} to {servers:?}, not {left_out:?}, plain {copies:?}, formless {formless:?}"
+                    ));
+                }
                 other => panic!("nothing here calls for {other:?}"),
             }
         }
@@ -146,6 +157,10 @@ impl MachineHarness {
             other => panic!("nothing here calls for {other:?}"),
         }
     }
+}
+
+fn text(bytes: &[u8]) -> &str {
+    std::str::from_utf8(bytes).expect("text")
 }
 
 fn edge(edge: bool) -> &'static str {

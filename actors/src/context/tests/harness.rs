@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crate::context::machine::{ContextEffect, ContextEvent, ContextMachine, ContextReply, RecipientReach};
 use crate::context::provenance::QuarantinedPdu;
 use crate::context::stage_page::StagePage;
-use crate::context::tests::shorthand::PrintedStep;
+use crate::context::tests::shorthand::{PrintedStep, word};
 use crate::context::tests::store_reads::BelowEdge;
 use crate::limits::ContextLimits;
 use crate::model::{
@@ -85,6 +85,8 @@ pub(crate) struct MachineHarness {
     pub(crate) unfinished: bool,
     /// Servers that do not honour narrowing.
     pub(crate) deaf: Vec<ServerName>,
+    /// Servers for which nothing can be queued while the machine decides.
+    pub(crate) shut: Vec<ServerName>,
     /// Servers whose quarantined PDUs are to be accepted, and the position after which to read.
     take_back: Option<(Vec<ServerName>, u64)>,
     /// Heads that have rows of their own.
@@ -128,6 +130,7 @@ impl MachineHarness {
             stage: vec![],
             unfinished: false,
             deaf: vec![],
+            shut: vec![],
             take_back: None,
             spilled: BTreeMap::new(),
             arrived: HashMap::new(),
@@ -382,6 +385,8 @@ impl MachineHarness {
             rows: &self.rows,
             weighed: &self.weighed,
             kept: &self.kept,
+            arrived: &self.arrived,
+            shut: &self.shut,
         };
         let step = self.machine.step(self.now, event, &reads);
         poll_now(std::pin::pin!(step)).expect("the rows are in memory")
@@ -480,16 +485,6 @@ impl MachineHarness {
     /// Checks the log since the last call.
     pub(crate) fn expect(&mut self, expected: &[&str]) {
         assert_eq!(std::mem::take(&mut self.log), expected);
-    }
-}
-
-fn word(verdict: &PduVerdict) -> String {
-    match verdict {
-        PduVerdict::Accepted => "accepted".to_owned(),
-        PduVerdict::Held => "held".to_owned(),
-        PduVerdict::Duplicate => "duplicate".to_owned(),
-        PduVerdict::Parked { code } => format!("parked:{code}"),
-        PduVerdict::Refused { code, .. } => format!("refused:{code}"),
     }
 }
 

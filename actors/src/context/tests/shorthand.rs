@@ -6,8 +6,8 @@ use bytes::Bytes;
 
 use crate::model::PduText;
 use crate::model::{
-    ContextId, Digest, GraphPosition, Membership, MembershipSource, Millis, Pdu, PduDraft, PduProof, PduRef,
-    ServerName, StateSlot,
+    BridgedMessage, ContextId, Digest, GraphPosition, GroupId, Membership, MembershipSource, Millis, Pdu, PduDraft,
+    PduProof, PduRef, PduVerdict, PlainForm, ServerName, StateSlot, SubmissionId,
 };
 
 pub(crate) fn server(name: &str) -> ServerName {
@@ -78,6 +78,16 @@ pub(crate) fn draft(text: &str) -> PduDraft {
     }
 }
 
+pub(super) fn word(verdict: &PduVerdict) -> String {
+    match verdict {
+        PduVerdict::Accepted => "accepted".to_owned(),
+        PduVerdict::Held => "held".to_owned(),
+        PduVerdict::Duplicate => "duplicate".to_owned(),
+        PduVerdict::Parked { code } => format!("parked:{code}"),
+        PduVerdict::Refused { code, .. } => format!("refused:{code}"),
+    }
+}
+
 /// Prints the parents of a PDU; reads what [`pdu`] and [`draft`] write.
 pub(super) struct PrintedStep;
 
@@ -85,7 +95,27 @@ impl PduText for PrintedStep {
     fn compose(&self, us: &ServerName, draft: &PduDraft, berth: &GraphPosition) -> Bytes {
         let GraphPosition { prev, depth, prev_state, to, .. } = berth;
         let only = to.as_ref().map(|to| format!(" only for {to:?}")).unwrap_or_default();
-        Bytes::from(format!("{us}/{} prev {prev:?} depth {depth} replaces {prev_state:?}{only}", draft.id))
+        let extra = draft.extra.iter().map(|(key, value)| format!(" {key} {}", String::from_utf8_lossy(value)));
+        let extra: String = extra.collect();
+        Bytes::from(format!("{us}/{} prev {prev:?} depth {depth} replaces {prev_state:?}{only}{extra}", draft.id))
+    }
+
+    /// A PDU whose text contains `=` is state, one with `~` has no form, and one with `from NAME` came from that peer.
+    fn plain(&self, reference: &PduRef, pdu: &Bytes, to: &ServerName, group: GroupId) -> PlainForm {
+        let text = std::str::from_utf8(pdu).expect("text");
+        match text {
+            _ if text.contains('=') || text.ends_with(&format!("from {to}")) => PlainForm::Withheld,
+            _ if text.contains('~') => PlainForm::Missing,
+            _ => PlainForm::Update(Bytes::from(format!("{reference} in {}", group.0))),
+        }
+    }
+
+    fn bridged(&self, from: &ServerName, message: &BridgedMessage) -> Bytes {
+        Bytes::from(format!("{} from {from}", message.seq))
+    }
+
+    fn copies_id(&self, reference: &PduRef) -> SubmissionId {
+        format!("{}~{}", reference.origin, reference.id).parse().expect("valid")
     }
 
     fn read(&self, _: &ServerName, _: &Bytes) -> Option<Pdu> {

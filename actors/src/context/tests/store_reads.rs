@@ -7,7 +7,7 @@ use std::future::ready;
 use crate::context::state::set_cache::{StateRead, StateReader};
 use crate::context::tests::harness::StoredRow;
 use crate::context::tests::shorthand::context;
-use crate::model::{Pdu, PduRef, PduStatus, ServerName, StateEntry, StateKey};
+use crate::model::{Pdu, PduRef, PduStatus, ServedPdu, ServerName, StateEntry, StateKey};
 
 /// The rows that a step may read.
 pub(crate) struct BelowEdge<'a> {
@@ -16,6 +16,9 @@ pub(crate) struct BelowEdge<'a> {
     pub(crate) rows: &'a BTreeMap<PduRef, StoredRow>,
     pub(crate) weighed: &'a Cell<usize>,
     pub(crate) kept: &'a BTreeMap<u64, (ServerName, Pdu)>,
+    pub(crate) arrived: &'a HashMap<(ServerName, PduRef), Pdu>,
+    /// Servers for which nothing can be queued.
+    pub(crate) shut: &'a [ServerName],
 }
 
 impl StateReader for BelowEdge<'_> {
@@ -39,5 +42,20 @@ impl StateReader for BelowEdge<'_> {
             StoredRow::Delivered(depth, history) => PduStatus::Delivered { context, depth: *depth, history: *history },
             StoredRow::Held(_) => PduStatus::Held { context },
         })))
+    }
+
+    fn stored<'a>(&'a self, reference: &'a PduRef) -> StateRead<'a, Option<ServedPdu>> {
+        let stored = self.arrived.values().find(|pdu| pdu.reference == *reference).map(|pdu| ServedPdu {
+            context: pdu.context.clone(),
+            depth: 0,
+            delivered: true,
+            to: pdu.to.clone(),
+            bytes: pdu.bytes.clone(),
+        });
+        Box::pin(ready(stored))
+    }
+
+    fn shut(&self, server: &ServerName, _: usize) -> Option<&'static str> {
+        self.shut.contains(server).then_some("outbox_full")
     }
 }

@@ -31,7 +31,7 @@ impl InboundBatch {
         match self {
             Self::Push(push, _) => match &push.strong[place].body {
                 StrongBody::Pdu(pdu) => Some(pdu),
-                StrongBody::Plain | StrongBody::BadPdu(_) | StrongBody::Unsound(..) => None,
+                StrongBody::Plain | StrongBody::Group(_) | StrongBody::BadPdu(_) | StrongBody::Unsound(..) => None,
             },
             Self::Transaction(transaction, _) => transaction.pdus[place].as_ref().ok(),
             Self::Pulled(pdus, ..) => pdus[place].as_ref().ok(),

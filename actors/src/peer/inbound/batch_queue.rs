@@ -5,7 +5,10 @@ use std::collections::VecDeque;
 use crate::errors::UnavailableError;
 use crate::model::{ContextId, ParkedCode, Pdu, PduVerdict};
 use crate::peer::inbound::batch::InboundBatch;
-use crate::peer::inbound::dispatch::{ContextGroup, Dispatch, DispatchError, PoisonCandidates, UnknownContexts};
+use crate::peer::inbound::dispatch::{
+    ContextGroup, Dispatch, DispatchError, DispatchItem, PoisonCandidates, UnknownContexts,
+};
+use crate::peer::inbound::groups::mapped_messages::{MappedMessage, MappedMessages};
 use crate::peer::inbound::new_contexts::ContextAllowance;
 
 /// The new entries of a batch.
@@ -26,6 +29,8 @@ pub(super) struct BatchInProgress {
     dispatch: Dispatch,
     /// Unknown contexts that the PDUs of the batch would create.
     creates: Vec<ContextId>,
+    /// Messages of groups that are contexts here.
+    mapped: MappedMessages,
 }
 
 impl BatchInProgress {
@@ -34,19 +39,35 @@ impl BatchInProgress {
     pub(super) fn begin(
         batch: InboundBatch,
         fresh: NewItems,
+        mapped: MappedMessages,
         allowance: ContextAllowance,
         refusal: impl Fn(&ContextId) -> PduVerdict,
         suspects: &PoisonCandidates,
     ) -> (Self, Vec<ContextGroup>) {
         let NewItems { places: fresh, pushes: numbers_pushes } = fresh;
-        let pdus = fresh.iter().filter_map(|&place| Some((place, batch.pdu(place)?)));
-        let (beyond, pdus): (Vec<_>, Vec<_>) = pdus.partition(|(_, pdu)| allowance.beyond.contains(&pdu.context));
-        let mut dispatch = Dispatch::new(batch.len(), pdus.into_iter(), suspects);
-        for (place, pdu) in beyond {
-            dispatch.settle(place, refusal(&pdu.context));
+        let item = |&place: &usize| match (batch.pdu(place), mapped.get(place)) {
+            (Some(pdu), _) => {
+                let (reference, context) = (&pdu.reference, &pdu.context);
+                Some(DispatchItem { place, reference, context, is_bridged: false })
+            }
+            (None, Some(MappedMessage { reference, context, .. })) => {
+                Some(DispatchItem { place, reference, context, is_bridged: true })
+            }
+            (None, None) => None,
+        };
+        let is_beyond = |item: &DispatchItem<'_>| !item.is_bridged && allowance.beyond.contains(item.context);
+        let (beyond, items): (Vec<_>, Vec<_>) = fresh.iter().filter_map(item).partition(is_beyond);
+        let mut dispatch = Dispatch::new(batch.len(), items.into_iter(), suspects);
+        for DispatchItem { place, context, .. } in beyond {
+            dispatch.settle(place, refusal(context));
         }
         let groups = dispatch.begin();
-        (Self { batch, fresh, numbers_pushes, dispatch, creates: allowance.within }, groups)
+        (Self { batch, fresh, numbers_pushes, dispatch, creates: allowance.within, mapped }, groups)
+    }
+
+    /// Returns the messages of groups.
+    pub(super) const fn mapped(&self) -> &MappedMessages {
+        &self.mapped
     }
 
     pub(super) const fn batch(&self) -> &InboundBatch {
@@ -94,8 +115,12 @@ impl BatchInProgress {
         outcome: Result<Vec<PduVerdict>, DispatchError>,
         suspects: &mut PoisonCandidates,
     ) -> Option<ContextGroup> {
-        let batch = &self.batch;
-        let reference = |place| batch.pdu(place).map(|pdu| &pdu.reference).expect("only PDUs are dispatched");
+        let (batch, mapped) = (&self.batch, &self.mapped);
+        let reference = |place| {
+            let message = || mapped.get(place).map(|message| &message.reference);
+            let pdu = batch.pdu(place).map(|pdu| &pdu.reference);
+            pdu.or_else(message).expect("only PDUs and messages of groups are dispatched")
+        };
         self.dispatch.back(group, outcome, reference, suspects)
     }
 }
@@ -178,6 +203,7 @@ mod tests {
         BatchInProgress::begin(
             pulled,
             NewItems { places: vec![0], pushes: false },
+            MappedMessages::default(),
             allowance,
             refusal,
             &PoisonCandidates::default(),
@@ -221,6 +247,7 @@ mod tests {
         let (batch, groups) = BatchInProgress::begin(
             allowed.batch,
             NewItems { places: vec![0], pushes: false },
+            MappedMessages::default(),
             allowance,
             refusal,
             &PoisonCandidates::default(),

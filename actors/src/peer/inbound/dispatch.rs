@@ -13,7 +13,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use crate::errors::{AdmissionError, UnavailableError};
-use crate::model::{ContextId, ParkedCode, Pdu, PduRef, PduVerdict};
+use crate::model::{ContextId, ParkedCode, PduRef, PduVerdict};
 
 /// The reason for which a context returned no verdicts.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,6 +65,8 @@ pub struct ContextGroup {
     pub context: ContextId,
     /// Positions of the PDUs in the batch, ascending.
     pub places: Vec<usize>,
+    /// True if the entries are messages of groups, which the context composes; they are never staged.
+    pub is_bridged: bool,
 }
 
 /// The contexts of a batch that have no record here.
@@ -126,6 +128,19 @@ impl PoisonCandidates {
     }
 }
 
+/// An entry of a batch that goes to a context.
+#[derive(Debug, Clone, Copy)]
+pub struct DispatchItem<'a> {
+    /// Position in the batch.
+    pub place: usize,
+    /// Identity of the entry, by which crashes on it are counted.
+    pub reference: &'a PduRef,
+    /// Context of the entry.
+    pub context: &'a ContextId,
+    /// True if the entry is a message of a group.
+    pub is_bridged: bool,
+}
+
 /// The progress of one batch.
 #[derive(Debug, Clone)]
 pub struct Dispatch {
@@ -143,20 +158,27 @@ pub struct Dispatch {
 }
 
 impl Dispatch {
-    /// Returns the dispatch of a batch with `count` entries, of which these are PDUs.
-    pub fn new<'a>(count: usize, pdus: impl Iterator<Item = (usize, &'a Pdu)>, suspects: &PoisonCandidates) -> Self {
+    /// Returns the dispatch of a batch with `count` entries, of which these go to contexts.
+    ///
+    /// The entries of one context keep their order if messages of groups are among them. PDUs alone need not, because a context
+    /// orders them by their parents.
+    pub fn new<'a>(count: usize, items: impl Iterator<Item = DispatchItem<'a>>, suspects: &PoisonCandidates) -> Self {
         let (mut out, mut later): (Vec<ContextGroup>, VecDeque<ContextGroup>) = Default::default();
         let mut verdicts = vec![None; count];
-        for (place, pdu) in pdus {
-            let context = &pdu.context;
-            if suspects.is_poison(&pdu.reference) {
+        for DispatchItem { place, reference, context, is_bridged } in items {
+            let is_of_it = |other: &ContextGroup| other.context == *context;
+            let single = || ContextGroup { context: context.clone(), places: vec![place], is_bridged };
+            if suspects.is_poison(reference) {
                 verdicts[place] = Some(PduVerdict::Parked { code: ParkedCode::Poison.as_str() });
-            } else if suspects.holds(&pdu.reference) {
-                later.push_back(ContextGroup { context: context.clone(), places: vec![place] });
+            } else if suspects.holds(reference) || is_bridged && later.iter().any(is_of_it) {
+                later.push_back(single());
             } else if let Some(group) = out.iter_mut().find(|group| group.context == *context) {
-                group.places.push(place);
+                match group.is_bridged == is_bridged {
+                    true => group.places.push(place),
+                    false => later.push_back(single()),
+                }
             } else {
-                out.push(ContextGroup { context: context.clone(), places: vec![place] });
+                out.push(single());
             }
         }
         Self { verdicts, out, later, give_back: None, parked: vec![], staged: vec![] }
@@ -219,7 +241,7 @@ impl Dispatch {
     /// Stages a group, with the PDUs that were to be dispatched one by one: the context processes staged PDUs singly after
     /// a crash.
     fn stage<'a>(&mut self, group: &ContextGroup, stage: &PeerStage, reference: impl Fn(usize) -> &'a PduRef) {
-        let is_of_it = |other: &ContextGroup| other.context == group.context;
+        let is_of_it = |other: &ContextGroup| other.context == group.context && !other.is_bridged;
         let (of_it, later): (VecDeque<ContextGroup>, VecDeque<ContextGroup>) =
             std::mem::take(&mut self.later).into_iter().partition(is_of_it);
         self.later = later;

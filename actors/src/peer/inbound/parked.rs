@@ -111,6 +111,9 @@ pub(super) fn parked_as(
 ) -> Option<&'static str> {
     match (body, verdict, parked) {
         (StrongBody::Plain, ..) => None,
+        (StrongBody::Group(_), _, Some(code)) => Some(code.as_str()),
+        (StrongBody::Group(_), Some(PduVerdict::Parked { code }), None) => Some(code),
+        (StrongBody::Group(_), ..) => None,
         (StrongBody::Unsound(code, _), ..) => Some(code.as_str()),
         (StrongBody::BadPdu(_), ..) => Some(ParkedCode::BadPdu.as_str()),
         (StrongBody::Pdu(_), _, Some(code)) => Some(code.as_str()),

@@ -11,8 +11,10 @@ use crate::model::{
 };
 use crate::peer::effect::{EffectCollector, PushReply};
 use crate::peer::inbound::announced_once::AnnouncedOnce;
+use crate::peer::inbound::batch::InboundBatch;
 use crate::peer::inbound::batch_queue::{BatchInProgress, NewItems};
 use crate::peer::inbound::classify_push::{Classified, PushClass, classify};
+use crate::peer::inbound::groups::mapped_messages::{MappedMessages, number_at};
 use crate::peer::inbound::parked::{ParkedNumbers, PeerQuarantine, parked_as, what, words};
 use crate::peer::inbound::received_sequence::{NewDigests, ReceivedSequence};
 
@@ -85,6 +87,16 @@ impl InboundPushes {
         out.change(Change::InboundDigestsStored { from, first: Seq(1), digests, forget_below: number });
         self.notice(&format!("is expected to continue with number {number}, by command; the number was {before}"), out);
         out.moved(CommitPriority::Now);
+    }
+
+    /// Returns the messages of groups among the new entries of a batch that are messages of contexts here.
+    pub(super) fn mapped(&self, batch: &InboundBatch, fresh: &NewItems) -> MappedMessages {
+        match batch {
+            InboundBatch::Push(push, _) => {
+                MappedMessages::of(push, &fresh.places, fresh.pushes, &self.server, &self.limits.groups)
+            }
+            InboundBatch::Transaction(..) | InboundBatch::Pulled(..) => MappedMessages::default(),
+        }
     }
 
     /// Returns the updates to dispatch; `Err`: the reply, because none is accepted as new.
@@ -160,21 +172,22 @@ impl InboundPushes {
         quarantine: &PeerQuarantine,
         out: &mut EffectCollector,
     ) {
-        let number = |place: &usize| match busy.numbers_pushes() {
-            true => push.seq,
-            false => Seq(push.seq.0 + 1 + *place as u64 - push.strong.len() as u64),
-        };
-        if let Some(first) = busy.fresh().first().map(number) {
+        let number = |place| number_at(push, busy.numbers_pushes(), place);
+        if let Some(first) = busy.fresh().first().copied().map(number) {
             self.parked.renumbered(first);
         }
         for &place in busy.fresh() {
             let strong = &push.strong[place];
-            let seq = number(&place);
+            let seq = number(place);
             if let Some(code) = parked_as(&strong.body, busy.verdict(place)) {
                 self.parked.note(seq, code);
             }
             match &strong.body {
-                StrongBody::Plain => {
+                StrongBody::Group(_) if busy.mapped().get(place).is_some() => {
+                    let (verdict, code) = busy.verdict(place);
+                    quarantine.park_message(seq, &strong.bytes, verdict, code, out);
+                }
+                StrongBody::Plain | StrongBody::Group(_) => {
                     self.taken += 1;
                     let (from, bytes) = (self.server.clone(), strong.bytes.clone());
                     let item = FeedItem::Update { from, n: self.taken, seq, verified: push.verified, bytes };

@@ -120,6 +120,7 @@ impl MachineSide {
                 PeerEffect::Pull(_)
                 | PeerEffect::AskAt(_)
                 | PeerEffect::Dispatch { .. }
+                | PeerEffect::DispatchMessages { .. }
                 | PeerEffect::TellStaged(_)
                 | PeerEffect::FetchFromPeer { .. }
                 | PeerEffect::DelegateFetch { .. }

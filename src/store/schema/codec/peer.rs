@@ -273,6 +273,9 @@ pub(crate) const DROPPED: u64 = 0;
 /// Index of an item that found no room in an outbox: no outbox reaches it.
 pub(crate) const LEFT_OUT: u64 = u64::MAX;
 
+/// Index of a message that has no form for the server: no outbox reaches it.
+pub(crate) const FORMLESS: u64 = u64::MAX - 1;
+
 fn read_places(row: &[u8]) -> Result<Vec<(String, u64)>, BadRow> {
     serde_json::from_slice(row).map_err(|error| BadRow::new("submissions", &error))
 }
@@ -280,7 +283,7 @@ fn read_places(row: &[u8]) -> Result<Vec<(String, u64)>, BadRow> {
 pub(crate) fn submission_from_row(row: SubmissionValue<'_>) -> Result<SubmissionRecord, BadRow> {
     let SubmissionValue { accepted, digest, items, places, origin, id } = row;
     let (mut queued, mut again): (Vec<(ServerName, Index)>, _) = (Vec::new(), Vec::new());
-    let (mut dropped, mut left_out) = (Vec::new(), Vec::new());
+    let (mut dropped, mut left_out, mut formless) = (Vec::new(), Vec::new(), Vec::new());
     for (server, first) in read_places(places)? {
         let place = (name("submissions", &server)?, Index(first));
         // The first index of a server is where the whole submission was queued; further ones are items that were
@@ -288,13 +291,14 @@ pub(crate) fn submission_from_row(row: SubmissionValue<'_>) -> Result<Submission
         match queued.iter().any(|(known, _)| *known == place.0) {
             _ if first == DROPPED => dropped.push(place.0),
             _ if first == LEFT_OUT => left_out.push(place.0),
+            _ if first == FORMLESS => formless.push(place.0),
             false => queued.push(place),
             true => again.push(place),
         }
     }
     let pdu = (!id.is_empty()).then(|| reference("submissions", origin, id)).transpose()?;
     let (digest, accepted) = (Digest(*digest), Millis(accepted));
-    Ok(SubmissionRecord { digest, accepted, queued, requeued: again, dropped, left_out, items, pdu })
+    Ok(SubmissionRecord { digest, accepted, queued, requeued: again, dropped, left_out, formless, items, pdu })
 }
 
 pub(crate) fn digests_to_row(digests: &[Digest]) -> Vec<u8> {

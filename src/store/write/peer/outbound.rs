@@ -11,7 +11,7 @@ pub(crate) mod records;
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 
-use actors::model::{DeadLetterReason, Index, PeerRecord, ServerName, Submission};
+use actors::model::{DeadLetterReason, Index, Item, PeerRecord, PlainCopy, ServerName, Submission, SubmissionId};
 use bytes::Bytes;
 use redb::WriteTransaction;
 
@@ -82,6 +82,21 @@ impl<'t> OutboundTables<'t> {
             self.outbox.append(cx, server, tail, rows, false)?;
         }
         Ok(QueuedSubmission { items: u32::try_from(queued.len()).unwrap_or(u32::MAX), places })
+    }
+
+    /// Appends an update that a peer gets in place of a PDU, and returns its index.
+    pub(crate) fn queue_copy(
+        &mut self,
+        cx: &mut WriterContext<'_>,
+        copy: &PlainCopy,
+        submission: &SubmissionId,
+    ) -> Result<u64, redb::Error> {
+        let tail = self.outbox.tail(cx, &mut self.records, &copy.server)?;
+        let number = self.items.store_update(cx, &copy.update, 1)?;
+        let (item, submission) = (Item::Update(copy.update.clone()), submission.clone());
+        let row = AppendedItem { number, item, context: None, submission };
+        self.outbox.append(cx, &copy.server, tail, [row], false)?;
+        Ok(tail.0 + 1)
     }
 
     /// Appends an item that left its outbox, or found no room in it, and returns its index. It is a new index, because the

@@ -99,7 +99,7 @@ impl Bench {
             PeerEffect::FetchFromPeer { cause, .. } => format!("get for {cause}"),
             PeerEffect::DelegateFetch { of, .. } => format!("ask {of}"),
             PeerEffect::FetchDeclined { of, .. } => format!("{of} is not asked"),
-            PeerEffect::Dispatch { .. } => "dispatch".to_owned(),
+            PeerEffect::Dispatch { .. } | PeerEffect::DispatchMessages { .. } => "dispatch".to_owned(),
             PeerEffect::TellStaged(context) => format!("tell {context}"),
             PeerEffect::Pull(pull) => format!("pull after {}", pull.after),
             PeerEffect::Load(from) => format!("load {from}"),

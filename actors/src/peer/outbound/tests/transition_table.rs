@@ -144,7 +144,7 @@ fn events(bench: &Bench) -> Vec<(String, PeerEvent, u64)> {
     add("", PeerEvent::RestartsExhausted, now);
     let push = letter_push(None, 0, "");
     add("", PeerEvent::Accept(InboundBatch::Push(push, ReplyToken::new(1)), UnknownContexts::default()), now);
-    let group = ContextGroup { context: context(), places: vec![0] };
+    let group = ContextGroup { context: context(), places: vec![0], is_bridged: false };
     add("", PeerEvent::Dispatched(group, Err(DispatchError::Late)), now);
     let edu = || Edu { kind: "typing".into(), content: Bytes::from_static(b"{}") };
     add("", PeerEvent::Weak(EphemeralItem { key: None, until: Millis(u64::MAX), edu: edu(), states_ttl: false }), now);
@@ -233,7 +233,7 @@ const fn effect_kind(effect: &PeerEffect) -> &'static str {
         PeerEffect::Report(_) => "report",
         PeerEffect::Decline(..) => "decline",
         PeerEffect::Restart(_) => "restart",
-        PeerEffect::Dispatch { .. } => "dispatch",
+        PeerEffect::Dispatch { .. } | PeerEffect::DispatchMessages { .. } => "dispatch",
         PeerEffect::TellStaged(_) => "tell staged",
         PeerEffect::FetchFromPeer { .. } => "fetch",
         PeerEffect::Pull(_) => "pull",

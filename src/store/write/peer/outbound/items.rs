@@ -54,6 +54,20 @@ impl<'t> ItemTable<'t> {
         Ok((first..).zip(updates.iter().cloned().map(Item::Update)).collect())
     }
 
+    /// Stores one update to which this number of rows refers, and returns its number.
+    pub(crate) fn store_update(
+        &mut self,
+        cx: &mut WriterContext<'_>,
+        bytes: &Bytes,
+        names: u32,
+    ) -> Result<u64, redb::Error> {
+        let number = *self.next;
+        self.rows.open()?.insert(number, ItemValue { names, bytes })?;
+        *self.next += 1;
+        cx.counts.rows_written += 1;
+        Ok(number)
+    }
+
     /// Counts one more reference to an item.
     pub(crate) fn refer_again(&mut self, cx: &mut WriterContext<'_>, item: u64) -> RedbResult {
         if item == 0 {

@@ -9,8 +9,8 @@ use crate::change::Change;
 use crate::errors::{AdmissionError, BatchError, PeerError, UnavailableError};
 use crate::limits::PeerLimits;
 use crate::model::{
-    Ack, BadPdu, Digest, InboundPush, InboundRecord, InboundTransaction, Millis, ParkedItem, PduProof, PullResponse,
-    PushFailure, Receipt, Seq, StrongBody, StrongUpdate,
+    Ack, BadPdu, Digest, InboundPush, InboundRecord, InboundTransaction, Millis, ParkedItem, Pdu, PduProof,
+    PullResponse, PushFailure, Receipt, Seq, StrongBody, StrongUpdate,
 };
 use crate::peer::effect::{BatchReply, EffectCollector, PeerEffect, Pull, PushReply, TransactionReply};
 use crate::peer::inbound::catch_up::PULL_PAGES_MAX;
@@ -55,6 +55,8 @@ struct Bench {
     trace: Vec<String>,
     tokens: u64,
     now: Millis,
+    /// Ids of the messages of groups that were passed on.
+    ids: Vec<String>,
 }
 
 impl Bench {
@@ -66,7 +68,7 @@ impl Bench {
         let server = "red".parse().expect("valid");
         let limits = Arc::new(limits);
         let inbound = Inbound::new(server, limits, &InboundRecord::default(), vec![], vec![]);
-        Self { inbound, trace: vec![], tokens: 0, now: Millis(0) }
+        Self { inbound, trace: vec![], tokens: 0, now: Millis(0), ids: vec![] }
     }
 
     /// Returns a machine of a restored store whose newest transaction is this one.
@@ -106,7 +108,8 @@ impl Bench {
     }
 
     fn back(&mut self, context: &str, places: &[usize], outcome: Result<Vec<PduVerdict>, DispatchError>) -> &mut Self {
-        let group = ContextGroup { context: context.parse().expect("valid"), places: places.to_vec() };
+        let group =
+            ContextGroup { context: context.parse().expect("valid"), places: places.to_vec(), is_bridged: false };
         self.step(&format!("{context} is back"), |inbound, out| inbound.dispatched(&group, outcome, out))
     }
 
@@ -124,7 +127,15 @@ impl Bench {
             Change::Staged { context, pdus, .. } => format!("stage {} for {context}", pdus.len()),
             other => panic!("{other:?}"),
         });
+        let ids = out.effects.iter().filter_map(|effect| match effect {
+            PeerEffect::DispatchMessages { messages, .. } => {
+                Some(messages.iter().map(|message| message.id.to_string()))
+            }
+            _ => None,
+        });
+        self.ids.extend(ids.flatten());
         let effects = out.effects.iter().map(|effect| match effect {
+            PeerEffect::DispatchMessages { group, .. } => format!("messages to {} {:?}", group.context, group.places),
             PeerEffect::Dispatch { group, after_staged, .. } => {
                 format!("to {} {:?}{}", group.context, group.places, if *after_staged { " after staged" } else { "" })
             }
@@ -475,24 +486,5 @@ fn adopted_contexts_per_peer_are_bounded() {
     assert_eq!(bench.inbound.record().contexts_created, 2);
 }
 
-#[test]
-fn concurrent_adoption_counts_once() {
-    let strange = || UnknownContexts { contexts: vec!["#x".parse().expect("valid")], most: 1 };
-    let mut bench = Bench::new();
-    bench.accept_strange(transaction("1", vec![Ok(pdu("a", "#x"))]), strange());
-    bench.accept_strange(transaction("2", vec![Ok(pdu("b", "#x"))]), strange());
-    bench.back("#x", &[0], Ok(vec![OK])).back("#x", &[0], Ok(vec![OK]));
-    bench.accept_strange(transaction("3", vec![Ok(pdu("c", "#x"))]), strange());
-    bench.back("#x", &[0], Ok(vec![OK]));
-    bench.check(&[
-        "accept 1: to #x [0]",
-        "accept 2: ",
-        "#x is back: seen 1; answer 1 accepted; to #x [0]",
-        "#x is back: seen 2; answer 2 accepted",
-        "accept 3: to #x [0]",
-        "#x is back: seen 3; answer 3 accepted",
-    ]);
-    assert_eq!(bench.inbound.record().contexts_created, 1);
-}
-
+mod messages;
 mod pulls;

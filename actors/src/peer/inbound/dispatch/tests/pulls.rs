@@ -304,3 +304,23 @@ fn pulled_pages_dispatch_like_batches() {
         "pulled: ",
     ]);
 }
+
+#[test]
+fn concurrent_adoption_counts_once() {
+    let strange = || UnknownContexts { contexts: vec!["#x".parse().expect("valid")], most: 1 };
+    let mut bench = Bench::new();
+    bench.accept_strange(transaction("1", vec![Ok(pdu("a", "#x"))]), strange());
+    bench.accept_strange(transaction("2", vec![Ok(pdu("b", "#x"))]), strange());
+    bench.back("#x", &[0], Ok(vec![OK])).back("#x", &[0], Ok(vec![OK]));
+    bench.accept_strange(transaction("3", vec![Ok(pdu("c", "#x"))]), strange());
+    bench.back("#x", &[0], Ok(vec![OK]));
+    bench.check(&[
+        "accept 1: to #x [0]",
+        "accept 2: ",
+        "#x is back: seen 1; answer 1 accepted; to #x [0]",
+        "#x is back: seen 2; answer 2 accepted",
+        "accept 3: to #x [0]",
+        "#x is back: seen 3; answer 3 accepted",
+    ]);
+    assert_eq!(bench.inbound.record().contexts_created, 1);
+}
