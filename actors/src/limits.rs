@@ -1,8 +1,11 @@
 //! The limits of actors: plain, validated values. The settings module computes them.
 
+pub mod relay;
+
 use std::time::Duration;
 
 use crate::errors::PeerError;
+use crate::limits::relay::RelayLimits;
 use crate::model::{DialectSpec, RequestDeadlines, Seq, ServerName, SuspendReason};
 
 /// The table of a peer's limits: key in the configuration, type, unit in which it is written, default, and `positive` if it
@@ -118,6 +121,8 @@ macro_rules! define_peer_limits {
             /// True if the peer treats every refusal as final: a request over the limits is then held and answered later
             /// instead of being refused.
             pub never_refuse: bool,
+            /// Delivery through third servers.
+            pub relay: RelayLimits,
             $($(#[$doc])* pub $key: $type,)*
         }
 
@@ -133,6 +138,7 @@ macro_rules! define_peer_limits {
                     one_a_context: false,
                     drops_batch_on_error_status: false,
                     never_refuse: false,
+                    relay: RelayLimits::default(),
                     $($key: $default,)*
                 }
             }

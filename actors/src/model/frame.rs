@@ -7,6 +7,7 @@ use bytes::Bytes;
 
 use crate::model::dialect::DialectSpec;
 use crate::model::digest::Digest;
+use crate::model::frame::forward::{Forward, ForwardRoute};
 use crate::model::{
     BadPdu, ContextId, DeadLetterReason, Millis, ParkedCode, Pdu, PduRef, Seq, ServerName, ShortDuration,
 };
@@ -34,6 +35,8 @@ pub enum StrongBody {
     /// An update that cannot be accepted, with the code and the reason. It still consumes its sequence number, because resending
     /// cannot correct it.
     Unsound(ParkedCode, &'static str),
+    /// An update of the updates dialect that travels through servers: `{"update":"forward",..}`.
+    Forward(Box<Forward>),
 }
 
 /// An ephemeral item of the transactions dialect.
@@ -91,13 +94,15 @@ pub enum Item {
     Update(Bytes),
     /// A PDU: its identity and its whole JSON text.
     Pdu(PduRef, Bytes),
+    /// An update that the peer passes on, or is to take as one of its origin.
+    Forward(ForwardRoute, Bytes),
 }
 
 impl Item {
     /// Returns the JSON text of the item.
     pub const fn bytes(&self) -> &Bytes {
         match self {
-            Self::Update(bytes) | Self::Pdu(_, bytes) => bytes,
+            Self::Update(bytes) | Self::Pdu(_, bytes) | Self::Forward(_, bytes) => bytes,
         }
     }
 }
@@ -298,3 +303,5 @@ pub struct PushResponse {
     /// The peer's reason for a wait, if it states one.
     pub reason: Option<String>,
 }
+
+pub(crate) mod forward;

@@ -33,6 +33,9 @@ pub use context::{
     JoinStage, PduState, PendingParents, StoredPdu,
 };
 pub use feed::{FeedEntry, FeedItem, ParkedItem, ParkedWhat, RefusedEvent, ReleasedEvent};
+pub use frame::forward::{
+    Forward, ForwardFacts, ForwardMemory, ForwardProof, ForwardRoute, HeldForward, RelayCode, StoredForward,
+};
 pub use frame::{
     Ack, BatchId, Edu, FetchRequest, InboundEphemeral, InboundPush, InboundTransaction, Item, ItemObjection,
     OutboundBatch, PullResponse, PushResponse, Receipt, RequestDeadlines, StrongBody, StrongUpdate, UsedNonce,

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use super::{
     AttemptError, ContextId, ContextRecord, DeadLetterReason, Digest, Gap, GraphPosition, HeldPdu, Index, Item,
     Membership, Millis, MissingPrevState, Pdu, PduDraft, PduRef, PeerRecord, SeenTransaction, ServerName, StateKey,
-    SubmissionId,
+    StoredForward, SubmissionId,
 };
 
 /// A row of a peer's outbox.
@@ -66,6 +66,8 @@ pub struct PeerSnapshot {
     pub seen: Vec<SeenTransaction>,
     /// Reason of the newest failed attempt.
     pub last_error: Option<AttemptError>,
+    /// Forwarded updates of the peer that wait for the updates before them, in the order of their numbers.
+    pub forwards: Vec<StoredForward>,
 }
 
 /// The snapshot from which a context's actor is restored.

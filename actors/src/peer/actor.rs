@@ -14,9 +14,10 @@ use crate::limits::PeerLimits;
 use crate::model::{ContextId, FetchRequest, Index, PeerStatus, PushFailure, PushResponse, ServerName};
 use crate::peer::effect::{CommandReply, PeerEffect};
 use crate::peer::fetch_budget::FetchCost;
-use crate::peer::handover::{Handover, unknown_contexts};
+use crate::peer::handover::{Handover, known_forwards, mark_known, unknown_contexts};
 use crate::peer::inbound::InboundBatch;
 use crate::peer::inbound::dispatch::UnknownContexts;
+use crate::peer::inbound::forwards::progress::ForwardRun;
 use crate::peer::machine::{PeerEvent, PeerMachine};
 use crate::peer::messages::{PeerMessage, PeerReplies, TaskFinished};
 use crate::peer::outbound::StepInput;
@@ -195,6 +196,14 @@ impl PeerActor {
                     finish(PeerEvent::Dispatched(group, outcome));
                 });
             }
+            PeerEffect::HandOver(run) => {
+                let (routes, finish) = (self.routes.clone(), self.completion_sender(ctx));
+                spawn_detached(async move {
+                    let ForwardRun { origin, place, push } = run;
+                    finish(PeerEvent::Forwarded(place, routes.forward(&origin, push).await));
+                });
+            }
+            PeerEffect::CountForward(role, result) => self.routes.relays().count(role, result),
             PeerEffect::TellStaged(context) => {
                 let (routes, settled) = (self.routes.clone(), self.ports.journal.barrier());
                 spawn_detached(async move {
@@ -315,21 +324,24 @@ impl PeerActor {
         });
     }
 
-    fn accept(&mut self, ctx: &mut Context<Self>, batch: InboundBatch) {
-        let mut unknown = Box::pin(unknown_contexts(self.ports.archive.contexts.clone(), batch.contexts()));
-        let accept = move |contexts, actor: &mut Self, ctx: &mut Context<Self>| {
+    fn accept(&mut self, ctx: &mut Context<Self>, mut batch: InboundBatch) {
+        let unknown = unknown_contexts(self.ports.archive.contexts.clone(), batch.contexts());
+        let known = known_forwards(self.ports.archive.peers.clone(), &mut batch);
+        let mut read = Box::pin(async move { (unknown.await, known.await) });
+        let accept = move |(contexts, known), actor: &mut Self, ctx: &mut Context<Self>| {
+            mark_known(&mut batch, known);
             let strange = UnknownContexts { contexts, most: actor.ports.roster.contexts().adopt_max };
             actor.handle_event(ctx, PeerEvent::Accept(batch, strange));
         };
-        match poll_now(unknown.as_mut()) {
-            Some(contexts) => accept(contexts, self, ctx),
+        match poll_now(read.as_mut()) {
+            Some(found) => accept(found, self, ctx),
             // No message is handled meanwhile, so that batches keep their order; an alarm that is due may fire once.
             None => {
                 let ended = move |ended: Result<_, Elapsed>, actor: &mut Self, ctx: &mut Context<Self>| match ended {
-                    Ok(contexts) => accept(contexts, actor, ctx),
+                    Ok(found) => accept(found, actor, ctx),
                     Err(_) => actor.on_read_deadline(ctx),
                 };
-                ctx.wait(timeout(READ_WAIT_MAX, unknown).into_actor(self).map(ended));
+                ctx.wait(timeout(READ_WAIT_MAX, read).into_actor(self).map(ended));
             }
         }
     }
@@ -387,10 +399,13 @@ impl PeerActor {
             (Err(error), RestartDecision::GiveUp) => {
                 tracing::error!(peer = %self.server, %error, "the peer cannot be loaded; it is given up as faulty");
                 let (digests, seen, last_error) = (vec![], vec![], None);
-                PeerSnapshot { record: None, tail: Index(0), queued_bytes: 0, digests, seen, last_error }
+                PeerSnapshot { record: None, tail: Index(0), queued_bytes: 0, digests, seen, last_error, forwards: Vec::new() }
             }
         };
-        let machine = PeerMachine::new(self.ports.us.clone(), self.server.clone(), &self.limits, load);
+        let mut load = load;
+        let forwards = std::mem::take(&mut load.forwards);
+        let held = forwards.into_iter().filter_map(|row| row.read(&self.server, &*self.ports.text)).collect();
+        let machine = PeerMachine::new(self.ports.us.clone(), self.server.clone(), &self.limits, load).holding(held);
         self.told = StateLogger::at_start(&machine);
         self.machine = Some(Box::new(machine));
         self.keep_alive = None;
@@ -438,6 +453,11 @@ impl Handler<PeerMessage> for PeerActor {
                 let number = self.next_token();
                 let token = self.replies.pushes.insert(number, reply, Some(permit));
                 return self.accept(ctx, InboundBatch::Push(push, token));
+            }
+            PeerMessage::AcceptForwarded { push, reply, permit } => {
+                let number = self.next_token();
+                let token = self.replies.pushes.insert(number, reply, Some(permit));
+                return self.accept(ctx, InboundBatch::Forwarded(push, Some(token)));
             }
             PeerMessage::AcceptTransaction { transaction, reply, permit } => {
                 let number = self.next_token();

@@ -8,6 +8,7 @@ use crate::model::{
     ServerName, SuspendReason,
 };
 use crate::peer::inbound::dispatch::ContextGroup;
+use crate::peer::inbound::forwards::progress::ForwardRun;
 use crate::peer::notices::HourlyNotice;
 use crate::reply_token::ReplyToken;
 
@@ -40,6 +41,28 @@ pub struct Pull {
     pub catch_up: bool,
 }
 
+/// The part of this server in a forward.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RelayRole {
+    /// It wrote the update.
+    Origin,
+    /// It passes the update on.
+    Relay,
+    /// The update is for it.
+    Destination,
+}
+
+impl RelayRole {
+    /// Returns the role as metrics name it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Origin => "origin",
+            Self::Relay => "relay",
+            Self::Destination => "destination",
+        }
+    }
+}
+
 /// An action for the actor; the effects of a step are performed in order.
 #[derive(Debug, Clone)]
 pub enum PeerEffect {
@@ -64,6 +87,10 @@ pub enum PeerEffect {
         /// True if earlier PDUs of this peer were staged: if they still are, these are staged after them.
         after_staged: bool,
     },
+    /// Give forwards to the actor of their origin; its answer returns as the event `Forwarded`.
+    HandOver(ForwardRun),
+    /// Count a forward under the part that this server has in it, and the result.
+    CountForward(RelayRole, &'static str),
     /// Notify the context, once the batch of this step is on disk, that it stages PDUs of the context.
     TellStaged(ContextId),
     /// Fetch PDUs from the peer on behalf of a context, which gets the result.

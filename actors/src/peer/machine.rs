@@ -8,11 +8,11 @@ use crate::change::CommitPriority;
 use crate::errors::{BatchError, CommandError};
 use crate::limits::PeerLimits;
 use crate::model::{
-    ContextId, FetchRequest, Index, Millis, PduVerdict, PeerCommand, PeerRecord, PeerState, PeerStatus, PullResponse,
+    ContextId, FetchRequest, HeldForward, Index, Millis, PduVerdict, PeerCommand, PeerRecord, PeerState, PeerStatus, PullResponse,
     PushFailure, PushResponse, ServerName, SuspendReason,
 };
 use crate::model::{FeedItem, OutboxRow, PeerSnapshot};
-use crate::peer::effect::{CommandReply, EffectCollector, PeerEffect, Pull};
+use crate::peer::effect::{CommandReply, EffectCollector, PeerEffect, Pull, PushReply};
 use crate::peer::fetch_budget::{BudgetExhausted, FetchBudget, FetchCost};
 use crate::peer::inbound::dispatch::{ContextGroup, DispatchError, UnknownContexts};
 use crate::peer::inbound::{Inbound, InboundBatch};
@@ -33,6 +33,8 @@ pub enum PeerEvent {
     Accept(InboundBatch, UnknownContexts),
     /// A context has returned the outcome for its part of a batch.
     Dispatched(ContextGroup, Result<Vec<PduVerdict>, DispatchError>),
+    /// The actor of an origin has answered to the run of forwards that begins at this position of the batch.
+    Forwarded(usize, PushReply),
     /// The local messenger sent an ephemeral item for the peer.
     Weak(EphemeralItem),
     /// A context misses parents of a PDU that the peer sent; the named server may have them.
@@ -112,13 +114,23 @@ impl PeerMachine {
         }
     }
 
+    /// Adds the forwarded updates of the peer that were loaded from the store.
+    #[must_use]
+    pub fn holding(mut self, forwards: Vec<HeldForward>) -> Self {
+        self.inbound.hold(forwards);
+        self
+    }
+
     /// Handles one event. A batch of changes, if there is one, is the first effect, because the others may depend on
     /// it.
     pub fn step(&mut self, at: StepInput, event: PeerEvent) -> Vec<PeerEffect> {
         let mut out = EffectCollector { now: at.now, numbering: self.numbering, ..EffectCollector::default() };
         let could_be_asked = self.outbound.may_ask();
-        let contact =
-            matches!(event, PeerEvent::Started | PeerEvent::Accept(..) | PeerEvent::Replied { outcome: Ok(_), .. });
+        let contact = match &event {
+            PeerEvent::Started | PeerEvent::Replied { outcome: Ok(_), .. } => true,
+            PeerEvent::Accept(batch, _) => batch.is_contact(),
+            _ => false,
+        };
         self.inbound.begin_step(at);
         match event {
             PeerEvent::Started => {
@@ -131,8 +143,11 @@ impl PeerMachine {
             }
             PeerEvent::Accept(batch, strange) => {
                 self.inbound.accept(batch, strange, &mut out);
-                self.outbound.on_inbound_contact(at, &mut out);
+                if contact {
+                    self.outbound.on_inbound_contact(at, &mut out);
+                }
             }
+            PeerEvent::Forwarded(place, answer) => self.inbound.forwarded(place, answer, &mut out),
             PeerEvent::Dispatched(group, outcome) => self.inbound.dispatched(&group, outcome, &mut out),
             PeerEvent::Weak(fleeting) => self.outbound.weak(at, fleeting, &mut out),
             PeerEvent::Fetch(context, want, of) => self.fetch(at, context, want, of, &mut out),

@@ -57,6 +57,15 @@ pub(crate) enum PeerMessage {
         /// Admission permit of the request.
         permit: AdmissionPermit,
     },
+    /// Accept updates of the peer that another server passed on.
+    AcceptForwarded {
+        /// Updates, as a push of the peer.
+        push: InboundPush,
+        /// Channel of the reply.
+        reply: oneshot::Sender<PushReply>,
+        /// Admission permit of the request.
+        permit: AdmissionPermit,
+    },
     /// Accept a transaction of the peer.
     AcceptTransaction {
         /// Transaction that the peer sent.

@@ -110,6 +110,18 @@ impl PeerHandle {
         answer.await.unwrap_or(Err(UnavailableError::OutcomeUnknown.into()))
     }
 
+    /// Accepts updates of the peer that another server passed on. The message is posted at once, so that runs keep their order;
+    /// the answer comes after the commit.
+    pub(crate) fn accept_forwarded(
+        &self,
+        push: InboundPush,
+        permit: AdmissionPermit,
+    ) -> impl Future<Output = PushReply> + 'static {
+        let (reply, answer) = oneshot::channel();
+        post_to(&self.mailbox, PeerMessage::AcceptForwarded { push, reply, permit });
+        async move { answer.await.unwrap_or(Err(UnavailableError::OutcomeUnknown.into())) }
+    }
+
     /// Accepts a transaction. It answers after the commit of everything that the answer depends on.
     pub(crate) async fn accept_transaction(
         &self,

@@ -94,6 +94,8 @@ macro_rules! define_peer_section {
             pub(crate) encoding: WrittenEncoding,
             /// If true, plain http:// is allowed beyond loopback.
             pub(crate) insecure: bool,
+            /// Ways to the peer in the order in which they are tried: "direct", and "via:SERVER" for each server that may pass on.
+            pub(crate) route: Vec<String>,
         }
 
         impl Default for PeerSection {
@@ -110,6 +112,7 @@ macro_rules! define_peer_section {
                     fingerprints: Vec::new(),
                     encoding: WrittenEncoding::Json,
                     insecure: false,
+                    route: vec!["direct".to_owned()],
                 }
             }
         }

@@ -19,7 +19,7 @@ pub use compose::ContentText;
 pub use write::shown;
 
 use actors::limits::{InteropQuirks, RelayPolicy};
-use actors::model::{ContextId, DialectSpec, Digest, Pdu, PduRef, ServerName};
+use actors::model::{ContextId, DialectSpec, Digest, ForwardFacts, ForwardRoute, Pdu, PduRef, ServerName};
 use actors::ports::{ArchiveError, Task};
 use tokio::time::Instant;
 
@@ -67,6 +67,11 @@ pub trait ReferenceContext: Send + Sync + 'static {
     /// Returns which PDUs of other origins are accepted from a server; the default if it is no peer. It must not block.
     fn relay_policy(&self, _server: &ServerName) -> RelayPolicy {
         RelayPolicy::default()
+    }
+
+    /// Returns what the configuration says about the two ends of a forward. It must not block.
+    fn forward_facts(&self, _route: &ForwardRoute) -> ForwardFacts {
+        ForwardFacts::default()
     }
 
     /// Returns those of the PDUs that are known here, with one lookup for all.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use actors::gateway::Gateway;
 use actors::limits::{InteropQuirks, PeerListing, RelayPolicy};
-use actors::model::{ContextId, DialectSpec, PduRef, ServerName};
+use actors::model::{ContextId, DialectSpec, ForwardFacts, ForwardRoute, PduRef, ServerName};
 use actors::ports::{ArchiveError, ContextReader, PeerConfig, Ports, Task};
 
 use crate::wire::pdu::ReferenceContext;
@@ -38,6 +38,10 @@ impl ReferenceContext for StoreReferenceContext {
         relay_policy(&*self.roster, server)
     }
 
+    fn forward_facts(&self, route: &ForwardRoute) -> ForwardFacts {
+        forward_facts(&self.us, &*self.roster, route)
+    }
+
     fn known(&self, context: &ContextId, pdus: Vec<PduRef>) -> Task<Result<Vec<PduRef>, ArchiveError>> {
         known(&*self.contexts, context, pdus)
     }
@@ -65,6 +69,11 @@ impl ReferenceContext for Gateway {
         relay_policy(&*self.ports().roster, server)
     }
 
+    fn forward_facts(&self, route: &ForwardRoute) -> ForwardFacts {
+        let Ports { us, roster, .. } = self.ports();
+        forward_facts(us, &**roster, route)
+    }
+
     fn known(&self, context: &ContextId, pdus: Vec<PduRef>) -> Task<Result<Vec<PduRef>, ArchiveError>> {
         known(&*self.ports().archive.contexts, context, pdus)
     }
@@ -85,6 +94,15 @@ fn habits(roster: &dyn PeerConfig, server: &ServerName) -> InteropQuirks {
 
 fn relay_policy(roster: &dyn PeerConfig, server: &ServerName) -> RelayPolicy {
     roster.limits(server).map(|limits| limits.accept_relayed).unwrap_or_default()
+}
+
+fn forward_facts(us: &ServerName, roster: &dyn PeerConfig, ForwardRoute { origin, destination }: &ForwardRoute) -> ForwardFacts {
+    ForwardFacts {
+        is_from_us: origin == us,
+        is_for_us: destination == us,
+        is_allowed: roster.allows_relay(origin, destination),
+        is_peer: roster.limits(destination).is_some_and(|limits| limits.dialect.numbers_items()),
+    }
 }
 
 fn dialect(roster: &dyn PeerConfig, server: &ServerName) -> DialectSpec {

@@ -86,7 +86,7 @@ fn refused(frame: &OutboundBatch, body: &Bytes) -> Option<Vec<ItemObjection>> {
         .enumerate()
         .filter_map(|(place, item)| match item {
             Item::Pdu(reference, _) => Some((place, reference)),
-            Item::Update(_) => None,
+            Item::Update(_) | Item::Forward(..) => None,
         })
         .collect();
     let members = reader::members(whole.get()).unwrap_or_default();

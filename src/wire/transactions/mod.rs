@@ -61,7 +61,7 @@ impl Dialect for TransactionsDialect {
         frame: &OutboundBatch,
         habits: InteropQuirks,
     ) -> Result<EgressRequest, PushFailure> {
-        if frame.items.iter().any(|item| matches!(item, Item::Update(_))) {
+        if frame.items.iter().any(|item| matches!(item, Item::Update(_) | Item::Forward(..))) {
             let reason = "an update without a context cannot go to a peer of the transactions dialect; set its dialect to \
                           \"updates\" until its queue is empty";
             return Err(PushFailure::Refused { status: 422, reason: reason.to_owned() });

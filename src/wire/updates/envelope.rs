@@ -141,7 +141,7 @@ pub fn encode(frame: &OutboundBatch) -> Bytes {
     }
     body.put_slice(b"\"strong\":[");
     list(&mut body, frame.items.iter(), |body, item| match item {
-        Item::Update(update) => body.put_slice(update),
+        Item::Update(update) | Item::Forward(_, update) => body.put_slice(update),
         Item::Pdu(_, pdu) => {
             body.put_slice(b"{\"update\":\"pdu\",\"pdu\":");
             body.put_slice(pdu);

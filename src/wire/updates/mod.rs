@@ -3,6 +3,7 @@
 
 pub mod answer;
 pub mod envelope;
+pub mod forward;
 pub mod protobuf;
 mod push;
 mod rpc;

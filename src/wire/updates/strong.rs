@@ -1,4 +1,4 @@
-//! Reads one strong update: its content is opaque unless it carries a PDU.
+//! Reads one strong update: its content is opaque unless it carries a PDU or is a forward.
 
 use actors::model::{BadPdu, ParkedCode, Pdu, StrongBody, StrongUpdate};
 use bytes::Bytes;
@@ -9,6 +9,7 @@ use crate::json::nesting::{NESTING_MAX, nests_deeper_than};
 use crate::json::reader;
 use crate::json::reader::digest;
 use crate::wire::pdu::{PduReader, identity};
+use crate::wire::updates::forward;
 
 /// Maximum nesting of an update: the remaining levels are for the answer in which the messenger reads it.
 const UPDATE_NESTING_MAX: usize = NESTING_MAX - 2;
@@ -21,6 +22,15 @@ pub(super) async fn read(body: &Bytes, raw: &RawValue, pdus: &PduReader<'_>) -> 
         let unsound = StrongBody::Unsound(ParkedCode::NotAnObject, "a strong update is a JSON object, this one is not");
         return StrongUpdate { digest: digest(&bytes), bytes, body: unsound };
     }
+    if reader::has_string_member(raw.get(), "update", forward::KIND) {
+        let body = forward::read(body, raw, pdus).await;
+        return StrongUpdate { digest: digest(&bytes), bytes, body };
+    }
+    read_content(bytes, raw, pdus).await
+}
+
+/// Reads a strong update that is no forward.
+pub(super) async fn read_content(bytes: Bytes, raw: &RawValue, pdus: &PduReader<'_>) -> StrongUpdate {
     if !reader::has_string_member(raw.get(), "update", "pdu") {
         let body = match nests_deeper_than(UPDATE_NESTING_MAX, &bytes) {
             true => StrongBody::Unsound(ParkedCode::TooDeep, "a strong update nests at most 98 levels deep"),

@@ -6,6 +6,7 @@ use crate::errors::UnavailableError;
 use crate::model::{ContextId, ParkedCode, Pdu, PduVerdict};
 use crate::peer::inbound::batch::InboundBatch;
 use crate::peer::inbound::dispatch::{ContextGroup, Dispatch, DispatchError, PoisonCandidates, UnknownContexts};
+use crate::peer::inbound::forwards::progress::ForwardsInProgress;
 use crate::peer::inbound::new_contexts::ContextAllowance;
 
 /// The new entries of a batch.
@@ -26,6 +27,8 @@ pub(super) struct BatchInProgress {
     dispatch: Dispatch,
     /// Unknown contexts that the PDUs of the batch would create.
     creates: Vec<ContextId>,
+    /// Forwards of the batch.
+    pub(super) forwards: ForwardsInProgress,
 }
 
 impl BatchInProgress {
@@ -46,7 +49,8 @@ impl BatchInProgress {
             dispatch.settle(place, refusal(&pdu.context));
         }
         let groups = dispatch.begin();
-        (Self { batch, fresh, numbers_pushes, dispatch, creates: allowance.within }, groups)
+        let (creates, forwards) = (allowance.within, ForwardsInProgress::default());
+        (Self { batch, fresh, numbers_pushes, dispatch, creates, forwards }, groups)
     }
 
     pub(super) const fn batch(&self) -> &InboundBatch {
@@ -62,8 +66,13 @@ impl BatchInProgress {
     }
 
     /// Returns the reason for which the whole batch is rejected, if it is.
-    pub(super) const fn rejection(&self) -> Option<&UnavailableError> {
-        self.dispatch.rejection()
+    pub(super) fn rejection(&self) -> Option<&UnavailableError> {
+        self.dispatch.rejection().or_else(|| self.forwards.rejection())
+    }
+
+    /// Returns whether all contexts have answered, and all origins of forwards.
+    pub(super) fn is_done(&self) -> bool {
+        self.dispatch.is_done() && self.forwards.is_done()
     }
 
     /// Returns the verdict of an entry, and the code under which the peer's actor quarantines it, if it does.
@@ -139,9 +148,14 @@ impl BatchQueue {
         self.in_progress.as_deref_mut()
     }
 
-    /// Removes the batch in progress, if all contexts have answered for it.
+    /// Queues a batch before all others that wait.
+    pub(super) fn wait_first(&mut self, batch: WaitingBatch) {
+        self.waiting.push_front(batch);
+    }
+
+    /// Removes the batch in progress, if nothing of it is under way.
     pub(super) fn take_done(&mut self) -> Option<Box<BatchInProgress>> {
-        self.in_progress.take_if(|batch| batch.dispatch.is_done())
+        self.in_progress.take_if(|batch| batch.is_done())
     }
 
     /// Returns the next batch, unless one is in progress.

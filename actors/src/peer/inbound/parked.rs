@@ -110,7 +110,8 @@ pub(super) fn parked_as(
     (verdict, parked): (Option<&PduVerdict>, Option<ParkedCode>),
 ) -> Option<&'static str> {
     match (body, verdict, parked) {
-        (StrongBody::Plain, ..) => None,
+        // A forward has verdicts of its own.
+        (StrongBody::Plain | StrongBody::Forward(_), ..) => None,
         (StrongBody::Unsound(code, _), ..) => Some(code.as_str()),
         (StrongBody::BadPdu(_), ..) => Some(ParkedCode::BadPdu.as_str()),
         (StrongBody::Pdu(_), _, Some(code)) => Some(code.as_str()),
@@ -146,6 +147,9 @@ pub(super) fn words(code: ParkedCode) -> String {
         | ParkedCode::RelayedNotAccepted
         | ParkedCode::PduNotSigned
         | ParkedCode::UnknownKey
-        | ParkedCode::BadPduSignature => code.as_str().to_lowercase(),
+        | ParkedCode::BadPduSignature
+        | ParkedCode::BadForward
+        | ParkedCode::BadSignature
+        | ParkedCode::KeysUnknown => code.as_str().to_lowercase(),
     }
 }

@@ -13,6 +13,7 @@ use crate::peer::effect::{EffectCollector, PushReply};
 use crate::peer::inbound::announced_once::AnnouncedOnce;
 use crate::peer::inbound::batch_queue::{BatchInProgress, NewItems};
 use crate::peer::inbound::classify_push::{Classified, PushClass, classify};
+use crate::peer::inbound::forwards;
 use crate::peer::inbound::parked::{ParkedNumbers, PeerQuarantine, parked_as, what, words};
 use crate::peer::inbound::received_sequence::{NewDigests, ReceivedSequence};
 
@@ -189,6 +190,12 @@ impl InboundPushes {
                 StrongBody::BadPdu(bad) => {
                     let what = ParkedWhat::Pdu { origin: bad.origin.clone(), id: bad.id.clone(), context: None };
                     quarantine.park(what, ParkedCode::BadPdu, bad.reason.clone(), &strong.bytes, out);
+                }
+                StrongBody::Forward(forward) => {
+                    let (outcome, means) = (busy.forwards.outcome(place), (&*self.limits, quarantine));
+                    if let Some(code) = forwards::settle((forward, strong), outcome, seq, means, out) {
+                        self.parked.note(seq, code);
+                    }
                 }
                 StrongBody::Pdu(pdu) => match busy.verdict(place) {
                     (_, Some(code)) => quarantine.park(what(pdu), code, words(code), &strong.bytes, out),

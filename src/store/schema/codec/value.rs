@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use actors::model::{ContextId, DeadLetterReason, PduRef, ServerName, SubmissionId};
+use actors::model::{ContextId, DeadLetterReason, ForwardRoute, PduRef, ServerName, SubmissionId};
 use parking_lot::Mutex;
 use redb::ReadableTable;
 
@@ -74,6 +74,18 @@ pub(crate) fn interned(word: &str) -> &'static str {
             word
         }
     }
+}
+
+/// Returns the id under which lists of an outbox show a forward: that of the forward, if it can be one.
+pub(crate) fn forward_submission(id: &str) -> SubmissionId {
+    let shown: String = id.chars().filter(|c| c.is_ascii_alphanumeric() || *c == '-').take(100).collect();
+    format!("forward-{shown}").parse().expect("letters, digits and hyphens, at most 108")
+}
+
+/// Decodes the two ends of a forward from the columns of an outbox row with an item number; `None`: it is no forward.
+pub(crate) fn forward_route(origin: &str, id: &str) -> Result<Option<ForwardRoute>, BadRow> {
+    let route = || Ok(ForwardRoute { origin: name("outbox", origin)?, destination: name("outbox", id)? });
+    (!origin.is_empty()).then(route).transpose()
 }
 
 /// Decodes a reference from its columns.

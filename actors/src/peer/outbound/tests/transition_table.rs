@@ -109,6 +109,7 @@ const fn event_name(event: &PeerEvent) -> &'static str {
         PeerEvent::RestartsExhausted => "RestartsExhausted",
         PeerEvent::Accept(..) => "Accept",
         PeerEvent::Dispatched(..) => "Dispatched",
+        PeerEvent::Forwarded(..) => "Forwarded",
         PeerEvent::Weak(_) => "Weak",
         PeerEvent::Fetch(..) => "Fetch",
         PeerEvent::Ask(..) => "Ask",
@@ -125,7 +126,7 @@ const fn event_name(event: &PeerEvent) -> &'static str {
 }
 
 /// Number of variants of the event enum, as [`event_name`] counts them.
-const EVENTS: usize = 16;
+const EVENTS: usize = 17;
 
 /// Returns the events for a state, each with the detail that distinguishes it from others of its variant, and its time in
 /// seconds.
@@ -146,6 +147,7 @@ fn events(bench: &Bench) -> Vec<(String, PeerEvent, u64)> {
     add("", PeerEvent::Accept(InboundBatch::Push(push, ReplyToken::new(1)), UnknownContexts::default()), now);
     let group = ContextGroup { context: context(), places: vec![0] };
     add("", PeerEvent::Dispatched(group, Err(DispatchError::Late)), now);
+    add("", PeerEvent::Forwarded(0, Ok(Ack::Ok(Seq(1)).into())), now);
     let edu = || Edu { kind: "typing".into(), content: Bytes::from_static(b"{}") };
     add("", PeerEvent::Weak(EphemeralItem { key: None, until: Millis(u64::MAX), edu: edu(), states_ttl: false }), now);
     add("", PeerEvent::Fetch(context(), want(), us), now);
@@ -235,6 +237,8 @@ const fn effect_kind(effect: &PeerEffect) -> &'static str {
         PeerEffect::Restart(_) => "restart",
         PeerEffect::Dispatch { .. } => "dispatch",
         PeerEffect::TellStaged(_) => "tell staged",
+        PeerEffect::HandOver(_) => "hand over",
+        PeerEffect::CountForward(..) => "count forward",
         PeerEffect::FetchFromPeer { .. } => "fetch",
         PeerEffect::Pull(_) => "pull",
         PeerEffect::DelegateFetch { .. } => "delegate",

@@ -54,6 +54,15 @@ impl<'t> ItemTable<'t> {
         Ok((first..).zip(updates.iter().cloned().map(Item::Update)).collect())
     }
 
+    /// Stores the text of a forward for one server, and returns its number.
+    pub(crate) fn store_one(&mut self, cx: &mut WriterContext<'_>, bytes: &Bytes) -> Result<u64, redb::Error> {
+        let number = *self.next;
+        self.rows.open()?.insert(number, ItemValue { names: 1, bytes })?;
+        *self.next += 1;
+        cx.counts.rows_written += 1;
+        Ok(number)
+    }
+
     /// Counts one more reference to an item.
     pub(crate) fn refer_again(&mut self, cx: &mut WriterContext<'_>, item: u64) -> RedbResult {
         if item == 0 {

@@ -94,6 +94,7 @@ impl Bench {
             InboundBatch::Transaction(transaction, _) => {
                 InboundBatch::Transaction(transaction, ReplyToken::new(self.tokens))
             }
+            InboundBatch::Forwarded(push, _) => InboundBatch::Forwarded(push, Some(ReplyToken::new(self.tokens))),
             pulled @ InboundBatch::Pulled(..) => pulled,
         };
         self.step(&format!("accept {}", self.tokens), |inbound, out| inbound.accept(batch, strange, out))
