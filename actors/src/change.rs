@@ -4,9 +4,9 @@ use bytes::Bytes;
 
 use crate::model::{
     Attempt, ContextId, ContextRecord, DeadLetterReason, DeliveredSpan, Delivery, Digest, FeedItem, ForwardMemory,
-    ForwardRoute, Gap, Head, HeldForward, Index,
-    Millis, MissingPrevState, ParkedItem, PduRef, PeerRecord, PendingParents, Position, RefusedEvent, SeenTransaction,
-    Seq, ServerName, StateEntry, StateKey, StoredPdu, Submission, SubmissionId, UsedNonce,
+    ForwardRoute, Gap, Head, HeldForward, Index, Millis, MissingPrevState, ParkedItem, PduRef, PeerRecord,
+    PendingParents, Position, RefusedEvent, SeenTransaction, Seq, ServerName, StateEntry, StateKey, StoredPdu,
+    Submission, SubmissionId, UsedNonce,
 };
 
 /// One durable fact. A batch of them is committed whole or not at all.
@@ -123,6 +123,15 @@ pub enum Change {
         text: Bytes,
         /// Number and age of the forwards of this origin that are remembered.
         memory: ForwardMemory,
+    },
+    /// Updates of ours for another server go to the outbox of a relay as forwards, which is notified after the commit.
+    ForwardsQueued {
+        /// Relay that is to pass them on.
+        via: ServerName,
+        /// Ourselves, and the server that is to get the updates.
+        route: ForwardRoute,
+        /// Ids and texts of the forwards, in order.
+        forwards: Vec<(Box<str>, Bytes)>,
     },
     /// A forward for us was taken, and is remembered from then on.
     ForwardTaken {

@@ -46,7 +46,7 @@ pub use pdu::pdu_proof::{MissingProof, PduProof, VERIFIED_AS_OWN, VERIFIED_AS_RE
 pub use pdu::{BadPdu, ComposedPdu, GraphPosition, Pdu, PduDraft, PduVerdict, StateSlot};
 pub use record::{
     DeadLetterReason, DeliveryState, InboundRecord, NumberSegment, OutboundRecord, PeerRecord, PeerState, PeerStatus,
-    SeenTransaction, Submission, SubmissionRecord, SubmittedContent, SuspendReason,
+    RelayRecord, SeenTransaction, Submission, SubmissionRecord, SubmittedContent, SuspendReason,
 };
 pub use state::{Membership, MissingPrevState, PrevStateLink, StateEntry, StateKey};
 pub use wording::{CountedNoun, NumberRange, ShortDuration};

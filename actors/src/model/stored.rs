@@ -4,8 +4,8 @@ use bytes::Bytes;
 
 use super::{
     AttemptError, ContextId, ContextRecord, DeadLetterReason, Digest, Gap, GraphPosition, HeldPdu, Index, Item,
-    Membership, Millis, MissingPrevState, Pdu, PduDraft, PduRef, PeerRecord, SeenTransaction, ServerName, StateKey,
-    StoredForward, SubmissionId,
+    Membership, Millis, MissingPrevState, Pdu, PduDraft, PduRef, PeerRecord, SeenTransaction, Seq, ServerName,
+    StateKey, StoredForward, SubmissionId,
 };
 
 /// A row of a peer's outbox.
@@ -207,6 +207,12 @@ pub trait PduText: Send + Sync + 'static {
 
     /// Returns the membership that a PDU states for the user named by its key; `None` if it cannot be understood.
     fn membership(&self, key: &str, text: MembershipSource<'_>) -> Option<Membership>;
+
+    /// Writes an item of ours as a signed forward to this server, with its number in our sequence to it; returns the id and the
+    /// text. `None`: it cannot be signed.
+    fn forward(&self, _us: &ServerName, _to: &ServerName, _number: Seq, _item: &Item) -> Option<(Box<str>, Bytes)> {
+        None
+    }
 
     /// Parses a PDU from its stored form. `None`: it is not a PDU, or it is not valid by the current rules.
     fn read(&self, from: &ServerName, bytes: &Bytes) -> Option<Pdu>;

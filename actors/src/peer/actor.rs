@@ -14,6 +14,7 @@ use crate::limits::PeerLimits;
 use crate::model::{ContextId, FetchRequest, Index, PeerStatus, PushFailure, PushResponse, ServerName};
 use crate::peer::effect::{CommandReply, PeerEffect};
 use crate::peer::fetch_budget::FetchCost;
+use crate::peer::handover::relaying::Relaying;
 use crate::peer::handover::{Handover, known_forwards, mark_known, unknown_contexts};
 use crate::peer::inbound::InboundBatch;
 use crate::peer::inbound::dispatch::UnknownContexts;
@@ -21,6 +22,7 @@ use crate::peer::inbound::forwards::progress::ForwardRun;
 use crate::peer::machine::{PeerEvent, PeerMachine};
 use crate::peer::messages::{PeerMessage, PeerReplies, TaskFinished};
 use crate::peer::outbound::StepInput;
+use crate::peer::outbound::relay::RelayEvent;
 use crate::peer::shared::PeerShared;
 use crate::peer::state_log::StateLogger;
 use crate::ports::{ArchiveError, Fence, OutboxGrown, PeerSnapshot, Ports};
@@ -55,6 +57,8 @@ pub(crate) struct PeerActor {
     alarm: TimerSlot,
     /// Timer of the next pull of missed transactions.
     ask_alarm: TimerSlot,
+    /// Timer of the delivery through third servers.
+    relay_alarm: TimerSlot,
     /// Request in flight; it is aborted when it is replaced or dropped.
     attempt: Option<IsolatedTask>,
     reading: Option<IsolatedTask>,
@@ -94,6 +98,7 @@ impl PeerActor {
             next_token: 0,
             alarm: TimerSlot::default(),
             ask_alarm: TimerSlot::default(),
+            relay_alarm: TimerSlot::default(),
             attempt: None,
             reading: None,
             keep_alive: None,
@@ -196,6 +201,25 @@ impl PeerActor {
                     finish(PeerEvent::Dispatched(group, outcome));
                 });
             }
+            PeerEffect::Relay(work) => {
+                let relayed = Relaying::new(self.server.clone(), self.ports.clone(), self.routes.clone(), self.fence);
+                let page = self.machine.as_ref().map(|machine| machine.relay_page()).unwrap_or_default();
+                let vias = self.limits.relay.vias().cloned().collect();
+                let (done, finish) = (relayed.run(work, vias, page), self.completion_sender(ctx));
+                spawn_detached(async move { finish(PeerEvent::Relay(done.await)) });
+            }
+            PeerEffect::RelayAt(due) => match due {
+                Some(due) => self.relay_alarm.arm(ctx, self.ports.clock.now().until(due), Self::relay_due),
+                None => self.relay_alarm.disarm(ctx),
+            },
+            PeerEffect::TellRelayRefused(destination, code) => {
+                let (routes, via) = (self.routes.clone(), self.server.clone());
+                spawn_detached(async move {
+                    if let Ok(peer) = routes.peer(&destination, LookupPurpose::Deliver).await {
+                        peer.relay_refused(via, code);
+                    }
+                });
+            }
             PeerEffect::HandOver(run) => {
                 let (routes, finish) = (self.routes.clone(), self.completion_sender(ctx));
                 spawn_detached(async move {
@@ -289,6 +313,12 @@ impl PeerActor {
     fn ask_due(&mut self, ctx: &mut Context<Self>, epoch: u64) {
         if self.ask_alarm.fired(epoch) {
             self.handle_event(ctx, PeerEvent::AskDue);
+        }
+    }
+
+    fn relay_due(&mut self, ctx: &mut Context<Self>, epoch: u64) {
+        if self.relay_alarm.fired(epoch) {
+            self.handle_event(ctx, PeerEvent::Relay(RelayEvent::Due));
         }
     }
 
@@ -399,7 +429,15 @@ impl PeerActor {
             (Err(error), RestartDecision::GiveUp) => {
                 tracing::error!(peer = %self.server, %error, "the peer cannot be loaded; it is given up as faulty");
                 let (digests, seen, last_error) = (vec![], vec![], None);
-                PeerSnapshot { record: None, tail: Index(0), queued_bytes: 0, digests, seen, last_error, forwards: Vec::new() }
+                PeerSnapshot {
+                    record: None,
+                    tail: Index(0),
+                    queued_bytes: 0,
+                    digests,
+                    seen,
+                    last_error,
+                    forwards: Vec::new(),
+                }
             }
         };
         let mut load = load;
@@ -440,6 +478,7 @@ impl Supervised for PeerActor {
         self.reading = None;
         self.alarm.forget();
         self.ask_alarm.forget();
+        self.relay_alarm.forget();
         self.replies.clear();
     }
 }
@@ -470,6 +509,7 @@ impl Handler<PeerMessage> for PeerActor {
             PeerMessage::SendEphemeral(fleeting) => PeerEvent::Weak(fleeting),
             PeerMessage::FetchPdus { context, want, of } => PeerEvent::Fetch(context, want, of),
             PeerMessage::AskForPdus { context, want, cause } => PeerEvent::Ask(context, want, cause),
+            PeerMessage::RelayRefused { via, code } => PeerEvent::Relay(RelayEvent::Refused(via, code)),
             PeerMessage::FetchCompleted(spent) => PeerEvent::Spent(spent),
             PeerMessage::RunCommand { order, reply } => {
                 let number = self.next_token();

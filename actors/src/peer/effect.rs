@@ -10,6 +10,7 @@ use crate::model::{
 use crate::peer::inbound::dispatch::ContextGroup;
 use crate::peer::inbound::forwards::progress::ForwardRun;
 use crate::peer::notices::HourlyNotice;
+use crate::peer::outbound::relay::RelayWork;
 use crate::reply_token::ReplyToken;
 
 /// The reply to a push.
@@ -87,6 +88,12 @@ pub enum PeerEffect {
         /// True if earlier PDUs of this peer were staged: if they still are, these are staged after them.
         after_staged: bool,
     },
+    /// Do this for the delivery through third servers; what came of it returns as the event `Relay`.
+    Relay(RelayWork),
+    /// Set the timer of the delivery through third servers to this time; `None`: cancel it.
+    RelayAt(Option<Millis>),
+    /// Tell the actor of this server that the peer does not pass on to it, with the code.
+    TellRelayRefused(ServerName, String),
     /// Give forwards to the actor of their origin; its answer returns as the event `Forwarded`.
     HandOver(ForwardRun),
     /// Count a forward under the part that this server has in it, and the result.

@@ -307,8 +307,7 @@ impl Inbound {
         };
         let allowance = self.contexts.allow(strange);
         let (mut busy, groups) = BatchInProgress::begin(batch, fresh, allowance, refusal, &self.suspects);
-        let (forwards, runs) =
-            ForwardsInProgress::begin(busy.batch(), busy.fresh(), self.quarantine.peer(), out.now);
+        let (forwards, runs) = ForwardsInProgress::begin(busy.batch(), busy.fresh(), self.quarantine.peer(), out.now);
         busy.forwards = forwards;
         if groups.is_empty() && runs.is_empty() {
             self.finish(&busy, out);

@@ -8,8 +8,8 @@ use crate::change::CommitPriority;
 use crate::errors::{BatchError, CommandError};
 use crate::limits::PeerLimits;
 use crate::model::{
-    ContextId, FetchRequest, HeldForward, Index, Millis, PduVerdict, PeerCommand, PeerRecord, PeerState, PeerStatus, PullResponse,
-    PushFailure, PushResponse, ServerName, SuspendReason,
+    ContextId, FetchRequest, HeldForward, Index, Millis, PduVerdict, PeerCommand, PeerRecord, PeerState, PeerStatus,
+    PullResponse, PushFailure, PushResponse, ServerName, SuspendReason,
 };
 use crate::model::{FeedItem, OutboxRow, PeerSnapshot};
 use crate::peer::effect::{CommandReply, EffectCollector, PeerEffect, Pull, PushReply};
@@ -19,6 +19,7 @@ use crate::peer::inbound::{Inbound, InboundBatch};
 use crate::peer::notices::HourlyNotice;
 use crate::peer::outbound::ephemeral_buffer::EphemeralItem;
 use crate::peer::outbound::outbox_window::Outbox;
+use crate::peer::outbound::relay::RelayEvent;
 use crate::peer::outbound::{Outbound, StepInput};
 use crate::reply_token::ReplyToken;
 
@@ -74,6 +75,8 @@ pub enum PeerEvent {
     TimerFired,
     /// The timer of [`PeerEffect::AskAt`] has fired.
     AskDue,
+    /// Something has happened to what goes through third servers.
+    Relay(RelayEvent),
     /// The configuration has changed the limits of the peer, or its place in the configuration.
     LimitsChanged(Arc<PeerLimits>),
 }
@@ -90,6 +93,8 @@ pub struct PeerMachine {
     numbering: HourlyNotice,
     /// Time that the timer of the pulls is set to.
     asks_at: Option<Millis>,
+    /// Time that the timer of the delivery through third servers is set to.
+    relays_at: Option<Millis>,
 }
 
 impl PeerMachine {
@@ -110,6 +115,7 @@ impl PeerMachine {
             budget: FetchBudget::default(),
             numbering: HourlyNotice::default(),
             asks_at: None,
+            relays_at: None,
             server,
         }
     }
@@ -168,11 +174,18 @@ impl PeerMachine {
                 let due = self.asks_at.take().unwrap_or(at.now);
                 self.inbound.ask_due(at.now.max(due), &mut out);
             }
+            PeerEvent::Relay(event) => self.outbound.on_relay_event(at, event, &mut out),
             PeerEvent::LimitsChanged(limits) => {
                 self.limits = limits.clone();
                 self.inbound.change_limits(&limits, &mut out);
                 self.outbound.change_limits(at, &limits, &mut out);
             }
+        }
+        self.outbound.relay(at, &mut out);
+        let relays_at = self.outbound.relays_at();
+        if relays_at != self.relays_at {
+            self.relays_at = relays_at;
+            out.effect(PeerEffect::RelayAt(relays_at));
         }
         // All outbound requests pass this check: a paused peer is not asked for transactions either.
         if !self.outbound.may_ask() {
@@ -278,6 +291,7 @@ impl PeerMachine {
             next_seq: self.outbound.next_number(),
             backlog_bytes: outbox.backlog_bytes(),
             open: self.outbound.open(),
+            relayed: self.outbound.relayed(),
         }
     }
 
@@ -302,6 +316,11 @@ impl PeerMachine {
     /// Returns the size of the next page of the outbox to read, in items and bytes.
     pub fn page(&self) -> (u32, u64) {
         self.outbound.page()
+    }
+
+    /// Returns the size of the next page of the outbox to read for a relay, in items and bytes.
+    pub fn relay_page(&self) -> (u32, u64) {
+        (self.limits.batch_items, self.limits.batch_bytes)
     }
 
     /// Returns the number of failed attempts in a row.

@@ -97,6 +97,13 @@ pub(crate) enum PeerMessage {
         /// Server whose budget is charged.
         cause: ServerName,
     },
+    /// A server of the route has refused to pass on to the peer.
+    RelayRefused {
+        /// The server.
+        via: ServerName,
+        /// Its code.
+        code: String,
+    },
     /// A fetch that the peer caused has finished.
     FetchCompleted(FetchCost),
     /// Work with these limits from now on.

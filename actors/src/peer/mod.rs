@@ -177,6 +177,16 @@ impl PeerHandle {
         self.send(PeerMessage::FetchCompleted(spent));
     }
 
+    /// Reports that a server of the route has refused to pass on to the peer.
+    pub(crate) fn relay_refused(&self, via: ServerName, code: String) {
+        self.send(PeerMessage::RelayRefused { via, code });
+    }
+
+    /// Returns the number of items for which the outbox has room.
+    pub(crate) fn room(&self) -> u64 {
+        self.shared.room()
+    }
+
     pub(crate) fn wake(&self, woken: OutboxGrown) {
         self.shared.gauge.outbox_grew(woken.tail, woken.queued_bytes);
         self.send(PeerMessage::OutboxGrown(woken));

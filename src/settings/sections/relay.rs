@@ -48,11 +48,8 @@ pub(crate) struct RelaySettings {
 impl RelaySection {
     pub(crate) fn check(&self, check: &mut SettingsCheck<'_>) -> RelaySettings {
         let seconds = |time: DurationValue| u64::from(!time.0.is_zero());
-        let at_least_one = [
-            ("probe", seconds(self.probe)),
-            ("retry", seconds(self.retry)),
-            ("held_max", self.held_max.into()),
-        ];
+        let at_least_one =
+            [("probe", seconds(self.probe)), ("retry", seconds(self.retry)), ("held_max", self.held_max.into())];
         check.at_least_one(&["relay"], &at_least_one);
         let mut allow = Vec::new();
         for text in &self.allow {

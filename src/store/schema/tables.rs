@@ -10,9 +10,9 @@ use std::ops::Bound;
 use redb::{Key, ReadableTable, TableDefinition, Value};
 
 use crate::store::schema::codec::columns::{
-    AttemptValue, DeadLetterValue, FeedValue, GapValue, HeldForwardValue, HeldValue, HolderValue, ItemValue, OutboxValue, PduValue,
-    PieceValue, QuarantinePlace, QuarantineValue, RefusedEventValue, ReleasedEventValue, SeenForwardValue, SeenValue, StageValue,
-    SubmissionValue,
+    AttemptValue, DeadLetterValue, FeedValue, GapValue, HeldForwardValue, HeldValue, HolderValue, ItemValue,
+    OutboxValue, PduValue, PieceValue, QuarantinePlace, QuarantineValue, RefusedEventValue, ReleasedEventValue,
+    SeenForwardValue, SeenValue, StageValue, SubmissionValue,
 };
 
 /// The identity of a PDU: (origin, id).

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use actors::change::Change;
 use actors::model::{FeedItem, Item, Millis, ParkedItem, ServerName, Submission, SubmissionId};
+use bytes::Bytes;
 use redb::WriteTransaction;
 
 use crate::store::counters::RowCounts;
@@ -21,8 +22,8 @@ use crate::store::write::feed::FeedTables;
 use crate::store::write::peer::attempts::AttemptTables;
 use crate::store::write::peer::forwards::ForwardTables;
 use crate::store::write::peer::inbound::InboundTables;
-use crate::store::write::peer::outbound::{ForwardRow, OutboundTables};
 use crate::store::write::peer::outbound::outbox::{AppendedItem, OutboxGrowth};
+use crate::store::write::peer::outbound::{ForwardRow, OutboundTables};
 use crate::store::write::peer::quarantine::QuarantineTables;
 use crate::store::write::refused_events::RefusedEventTables;
 use crate::store::write::submissions::SubmissionTable;
@@ -113,10 +114,18 @@ impl<'t> WriteBatch<'t> {
             Change::NonceUsed(nonce) => self.inbound.use_nonce(cx, &nonce)?,
             Change::ForwardPassedOn { route, id, sent, text, memory } => {
                 if self.forwards.remember(cx, &route.origin, &id, memory)? {
-                    let submission = codec::forward_submission(&id);
+                    let submission = SubmissionId::of_forward(&id);
                     let row = ForwardRow { text, since: Some(sent), submission };
                     self.outbound.queue_forwards(cx, &route.destination, &route, [row])?;
                 }
+            }
+            Change::ForwardsQueued { via, route, forwards } => {
+                let row = |(id, text): (Box<str>, Bytes)| ForwardRow {
+                    text,
+                    since: None,
+                    submission: SubmissionId::of_forward(&id),
+                };
+                self.outbound.queue_forwards(cx, &via, &route, forwards.into_iter().map(row))?;
             }
             Change::ForwardTaken { origin, id, memory } => {
                 self.forwards.remember(cx, &origin, &id, memory)?;

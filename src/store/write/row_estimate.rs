@@ -31,6 +31,7 @@ pub(crate) fn estimate_rows(changes: &[Change]) -> u64 {
         Change::AttemptFailed { .. } | Change::EventRefused { .. } | Change::RefusedEventReleased { .. } => 2,
         Change::ForwardPassedOn { .. } => 4 + 2 * FORWARDS_TRIMMED as u64,
         Change::ForwardTaken { .. } => 2 + 2 * FORWARDS_TRIMMED as u64,
+        Change::ForwardsQueued { forwards, .. } => 2 * forwards.len() as u64,
         Change::ForwardsHeld { updates, .. } => updates.len() as u64,
         Change::HeldForwardsDropped { .. } => 1,
         Change::NonceUsed(_) => 1 + u64::from(NONCES_TRIMMED),

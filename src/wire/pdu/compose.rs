@@ -1,6 +1,6 @@
 //! Composes PDUs from the messenger's messages, and signs them.
 
-use actors::model::{GraphPosition, Membership, MembershipSource, Pdu, PduDraft, PduRef, ServerName};
+use actors::model::{GraphPosition, Item, Membership, MembershipSource, Pdu, PduDraft, PduRef, Seq, ServerName};
 use actors::ports::PduText;
 use bytes::Bytes;
 
@@ -62,6 +62,10 @@ impl PduText for ContentText {
 
     fn membership(&self, key: &str, text: MembershipSource<'_>) -> Option<Membership> {
         membership::read(key, text)
+    }
+
+    fn forward(&self, us: &ServerName, to: &ServerName, number: Seq, item: &Item) -> Option<(Box<str>, Bytes)> {
+        self.signer.as_ref()?.forward(us, to, number, item)
     }
 
     fn read(&self, _: &ServerName, bytes: &Bytes) -> Option<Pdu> {

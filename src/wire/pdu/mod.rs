@@ -6,6 +6,7 @@
 //! byte. Normalized bytes are read back unchanged. [`shown`] converts them for a peer that uses another order in pairs.
 
 mod compose;
+pub(crate) mod forward_text;
 mod membership;
 mod pairs;
 mod read;

@@ -96,7 +96,11 @@ fn relay_policy(roster: &dyn PeerConfig, server: &ServerName) -> RelayPolicy {
     roster.limits(server).map(|limits| limits.accept_relayed).unwrap_or_default()
 }
 
-fn forward_facts(us: &ServerName, roster: &dyn PeerConfig, ForwardRoute { origin, destination }: &ForwardRoute) -> ForwardFacts {
+fn forward_facts(
+    us: &ServerName,
+    roster: &dyn PeerConfig,
+    ForwardRoute { origin, destination }: &ForwardRoute,
+) -> ForwardFacts {
     ForwardFacts {
         is_from_us: origin == us,
         is_for_us: destination == us,

@@ -1,67 +1,27 @@
-//! A forward: a strong update that carries one of another server through this one, or to it. It is read and written here, and its
+//! A forward: a strong update that carries one of another server through this one, or to it. It is read here, and its
 //! signature is checked; `actors::peer::inbound::forwards` decides what becomes of it.
 
 use actors::model::{
     Forward, ForwardProof, ForwardRoute, Millis, ParkedCode, Seq, ServerName, StrongBody, StrongUpdate,
 };
 use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use serde_json::value::RawValue;
 
 use super::strong;
 use crate::identity::key_id::KeyName;
 use crate::identity::public_key::LENIENT_BASE64;
-use crate::identity::signing_key::OwnKey;
-use crate::json::canonical_object::{CanonicalJsonError, CanonicalObject};
+use crate::json::canonical_object::CanonicalObject;
 use crate::json::reader::{self, ObjectMember};
 use crate::wire::pdu::PduReader;
+use crate::wire::pdu::forward_text::{KIND, UNSIGNED};
 use crate::wire::pdu::relay_judge::SignedForward;
-
-/// Value of `update` in a forward.
-pub(super) const KIND: &str = "forward";
-
-/// Keys that a signature does not cover: itself, and what each server on the way changes.
-const UNSIGNED: [&str; 2] = ["signature", "hops"];
 
 /// Maximum bytes of the id of a forward.
 const ID_MAX: usize = 255;
 
 /// Largest number: readers with any integer type agree on numbers up to here.
 const NUMBER_MAX: u64 = i64::MAX as u64;
-
-/// A forward that this server writes.
-#[derive(Debug, Clone)]
-pub struct WrittenForward<'a> {
-    /// This server.
-    pub origin: &'a ServerName,
-    /// Server that is to get the update.
-    pub destination: &'a ServerName,
-    /// Id of the forward, unique for the origin.
-    pub id: &'a str,
-    /// Time of writing.
-    pub sent: Millis,
-    /// Number of the update in our sequence to the destination.
-    pub number: Seq,
-    /// The update.
-    pub body: &'a str,
-}
-
-impl WrittenForward<'_> {
-    /// Returns the signed text. It fails if the update has no canonical form, so that nobody could verify it.
-    pub fn signed_by(&self, key: &OwnKey) -> Result<Bytes, CanonicalJsonError> {
-        let Self { origin, destination, id, sent, number, body } = self;
-        let open = format!(
-            "{{\"update\":\"{KIND}\",\"origin\":\"{origin}\",\"destination\":\"{destination}\",\"id\":\"{id}\",\"hops\":1,\
-             \"sent\":{},\"seq\":{number},\"body\":{body}",
-            sent.0
-        );
-        let object = CanonicalObject::read(&format!("{open}}}"))?;
-        let signature = STANDARD.encode(key.sign(&object.text_without(&UNSIGNED)));
-        let key = key.id();
-        Ok(format!("{open},\"signature\":{{\"keyid\":\"{origin}/{key}\",\"sig\":\"{signature}\"}}}}").into())
-    }
-}
 
 /// Reads a forward. One that has not the form of a forward is refused alone, like an update that is no object.
 pub(super) async fn read(body: &Bytes, raw: &RawValue, pdus: &PduReader<'_>) -> StrongBody {
@@ -175,9 +135,12 @@ fn word(members: &[ObjectMember<'_>], key: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use base64::engine::general_purpose::STANDARD;
     use zeroize::Zeroizing;
 
     use super::*;
+    use crate::identity::signing_key::OwnKey;
+    use crate::wire::pdu::forward_text::WrittenForward;
 
     fn written() -> String {
         let (origin, destination) = ("a.example".parse().expect("valid"), "c.example".parse().expect("valid"));

@@ -8,6 +8,7 @@ use crate::http::json_error;
 use crate::json::nesting::{NESTING_MAX, nests_deeper_than};
 use crate::json::reader;
 use crate::json::reader::digest;
+use crate::wire::pdu::forward_text::KIND;
 use crate::wire::pdu::{PduReader, identity};
 use crate::wire::updates::forward;
 
@@ -22,7 +23,7 @@ pub(super) async fn read(body: &Bytes, raw: &RawValue, pdus: &PduReader<'_>) -> 
         let unsound = StrongBody::Unsound(ParkedCode::NotAnObject, "a strong update is a JSON object, this one is not");
         return StrongUpdate { digest: digest(&bytes), bytes, body: unsound };
     }
-    if reader::has_string_member(raw.get(), "update", forward::KIND) {
+    if reader::has_string_member(raw.get(), "update", KIND) {
         let body = forward::read(body, raw, pdus).await;
         return StrongUpdate { digest: digest(&bytes), bytes, body };
     }

@@ -10,9 +10,10 @@ use std::time::Duration;
 use crate::change::{Change, CommitPriority};
 use crate::limits::PeerLimits;
 use crate::model::{
-    DeadLetterReason, FeedItem, Index, ItemObjection, Millis, OutboundRecord, OutboxRow, Seq, ServerName, SubmissionId,
+    DeadLetterReason, FeedItem, ForwardRoute, Index, Item, ItemObjection, Millis, OutboundRecord, OutboxRow, Seq,
+    ServerName, SubmissionId,
 };
-use crate::peer::effect::EffectCollector;
+use crate::peer::effect::{EffectCollector, PeerEffect, RelayRole};
 use crate::peer::outbound::outbox_window::trim_schedule::TrimSchedule;
 use crate::peer::outbound::outbox_window::{IndexSpan, Outbox, WindowRoom};
 use crate::peer::outbound::renumbering::Renumbering;
@@ -201,7 +202,12 @@ impl OutboundQueue {
         let mut told: Option<&SubmissionId> = None;
         for row in self.outbox.unacknowledged(span.last) {
             let is_about = |objection: &&ItemObjection| span.first.0 + objection.place as u64 == row.index.0;
-            if let Some(ItemObjection { fate, reason, .. }) = refused.iter().find(is_about) {
+            let objection = refused.iter().find(is_about);
+            if let Item::Forward(route, _) = &row.item {
+                self.note_forward(route, objection, out);
+                continue;
+            }
+            if let Some(ItemObjection { fate, reason, .. }) = objection {
                 let reason = match fate {
                     DeadLetterReason::ParkedByPeer => format!("{reason}: it lies in the quarantine of {}", self.server),
                     _ => reason.clone(),
@@ -216,7 +222,17 @@ impl OutboundQueue {
         }
     }
 
-    /// Emits a delivery event about a submission.
+    /// Reports the refusal of a forward to the actor of its destination, if it is ours. One of another server is not ours to
+    /// report: its origin learns by itself what the destination has.
+    fn note_forward(&self, route: &ForwardRoute, objection: Option<&ItemObjection>, out: &mut EffectCollector) {
+        let Some(ItemObjection { reason, .. }) = objection else { return };
+        if route.origin == self.us {
+            out.effect(PeerEffect::CountForward(RelayRole::Origin, "refused"));
+            out.effect(PeerEffect::TellRelayRefused(route.destination.clone(), reason.clone()));
+        }
+    }
+
+    /// Emits a delivery event about a submission. Nobody submitted a forward.
     pub(super) fn emit_delivery_event(
         &self,
         message: SubmissionId,
@@ -224,6 +240,9 @@ impl OutboundQueue {
         reason: Option<String>,
         out: &mut EffectCollector,
     ) {
+        if message.is_forward() {
+            return;
+        }
         let server = self.server.clone();
         out.change(Change::FeedAppended(FeedItem::Delivery { message, server, state, reason }));
     }

@@ -120,6 +120,9 @@ impl MachineSide {
                 PeerEffect::Pull(_)
                 | PeerEffect::HandOver(_)
                 | PeerEffect::CountForward(..)
+                | PeerEffect::Relay(_)
+                | PeerEffect::RelayAt(_)
+                | PeerEffect::TellRelayRefused(..)
                 | PeerEffect::AskAt(_)
                 | PeerEffect::Dispatch { .. }
                 | PeerEffect::TellStaged(_)
@@ -191,7 +194,15 @@ impl MachineSide {
         let tail = Index(self.queue.len() as u64);
         let (record, seen) = (record.clone(), vec![]);
         let server = record.server.clone();
-        let load = PeerSnapshot { record: Some(record), tail, queued_bytes: 0, digests, seen, last_error: None, forwards: vec![] };
+        let load = PeerSnapshot {
+            record: Some(record),
+            tail,
+            queued_bytes: 0,
+            digests,
+            seen,
+            last_error: None,
+            forwards: vec![],
+        };
         self.machine = PeerMachine::new("us".parse().expect("valid"), server, &self.limits, load);
         self.pending.clear();
         (self.due, self.frame, self.answer) = (None, None, None);

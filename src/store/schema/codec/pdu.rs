@@ -265,7 +265,9 @@ mod tests {
         };
         let nameless = ParkedWhat::Pdu { origin: None, id: None, context: None };
         let forward = ParkedWhat::Forward(Seq(8), "red.example".parse().expect("valid"));
-        for what in [(named, Some("pdu-signature")), (nameless, None), (ParkedWhat::Update(Seq(7)), None), (forward, None)] {
+        for what in
+            [(named, Some("pdu-signature")), (nameless, None), (ParkedWhat::Update(Seq(7)), None), (forward, None)]
+        {
             let (seq, row) = what_to_row(&what.0, what.1);
             assert_eq!(what_from_row("quarantine", seq, &row).expect("readable"), what);
         }

@@ -40,7 +40,7 @@ pub(crate) fn name(table: &'static str, text: &str) -> Result<ServerName, BadRow
 }
 
 pub(crate) fn submission_id(table: &'static str, text: &str) -> Result<SubmissionId, BadRow> {
-    text.parse().map_err(|error| BadRow::new(table, &format!("{text:?}: {error}")))
+    SubmissionId::queued(text).map_err(|error| BadRow::new(table, &format!("{text:?}: {error}")))
 }
 
 pub(crate) fn context_id(table: &'static str, text: &str) -> Result<ContextId, BadRow> {
@@ -74,12 +74,6 @@ pub(crate) fn interned(word: &str) -> &'static str {
             word
         }
     }
-}
-
-/// Returns the id under which lists of an outbox show a forward: that of the forward, if it can be one.
-pub(crate) fn forward_submission(id: &str) -> SubmissionId {
-    let shown: String = id.chars().filter(|c| c.is_ascii_alphanumeric() || *c == '-').take(100).collect();
-    format!("forward-{shown}").parse().expect("letters, digits and hyphens, at most 108")
 }
 
 /// Decodes the two ends of a forward from the columns of an outbox row with an item number; `None`: it is no forward.

@@ -73,7 +73,12 @@ impl<'t> ForwardTables<'t> {
     }
 
     /// Keeps forwarded updates until their turn comes.
-    pub(crate) fn hold(&mut self, cx: &mut WriterContext<'_>, from: &ServerName, updates: &[HeldForward]) -> RedbResult {
+    pub(crate) fn hold(
+        &mut self,
+        cx: &mut WriterContext<'_>,
+        from: &ServerName,
+        updates: &[HeldForward],
+    ) -> RedbResult {
         let held = self.held.open()?;
         for HeldForward { number, update } in updates {
             let (is_pdu, bytes) = match &update.body {

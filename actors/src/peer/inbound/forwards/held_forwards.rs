@@ -107,7 +107,8 @@ impl HeldForwards {
 
     /// Returns the updates that follow each other from the expected number on. They stay until it has passed them.
     pub(in crate::peer::inbound) fn next_run(&self, expected: Seq) -> Option<InboundPush> {
-        let follows = self.waiting.range(expected..).zip(expected.0..).take_while(|((number, _), next)| number.0 == *next);
+        let follows =
+            self.waiting.range(expected..).zip(expected.0..).take_while(|((number, _), next)| number.0 == *next);
         let run: Vec<StrongUpdate> = follows.map(|((_, update), _)| update.clone()).collect();
         (!run.is_empty()).then(|| forwarded_push(expected, run))
     }

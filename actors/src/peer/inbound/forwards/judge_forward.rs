@@ -30,7 +30,10 @@ pub fn judge(forward: &Forward, sender: &ServerName, now: Millis) -> ForwardStep
     let (origin, destination) = (&route.origin, &route.destination);
     let refuse = |code, reason: String| Refuse(code, reason);
     if forward.sent > now.after(SENT_AHEAD_MAX) {
-        return refuse(RelayCode::BadForward, format!("its `sent` is {} ms in the future", now.until(forward.sent).as_millis()));
+        return refuse(
+            RelayCode::BadForward,
+            format!("its `sent` is {} ms in the future", now.until(forward.sent).as_millis()),
+        );
     }
     if facts.is_from_us || destination == sender || destination == origin {
         return refuse(RelayCode::Loop, format!("{origin} to {destination} would come back to where it was"));
@@ -47,9 +50,10 @@ pub fn judge(forward: &Forward, sender: &ServerName, now: Millis) -> ForwardStep
         () if !facts.is_for_us && !facts.is_allowed => {
             refuse(RelayCode::NotAllowed, format!("relay.allow has no entry for {origin} -> {destination}"))
         }
-        () if sends > HOPS_MAX => {
-            refuse(RelayCode::Hops, format!("it has passed {} servers, and {HOPS_MAX} may send a forward", forward.hops))
-        }
+        () if sends > HOPS_MAX => refuse(
+            RelayCode::Hops,
+            format!("it has passed {} servers, and {HOPS_MAX} may send a forward", forward.hops),
+        ),
         () if !facts.is_peer => {
             refuse(RelayCode::UnknownDestination, format!("{destination} is no peer here that takes numbered updates"))
         }

@@ -70,7 +70,8 @@ impl ForwardsInProgress {
             let reason = "it has no update".to_owned();
             return self.outcomes.push((place, ForwardOutcome::Refused(RelayCode::BadForward, reason)));
         };
-        let follows = |run: &&mut ForwardRun| run.origin == forward.route.origin && run.push.seq.next() == forward.number;
+        let follows =
+            |run: &&mut ForwardRun| run.origin == forward.route.origin && run.push.seq.next() == forward.number;
         match (runs.last_mut().filter(follows), self.out.last_mut()) {
             (Some(run), Some((_, places))) => {
                 run.push.seq = forward.number;

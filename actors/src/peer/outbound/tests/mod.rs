@@ -107,6 +107,7 @@ impl Bench {
             PeerEffect::Disarm => "disarm".to_owned(),
             PeerEffect::AskAt(_) => "ask later".to_owned(),
             PeerEffect::HandOver(_) | PeerEffect::CountForward(..) => panic!("no forwards come here"),
+            PeerEffect::Relay(_) | PeerEffect::RelayAt(_) | PeerEffect::TellRelayRefused(..) => panic!("no route here"),
         }
     }
 

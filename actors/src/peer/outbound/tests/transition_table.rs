@@ -9,6 +9,7 @@ use crate::model::{ContextId, FetchRequest, PduRef};
 use crate::peer::effect::Pull;
 use crate::peer::fetch_budget::FetchCost;
 use crate::peer::inbound::dispatch::{ContextGroup, DispatchError};
+use crate::peer::outbound::relay::RelayEvent;
 
 /// A day before the oldest item of these peers expires, in seconds.
 const BEFORE_EXPIRY: u64 = 29 * 86_400;
@@ -121,12 +122,13 @@ const fn event_name(event: &PeerEvent) -> &'static str {
         PeerEvent::Operator(..) => "Operator",
         PeerEvent::TimerFired => "TimerFired",
         PeerEvent::AskDue => "AskDue",
+        PeerEvent::Relay(_) => "Relay",
         PeerEvent::LimitsChanged(_) => "LimitsChanged",
     }
 }
 
 /// Number of variants of the event enum, as [`event_name`] counts them.
-const EVENTS: usize = 17;
+const EVENTS: usize = 18;
 
 /// Returns the events for a state, each with the detail that distinguishes it from others of its variant, and its time in
 /// seconds.
@@ -220,6 +222,7 @@ fn events(bench: &Bench) -> Vec<(String, PeerEvent, u64)> {
     }
     add("after expiry", PeerEvent::TimerFired, BEFORE_EXPIRY + 86_400);
     add("", PeerEvent::AskDue, now);
+    add("", PeerEvent::Relay(RelayEvent::Due), now);
     let limits = |change: fn(&mut PeerLimits)| PeerEvent::LimitsChanged(limits_with(change));
     add("to listed", limits(|_| ()), now);
     add("to not listed", limits(|limits| limits.listing = PeerListing::NotListed), now);
@@ -238,6 +241,9 @@ const fn effect_kind(effect: &PeerEffect) -> &'static str {
         PeerEffect::Dispatch { .. } => "dispatch",
         PeerEffect::TellStaged(_) => "tell staged",
         PeerEffect::HandOver(_) => "hand over",
+        PeerEffect::Relay(_) => "relay",
+        PeerEffect::RelayAt(_) => "relay at",
+        PeerEffect::TellRelayRefused(..) => "tell relay refused",
         PeerEffect::CountForward(..) => "count forward",
         PeerEffect::FetchFromPeer { .. } => "fetch",
         PeerEffect::Pull(_) => "pull",
