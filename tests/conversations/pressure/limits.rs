@@ -64,7 +64,7 @@ const SHAPING: &[(&str, &str)] = &[
 
 /// Keys that identify a peer and limit nothing.
 const LINK: &[&str] =
-    &["profile", "dialect", "addresses", "auth", "allow_from", "insecure", "keys", "fingerprints", "encoding"];
+    &["profile", "dialect", "addresses", "auth", "allow_from", "insecure", "keys", "fingerprints", "encoding", "route"];
 
 /// Returns the refusal when the limit of each refusing key is reached.
 async fn met(key: &str) -> String {

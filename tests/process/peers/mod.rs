@@ -5,5 +5,6 @@ mod dead;
 mod outage;
 mod protobuf;
 mod relays;
+mod routes;
 pub(crate) mod signatures;
 mod simulated;

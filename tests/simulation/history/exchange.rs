@@ -150,7 +150,8 @@ impl Exchange {
             match (&strong.token, &strong.pdu) {
                 (Some(token), _) => items.push(token.to_string()),
                 (None, Some(pdu)) => items.extend(names(std::slice::from_ref(pdu), rooms)),
-                (None, None) => {}
+                // Whatever a forward carries, its number in this sequence is its own.
+                (None, None) => items.push("a forward".to_owned()),
             }
         }
         let weak = body.weak.iter().copied().chain(body.edus.iter().map(|edu| edu.content));
