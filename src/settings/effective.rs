@@ -63,8 +63,18 @@ mod tests {
 
     #[test]
     fn effective_limits_name_every_key() {
-        let link =
-            ["profile", "dialect", "addresses", "auth", "allow_from", "keys", "fingerprints", "encoding", "insecure", "route"];
+        let link = [
+            "profile",
+            "dialect",
+            "addresses",
+            "auth",
+            "allow_from",
+            "keys",
+            "fingerprints",
+            "encoding",
+            "insecure",
+            "route",
+        ];
         let shown = blue("expect_seq = 1\n").effective_limits();
         let keys = fields_of::<PeerSection>();
         let missing: Vec<_> = keys.iter().filter(|key| !shown.contains_key(**key) && !link.contains(*key)).collect();

@@ -150,7 +150,7 @@ pub fn encode(frame: &OutboundBatch) -> Bytes {
     }
     for item in &frame.items {
         match item {
-            Item::Update(update) => put(&mut body, STRONG, &[update]),
+            Item::Update(update) | Item::Forward(_, update) => put(&mut body, STRONG, &[update]),
             Item::Pdu(_, pdu) => put(&mut body, STRONG, &[PDU_BEFORE, pdu, PDU_AFTER]),
         }
     }
