@@ -2,7 +2,7 @@
 
 use actix_web::{HttpResponse, web};
 use actors::model::{Index, PduVerdict};
-use actors::ports::{Direction, ParkedRow};
+use actors::ports::{Direction, ParkedRow, QuarantineItemKind};
 use serde_json::value::RawValue;
 
 use super::AdminApi;
@@ -13,6 +13,7 @@ use crate::http::error::ApiError;
 use crate::http::json_error;
 use crate::json::reader;
 use crate::wire::pdu::PduReader;
+use crate::wire::updates::kept_forwards;
 
 /// Maximum number of items in one call on all of a server: each may be a commit, and the caller waits.
 const AT_ONCE: u32 = 100;
@@ -134,6 +135,10 @@ async fn done(api: &AdminApi, row: ParkedRow, act: QuarantineAction) -> Result<&
 /// Submits an inbound item to its context again; it stays in quarantine unless it is accepted.
 async fn taken(api: &AdminApi, row: &ParkedRow) -> Result<&'static str, ApiError> {
     let stays = |reason: String| ApiError::unprocessable("STAYS", reason);
+    if let QuarantineItemKind::ForwardIn(..) = row.what {
+        let settled = kept_forwards::settle(&api.gateway, &*api.judge, row).await.map_err(ApiError::from)?;
+        return settled.map_err(stays);
+    }
     if !row.what.is_pdu() {
         return Err(stays(format!("the messenger could not read it ({}); it can only be dropped", row.reason)));
     }

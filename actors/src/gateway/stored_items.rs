@@ -2,9 +2,14 @@
 //! to a peer. Each that changes something answers after the commit.
 
 use crate::change::Change;
-use crate::errors::{CommandError, ContextError, PeerError, UnavailableError};
+use crate::errors::{BatchError, CommandError, ContextError, PeerError, UnavailableError};
 use crate::gateway::Gateway;
-use crate::model::{Index, Pdu, PduVerdict, PeerCommand, SentPage, ServerName, SubmissionId, SubmissionRecord};
+use crate::model::{
+    Ack, Forward, Index, Pdu, PduVerdict, PeerCommand, RelayCode, SentPage, ServerName, SubmissionId, SubmissionRecord,
+};
+use crate::peer::inbound::forwards;
+use crate::peer::inbound::forwards::judge_forward::{ForwardStep, judge};
+use crate::peer::inbound::forwards::progress::forwarded_push;
 use crate::ports::{ArchiveError, CommitPriority, Direction, QuarantineKey};
 use crate::router::registry::LookupPurpose;
 
@@ -106,6 +111,32 @@ impl Gateway {
         let verdict = self.routes.context(&context).await?.readmit(from.clone(), pdu).await?;
         self.ports.journal.barrier().committed().await.map_err(|_| UnavailableError::OutcomeUnknown)?;
         Ok(verdict)
+    }
+
+    /// Judges a quarantined forward of this sender again, and takes it or passes it on if that is right now. It answers after the
+    /// commit; the caller decides whether to keep the quarantine row.
+    pub async fn settle_forward(&self, sender: &ServerName, forward: Forward) -> Result<ForwardStep, BatchError> {
+        self.check_overload().map_err(UnavailableError::from)?;
+        let step = judge(&forward, sender, self.ports.clock.now());
+        match step {
+            ForwardStep::PassOn => {
+                let Forward { route, id, sent, onward: text, .. } = forward;
+                let memory = forwards::memory(&self.ports.roster.limits_of(sender), self.ports.clock.now());
+                let change = Change::ForwardPassedOn { route, id, sent, text, memory };
+                self.change_parked(sender, change).await?;
+            }
+            ForwardStep::Take => {
+                let update = forward.update.map(|update| *update).into_iter().collect();
+                let push = forwarded_push(forward.number, update);
+                let receipt = self.routes.forward(&forward.route.origin, push).await?;
+                if !matches!(receipt.ack, Ack::Ok(_)) {
+                    let reason = "more updates of its origin wait than relay.held_max allows".to_owned();
+                    return Ok(ForwardStep::Refuse(RelayCode::NotKept, reason));
+                }
+            }
+            ForwardStep::Known | ForwardStep::Refuse(..) => {}
+        }
+        Ok(step)
     }
 
     async fn change_parked(&self, server: &ServerName, change: Change) -> Result<(), PeerError> {

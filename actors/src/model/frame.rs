@@ -70,6 +70,8 @@ pub struct InboundTransaction {
     pub pdus: Vec<Result<Pdu, BadPdu>>,
     /// Ephemeral items of the transaction.
     pub edus: Vec<Edu>,
+    /// Servers to which the sender's own PDUs are passed on.
+    pub relay_to: Vec<ServerName>,
     /// Method by which the sender was authenticated.
     pub verified: &'static str,
     /// Nonce of the request's signature, if it has one; it is stored in the commit of the batch.
@@ -99,6 +101,14 @@ pub enum Item {
 }
 
 impl Item {
+    /// Returns the way of an item that the peer passes on; `None`: it is for the peer itself.
+    pub const fn route(&self) -> Option<&ForwardRoute> {
+        match self {
+            Self::Forward(route, _) => Some(route),
+            Self::Update(_) | Self::Pdu(..) => None,
+        }
+    }
+
     /// Returns the JSON text of the item.
     pub const fn bytes(&self) -> &Bytes {
         match self {

@@ -8,6 +8,7 @@ use bytes::Bytes;
 
 use crate::identity::signing_key::OwnKey;
 use crate::json::canonical_object::{CanonicalJsonError, CanonicalObject};
+use crate::json::reader;
 
 /// Value of `update` in a forward.
 pub(crate) const KIND: &str = "forward";
@@ -55,5 +56,18 @@ pub(super) fn body(item: &Item) -> Option<String> {
         Item::Update(bytes) => text(bytes),
         Item::Pdu(_, bytes) => Some(format!("{{\"update\":\"pdu\",\"pdu\":{}}}", text(bytes)?)),
         Item::Forward(..) => None,
+    }
+}
+
+/// Returns whether the text of a forwarded item is a forward; otherwise it is a PDU, which a transaction brought.
+pub(crate) fn is_forward(text: &Bytes) -> bool {
+    str::from_utf8(text).is_ok_and(|text| reader::has_string_member(text, "update", KIND))
+}
+
+/// Returns the update that carries a forwarded item to a peer of the updates dialect.
+pub(crate) fn carrying_update(text: &Bytes) -> Bytes {
+    match is_forward(text) {
+        true => text.clone(),
+        false => [&b"{\"update\":\"pdu\",\"pdu\":"[..], text, b"}"].concat().into(),
     }
 }

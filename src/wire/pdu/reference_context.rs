@@ -101,11 +101,13 @@ fn forward_facts(
     roster: &dyn PeerConfig,
     ForwardRoute { origin, destination }: &ForwardRoute,
 ) -> ForwardFacts {
+    let limits = roster.limits(destination);
     ForwardFacts {
         is_from_us: origin == us,
         is_for_us: destination == us,
         is_allowed: roster.allows_relay(origin, destination),
-        is_peer: roster.limits(destination).is_some_and(|limits| limits.dialect.numbers_items()),
+        is_listed: limits.is_some(),
+        is_peer: limits.is_some_and(|limits| limits.dialect.numbers_items()),
     }
 }
 

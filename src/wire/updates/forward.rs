@@ -51,6 +51,15 @@ pub(super) async fn read(body: &Bytes, raw: &RawValue, pdus: &PduReader<'_>) -> 
     }))
 }
 
+/// Reads a forward that was kept, as if this sender had sent it now; `None`: it has not the form of one.
+pub(super) async fn read_again(text: &Bytes, pdus: &PduReader<'_>) -> Option<Forward> {
+    let raw: &RawValue = serde_json::from_slice(text).ok()?;
+    match read(text, raw, pdus).await {
+        StrongBody::Forward(forward) => Some(*forward),
+        StrongBody::Plain | StrongBody::Pdu(_) | StrongBody::BadPdu(_) | StrongBody::Unsound(..) => None,
+    }
+}
+
 /// The parts of a forward.
 struct ForwardForm<'a> {
     route: ForwardRoute,

@@ -4,6 +4,7 @@
 pub mod answer;
 pub mod envelope;
 pub mod forward;
+pub mod kept_forwards;
 pub mod protobuf;
 mod push;
 mod rpc;

@@ -1,6 +1,7 @@
 //! Three gateways, of which the way between two is cut: what they write to each other goes through the third, and directly again
 //! once the way is healed.
 
+use ::fixtures::clients::http_caller::HttpCaller;
 use fernpost::identity::signing_key::OwnKey;
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -26,6 +27,11 @@ struct Triangle {
 impl Triangle {
     /// Starts it; `relay` is TOML of beta's section `[relay]`, `of_beta` further TOML of alpha's and gamma's about beta.
     async fn start(relay: &str, of_beta: &str) -> Self {
+        Self::start_in("", relay, of_beta).await
+    }
+
+    /// The same, with further TOML of each peer.
+    async fn start_in(of_all: &str, relay: &str, of_beta: &str) -> Self {
         let mut nodes = ["alpha", "beta", "gamma"].map(GatewayProcess::new);
         let gates = [Gate::to(nodes[0].federation).await, Gate::to(nodes[2].federation).await];
         let keys = nodes.each_ref().map(key);
@@ -47,7 +53,7 @@ impl Triangle {
                 node.peer(
                     names[other],
                     &format!(
-                        "addresses = [\"http://{address}\"]\nallow_from = [\"127.0.0.1/32\"]\nkeys = [\"{key}\"]\n{TIMES}{more}"
+                        "addresses = [\"http://{address}\"]\nallow_from = [\"127.0.0.1/32\"]\nkeys = [\"{key}\"]\n{TIMES}{of_all}{more}"
                     ),
                 );
             }
@@ -323,4 +329,82 @@ async fn overtaking_forwards_survive_a_kill() {
     let direct = r#"{"text":"1","update":"note"}"#.to_owned();
     assert_eq!(push(&triangle.nodes[2], "alpha", 1, &[direct]).await["receive"], "ok");
     assert_eq!(texts(&triangle.nodes[2].api().hear(3).await), ["1", "2", "3"]);
+}
+
+/// In the transactions dialect the relay is asked by `relay_to`, and the signature of each PDU proves its origin.
+#[tokio::test]
+async fn transactions_take_the_route_too() {
+    let dialect = "dialect = \"transactions\"\n";
+    let allow = "allow = [\"alpha -> gamma\", \"gamma -> alpha\"]";
+    let triangle = Triangle::start_in(dialect, allow, "").await;
+    let [alpha, beta, gamma] = &triangle.nodes;
+    for (node, others) in [(alpha, ["beta", "gamma"]), (beta, ["alpha", "gamma"]), (gamma, ["alpha", "beta"])] {
+        node.api().set_participants("%23three", &others).await;
+    }
+    triangle.cut();
+    for n in 0..8 {
+        alpha.api().say_in("#three", &format!("a{n}"), &n.to_string()).await;
+    }
+    let events = gamma.api().hear(8).await;
+    let heard: Vec<_> = events.iter().map(|event| event["content"]["text"].as_str().expect("a text")).collect();
+    assert_eq!(heard, numbers(0..8));
+    assert!(events.iter().all(|event| event["origin"] == "alpha" && event["sender"] == "beta"), "{events:?}");
+    assert!(
+        events.iter().all(|event| event["verified"] == "pdu-signature" && event.get("gap").is_none()),
+        "{events:?}"
+    );
+    alpha.api().until_state("a7", "gamma", "relayed").await;
+    assert!(metric(beta, "relay", "queued").await >= 8);
+    triangle.heal();
+    alpha.api().say_in("#three", "last", "8").await;
+    alpha.api().until_state("last", "gamma", "acknowledged").await;
+    assert_eq!(gamma.api().hear(9).await.len(), 9);
+}
+
+/// A relay of the transactions dialect that does not allow the way says so, and takes the messages as a participant all the same.
+#[tokio::test]
+async fn transactions_name_refused_relays() {
+    let triangle = Triangle::start_in("dialect = \"transactions\"\n", "", "").await;
+    let [alpha, beta, gamma] = &triangle.nodes;
+    for (node, others) in [(alpha, ["beta", "gamma"]), (beta, ["alpha", "gamma"]), (gamma, ["alpha", "beta"])] {
+        node.api().set_participants("%23three", &others).await;
+    }
+    triangle.cut();
+    alpha.api().say_in("#three", "a", "0").await;
+    assert_eq!(beta.api().hear(1).await.len(), 1);
+    let notice = alpha.api().hear(1).await;
+    let text = notice[0]["text"].as_str().expect("a text");
+    assert!(text.contains("beta") && text.contains("RELAY_NOT_ALLOWED"), "{text}");
+    alpha.api().until_state("a", "gamma", "queued").await;
+}
+
+/// A forward whose origin's key is unknown is kept, and taken when the key is there.
+#[tokio::test]
+async fn unknown_keys_keep_forward() {
+    let mut triangle = Triangle::relaying().await;
+    let alpha_key = triangle.keys[0].clone();
+    let gamma = &mut triangle.nodes[2];
+    let of_alpha = format!("keys = [\"{}:{}\"]\n", alpha_key.id(), alpha_key.public().to_base64());
+    let known = gamma.edit(|text| text.replace(&of_alpha, ""));
+    reload(gamma).await;
+    let answer = push(gamma, "beta", 1, &[Signed::default().by(&alpha_key)]).await;
+    assert_eq!(answer["parked"], json!([[1, "KEYS_UNKNOWN"]]), "{answer}");
+    let admin = HttpCaller::at(gamma.admin);
+    let item = admin.get("/admin/v1/quarantine").await["items"][0].clone();
+    assert_eq!((&item["code"], &item["seq"]), (&json!("KEYS_UNKNOWN"), &json!(1)), "{item}");
+    gamma.edit(|_| known);
+    reload(gamma).await;
+    let path = format!("/admin/v1/quarantine/beta/{}/release", item["id"].as_str().expect("an id"));
+    let (status, released) = admin.call(Method::POST, &path, "").await.expect("an answer");
+    assert_eq!((status, &released["outcome"]), (200, &json!("delivered")), "{released}");
+    let events = gamma.api().hear(2).await;
+    assert_eq!((&events[0]["code"], texts(&events)), (&json!("KEYS_UNKNOWN"), vec!["0".to_owned()]));
+}
+
+/// Reloads the configuration of a gateway.
+async fn reload(node: &GatewayProcess) {
+    node.configured();
+    let (status, report) =
+        HttpCaller::at(node.admin).call(Method::POST, "/admin/v1/reload", "").await.expect("an answer");
+    assert_eq!(status, 200, "{report}");
 }

@@ -61,6 +61,8 @@ pub struct ForwardFacts {
     pub is_for_us: bool,
     /// True if the way from its origin to its destination is allowed (`relay.allow`).
     pub is_allowed: bool,
+    /// True if its destination is a peer.
+    pub is_listed: bool,
     /// True if its destination is a peer that takes numbered updates.
     pub is_peer: bool,
 }

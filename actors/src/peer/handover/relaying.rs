@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::change::{Change, CommitPriority};
-use crate::model::{ForwardRoute, ServerName};
+use crate::model::{ForwardRoute, Item, ServerName};
 use crate::peer::effect::RelayRole;
 use crate::peer::outbound::relay::{RelayEvent, RelayWork, ViaState};
 use crate::ports::{Fence, Ports};
@@ -32,7 +32,13 @@ impl Relaying {
             }
             RelayWork::Queue(via, items, upto) => {
                 let Ports { us, text, journal, .. } = &*self.ports;
-                let written = items.iter().filter_map(|item| text.forward(us, &self.server, item.number, &item.item));
+                let has_numbers = self.has_numbers(&via);
+                let written = items.iter().filter_map(|item| match (&item.item, has_numbers) {
+                    (item_text, true) => text.forward(us, &self.server, item.number, item_text),
+                    // A transaction names the server to which its PDUs are passed on.
+                    (Item::Pdu(pdu, bytes), false) => Some((pdu.id.as_str().into(), bytes.clone())),
+                    (Item::Update(_) | Item::Forward(..), false) => None,
+                });
                 let forwards: Vec<_> = written.collect();
                 forwards.iter().for_each(|_| self.routes.relays().count(RelayRole::Origin, "queued"));
                 let route = ForwardRoute { origin: us.clone(), destination: self.server.clone() };
@@ -47,14 +53,19 @@ impl Relaying {
     /// Returns what a server of the route can take now. One that is not in memory has nothing to send, and so it has room.
     fn state(&self, server: ServerName) -> ViaState {
         let limits = self.ports.roster.limits(&server);
-        let takes =
-            limits.as_ref().is_some_and(|limits| limits.dialect.numbers_items() && limits.suspension().is_none());
+        let takes = limits.as_ref().is_some_and(|limits| limits.suspension().is_none());
+        let has_numbers = self.has_numbers(&server);
         let is_calm = !self.ports.journal.pressure().is_high();
         let (state, room) = match self.routes.published_peer(&server) {
             Some(peer) => (peer.state_and_backlog().0, peer.room()),
             None => ("idle", limits.map_or(0, |limits| limits.outbox_items)),
         };
         let is_usable = takes && is_calm && matches!(state, "idle" | "sending" | "waiting");
-        ViaState { server, is_usable, room }
+        ViaState { server, is_usable, has_numbers, room }
+    }
+
+    /// Returns whether the server takes numbered updates.
+    fn has_numbers(&self, server: &ServerName) -> bool {
+        self.ports.roster.limits(server).is_some_and(|limits| limits.dialect.numbers_items())
     }
 }

@@ -44,12 +44,14 @@ impl OutboundQueue {
         (tail, queued_bytes): (Index, u64),
     ) -> Self {
         let room = WindowRoom::of(&limits);
+        let mut outbox = Outbox::new(record.acked, tail, record.segments.clone(), room)
+            .weighing(record.acked_bytes, queued_bytes)
+            .spreading(limits.one_a_context);
+        outbox.change_routing(!limits.dialect.numbers_items());
         Self {
             us,
             server,
-            outbox: Outbox::new(record.acked, tail, record.segments.clone(), room)
-                .weighing(record.acked_bytes, queued_bytes)
-                .spreading(limits.one_a_context),
+            outbox,
             unconfirmed: UnconfirmedItems::at_start(limits.dialect.numbering, tail),
             renumbering: Renumbering::default(),
             trim: TrimSchedule::new(),
@@ -61,6 +63,7 @@ impl OutboundQueue {
     /// Works with these limits from now on.
     pub(super) fn change_limits(&mut self, limits: &Arc<PeerLimits>) {
         self.outbox.change_limits(WindowRoom::of(limits), limits.one_a_context);
+        self.outbox.change_routing(!limits.dialect.numbers_items());
         self.limits = limits.clone();
     }
 

@@ -55,7 +55,7 @@ pub(super) fn settle(
 }
 
 /// Returns how many forwards of one origin are remembered, and since when.
-fn memory(limits: &PeerLimits, now: Millis) -> ForwardMemory {
+pub(crate) fn memory(limits: &PeerLimits, now: Millis) -> ForwardMemory {
     let retain = u64::try_from(limits.retain.as_millis()).unwrap_or(u64::MAX);
     ForwardMemory { items: limits.retain_items, before: Millis(now.0.saturating_sub(retain)) }
 }

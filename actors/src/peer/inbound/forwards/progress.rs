@@ -128,7 +128,7 @@ impl ForwardsInProgress {
 }
 
 /// Returns updates with consecutive numbers, the first of them `first`, as a push of their origin.
-pub(in crate::peer::inbound) fn forwarded_push(first: Seq, strong: Vec<StrongUpdate>) -> InboundPush {
+pub(crate) fn forwarded_push(first: Seq, strong: Vec<StrongUpdate>) -> InboundPush {
     debug_assert!(strong.iter().all(|update| !matches!(update.body, StrongBody::Forward(_))), "a forward in a forward");
     InboundPush {
         from_seq: Some(first),

@@ -20,8 +20,10 @@ use crate::model::{Index, Item, Millis, OutboxRow, PushFailure, RelayRecord, Seq
 pub struct ViaState {
     /// The server.
     pub server: ServerName,
-    /// True if it is a peer of the updates dialect and we are sending to it.
+    /// True if it is a peer and we are sending to it.
     pub is_usable: bool,
+    /// True if it takes numbered updates; otherwise it passes on PDUs alone.
+    pub has_numbers: bool,
     /// Number of items for which its outbox has room.
     pub room: u64,
 }
@@ -170,7 +172,7 @@ impl RelayRoute {
 
     /// Decides whether servers of the route are used, and what to do for it.
     pub(super) fn step(&mut self, now: Millis, facts: QueueFacts) -> Option<RelayWork> {
-        let may_relay = facts.may_send && self.limits.dialect.numbers_items() && self.relay().vias().next().is_some();
+        let may_relay = facts.may_send && self.relay().vias().next().is_some();
         self.active = may_relay && self.starts_at().is_some_and(|start| start <= now);
         self.follow_acked(facts.acked);
         if !self.active {
@@ -197,10 +199,7 @@ impl RelayRoute {
     /// Returns the time at which [`step`](Self::step) has to be called.
     pub(super) fn due(&self, facts: QueueFacts) -> Option<Millis> {
         let waits = facts.may_send && facts.tail > facts.acked && self.relay().vias().next().is_some();
-        if !waits || !self.limits.dialect.numbers_items() {
-            return None;
-        }
-        if self.active { self.look_at } else { self.starts_at() }
+        if self.active { self.look_at } else { self.starts_at() }.filter(|_| waits)
     }
 
     /// Handles rows that were read, and the servers of the route: returns the items to queue, and where.
@@ -216,7 +215,12 @@ impl RelayRoute {
             return None;
         }
         self.refused.retain(|(_, until)| *until > now);
-        let is_usable = |via: &&ViaState| via.is_usable && !self.refused.iter().any(|(other, _)| *other == via.server);
+        // An update without a number of ours has no place in a sequence, so a forward is for a peer that we number updates for.
+        let has_numbers = self.limits.dialect.numbers_items();
+        let is_usable = |via: &&ViaState| {
+            let is_refused = self.refused.iter().any(|(other, _)| *other == via.server);
+            via.is_usable && (has_numbers || !via.has_numbers) && !is_refused
+        };
         let in_use = self.via.as_ref().and_then(|(via, _)| vias.iter().find(|other| other.server == *via));
         let Some(via) = in_use.filter(is_usable).or_else(|| vias.iter().find(is_usable)) else {
             self.via = None;
@@ -237,8 +241,13 @@ impl RelayRoute {
             self.is_blocked = true;
             return None;
         };
-        // A forward is passed on by its own sender only, so it waits for the peer itself.
-        let items = items.into_iter().filter(|item| !matches!(item.item, Item::Forward(..))).collect();
+        // A forward is passed on by its own sender only, so it waits for the peer itself; so does what the relay cannot carry.
+        let is_carried = |item: &RelayedItem| match item.item {
+            Item::Pdu(..) => true,
+            Item::Update(_) => via.has_numbers,
+            Item::Forward(..) => false,
+        };
+        let items = items.into_iter().filter(is_carried).collect();
         self.working_from = Some(from);
         Some(RelayWork::Queue(via.server.clone(), items, upto))
     }

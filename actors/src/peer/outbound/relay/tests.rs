@@ -6,6 +6,7 @@ use bytes::Bytes;
 
 use super::*;
 use crate::limits::relay::RouteStep;
+use crate::model::{DialectSpec, PduRef};
 
 /// The route of the peer `c` through `b`, then `d`, whose work is printed.
 struct Bench {
@@ -16,6 +17,8 @@ struct Bench {
     may_send: bool,
     /// Servers that can be used, with their room.
     usable: Vec<(&'static str, u64)>,
+    /// True if these take numbered updates.
+    has_numbers: bool,
     trace: Vec<String>,
 }
 
@@ -26,7 +29,7 @@ impl Bench {
         limits.relay.after = Duration::from_secs(100);
         let route = RelayRoute::new(Arc::new(limits), &RelayRecord::default());
         let usable = vec![("b", 100), ("d", 100)];
-        Self { route, now: 0, acked: 0, tail: 0, may_send: true, usable, trace: vec![] }
+        Self { route, now: 0, acked: 0, tail: 0, may_send: true, usable, has_numbers: true, trace: vec![] }
     }
 
     fn facts(&self) -> QueueFacts {
@@ -65,7 +68,13 @@ impl Bench {
         let row = |index| RelayedItem {
             index: Index(index),
             number: Seq(index),
-            item: Item::Update(Bytes::from_static(b"{}")),
+            item: match index % 2 {
+                0 => Item::Update(Bytes::from_static(b"{}")),
+                _ => {
+                    let (origin, id) = ("us".parse().expect("valid"), "p".parse().expect("valid"));
+                    Item::Pdu(PduRef { origin, id }, Bytes::from_static(b"{}"))
+                }
+            },
         };
         (from.0..=self.tail).map(row).take(2).collect()
     }
@@ -73,7 +82,8 @@ impl Bench {
     fn vias(&self) -> Vec<ViaState> {
         let state = |via: &ServerName| {
             let found = self.usable.iter().find(|(name, _)| *name == via.as_str());
-            ViaState { server: via.clone(), is_usable: found.is_some(), room: found.map_or(0, |(_, room)| *room) }
+            let (is_usable, room) = (found.is_some(), found.map_or(0, |(_, room)| *room));
+            ViaState { server: via.clone(), is_usable, has_numbers: self.has_numbers, room }
         };
         self.route.relay().vias().map(state).collect()
     }
@@ -189,5 +199,29 @@ fn full_or_suspended_relay_is_asked_later() {
         "100s relaying: load 1 (due 130s)",
         "130s relaying: load 1; 1 to b (due 160s)",
         "140s direct:  (due -)",
+    ]);
+}
+
+#[test]
+fn transactions_carry_pdus_alone() {
+    let mut bench = Bench::new(&["direct", "via:b"]);
+    bench.has_numbers = false;
+    bench.queues(3).fails(0).at(100);
+    bench.check(&["0s direct:  (due 100s)", "100s relaying: load 1; 1 to b; load 3; 3 to b (due 130s)"]);
+}
+
+#[test]
+fn unnumbered_peer_needs_unnumbered_relay() {
+    let mut bench = Bench::new(&["direct", "via:b"]);
+    let mut limits = (*bench.route.limits).clone();
+    limits.dialect = DialectSpec::TRANSACTIONS;
+    bench.route.change_limits(&Arc::new(limits));
+    bench.queues(1).fails(0).at(100);
+    bench.has_numbers = false;
+    bench.at(130);
+    bench.check(&[
+        "0s direct:  (due 100s)",
+        "100s relaying: load 1 (due 130s)",
+        "130s relaying: load 1; 1 to b (due 160s)",
     ]);
 }
