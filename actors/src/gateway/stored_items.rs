@@ -5,7 +5,8 @@ use crate::change::Change;
 use crate::errors::{BatchError, CommandError, ContextError, PeerError, UnavailableError};
 use crate::gateway::Gateway;
 use crate::model::{
-    Ack, Forward, Index, Pdu, PduVerdict, PeerCommand, RelayCode, SentPage, ServerName, SubmissionId, SubmissionRecord,
+    Ack, ForwardedUpdate, Index, Pdu, PduVerdict, PeerCommand, RelayCode, SentPage, ServerName, SubmissionId,
+    SubmissionRecord,
 };
 use crate::peer::inbound::forwards;
 use crate::peer::inbound::forwards::judge_forward::{ForwardStep, judge};
@@ -115,12 +116,16 @@ impl Gateway {
 
     /// Judges a quarantined forward of this sender again, and takes it or passes it on if that is right now. It answers after the
     /// commit; the caller decides whether to keep the quarantine row.
-    pub async fn settle_forward(&self, sender: &ServerName, forward: Forward) -> Result<ForwardStep, BatchError> {
+    pub async fn settle_forward(
+        &self,
+        sender: &ServerName,
+        forward: ForwardedUpdate,
+    ) -> Result<ForwardStep, BatchError> {
         self.check_overload().map_err(UnavailableError::from)?;
         let step = judge(&forward, sender, self.ports.clock.now());
         match step {
             ForwardStep::PassOn => {
-                let Forward { route, id, sent, onward: text, .. } = forward;
+                let ForwardedUpdate { route, id, sent, onward: text, .. } = forward;
                 let memory = forwards::memory(&self.ports.roster.limits_of(sender), self.ports.clock.now());
                 let change = Change::ForwardPassedOn { route, id, sent, text, memory };
                 self.change_parked(sender, change).await?;

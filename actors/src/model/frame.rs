@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use crate::model::dialect::DialectSpec;
 use crate::model::digest::Digest;
-use crate::model::frame::forward::{Forward, ForwardRoute};
+use crate::model::frame::forward::{ForwardRoute, ForwardedUpdate};
 use crate::model::{
     BadPdu, ContextId, DeadLetterReason, Millis, ParkedCode, Pdu, PduRef, Seq, ServerName, ShortDuration,
 };
@@ -36,7 +36,7 @@ pub enum StrongBody {
     /// cannot correct it.
     Unsound(ParkedCode, &'static str),
     /// An update of the updates dialect that travels through servers: `{"update":"forward",..}`.
-    Forward(Box<Forward>),
+    Forward(Box<ForwardedUpdate>),
 }
 
 /// An ephemeral item of the transactions dialect.

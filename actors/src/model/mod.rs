@@ -34,7 +34,7 @@ pub use context::{
 };
 pub use feed::{FeedEntry, FeedItem, ParkedItem, ParkedWhat, RefusedEvent, ReleasedEvent};
 pub use frame::forward::{
-    Forward, ForwardFacts, ForwardMemory, ForwardProof, ForwardRoute, HeldForward, RelayCode, StoredForward,
+    ForwardFacts, ForwardMemory, ForwardProof, ForwardRoute, ForwardedUpdate, HeldForward, RelayCode, StoredForward,
 };
 pub use frame::{
     Ack, BatchId, Edu, FetchRequest, InboundEphemeral, InboundPush, InboundTransaction, Item, ItemObjection,

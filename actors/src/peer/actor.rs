@@ -8,12 +8,12 @@ use actix::{
 };
 use tokio::sync::oneshot;
 use tokio::time::error::Elapsed;
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout;
 
 use crate::limits::PeerLimits;
 use crate::model::{ContextId, FetchRequest, Index, PeerStatus, PushFailure, PushResponse, ServerName};
 use crate::peer::effect::{CommandReply, PeerEffect};
-use crate::peer::fetch_budget::FetchCost;
+use crate::peer::handover::asking;
 use crate::peer::handover::relaying::Relaying;
 use crate::peer::handover::{Handover, known_forwards, mark_known, unknown_contexts};
 use crate::peer::inbound::InboundBatch;
@@ -175,16 +175,7 @@ impl PeerActor {
                 self.reading = None;
             }
             PeerEffect::Push { attempt, frame, settled } => {
-                let transport = self.ports.transport.clone();
-                let barrier = settled.then(|| self.ports.journal.barrier());
-                let sent = async move {
-                    if let Some(barrier) = barrier {
-                        let lost = |_| PushFailure::Unreachable("the journal has stopped".into());
-                        barrier.committed().await.map_err(lost)?;
-                    }
-                    // `push` is called inside the task, so that a panic before it returns a future is isolated too.
-                    transport.push(frame).await
-                };
+                let sent = asking::push(&self.ports, frame, settled);
                 let finish = self.completion_sender(ctx);
                 self.attempt = Some(spawn_abortable(sent, move |ended| {
                     let outcome: Result<PushResponse, PushFailure> =
@@ -208,24 +199,19 @@ impl PeerActor {
                 let (done, finish) = (relayed.run(work, vias, page), self.completion_sender(ctx));
                 spawn_detached(async move { finish(PeerEvent::Relay(done.await)) });
             }
-            PeerEffect::RelayAt(due) => match due {
-                Some(due) => self.relay_alarm.arm(ctx, self.ports.clock.now().until(due), Self::relay_due),
-                None => self.relay_alarm.disarm(ctx),
-            },
+            PeerEffect::RelayAt(due) => {
+                let delay = due.map(|due| self.ports.clock.now().until(due));
+                self.relay_alarm.set(ctx, delay, Self::relay_due);
+            }
             PeerEffect::TellRelayRefused(destination, code) => {
                 let (routes, via) = (self.routes.clone(), self.server.clone());
-                spawn_detached(async move {
-                    if let Ok(peer) = routes.peer(&destination, LookupPurpose::Deliver).await {
-                        peer.relay_refused(via, code);
-                    }
-                });
+                spawn_detached(async move { routes.relay_refused(&destination, via, code).await });
             }
             PeerEffect::HandOver(run) => {
                 let (routes, finish) = (self.routes.clone(), self.completion_sender(ctx));
-                spawn_detached(async move {
-                    let ForwardRun { origin, place, push } = run;
-                    finish(PeerEvent::Forwarded(place, routes.forward(&origin, push).await));
-                });
+                let ForwardRun { origin, place, push } = run;
+                let answer = async move { routes.forward(&origin, push).await };
+                spawn_detached(async move { finish(PeerEvent::Forwarded(place, answer.await)) });
             }
             PeerEffect::CountForward(role, result) => self.routes.relays().count(role, result),
             PeerEffect::TellStaged(context) => {
@@ -254,17 +240,11 @@ impl PeerActor {
                     let busy = Err(PushFailure::Unreachable("peers.intake_max questions are open".into()));
                     return spawn_detached(async move { finish(PeerEvent::Pulled(pull, busy, strange)) });
                 };
-                let asked = self.ports.transport.pull(&self.server, pull.after, self.limits.deadlines());
-                let (server, finish) = (self.server.clone(), self.completion_sender(ctx));
-                let (archive, most) = (self.ports.archive.clone(), self.ports.roster.contexts().adopt_max);
+                let asked =
+                    asking::pull(self.ports.clone(), self.server.clone(), pull, self.limits.deadlines(), permit);
+                let finish = self.completion_sender(ctx);
                 spawn_detached(async move {
-                    let pulled = asked.await.inspect_err(|failure| {
-                        tracing::debug!(peer = %server, after = pull.after, %failure, "a fetch from the peer failed");
-                    });
-                    drop(permit);
-                    let pdus = pulled.iter().flat_map(|pulled| pulled.pdus.iter().flatten());
-                    let contexts = unknown_contexts(archive.contexts, pdus.map(|pdu| &pdu.context)).await;
-                    let strange = UnknownContexts { contexts, most };
+                    let (pulled, strange) = asked.await;
                     finish(PeerEvent::Pulled(pull, pulled, strange));
                 });
             }
@@ -296,11 +276,10 @@ impl PeerActor {
                 self.alarm.arm(ctx, delay, Self::due);
             }
             PeerEffect::Disarm => self.alarm.disarm(ctx),
-            PeerEffect::AskAt(Some(due)) => {
-                let delay = self.ports.clock.now().until(due);
-                self.ask_alarm.arm(ctx, delay, Self::ask_due);
+            PeerEffect::AskAt(due) => {
+                let delay = due.map(|due| self.ports.clock.now().until(due));
+                self.ask_alarm.set(ctx, delay, Self::ask_due);
             }
-            PeerEffect::AskAt(None) => self.ask_alarm.disarm(ctx),
         }
     }
 
@@ -335,23 +314,8 @@ impl PeerActor {
             let why = "peers.intake_max questions to it are open".to_owned();
             return spawn_detached(async move { routes.put_off(&context, want, server, why).await });
         };
-        let (transport, deadlines) = (self.ports.transport.clone(), self.limits.deadlines());
-        spawn_detached(async move {
-            // The monotonic clock is used, because a wall clock that is set forward would use up the budget.
-            let began = Instant::now();
-            let asked = transport.fetch(&server, want.clone(), deadlines).await;
-            drop(permit);
-            let pdus = asked.inspect_err(|failure| {
-                tracing::debug!(peer = %server, %context, %failure, "a fetch from the peer failed");
-            });
-            let pdus = pdus.map_err(|failure| failure.to_string());
-            if let Ok(cause) = routes.peer(&cause, LookupPurpose::Deliver).await {
-                let sound = || pdus.iter().flatten().flatten();
-                let bytes = sound().map(|pdu| pdu.bytes.len() as u64).sum();
-                cause.charge_fetch(FetchCost { items: sound().count() as u64, bytes, time: began.elapsed() });
-            }
-            routes.fetched(&context, want, server, pdus).await;
-        });
+        let deadlines = self.limits.deadlines();
+        spawn_detached(asking::fetch(self.ports.clone(), routes, server, deadlines, permit, (context, want, cause)));
     }
 
     fn accept(&mut self, ctx: &mut Context<Self>, mut batch: InboundBatch) {

@@ -1,5 +1,6 @@
 //! PDUs of a peer's batch on their way to one context, or to its stage if it cannot process them in time.
 
+pub(crate) mod asking;
 pub(crate) mod relaying;
 
 use std::collections::HashSet;

@@ -262,6 +262,14 @@ impl ActorRegistry {
         peer.accept_forwarded(push, permit).await
     }
 
+    /// Tells the actor of a server that another one does not pass on to it.
+    pub(crate) async fn relay_refused(&self, destination: &ServerName, via: ServerName, code: String) {
+        // A server that is no peer any more is not sent to.
+        if let Ok(peer) = self.peer(destination, LookupPurpose::Deliver).await {
+            peer.relay_refused(via, code);
+        }
+    }
+
     /// Returns the counts of forwards.
     pub(crate) fn relays(&self) -> &RelayMetrics {
         &self.0.relays

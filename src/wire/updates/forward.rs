@@ -2,13 +2,13 @@
 //! signature is checked; `actors::peer::inbound::forwards` decides what becomes of it.
 
 use actors::model::{
-    Forward, ForwardProof, ForwardRoute, Millis, ParkedCode, Seq, ServerName, StrongBody, StrongUpdate,
+    ForwardProof, ForwardRoute, ForwardedUpdate, Millis, ParkedCode, Seq, ServerName, StrongBody, StrongUpdate,
 };
 use base64::Engine;
 use bytes::Bytes;
 use serde_json::value::RawValue;
 
-use super::strong;
+use super::content;
 use crate::identity::key_id::KeyName;
 use crate::identity::public_key::LENIENT_BASE64;
 use crate::json::canonical_object::CanonicalObject;
@@ -37,7 +37,7 @@ pub(super) async fn read(body: &Bytes, raw: &RawValue, pdus: &PduReader<'_>) -> 
     let update = if is_taken { Some(Box::new(form.update(body, pdus).await)) } else { None };
     let onward = Bytes::from(form.onward(text));
     let ForwardForm { route, id, hops, sent, number, .. } = form;
-    StrongBody::Forward(Box::new(Forward {
+    StrongBody::Forward(Box::new(ForwardedUpdate {
         route,
         id,
         hops,
@@ -52,7 +52,7 @@ pub(super) async fn read(body: &Bytes, raw: &RawValue, pdus: &PduReader<'_>) -> 
 }
 
 /// Reads a forward that was kept, as if this sender had sent it now; `None`: it has not the form of one.
-pub(super) async fn read_again(text: &Bytes, pdus: &PduReader<'_>) -> Option<Forward> {
+pub(super) async fn read_again(text: &Bytes, pdus: &PduReader<'_>) -> Option<ForwardedUpdate> {
     let raw: &RawValue = serde_json::from_slice(text).ok()?;
     match read(text, raw, pdus).await {
         StrongBody::Forward(forward) => Some(*forward),
@@ -127,7 +127,7 @@ impl<'a> ForwardForm<'a> {
     /// Reads the update as one that its origin sends.
     async fn update(&self, body: &Bytes, pdus: &PduReader<'_>) -> StrongUpdate {
         let pdus = PduReader { sender: &self.route.origin, ..*pdus };
-        strong::read_content(body.slice_ref(self.body.get().as_bytes()), self.body, &pdus).await
+        content::read(body.slice_ref(self.body.get().as_bytes()), self.body, &pdus).await
     }
 
     /// Returns the text with one more hop; every other byte stays.

@@ -2,6 +2,7 @@
 //! messengers to `/http/v1/rpc`.
 
 pub mod answer;
+mod content;
 pub mod envelope;
 pub mod forward;
 pub mod kept_forwards;

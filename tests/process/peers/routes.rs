@@ -153,7 +153,7 @@ async fn messages_take_the_route_too() {
         alpha.api().say_in("#two", &format!("a{n}"), &n.to_string()).await;
     }
     let events = gamma.api().hear(10).await;
-    let heard: Vec<_> = events.iter().map(|event| event["content"]["text"].as_str().expect("a text")).collect();
+    let heard: Vec<_> = events.iter().map(|event| event["content"]["body"].as_str().expect("a text")).collect();
     assert_eq!(heard, numbers(0..10));
     assert_eq!((&events[9]["origin"], &events[9]["verified"]), (&json!("alpha"), &json!("forward-signature")));
     triangle.heal();
@@ -228,7 +228,7 @@ impl Default for Signed<'_> {
     fn default() -> Self {
         let now = std::time::UNIX_EPOCH.elapsed().expect("after 1970").as_millis();
         let sent = u64::try_from(now).expect("a time");
-        let body = r#"{"update":"note","text":"0"}"#;
+        let body = r#"{"text":"0","update":"note"}"#;
         Self { origin: "alpha", destination: "gamma", id: "f-1", hops: 1, sent, seq: 1, body }
     }
 }
@@ -346,7 +346,7 @@ async fn transactions_take_the_route_too() {
         alpha.api().say_in("#three", &format!("a{n}"), &n.to_string()).await;
     }
     let events = gamma.api().hear(8).await;
-    let heard: Vec<_> = events.iter().map(|event| event["content"]["text"].as_str().expect("a text")).collect();
+    let heard: Vec<_> = events.iter().map(|event| event["content"]["body"].as_str().expect("a text")).collect();
     assert_eq!(heard, numbers(0..8));
     assert!(events.iter().all(|event| event["origin"] == "alpha" && event["sender"] == "beta"), "{events:?}");
     assert!(

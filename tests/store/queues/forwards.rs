@@ -35,6 +35,7 @@ async fn known(world: &World, ids: &[&str]) -> Vec<bool> {
 async fn forward_is_queued_once() {
     let disk = FaultyDisk::new();
     let world = World::on(&disk);
+    world.clock.set(10_000);
     let now = world.clock.now().0;
     let taken = Change::ForwardTaken { origin: red(), id: "b".into(), memory: memory(9, 0) };
     world.commit(vec![passed_on("a", now - 500, memory(9, 0)), taken, passed_on("a", now, memory(9, 0))]).await;

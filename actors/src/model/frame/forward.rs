@@ -16,7 +16,7 @@ pub struct ForwardRoute {
 
 /// A forward as it was received, with the facts that decide what becomes of it.
 #[derive(Debug, Clone)]
-pub struct Forward {
+pub struct ForwardedUpdate {
     /// Its two ends.
     pub route: ForwardRoute,
     /// Id that the origin gave to it.
@@ -27,7 +27,7 @@ pub struct Forward {
     pub sent: Millis,
     /// Number of the update in the origin's sequence to the destination.
     pub number: Seq,
-    /// What its signature proves.
+    /// Result of the check of its signature.
     pub proof: ForwardProof,
     /// Facts about its two ends.
     pub facts: ForwardFacts,
@@ -52,7 +52,7 @@ pub enum ForwardProof {
     KeysUnknown(String),
 }
 
-/// What the configuration says about the two ends of a forward.
+/// The facts of the configuration about the two ends of a forward.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct ForwardFacts {
     /// True if its origin is this server.

@@ -1,7 +1,7 @@
 //! An inbound batch of any form: its PDUs by position.
 
 use crate::errors::BatchError;
-use crate::model::{BadPdu, ContextId, Forward, InboundPush, InboundTransaction, Pdu, StrongBody, UsedNonce};
+use crate::model::{BadPdu, ContextId, ForwardedUpdate, InboundPush, InboundTransaction, Pdu, StrongBody, UsedNonce};
 use crate::peer::effect::{BatchReply, Pull, PushReply, TransactionReply};
 use crate::reply_token::ReplyToken;
 
@@ -42,7 +42,7 @@ impl InboundBatch {
     }
 
     /// Returns the forward at this position, if it is one.
-    pub(super) fn forward(&self, place: usize) -> Option<&Forward> {
+    pub(super) fn forward(&self, place: usize) -> Option<&ForwardedUpdate> {
         match self {
             Self::Push(push, _) => match &push.strong[place].body {
                 StrongBody::Forward(forward) => Some(forward),
@@ -53,7 +53,7 @@ impl InboundBatch {
     }
 
     /// Returns its forwards.
-    pub(crate) fn forwards_mut(&mut self) -> impl Iterator<Item = &mut Forward> {
+    pub(crate) fn forwards_mut(&mut self) -> impl Iterator<Item = &mut ForwardedUpdate> {
         let strong = match self {
             Self::Push(push, _) => &mut push.strong[..],
             Self::Forwarded(..) | Self::Transaction(..) | Self::Pulled(..) => &mut [],

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::model::{Forward, ForwardProof, Millis, RelayCode, ServerName};
+use crate::model::{ForwardProof, ForwardedUpdate, Millis, RelayCode, ServerName};
 
 /// Maximum number of servers that send a forward, its origin included.
 pub const HOPS_MAX: u64 = 4;
@@ -10,7 +10,7 @@ pub const HOPS_MAX: u64 = 4;
 /// Time by which a forward may be dated later than now, because clocks differ.
 pub const SENT_AHEAD_MAX: Duration = Duration::from_secs(300);
 
-/// What becomes of a forward.
+/// The verdict about a forward.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ForwardStep {
     /// It is for us: give it to the sequence of its origin.
@@ -24,7 +24,7 @@ pub enum ForwardStep {
 }
 
 /// Judges a forward of this sender.
-pub fn judge(forward: &Forward, sender: &ServerName, now: Millis) -> ForwardStep {
+pub fn judge(forward: &ForwardedUpdate, sender: &ServerName, now: Millis) -> ForwardStep {
     use ForwardStep::{Known, PassOn, Refuse, Take};
     let (route, facts) = (&forward.route, forward.facts);
     let (origin, destination) = (&route.origin, &route.destination);
@@ -73,8 +73,8 @@ mod tests {
     }
 
     /// A forward of `a` for `c` that the relay `b` may pass on.
-    fn forward() -> Forward {
-        Forward {
+    fn forward() -> ForwardedUpdate {
+        ForwardedUpdate {
             route: ForwardRoute { origin: name("a"), destination: name("c") },
             id: "1".into(),
             hops: 1,
@@ -88,7 +88,7 @@ mod tests {
         }
     }
 
-    fn verdict(sender: &str, change: impl FnOnce(&mut Forward)) -> String {
+    fn verdict(sender: &str, change: impl FnOnce(&mut ForwardedUpdate)) -> String {
         let mut forward = forward();
         change(&mut forward);
         match judge(&forward, &name(sender), Millis(1_000_000)) {
@@ -97,7 +97,7 @@ mod tests {
         }
     }
 
-    fn for_us(forward: &mut Forward) {
+    fn for_us(forward: &mut ForwardedUpdate) {
         forward.facts = ForwardFacts { is_for_us: true, ..ForwardFacts::default() };
         forward.proof = ForwardProof::Signature;
     }
@@ -141,7 +141,7 @@ mod tests {
         assert_eq!(proved(ForwardProof::Signature), "Take");
         assert_eq!(proved(ForwardProof::Wrong("forged".into())), "BAD_SIGNATURE");
         assert_eq!(proved(ForwardProof::KeysUnknown("none".into())), "KEYS_UNKNOWN");
-        let known = |forward: &mut Forward| {
+        let known = |forward: &mut ForwardedUpdate| {
             for_us(forward);
             forward.is_known = true;
         };

@@ -14,7 +14,7 @@ mod tests;
 
 use crate::change::Change;
 use crate::limits::PeerLimits;
-use crate::model::{Forward, ForwardMemory, Millis, ParkedWhat, RelayCode, Seq, StrongUpdate};
+use crate::model::{ForwardMemory, ForwardedUpdate, Millis, ParkedWhat, RelayCode, Seq, StrongUpdate};
 use crate::peer::effect::{EffectCollector, PeerEffect, RelayRole};
 use crate::peer::inbound::forwards::progress::ForwardOutcome;
 use crate::peer::inbound::parked::PeerQuarantine;
@@ -25,7 +25,7 @@ pub const VERIFIED_BY_FORWARD: &str = "forward-signature";
 /// Writes what becomes of a forward that came under this number; returns the code that its sender is answered, if it goes
 /// nowhere.
 pub(super) fn settle(
-    (forward, strong): (&Forward, &StrongUpdate),
+    (forward, strong): (&ForwardedUpdate, &StrongUpdate),
     outcome: Option<&ForwardOutcome>,
     seq: Seq,
     (limits, quarantine): (&PeerLimits, &PeerQuarantine),
@@ -62,7 +62,7 @@ pub(crate) fn memory(limits: &PeerLimits, now: Millis) -> ForwardMemory {
 
 /// Quarantines a refused forward, if its code is one for which that is done.
 fn park(
-    forward: &Forward,
+    forward: &ForwardedUpdate,
     strong: &StrongUpdate,
     seq: Seq,
     (code, reason): (RelayCode, &str),

@@ -1,13 +1,13 @@
 //! The forwards of one batch: their verdicts, and those that the actors of their origins are taking.
 
 use crate::errors::{BatchError, PeerError, UnavailableError};
-use crate::model::{Ack, Forward, InboundPush, Millis, RelayCode, Seq, ServerName, StrongBody, StrongUpdate};
+use crate::model::{Ack, ForwardedUpdate, InboundPush, Millis, RelayCode, Seq, ServerName, StrongBody, StrongUpdate};
 use crate::peer::effect::PushReply;
 use crate::peer::inbound::batch::InboundBatch;
 use crate::peer::inbound::forwards::VERIFIED_BY_FORWARD;
 use crate::peer::inbound::forwards::judge_forward::{ForwardStep, judge};
 
-/// What became of a forward.
+/// The outcome of a forward.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ForwardOutcome {
     /// It goes to the outbox of its destination.
@@ -65,7 +65,7 @@ impl ForwardsInProgress {
     }
 
     /// Adds a forward for us to the last run, or begins another one.
-    fn add(&mut self, runs: &mut Vec<ForwardRun>, place: usize, forward: &Forward) {
+    fn add(&mut self, runs: &mut Vec<ForwardRun>, place: usize, forward: &ForwardedUpdate) {
         let Some(update) = forward.update.as_deref().cloned() else {
             let reason = "it has no update".to_owned();
             return self.outcomes.push((place, ForwardOutcome::Refused(RelayCode::BadForward, reason)));

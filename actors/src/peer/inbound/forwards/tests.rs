@@ -8,8 +8,8 @@ use crate::change::Change;
 use crate::errors::UnavailableError;
 use crate::limits::PeerLimits;
 use crate::model::{
-    Ack, Digest, Forward, ForwardFacts, ForwardProof, ForwardRoute, InboundPush, InboundRecord, Millis, ParkedItem,
-    Receipt, Seq, StrongBody, StrongUpdate,
+    Ack, Digest, ForwardFacts, ForwardProof, ForwardRoute, ForwardedUpdate, InboundPush, InboundRecord, Millis,
+    ParkedItem, Receipt, Seq, StrongBody, StrongUpdate,
 };
 use crate::peer::effect::{BatchReply, EffectCollector, PeerEffect, PushReply};
 use crate::peer::inbound::dispatch::UnknownContexts;
@@ -90,14 +90,14 @@ fn print(reply: &PushReply) -> String {
 }
 
 /// A push of the relay `b` with forwards of `a` to `c`, each with its number; `change` makes them what the test needs.
-fn relayed(numbers: &[u64], change: impl Fn(&mut Forward)) -> InboundPush {
+fn relayed(numbers: &[u64], change: impl Fn(&mut ForwardedUpdate)) -> InboundPush {
     let strong = |number: &u64| {
         let update = StrongUpdate {
             bytes: Bytes::from_static(b"{}"),
             digest: Digest([u8::try_from(*number).expect("small"); 16]),
             body: StrongBody::Plain,
         };
-        let mut forward = Forward {
+        let mut forward = ForwardedUpdate {
             route: ForwardRoute { origin: "a".parse().expect("valid"), destination: "c".parse().expect("valid") },
             id: format!("f{number}").into(),
             hops: 1,
@@ -121,7 +121,7 @@ fn relayed(numbers: &[u64], change: impl Fn(&mut Forward)) -> InboundPush {
     InboundPush { from_seq, seq, strong, weak: 0, ephemeral: vec![], verified: "network", nonce: None }
 }
 
-fn for_us(forward: &mut Forward) {
+fn for_us(forward: &mut ForwardedUpdate) {
     forward.facts = ForwardFacts { is_for_us: true, ..ForwardFacts::default() };
 }
 

@@ -15,7 +15,7 @@ use crate::limits::PeerLimits;
 use crate::limits::relay::RelayLimits;
 use crate::model::{Index, Item, Millis, OutboxRow, PushFailure, RelayRecord, Seq, ServerName};
 
-/// What a server of the route can take now.
+/// The state of a server of the route.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ViaState {
     /// The server.
@@ -39,7 +39,7 @@ pub struct RelayedItem {
     pub item: Item,
 }
 
-/// What the actor is to do for the relay.
+/// Work of the actor for a relay.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RelayWork {
     /// Read rows of the outbox from this index on, and look at the servers of the route.
@@ -48,7 +48,7 @@ pub enum RelayWork {
     Queue(ServerName, Vec<RelayedItem>, Index),
 }
 
-/// What happened to the work of a relay.
+/// The result of the work for a relay, or the time for more.
 #[derive(Debug, Clone)]
 pub enum RelayEvent {
     /// The time has come at which something may have to be relayed.

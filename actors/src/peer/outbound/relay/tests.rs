@@ -186,7 +186,7 @@ fn refusing_relay_rests_for_retry() {
 }
 
 #[test]
-fn full_or_suspended_relay_is_asked_later() {
+fn full_relay_is_asked_later() {
     let mut bench = Bench::new(&["direct", "via:b"]);
     bench.usable = vec![("b", 0)];
     bench.queues(1).fails(0).at(100);

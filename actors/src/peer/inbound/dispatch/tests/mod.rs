@@ -36,17 +36,9 @@ fn pdu(id: &str, context: &str) -> Pdu {
 fn transaction(id: &str, pdus: Vec<Result<Pdu, BadPdu>>) -> InboundBatch {
     let mut digest = [0; 16];
     digest[0] = u8::try_from(pdus.len()).expect("few");
-    let (id, digest) = (id.to_owned(), Digest(digest));
-    let transaction = InboundTransaction {
-        id,
-        digest,
-        prev_ids: vec![],
-        pdus,
-        edus: vec![],
-        relay_to: vec![],
-        verified: "network",
-        nonce: None,
-    };
+    let (id, digest, edus, relay_to) = (id.to_owned(), Digest(digest), vec![], vec![]);
+    let transaction =
+        InboundTransaction { id, digest, prev_ids: vec![], pdus, edus, relay_to, verified: "network", nonce: None };
     InboundBatch::Transaction(transaction, ReplyToken::new(0))
 }
 
