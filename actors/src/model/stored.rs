@@ -51,7 +51,7 @@ pub struct SentPage {
 }
 
 /// The snapshot from which a peer's actor is restored.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct PeerSnapshot {
     /// Record of the peer, if it has one.
     pub record: Option<PeerRecord>,

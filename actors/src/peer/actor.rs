@@ -392,21 +392,11 @@ impl PeerActor {
             // endless loop.
             (Err(error), RestartDecision::GiveUp) => {
                 tracing::error!(peer = %self.server, %error, "the peer cannot be loaded; it is given up as faulty");
-                let (digests, seen, last_error) = (vec![], vec![], None);
-                PeerSnapshot {
-                    record: None,
-                    tail: Index(0),
-                    queued_bytes: 0,
-                    digests,
-                    seen,
-                    last_error,
-                    forwards: Vec::new(),
-                }
+                PeerSnapshot::default()
             }
         };
-        let mut load = load;
-        let forwards = std::mem::take(&mut load.forwards);
-        let held = forwards.into_iter().filter_map(|row| row.read(&self.server, &*self.ports.text)).collect();
+        let held = load.forwards.iter().cloned();
+        let held = held.filter_map(|row| row.read(&self.server, &*self.ports.text)).collect();
         let machine = PeerMachine::new(self.ports.us.clone(), self.server.clone(), &self.limits, load).holding(held);
         self.told = StateLogger::at_start(&machine);
         self.machine = Some(Box::new(machine));
