@@ -11,7 +11,7 @@ use tokio::time::error::Elapsed;
 use tokio::time::timeout;
 
 use crate::limits::PeerLimits;
-use crate::model::{ContextId, FetchRequest, Index, PeerStatus, PushFailure, PushResponse, ServerName};
+use crate::model::{ContextId, FetchRequest, PeerStatus, PushFailure, PushResponse, ServerName};
 use crate::peer::effect::{CommandReply, PeerEffect};
 use crate::peer::handover::asking;
 use crate::peer::handover::relaying::Relaying;
