@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use actors::limits::relay::RouteStep;
 use actors::limits::{ContextLimits, GapLimits, PeerLimits, SigningMode};
 use actors::testkit::TestPeers;
 use fastrand::Rng;
@@ -52,8 +51,6 @@ pub(crate) struct Plan {
     pub(crate) bound: u64,
     /// All PDUs are signed, those that others pass on are verified, and one wall clock is wrong: whose, and by how much.
     pub(crate) signed: Option<(Name, i64)>,
-    /// Servers that cannot reach each other send through the others.
-    pub(crate) relays: bool,
 }
 
 pub(crate) fn pick<T: Copy>(chance: &mut Rng, from: &[T]) -> T {
@@ -147,7 +144,6 @@ impl Plan {
             ends_quietly,
             bound,
             signed: None,
-            relays: false,
         }
     }
 
@@ -162,42 +158,14 @@ impl Plan {
         self
     }
 
-    /// The same plan, in which servers that cannot reach each other send through the others, soon after the first failure. Ways are
-    /// cut more often. It is drawn aside, so that all other seeds are as they are without it. Who has lost a disk, is lied to, or
-    /// follows an operator is left out: which number then stands for what is known from requests between two servers alone.
-    pub(crate) fn with_relays(mut self, mut chance: Rng) -> Self {
-        let is_plain = self.faults.restore == 0 && self.faults.configure == 0 && self.lies.ways.is_empty();
-        if self.names.len() < 3 || !is_plain || self.whims.orders || self.ends_quietly {
-            return self;
-        }
-        self.faults.cut = self.faults.cut.max(4);
-        let (names, after, held_max) =
-            (self.names.clone(), seconds(&mut chance, &[1, 5, 20]), pick(&mut chance, &[1, 1000]));
-        for (own, book) in &mut self.books {
-            book.relays = chance.u8(0..4) > 0;
-            for (peer, limits) in &mut book.peers {
-                let vias = names.iter().filter(|name| *name != own && server(name) != *peer);
-                let vias: Vec<RouteStep> = vias.map(|via| RouteStep::Via(server(via))).collect();
-                let relay = &mut Arc::make_mut(limits).relay;
-                relay.route = [vec![RouteStep::Direct], vias].concat();
-                (relay.after, relay.held_max) = (after, held_max);
-                relay.probe = Duration::from_secs(5);
-                relay.retry = Duration::from_secs(60);
-            }
-        }
-        self.relays = true;
-        self
-    }
-
     /// A description of the seed for people.
     pub(crate) fn words(&self) -> String {
-        let Self { names, late, whims, faults, lies, poisons, ends_quietly, books, signed, relays, .. } = self;
+        let Self { names, late, whims, faults, lies, poisons, ends_quietly, books, signed, .. } = self;
         let ContextLimits { held_max, gap, history, .. } = &*books[names[0]].contexts;
         format!(
             "{names:?}, late {late:?}, {whims:?}, {faults:?}, {lies:?}, poisons {poisons:?}, ends quietly {ends_quietly}, \
-             held_max {held_max}, {gap:?}, keeps {:?}{}{}",
+             held_max {held_max}, {gap:?}, keeps {:?}{}",
             history.keep,
-            if *relays { ", relays" } else { "" },
             signed.map(|signed| format!(", signed {signed:?}")).unwrap_or_default()
         )
     }

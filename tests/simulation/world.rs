@@ -132,16 +132,6 @@ fn is_signed(seed: u64) -> bool {
     }
 }
 
-/// In every third seed servers may send through others; `FERNPOST_RELAYS=all` or `none` decides for all.
-fn is_relayed(seed: u64) -> bool {
-    match std::env::var("FERNPOST_RELAYS").as_deref() {
-        Ok("all") => true,
-        Ok("none") => false,
-        Ok(other) => panic!("FERNPOST_RELAYS is all or none, not {other:?}"),
-        Err(_) => seed % 3 == 2,
-    }
-}
-
 impl World {
     pub(crate) async fn begin(seed: u64, trace: Trace) -> Rc<Self> {
         // The actors' own dice are this thread's.
@@ -151,9 +141,6 @@ impl World {
         let mut plan = Plan::draw(&mut chance, &mut more, &mut further);
         if is_signed(seed) {
             plan = plan.with_signatures(Rng::with_seed(seed ^ 0x0005_1611));
-        }
-        if is_relayed(seed) {
-            plan = plan.with_relays(Rng::with_seed(seed ^ 0x0007_e1a9));
         }
         let network = TestNetwork::new(chance.u64(..), CALM);
         let ear = trace.clone();
@@ -172,7 +159,7 @@ impl World {
             let pace = move || Duration::from_millis(dice.lock().expect("no holder panics").u64(0..=max));
             let touchy = touchy(name, plan.poisons == Some(*name));
             let tail_found = Rc::<Cell<u64>>::default();
-            let (signs, verifies) = (plan.signed.is_some() || plan.relays, plan.signed.is_some());
+            let signs = plan.signed.is_some();
             let prepares: PortsChange = Rc::new({
                 let (touchy, tail_found) = (touchy.clone(), tail_found.clone());
                 move |ports, clock| {
@@ -185,7 +172,7 @@ impl World {
             });
             let book = plan.books[name].clone();
             let node = TestNode::built(&network, name, book, prepares, BlockingExecutor::Inline(Arc::new(pace)));
-            if verifies {
+            if signs {
                 node.verify_relays();
             }
             members.push(Rc::new(Member::new(name, node, touchy, tail_found)));
@@ -341,7 +328,6 @@ impl World {
         self.relieve(|done| matches!(done, Done::Way(..)));
         self.ledger.be_honest();
         self.trace.note("all is well");
-        self.count_relayed();
         for member in &self.members {
             member.sleeps.set(false);
             member.copy.take();
@@ -355,23 +341,6 @@ impl World {
         self.relieve(|done| matches!(done, Done::Poisoned(_)));
         self.relent().await;
         self.gather().await;
-    }
-
-    /// Counts what went through other servers since the last start of each gateway.
-    pub(crate) fn count_relayed(&self) {
-        for gateway in self.members.iter().filter_map(|member| member.node.alive()) {
-            for (role, result, count) in gateway.metrics().relayed {
-                let what = match (role, result) {
-                    ("relay", "queued") => "forwards are passed on",
-                    ("relay", "refused") => "forwards are refused",
-                    ("destination", "taken") => "forwards are taken",
-                    ("destination", "held") => "forwards overtake",
-                    ("destination", "duplicate") => "forwards come after all",
-                    _ => continue,
-                };
-                self.counts.borrow_mut().add(what, count);
-            }
-        }
     }
 
     /// `None` if no gateway has anything pending; otherwise the first thing that is pending.

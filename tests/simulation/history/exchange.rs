@@ -150,8 +150,7 @@ impl Exchange {
             match (&strong.token, &strong.pdu) {
                 (Some(token), _) => items.push(token.to_string()),
                 (None, Some(pdu)) => items.extend(names(std::slice::from_ref(pdu), rooms)),
-                // Whatever a forward carries, its number in this sequence is its own.
-                (None, None) => items.push("a forward".to_owned()),
+                (None, None) => {}
             }
         }
         let weak = body.weak.iter().copied().chain(body.edus.iter().map(|edu| edu.content));
