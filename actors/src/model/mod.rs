@@ -34,7 +34,8 @@ pub use context::{
 };
 pub use feed::{FeedEntry, FeedItem, ParkedItem, ParkedWhat, RefusedEvent, ReleasedEvent};
 pub use frame::forward::{
-    ForwardFacts, ForwardMemory, ForwardProof, ForwardRoute, ForwardedUpdate, HeldForward, RelayCode, StoredForward,
+    ForwardFacts, ForwardMemory, ForwardOutcome, ForwardProof, ForwardRoute, ForwardedUpdate, HeldForward, RelayCode,
+    StoredForward,
 };
 pub use frame::{
     Ack, BatchId, Edu, FetchRequest, InboundEphemeral, InboundPush, InboundTransaction, Item, ItemObjection,

@@ -116,7 +116,7 @@ pub(crate) fn known_forwards(
     reader: Arc<dyn PeerReader>,
     batch: &mut InboundBatch,
 ) -> impl Future<Output = Vec<bool>> + 'static {
-    let forwards: Vec<_> = batch.forwards_mut().map(|one| (one.route.origin.clone(), one.id.clone())).collect();
+    let forwards: Vec<_> = batch.forwards_mut().map(|(_, one)| (one.route.origin.clone(), one.id.clone())).collect();
     async move {
         if forwards.is_empty() {
             return vec![];
@@ -127,5 +127,5 @@ pub(crate) fn known_forwards(
 
 /// Marks the forwards of the batch that were taken or passed on before.
 pub(crate) fn mark_known(batch: &mut InboundBatch, known: Vec<bool>) {
-    batch.forwards_mut().zip(known).for_each(|(forward, is_known)| forward.is_known = is_known);
+    batch.forwards_mut().zip(known).for_each(|((_, forward), is_known)| forward.is_known = is_known);
 }

@@ -18,7 +18,7 @@ use crate::peer::inbound::catch_up::TransactionPulls;
 use crate::peer::inbound::dispatch::{ContextGroup, DispatchError, PoisonCandidates, UnknownContexts};
 use crate::peer::inbound::expect::PendingExpectations;
 use crate::peer::inbound::forwards::held_forwards::{ForwardedPart, HeldForwards, new_part};
-use crate::peer::inbound::forwards::progress::ForwardsInProgress;
+use crate::peer::inbound::forwards::progress::{HandedBatches, RunPlace};
 use crate::peer::inbound::new_contexts::NewContexts;
 use crate::peer::inbound::parked::PeerQuarantine;
 use crate::peer::inbound::pushes::InboundPushes;
@@ -45,6 +45,7 @@ pub struct Inbound {
     dialect: FirstDialect,
     /// Updates of the peer that came as forwards, before their turn.
     held: HeldForwards,
+    handed: HandedBatches,
 }
 
 impl Inbound {
@@ -58,6 +59,7 @@ impl Inbound {
     ) -> Self {
         Self {
             held: HeldForwards::new(server.clone(), limits.relay.held_max),
+            handed: HandedBatches::default(),
             pushes: InboundPushes::new(server.clone(), limits.clone(), record, digests),
             transactions: InboundTransactions::new(limits.clone(), seen),
             pulls: TransactionPulls::new(server.clone(), limits.clone(), record),
@@ -94,7 +96,7 @@ impl Inbound {
     /// It cannot while it has state that only memory holds and that the peer's next request needs: a number that was
     /// answered with a hole or a conflict, and PDUs on which a context's actor crashed.
     pub fn is_free(&self) -> bool {
-        let is_done = self.batches.is_empty() && self.expectations.is_empty();
+        let is_done = self.batches.is_empty() && self.handed.is_empty() && self.expectations.is_empty();
         is_done && !self.pushes.is_in_question() && self.suspects.is_empty()
     }
 
@@ -128,8 +130,16 @@ impl Inbound {
         self.pulls.begin_step(at);
     }
 
-    /// Accepts a batch. Batches are processed one at a time: the next waits until this one is answered.
+    /// Accepts a batch. Its forwards are given to the actors of their origins first.
     pub fn accept(&mut self, batch: InboundBatch, strange: UnknownContexts, out: &mut EffectCollector) {
+        if let Some((batch, strange)) = self.handed.judge(batch, strange, self.quarantine.peer(), out) {
+            self.accept_judged(batch, strange, out);
+        }
+    }
+
+    /// Accepts a batch whose forwards have their outcomes. Batches are processed one at a time: the next waits until this one is
+    /// answered.
+    fn accept_judged(&mut self, batch: InboundBatch, strange: UnknownContexts, out: &mut EffectCollector) {
         if self.batches.is_busy() {
             return self.batches.wait((batch, strange));
         }
@@ -187,11 +197,13 @@ impl Inbound {
         self.finish_done(out);
     }
 
-    /// Handles the answer of an origin's actor to a run of forwards, which begins at this position of the batch.
-    pub fn forwarded(&mut self, place: usize, answer: PushReply, out: &mut EffectCollector) {
-        let Some(busy) = self.batches.current() else { return };
-        busy.forwards.back(place, answer);
-        self.finish_done(out);
+    /// Handles the answer of an origin's actor to a run of forwards.
+    pub fn forwarded(&mut self, place: RunPlace, answer: PushReply, out: &mut EffectCollector) {
+        match self.handed.back(place, answer) {
+            Some(Ok((batch, strange))) => self.accept_judged(batch, strange, out),
+            Some(Err((batch, error))) => out.answer(batch.refusal(error.into())),
+            None => {}
+        }
     }
 
     /// Finishes the batch in progress if nothing of it is under way, and accepts those that wait.
@@ -206,7 +218,7 @@ impl Inbound {
     /// Accepts the batches that wait, until one is in progress.
     fn go_on(&mut self, out: &mut EffectCollector) {
         while let Some((batch, strange)) = self.batches.next() {
-            self.accept(batch, strange, out);
+            self.accept_judged(batch, strange, out);
         }
     }
 
@@ -306,14 +318,11 @@ impl Inbound {
             PduVerdict::Refused { code: "ADOPT_MAX", reason }
         };
         let allowance = self.contexts.allow(strange);
-        let (mut busy, groups) = BatchInProgress::begin(batch, fresh, allowance, refusal, &self.suspects);
-        let (forwards, runs) = ForwardsInProgress::begin(busy.batch(), busy.fresh(), self.quarantine.peer(), out.now);
-        busy.forwards = forwards;
-        if groups.is_empty() && runs.is_empty() {
+        let (busy, groups) = BatchInProgress::begin(batch, fresh, allowance, refusal, &self.suspects);
+        if groups.is_empty() {
             self.finish(&busy, out);
             return self.go_on(out);
         }
-        runs.into_iter().for_each(|run| out.effect(PeerEffect::HandOver(run)));
         for group in groups {
             out.effect(dispatch(busy.batch(), group, &self.slow));
         }

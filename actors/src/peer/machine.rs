@@ -15,6 +15,7 @@ use crate::model::{FeedItem, OutboxRow, PeerSnapshot};
 use crate::peer::effect::{CommandReply, EffectCollector, PeerEffect, Pull, PushReply};
 use crate::peer::fetch_budget::{BudgetExhausted, FetchBudget, FetchCost};
 use crate::peer::inbound::dispatch::{ContextGroup, DispatchError, UnknownContexts};
+use crate::peer::inbound::forwards::progress::RunPlace;
 use crate::peer::inbound::{Inbound, InboundBatch};
 use crate::peer::notices::HourlyNotice;
 use crate::peer::outbound::ephemeral_buffer::EphemeralItem;
@@ -34,8 +35,8 @@ pub enum PeerEvent {
     Accept(InboundBatch, UnknownContexts),
     /// A context has returned the outcome for its part of a batch.
     Dispatched(ContextGroup, Result<Vec<PduVerdict>, DispatchError>),
-    /// The actor of an origin has answered to the run of forwards that begins at this position of the batch.
-    Forwarded(usize, PushReply),
+    /// The actor of an origin has answered to the run of forwards at this place.
+    Forwarded(RunPlace, PushReply),
     /// The local messenger sent an ephemeral item for the peer.
     Weak(EphemeralItem),
     /// A context misses parents of a PDU that the peer sent; the named server may have them.

@@ -48,6 +48,7 @@ pub(super) async fn read(body: &Bytes, raw: &RawValue, pdus: &PduReader<'_>) -> 
         update,
         onward,
         is_known: false,
+        outcome: None,
     }))
 }
 

@@ -37,6 +37,21 @@ pub struct ForwardedUpdate {
     pub onward: Bytes,
     /// True if it was taken or passed on before.
     pub is_known: bool,
+    /// Its outcome, once it is judged and, if it is for us, the actor of its origin has answered.
+    pub outcome: Option<ForwardOutcome>,
+}
+
+/// The outcome of a forward.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ForwardOutcome {
+    /// It goes to the outbox of its destination.
+    PassOn,
+    /// The sequence of its origin has it.
+    Taken,
+    /// It was taken or passed on before.
+    Known,
+    /// It goes nowhere, with the code and the reason.
+    Refused(RelayCode, String),
 }
 
 /// The proof of a forward's origin.

@@ -41,25 +41,14 @@ impl InboundBatch {
         }
     }
 
-    /// Returns the forward at this position, if it is one.
-    pub(super) fn forward(&self, place: usize) -> Option<&ForwardedUpdate> {
-        match self {
-            Self::Push(push, _) => match &push.strong[place].body {
-                StrongBody::Forward(forward) => Some(forward),
-                StrongBody::Plain | StrongBody::Pdu(_) | StrongBody::BadPdu(_) | StrongBody::Unsound(..) => None,
-            },
-            Self::Forwarded(..) | Self::Transaction(..) | Self::Pulled(..) => None,
-        }
-    }
-
-    /// Returns its forwards.
-    pub(crate) fn forwards_mut(&mut self) -> impl Iterator<Item = &mut ForwardedUpdate> {
+    /// Returns its forwards with their positions.
+    pub(crate) fn forwards_mut(&mut self) -> impl Iterator<Item = (usize, &mut ForwardedUpdate)> {
         let strong = match self {
             Self::Push(push, _) => &mut push.strong[..],
             Self::Forwarded(..) | Self::Transaction(..) | Self::Pulled(..) => &mut [],
         };
-        strong.iter_mut().filter_map(|strong| match &mut strong.body {
-            StrongBody::Forward(forward) => Some(&mut **forward),
+        strong.iter_mut().enumerate().filter_map(|(place, strong)| match &mut strong.body {
+            StrongBody::Forward(forward) => Some((place, &mut **forward)),
             StrongBody::Plain | StrongBody::Pdu(_) | StrongBody::BadPdu(_) | StrongBody::Unsound(..) => None,
         })
     }

@@ -6,7 +6,6 @@ use crate::errors::UnavailableError;
 use crate::model::{ContextId, ParkedCode, Pdu, PduVerdict};
 use crate::peer::inbound::batch::InboundBatch;
 use crate::peer::inbound::dispatch::{ContextGroup, Dispatch, DispatchError, PoisonCandidates, UnknownContexts};
-use crate::peer::inbound::forwards::progress::ForwardsInProgress;
 use crate::peer::inbound::new_contexts::ContextAllowance;
 
 /// The new entries of a batch.
@@ -27,8 +26,6 @@ pub(super) struct BatchInProgress {
     dispatch: Dispatch,
     /// Unknown contexts that the PDUs of the batch would create.
     creates: Vec<ContextId>,
-    /// Forwards of the batch.
-    pub(super) forwards: ForwardsInProgress,
 }
 
 impl BatchInProgress {
@@ -49,8 +46,7 @@ impl BatchInProgress {
             dispatch.settle(place, refusal(&pdu.context));
         }
         let groups = dispatch.begin();
-        let (creates, forwards) = (allowance.within, ForwardsInProgress::default());
-        (Self { batch, fresh, numbers_pushes, dispatch, creates, forwards }, groups)
+        (Self { batch, fresh, numbers_pushes, dispatch, creates: allowance.within }, groups)
     }
 
     pub(super) const fn batch(&self) -> &InboundBatch {
@@ -66,13 +62,8 @@ impl BatchInProgress {
     }
 
     /// Returns the reason for which the whole batch is rejected, if it is.
-    pub(super) fn rejection(&self) -> Option<&UnavailableError> {
-        self.dispatch.rejection().or_else(|| self.forwards.rejection())
-    }
-
-    /// Returns whether all contexts have answered, and all origins of forwards.
-    pub(super) fn is_done(&self) -> bool {
-        self.dispatch.is_done() && self.forwards.is_done()
+    pub(super) const fn rejection(&self) -> Option<&UnavailableError> {
+        self.dispatch.rejection()
     }
 
     /// Returns the verdict of an entry, and the code under which the peer's actor quarantines it, if it does.
@@ -153,9 +144,9 @@ impl BatchQueue {
         self.waiting.push_front(batch);
     }
 
-    /// Removes the batch in progress, if nothing of it is under way.
+    /// Removes the batch in progress, if all contexts have answered for it.
     pub(super) fn take_done(&mut self) -> Option<Box<BatchInProgress>> {
-        self.in_progress.take_if(|batch| batch.is_done())
+        self.in_progress.take_if(|batch| batch.dispatch.is_done())
     }
 
     /// Returns the next batch, unless one is in progress.

@@ -192,8 +192,8 @@ impl InboundPushes {
                     quarantine.park(what, ParkedCode::BadPdu, bad.reason.clone(), &strong.bytes, out);
                 }
                 StrongBody::Forward(forward) => {
-                    let (outcome, means) = (busy.forwards.outcome(place), (&*self.limits, quarantine));
-                    if let Some(code) = forwards::settle((forward, strong), outcome, seq, means, out) {
+                    let means = (&*self.limits, quarantine);
+                    if let Some(code) = forwards::settle((forward, strong), seq, means, out) {
                         self.parked.note(seq, code);
                     }
                 }

@@ -85,6 +85,7 @@ mod tests {
             update: None,
             onward: Bytes::new(),
             is_known: false,
+            outcome: None,
         }
     }
 

@@ -1,8 +1,8 @@
 //! Forwards: updates of one server for another that a peer passes on to us. We are their destination, or one more server on
 //! their way; see `docs/protocol.md#third-servers`.
 //!
-//! A forward for us belongs into the sequence of its origin, so the actor of the sender gives it to the actor of the origin, as
-//! it gives PDUs to their contexts, and commits its own batch last. A forward for another peer is appended to that peer's
+//! A forward for us belongs into the sequence of its origin, so the actor of the sender gives it to the actor of the origin, and
+//! accepts its own batch once that has answered. A forward for another peer is appended to that peer's
 //! outbox by the commit of the batch.
 
 pub(super) mod held_forwards;
@@ -14,9 +14,8 @@ mod tests;
 
 use crate::change::Change;
 use crate::limits::PeerLimits;
-use crate::model::{ForwardMemory, ForwardedUpdate, Millis, ParkedWhat, RelayCode, Seq, StrongUpdate};
+use crate::model::{ForwardMemory, ForwardOutcome, ForwardedUpdate, Millis, ParkedWhat, RelayCode, Seq, StrongUpdate};
 use crate::peer::effect::{EffectCollector, PeerEffect, RelayRole};
-use crate::peer::inbound::forwards::progress::ForwardOutcome;
 use crate::peer::inbound::parked::PeerQuarantine;
 
 /// Word for the proof of an update that came as a forward, in the events of the feed.
@@ -26,14 +25,13 @@ pub const VERIFIED_BY_FORWARD: &str = "forward-signature";
 /// nowhere.
 pub(super) fn settle(
     (forward, strong): (&ForwardedUpdate, &StrongUpdate),
-    outcome: Option<&ForwardOutcome>,
     seq: Seq,
     (limits, quarantine): (&PeerLimits, &PeerQuarantine),
     out: &mut EffectCollector,
 ) -> Option<&'static str> {
     let role = if forward.facts.is_for_us { RelayRole::Destination } else { RelayRole::Relay };
     let memory = memory(limits, out.now);
-    let (result, code) = match outcome? {
+    let (result, code) = match forward.outcome.as_ref()? {
         ForwardOutcome::PassOn => {
             let (route, id) = (forward.route.clone(), forward.id.clone());
             let (sent, text) = (forward.sent, forward.onward.clone());

@@ -13,7 +13,7 @@ use crate::model::{
 };
 use crate::peer::effect::{BatchReply, EffectCollector, PeerEffect, PushReply};
 use crate::peer::inbound::dispatch::UnknownContexts;
-use crate::peer::inbound::forwards::progress::forwarded_push;
+use crate::peer::inbound::forwards::progress::{RunPlace, forwarded_push};
 use crate::peer::inbound::tests::letter_push;
 use crate::peer::inbound::{Inbound, InboundBatch};
 use crate::reply_token::ReplyToken;
@@ -52,7 +52,7 @@ impl Bench {
         let effects = out.effects.iter().map(|effect| match effect {
             PeerEffect::HandOver(run) => {
                 let first = run.push.from_seq.expect("a range");
-                format!("to {} {first}..={} from place {}", run.origin, run.push.seq, run.place)
+                format!("to {} {first}..={} from place {}", run.origin, run.push.seq, run.place.first)
             }
             PeerEffect::CountForward(role, result) => format!("{} {result}", role.as_str()),
             PeerEffect::Answer(BatchReply::Push(_, reply)) => print(reply),
@@ -108,6 +108,7 @@ fn relayed(numbers: &[u64], change: impl Fn(&mut ForwardedUpdate)) -> InboundPus
             update: Some(Box::new(update)),
             onward: Bytes::from_static(b"{}"),
             is_known: false,
+            outcome: None,
         };
         change(&mut forward);
         StrongUpdate {
@@ -180,9 +181,9 @@ fn forged_forward_goes_to_quarantine() {
 fn forwards_for_us_reach_their_origin() {
     let mut bench = Bench::of("b", 9);
     bench.push("accept", relayed(&[4, 5, 9], for_us));
-    bench.step("first is back", |inbound, out| inbound.forwarded(0, ok(5), out));
+    bench.step("first is back", |inbound, out| inbound.forwarded(RunPlace { batch: 0, first: 0 }, ok(5), out));
     let hole = Ok(Ack::Hole { expected: Seq(6), conflict: false }.into());
-    bench.step("second is back", |inbound, out| inbound.forwarded(2, hole, out));
+    bench.step("second is back", |inbound, out| inbound.forwarded(RunPlace { batch: 0, first: 2 }, hole, out));
     bench.check(&[
         "accept: to a 4..=5 from place 0; to a 9..=9 from place 2",
         "first is back: ",
@@ -196,7 +197,7 @@ fn busy_origin_gives_batch_back() {
     let mut bench = Bench::of("b", 9);
     bench.push("accept", relayed(&[4], for_us));
     let busy = Err(UnavailableError::OutcomeUnknown.into());
-    bench.step("back", |inbound, out| inbound.forwarded(0, busy, out));
+    bench.step("back", |inbound, out| inbound.forwarded(RunPlace { batch: 0, first: 0 }, busy, out));
     assert!(bench.trace[1].starts_with("back: refused"), "{}", bench.trace[1]);
     bench.push("again", relayed(&[4], for_us));
     assert_eq!(bench.trace[2], "again: to a 4..=4 from place 0", "nothing was stored");
@@ -227,4 +228,18 @@ fn renumbering_origin_loses_held_forwards() {
     bench.forwarded(2, "x");
     assert_eq!(bench.trace[2], "another b: feed; drop all; Hole { expected: 3, conflict: true }");
     assert_eq!(bench.trace[3], "x from 2: destination differs; ok 2");
+}
+
+/// Two servers pass on to us what each wrote: the actor of each waits for the other, and both go on.
+#[test]
+fn mutual_forwards_do_not_wait() {
+    let mut bench = Bench::of("b", 9);
+    bench.push("accept", relayed(&[1], for_us));
+    bench.forwarded(3, "x");
+    bench.step("back", |inbound, out| inbound.forwarded(RunPlace { batch: 0, first: 0 }, ok(1), out));
+    bench.check(&[
+        "accept: to a 1..=1 from place 0",
+        "x from 3: hold 1; destination held; ok 3",
+        "back: taken 1+1; remember a f1; destination taken; ok 1",
+    ]);
 }

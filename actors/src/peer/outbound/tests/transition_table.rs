@@ -9,6 +9,7 @@ use crate::model::{ContextId, FetchRequest, PduRef};
 use crate::peer::effect::Pull;
 use crate::peer::fetch_budget::FetchCost;
 use crate::peer::inbound::dispatch::{ContextGroup, DispatchError};
+use crate::peer::inbound::forwards::progress::RunPlace;
 use crate::peer::outbound::relay::RelayEvent;
 
 /// A day before the oldest item of these peers expires, in seconds.
@@ -149,7 +150,7 @@ fn events(bench: &Bench) -> Vec<(String, PeerEvent, u64)> {
     add("", PeerEvent::Accept(InboundBatch::Push(push, ReplyToken::new(1)), UnknownContexts::default()), now);
     let group = ContextGroup { context: context(), places: vec![0] };
     add("", PeerEvent::Dispatched(group, Err(DispatchError::Late)), now);
-    add("", PeerEvent::Forwarded(0, Ok(Ack::Ok(Seq(1)).into())), now);
+    add("", PeerEvent::Forwarded(RunPlace { batch: 0, first: 0 }, Ok(Ack::Ok(Seq(1)).into())), now);
     let edu = || Edu { kind: "typing".into(), content: Bytes::from_static(b"{}") };
     add("", PeerEvent::Weak(EphemeralItem { key: None, until: Millis(u64::MAX), edu: edu(), states_ttl: false }), now);
     add("", PeerEvent::Fetch(context(), want(), us), now);
