@@ -132,6 +132,7 @@ impl World {
                 prev_ids: vec![],
                 pdus,
                 edus: vec![],
+                relay_to: vec![],
                 verified: "network",
                 nonce: None,
             };

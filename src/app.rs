@@ -56,6 +56,7 @@ use crate::wire::pdu::reference_context::StoreReferenceContext;
 use crate::wire::pdu::relay_judge::RelayJudge;
 use crate::wire::pdu::signer::PduSigner;
 use crate::wire::transport::PeerTransport;
+use crate::wire::updates::kept_forwards;
 
 pub use crate::app::listeners::Listeners;
 pub use crate::app::reloader::SettingsReloader;
@@ -88,6 +89,8 @@ pub struct App {
     push_task: Option<AbortOnDropHandle<()>>,
     /// Counts the rows of strangers, with the store open.
     row_watch: AbortOnDropHandle<()>,
+    /// Judges kept forwards again, with the store open.
+    kept_forwards: AbortOnDropHandle<()>,
     drain: Duration,
     router_gone: oneshot::Receiver<bool>,
 }
@@ -158,6 +161,8 @@ impl App {
                 gateway: gateway.clone(),
             },
         ));
+        let kept = kept_forwards::run(gateway.clone(), Arc::new(store.clone()), relays.clone());
+        let kept_forwards = AbortOnDropHandle::new(actix::spawn(kept));
         let parts = ServedParts {
             live,
             keys,
@@ -195,6 +200,7 @@ impl App {
             _tasks: tasks,
             push_task,
             row_watch: AbortOnDropHandle::new(tokio::spawn(rows)),
+            kept_forwards,
             drain,
             router_gone,
         })
@@ -283,10 +289,12 @@ impl App {
     }
 
     async fn end(self) {
-        let Self { core, gateway, store, row_watch, .. } = self;
-        row_watch.abort();
-        // It was cancelled, so there is no result.
-        let _ = row_watch.await;
+        let Self { core, gateway, store, row_watch, kept_forwards, .. } = self;
+        for task in [row_watch, kept_forwards] {
+            task.abort();
+            // It was cancelled, so there is no result.
+            let _ = task.await;
+        }
         core.stop();
         let lane = store.lane();
         drop((gateway, store));

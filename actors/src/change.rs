@@ -3,10 +3,10 @@
 use bytes::Bytes;
 
 use crate::model::{
-    Attempt, ContextId, ContextRecord, DeadLetterReason, DeliveredSpan, Delivery, Digest, FeedItem, Gap,
-    GroupSubmission, Head, Index, Millis, MissingPrevState, ParkedItem, PduRef, PeerRecord, PendingParents, PlainCopy,
-    Position, RefusedEvent, SeenTransaction, Seq, ServerName, StateEntry, StateKey, StoredPdu, Submission,
-    SubmissionId, UsedNonce,
+    Attempt, ContextId, ContextRecord, DeadLetterReason, DeliveredSpan, Delivery, Digest, FeedItem, ForwardMemory,
+    ForwardRoute, Gap, GroupSubmission, Head, HeldForward, Index, Millis, MissingPrevState, ParkedItem, PduRef,
+    PeerRecord, PendingParents, PlainCopy, Position, RefusedEvent, SeenTransaction, Seq, ServerName, StateEntry,
+    StateKey, StoredPdu, Submission, SubmissionId, UsedNonce,
 };
 
 /// One durable fact. A batch of them is committed whole or not at all.
@@ -113,6 +113,52 @@ pub enum Change {
     /// A signed request was accepted. Its nonce is remembered until the signature is too old, so that a copy of the request is
     /// refused, also after a crash.
     NonceUsed(UsedNonce),
+    /// A forward goes to the outbox of its destination, which is notified after the commit, unless it is remembered: then nothing
+    /// is stored. It is remembered from then on.
+    ForwardPassedOn {
+        /// Its two ends.
+        route: ForwardRoute,
+        /// Id that the origin gave to it.
+        id: Box<str>,
+        /// Time at which its origin wrote it, from which its stay in the outbox is counted.
+        sent: Millis,
+        /// Text that is sent on.
+        text: Bytes,
+        /// Number and age of the forwards of this origin that are remembered.
+        memory: ForwardMemory,
+    },
+    /// Updates of ours for another server go to the outbox of a relay as forwards, which is notified after the commit.
+    ForwardsQueued {
+        /// Relay that is to pass them on.
+        via: ServerName,
+        /// Ourselves, and the server that is to get the updates.
+        route: ForwardRoute,
+        /// Ids and texts of the forwards, in order.
+        forwards: Vec<(Box<str>, Bytes)>,
+    },
+    /// A forward for us was taken, and is remembered from then on.
+    ForwardTaken {
+        /// Server that wrote the update.
+        origin: ServerName,
+        /// Id that the origin gave to it.
+        id: Box<str>,
+        /// Number and age of the forwards of this origin that are remembered.
+        memory: ForwardMemory,
+    },
+    /// Forwarded updates of a peer wait for the updates before them.
+    ForwardsHeld {
+        /// Peer that wrote the updates.
+        from: ServerName,
+        /// The updates with their numbers.
+        updates: Vec<HeldForward>,
+    },
+    /// Forwarded updates of a peer no longer wait, because the expected number has passed theirs or they have no meaning any more.
+    HeldForwardsDropped {
+        /// Peer that wrote the updates.
+        from: ServerName,
+        /// Number below which they are removed.
+        below: Seq,
+    },
     /// A PDU is stored for the first time. A delivered one is also appended to the timeline, and to the feed if it is
     /// shown.
     PduStored(Box<StoredPdu>),

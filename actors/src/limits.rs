@@ -1,11 +1,13 @@
 //! The limits of actors: plain, validated values. The settings module computes them.
 
 mod peer_groups;
+pub mod relay;
 
 use std::time::Duration;
 
 use crate::errors::PeerError;
 pub use crate::limits::peer_groups::{ContextGroups, PeerGroups};
+use crate::limits::relay::RelayLimits;
 use crate::model::{DialectSpec, RequestDeadlines, Seq, ServerName, SuspendReason};
 
 /// The table of a peer's limits: key in the configuration, type, unit in which it is written, default, and `positive` if it
@@ -123,6 +125,8 @@ macro_rules! define_peer_limits {
             pub never_refuse: bool,
             /// Groups of the peer that are contexts here.
             pub groups: PeerGroups,
+            /// Delivery through third servers.
+            pub relay: RelayLimits,
             $($(#[$doc])* pub $key: $type,)*
         }
 
@@ -139,6 +143,7 @@ macro_rules! define_peer_limits {
                     drops_batch_on_error_status: false,
                     never_refuse: false,
                     groups: PeerGroups::default(),
+                    relay: RelayLimits::default(),
                     $($key: $default,)*
                 }
             }

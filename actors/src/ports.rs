@@ -155,6 +155,11 @@ pub trait PeerConfig: Send + Sync + 'static {
     /// Returns the limits of a peer; `None`: the name is not a peer.
     fn limits(&self, server: &ServerName) -> Option<Arc<PeerLimits>>;
 
+    /// Returns whether this server passes on what `origin` writes to `destination`.
+    fn allows_relay(&self, _origin: &ServerName, _destination: &ServerName) -> bool {
+        false
+    }
+
     /// Returns the peers that the configuration names, in its order.
     fn listed(&self) -> Vec<ServerName>;
 

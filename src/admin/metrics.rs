@@ -80,6 +80,7 @@ fn describe() {
     describe_gauge!("fernpost_certificate_end_seconds", "End of a certificate of ours, in seconds since 1970.");
     describe_counter!("fernpost_limits_total", "Requests and connections refused since the start, by limit.");
     describe_counter!("fernpost_log_lines_lost_total", "Log lines lost, because the log could not be written.");
+    describe_counter!("fernpost_relayed_total", "Forwards since the start, by our part in them and the result.");
     describe_gauge!("fernpost_feed_unread_events", "Events that the messenger has not acknowledged.");
     describe_counter!("fernpost_push_batches_total", "Batches pushed to the messenger since the start, by result.");
     describe_counter!("fernpost_push_events_total", "Pushed events that the messenger took since the start.");
@@ -98,7 +99,10 @@ fn record_push(push: &PushStatus) {
 }
 
 fn record(gateway: &Gateway, limits: &LimitCounts) {
-    let GatewayMetrics { peers, outbox_items, open_heads, heads_forgotten, refusals } = gateway.metrics();
+    let GatewayMetrics { peers, outbox_items, open_heads, heads_forgotten, refusals, relayed } = gateway.metrics();
+    for (role, result, count) in relayed {
+        counter!("fernpost_relayed_total", "role" => role, "result" => result).absolute(count);
+    }
     // Limits of the gateway and of its core: no key is counted by both.
     for (limit, count) in limits.counts().into_iter().chain(refusals) {
         counter!("fernpost_limits_total", "limit" => limit).absolute(count);

@@ -47,6 +47,10 @@ impl From<ParkedRow> for QuarantineRow {
                 let named = PartialPduName { origin: origin.clone(), pdu_id: id.clone() };
                 (context.as_ref().map(ToString::to_string), Some(named), None)
             }
+            QuarantineItemKind::ForwardIn(seq, origin) => {
+                let named = PartialPduName { origin: Some(origin.to_string()), pdu_id: None };
+                (None, Some(named), Some(seq.0))
+            }
             QuarantineItemKind::UpdateOut => (None, None, None),
             QuarantineItemKind::PduOut(reference, context) => {
                 (Some(context.to_string()), Some(PartialPduName::from(reference)), None)

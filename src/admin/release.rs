@@ -14,6 +14,7 @@ use crate::http::json_error;
 use crate::json::reader;
 use crate::wire::pdu::PduReader;
 use crate::wire::updates::group_message::group_message;
+use crate::wire::updates::kept_forwards;
 
 /// Maximum number of items in one call on all of a server: each may be a commit, and the caller waits.
 const AT_ONCE: u32 = 100;
@@ -135,6 +136,10 @@ async fn done(api: &AdminApi, row: ParkedRow, act: QuarantineAction) -> Result<&
 /// Submits an inbound item to its context again; it stays in quarantine unless it is accepted.
 async fn taken(api: &AdminApi, row: &ParkedRow) -> Result<&'static str, ApiError> {
     let stays = |reason: String| ApiError::unprocessable("STAYS", reason);
+    if let QuarantineItemKind::ForwardIn(..) = row.what {
+        let settled = kept_forwards::settle(&api.gateway, &*api.judge, row).await.map_err(ApiError::from)?;
+        return settled.map_err(stays);
+    }
     if let QuarantineItemKind::UpdateIn(seq) = row.what
         && row.code != QuarantineReason::Inbound(ParkedCode::NotAnObject)
         && let Some(message) = message_of(row)

@@ -26,6 +26,9 @@ pub struct MessageTrace {
 pub struct RecipientTrace {
     /// `queued`, `acknowledged`, `refused`, `parked` or `expired`.
     pub state: FixedText,
+    /// Server that passes the items on while the recipient cannot be reached; only in the state `relayed`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub via: Option<String>,
     /// Attempts that carried the submission, oldest first.
     pub attempts: Vec<AttemptRow>,
     /// Time of the next attempt, if one is planned.
@@ -94,7 +97,7 @@ mod tests {
                 r#""blue":{"state":"queued","attempts":[{"time":"1970-01-01T00:00:00.003Z","result":"ok"},"#,
                 r#"{"time":"1970-01-01T00:00:00.006Z","result":"status 503: busy","code":"HTTP_503"}],"next":"1970-01-01T00:00:09.000Z"},"#,
                 r#""green":{"state":"acknowledged","attempts":[{"time":"1970-01-01T00:00:00.001Z","result":"ok"}]},"#,
-                r#""grey":{"state":"queued","attempts":[],"reason":"refused"}}}"#
+                r#""grey":{"state":"relayed","via":"green","attempts":[],"reason":"refused"}}}"#
             ),
         ]);
         assert_eq!((trace.peers["blue"].attempts.len(), &*trace.peers["green"].state), (2, "acknowledged"));

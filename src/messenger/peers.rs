@@ -172,6 +172,7 @@ mod tests {
             next_seq: Some(Seq(4)),
             backlog_bytes: 0,
             open: None,
+            relayed: None,
         }
     }
 

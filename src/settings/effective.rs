@@ -74,6 +74,7 @@ mod tests {
             "encoding",
             "groups",
             "insecure",
+            "route",
         ];
         let shown = blue("expect_seq = 1\n").effective_limits();
         let keys = fields_of::<PeerSection>();

@@ -16,12 +16,14 @@ use super::check::SettingsCheck;
 use super::peer::{self, PeerAuth, PeerSettings, SharedLimits};
 use super::resolve::PeerTables;
 use super::sections::federation::FederationSettings;
+use super::sections::relay::RelaySettings;
 use super::sections::strangers::StrangersSettings;
 use super::shared_ranges::SharedRanges;
 use crate::identity::public_key::PeerKeys;
 use crate::settings::FederationMode;
 use crate::settings::peers::stranger_rules::StrangersRules;
 use crate::settings::values::pattern::NamePattern;
+use crate::settings::values::profile::PeerProfile;
 use crate::tls::spki_pin::SpkiPin;
 
 /// The table of all configured peers.
@@ -36,6 +38,8 @@ pub struct PeerTable {
     /// as denied: a caller that is not authenticated learns nothing.
     proofs: HashMap<ServerName, Vec<IpNet>>,
     deny: Vec<NamePattern>,
+    /// Ways on which this server passes on what others write: origin and destination.
+    relay_allow: Vec<(NamePattern, NamePattern)>,
     contexts: Arc<ContextLimits>,
     overload: OverloadLimits,
     resident_max: u32,
@@ -75,15 +79,17 @@ impl PeerTable {
         own: Option<&ServerName>,
         federation: &FederationSettings,
         contexts: ContextLimits,
+        relay: RelaySettings,
         check: &mut SettingsCheck<'_>,
     ) -> Self {
-        let tables = PeerTables::read(merged, check);
+        let tables = PeerTables::read(merged, relay.limits, check);
         let others = tables.resolve(None).limits(check);
         let of = |listing| Arc::new(PeerLimits { listing, ..others.clone() });
         let (unlisted, refused) = (of(PeerListing::NotListed), of(PeerListing::Denied));
         let strangers = StrangersRules::read(federation.mode, federation.strangers, own, &tables, check);
         let (deny, contexts) = (federation.deny.clone(), Arc::new(contexts));
-        let mut peers = Self { deny, contexts, unlisted, refused, strangers, ..Self::default() };
+        let relay_allow = relay.allow;
+        let mut peers = Self { deny, contexts, unlisted, refused, strangers, relay_allow, ..Self::default() };
         let mut alike = SharedLimits::default();
         let mut shared = SharedRanges::default();
         for name in tables.listed() {
@@ -108,6 +114,7 @@ impl PeerTable {
         let mapped = peers.order.iter().filter_map(|name| Some((name, &peers.by_name.get(name)?.limits.groups)));
         let groups = ContextGroups::of_peers(mapped);
         Arc::make_mut(&mut peers.contexts).groups = groups;
+        peers.check_routes(check);
         if federation.mode == FederationMode::Open {
             return peers;
         }
@@ -121,6 +128,24 @@ impl PeerTable {
             check.note(&["peers", "server"], why);
         }
         peers
+    }
+
+    /// Reports ways through servers that cannot pass on.
+    fn check_routes(&self, check: &mut SettingsCheck<'_>) {
+        for name in &self.order {
+            let limits = &self.by_name[name].limits;
+            for via in limits.relay.vias() {
+                let why = match self.by_name.get(via) {
+                    _ if via == name => format!("via:{via} is the peer itself"),
+                    None => format!("via:{via} is no peer; list it under [peers.server.\"{via}\"]"),
+                    Some(peer) if peer.link.profile != PeerProfile::Fernpost => {
+                        format!("via:{via} has not the profile \"fernpost\", and passes nothing on")
+                    }
+                    Some(_) => continue,
+                };
+                check.invalid(&["peers", "server", name.as_str(), "route"], why);
+            }
+        }
     }
 
     /// Returns whether the server may be a peer without being configured, if it is not denied.
@@ -295,6 +320,10 @@ impl PeerTable {
 impl PeerConfig for PeerTable {
     fn limits(&self, server: &ServerName) -> Option<Arc<PeerLimits>> {
         self.by_name.get(server).map(|peer| Arc::clone(&peer.limits))
+    }
+
+    fn allows_relay(&self, origin: &ServerName, destination: &ServerName) -> bool {
+        self.relay_allow.iter().any(|(from, to)| from.matches(origin) && to.matches(destination))
     }
 
     fn listed(&self) -> Vec<ServerName> {

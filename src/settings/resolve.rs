@@ -1,5 +1,6 @@
 //! Resolves the values of one peer from defaults, patterns and its own table, key by key, with their origins.
 
+use actors::limits::relay::RelayLimits;
 use actors::limits::{PeerLimits, RelayPolicy};
 use actors::model::{Seq, ServerName};
 use config::{Map, Value, ValueKind};
@@ -9,6 +10,7 @@ use crate::settings::check::SettingsCheck;
 use crate::settings::field_names::fields_of;
 use crate::settings::peer_groups::groups;
 use crate::settings::sections::peer::PeerSection;
+use crate::settings::sections::relay::route;
 use crate::settings::values::pattern::NamePattern;
 use crate::settings::values::profile::{PeerProfile, ProfilePreset};
 
@@ -34,6 +36,7 @@ pub(super) struct PeerTables<'a> {
     patterns: Vec<(NamePattern, &'a Map<String, Value>)>,
     /// Peers in the order in which they first appear.
     servers: Vec<(ServerName, &'a Map<String, Value>)>,
+    relay: RelayLimits,
 }
 
 fn table<'a>(within: &'a Value, key: &str) -> Option<&'a Map<String, Value>> {
@@ -53,8 +56,8 @@ fn tables(within: Option<&Map<String, Value>>) -> impl Iterator<Item = (&String,
 
 impl<'a> PeerTables<'a> {
     /// Reads the tables of the merged configuration. Invalid names are reported.
-    pub(super) fn read(merged: &'a Value, check: &mut SettingsCheck<'_>) -> Self {
-        let mut found = Self { default: None, patterns: Vec::new(), servers: Vec::new() };
+    pub(super) fn read(merged: &'a Value, relay: RelayLimits, check: &mut SettingsCheck<'_>) -> Self {
+        let mut found = Self { default: None, patterns: Vec::new(), servers: Vec::new(), relay };
         let ValueKind::Table(root) = &merged.kind else { return found };
         let Some(peers) = root.get("peers") else { return found };
         found.default = table(peers, "default");
@@ -92,7 +95,8 @@ impl<'a> PeerTables<'a> {
             table
         };
         let patterns = self.patterns.iter().map(|(pattern, table)| (pattern.clone(), limits(table)));
-        StrangersTables { default: self.default.map(limits).unwrap_or_default(), patterns: patterns.collect() }
+        let (default, patterns) = (self.default.map(limits).unwrap_or_default(), patterns.collect());
+        StrangersTables { default, patterns, relay: self.relay.clone() }
     }
 
     /// Returns the values of a peer; for `None` those of `[peers.default]` alone.
@@ -113,19 +117,32 @@ impl<'a> PeerTables<'a> {
         let profile = laid.section().profile;
         laid.apply_profile_defaults(profile);
         let section = laid.section();
-        ResolvedPeer { server: server.cloned(), section, values: laid.values, origins: laid.origins }
+        let relay = self.relay.clone();
+        ResolvedPeer { server: server.cloned(), section, values: laid.values, origins: laid.origins, relay }
     }
 }
 
 /// Keys of a peer that say which server it is and how it is reached: they mean nothing for servers that nobody configured.
-const LINK_KEYS: [&str; 10] =
-    ["profile", "dialect", "addresses", "auth", "allow_from", "keys", "fingerprints", "encoding", "groups", "insecure"];
+const LINK_KEYS: [&str; 11] = [
+    "profile",
+    "dialect",
+    "addresses",
+    "auth",
+    "allow_from",
+    "keys",
+    "fingerprints",
+    "encoding",
+    "groups",
+    "insecure",
+    "route",
+];
 
 /// The tables whose limits hold for strangers, too.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(super) struct StrangersTables {
     default: Map<String, Value>,
     patterns: Vec<(NamePattern, Map<String, Value>)>,
+    relay: RelayLimits,
 }
 
 impl StrangersTables {
@@ -148,7 +165,8 @@ impl StrangersTables {
             laid.table(table, &ValueOrigin::Pattern(pattern.to_string()));
         }
         let section = laid.section();
-        ResolvedPeer { server: None, section, values: laid.values, origins: laid.origins }
+        let relay = self.relay.clone();
+        ResolvedPeer { server: None, section, values: laid.values, origins: laid.origins, relay }
     }
 }
 
@@ -207,6 +225,8 @@ pub(super) struct ResolvedPeer {
     /// Values that are set, as they are written.
     pub(super) values: Map<String, Value>,
     pub(super) origins: Vec<(&'static str, ValueOrigin)>,
+    /// Limits of delivery through third servers, without the route.
+    relay: RelayLimits,
 }
 
 impl ResolvedPeer {
@@ -230,6 +250,10 @@ impl ResolvedPeer {
         let mut limits = self.section.limits();
         let is_of_server = *self.origin("groups") == ValueOrigin::Server;
         limits.groups = groups(&self.section, is_of_server, &self.key("groups"), check);
+        match route(&self.section.route) {
+            Ok(route) => limits.relay = RelayLimits { route, ..self.relay.clone() },
+            Err(why) => check.invalid(&self.key("route"), why),
+        }
         for (key, why) in self.section.zeros() {
             check.invalid(&self.key(key), why);
         }

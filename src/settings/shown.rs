@@ -1,5 +1,6 @@
 //! The effective values of a configuration, each with the place that it comes from. Secrets are left out.
 
+use actors::limits::relay::RelayLimits;
 use actors::model::ServerName;
 use config::{Value, ValueKind};
 use serde::Deserialize;
@@ -102,7 +103,7 @@ impl ShownConfiguration {
     fn peer(&mut self, sources: &Sources, server: &ServerName) -> Option<Vec<ShownValue>> {
         let (found, folder) = (&mut self.found, sources.folder());
         let check = &mut SettingsCheck { found, folder, to_run: sources.to_run, allow_open_secrets: true };
-        let tables = PeerTables::read(&self.merged, check);
+        let tables = PeerTables::read(&self.merged, RelayLimits::default(), check);
         let is_listed = tables.listed().any(|name| name == server);
         let resolved = tables.resolve(Some(server));
         let shown = |key: &&'static str| {

@@ -135,6 +135,10 @@ fn guarded<T>(read: impl FnOnce() -> Read<T>) -> Read<T> {
 }
 
 impl PeerReader for Store {
+    fn are_known_forwards(&self, forwards: Vec<(ServerName, Box<str>)>) -> Task<Result<Vec<bool>, ArchiveError>> {
+        self.point(move |shared, rows| peers::forwards::are_known(shared, rows, &forwards))
+    }
+
     fn peer(&self, server: &ServerName) -> Task<Result<PeerSnapshot, ArchiveError>> {
         let server = server.clone();
         self.page(move |shared, rows| peers::peer(shared, rows, server))

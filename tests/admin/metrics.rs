@@ -63,6 +63,7 @@ async fn ends(operator: &OperatorFixture, context: &str, from: u64, count: u64) 
         prev_ids: vec![],
         pdus: (from..from + count).map(|n| Ok(pdu(n))).collect(),
         edus: vec![],
+        relay_to: vec![],
         verified: "network",
         nonce: None,
     };

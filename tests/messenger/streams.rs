@@ -130,6 +130,7 @@ async fn stream_shows_ephemeral_items() {
         prev_ids: vec![],
         pdus: vec![],
         edus,
+        relay_to: vec![],
         verified: "network",
         nonce: None,
     };

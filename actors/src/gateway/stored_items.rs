@@ -4,13 +4,16 @@
 use bytes::Bytes;
 
 use crate::change::Change;
-use crate::errors::{CommandError, ContextError, PeerError, UnavailableError};
+use crate::errors::{BatchError, CommandError, ContextError, PeerError, UnavailableError};
 use crate::gateway::Gateway;
 use crate::model::{
-    GroupMessage, Index, Pdu, PduVerdict, PeerCommand, PlainCopy, PlainForm, SentPage, Seq, ServerName, SubmissionId,
-    SubmissionRecord,
+    Ack, ForwardedUpdate, GroupMessage, Index, Pdu, PduVerdict, PeerCommand, PlainCopy, PlainForm, RelayCode, SentPage,
+    Seq, ServerName, SubmissionId, SubmissionRecord,
 };
 use crate::peer::inbound::dispatch::DispatchError;
+use crate::peer::inbound::forwards;
+use crate::peer::inbound::forwards::judge_forward::{ForwardStep, judge};
+use crate::peer::inbound::forwards::progress::forwarded_push;
 use crate::ports::{ArchiveError, CommitPriority, Direction, QuarantineKey};
 use crate::router::registry::LookupPurpose;
 
@@ -152,6 +155,36 @@ impl Gateway {
         })?;
         self.ports.journal.barrier().committed().await.map_err(|_| UnavailableError::OutcomeUnknown)?;
         Ok(verdicts.into_iter().next())
+    }
+
+    /// Judges a quarantined forward of this sender again, and takes it or passes it on if that is right now. It answers after the
+    /// commit; the caller decides whether to keep the quarantine row.
+    pub async fn settle_forward(
+        &self,
+        sender: &ServerName,
+        forward: ForwardedUpdate,
+    ) -> Result<ForwardStep, BatchError> {
+        self.check_overload().map_err(UnavailableError::from)?;
+        let step = judge(&forward, sender, self.ports.clock.now());
+        match step {
+            ForwardStep::PassOn => {
+                let ForwardedUpdate { route, id, sent, onward: text, .. } = forward;
+                let memory = forwards::memory(&self.ports.roster.limits_of(sender), self.ports.clock.now());
+                let change = Change::ForwardPassedOn { route, id, sent, text, memory };
+                self.change_parked(sender, change).await?;
+            }
+            ForwardStep::Take => {
+                let update = forward.update.map(|update| *update).into_iter().collect();
+                let push = forwarded_push(forward.number, update);
+                let receipt = self.routes.forward(&forward.route.origin, push).await?;
+                if !matches!(receipt.ack, Ack::Ok(_)) {
+                    let reason = "more updates of its origin wait than relay.held_max allows".to_owned();
+                    return Ok(ForwardStep::Refuse(RelayCode::NotKept, reason));
+                }
+            }
+            ForwardStep::Known | ForwardStep::Refuse(..) => {}
+        }
+        Ok(step)
     }
 
     async fn change_parked(&self, server: &ServerName, change: Change) -> Result<(), PeerError> {

@@ -140,6 +140,8 @@ pub struct ParkedItem {
 pub enum ParkedWhat {
     /// Strong update with this sequence number.
     Update(Seq),
+    /// Strong update with this sequence number that says it is of this server.
+    Forward(Seq, ServerName),
     /// PDU, valid or not, with the fields that could be read.
     Pdu {
         /// Origin of the PDU.

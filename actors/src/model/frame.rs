@@ -7,6 +7,7 @@ use bytes::Bytes;
 
 use crate::model::dialect::DialectSpec;
 use crate::model::digest::Digest;
+use crate::model::frame::forward::{ForwardRoute, ForwardedUpdate};
 use crate::model::{
     BadPdu, ContextId, DeadLetterReason, GroupMessage, Millis, ParkedCode, Pdu, PduRef, Seq, ServerName, ShortDuration,
 };
@@ -37,6 +38,8 @@ pub enum StrongBody {
     /// An update that cannot be accepted, with the code and the reason. It still consumes its sequence number, because resending
     /// cannot correct it.
     Unsound(ParkedCode, &'static str),
+    /// An update of the updates dialect that travels through servers: `{"update":"forward",..}`.
+    Forward(Box<ForwardedUpdate>),
 }
 
 /// An ephemeral item of the transactions dialect.
@@ -70,6 +73,8 @@ pub struct InboundTransaction {
     pub pdus: Vec<Result<Pdu, BadPdu>>,
     /// Ephemeral items of the transaction.
     pub edus: Vec<Edu>,
+    /// Servers to which the sender's own PDUs are passed on.
+    pub relay_to: Vec<ServerName>,
     /// Method by which the sender was authenticated.
     pub verified: &'static str,
     /// Nonce of the request's signature, if it has one; it is stored in the commit of the batch.
@@ -94,13 +99,23 @@ pub enum Item {
     Update(Bytes),
     /// A PDU: its identity and its whole JSON text.
     Pdu(PduRef, Bytes),
+    /// An update that the peer passes on, or is to take as one of its origin.
+    Forward(ForwardRoute, Bytes),
 }
 
 impl Item {
+    /// Returns the way of an item that the peer passes on; `None`: it is for the peer itself.
+    pub const fn route(&self) -> Option<&ForwardRoute> {
+        match self {
+            Self::Forward(route, _) => Some(route),
+            Self::Update(_) | Self::Pdu(..) => None,
+        }
+    }
+
     /// Returns the JSON text of the item.
     pub const fn bytes(&self) -> &Bytes {
         match self {
-            Self::Update(bytes) | Self::Pdu(_, bytes) => bytes,
+            Self::Update(bytes) | Self::Pdu(_, bytes) | Self::Forward(_, bytes) => bytes,
         }
     }
 }
@@ -301,3 +316,5 @@ pub struct PushResponse {
     /// The peer's reason for a wait, if it states one.
     pub reason: Option<String>,
 }
+
+pub(crate) mod forward;

@@ -126,7 +126,26 @@ pub struct SubmissionId(Arc<str>);
 #[error("an id is 1 to 128 characters of A-Z a-z 0-9 . _ ~ -")]
 pub struct BadSubmissionId;
 
+/// The beginning of the ids of forwards, which no messenger can write.
+const FORWARD: &str = "forward/";
+
 impl SubmissionId {
+    /// Returns the id under which an outbox lists a forward: the messenger did not submit it.
+    pub fn of_forward(id: &str) -> Self {
+        let shown: String = id.chars().filter(|c| c.is_ascii_alphanumeric() || *c == '-').take(64).collect();
+        Self(format!("{FORWARD}{shown}").into())
+    }
+
+    /// Returns whether this is the id of a forward.
+    pub fn is_forward(&self) -> bool {
+        self.0.starts_with(FORWARD)
+    }
+
+    /// Reads an id of an outbox.
+    pub fn queued(text: &str) -> Result<Self, BadSubmissionId> {
+        text.strip_prefix(FORWARD).map_or_else(|| text.parse(), |id| Ok(Self::of_forward(id)))
+    }
+
     /// Returns the id as it was submitted.
     pub fn as_str(&self) -> &str {
         &self.0

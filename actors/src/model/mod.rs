@@ -33,6 +33,10 @@ pub use context::{
     JoinStage, PduState, PendingParents, StoredPdu,
 };
 pub use feed::{FeedEntry, FeedItem, ParkedItem, ParkedWhat, RefusedEvent, ReleasedEvent};
+pub use frame::forward::{
+    ForwardFacts, ForwardMemory, ForwardOutcome, ForwardProof, ForwardRoute, ForwardedUpdate, HeldForward, RelayCode,
+    StoredForward,
+};
 pub use frame::{
     Ack, BatchId, Edu, FetchRequest, InboundEphemeral, InboundPush, InboundTransaction, Item, ItemObjection,
     OutboundBatch, PullResponse, PushResponse, Receipt, RequestDeadlines, StrongBody, StrongUpdate, UsedNonce,
@@ -46,7 +50,7 @@ pub use pdu::pdu_proof::{MissingProof, PduProof, VERIFIED_AS_OWN, VERIFIED_AS_RE
 pub use pdu::{BadPdu, ComposedPdu, GraphPosition, Pdu, PduDraft, PduVerdict, StateSlot};
 pub use record::{
     DeadLetterReason, DeliveryState, InboundRecord, NumberSegment, OutboundRecord, PeerRecord, PeerState, PeerStatus,
-    SeenTransaction, Submission, SubmissionRecord, SubmittedContent, SuspendReason,
+    RelayRecord, SeenTransaction, Submission, SubmissionRecord, SubmittedContent, SuspendReason,
 };
 pub use state::{Membership, MissingPrevState, PrevStateLink, StateEntry, StateKey};
 pub use wording::{CountedNoun, NumberRange, ShortDuration};

@@ -59,6 +59,17 @@ pub struct OutboundRecord {
     /// The deliveries since the last row of them was written, oldest first: fewer than
     /// [`DELIVERED_SPANS_IN_ROW`](super::DELIVERED_SPANS_IN_ROW).
     pub delivered: Vec<DeliveredSpan>,
+    /// State of the delivery through third servers.
+    pub relay: RelayRecord,
+}
+
+/// The durable state of the delivery to a peer through third servers.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct RelayRecord {
+    /// First of the failures in a row that show that the peer cannot be reached.
+    pub failing_since: Option<Millis>,
+    /// Server in use, and the index up to which it was given everything.
+    pub via: Option<(ServerName, Index)>,
 }
 
 impl Default for OutboundRecord {
@@ -78,6 +89,7 @@ impl Default for OutboundRecord {
             told_suspension: None,
             last_success: None,
             delivered: Vec::new(),
+            relay: RelayRecord::default(),
         }
     }
 }
@@ -369,4 +381,6 @@ pub struct PeerStatus {
     pub backlog_bytes: u64,
     /// Transaction that is in flight or will be resent unchanged: its id, its first and its last index.
     pub open: Option<(u64, Index, Index)>,
+    /// Server through which unacknowledged items went, and the index of the newest of them.
+    pub relayed: Option<(ServerName, Index)>,
 }

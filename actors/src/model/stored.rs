@@ -5,7 +5,7 @@ use bytes::Bytes;
 use super::{
     AttemptError, BridgedMessage, ContextId, ContextRecord, DeadLetterReason, Digest, Gap, GraphPosition, GroupId,
     HeldPdu, Index, Item, Membership, Millis, MissingPrevState, Pdu, PduDraft, PduRef, PeerRecord, PlainForm,
-    SeenTransaction, ServerName, StateKey, SubmissionId,
+    SeenTransaction, Seq, ServerName, StateKey, StoredForward, SubmissionId,
 };
 
 /// A row of a peer's outbox.
@@ -51,7 +51,7 @@ pub struct SentPage {
 }
 
 /// The snapshot from which a peer's actor is restored.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct PeerSnapshot {
     /// Record of the peer, if it has one.
     pub record: Option<PeerRecord>,
@@ -66,6 +66,8 @@ pub struct PeerSnapshot {
     pub seen: Vec<SeenTransaction>,
     /// Reason of the newest failed attempt.
     pub last_error: Option<AttemptError>,
+    /// Forwarded updates of the peer that wait for the updates before them, in the order of their numbers.
+    pub forwards: Vec<StoredForward>,
 }
 
 /// The snapshot from which a context's actor is restored.
@@ -214,6 +216,11 @@ pub trait PduText: Send + Sync + 'static {
 
     /// Returns the id under which the copies of a PDU that the local messenger did not submit are traced.
     fn copies_id(&self, reference: &PduRef) -> SubmissionId;
+    /// Writes an item of ours as a signed forward to this server, with its number in our sequence to it; returns the id and the
+    /// text. `None`: it cannot be signed.
+    fn forward(&self, _us: &ServerName, _to: &ServerName, _number: Seq, _item: &Item) -> Option<(Box<str>, Bytes)> {
+        None
+    }
 
     /// Parses a PDU from its stored form. `None`: it is not a PDU, or it is not valid by the current rules.
     fn read(&self, from: &ServerName, bytes: &Bytes) -> Option<Pdu>;

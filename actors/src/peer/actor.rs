@@ -8,18 +8,21 @@ use actix::{
 };
 use tokio::sync::oneshot;
 use tokio::time::error::Elapsed;
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout;
 
 use crate::limits::PeerLimits;
-use crate::model::{ContextId, FetchRequest, Index, PeerStatus, PushFailure, PushResponse, ServerName};
+use crate::model::{ContextId, FetchRequest, PeerStatus, PushFailure, PushResponse, ServerName};
 use crate::peer::effect::{CommandReply, PeerEffect};
-use crate::peer::fetch_budget::FetchCost;
-use crate::peer::handover::{Handover, unknown_contexts};
+use crate::peer::handover::asking;
+use crate::peer::handover::relaying::Relaying;
+use crate::peer::handover::{Handover, known_forwards, mark_known, unknown_contexts};
 use crate::peer::inbound::InboundBatch;
 use crate::peer::inbound::dispatch::UnknownContexts;
+use crate::peer::inbound::forwards::progress::ForwardRun;
 use crate::peer::machine::{PeerEvent, PeerMachine};
 use crate::peer::messages::{PeerMessage, PeerReplies, TaskFinished};
 use crate::peer::outbound::StepInput;
+use crate::peer::outbound::relay::RelayEvent;
 use crate::peer::shared::PeerShared;
 use crate::peer::state_log::StateLogger;
 use crate::ports::{ArchiveError, Fence, OutboxGrown, PeerSnapshot, Ports};
@@ -54,6 +57,8 @@ pub(crate) struct PeerActor {
     alarm: TimerSlot,
     /// Timer of the next pull of missed transactions.
     ask_alarm: TimerSlot,
+    /// Timer of the delivery through third servers.
+    relay_alarm: TimerSlot,
     /// Request in flight; it is aborted when it is replaced or dropped.
     attempt: Option<IsolatedTask>,
     reading: Option<IsolatedTask>,
@@ -93,6 +98,7 @@ impl PeerActor {
             next_token: 0,
             alarm: TimerSlot::default(),
             ask_alarm: TimerSlot::default(),
+            relay_alarm: TimerSlot::default(),
             attempt: None,
             reading: None,
             keep_alive: None,
@@ -169,16 +175,7 @@ impl PeerActor {
                 self.reading = None;
             }
             PeerEffect::Push { attempt, frame, settled } => {
-                let transport = self.ports.transport.clone();
-                let barrier = settled.then(|| self.ports.journal.barrier());
-                let sent = async move {
-                    if let Some(barrier) = barrier {
-                        let lost = |_| PushFailure::Unreachable("the journal has stopped".into());
-                        barrier.committed().await.map_err(lost)?;
-                    }
-                    // `push` is called inside the task, so that a panic before it returns a future is isolated too.
-                    transport.push(frame).await
-                };
+                let sent = asking::push(&self.ports, frame, settled);
                 let finish = self.completion_sender(ctx);
                 self.attempt = Some(spawn_abortable(sent, move |ended| {
                     let outcome: Result<PushResponse, PushFailure> =
@@ -204,6 +201,28 @@ impl PeerActor {
                     finish(PeerEvent::Dispatched(group, outcome));
                 });
             }
+            PeerEffect::Relay(work) => {
+                let relayed = Relaying::new(self.server.clone(), self.ports.clone(), self.routes.clone(), self.fence);
+                let page = self.machine.as_ref().map(|machine| machine.relay_page()).unwrap_or_default();
+                let vias = self.limits.relay.vias().cloned().collect();
+                let (done, finish) = (relayed.run(work, vias, page), self.completion_sender(ctx));
+                spawn_detached(async move { finish(PeerEvent::Relay(done.await)) });
+            }
+            PeerEffect::RelayAt(due) => {
+                let delay = due.map(|due| self.ports.clock.now().until(due));
+                self.relay_alarm.set(ctx, delay, Self::relay_due);
+            }
+            PeerEffect::TellRelayRefused(destination, code) => {
+                let (routes, via) = (self.routes.clone(), self.server.clone());
+                spawn_detached(async move { routes.relay_refused(&destination, via, code).await });
+            }
+            PeerEffect::HandOver(run) => {
+                let (routes, finish) = (self.routes.clone(), self.completion_sender(ctx));
+                let ForwardRun { origin, place, push } = run;
+                let answer = async move { routes.forward(&origin, push).await };
+                spawn_detached(async move { finish(PeerEvent::Forwarded(place, answer.await)) });
+            }
+            PeerEffect::CountForward(role, result) => self.routes.relays().count(role, result),
             PeerEffect::TellStaged(context) => {
                 let (routes, settled) = (self.routes.clone(), self.ports.journal.barrier());
                 spawn_detached(async move {
@@ -230,17 +249,11 @@ impl PeerActor {
                     let busy = Err(PushFailure::Unreachable("peers.intake_max questions are open".into()));
                     return spawn_detached(async move { finish(PeerEvent::Pulled(pull, busy, strange)) });
                 };
-                let asked = self.ports.transport.pull(&self.server, pull.after, self.limits.deadlines());
-                let (server, finish) = (self.server.clone(), self.completion_sender(ctx));
-                let (archive, most) = (self.ports.archive.clone(), self.ports.roster.contexts().adopt_max);
+                let asked =
+                    asking::pull(self.ports.clone(), self.server.clone(), pull, self.limits.deadlines(), permit);
+                let finish = self.completion_sender(ctx);
                 spawn_detached(async move {
-                    let pulled = asked.await.inspect_err(|failure| {
-                        tracing::debug!(peer = %server, after = pull.after, %failure, "a fetch from the peer failed");
-                    });
-                    drop(permit);
-                    let pdus = pulled.iter().flat_map(|pulled| pulled.pdus.iter().flatten());
-                    let contexts = unknown_contexts(archive.contexts, pdus.map(|pdu| &pdu.context)).await;
-                    let strange = UnknownContexts { contexts, most };
+                    let (pulled, strange) = asked.await;
                     finish(PeerEvent::Pulled(pull, pulled, strange));
                 });
             }
@@ -272,11 +285,10 @@ impl PeerActor {
                 self.alarm.arm(ctx, delay, Self::due);
             }
             PeerEffect::Disarm => self.alarm.disarm(ctx),
-            PeerEffect::AskAt(Some(due)) => {
-                let delay = self.ports.clock.now().until(due);
-                self.ask_alarm.arm(ctx, delay, Self::ask_due);
+            PeerEffect::AskAt(due) => {
+                let delay = due.map(|due| self.ports.clock.now().until(due));
+                self.ask_alarm.set(ctx, delay, Self::ask_due);
             }
-            PeerEffect::AskAt(None) => self.ask_alarm.disarm(ctx),
         }
     }
 
@@ -289,6 +301,12 @@ impl PeerActor {
     fn ask_due(&mut self, ctx: &mut Context<Self>, epoch: u64) {
         if self.ask_alarm.fired(epoch) {
             self.handle_event(ctx, PeerEvent::AskDue);
+        }
+    }
+
+    fn relay_due(&mut self, ctx: &mut Context<Self>, epoch: u64) {
+        if self.relay_alarm.fired(epoch) {
+            self.handle_event(ctx, PeerEvent::Relay(RelayEvent::Due));
         }
     }
 
@@ -305,40 +323,28 @@ impl PeerActor {
             let why = "peers.intake_max questions to it are open".to_owned();
             return spawn_detached(async move { routes.put_off(&context, want, server, why).await });
         };
-        let (transport, deadlines) = (self.ports.transport.clone(), self.limits.deadlines());
-        spawn_detached(async move {
-            // The monotonic clock is used, because a wall clock that is set forward would use up the budget.
-            let began = Instant::now();
-            let asked = transport.fetch(&server, want.clone(), deadlines).await;
-            drop(permit);
-            let pdus = asked.inspect_err(|failure| {
-                tracing::debug!(peer = %server, %context, %failure, "a fetch from the peer failed");
-            });
-            let pdus = pdus.map_err(|failure| failure.to_string());
-            if let Ok(cause) = routes.peer(&cause, LookupPurpose::Deliver).await {
-                let sound = || pdus.iter().flatten().flatten();
-                let bytes = sound().map(|pdu| pdu.bytes.len() as u64).sum();
-                cause.charge_fetch(FetchCost { items: sound().count() as u64, bytes, time: began.elapsed() });
-            }
-            routes.fetched(&context, want, server, pdus).await;
-        });
+        let deadlines = self.limits.deadlines();
+        spawn_detached(asking::fetch(self.ports.clone(), routes, server, deadlines, permit, (context, want, cause)));
     }
 
-    fn accept(&mut self, ctx: &mut Context<Self>, batch: InboundBatch) {
-        let mut unknown = Box::pin(unknown_contexts(self.ports.archive.contexts.clone(), batch.contexts()));
-        let accept = move |contexts, actor: &mut Self, ctx: &mut Context<Self>| {
+    fn accept(&mut self, ctx: &mut Context<Self>, mut batch: InboundBatch) {
+        let unknown = unknown_contexts(self.ports.archive.contexts.clone(), batch.contexts());
+        let known = known_forwards(self.ports.archive.peers.clone(), &mut batch);
+        let mut read = Box::pin(async move { (unknown.await, known.await) });
+        let accept = move |(contexts, known), actor: &mut Self, ctx: &mut Context<Self>| {
+            mark_known(&mut batch, known);
             let strange = UnknownContexts { contexts, most: actor.ports.roster.contexts().adopt_max };
             actor.handle_event(ctx, PeerEvent::Accept(batch, strange));
         };
-        match poll_now(unknown.as_mut()) {
-            Some(contexts) => accept(contexts, self, ctx),
+        match poll_now(read.as_mut()) {
+            Some(found) => accept(found, self, ctx),
             // No message is handled meanwhile, so that batches keep their order; an alarm that is due may fire once.
             None => {
                 let ended = move |ended: Result<_, Elapsed>, actor: &mut Self, ctx: &mut Context<Self>| match ended {
-                    Ok(contexts) => accept(contexts, actor, ctx),
+                    Ok(found) => accept(found, actor, ctx),
                     Err(_) => actor.on_read_deadline(ctx),
                 };
-                ctx.wait(timeout(READ_WAIT_MAX, unknown).into_actor(self).map(ended));
+                ctx.wait(timeout(READ_WAIT_MAX, read).into_actor(self).map(ended));
             }
         }
     }
@@ -395,11 +401,12 @@ impl PeerActor {
             // endless loop.
             (Err(error), RestartDecision::GiveUp) => {
                 tracing::error!(peer = %self.server, %error, "the peer cannot be loaded; it is given up as faulty");
-                let (digests, seen, last_error) = (vec![], vec![], None);
-                PeerSnapshot { record: None, tail: Index(0), queued_bytes: 0, digests, seen, last_error }
+                PeerSnapshot::default()
             }
         };
-        let machine = PeerMachine::new(self.ports.us.clone(), self.server.clone(), &self.limits, load);
+        let held = load.forwards.iter().cloned();
+        let held = held.filter_map(|row| row.read(&self.server, &*self.ports.text)).collect();
+        let machine = PeerMachine::new(self.ports.us.clone(), self.server.clone(), &self.limits, load).holding(held);
         self.told = StateLogger::at_start(&machine);
         self.machine = Some(Box::new(machine));
         self.keep_alive = None;
@@ -434,6 +441,7 @@ impl Supervised for PeerActor {
         self.reading = None;
         self.alarm.forget();
         self.ask_alarm.forget();
+        self.relay_alarm.forget();
         self.replies.clear();
     }
 }
@@ -448,6 +456,11 @@ impl Handler<PeerMessage> for PeerActor {
                 let token = self.replies.pushes.insert(number, reply, Some(permit));
                 return self.accept(ctx, InboundBatch::Push(push, token));
             }
+            PeerMessage::AcceptForwarded { push, reply, permit } => {
+                let number = self.next_token();
+                let token = self.replies.pushes.insert(number, reply, Some(permit));
+                return self.accept(ctx, InboundBatch::Forwarded(push, Some(token)));
+            }
             PeerMessage::AcceptTransaction { transaction, reply, permit } => {
                 let number = self.next_token();
                 let token = self.replies.transactions.insert(number, reply, Some(permit));
@@ -459,6 +472,7 @@ impl Handler<PeerMessage> for PeerActor {
             PeerMessage::SendEphemeral(fleeting) => PeerEvent::Weak(fleeting),
             PeerMessage::FetchPdus { context, want, of } => PeerEvent::Fetch(context, want, of),
             PeerMessage::AskForPdus { context, want, cause } => PeerEvent::Ask(context, want, cause),
+            PeerMessage::RelayRefused { via, code } => PeerEvent::Relay(RelayEvent::Refused(via, code)),
             PeerMessage::FetchCompleted(spent) => PeerEvent::Spent(spent),
             PeerMessage::RunCommand { order, reply } => {
                 let number = self.next_token();

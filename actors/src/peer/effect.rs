@@ -8,7 +8,9 @@ use crate::model::{
     PeerStatus, Receipt, ServerName, SuspendReason,
 };
 use crate::peer::inbound::dispatch::ContextGroup;
+use crate::peer::inbound::forwards::progress::ForwardRun;
 use crate::peer::notices::HourlyNotice;
+use crate::peer::outbound::relay::RelayWork;
 use crate::reply_token::ReplyToken;
 
 /// The reply to a push.
@@ -38,6 +40,28 @@ pub struct Pull {
     pub page: u32,
     /// True if the pull follows a restore of our store, and not unknown `prev_ids`.
     pub catch_up: bool,
+}
+
+/// The part of this server in a forward.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RelayRole {
+    /// It wrote the update.
+    Origin,
+    /// It passes the update on.
+    Relay,
+    /// The update is for it.
+    Destination,
+}
+
+impl RelayRole {
+    /// Returns the role as metrics name it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Origin => "origin",
+            Self::Relay => "relay",
+            Self::Destination => "destination",
+        }
+    }
 }
 
 /// An action for the actor; the effects of a step are performed in order.
@@ -75,6 +99,16 @@ pub enum PeerEffect {
         /// True if earlier PDUs of this peer were staged: while they are, the batch has to wait.
         after_staged: bool,
     },
+    /// Do this for the delivery through third servers; what came of it returns as the event `Relay`.
+    Relay(RelayWork),
+    /// Set the timer of the delivery through third servers to this time; `None`: cancel it.
+    RelayAt(Option<Millis>),
+    /// Tell the actor of this server that the peer does not pass on to it, with the code.
+    TellRelayRefused(ServerName, String),
+    /// Give forwards to the actor of their origin; its answer returns as the event `Forwarded`.
+    HandOver(ForwardRun),
+    /// Count a forward under the part that this server has in it, and the result.
+    CountForward(RelayRole, &'static str),
     /// Notify the context, once the batch of this step is on disk, that it stages PDUs of the context.
     TellStaged(ContextId),
     /// Fetch PDUs from the peer on behalf of a context, which gets the result.

@@ -1,5 +1,8 @@
 //! PDUs of a peer's batch on their way to one context, or to its stage if it cannot process them in time.
 
+pub(crate) mod asking;
+pub(crate) mod relaying;
+
 use std::collections::HashSet;
 use std::future::Future;
 use std::sync::Arc;
@@ -10,8 +13,9 @@ use tokio::time::{Instant, sleep};
 use crate::errors::UnavailableError;
 use crate::limits::PeerLimits;
 use crate::model::{BridgedMessage, ContextId, Pdu, PduRef, PduVerdict, ServerName};
+use crate::peer::inbound::InboundBatch;
 use crate::peer::inbound::dispatch::{DispatchError, PeerStage};
-use crate::ports::{ContextReader, Ports};
+use crate::ports::{ContextReader, PeerReader, Ports};
 use crate::router::registry::ActorRegistry;
 
 /// Interval at which a held request checks whether the stage has room.
@@ -128,4 +132,24 @@ pub(crate) fn unknown_contexts<'a>(
         }
         unknown
     }
+}
+
+/// Returns for each forward of the batch whether it was taken or passed on before. If the store cannot be read they count as new:
+/// the sequence of their origin, and the commit, recognise them too.
+pub(crate) fn known_forwards(
+    reader: Arc<dyn PeerReader>,
+    batch: &mut InboundBatch,
+) -> impl Future<Output = Vec<bool>> + 'static {
+    let forwards: Vec<_> = batch.forwards_mut().map(|(_, one)| (one.route.origin.clone(), one.id.clone())).collect();
+    async move {
+        if forwards.is_empty() {
+            return vec![];
+        }
+        reader.are_known_forwards(forwards).await.unwrap_or_default()
+    }
+}
+
+/// Marks the forwards of the batch that were taken or passed on before.
+pub(crate) fn mark_known(batch: &mut InboundBatch, known: Vec<bool>) {
+    batch.forwards_mut().zip(known).for_each(|((_, forward), is_known)| forward.is_known = is_known);
 }

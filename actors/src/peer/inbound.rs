@@ -7,15 +7,18 @@ use std::sync::Arc;
 use crate::change::{Change, CommitPriority};
 use crate::limits::PeerLimits;
 use crate::model::{
-    ContextId, Digest, InboundRecord, Millis, PduVerdict, PullResponse, PushFailure, SeenTransaction, Seq, ServerName,
+    Ack, ContextId, Digest, HeldForward, InboundPush, InboundRecord, Millis, PduVerdict, PullResponse, PushFailure,
+    Receipt, SeenTransaction, Seq, ServerName,
 };
-use crate::peer::effect::{BatchReply, CommandReply, EffectCollector, PeerEffect, Pull};
+use crate::peer::effect::{BatchReply, CommandReply, EffectCollector, PeerEffect, Pull, PushReply, RelayRole};
 use crate::peer::first_dialect::FirstDialect;
 pub use crate::peer::inbound::batch::InboundBatch;
 use crate::peer::inbound::batch_queue::{BatchInProgress, BatchQueue, NewItems};
 use crate::peer::inbound::catch_up::TransactionPulls;
 use crate::peer::inbound::dispatch::{ContextGroup, DispatchError, PoisonCandidates, UnknownContexts};
 use crate::peer::inbound::expect::PendingExpectations;
+use crate::peer::inbound::forwards::held_forwards::{ForwardedPart, HeldForwards, new_part};
+use crate::peer::inbound::forwards::progress::{HandedBatches, RunPlace};
 use crate::peer::inbound::new_contexts::NewContexts;
 use crate::peer::inbound::parked::PeerQuarantine;
 use crate::peer::inbound::pushes::InboundPushes;
@@ -40,6 +43,9 @@ pub struct Inbound {
     slow: SlowContexts,
     quarantine: PeerQuarantine,
     dialect: FirstDialect,
+    /// Updates of the peer that came as forwards, before their turn.
+    held: HeldForwards,
+    handed: HandedBatches,
 }
 
 impl Inbound {
@@ -52,6 +58,8 @@ impl Inbound {
         seen: Vec<SeenTransaction>,
     ) -> Self {
         Self {
+            held: HeldForwards::new(server.clone(), limits.relay.held_max),
+            handed: HandedBatches::default(),
             pushes: InboundPushes::new(server.clone(), limits.clone(), record, digests),
             transactions: InboundTransactions::new(limits.clone(), seen),
             pulls: TransactionPulls::new(server.clone(), limits.clone(), record),
@@ -63,6 +71,11 @@ impl Inbound {
             dialect: FirstDialect::new(&limits, record.dialect),
             expectations: PendingExpectations::new(limits, record.expect_applied),
         }
+    }
+
+    /// Adds the forwarded updates that were loaded from the store.
+    pub fn hold(&mut self, loaded: Vec<HeldForward>) {
+        self.held.load(loaded);
     }
 
     /// Returns the durable state.
@@ -83,14 +96,18 @@ impl Inbound {
     /// It cannot while it has state that only memory holds and that the peer's next request needs: a number that was
     /// answered with a hole or a conflict, and PDUs on which a context's actor crashed.
     pub fn is_free(&self) -> bool {
-        let is_done = self.batches.is_empty() && self.expectations.is_empty();
+        let is_done = self.batches.is_empty() && self.handed.is_empty() && self.expectations.is_empty();
         is_done && !self.pushes.is_in_question() && self.suspects.is_empty()
     }
 
     /// Handles the start of the actor.
     pub fn started(&mut self, out: &mut EffectCollector) {
         self.pulls.started(out);
+        let expected = self.pushes.expected();
         self.expectations.started(&mut self.pushes, out);
+        self.follow_expected(expected, out);
+        self.release_held();
+        self.go_on(out);
     }
 
     /// Works with these limits from now on. The number of the configuration is applied like that of a command: a batch in
@@ -102,8 +119,9 @@ impl Inbound {
         self.quarantine.change_keep(limits.quarantine_items);
         self.expectations.change_limits(limits);
         self.dialect.change_limits(limits);
+        self.held.change_most(limits.relay.held_max);
         if !self.batches.is_busy() {
-            self.expectations.apply(&mut self.pushes, out);
+            self.apply_expectations(out);
         }
     }
 
@@ -112,8 +130,16 @@ impl Inbound {
         self.pulls.begin_step(at);
     }
 
-    /// Accepts a batch. Batches are processed one at a time: the next waits until this one is answered.
+    /// Accepts a batch. Its forwards are given to the actors of their origins first.
     pub fn accept(&mut self, batch: InboundBatch, strange: UnknownContexts, out: &mut EffectCollector) {
+        if let Some((batch, strange)) = self.handed.judge(batch, strange, self.quarantine.peer(), out) {
+            self.accept_judged(batch, strange, out);
+        }
+    }
+
+    /// Accepts a batch whose forwards have their outcomes. Batches are processed one at a time: the next waits until this one is
+    /// answered.
+    fn accept_judged(&mut self, batch: InboundBatch, strange: UnknownContexts, out: &mut EffectCollector) {
         if self.batches.is_busy() {
             return self.batches.wait((batch, strange));
         }
@@ -122,9 +148,25 @@ impl Inbound {
         }
         let fresh = match &batch {
             InboundBatch::Push(push, token) => self.pushes.receive(push, out).map_err(|reply| {
+                if matches!(&reply, Ok(Receipt { ack: Ack::Hole { conflict: true, .. }, .. })) {
+                    self.held.clear(out);
+                }
                 out.changes.extend(push.nonce.clone().map(Change::NonceUsed));
                 BatchReply::Push(*token, reply)
             }),
+            InboundBatch::Forwarded(push, token) => {
+                let token = *token;
+                return match new_part(push, &self.pushes.sequence) {
+                    ForwardedPart::New(push) => {
+                        let fresh = NewItems { places: (0..push.strong.len()).collect(), pushes: false };
+                        self.dispatch_batch(InboundBatch::Forwarded(push, token), fresh, strange, out);
+                    }
+                    part => {
+                        let reply = self.not_new(push, &part, out);
+                        out.answer(token.map(|token| BatchReply::Push(token, reply)));
+                    }
+                };
+            }
             InboundBatch::Transaction(transaction, token) => {
                 self.transactions.receive(transaction, out).map_err(|reply| BatchReply::Transaction(*token, reply))
             }
@@ -152,12 +194,68 @@ impl Inbound {
         if let Some(next) = busy.back(group, outcome, &mut self.suspects) {
             out.effect(dispatch(busy, next, &self.slow));
         }
+        self.finish_done(out);
+    }
+
+    /// Handles the answer of an origin's actor to a run of forwards.
+    pub fn forwarded(&mut self, place: RunPlace, answer: PushReply, out: &mut EffectCollector) {
+        match self.handed.back(place, answer) {
+            Some(Ok((batch, strange))) => self.accept_judged(batch, strange, out),
+            Some(Err((batch, error))) => out.answer(batch.refusal(error.into())),
+            None => {}
+        }
+    }
+
+    /// Finishes the batch in progress if nothing of it is under way, and accepts those that wait.
+    fn finish_done(&mut self, out: &mut EffectCollector) {
         if let Some(busy) = self.batches.take_done() {
             self.finish(&busy, out);
-            self.expectations.apply(&mut self.pushes, out);
-            while let Some((batch, strange)) = self.batches.next() {
-                self.accept(batch, strange, out);
+            self.apply_expectations(out);
+            self.go_on(out);
+        }
+    }
+
+    /// Accepts the batches that wait, until one is in progress.
+    fn go_on(&mut self, out: &mut EffectCollector) {
+        while let Some((batch, strange)) = self.batches.next() {
+            self.accept_judged(batch, strange, out);
+        }
+    }
+
+    /// Applies the numbers that the operator or the configuration has set.
+    fn apply_expectations(&mut self, out: &mut EffectCollector) {
+        let expected = self.pushes.expected();
+        self.expectations.apply(&mut self.pushes, out);
+        self.follow_expected(expected, out);
+    }
+
+    /// Forgets the forwards that wait if the expected number was set: their numbers no longer mean what they did.
+    fn follow_expected(&mut self, before: Seq, out: &mut EffectCollector) {
+        if self.pushes.expected() != before {
+            self.held.clear(out);
+        }
+    }
+
+    /// Handles forwarded updates of which none is the next one; returns the reply.
+    fn not_new(&mut self, push: &InboundPush, part: &ForwardedPart, out: &mut EffectCollector) -> PushReply {
+        let expected = self.pushes.expected();
+        let (result, ack) = match part {
+            ForwardedPart::Above if self.held.keep(push, out) => ("held", Ack::Ok(push.seq)),
+            ForwardedPart::Above => ("not_kept", Ack::Hole { expected, conflict: false }),
+            ForwardedPart::Differs => {
+                self.held.clear(out);
+                ("differs", Ack::Ok(push.seq))
             }
+            ForwardedPart::Known | ForwardedPart::New(_) => ("duplicate", Ack::Ok(push.seq)),
+        };
+        push.strong.iter().for_each(|_| out.effect(PeerEffect::CountForward(RelayRole::Destination, result)));
+        Ok(ack.into())
+    }
+
+    /// Queues the forwards that waited and whose turn has come.
+    fn release_held(&mut self) {
+        if let Some(run) = self.held.next_run(self.pushes.expected()) {
+            self.batches.wait_first((InboundBatch::Forwarded(run, None), UnknownContexts::default()));
         }
     }
 
@@ -165,7 +263,7 @@ impl Inbound {
     pub fn expect(&mut self, token: ReplyToken<CommandReply>, number: Seq, yes: bool, out: &mut EffectCollector) {
         self.expectations.add(&self.pushes, token, number, yes, out);
         if !self.batches.is_busy() {
-            self.expectations.apply(&mut self.pushes, out);
+            self.apply_expectations(out);
         }
     }
 
@@ -223,7 +321,8 @@ impl Inbound {
         let mapped = self.pushes.mapped(&batch, &fresh);
         let (busy, groups) = BatchInProgress::begin(batch, fresh, mapped, allowance, refusal, &self.suspects);
         if groups.is_empty() {
-            return self.finish(&busy, out);
+            self.finish(&busy, out);
+            return self.go_on(out);
         }
         for group in groups {
             out.effect(dispatch(&busy, group, &self.slow));
@@ -245,11 +344,12 @@ impl Inbound {
         }
         match busy.batch() {
             InboundBatch::Push(push, token) => {
-                self.pushes.store_digests(push, busy.numbers_pushes(), out);
-                self.pushes.feed(push, busy, &self.quarantine, out);
-                out.moved(CommitPriority::Now);
-                let receipt = self.pushes.receipt(push, busy.numbers_pushes());
+                let receipt = self.take_push(push, busy, out);
                 out.answer(Some(BatchReply::Push(*token, Ok(receipt))));
+            }
+            InboundBatch::Forwarded(push, token) => {
+                let receipt = self.take_push(push, busy, out);
+                out.answer(token.map(|token| BatchReply::Push(token, Ok(receipt))));
             }
             InboundBatch::Transaction(transaction, token) => {
                 let missed = self.transactions.missed(transaction);
@@ -269,6 +369,16 @@ impl Inbound {
                 self.pulls.paged(*asked, *further, out);
             }
         }
+    }
+
+    /// Stores the updates of a push, and releases the forwards that waited for them.
+    fn take_push(&mut self, push: &InboundPush, busy: &BatchInProgress, out: &mut EffectCollector) -> Receipt {
+        self.pushes.store_digests(push, busy.numbers_pushes(), out);
+        self.pushes.feed(push, busy, &self.quarantine, out);
+        self.held.passed(self.pushes.expected(), out);
+        self.release_held();
+        out.moved(CommitPriority::Now);
+        self.pushes.receipt(push, busy.numbers_pushes())
     }
 }
 
@@ -291,6 +401,7 @@ mod catch_up;
 pub mod classify_push;
 pub mod dispatch;
 mod expect;
+pub mod forwards;
 mod groups;
 mod new_contexts;
 mod newest;

@@ -8,17 +8,19 @@ use crate::change::CommitPriority;
 use crate::errors::{BatchError, CommandError};
 use crate::limits::PeerLimits;
 use crate::model::{
-    ContextId, FetchRequest, Index, Millis, PduVerdict, PeerCommand, PeerRecord, PeerState, PeerStatus, PullResponse,
-    PushFailure, PushResponse, ServerName, SuspendReason,
+    ContextId, FetchRequest, HeldForward, Index, Millis, PduVerdict, PeerCommand, PeerRecord, PeerState, PeerStatus,
+    PullResponse, PushFailure, PushResponse, ServerName, SuspendReason,
 };
 use crate::model::{FeedItem, OutboxRow, PeerSnapshot};
-use crate::peer::effect::{CommandReply, EffectCollector, PeerEffect, Pull};
+use crate::peer::effect::{CommandReply, EffectCollector, PeerEffect, Pull, PushReply};
 use crate::peer::fetch_budget::{BudgetExhausted, FetchBudget, FetchCost};
 use crate::peer::inbound::dispatch::{ContextGroup, DispatchError, UnknownContexts};
+use crate::peer::inbound::forwards::progress::RunPlace;
 use crate::peer::inbound::{Inbound, InboundBatch};
 use crate::peer::notices::HourlyNotice;
 use crate::peer::outbound::ephemeral_buffer::EphemeralItem;
 use crate::peer::outbound::outbox_window::Outbox;
+use crate::peer::outbound::relay::RelayEvent;
 use crate::peer::outbound::{Outbound, StepInput};
 use crate::reply_token::ReplyToken;
 
@@ -33,6 +35,8 @@ pub enum PeerEvent {
     Accept(InboundBatch, UnknownContexts),
     /// A context has returned the outcome for its part of a batch.
     Dispatched(ContextGroup, Result<Vec<PduVerdict>, DispatchError>),
+    /// The actor of an origin has answered to the run of forwards at this place.
+    Forwarded(RunPlace, PushReply),
     /// The local messenger sent an ephemeral item for the peer.
     Weak(EphemeralItem),
     /// A context misses parents of a PDU that the peer sent; the named server may have them.
@@ -72,6 +76,8 @@ pub enum PeerEvent {
     TimerFired,
     /// The timer of [`PeerEffect::AskAt`] has fired.
     AskDue,
+    /// Something has happened to what goes through third servers.
+    Relay(RelayEvent),
     /// The configuration has changed the limits of the peer, or its place in the configuration.
     LimitsChanged(Arc<PeerLimits>),
 }
@@ -88,6 +94,8 @@ pub struct PeerMachine {
     numbering: HourlyNotice,
     /// Time that the timer of the pulls is set to.
     asks_at: Option<Millis>,
+    /// Time that the timer of the delivery through third servers is set to.
+    relays_at: Option<Millis>,
 }
 
 impl PeerMachine {
@@ -108,8 +116,16 @@ impl PeerMachine {
             budget: FetchBudget::default(),
             numbering: HourlyNotice::default(),
             asks_at: None,
+            relays_at: None,
             server,
         }
+    }
+
+    /// Adds the forwarded updates of the peer that were loaded from the store.
+    #[must_use]
+    pub fn holding(mut self, forwards: Vec<HeldForward>) -> Self {
+        self.inbound.hold(forwards);
+        self
     }
 
     /// Handles one event. A batch of changes, if there is one, is the first effect, because the others may depend on
@@ -117,8 +133,11 @@ impl PeerMachine {
     pub fn step(&mut self, at: StepInput, event: PeerEvent) -> Vec<PeerEffect> {
         let mut out = EffectCollector { now: at.now, numbering: self.numbering, ..EffectCollector::default() };
         let could_be_asked = self.outbound.may_ask();
-        let contact =
-            matches!(event, PeerEvent::Started | PeerEvent::Accept(..) | PeerEvent::Replied { outcome: Ok(_), .. });
+        let contact = match &event {
+            PeerEvent::Started | PeerEvent::Replied { outcome: Ok(_), .. } => true,
+            PeerEvent::Accept(batch, _) => batch.is_contact(),
+            _ => false,
+        };
         self.inbound.begin_step(at);
         match event {
             PeerEvent::Started => {
@@ -131,8 +150,11 @@ impl PeerMachine {
             }
             PeerEvent::Accept(batch, strange) => {
                 self.inbound.accept(batch, strange, &mut out);
-                self.outbound.on_inbound_contact(at, &mut out);
+                if contact {
+                    self.outbound.on_inbound_contact(at, &mut out);
+                }
             }
+            PeerEvent::Forwarded(place, answer) => self.inbound.forwarded(place, answer, &mut out),
             PeerEvent::Dispatched(group, outcome) => self.inbound.dispatched(&group, outcome, &mut out),
             PeerEvent::Weak(fleeting) => self.outbound.weak(at, fleeting, &mut out),
             PeerEvent::Fetch(context, want, of) => self.fetch(at, context, want, of, &mut out),
@@ -153,11 +175,18 @@ impl PeerMachine {
                 let due = self.asks_at.take().unwrap_or(at.now);
                 self.inbound.ask_due(at.now.max(due), &mut out);
             }
+            PeerEvent::Relay(event) => self.outbound.on_relay_event(at, event, &mut out),
             PeerEvent::LimitsChanged(limits) => {
                 self.limits = limits.clone();
                 self.inbound.change_limits(&limits, &mut out);
                 self.outbound.change_limits(at, &limits, &mut out);
             }
+        }
+        self.outbound.relay(at, &mut out);
+        let relays_at = self.outbound.relays_at();
+        if relays_at != self.relays_at {
+            self.relays_at = relays_at;
+            out.effect(PeerEffect::RelayAt(relays_at));
         }
         // All outbound requests pass this check: a paused peer is not asked for transactions either.
         if !self.outbound.may_ask() {
@@ -263,6 +292,7 @@ impl PeerMachine {
             next_seq: self.outbound.next_number(),
             backlog_bytes: outbox.backlog_bytes(),
             open: self.outbound.open(),
+            relayed: self.outbound.relayed(),
         }
     }
 
@@ -287,6 +317,11 @@ impl PeerMachine {
     /// Returns the size of the next page of the outbox to read, in items and bytes.
     pub fn page(&self) -> (u32, u64) {
         self.outbound.page()
+    }
+
+    /// Returns the size of the next page of the outbox to read for a relay, in items and bytes.
+    pub fn relay_page(&self) -> (u32, u64) {
+        (self.limits.batch_items, self.limits.batch_bytes)
     }
 
     /// Returns the number of failed attempts in a row.

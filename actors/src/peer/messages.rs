@@ -57,6 +57,15 @@ pub(crate) enum PeerMessage {
         /// Admission permit of the request.
         permit: AdmissionPermit,
     },
+    /// Accept updates of the peer that another server passed on.
+    AcceptForwarded {
+        /// Updates, as a push of the peer.
+        push: InboundPush,
+        /// Channel of the reply.
+        reply: oneshot::Sender<PushReply>,
+        /// Admission permit of the request.
+        permit: AdmissionPermit,
+    },
     /// Accept a transaction of the peer.
     AcceptTransaction {
         /// Transaction that the peer sent.
@@ -87,6 +96,13 @@ pub(crate) enum PeerMessage {
         want: FetchRequest,
         /// Server whose budget is charged.
         cause: ServerName,
+    },
+    /// A server of the route has refused to pass on to the peer.
+    RelayRefused {
+        /// The server.
+        via: ServerName,
+        /// Its code.
+        code: String,
     },
     /// A fetch that the peer caused has finished.
     FetchCompleted(FetchCost),

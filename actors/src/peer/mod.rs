@@ -110,6 +110,18 @@ impl PeerHandle {
         answer.await.unwrap_or(Err(UnavailableError::OutcomeUnknown.into()))
     }
 
+    /// Accepts updates of the peer that another server passed on. The message is posted at once, so that runs keep their order;
+    /// the answer comes after the commit.
+    pub(crate) fn accept_forwarded(
+        &self,
+        push: InboundPush,
+        permit: AdmissionPermit,
+    ) -> impl Future<Output = PushReply> + 'static {
+        let (reply, answer) = oneshot::channel();
+        post_to(&self.mailbox, PeerMessage::AcceptForwarded { push, reply, permit });
+        async move { answer.await.unwrap_or(Err(UnavailableError::OutcomeUnknown.into())) }
+    }
+
     /// Accepts a transaction. It answers after the commit of everything that the answer depends on.
     pub(crate) async fn accept_transaction(
         &self,
@@ -163,6 +175,16 @@ impl PeerHandle {
     /// Charges the cost of a finished fetch that the peer caused.
     pub(crate) fn charge_fetch(&self, spent: FetchCost) {
         self.send(PeerMessage::FetchCompleted(spent));
+    }
+
+    /// Reports that a server of the route has refused to pass on to the peer.
+    pub(crate) fn relay_refused(&self, via: ServerName, code: String) {
+        self.send(PeerMessage::RelayRefused { via, code });
+    }
+
+    /// Returns the number of items for which the outbox has room.
+    pub(crate) fn room(&self) -> u64 {
+        self.shared.room()
     }
 
     pub(crate) fn wake(&self, woken: OutboxGrown) {

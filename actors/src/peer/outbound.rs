@@ -43,6 +43,7 @@ use crate::peer::outbound::outbox_window::Outbox;
 use crate::peer::outbound::progress::DeliveryProgress;
 use crate::peer::outbound::progress::next_move::NextMove;
 use crate::peer::outbound::progress::state::OutboundState;
+use crate::peer::outbound::relay::RelayRoute;
 use crate::peer::outbound::send::{NextRequest, PushContent, RequestComposer};
 use crate::peer::outbound::unconfirmed::UnconfirmedItems;
 
@@ -65,6 +66,7 @@ pub struct Outbound {
     attempts: AttemptLog,
     requests: RequestComposer,
     expiry: ExpirySweep,
+    relay: RelayRoute,
     /// Limits with another dialect, which wait for the end of the request in flight.
     next_limits: Option<Arc<PeerLimits>>,
 }
@@ -85,6 +87,7 @@ impl Outbound {
             attempts: AttemptLog::new(limits.attempts_keep, record, last_error),
             requests: RequestComposer::new(limits.clone(), record),
             expiry: ExpirySweep::new(record.oldest_queued_at),
+            relay: RelayRoute::new(limits.clone(), &record.relay),
             limits,
             next_limits: None,
         }
@@ -100,6 +103,7 @@ impl Outbound {
         self.progress.keep(&mut record);
         self.requests.labels.keep(&mut record);
         self.attempts.keep(&mut record);
+        record.relay = self.relay.record();
         record
     }
 
@@ -190,6 +194,7 @@ impl Outbound {
         self.queue.change_limits(limits);
         self.requests.change_limits(limits);
         self.attempts.change_keep(limits.attempts_keep);
+        self.relay.change_limits(limits);
         let scheme = limits.dialect.numbering;
         if self.requests.labels.change_scheme(scheme) {
             // As after a start, the peer may have accepted what is pending.
@@ -323,12 +328,15 @@ impl Outbound {
         outcome: Result<PushResponse, PushFailure>,
         out: &mut EffectCollector,
     ) {
+        if self.progress.is_in_flight(attempt) {
+            self.relay.attempted(at.now, outcome.as_ref().err());
+        }
         let next = self.reply(at).replied(attempt, outcome, out);
         self.perform(at, next, out);
     }
 
     fn reply(&mut self, at: StepInput) -> AttemptReply<'_> {
-        let Self { limits, queue, progress, attempts, requests, expiry: _, next_limits: _ } = self;
+        let Self { limits, queue, progress, attempts, requests, .. } = self;
         AttemptReply { now: at.now, limits, queue, progress, attempts, requests }
     }
 
@@ -362,6 +370,10 @@ impl Outbound {
     fn proceed(&mut self, at: StepInput, out: &mut EffectCollector) -> NextMove {
         if self.progress.is_suspended_by_config() {
             return NextMove::Pause(OutboundState::Idle, CommitPriority::Deferred);
+        }
+        if !self.limits.relay.is_direct() {
+            self.progress.rest(at.now);
+            return NextMove::Rest;
         }
         self.adopt_next_limits();
         self.expiry.stop();
@@ -453,6 +465,7 @@ mod outbound_queue;
 pub mod outbox_window;
 mod progress;
 mod rejected_batch;
+pub mod relay;
 mod renumbering;
 mod send;
 #[cfg(test)]

@@ -73,6 +73,13 @@ impl PeerShared {
         nobody && self.pace.load().as_ref().is_none_or(rested)
     }
 
+    /// Returns the number of items for which the peer's outbox has room; none if its bytes are used up.
+    pub(crate) fn room(&self) -> u64 {
+        let limits = self.limits.load();
+        let has_bytes = self.gauge.bytes() < limits.outbox_bytes;
+        if has_bytes { limits.outbox_items.saturating_sub(self.gauge.backlog()) } else { 0 }
+    }
+
     /// Checks that this many more items and bytes fit into the peer's outbox.
     pub(crate) fn has_room(&self, items: u64, bytes: u64) -> Result<(), OutboxFullError> {
         let limits = self.limits.load();

@@ -33,6 +33,8 @@ pub struct QuarantineKey {
 pub enum QuarantineItemKind {
     /// Inbound update with this sequence number.
     UpdateIn(Seq),
+    /// Inbound forward with this sequence number, of the server that it names as its origin.
+    ForwardIn(Seq, ServerName),
     /// Inbound PDU, with the fields that could be read.
     PduIn {
         /// Origin of the PDU.
@@ -59,6 +61,7 @@ impl From<ParkedWhat> for QuarantineItemKind {
     fn from(what: ParkedWhat) -> Self {
         match what {
             ParkedWhat::Update(seq) => Self::UpdateIn(seq),
+            ParkedWhat::Forward(seq, origin) => Self::ForwardIn(seq, origin),
             ParkedWhat::Pdu { origin, id, context } => Self::PduIn { origin, id, context },
         }
     }

@@ -96,6 +96,11 @@ pub trait PeerReader: Send + Sync + 'static {
     /// Loads the snapshot of a peer's actor. Await a [`Journal::barrier`](crate::ports::Journal::barrier) first.
     fn peer(&self, server: &ServerName) -> Task<Result<PeerSnapshot, ArchiveError>>;
 
+    /// Returns for each forward, by its origin and id, whether it was taken or passed on before.
+    fn are_known_forwards(&self, forwards: Vec<(ServerName, Box<str>)>) -> Task<Result<Vec<bool>, ArchiveError>> {
+        Box::pin(async move { Ok(vec![false; forwards.len()]) })
+    }
+
     /// Returns outbox rows of a peer from `from` on, in order: at most `items`, and no more once they exceed `bytes`
     /// (at least one row is returned). Indexes without a row are skipped.
     fn outbox_from(

@@ -14,10 +14,12 @@ use crate::context::ContextHandle;
 use crate::context::metrics::ContextMetrics;
 use crate::errors::{PeerError, UnavailableError};
 use crate::limits::PeerListing;
-use crate::model::{BadPdu, ContextId, FetchRequest, Millis, Pdu, PduVerdict, ServerName};
+use crate::model::{BadPdu, ContextId, FetchRequest, InboundPush, Millis, Pdu, PduVerdict, ServerName};
 use crate::overload::OverloadMonitor;
 use crate::peer::PeerHandle;
+use crate::peer::effect::PushReply;
 use crate::peer::inbound::dispatch::DispatchError;
+use crate::peer::inbound::forwards::relay_metrics::RelayMetrics;
 use crate::ports::OutboxGrown;
 use crate::supervise::mailbox::post_to;
 
@@ -35,6 +37,7 @@ struct PublishedEntry {
     /// Overload state of the gateway; empty before the router is launched.
     overload: OnceLock<Arc<OverloadMonitor>>,
     tally: ContextMetrics,
+    relays: RelayMetrics,
     /// True once a stranger was in memory.
     strangers: AtomicBool,
 }
@@ -249,6 +252,27 @@ impl ActorRegistry {
             Err(UnavailableError::Admission(busy)) => Err(DispatchError::Busy(busy)),
             Err(UnavailableError::OutcomeUnknown | UnavailableError::Stopping) => Err(DispatchError::Late),
         }
+    }
+
+    /// Gives forwarded updates to the actor of the server that wrote them.
+    pub(crate) async fn forward(&self, origin: &ServerName, push: InboundPush) -> PushReply {
+        let peer = self.peer(origin, LookupPurpose::Receive).await?;
+        let permit = peer.acquire_permit().map_err(UnavailableError::from)?;
+        peer.pace(push.strong.len()).map_err(UnavailableError::from)?;
+        peer.accept_forwarded(push, permit).await
+    }
+
+    /// Tells the actor of a server that another one does not pass on to it.
+    pub(crate) async fn relay_refused(&self, destination: &ServerName, via: ServerName, code: String) {
+        // A server that is no peer any more is not sent to.
+        if let Ok(peer) = self.peer(destination, LookupPurpose::Deliver).await {
+            peer.relay_refused(via, code);
+        }
+    }
+
+    /// Returns the counts of forwards.
+    pub(crate) fn relays(&self) -> &RelayMetrics {
+        &self.0.relays
     }
 
     /// Notifies a context that PDUs are staged for it, and starts it if necessary.

@@ -27,6 +27,17 @@ impl TimerSlot {
         self.pending = Some(ctx.run_later(delay, move |actor, ctx| fire(actor, ctx, epoch)));
     }
 
+    /// Replaces the pending timer; `None`: only cancels it.
+    pub fn set<A>(&mut self, ctx: &mut Context<A>, delay: Option<Duration>, fire: fn(&mut A, &mut Context<A>, u64))
+    where
+        A: Actor<Context = Context<A>>,
+    {
+        match delay {
+            Some(delay) => self.arm(ctx, delay, fire),
+            None => self.disarm(ctx),
+        }
+    }
+
     /// Cancels the pending timer; a firing that is already under way is ignored.
     pub fn disarm<A>(&mut self, ctx: &mut Context<A>)
     where

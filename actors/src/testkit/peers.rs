@@ -29,6 +29,8 @@ pub struct TestPeers {
     pub resident_max: u32,
     /// Maximum number of strangers in memory.
     pub strangers_max: u32,
+    /// True if this server passes on what anybody writes to anybody.
+    pub relays: bool,
 }
 
 impl TestPeers {
@@ -43,6 +45,7 @@ impl TestPeers {
             overload: OverloadLimits::default(),
             resident_max: PEERS_RESIDENT_MAX,
             strangers_max: 0,
+            relays: false,
         }
     }
 
@@ -110,6 +113,11 @@ impl TestPeers {
         Self { resident_max, ..self }
     }
 
+    /// Lets this server pass on what anybody writes to anybody.
+    pub fn relaying(self) -> Self {
+        Self { relays: true, ..self }
+    }
+
     /// Sets the maximum number of strangers in memory.
     pub fn with_strangers_max(self, strangers_max: u32) -> Self {
         Self { strangers_max, ..self }
@@ -123,6 +131,10 @@ impl PeerConfig for TestPeers {
         }
         let named = self.peers.iter().chain(&self.unlisted).find(|(name, _)| name == server);
         named.map(|(_, limits)| limits).or(self.others.as_ref()).cloned()
+    }
+
+    fn allows_relay(&self, _: &ServerName, _: &ServerName) -> bool {
+        self.relays
     }
 
     fn listed(&self) -> Vec<ServerName> {
@@ -170,6 +182,10 @@ impl ReplaceablePeers {
 impl PeerConfig for ReplaceablePeers {
     fn limits(&self, server: &ServerName) -> Option<Arc<PeerLimits>> {
         self.0.load().limits(server)
+    }
+
+    fn allows_relay(&self, origin: &ServerName, destination: &ServerName) -> bool {
+        self.0.load().allows_relay(origin, destination)
     }
 
     fn listed(&self) -> Vec<ServerName> {

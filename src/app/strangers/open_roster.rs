@@ -27,6 +27,10 @@ impl PeerConfig for OpenRoster {
         table.limits(server).or_else(|| self.strangers.limits(&table, server))
     }
 
+    fn allows_relay(&self, origin: &ServerName, destination: &ServerName) -> bool {
+        (self.table)().allows_relay(origin, destination)
+    }
+
     fn listed(&self) -> Vec<ServerName> {
         (self.table)().listed()
     }

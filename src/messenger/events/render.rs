@@ -148,6 +148,12 @@ fn write_parked(mut event: RawObjectWriter<'_>, parked: &ParkedItem) {
             event.member("from", from.as_str());
             event.member("seq", &seq.0);
         }
+        ParkedWhat::Forward(seq, origin) => {
+            event.member("what", "update");
+            event.member("from", from.as_str());
+            event.member("origin", origin.as_str());
+            event.member("seq", &seq.0);
+        }
         ParkedWhat::Pdu { origin, id, context } => {
             event.member("what", "pdu");
             event.member("from", from.as_str());

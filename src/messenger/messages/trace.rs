@@ -21,6 +21,7 @@ impl RecipientTrace {
         let reason = "it was not queued on submit, because the outbox was full or the server is no peer; run `fernpost message retry ID`";
         Self {
             state: DeadLetterReason::Parked.state().into(),
+            via: None,
             attempts: Vec::new(),
             next: None,
             reason: Some(reason.to_owned()),
@@ -32,7 +33,7 @@ impl RecipientTrace {
     /// Returns the status for a recipient without PDUs for which the message has no form.
     fn formless() -> Self {
         let state = DeadLetterReason::Refused.state().into();
-        Self { state, attempts: Vec::new(), next: None, reason: Some(NO_PLAIN_FORM.to_owned()) }
+        Self { state, attempts: Vec::new(), next: None, via: None, reason: Some(NO_PLAIN_FORM.to_owned()) }
     }
 }
 
@@ -93,6 +94,8 @@ struct RecipientProgress {
     letters: Vec<DeadLetter>,
     /// True if an operator deleted one of the items.
     dropped: bool,
+    /// Server through which items went, and the index of the newest of them.
+    relayed: Option<(ServerName, Index)>,
 }
 
 impl From<PeerStatus> for RecipientProgress {
@@ -104,6 +107,7 @@ impl From<PeerStatus> for RecipientProgress {
             reason: reason(status.state),
             letters: Vec::new(),
             dropped: false,
+            relayed: status.relayed,
         }
     }
 }
@@ -118,7 +122,7 @@ impl RecipientProgress {
         let row = peers.peer(server).await?.record;
         let acked = row.map_or(Index(0), |row| row.outbound.acked);
         let (attempts, letters) = (Vec::new(), Vec::new());
-        Ok(Self { acked, attempts, next: None, reason: Some(reason), letters, dropped: false })
+        Ok(Self { acked, attempts, next: None, reason: Some(reason), letters, dropped: false, relayed: None })
     }
 }
 
@@ -146,18 +150,26 @@ fn leg(runs: &[(Index, Index)], seen: RecipientProgress) -> RecipientTrace {
     let last = runs.iter().map(|(_, last)| *last).max().unwrap_or(Index(0));
     let next = seen.next;
     match seen.letters.into_iter().next() {
-        Some(letter) => {
-            RecipientTrace { state: letter.fate.state().into(), attempts, next: None, reason: Some(letter.reason) }
-        }
+        Some(letter) => RecipientTrace {
+            state: letter.fate.state().into(),
+            via: None,
+            attempts,
+            next: None,
+            reason: Some(letter.reason),
+        },
         // A dropped item is lost for good: unlike a quarantined one it cannot be requeued.
         None if seen.dropped => {
             let reason = Some("dropped by an operator".to_owned());
-            RecipientTrace { state: DeadLetterReason::Refused.state().into(), attempts, next: None, reason }
+            RecipientTrace { state: DeadLetterReason::Refused.state().into(), via: None, attempts, next: None, reason }
         }
         None if seen.acked >= last => {
-            RecipientTrace { state: "acknowledged".into(), attempts, next: None, reason: None }
+            RecipientTrace { state: "acknowledged".into(), via: None, attempts, next: None, reason: None }
         }
-        None => RecipientTrace { state: "queued".into(), attempts, next, reason: seen.reason.map(str::to_owned) },
+        None => {
+            let via = seen.relayed.filter(|(_, upto)| *upto >= last).map(|(via, _)| via.to_string());
+            let state = if via.is_some() { "relayed" } else { "queued" };
+            RecipientTrace { state: state.into(), via, attempts, next, reason: seen.reason.map(str::to_owned) }
+        }
     }
 }
 
@@ -185,6 +197,7 @@ mod tests {
             next_seq: None,
             backlog_bytes: 0,
             open: None,
+            relayed: None,
         });
         RecipientProgress { attempts, ..seen }
     }

@@ -51,6 +51,10 @@ impl PeerConfig for LiveSettings {
         self.0.load().peers.limits(server)
     }
 
+    fn allows_relay(&self, origin: &ServerName, destination: &ServerName) -> bool {
+        self.0.load().peers.allows_relay(origin, destination)
+    }
+
     fn listed(&self) -> Vec<ServerName> {
         self.0.load().peers.listed()
     }

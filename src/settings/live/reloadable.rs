@@ -16,6 +16,7 @@ const RELOADABLE: &[&[&str]] = &[
     &["federation", "trusted_proxies"],
     &["network"],
     &["peers"],
+    &["relay"],
     &["rpc"],
 ];
 

@@ -8,6 +8,7 @@ pub(crate) mod messenger;
 pub(crate) mod network;
 pub(crate) mod peer;
 pub(crate) mod push;
+pub(crate) mod relay;
 pub(crate) mod rpc;
 pub(crate) mod server;
 pub(crate) mod store;

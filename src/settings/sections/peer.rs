@@ -96,6 +96,8 @@ macro_rules! define_peer_section {
             pub(crate) groups: BTreeMap<String, String>,
             /// If true, plain http:// is allowed beyond loopback.
             pub(crate) insecure: bool,
+            /// Ways to the peer in the order in which they are tried: "direct", and "via:SERVER" for each server that may pass on.
+            pub(crate) route: Vec<String>,
         }
 
         impl Default for PeerSection {
@@ -113,6 +115,7 @@ macro_rules! define_peer_section {
                     encoding: WrittenEncoding::Json,
                     groups: BTreeMap::new(),
                     insecure: false,
+                    route: vec!["direct".to_owned()],
                 }
             }
         }

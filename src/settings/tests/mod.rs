@@ -182,11 +182,11 @@ fn unknown_variable_or_flag_is_named() {
 
 #[test]
 fn planned_settings_are_refused_by_name() {
-    let planned = "relay.after = \"5m\"\nmetrics.listen = \"x\"\n";
+    let planned = "server.actor_threads = 2\nmetrics.listen = \"x\"\n";
     let start = |line: &str| line.split(" (configuration").next().expect("a first part").to_owned();
     assert_eq!(
         wrong(planned).iter().map(|line| start(line)).take(2).collect::<Vec<_>>(),
-        ["`relay` is not available in this version", "`metrics` is not available in this version"]
+        ["`server.actor_threads` is not available in this version", "`metrics` is not available in this version"]
     );
 }
 

@@ -145,3 +145,37 @@ fn groups_of_peer_become_contexts() {
         assert!(lines.iter().any(|line| line.contains(why)), "{why}: {lines:?}");
     }
 }
+
+#[test]
+fn routes_lead_through_listed_peers() {
+    let text = |route: &str, profile: &str| {
+        let link = "addresses = [\"http://127.0.0.1:1\"]\nauth = \"network\"\nallow_from = [\"127.0.0.1/32\"]\n";
+        let blue = format!("[peers.server.\"blue.example\"]\n{link}route = [{route}]\n");
+        format!("{blue}[peers.server.\"green.example\"]\n{}profile = \"{profile}\"\n", link.replace("0.1", "0.2"))
+    };
+    let peers = good(&text("\"direct\", \"via:green.example\"", "fernpost")).peers;
+    let limits = peers.limits(&name("blue.example")).expect("a peer");
+    assert_eq!(limits.relay.vias().map(|via| via.as_str()).collect::<Vec<_>>(), ["green.example"]);
+    for (route, profile, why) in [
+        ("\"via:grey.example\"", "fernpost", "is no peer"),
+        ("\"via:blue.example\"", "fernpost", "is the peer itself"),
+        ("\"via:green.example\"", "actor-2016", "has not the profile"),
+        ("\"green.example\"", "fernpost", "a way is \"direct\" or \"via:SERVER\""),
+        ("", "fernpost", "a route has at least one way"),
+    ] {
+        let lines = wrong(&text(route, profile));
+        assert!(lines[0].contains("route` in configuration") && lines[0].contains(why), "{lines:?}");
+    }
+}
+
+#[test]
+fn relay_allows_listed_ways_alone() {
+    let allow = "[relay]\nallow = [\"alpha.example -> *.gamma.example\"]\n";
+    let peers = good(allow).peers;
+    let allows = |from: &str, to: &str| peers.allows_relay(&name(from), &name(to));
+    assert!(allows("alpha.example", "x.gamma.example"));
+    assert!(!allows("x.gamma.example", "alpha.example") && !allows("beta.example", "x.gamma.example"));
+    let bad = wrong("[relay]\nallow = [\"alpha.example\"]\nheld_max = 0\n");
+    assert!(bad.iter().any(|line| line.contains("relay.allow")), "{bad:?}");
+    assert!(bad.iter().any(|line| line.contains("relay.held_max")), "{bad:?}");
+}

@@ -9,7 +9,8 @@ use crate::settings::{LoadedSettings, SettingsDiff};
 /// A configuration in which every key can be changed by itself.
 const BASE: &str = "federation.tls = { cert = \"a\", key = \"b\" }\nmessenger.tls = { cert = \"a\", key = \"b\" }\n\
                     messenger.push.url = \"http://127.0.0.1:7000\"\nadmin.tls = { cert = \"a\", key = \"b\" }\n\
-                    [peers.default]\nauth = \"network\"\nallow_from = [\"127.0.0.0/8\"]\n[peers.server.blue]\n";
+                    [peers.default]\nauth = \"network\"\nallow_from = [\"127.0.0.0/8\"]\n[peers.server.blue]\n\
+                    [peers.server.green]\nallow_from = [\"10.0.0.1/32\"]\n";
 
 /// Other values of keys whose default is no number with a unit.
 const OTHERS: &[(&str, &str)] = &[
@@ -59,6 +60,8 @@ const OTHERS: &[(&str, &str)] = &[
     ("peers.default.auth", "mtls"),
     ("peers.default.allow_from", "10.0.0.0/8"),
     ("peers.default.keys", "1:6kpsY+KcUgq+9VB7Ey7F+ZVHdq6+vnuSQh7qaRRG0iw="),
+    ("peers.default.route", "via:green"),
+    ("relay.allow", "red -> blue.example"),
     ("peers.default.fingerprints", "sha256:0000000000000000000000000000000000000000000000000000000000000000"),
 ];
 

@@ -1,5 +1,7 @@
 //! Loads the snapshot of a peer's actor, and reads its outbox.
 
+pub(super) mod forwards;
+
 use std::collections::HashSet;
 use std::ops::Bound;
 
@@ -28,11 +30,12 @@ pub(super) fn peer(shared: &StoreShared, read: &ReadTransaction, server: ServerN
     shared.counters.looked_up(u64::from(row.is_some()));
     let seen = seen(shared, read, server.as_str())?;
     let last_error = attempts::newest_error(shared, read, server.as_str())?;
+    let forwards = forwards::held(shared, read, server.as_str())?;
     let Some(row) = row else {
         let mut record = (shared.counted_from > 0).then(|| PeerRecord::new(server));
         record.iter_mut().for_each(|record| settle(record, shared, &seen));
         let (tail, digests) = (Index(newest), Vec::new());
-        return Ok(PeerSnapshot { record, tail, queued_bytes: newest_bytes, digests, seen, last_error });
+        return Ok(PeerSnapshot { record, tail, queued_bytes: newest_bytes, digests, seen, last_error, forwards });
     };
     let mut record = codec::peer_from_row(server, row.value())?;
     settle(&mut record, shared, &seen);
@@ -40,7 +43,7 @@ pub(super) fn peer(shared: &StoreShared, read: &ReadTransaction, server: ServerN
     // The end of an empty outbox is in its record.
     let (given, bytes) = ends(&record.outbound);
     let (tail, queued_bytes) = (Index(newest.max(given)), newest_bytes.max(bytes));
-    Ok(PeerSnapshot { record: Some(record), tail, queued_bytes, digests, seen, last_error })
+    Ok(PeerSnapshot { record: Some(record), tail, queued_bytes, digests, seen, last_error, forwards })
 }
 
 /// Adjusts a peer's record after a restore: the lost store may have counted further, and the peer may have sent more;
@@ -148,7 +151,12 @@ impl ItemBodies {
         let missing = |what: &str| BadRow::new("outbox", &format!("{what} is missing"));
         if number > 0 {
             let row = self.items.get(number)?.ok_or_else(|| missing(&format!("item {number}")))?;
-            return Ok((Item::Update(Bytes::copy_from_slice(row.value().bytes)), None));
+            let bytes = Bytes::copy_from_slice(row.value().bytes);
+            let item = match codec::forward_route(origin, id)? {
+                Some(route) => Item::Forward(route, bytes),
+                None => Item::Update(bytes),
+            };
+            return Ok((item, None));
         }
         let reference = codec::reference("outbox", origin, id)?;
         let row = self.pdus.get((origin, id))?.ok_or_else(|| missing(&reference.to_string()))?;

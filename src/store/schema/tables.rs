@@ -10,9 +10,9 @@ use std::ops::Bound;
 use redb::{Key, ReadableTable, TableDefinition, Value};
 
 use crate::store::schema::codec::columns::{
-    AttemptValue, DeadLetterValue, FeedValue, GapValue, HeldValue, HolderValue, ItemValue, OutboxValue, PduValue,
-    PieceValue, QuarantinePlace, QuarantineValue, RefusedEventValue, ReleasedEventValue, SeenValue, StageValue,
-    SubmissionValue,
+    AttemptValue, DeadLetterValue, FeedValue, GapValue, HeldForwardValue, HeldValue, HolderValue, ItemValue,
+    OutboxValue, PduValue, PieceValue, QuarantinePlace, QuarantineValue, RefusedEventValue, ReleasedEventValue,
+    SeenForwardValue, SeenValue, StageValue, SubmissionValue,
 };
 
 /// The identity of a PDU: (origin, id).
@@ -170,6 +170,17 @@ pub(crate) const NONCES: TableDefinition<NonceKey, ()> = TableDefinition::new("n
 /// Time in milliseconds for which a nonce is kept after its signature is too old, because the clock may have been set forward.
 pub(crate) const NONCE_SLACK: u64 = 60 * 60 * 1000;
 
+/// (origin, number in the order of arrival) -> time and id of a forward that was taken or passed on. Owner: the actor of the peer
+/// that sent it. Bound: `retain_items` of that peer an origin, for `retain`. Trimmed: by the writer, whenever it adds a row.
+pub(crate) const SEEN_FORWARDS: TableDefinition<(&str, u64), SeenForwardValue> = TableDefinition::new("seen_forwards");
+
+/// (origin, id) -> number of the forward in `seen_forwards`. Owner, bound and trimmed: as the row there.
+pub(crate) const SEEN_FORWARD_IDS: TableDefinition<(&str, &str), u64> = TableDefinition::new("seen_forward_ids");
+
+/// (server, number) -> a forwarded update of the server that waits for the updates before it. Owner: that peer's actor. Bound:
+/// `relay.held_max`. Trimmed: by that actor, when its turn has come.
+pub(crate) const HELD_FORWARDS: TableDefinition<(&str, u64), HeldForwardValue> = TableDefinition::new("held_forwards");
+
 /// The key of a row in `nonces`.
 pub(crate) type NonceKey = (u64, &'static str, &'static str);
 
@@ -257,5 +268,8 @@ pub(crate) fn each<T: TableVisitor>(visit: &mut T) -> Result<(), T::Error> {
     visit.visit(CONTEXT_WORK)?;
     visit.visit(STAGE)?;
     visit.visit(STAGE_IDS)?;
-    visit.visit(NONCES)
+    visit.visit(NONCES)?;
+    visit.visit(SEEN_FORWARDS)?;
+    visit.visit(SEEN_FORWARD_IDS)?;
+    visit.visit(HELD_FORWARDS)
 }

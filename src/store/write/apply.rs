@@ -9,6 +9,7 @@ use actors::change::Change;
 use actors::model::{
     FeedItem, GroupSubmission, Item, Millis, ParkedItem, PlainCopy, ServerName, Submission, SubmissionId,
 };
+use bytes::Bytes;
 use redb::WriteTransaction;
 
 use crate::store::counters::RowCounts;
@@ -21,9 +22,10 @@ use crate::store::write::context::stage::StageTables;
 use crate::store::write::context::state::StateTables;
 use crate::store::write::feed::FeedTables;
 use crate::store::write::peer::attempts::AttemptTables;
+use crate::store::write::peer::forwards::ForwardTables;
 use crate::store::write::peer::inbound::InboundTables;
-use crate::store::write::peer::outbound::OutboundTables;
 use crate::store::write::peer::outbound::outbox::{AppendedItem, OutboxGrowth};
+use crate::store::write::peer::outbound::{ForwardRow, OutboundTables};
 use crate::store::write::peer::quarantine::QuarantineTables;
 use crate::store::write::refused_events::RefusedEventTables;
 use crate::store::write::submissions::SubmissionTable;
@@ -43,6 +45,7 @@ pub(crate) struct WriteBatch<'t> {
     attempts: AttemptTables<'t>,
     inbound: InboundTables<'t>,
     quarantine: QuarantineTables<'t>,
+    forwards: ForwardTables<'t>,
     pdus: PduTables<'t>,
     state: StateTables<'t>,
     context_records: ContextRecordTables<'t>,
@@ -62,6 +65,7 @@ impl<'t> WriteBatch<'t> {
             attempts: AttemptTables::new(transaction),
             inbound: InboundTables::new(transaction),
             quarantine: QuarantineTables::new(transaction),
+            forwards: ForwardTables::new(transaction),
             pdus: PduTables::new(transaction, deliveries),
             state: StateTables::new(transaction),
             context_records: ContextRecordTables::new(transaction),
@@ -112,6 +116,26 @@ impl<'t> WriteBatch<'t> {
             }
             Change::TransactionSeen { from, seen, keep } => self.inbound.add_transaction(cx, &from, &seen, keep)?,
             Change::NonceUsed(nonce) => self.inbound.use_nonce(cx, &nonce)?,
+            Change::ForwardPassedOn { route, id, sent, text, memory } => {
+                if self.forwards.remember(cx, &route.origin, &id, memory)? {
+                    let submission = SubmissionId::of_forward(&id);
+                    let row = ForwardRow { text, since: Some(sent), submission };
+                    self.outbound.queue_forwards(cx, &route.destination, &route, [row])?;
+                }
+            }
+            Change::ForwardsQueued { via, route, forwards } => {
+                let row = |(id, text): (Box<str>, Bytes)| ForwardRow {
+                    text,
+                    since: None,
+                    submission: SubmissionId::of_forward(&id),
+                };
+                self.outbound.queue_forwards(cx, &via, &route, forwards.into_iter().map(row))?;
+            }
+            Change::ForwardTaken { origin, id, memory } => {
+                self.forwards.remember(cx, &origin, &id, memory)?;
+            }
+            Change::ForwardsHeld { from, updates } => self.forwards.hold(cx, &from, &updates)?,
+            Change::HeldForwardsDropped { from, below } => self.forwards.drop_held(cx, &from, below)?,
             Change::QuarantineRemoved { server, number } => self.quarantine.remove(cx, &server, number)?,
             Change::PduHeld { reference, context, hold } => self.pdus.update_held(cx, &reference, &context, &hold)?,
             Change::GapOpened { context, gap } => self.pdus.open_gap(cx, &context, &gap)?,
@@ -222,7 +246,8 @@ impl<'t> WriteBatch<'t> {
             tracing::error!(%server, index, "a dead letter has no content; this is a bug");
             return Ok(());
         };
-        let row = AppendedItem { number: letter.item, item, context, submission: letter.submission.clone() };
+        let submission = letter.submission.clone();
+        let row = AppendedItem { number: letter.item, since: None, item, context, submission };
         let place = self.outbound.queue_again(cx, server, row)?;
         self.submissions.move_place(cx, &letter.submission, server, index, place)
     }
@@ -234,7 +259,8 @@ impl<'t> WriteBatch<'t> {
         let Some(reference) = self.submissions.skipped_pdu(cx, server, submission)? else { return Ok(()) };
         let Some((context, text)) = self.pdus.deliver_again(cx, &reference)? else { return Ok(()) };
         let item = Item::Pdu(reference, text);
-        let row = AppendedItem { number: 0, item, context: Some(context), submission: submission.clone() };
+        let (context, submission_id) = (Some(context), submission.clone());
+        let row = AppendedItem { number: 0, since: None, item, context, submission: submission_id };
         let place = self.outbound.queue_again(cx, server, row)?;
         self.submissions.move_place(cx, submission, server, codec::LEFT_OUT, place)
     }

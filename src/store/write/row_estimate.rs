@@ -3,6 +3,7 @@
 use actors::change::Change;
 use actors::model::SubmittedContent;
 
+use crate::store::write::peer::forwards::FORWARDS_TRIMMED;
 use crate::store::write::peer::inbound::NONCES_TRIMMED;
 
 /// Returns the estimated number of rows of a batch: rows written, and for trimming the rows that it may remove.
@@ -29,6 +30,11 @@ pub(crate) fn estimate_rows(changes: &[Change]) -> u64 {
         | Change::StageLeft { .. } => 2,
         Change::Staged { pdus, .. } => 2 * pdus.len() as u64,
         Change::AttemptFailed { .. } | Change::EventRefused { .. } | Change::RefusedEventReleased { .. } => 2,
+        Change::ForwardPassedOn { .. } => 4 + 2 * FORWARDS_TRIMMED as u64,
+        Change::ForwardTaken { .. } => 2 + 2 * FORWARDS_TRIMMED as u64,
+        Change::ForwardsQueued { forwards, .. } => 2 * forwards.len() as u64,
+        Change::ForwardsHeld { updates, .. } => updates.len() as u64,
+        Change::HeldForwardsDropped { .. } => 1,
         Change::NonceUsed(_) => 1 + u64::from(NONCES_TRIMMED),
         Change::PeerRecordUpdated(_)
         | Change::Delivered { .. }

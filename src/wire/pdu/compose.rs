@@ -1,8 +1,8 @@
 //! Composes PDUs from the messenger's messages, and signs them.
 
 use actors::model::{
-    BridgedMessage, GraphPosition, GroupId, Membership, MembershipSource, Pdu, PduDraft, PduRef, PlainForm, ServerName,
-    SubmissionId,
+    BridgedMessage, GraphPosition, GroupId, Item, Membership, MembershipSource, Pdu, PduDraft, PduRef, PlainForm, Seq,
+    ServerName, SubmissionId,
 };
 use actors::ports::PduText;
 use bytes::Bytes;
@@ -78,6 +78,10 @@ impl PduText for ContentText {
 
     fn copies_id(&self, reference: &PduRef) -> SubmissionId {
         plain::copies_id(reference)
+    }
+
+    fn forward(&self, us: &ServerName, to: &ServerName, number: Seq, item: &Item) -> Option<(Box<str>, Bytes)> {
+        self.signer.as_ref()?.forward(us, to, number, item)
     }
 
     fn read(&self, _: &ServerName, bytes: &Bytes) -> Option<Pdu> {

@@ -6,6 +6,7 @@
 //! byte. Normalized bytes are read back unchanged. [`shown`] converts them for a peer that uses another order in pairs.
 
 mod compose;
+pub(crate) mod forward_text;
 mod membership;
 mod pairs;
 mod plain;
@@ -20,7 +21,7 @@ pub use compose::ContentText;
 pub use write::shown;
 
 use actors::limits::{InteropQuirks, RelayPolicy};
-use actors::model::{ContextId, DialectSpec, Digest, Pdu, PduRef, ServerName};
+use actors::model::{ContextId, DialectSpec, Digest, ForwardFacts, ForwardRoute, Pdu, PduRef, ServerName};
 use actors::ports::{ArchiveError, Task};
 use tokio::time::Instant;
 
@@ -73,6 +74,11 @@ pub trait ReferenceContext: Send + Sync + 'static {
     /// Returns whether groups of a server are contexts here. It must not block.
     fn maps_groups(&self, _server: &ServerName) -> bool {
         false
+    }
+
+    /// Returns what the configuration says about the two ends of a forward. It must not block.
+    fn forward_facts(&self, _route: &ForwardRoute) -> ForwardFacts {
+        ForwardFacts::default()
     }
 
     /// Returns those of the PDUs that are known here, with one lookup for all.

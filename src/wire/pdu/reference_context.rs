@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use actors::gateway::Gateway;
 use actors::limits::{InteropQuirks, PeerListing, RelayPolicy};
-use actors::model::{ContextId, DialectSpec, PduRef, ServerName};
+use actors::model::{ContextId, DialectSpec, ForwardFacts, ForwardRoute, PduRef, ServerName};
 use actors::ports::{ArchiveError, ContextReader, PeerConfig, Ports, Task};
 
 use crate::wire::pdu::ReferenceContext;
@@ -42,6 +42,10 @@ impl ReferenceContext for StoreReferenceContext {
         maps_groups(&*self.roster, server)
     }
 
+    fn forward_facts(&self, route: &ForwardRoute) -> ForwardFacts {
+        forward_facts(&self.us, &*self.roster, route)
+    }
+
     fn known(&self, context: &ContextId, pdus: Vec<PduRef>) -> Task<Result<Vec<PduRef>, ArchiveError>> {
         known(&*self.contexts, context, pdus)
     }
@@ -73,6 +77,11 @@ impl ReferenceContext for Gateway {
         maps_groups(&*self.ports().roster, server)
     }
 
+    fn forward_facts(&self, route: &ForwardRoute) -> ForwardFacts {
+        let Ports { us, roster, .. } = self.ports();
+        forward_facts(us, &**roster, route)
+    }
+
     fn known(&self, context: &ContextId, pdus: Vec<PduRef>) -> Task<Result<Vec<PduRef>, ArchiveError>> {
         known(&*self.ports().archive.contexts, context, pdus)
     }
@@ -97,6 +106,21 @@ fn relay_policy(roster: &dyn PeerConfig, server: &ServerName) -> RelayPolicy {
 
 fn maps_groups(roster: &dyn PeerConfig, server: &ServerName) -> bool {
     roster.limits(server).is_some_and(|limits| !limits.groups.is_empty())
+}
+
+fn forward_facts(
+    us: &ServerName,
+    roster: &dyn PeerConfig,
+    ForwardRoute { origin, destination }: &ForwardRoute,
+) -> ForwardFacts {
+    let limits = roster.limits(destination);
+    ForwardFacts {
+        is_from_us: origin == us,
+        is_for_us: destination == us,
+        is_allowed: roster.allows_relay(origin, destination),
+        is_listed: limits.is_some(),
+        is_peer: limits.is_some_and(|limits| limits.dialect.numbers_items()),
+    }
 }
 
 fn dialect(roster: &dyn PeerConfig, server: &ServerName) -> DialectSpec {

@@ -11,11 +11,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actors::limits::RelayPolicy;
-use actors::model::{DialectSpec, ParkedCode, PduProof, ServerName};
+use actors::model::{DialectSpec, ForwardProof, ParkedCode, PduProof, ServerName};
 use actors::supervise::log_throttle::LogThrottle;
 use tokio::time::Instant;
 
-use crate::identity::key_id::KeyId;
+use crate::identity::key_id::{KeyId, KeyName};
 use crate::identity::origin_keys::{KeyQuery, OriginKeys};
 use crate::identity::pdu_signature::{PduSignatureError, StatedPduSignatures};
 use crate::runtime::blocking_pool::BlockingPool;
@@ -40,11 +40,34 @@ pub struct RelayedPdu<'a> {
 /// A future that judges a PDU.
 pub type PduVerification<'a> = Pin<Box<dyn Future<Output = PduProof> + Send + 'a>>;
 
+/// A forward as its origin has signed it.
+#[derive(Debug, Clone)]
+pub struct SignedForward {
+    /// Server that it names as its origin.
+    pub origin: ServerName,
+    /// Name of the key that signed it.
+    pub key: KeyName,
+    /// The signature.
+    pub signature: [u8; 64],
+    /// Text that is signed.
+    pub text: Vec<u8>,
+    /// Dialect whose service finds an origin that is not listed.
+    pub dialect: DialectSpec,
+    /// Time at which reading its batch began.
+    pub since: Instant,
+}
+
+/// A future that verifies a forward.
+pub type ForwardVerification<'a> = Pin<Box<dyn Future<Output = ForwardProof> + Send + 'a>>;
+
 /// Judges PDUs whose origin is not their sender.
 pub trait RelayJudge: Send + Sync + 'static {
     /// Returns what proves the PDU. A PDU of our own without our valid signature has no proof and no verdict here, because only
     /// its context knows whether we hold it.
     fn judge<'a>(&'a self, pdu: RelayedPdu<'a>) -> PduVerification<'a>;
+
+    /// Verifies the signature of a forward with the keys of its origin.
+    fn verify_forward(&self, forward: SignedForward) -> ForwardVerification<'_>;
 }
 
 /// The threads that verify signatures.
@@ -123,9 +146,41 @@ impl RelayJudge for SignatureRelayJudge {
             }
         })
     }
+
+    fn verify_forward(&self, forward: SignedForward) -> ForwardVerification<'_> {
+        Box::pin(self.prove_forward(forward))
+    }
 }
 
 impl SignatureRelayJudge {
+    async fn prove_forward(&self, forward: SignedForward) -> ForwardProof {
+        let SignedForward { origin, key, signature, text, dialect, since } = forward;
+        if key.server != origin {
+            return ForwardProof::Wrong(format!("its key {key} is not one of {origin}"));
+        }
+        let wanted = [key.id.clone()];
+        let query = KeyQuery { server: &origin, wanted: &wanted, dialect, since };
+        let keys = match self.keys.keys_of(query).await {
+            Ok(keys) => keys,
+            Err(error) => return ForwardProof::KeysUnknown(format!("no key {key} is known here; {error}")),
+        };
+        let Some((_, public)) = keys.iter().find(|(id, _)| *id == key.id) else {
+            let advice = format!("pin it in peers.server.\"{origin}\".keys");
+            return ForwardProof::KeysUnknown(format!("no key {key} is known here; {advice}"));
+        };
+        let verifies = match &self.thread {
+            VerifierThread::Caller => public.verifies(&text, &signature),
+            VerifierThread::Pool(pool) => {
+                let public = *public;
+                pool.run(move || public.verifies(&text, &signature)).await.unwrap_or(false)
+            }
+        };
+        match verifies {
+            true => ForwardProof::Signature,
+            false => ForwardProof::Wrong(format!("its signature by {key} is not that of the forward")),
+        }
+    }
+
     fn missing(&self, sender: &ServerName, error: &PduSignatureError) -> PduProof {
         let code = match error {
             PduSignatureError::NotSigned(_) => ParkedCode::PduNotSigned,

@@ -3,12 +3,14 @@
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
-use actors::model::{PduRef, ServerName};
+use actors::model::{Item, PduRef, Seq, ServerName};
 use actors::ports::Clock;
 use bytes::Bytes;
+use uuid::Builder;
 
 use crate::identity::key_ring::LiveKeyRing;
 use crate::identity::pdu_signature::{HASHES, SIGNATURES, SigningMembers, sign_pdu};
+use crate::wire::pdu::forward_text::{self, WrittenForward};
 
 /// Signs PDUs with the key that is active.
 ///
@@ -23,6 +25,30 @@ impl PduSigner {
     /// Returns a signer with these keys.
     pub fn new(keys: impl Into<LiveKeyRing>, clock: Arc<dyn Clock>) -> Self {
         Self { keys: keys.into(), clock }
+    }
+
+    /// Writes an item of ours as a signed forward; returns its id and its text. `None`: it cannot be signed, so it waits for the
+    /// peer itself.
+    pub(super) fn forward(
+        &self,
+        us: &ServerName,
+        to: &ServerName,
+        number: Seq,
+        item: &Item,
+    ) -> Option<(Box<str>, Bytes)> {
+        let now = self.clock.now();
+        let (keys, body) = (self.keys.current(), forward_text::body(item)?);
+        let key = keys.active(UNIX_EPOCH + Duration::from_millis(now.0))?;
+        let chance: [u8; 10] = std::array::from_fn(|_| fastrand::u8(..));
+        let id = Builder::from_unix_timestamp_millis(now.0, &chance).into_uuid().to_string();
+        let forward = WrittenForward { origin: us, destination: to, id: &id, sent: now, number, body: &body };
+        match forward.signed_by(key) {
+            Ok(text) => Some((id.into(), text)),
+            Err(why) => {
+                tracing::warn!(peer = %to, %number, %why, "an update cannot be signed, so no server can pass it on");
+                None
+            }
+        }
     }
 
     /// Returns a PDU with its hash and our signature. One that cannot be signed stays as it is: its recipients accept it from us,

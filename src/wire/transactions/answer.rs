@@ -1,6 +1,9 @@
 //! The response to a transaction as JSON: one result per PDU.
 
-use actors::model::{Ack, DeadLetterReason, Item, ItemObjection, OutboundBatch, PduRef, PduVerdict, PushResponse};
+use actors::model::{
+    Ack, DeadLetterReason, ForwardRoute, Item, ItemObjection, OutboundBatch, PduRef, PduVerdict, PushResponse,
+    ServerName,
+};
 use bytes::Bytes;
 use serde_json::value::RawValue;
 
@@ -45,6 +48,16 @@ pub fn encode<'a>(
     out
 }
 
+/// Adds the servers to which the PDUs of the transaction are not passed on, each with the code.
+pub fn with_refused_relays(mut answer: Vec<u8>, refused: &[(String, &'static str)]) -> Vec<u8> {
+    if !refused.is_empty() && answer.pop() == Some(b'}') {
+        answer.extend_from_slice(b",\"relay_refused\":");
+        put(&mut answer, refused);
+        answer.push(b'}');
+    }
+    answer
+}
+
 fn entry(out: &mut Vec<u8>, named: &PduIdentity, verdict: &PduVerdict) {
     let status = |status| [("status", status)].to_vec();
     let said: Vec<(&str, &str)> = match verdict {
@@ -80,16 +93,21 @@ pub fn decode(frame: &OutboundBatch, body: &Bytes) -> PushResponse {
 
 fn refused(frame: &OutboundBatch, body: &Bytes) -> Option<Vec<ItemObjection>> {
     let whole: &RawValue = serde_json::from_slice(body).ok()?;
+    let members = reader::members(whole.get()).unwrap_or_default();
+    if let Some(code) = frame.items.first().and_then(Item::route).and_then(|route| relay_refusal(&members, route)) {
+        let all = 0..frame.items.len();
+        let objection = |place| ItemObjection { place, fate: DeadLetterReason::Refused, reason: code.clone() };
+        return Some(all.map(objection).collect());
+    }
     let sent: Vec<(usize, &PduRef)> = frame
         .items
         .iter()
         .enumerate()
         .filter_map(|(place, item)| match item {
             Item::Pdu(reference, _) => Some((place, reference)),
-            Item::Update(_) => None,
+            Item::Update(_) | Item::Forward(..) => None,
         })
         .collect();
-    let members = reader::members(whole.get()).unwrap_or_default();
     let list = if whole.get().starts_with('[') { whole } else { reader::get(&members, "pdus")? };
     let (entries, count) = reader::items(list, sent.len())?;
     let about = |place: usize, members: &[ObjectMember<'_>]| {
@@ -111,6 +129,13 @@ fn refused(frame: &OutboundBatch, body: &Bytes) -> Option<Vec<ItemObjection>> {
         Some(ItemObjection { place: about(place, &members)?, fate, reason })
     };
     Some(entries.into_iter().enumerate().filter_map(read).collect())
+}
+
+/// Returns the code with which the peer refuses to pass on to the destination, if it does.
+fn relay_refusal(members: &[ObjectMember<'_>], route: &ForwardRoute) -> Option<String> {
+    let refused: Vec<(String, String)> = serde_json::from_str(reader::get(members, "relay_refused")?.get()).ok()?;
+    let is_this = |server: &String| server.parse::<ServerName>().is_ok_and(|name| name == route.destination);
+    refused.into_iter().find(|(server, _)| is_this(server)).map(|(_, code)| short(&code))
 }
 
 fn text_of(members: &[ObjectMember<'_>], key: &str) -> Option<String> {

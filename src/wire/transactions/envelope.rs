@@ -1,7 +1,7 @@
 //! A transaction as JSON. Its envelope is read before the items in it are checked; items are written as they are
 //! stored.
 
-use actors::model::{BatchId, CountedNoun, Digest, Edu, InboundTransaction, Millis, OutboundBatch, ServerName};
+use actors::model::{BatchId, CountedNoun, Digest, Edu, InboundTransaction, Item, Millis, OutboundBatch, ServerName};
 use bytes::Bytes;
 use serde_json::error::Category;
 use serde_json::value::RawValue;
@@ -17,6 +17,9 @@ const ID_BYTES_MAX: usize = 255;
 
 /// Maximum number of earlier transactions that a transaction names; one is usual.
 const PREV_IDS_MAX: usize = 20;
+
+/// Maximum number of servers to which one transaction is passed on.
+const RELAY_TO_MAX: usize = 16;
 
 /// Maximum number of ephemeral items read from one transaction; further ones are ignored, because ephemeral items are
 /// the first to be dropped anyway.
@@ -119,6 +122,7 @@ impl<'a> TransactionEnvelope<'a> {
             prev_ids: self.prev_ids(),
             pdus,
             edus: self.edus(reader.sender),
+            relay_to: vec![],
             verified,
             nonce: None,
         })
@@ -127,6 +131,16 @@ impl<'a> TransactionEnvelope<'a> {
     /// Returns the digest of the text of `pdus`; an absent list counts as an empty one.
     fn digest(&self) -> Digest {
         digest(self.pdus.map_or(b"[]", |pdus| pdus.get().as_bytes()))
+    }
+
+    /// Returns the servers to which the sender asks us to pass its PDUs on, at most [`RELAY_TO_MAX`].
+    pub fn relay_to(&self) -> Vec<ServerName> {
+        let listed = reader::get(&self.members, "relay_to").and_then(|names| reader::items(names, RELAY_TO_MAX));
+        let texts = listed.into_iter().flat_map(|(names, _)| names).filter_map(reader::text);
+        let mut servers: Vec<ServerName> = texts.filter_map(|name| name.parse().ok()).collect();
+        servers.sort_unstable();
+        servers.dedup();
+        servers
     }
 
     /// Returns the ids of earlier transactions. They are only a hint, so unusable ones are left out.
@@ -187,6 +201,10 @@ pub fn encode(us: &ServerName, frame: &OutboundBatch, pairs: PairOrder) -> Bytes
     put(&mut out, &prev.map(|prev| prev.to_string()).as_slice());
     out.extend_from_slice(b",\"pdus\":");
     list(&mut out, frame.items.iter().map(|item| shown(item.bytes(), None, pairs)));
+    if let Some(route) = frame.items.first().and_then(Item::route) {
+        out.extend_from_slice(b",\"relay_to\":");
+        put(&mut out, &[route.destination.as_str()]);
+    }
     if !frame.weak.is_empty() {
         edus(&mut out, us, frame);
     }

@@ -20,6 +20,7 @@ pub use prefix::PREFIX;
 
 use super::{Dialect, resource};
 use crate::egress::{EgressAnswer, EgressRequest, PeerService};
+use crate::wire::pdu::forward_text::is_forward;
 
 /// The dialect of transactions, which carry PDUs.
 pub struct TransactionsDialect;
@@ -61,7 +62,12 @@ impl Dialect for TransactionsDialect {
         frame: &OutboundBatch,
         habits: InteropQuirks,
     ) -> Result<EgressRequest, PushFailure> {
-        if frame.items.iter().any(|item| matches!(item, Item::Update(_))) {
+        let is_update = |item: &Item| match item {
+            Item::Update(_) => true,
+            Item::Forward(_, text) => is_forward(text),
+            Item::Pdu(..) => false,
+        };
+        if frame.items.iter().any(is_update) {
             let reason = "an update without a context cannot go to a peer of the transactions dialect; set its dialect to \
                           \"updates\" until its queue is empty";
             return Err(PushFailure::Refused { status: 422, reason: reason.to_owned() });

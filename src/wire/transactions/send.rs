@@ -4,7 +4,7 @@ use actix_web::http::StatusCode;
 use actix_web::http::header::ContentType;
 use actix_web::{HttpResponse, web};
 use actors::errors::{BatchError, PeerError, UnavailableError};
-use actors::model::{BadPdu, Pdu};
+use actors::model::{BadPdu, ForwardRoute, Pdu, RelayCode, ServerName};
 
 use super::answer::{self, AnnouncedLimits, PduIdentity};
 use super::envelope::{BadTransaction, TransactionEnvelope, is_id};
@@ -37,12 +37,40 @@ pub(super) async fn put_transaction(
     let reader = PduReader::new(&caller.server, &**intake, &**judge);
     let mut transaction = envelope.transaction(id, max, &reader, caller.proof).await?;
     transaction.nonce = caller.nonce;
+    let (relay_to, refused_relays) = relays(&caller.server, envelope.relay_to(), &**intake);
+    transaction.relay_to = relay_to;
     let named: Vec<PduIdentity> = transaction.pdus.iter().map(named).collect();
     drop(envelope);
     let verdicts = intake.accept_transaction(&caller.server, transaction).await.map_err(refused)?;
     debug_assert_eq!(verdicts.len(), named.len(), "one verdict a PDU");
     let answer = answer::encode(named.iter().zip(&verdicts), AnnouncedLimits { pdus: max, bytes: limit.bytes });
+    let answer = answer::with_refused_relays(answer, &refused_relays);
     Ok(HttpResponse::Ok().content_type(ContentType::json()).body(answer))
+}
+
+/// Returns the servers to which PDUs of this one are passed on, and the others, each with the code. We are none of either.
+fn relays(
+    origin: &ServerName,
+    wanted: Vec<ServerName>,
+    intake: &dyn FederationCore,
+) -> (Vec<ServerName>, Vec<(String, &'static str)>) {
+    let (mut allowed, mut refused) = (vec![], vec![]);
+    for destination in wanted {
+        let route = ForwardRoute { origin: origin.clone(), destination };
+        let facts = intake.forward_facts(&route);
+        let code = match () {
+            () if facts.is_for_us => continue,
+            () if route.destination == route.origin => RelayCode::Loop,
+            () if !facts.is_allowed => RelayCode::NotAllowed,
+            () if !facts.is_listed => RelayCode::UnknownDestination,
+            () => {
+                allowed.push(route.destination);
+                continue;
+            }
+        };
+        refused.push((route.destination.to_string(), code.as_str()));
+    }
+    (allowed, refused)
 }
 
 fn named(pdu: &Result<Pdu, BadPdu>) -> PduIdentity {

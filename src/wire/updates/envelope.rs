@@ -14,6 +14,7 @@ use super::strong;
 use crate::http::json_error;
 use crate::json::reader::{ArrayItems, LastArrayItems};
 use crate::wire::pdu::PduReader;
+use crate::wire::pdu::forward_text::carrying_update;
 
 /// Largest sequence number: readers with any integer type agree on numbers up to here.
 pub(super) const SEQ_MAX: u64 = i64::MAX as u64;
@@ -142,6 +143,7 @@ pub fn encode(frame: &OutboundBatch) -> Bytes {
     body.put_slice(b"\"strong\":[");
     list(&mut body, frame.items.iter(), |body, item| match item {
         Item::Update(update) => body.put_slice(update),
+        Item::Forward(_, text) => body.put_slice(&carrying_update(text)),
         Item::Pdu(_, pdu) => {
             body.put_slice(b"{\"update\":\"pdu\",\"pdu\":");
             body.put_slice(pdu);

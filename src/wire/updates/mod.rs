@@ -2,8 +2,11 @@
 //! messengers to `/http/v1/rpc`.
 
 pub mod answer;
+mod content;
 pub mod envelope;
+pub mod forward;
 pub(crate) mod group_message;
+pub mod kept_forwards;
 pub mod protobuf;
 mod push;
 mod rpc;

@@ -74,6 +74,7 @@ const LINK: &[&str] = &[
     "fingerprints",
     "encoding",
     "groups",
+    "route",
 ];
 
 /// Returns the refusal when the limit of each refusing key is reached.

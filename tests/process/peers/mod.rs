@@ -6,5 +6,6 @@ mod groups;
 mod outage;
 mod protobuf;
 mod relays;
+mod routes;
 pub(crate) mod signatures;
 mod simulated;

@@ -2,6 +2,7 @@
 
 mod attempts;
 mod budget;
+mod forwards;
 mod laws;
 mod leaving;
 mod nonces;

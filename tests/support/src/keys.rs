@@ -5,14 +5,16 @@ use std::future::ready;
 use std::sync::Arc;
 use std::time::UNIX_EPOCH;
 
-use actors::model::{PduProof, ServerName};
+use actors::model::{ForwardProof, PduProof, ServerName};
 use actors::ports::{Clock, Ports};
 use fernpost::identity::key_ring::{KeyRing, StoredKey};
 use fernpost::identity::origin_keys::{KeyLookup, KeyQuery, NoKeysError, OriginKeys};
 use fernpost::identity::public_key::PeerKeys;
 use fernpost::identity::signing_key::OwnKey;
 use fernpost::wire::pdu::ContentText;
-use fernpost::wire::pdu::relay_judge::{PduVerification, RelayJudge, RelayedPdu, SignatureRelayJudge};
+use fernpost::wire::pdu::relay_judge::{
+    ForwardVerification, PduVerification, RelayJudge, RelayedPdu, SignatureRelayJudge, SignedForward,
+};
 use fernpost::wire::pdu::signer::PduSigner;
 use zeroize::Zeroizing;
 
@@ -46,6 +48,10 @@ pub struct TrustingRelayJudge;
 impl RelayJudge for TrustingRelayJudge {
     fn judge<'a>(&'a self, _: RelayedPdu<'a>) -> PduVerification<'a> {
         Box::pin(ready(PduProof::Sender))
+    }
+
+    fn verify_forward(&self, _: SignedForward) -> ForwardVerification<'_> {
+        Box::pin(ready(ForwardProof::Signature))
     }
 }
 

@@ -213,7 +213,7 @@ fn words(entry: &FeedEntry) -> String {
         FeedItem::Parked(parked) => {
             let id = match &parked.what {
                 ParkedWhat::Pdu { id, .. } => id.clone().unwrap_or_default(),
-                ParkedWhat::Update(seq) => seq.to_string(),
+                ParkedWhat::Update(seq) | ParkedWhat::Forward(seq, _) => seq.to_string(),
             };
             format!("parked {id} of {}: {}", short(&parked.from), parked.code.as_str())
         }

@@ -102,6 +102,7 @@ async fn put_batch(
         prev_ids: vec![],
         pdus,
         edus: vec![],
+        relay_to: vec![],
         verified: caller.proof,
         nonce: caller.nonce,
     };

@@ -25,6 +25,12 @@ word_enum! {
         UnknownKey = "UNKNOWN_KEY",
         /// The PDU is not of its sender, and its signature or its hash is wrong.
         BadPduSignature = "BAD_PDU_SIGNATURE",
+        /// The update has not the form of a forward.
+        BadForward = "BAD_FORWARD",
+        /// The signature of the forward is not that of its origin.
+        BadSignature = "BAD_SIGNATURE",
+        /// No key of the forward's origin is known here.
+        KeysUnknown = "KEYS_UNKNOWN",
     }
 }
 

@@ -164,6 +164,11 @@ impl BatchQueue {
         self.in_progress.as_deref_mut()
     }
 
+    /// Queues a batch before all others that wait.
+    pub(super) fn wait_first(&mut self, batch: WaitingBatch) {
+        self.waiting.push_front(batch);
+    }
+
     /// Removes the batch in progress, if all contexts have answered for it.
     pub(super) fn take_done(&mut self) -> Option<Box<BatchInProgress>> {
         self.in_progress.take_if(|batch| batch.dispatch.is_done())

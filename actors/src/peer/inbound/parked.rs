@@ -110,7 +110,8 @@ pub(super) fn parked_as(
     (verdict, parked): (Option<&PduVerdict>, Option<ParkedCode>),
 ) -> Option<&'static str> {
     match (body, verdict, parked) {
-        (StrongBody::Plain, ..) => None,
+        // A forward has verdicts of its own.
+        (StrongBody::Plain | StrongBody::Forward(_), ..) => None,
         (StrongBody::Group(_), _, Some(code)) => Some(code.as_str()),
         (StrongBody::Group(_), Some(PduVerdict::Parked { code }), None) => Some(code),
         (StrongBody::Group(_), ..) => None,
@@ -149,6 +150,9 @@ pub(super) fn words(code: ParkedCode) -> String {
         | ParkedCode::RelayedNotAccepted
         | ParkedCode::PduNotSigned
         | ParkedCode::UnknownKey
-        | ParkedCode::BadPduSignature => code.as_str().to_lowercase(),
+        | ParkedCode::BadPduSignature
+        | ParkedCode::BadForward
+        | ParkedCode::BadSignature
+        | ParkedCode::KeysUnknown => code.as_str().to_lowercase(),
     }
 }

@@ -14,6 +14,7 @@ use crate::peer::inbound::announced_once::AnnouncedOnce;
 use crate::peer::inbound::batch::InboundBatch;
 use crate::peer::inbound::batch_queue::{BatchInProgress, NewItems};
 use crate::peer::inbound::classify_push::{Classified, PushClass, classify};
+use crate::peer::inbound::forwards;
 use crate::peer::inbound::groups::mapped_messages::{MappedMessages, number_at};
 use crate::peer::inbound::parked::{ParkedNumbers, PeerQuarantine, parked_as, what, words};
 use crate::peer::inbound::received_sequence::{NewDigests, ReceivedSequence};
@@ -92,7 +93,7 @@ impl InboundPushes {
     /// Returns the messages of groups among the new entries of a batch that are messages of contexts here.
     pub(super) fn mapped(&self, batch: &InboundBatch, fresh: &NewItems) -> MappedMessages {
         match batch {
-            InboundBatch::Push(push, _) => {
+            InboundBatch::Push(push, _) | InboundBatch::Forwarded(push, _) => {
                 MappedMessages::of(push, &fresh.places, fresh.pushes, &self.server, &self.limits.groups)
             }
             InboundBatch::Transaction(..) | InboundBatch::Pulled(..) => MappedMessages::default(),
@@ -202,6 +203,12 @@ impl InboundPushes {
                 StrongBody::BadPdu(bad) => {
                     let what = ParkedWhat::Pdu { origin: bad.origin.clone(), id: bad.id.clone(), context: None };
                     quarantine.park(what, ParkedCode::BadPdu, bad.reason.clone(), &strong.bytes, out);
+                }
+                StrongBody::Forward(forward) => {
+                    let means = (&*self.limits, quarantine);
+                    if let Some(code) = forwards::settle((forward, strong), seq, means, out) {
+                        self.parked.note(seq, code);
+                    }
                 }
                 StrongBody::Pdu(pdu) => match busy.verdict(place) {
                     (_, Some(code)) => quarantine.park(what(pdu), code, words(code), &strong.bytes, out),

@@ -6,9 +6,10 @@ use std::sync::Arc;
 use crate::change::Change;
 use crate::errors::BatchError;
 use crate::limits::PeerLimits;
-use crate::model::{InboundTransaction, PduVerdict, SeenTransaction};
-use crate::peer::effect::{EffectCollector, TransactionReply};
+use crate::model::{ForwardRoute, InboundTransaction, PduVerdict, SeenTransaction, ServerName};
+use crate::peer::effect::{EffectCollector, PeerEffect, RelayRole, TransactionReply};
 use crate::peer::inbound::batch_queue::{BatchInProgress, NewItems};
+use crate::peer::inbound::forwards;
 use crate::peer::inbound::parked::PeerQuarantine;
 use crate::peer::inbound::transactions::seen_transactions::{SEEN_MAX, SeenTransactions};
 
@@ -71,12 +72,35 @@ impl InboundTransactions {
                 (Ok(_), None) => unreachable!("a batch that is done has a verdict for each PDU"),
             });
         }
+        self.pass_on(transaction, &verdicts, quarantine.peer(), out);
         let seen =
             SeenTransaction { id: transaction.id.clone(), digest: transaction.digest, verdicts: verdicts.clone() };
         self.seen.remember(seen.clone());
         let keep = u32::try_from(SEEN_MAX).unwrap_or(u32::MAX);
         out.change(Change::TransactionSeen { from: quarantine.peer().clone(), seen, keep });
         verdicts
+    }
+
+    /// Queues the sender's own PDUs for the servers to which it asks us to pass them on.
+    fn pass_on(
+        &self,
+        transaction: &InboundTransaction,
+        verdicts: &[PduVerdict],
+        sender: &ServerName,
+        out: &mut EffectCollector,
+    ) {
+        let is_here =
+            |verdict: &PduVerdict| matches!(verdict, PduVerdict::Accepted | PduVerdict::Held | PduVerdict::Duplicate);
+        let pdus = transaction.pdus.iter().zip(verdicts).filter(|(_, verdict)| is_here(verdict));
+        for pdu in pdus.filter_map(|(pdu, _)| pdu.as_ref().ok()).filter(|pdu| pdu.reference.origin == *sender) {
+            for destination in &transaction.relay_to {
+                let route = ForwardRoute { origin: sender.clone(), destination: destination.clone() };
+                let id = format!("pdu/{destination}/{}", pdu.reference.id).into();
+                let (text, memory) = (pdu.bytes.clone(), forwards::memory(&self.limits, out.now));
+                out.change(Change::ForwardPassedOn { route, id, sent: out.now, text, memory });
+                out.effect(PeerEffect::CountForward(RelayRole::Relay, "queued"));
+            }
+        }
     }
 }
 

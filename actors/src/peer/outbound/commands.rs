@@ -1,5 +1,5 @@
 //! Changes of an operator to the outbound half while it runs: the configuration, and the commands suspend, resume, retry, drop
-//! and renumber.
+//! and renumber; and the way through third servers.
 //!
 //! The configuration suspends a peer that it does not name, that it denies, or that is `paused`. Items stay pending until they
 //! expire, and the stored state stays unchanged, so that a peer that may be sent to again continues from there. A request in
@@ -10,11 +10,12 @@ use std::sync::Arc;
 use crate::change::CommitPriority;
 use crate::errors::CommandError;
 use crate::limits::PeerLimits;
-use crate::model::{BatchId, Index, Seq, SubmissionId, SuspendReason};
+use crate::model::{BatchId, Index, Millis, OutboxRow, Seq, ServerName, ShortDuration, SubmissionId, SuspendReason};
 use crate::peer::effect::{EffectCollector, PeerEffect};
 use crate::peer::outbound::numbering::QueueNumbering;
 use crate::peer::outbound::progress::next_move::NextMove;
 use crate::peer::outbound::progress::state::OutboundState;
+use crate::peer::outbound::relay::{QueueFacts, RelayEvent, RelayedItem};
 use crate::peer::outbound::{Outbound, StepInput};
 
 impl Outbound {
@@ -159,5 +160,79 @@ impl Outbound {
         }
         self.resume_sending(at, out);
         Ok(())
+    }
+
+    /// Decides whether the peer is reached through third servers now, and what to do for it. It is called after each event.
+    pub fn relay(&mut self, at: StepInput, out: &mut EffectCollector) {
+        let facts = self.queue_facts();
+        let was_active = self.relay.is_active();
+        if let Some(work) = self.relay.step(at.now, facts) {
+            out.effect(PeerEffect::Relay(work));
+        }
+        if self.relay.is_active() != was_active {
+            out.moved(CommitPriority::Deferred);
+        }
+        if self.relay.is_active() && self.progress.attempt_within(at.now, self.limits.relay.probe) {
+            self.reschedule(at, out);
+        }
+    }
+
+    /// Handles what came of the work for third servers.
+    pub fn on_relay_event(&mut self, at: StepInput, event: RelayEvent, out: &mut EffectCollector) {
+        let acked = self.queue.outbox.acked();
+        let work = match event {
+            RelayEvent::Due => None,
+            RelayEvent::Loaded(from, rows, vias) => {
+                let outbox = &self.queue.outbox;
+                let kept = rows.unwrap_or_default().into_iter().filter(|row| !outbox.has_left(row.index));
+                let item =
+                    |row: OutboxRow| RelayedItem { index: row.index, number: outbox.number(row.index), item: row.item };
+                let items = kept.filter(|row| row.index > acked).map(item).collect();
+                self.relay.loaded(at.now, from, items, &vias, acked)
+            }
+            RelayEvent::Queued(via, upto) => {
+                // The peer may get them by the relay, before it acknowledges them to us.
+                self.queue.unconfirmed.unanswered(upto);
+                if self.relay.queued(&via, upto) {
+                    out.moved(CommitPriority::Deferred);
+                }
+                None
+            }
+            RelayEvent::Refused(via, code) => {
+                if self.relay.refused(at.now, &via) {
+                    let (server, retry) = (&self.queue.server, ShortDuration(self.limits.relay.retry));
+                    let text = format!(
+                        "{via} does not pass on what we send to {server}: {code}. It is not asked again for {retry} (relay.retry), \
+                         and what is queued for {server} waits for another way"
+                    );
+                    out.notice(server, text);
+                }
+                None
+            }
+        };
+        out.effects.extend(work.map(PeerEffect::Relay));
+    }
+
+    /// Returns the time at which [`relay`](Self::relay) has to be called.
+    pub fn relays_at(&self) -> Option<Millis> {
+        self.relay.due(self.queue_facts())
+    }
+
+    /// Returns the server through which unacknowledged items went, and the index of the newest of them.
+    pub fn relayed(&self) -> Option<(ServerName, Index)> {
+        self.relay.relayed().cloned()
+    }
+
+    fn queue_facts(&self) -> QueueFacts {
+        let may_send = match self.progress.state() {
+            OutboundState::Suspended { cause, .. } => *cause == SuspendReason::Unreachable,
+            OutboundState::Waiting { .. } => false,
+            OutboundState::Idle
+            | OutboundState::Loading
+            | OutboundState::Sending { .. }
+            | OutboundState::BackingOff { .. } => !self.progress.is_suspended_by_config(),
+        };
+        let outbox = &self.queue.outbox;
+        QueueFacts { acked: outbox.acked(), tail: outbox.tail(), may_send }
     }
 }

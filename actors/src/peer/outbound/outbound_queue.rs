@@ -10,9 +10,10 @@ use std::time::Duration;
 use crate::change::{Change, CommitPriority};
 use crate::limits::PeerLimits;
 use crate::model::{
-    DeadLetterReason, FeedItem, Index, ItemObjection, Millis, OutboundRecord, OutboxRow, Seq, ServerName, SubmissionId,
+    DeadLetterReason, FeedItem, ForwardRoute, Index, Item, ItemObjection, Millis, OutboundRecord, OutboxRow, Seq,
+    ServerName, SubmissionId,
 };
-use crate::peer::effect::EffectCollector;
+use crate::peer::effect::{EffectCollector, PeerEffect, RelayRole};
 use crate::peer::outbound::outbox_window::trim_schedule::TrimSchedule;
 use crate::peer::outbound::outbox_window::{IndexSpan, Outbox, WindowRoom};
 use crate::peer::outbound::renumbering::Renumbering;
@@ -43,12 +44,14 @@ impl OutboundQueue {
         (tail, queued_bytes): (Index, u64),
     ) -> Self {
         let room = WindowRoom::of(&limits);
+        let mut outbox = Outbox::new(record.acked, tail, record.segments.clone(), room)
+            .weighing(record.acked_bytes, queued_bytes)
+            .spreading(limits.one_a_context);
+        outbox.change_routing(!limits.dialect.numbers_items());
         Self {
             us,
             server,
-            outbox: Outbox::new(record.acked, tail, record.segments.clone(), room)
-                .weighing(record.acked_bytes, queued_bytes)
-                .spreading(limits.one_a_context),
+            outbox,
             unconfirmed: UnconfirmedItems::at_start(limits.dialect.numbering, tail),
             renumbering: Renumbering::default(),
             trim: TrimSchedule::new(),
@@ -60,6 +63,7 @@ impl OutboundQueue {
     /// Works with these limits from now on.
     pub(super) fn change_limits(&mut self, limits: &Arc<PeerLimits>) {
         self.outbox.change_limits(WindowRoom::of(limits), limits.one_a_context);
+        self.outbox.change_routing(!limits.dialect.numbers_items());
         self.limits = limits.clone();
     }
 
@@ -201,7 +205,12 @@ impl OutboundQueue {
         let mut told: Option<&SubmissionId> = None;
         for row in self.outbox.unacknowledged(span.last) {
             let is_about = |objection: &&ItemObjection| span.first.0 + objection.place as u64 == row.index.0;
-            if let Some(ItemObjection { fate, reason, .. }) = refused.iter().find(is_about) {
+            let objection = refused.iter().find(is_about);
+            if let Item::Forward(route, _) = &row.item {
+                self.note_forward(route, objection, out);
+                continue;
+            }
+            if let Some(ItemObjection { fate, reason, .. }) = objection {
                 let reason = match fate {
                     DeadLetterReason::ParkedByPeer => format!("{reason}: it lies in the quarantine of {}", self.server),
                     _ => reason.clone(),
@@ -216,7 +225,17 @@ impl OutboundQueue {
         }
     }
 
-    /// Emits a delivery event about a submission.
+    /// Reports the refusal of a forward to the actor of its destination, if it is ours. One of another server is not ours to
+    /// report: its origin learns by itself what the destination has.
+    fn note_forward(&self, route: &ForwardRoute, objection: Option<&ItemObjection>, out: &mut EffectCollector) {
+        let Some(ItemObjection { reason, .. }) = objection else { return };
+        if route.origin == self.us {
+            out.effect(PeerEffect::CountForward(RelayRole::Origin, "refused"));
+            out.effect(PeerEffect::TellRelayRefused(route.destination.clone(), reason.clone()));
+        }
+    }
+
+    /// Emits a delivery event about a submission. Nobody submitted a forward.
     pub(super) fn emit_delivery_event(
         &self,
         message: SubmissionId,
@@ -224,6 +243,9 @@ impl OutboundQueue {
         reason: Option<String>,
         out: &mut EffectCollector,
     ) {
+        if message.is_forward() {
+            return;
+        }
         let server = self.server.clone();
         out.change(Change::FeedAppended(FeedItem::Delivery { message, server, state, reason }));
     }

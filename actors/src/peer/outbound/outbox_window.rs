@@ -76,6 +76,8 @@ pub struct Outbox {
     room: WindowRoom,
     /// True if a request holds at most one PDU of each context.
     one_a_context: bool,
+    /// True if a request asks for one way on alone: forwards to different servers, and what is for the peer itself, are apart.
+    one_route: bool,
     /// Running sums of the queued bytes, up to `acked` and up to `tail`; their difference is the size of the backlog.
     acked_bytes: u64,
     tail_bytes: u64,
@@ -113,6 +115,7 @@ impl Outbox {
             asked: acked,
             room,
             one_a_context: false,
+            one_route: false,
             acked_bytes: 0,
             tail_bytes: 0,
             left: vec![],
@@ -132,6 +135,11 @@ impl Outbox {
     pub const fn spreading(mut self, one_a_context: bool) -> Self {
         self.one_a_context = one_a_context;
         self
+    }
+
+    /// Limits a request to items with one way on, if set.
+    pub const fn change_routing(&mut self, one_route: bool) {
+        self.one_route = one_route;
     }
 
     /// Changes the limits of the window. Rows in memory beyond them stay until they are sent.
@@ -288,7 +296,8 @@ impl Outbox {
             let within = end.is_none_or(|end| row.index <= end);
             let fits = taken.is_empty() || (taken.len() < items as usize && within && size <= bytes);
             let is_second = self.one_a_context && row.context.as_ref().is_some_and(|context| !contexts.insert(context));
-            if !(consecutive && fits) || is_second {
+            let is_elsewhere = self.one_route && row.item.route() != front.item.route();
+            if !(consecutive && fits) || is_second || is_elsewhere {
                 break;
             }
             taken.push(row.clone());

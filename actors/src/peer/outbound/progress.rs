@@ -113,6 +113,21 @@ impl DeliveryProgress {
         self.enter(now, state);
     }
 
+    /// Brings the time of the next attempt at a peer that cannot be reached forward to at most this time from now. Returns whether
+    /// that changed it.
+    pub(super) fn attempt_within(&mut self, now: Millis, longest: Duration) -> bool {
+        let mut state = self.state;
+        let date = match &mut state {
+            OutboundState::BackingOff { until, .. } => until,
+            OutboundState::Suspended { cause: SuspendReason::Unreachable, probe_at: Some(probe_at), .. } => probe_at,
+            _ => return false,
+        };
+        let is_later = *date > now.after(longest);
+        *date = (*date).min(now.after(longest));
+        self.enter(now, state);
+        is_later
+    }
+
     /// Returns whether the configuration suspends the peer.
     pub(super) const fn is_suspended_by_config(&self) -> bool {
         self.by_config.is_some()
@@ -161,6 +176,11 @@ impl DeliveryProgress {
         let (attempt, original_retry_at) = (self.attempt, self.timer.take_original());
         self.enter(now, OutboundState::Sending { attempt, label, mode, original_retry_at });
         attempt
+    }
+
+    /// Returns whether this is the attempt in flight.
+    pub(super) fn is_in_flight(&self, attempt: u64) -> bool {
+        matches!(self.state, OutboundState::Sending { attempt: current, .. } if current == attempt)
     }
 
     /// Handles the end of an attempt; returns what it carried, or `None` if it is not the one in flight.

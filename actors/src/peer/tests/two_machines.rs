@@ -86,8 +86,8 @@ impl MachineSide {
         let limits = Arc::new(PeerLimits { batch_items, intake_items: batch_items, ..PeerLimits::default() });
         let server: ServerName = other.parse().expect("valid");
         let record = PeerRecord::new(server.clone());
-        let (digests, seen, last_error) = (vec![], vec![], None);
-        let load = PeerSnapshot { record: None, tail: Index(0), queued_bytes: 0, digests, seen, last_error };
+        let (digests, seen, last_error, forwards) = (vec![], vec![], None, vec![]);
+        let load = PeerSnapshot { record: None, tail: Index(0), queued_bytes: 0, digests, seen, last_error, forwards };
         let machine = PeerMachine::new("us".parse().expect("valid"), name.parse().expect("valid"), &limits, load);
         let disk = SideStore { record, digests: vec![], fed: vec![], parked: BTreeSet::new(), told: vec![] };
         let (queue, pending, backup) = (vec![], vec![], disk.clone());
@@ -118,6 +118,11 @@ impl MachineSide {
                 PeerEffect::Arm(at) => self.due = Some(at),
                 PeerEffect::Disarm => self.due = None,
                 PeerEffect::Pull(_)
+                | PeerEffect::HandOver(_)
+                | PeerEffect::CountForward(..)
+                | PeerEffect::Relay(_)
+                | PeerEffect::RelayAt(_)
+                | PeerEffect::TellRelayRefused(..)
                 | PeerEffect::AskAt(_)
                 | PeerEffect::Dispatch { .. }
                 | PeerEffect::DispatchMessages { .. }
@@ -190,7 +195,15 @@ impl MachineSide {
         let tail = Index(self.queue.len() as u64);
         let (record, seen) = (record.clone(), vec![]);
         let server = record.server.clone();
-        let load = PeerSnapshot { record: Some(record), tail, queued_bytes: 0, digests, seen, last_error: None };
+        let load = PeerSnapshot {
+            record: Some(record),
+            tail,
+            queued_bytes: 0,
+            digests,
+            seen,
+            last_error: None,
+            forwards: vec![],
+        };
         self.machine = PeerMachine::new("us".parse().expect("valid"), server, &self.limits, load);
         self.pending.clear();
         (self.due, self.frame, self.answer) = (None, None, None);

@@ -150,7 +150,8 @@ columns! {
         bytes: &'a [u8],
     }
 
-    /// An item in an outbox. An update has an item number; a PDU has 0, an origin and an id.
+    /// An item in an outbox. An update has an item number; a PDU has 0, an origin and an id; a forward has an item number, its
+    /// origin, and its destination as the id.
     struct OutboxValue<'a> {
         queued: u64,
         /// Bytes ever queued for the server up to and including this row, so that the backlog's size takes two lookups,
@@ -261,6 +262,20 @@ columns! {
         digest: &'a [u8; 16],
         /// JSON of the verdicts.
         verdicts: &'a [u8],
+    }
+
+    /// A forward that was taken or passed on.
+    struct SeenForwardValue<'a> {
+        time: u64,
+        id: &'a str,
+    }
+
+    /// A forwarded update that waits.
+    struct HeldForwardValue<'a> {
+        digest: &'a [u8; 16],
+        /// True if the bytes are those of a PDU, and not those of the whole update.
+        is_pdu: bool,
+        bytes: &'a [u8],
     }
 
     /// A staged PDU.

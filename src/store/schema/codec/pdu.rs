@@ -201,11 +201,15 @@ struct WhatRow {
     verified: Option<String>,
 }
 
-/// Encodes the identity of a quarantined item: the number of an update, or the identity and the proof of a PDU; the other one is
-/// 0 or empty.
+/// Encodes the identity of a quarantined item: the number of an update, of a forward also its origin, or the identity and the
+/// proof of a PDU, whose number is 0.
 pub(crate) fn what_to_row(what: &ParkedWhat, verified: Option<&str>) -> (u64, Vec<u8>) {
     match what {
         ParkedWhat::Update(seq) => (seq.0, Vec::new()),
+        ParkedWhat::Forward(seq, origin) => {
+            let row = WhatRow { origin: Some(origin.to_string()), id: None, context: None, verified: None };
+            (seq.0, serde_json::to_vec(&row).expect("texts always serialize"))
+        }
         ParkedWhat::Pdu { origin, id, context } => {
             let context = context.as_ref().map(ToString::to_string);
             let verified = verified.map(str::to_owned);
@@ -224,6 +228,9 @@ pub(crate) fn what_from_row(
         return Ok((ParkedWhat::Update(Seq(seq)), None));
     }
     let row: WhatRow = serde_json::from_slice(row).map_err(|error| BadRow::new(table, &error))?;
+    if let (1.., Some(origin)) = (seq, &row.origin) {
+        return Ok((ParkedWhat::Forward(Seq(seq), name(table, origin)?), None));
+    }
     let context = row.context.map(|context| context_id(table, &context)).transpose()?;
     Ok((ParkedWhat::Pdu { origin: row.origin, id: row.id, context }, row.verified.as_deref().map(interned)))
 }
@@ -257,7 +264,10 @@ mod tests {
             context: Some("c".parse().expect("an id")),
         };
         let nameless = ParkedWhat::Pdu { origin: None, id: None, context: None };
-        for what in [(named, Some("pdu-signature")), (nameless, None), (ParkedWhat::Update(Seq(7)), None)] {
+        let forward = ParkedWhat::Forward(Seq(8), "red.example".parse().expect("valid"));
+        for what in
+            [(named, Some("pdu-signature")), (nameless, None), (ParkedWhat::Update(Seq(7)), None), (forward, None)]
+        {
             let (seq, row) = what_to_row(&what.0, what.1);
             assert_eq!(what_from_row("quarantine", seq, &row).expect("readable"), what);
         }

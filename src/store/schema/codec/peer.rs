@@ -1,8 +1,8 @@
 //! Codec of the rows of peers and of submissions.
 
 use actors::model::{
-    DeliveredSpan, DeliveryState, Digest, InboundRecord, Index, Millis, NumberSegment, OutboundRecord, PeerRecord, Seq,
-    ServerName, SubmissionRecord, SuspendReason,
+    DeliveredSpan, DeliveryState, Digest, InboundRecord, Index, Millis, NumberSegment, OutboundRecord, PeerRecord,
+    RelayRecord, Seq, ServerName, SubmissionRecord, SuspendReason,
 };
 use serde::{Deserialize, Serialize};
 
@@ -39,6 +39,11 @@ struct OutboundRow {
     /// (time, first item, last item, response was not JSON)
     #[serde(default)]
     delivered: Vec<(u64, u64, u64, bool)>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    failing_since: Option<u64>,
+    /// (server, newest index that it was given)
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    via: Option<(String, u64)>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -162,6 +167,8 @@ pub(crate) fn peer_to_row(record: &PeerRecord) -> Vec<u8> {
             told_suspension: out.told_suspension.map(CauseRow::from),
             last_success: out.last_success.map(|at| at.0),
             delivered: out.delivered.iter().map(|span| (span.time.0, span.first.0, span.last.0, span.blind)).collect(),
+            failing_since: out.relay.failing_since.map(|at| at.0),
+            via: out.relay.via.as_ref().map(|(via, upto)| (via.to_string(), upto.0)),
         },
         inbound: InboundRow {
             expected: record.inbound.expected.0,
@@ -230,6 +237,10 @@ pub(crate) fn peer_from_row(server: ServerName, row: &[u8]) -> Result<PeerRecord
             },
             last_success: out.last_success.map(Millis),
             delivered: out.delivered.into_iter().map(delivered).collect(),
+            relay: RelayRecord {
+                failing_since: out.failing_since.map(Millis),
+                via: out.via.map(|(via, upto)| Ok((name("peers", &via)?, Index(upto)))).transpose()?,
+            },
         },
         inbound: InboundRecord {
             expected: Seq(row.inbound.expected),
@@ -354,6 +365,8 @@ mod tests {
             record.inbound.parked = vec![(Seq(70), "POISON"), (Seq(76), "BAD_PDU")];
             record.inbound.dialect = Some("transactions");
             record.outbound.last_success = Some(Millis(15));
+            record.outbound.relay.failing_since = Some(Millis(17));
+            record.outbound.relay.via = Some((red(), Index(42)));
             let span = DeliveredSpan { time: Millis(15), first: Index(3), last: Index(4), blind: true };
             record.outbound.delivered = vec![span, DeliveredSpan { blind: false, ..span }];
             let back = peer_from_row(red(), &peer_to_row(&record)).expect("readable");

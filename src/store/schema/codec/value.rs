@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use actors::model::{ContextId, DeadLetterReason, PduRef, ServerName, SubmissionId};
+use actors::model::{ContextId, DeadLetterReason, ForwardRoute, PduRef, ServerName, SubmissionId};
 use parking_lot::Mutex;
 use redb::ReadableTable;
 
@@ -40,7 +40,7 @@ pub(crate) fn name(table: &'static str, text: &str) -> Result<ServerName, BadRow
 }
 
 pub(crate) fn submission_id(table: &'static str, text: &str) -> Result<SubmissionId, BadRow> {
-    text.parse().map_err(|error| BadRow::new(table, &format!("{text:?}: {error}")))
+    SubmissionId::queued(text).map_err(|error| BadRow::new(table, &format!("{text:?}: {error}")))
 }
 
 pub(crate) fn context_id(table: &'static str, text: &str) -> Result<ContextId, BadRow> {
@@ -74,6 +74,12 @@ pub(crate) fn interned(word: &str) -> &'static str {
             word
         }
     }
+}
+
+/// Decodes the two ends of a forward from the columns of an outbox row with an item number; `None`: it is no forward.
+pub(crate) fn forward_route(origin: &str, id: &str) -> Result<Option<ForwardRoute>, BadRow> {
+    let route = || Ok(ForwardRoute { origin: name("outbox", origin)?, destination: name("outbox", id)? });
+    (!origin.is_empty()).then(route).transpose()
 }
 
 /// Decodes a reference from its columns.

@@ -11,7 +11,9 @@ pub(crate) mod records;
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 
-use actors::model::{DeadLetterReason, Index, Item, PeerRecord, PlainCopy, ServerName, Submission, SubmissionId};
+use actors::model::{
+    DeadLetterReason, ForwardRoute, Index, Item, Millis, PeerRecord, PlainCopy, ServerName, Submission, SubmissionId,
+};
 use bytes::Bytes;
 use redb::WriteTransaction;
 
@@ -28,6 +30,15 @@ pub(crate) struct QueuedSubmission<'s> {
     pub(crate) items: u32,
     /// Recipients, each with the index of the first item in its outbox.
     pub(crate) places: Vec<(&'s str, u64)>,
+}
+
+/// A forward that goes to the end of an outbox.
+pub(crate) struct ForwardRow {
+    pub(crate) text: Bytes,
+    /// Time from which its stay is counted, if that is earlier than now.
+    pub(crate) since: Option<Millis>,
+    /// Id under which lists show it.
+    pub(crate) submission: SubmissionId,
 }
 
 /// The queues of all peers, and their records, which hold the ends of empty outboxes.
@@ -75,6 +86,7 @@ impl<'t> OutboundTables<'t> {
             places.push((server.as_str(), tail.0 + 1));
             let rows = queued.iter().map(|(number, item)| AppendedItem {
                 number: *number,
+                since: None,
                 item: item.clone(),
                 context: submission.what.context().cloned(),
                 submission: submission.id.clone(),
@@ -94,9 +106,27 @@ impl<'t> OutboundTables<'t> {
         let tail = self.outbox.tail(cx, &mut self.records, &copy.server)?;
         let number = self.items.store_update(cx, &copy.update, 1)?;
         let (item, submission) = (Item::Update(copy.update.clone()), submission.clone());
-        let row = AppendedItem { number, item, context: None, submission };
+        let row = AppendedItem { number, since: None, item, context: None, submission };
         self.outbox.append(cx, &copy.server, tail, [row], false)?;
         Ok(tail.0 + 1)
+    }
+
+    /// Appends forwards to the outbox of the peer that is to get them.
+    pub(crate) fn queue_forwards(
+        &mut self,
+        cx: &mut WriterContext<'_>,
+        server: &ServerName,
+        route: &ForwardRoute,
+        forwards: impl IntoIterator<Item = ForwardRow>,
+    ) -> RedbResult {
+        let tail = self.outbox.tail(cx, &mut self.records, server)?;
+        let mut rows = Vec::new();
+        for ForwardRow { text, since, submission } in forwards {
+            let number = self.items.store_update(cx, &text, 1)?;
+            let item = Item::Forward(route.clone(), text);
+            rows.push(AppendedItem { number, since, item, context: None, submission });
+        }
+        self.outbox.append(cx, server, tail, rows, false)
     }
 
     /// Appends an item that left its outbox, or found no room in it, and returns its index. It is a new index, because the
@@ -140,6 +170,14 @@ impl<'t> OutboundTables<'t> {
         let before = self.dead_letters.count(cx, server)?;
         let gone = self.outbox.rows_in(cx, server, places)?;
         for row in &gone {
+            // A forward is not ours to deliver: its origin still has the update, and is the one that is told.
+            if row.is_forward() {
+                if !fate.was_taken() {
+                    self.outbox.remove(server, row.index)?;
+                    self.items.release(row.item);
+                }
+                continue;
+            }
             // An item that the peer accepted also keeps its outbox row, so its reference count rises by one.
             match fate.was_taken() {
                 true => self.items.refer_again(cx, row.item)?,
@@ -147,7 +185,8 @@ impl<'t> OutboundTables<'t> {
             }
             self.dead_letters.insert(cx, server, row, (fate, reason))?;
         }
-        let trimmed = self.dead_letters.trim(cx, server, before + gone.len() as u64, keep)?;
+        let letters = gone.iter().filter(|row| !row.is_forward()).count() as u64;
+        let trimmed = self.dead_letters.trim(cx, server, before + letters, keep)?;
         trimmed.into_iter().for_each(|(_, item)| self.items.release(item));
         Ok(())
     }

@@ -14,6 +14,7 @@ use serde_json::value::RawValue;
 use crate::json::nesting::BodyNestingLimit;
 use crate::json::reader::{digest, put as put_json};
 use crate::wire::pdu::PduReader;
+use crate::wire::pdu::forward_text::carrying_update;
 use crate::wire::updates::envelope::{BadPush, SEQ_MAX, WEAK_KEPT_MAX};
 use crate::wire::updates::strong;
 
@@ -151,6 +152,7 @@ pub fn encode(frame: &OutboundBatch) -> Bytes {
     for item in &frame.items {
         match item {
             Item::Update(update) => put(&mut body, STRONG, &[update]),
+            Item::Forward(_, text) => put(&mut body, STRONG, &[&carrying_update(text)]),
             Item::Pdu(_, pdu) => put(&mut body, STRONG, &[PDU_BEFORE, pdu, PDU_AFTER]),
         }
     }

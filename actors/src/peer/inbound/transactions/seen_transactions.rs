@@ -73,6 +73,7 @@ mod tests {
             prev_ids: prev_ids.iter().map(|id| (*id).to_owned()).collect(),
             pdus: vec![],
             edus: vec![],
+            relay_to: vec![],
             verified: "network",
             nonce: None,
         }

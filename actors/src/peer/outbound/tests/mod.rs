@@ -41,8 +41,8 @@ impl Bench {
         record.outbound.window = Some(100);
         change(&mut limits, &mut record);
         let tail = Index(record.outbound.acked.0 + items);
-        let (digests, seen, last_error) = (vec![], vec![], None);
-        let load = PeerSnapshot { record: Some(record), tail, queued_bytes: 0, digests, seen, last_error };
+        let (digests, seen, last_error, forwards) = (vec![], vec![], None, vec![]);
+        let load = PeerSnapshot { record: Some(record), tail, queued_bytes: 0, digests, seen, last_error, forwards };
         let machine = PeerMachine::new("us".parse().expect("valid"), server, &Arc::new(limits), load);
         Self { machine, now: Millis(0), attempt: 0, tail: tail.0, trace: vec![], notices: vec![] }
     }
@@ -106,6 +106,8 @@ impl Bench {
             PeerEffect::Arm(at) => format!("arm {}s", at.0 / 1000),
             PeerEffect::Disarm => "disarm".to_owned(),
             PeerEffect::AskAt(_) => "ask later".to_owned(),
+            PeerEffect::HandOver(_) | PeerEffect::CountForward(..) => panic!("no forwards come here"),
+            PeerEffect::Relay(_) | PeerEffect::RelayAt(_) | PeerEffect::TellRelayRefused(..) => panic!("no route here"),
         }
     }
 

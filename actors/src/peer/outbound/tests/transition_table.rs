@@ -9,6 +9,8 @@ use crate::model::{ContextId, FetchRequest, PduRef};
 use crate::peer::effect::Pull;
 use crate::peer::fetch_budget::FetchCost;
 use crate::peer::inbound::dispatch::{ContextGroup, DispatchError};
+use crate::peer::inbound::forwards::progress::RunPlace;
+use crate::peer::outbound::relay::RelayEvent;
 
 /// A day before the oldest item of these peers expires, in seconds.
 const BEFORE_EXPIRY: u64 = 29 * 86_400;
@@ -109,6 +111,7 @@ const fn event_name(event: &PeerEvent) -> &'static str {
         PeerEvent::RestartsExhausted => "RestartsExhausted",
         PeerEvent::Accept(..) => "Accept",
         PeerEvent::Dispatched(..) => "Dispatched",
+        PeerEvent::Forwarded(..) => "Forwarded",
         PeerEvent::Weak(_) => "Weak",
         PeerEvent::Fetch(..) => "Fetch",
         PeerEvent::Ask(..) => "Ask",
@@ -120,12 +123,13 @@ const fn event_name(event: &PeerEvent) -> &'static str {
         PeerEvent::Operator(..) => "Operator",
         PeerEvent::TimerFired => "TimerFired",
         PeerEvent::AskDue => "AskDue",
+        PeerEvent::Relay(_) => "Relay",
         PeerEvent::LimitsChanged(_) => "LimitsChanged",
     }
 }
 
 /// Number of variants of the event enum, as [`event_name`] counts them.
-const EVENTS: usize = 16;
+const EVENTS: usize = 18;
 
 /// Returns the events for a state, each with the detail that distinguishes it from others of its variant, and its time in
 /// seconds.
@@ -146,6 +150,7 @@ fn events(bench: &Bench) -> Vec<(String, PeerEvent, u64)> {
     add("", PeerEvent::Accept(InboundBatch::Push(push, ReplyToken::new(1)), UnknownContexts::default()), now);
     let group = ContextGroup { context: context(), places: vec![0], is_bridged: false };
     add("", PeerEvent::Dispatched(group, Err(DispatchError::Late)), now);
+    add("", PeerEvent::Forwarded(RunPlace { batch: 0, first: 0 }, Ok(Ack::Ok(Seq(1)).into())), now);
     let edu = || Edu { kind: "typing".into(), content: Bytes::from_static(b"{}") };
     add("", PeerEvent::Weak(EphemeralItem { key: None, until: Millis(u64::MAX), edu: edu(), states_ttl: false }), now);
     add("", PeerEvent::Fetch(context(), want(), us), now);
@@ -218,6 +223,7 @@ fn events(bench: &Bench) -> Vec<(String, PeerEvent, u64)> {
     }
     add("after expiry", PeerEvent::TimerFired, BEFORE_EXPIRY + 86_400);
     add("", PeerEvent::AskDue, now);
+    add("", PeerEvent::Relay(RelayEvent::Due), now);
     let limits = |change: fn(&mut PeerLimits)| PeerEvent::LimitsChanged(limits_with(change));
     add("to listed", limits(|_| ()), now);
     add("to not listed", limits(|limits| limits.listing = PeerListing::NotListed), now);
@@ -235,6 +241,11 @@ const fn effect_kind(effect: &PeerEffect) -> &'static str {
         PeerEffect::Restart(_) => "restart",
         PeerEffect::Dispatch { .. } | PeerEffect::DispatchMessages { .. } => "dispatch",
         PeerEffect::TellStaged(_) => "tell staged",
+        PeerEffect::HandOver(_) => "hand over",
+        PeerEffect::Relay(_) => "relay",
+        PeerEffect::RelayAt(_) => "relay at",
+        PeerEffect::TellRelayRefused(..) => "tell relay refused",
+        PeerEffect::CountForward(..) => "count forward",
         PeerEffect::FetchFromPeer { .. } => "fetch",
         PeerEffect::Pull(_) => "pull",
         PeerEffect::DelegateFetch { .. } => "delegate",

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 
-use actors::model::{ContextId, Index, Item, ServerName, SubmissionId};
+use actors::model::{ContextId, Index, Item, Millis, ServerName, SubmissionId};
 use actors::ports::OutboxRow;
 use redb::{ReadableTable, WriteTransaction};
 
@@ -18,6 +18,8 @@ use crate::store::write::writer_context::WriterContext;
 pub(crate) struct AppendedItem {
     /// Number of the stored update; 0 for a PDU.
     pub(crate) number: u64,
+    /// Time from which its stay is counted, if that is earlier than now.
+    pub(crate) since: Option<Millis>,
     pub(crate) item: Item,
     /// Context of a PDU.
     pub(crate) context: Option<ContextId>,
@@ -32,6 +34,13 @@ pub(crate) struct OwnedOutboxRow {
     pub(crate) origin: String,
     pub(crate) id: String,
     pub(crate) submission: String,
+}
+
+impl OwnedOutboxRow {
+    /// Returns whether the row is a forward: its item has a number and two ends.
+    pub(crate) const fn is_forward(&self) -> bool {
+        self.item > 0 && !self.origin.is_empty()
+    }
 }
 
 /// The growth of one outbox in a group.
@@ -74,18 +83,20 @@ impl<'t> OutboxTables<'t> {
         let outbox = self.rows.open()?;
         let grown = self.grown.entry(server.clone());
         let grown = grown.or_insert_with(|| OutboxGrowth { tail: Index(tail), queued_bytes, rows: Vec::new() });
-        for (index, AppendedItem { number, item, context, submission }) in rows {
+        for (index, AppendedItem { number, since, item, context, submission }) in rows {
+            let since = since.map_or(cx.now, |since| since.min(cx.now));
             let (origin, id) = match &item {
                 Item::Pdu(pdu, _) => (pdu.origin.as_str(), pdu.id.as_str()),
+                Item::Forward(route, _) => (route.origin.as_str(), route.destination.as_str()),
                 Item::Update(_) => ("", ""),
             };
             queued_bytes += item.bytes().len() as u64;
-            let (queued, submission_id) = (cx.now.0, submission.as_str());
+            let (queued, submission_id) = (since.0, submission.as_str());
             let row = OutboxValue { queued, queued_bytes, again, item: number, origin, id, submission: submission_id };
             outbox.insert((server.as_str(), index), row)?;
             cx.counts.rows_written += 1;
             (grown.tail, grown.queued_bytes) = (Index(index), queued_bytes);
-            let (index, queued) = (Index(index), cx.now);
+            let (index, queued) = (Index(index), since);
             grown.rows.push(OutboxRow { index, queued, item, context, submission, queued_bytes, again });
         }
         cx.tails.entry(server).outbox = Some((grown.tail.0, queued_bytes));

@@ -36,9 +36,9 @@ fn pdu(id: &str, context: &str) -> Pdu {
 fn transaction(id: &str, pdus: Vec<Result<Pdu, BadPdu>>) -> InboundBatch {
     let mut digest = [0; 16];
     digest[0] = u8::try_from(pdus.len()).expect("few");
-    let (id, digest) = (id.to_owned(), Digest(digest));
+    let (id, digest, edus, relay_to) = (id.to_owned(), Digest(digest), vec![], vec![]);
     let transaction =
-        InboundTransaction { id, digest, prev_ids: vec![], pdus, edus: vec![], verified: "network", nonce: None };
+        InboundTransaction { id, digest, prev_ids: vec![], pdus, edus, relay_to, verified: "network", nonce: None };
     InboundBatch::Transaction(transaction, ReplyToken::new(0))
 }
 
@@ -96,6 +96,7 @@ impl Bench {
             InboundBatch::Transaction(transaction, _) => {
                 InboundBatch::Transaction(transaction, ReplyToken::new(self.tokens))
             }
+            InboundBatch::Forwarded(push, _) => InboundBatch::Forwarded(push, Some(ReplyToken::new(self.tokens))),
             pulled @ InboundBatch::Pulled(..) => pulled,
         };
         self.step(&format!("accept {}", self.tokens), |inbound, out| inbound.accept(batch, strange, out))

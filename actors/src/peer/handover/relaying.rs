@@ -1,0 +1,71 @@
+//! The work for delivery through third servers: rows of the outbox are read, and become forwards in the outbox of a relay.
+
+use std::sync::Arc;
+
+use crate::change::{Change, CommitPriority};
+use crate::model::{ForwardRoute, Item, ServerName};
+use crate::peer::effect::RelayRole;
+use crate::peer::outbound::relay::{RelayEvent, RelayWork, ViaState};
+use crate::ports::{Fence, Ports};
+use crate::router::registry::ActorRegistry;
+
+/// Does the work of one peer.
+pub(crate) struct Relaying {
+    server: ServerName,
+    ports: Arc<Ports>,
+    routes: ActorRegistry,
+    fence: Fence,
+}
+
+impl Relaying {
+    pub(crate) const fn new(server: ServerName, ports: Arc<Ports>, routes: ActorRegistry, fence: Fence) -> Self {
+        Self { server, ports, routes, fence }
+    }
+
+    /// Does it; `vias` are the servers of the route, and `page` is the size of the rows to read.
+    pub(crate) async fn run(self, work: RelayWork, vias: Vec<ServerName>, (items, bytes): (u32, u64)) -> RelayEvent {
+        match work {
+            RelayWork::Load(from) => {
+                let rows = self.ports.archive.peers.outbox_from(&self.server, from, items, bytes).await;
+                let vias = vias.into_iter().map(|via| self.state(via)).collect();
+                RelayEvent::Loaded(from, rows.map_err(|error| error.to_string()), vias)
+            }
+            RelayWork::Queue(via, items, upto) => {
+                let Ports { us, text, journal, .. } = &*self.ports;
+                let has_numbers = self.has_numbers(&via);
+                let written = items.iter().filter_map(|item| match (&item.item, has_numbers) {
+                    (item_text, true) => text.forward(us, &self.server, item.number, item_text),
+                    // A transaction names the server to which its PDUs are passed on.
+                    (Item::Pdu(pdu, bytes), false) => Some((pdu.id.as_str().into(), bytes.clone())),
+                    (Item::Update(_) | Item::Forward(..), false) => None,
+                });
+                let forwards: Vec<_> = written.collect();
+                forwards.iter().for_each(|_| self.routes.relays().count(RelayRole::Origin, "queued"));
+                let route = ForwardRoute { origin: us.clone(), destination: self.server.clone() };
+                let queued = Change::ForwardsQueued { via: via.clone(), route, forwards };
+                // If the journal has stopped, the process exits.
+                let _ = journal.submit(self.fence, vec![queued], CommitPriority::Now).committed().await;
+                RelayEvent::Queued(via, upto)
+            }
+        }
+    }
+
+    /// Returns what a server of the route can take now. One that is not in memory has nothing to send, and so it has room.
+    fn state(&self, server: ServerName) -> ViaState {
+        let limits = self.ports.roster.limits(&server);
+        let takes = limits.as_ref().is_some_and(|limits| limits.suspension().is_none());
+        let has_numbers = self.has_numbers(&server);
+        let is_calm = !self.ports.journal.pressure().is_high();
+        let (state, room) = match self.routes.published_peer(&server) {
+            Some(peer) => (peer.state_and_backlog().0, peer.room()),
+            None => ("idle", limits.map_or(0, |limits| limits.outbox_items)),
+        };
+        let is_usable = takes && is_calm && matches!(state, "idle" | "sending" | "waiting");
+        ViaState { server, is_usable, has_numbers, room }
+    }
+
+    /// Returns whether the server takes numbered updates.
+    fn has_numbers(&self, server: &ServerName) -> bool {
+        self.ports.roster.limits(server).is_some_and(|limits| limits.dialect.numbers_items())
+    }
+}
