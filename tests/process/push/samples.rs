@@ -18,6 +18,11 @@ use crate::fixtures::process::{Process, soon};
 use crate::fixtures::tools::{is_installed, repository_file};
 use crate::push::{LOOK_AGAIN, PushingPair};
 
+#[expect(clippy::disallowed_methods, reason = "the messengers of this test are processes, whose clock is the system's")]
+fn seconds() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs()
+}
+
 /// A messenger of `scripts/`, and what it needs to start again.
 struct SampleScript {
     program: &'static str,
@@ -86,7 +91,7 @@ impl SampleScript {
 
     /// Makes a call as the gateway does, signed with this key and this many seconds ago.
     async fn called(&self, call: (Method, &str), body: &str, key: &[u8], ago: u64) -> (u16, Value) {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs() - ago;
+        let now = seconds() - ago;
         let signed = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, key), format!("c1.{now}.{body}").as_bytes());
         let (method, path) = call;
         let client = Client::builder().no_proxy().build().expect("a client");
