@@ -6,7 +6,7 @@ use actors::ports::{Direction, ParkedRow};
 use serde_json::value::RawValue;
 
 use super::AdminApi;
-use super::answer::{OperatorCall, server};
+use super::answer::{OperatorBody, OperatorCall, server};
 use super::quarantine::{QuarantineId, filter, find, place, written};
 use crate::api::quarantine::{BulkReleaseRequest, BulkReleaseResult, KeptItem, ReleaseResult};
 use crate::http::error::ApiError;
@@ -70,7 +70,7 @@ pub(super) async fn release_all(
     api: web::Data<AdminApi>,
     operator: OperatorCall,
     path: web::Path<String>,
-    asked: web::Json<BulkReleaseRequest>,
+    OperatorBody(asked): OperatorBody<BulkReleaseRequest>,
 ) -> Result<HttpResponse, ApiError> {
     many(&api, &operator, &path, &asked, QuarantineAction::Release).await
 }
@@ -80,7 +80,7 @@ pub(super) async fn drop_all(
     api: web::Data<AdminApi>,
     operator: OperatorCall,
     path: web::Path<String>,
-    asked: web::Json<BulkReleaseRequest>,
+    OperatorBody(asked): OperatorBody<BulkReleaseRequest>,
 ) -> Result<HttpResponse, ApiError> {
     many(&api, &operator, &path, &asked, QuarantineAction::Drop).await
 }

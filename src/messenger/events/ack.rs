@@ -6,18 +6,12 @@ use actors::change::Change;
 use actors::model::Position;
 use actors::ports::{CommitPriority, FeedBounds};
 use bytes::Bytes;
-use serde::Deserialize;
 
+use crate::api::requests::AckRequest;
 use crate::http::error::ApiError;
 use crate::http::json_error;
 use crate::messenger::MessengerApi;
 use crate::messenger::answer::{not_ours, unreadable_body};
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct AckBody {
-    upto: u64,
-}
 
 /// Commits an acknowledgement, and responds after the commit.
 pub(crate) async fn post(api: web::Data<MessengerApi>, body: Result<Bytes, Error>) -> Result<HttpResponse, ApiError> {
@@ -41,7 +35,7 @@ fn push_on() -> ApiError {
 
 /// Returns the position to acknowledge; `None` if it is acknowledged on disk already.
 fn parse_ack(body: &[u8], bounds: FeedBounds) -> Result<Option<Position>, ApiError> {
-    let ack: AckBody = json_error::object(body)
+    let ack: AckRequest = json_error::object(body)
         .map_err(|why| ApiError::bad_request("BAD_JSON", format!("the body is not {{\"upto\":N}}: {why}")))?;
     let (upto, tail) = (Position(ack.upto), bounds.tail);
     if upto > tail {

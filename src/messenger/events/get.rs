@@ -8,6 +8,7 @@ use actix_web::http::header::ContentType;
 use actix_web::{HttpRequest, HttpResponse, web};
 use actors::model::Position;
 use actors::ports::{ArchiveError, FeedBounds, FeedPage, FeedReader};
+use schemars::JsonSchema;
 use serde::Deserialize;
 use tokio::sync::watch;
 
@@ -65,11 +66,17 @@ fn too_many(max: usize) -> ApiError {
 }
 
 /// The query as text.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct EventsQuery {
+pub(crate) struct EventsQuery {
+    /// Position after which to read; if it is absent, the acknowledged one.
+    #[schemars(with = "Option<u64>")]
     after: Option<String>,
+    /// Number of events, 100 if it is absent. More than 1,000 are 1,000.
+    #[schemars(with = "Option<u64>", range(min = 1))]
     limit: Option<String>,
+    /// Seconds to wait for an event, 0 if it is absent. More than 60 are 60.
+    #[schemars(with = "Option<u64>")]
     wait: Option<String>,
 }
 
