@@ -71,10 +71,7 @@ pub async fn follow(readiness: ReadinessReport, overload: Arc<OverloadMonitor>) 
 
 /// Adds the health routes; they need no token.
 pub fn configure(config: &mut web::ServiceConfig, readiness: ReadinessReport, ends: CertificateEnds, push: PushHealth) {
-    config
-        .app_data(web::Data::new(push))
-        .app_data(web::Data::new(ends))
-        .app_data(web::Data::new(readiness));
+    config.app_data(web::Data::new(push)).app_data(web::Data::new(ends)).app_data(web::Data::new(readiness));
     for resource in resources(&operations(), TrailingSlash::Ignored) {
         config.service(resource);
     }

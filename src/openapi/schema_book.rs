@@ -59,9 +59,10 @@ impl SchemaBook {
 /// Removes `null` from values that need not exist: such a value has no key, and is not null.
 fn without_absent_nulls(schema: &mut Schema) {
     transform_subschemas(&mut without_absent_nulls, schema);
-    let required: Vec<String> = schema.get("required").and_then(Value::as_array).map_or_else(Vec::new, |names| {
-        names.iter().filter_map(Value::as_str).map(str::to_owned).collect()
-    });
+    let required: Vec<String> = schema
+        .get("required")
+        .and_then(Value::as_array)
+        .map_or_else(Vec::new, |names| names.iter().filter_map(Value::as_str).map(str::to_owned).collect());
     let Some(properties) = schema.get_mut("properties").and_then(Value::as_object_mut) else { return };
     for (_, property) in properties.iter_mut().filter(|(name, _)| !required.contains(name)) {
         let Some(property) = property.as_object_mut() else { continue };

@@ -4,6 +4,7 @@ mod cli;
 mod corpus;
 mod faults;
 mod fixtures;
+mod openapi;
 mod page;
 mod peers;
 mod push;

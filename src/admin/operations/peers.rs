@@ -33,9 +33,11 @@ pub(super) fn operations() -> Vec<ApiOperation> {
         command(ApiOperation::post("/peers/{server}/retry", "Attempt a delivery now.", |route| {
             route.to(peer_commands::retry)
         })),
-        command(ApiOperation::post("/peers/{server}/expect", "Set the number that is expected from a peer.", |route| {
-            route.to(peer_commands::expect)
-        }))
+        command(ApiOperation::post(
+            "/peers/{server}/expect",
+            "Set the number that is expected from a peer.",
+            |route| route.to(peer_commands::expect),
+        ))
         .body::<RenumberRequest>(number.clone())
         .refuses(&[BODY]),
         command(ApiOperation::post("/peers/{server}/renumber", "Set the number of our next item.", |route| {

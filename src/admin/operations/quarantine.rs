@@ -21,9 +21,15 @@ const PUSH: RefusalSet = &[(409, &["PUSH_OFF"])];
 
 pub(super) fn operations() -> Vec<ApiOperation> {
     let one = |operation: ApiOperation| {
-        operation
-            .answers::<ReleaseResult>(200, "Done.")
-            .refuses(&[EVERY, OPERATOR, NAMED_PEER, ITEM, COMMAND, CONTEXT, &[(422, &["STAYS"])]])
+        operation.answers::<ReleaseResult>(200, "Done.").refuses(&[
+            EVERY,
+            OPERATOR,
+            NAMED_PEER,
+            ITEM,
+            COMMAND,
+            CONTEXT,
+            &[(422, &["STAYS"])],
+        ])
     };
     let all = |operation: ApiOperation| {
         of_messenger(operation)
@@ -33,19 +39,21 @@ pub(super) fn operations() -> Vec<ApiOperation> {
     };
     vec![
         of_messenger(
-            ApiOperation::get("/quarantine", "List a quarantine.", |route| route.to(quarantine::list)).or_if_guarded(
-                |route| route.guard(fn_guard(refused_events::is_of_messenger)).to(refused_events::list),
-            ),
+            ApiOperation::get("/quarantine", "List a quarantine.", |route| route.to(quarantine::list))
+                .or_if_guarded(|route| route.guard(fn_guard(refused_events::is_of_messenger)).to(refused_events::list)),
         )
         .query::<QuarantineListQuery>()
-        .answers_either::<QuarantineListPage, RefusedEventPage>(200, "A page of items, or with `of=messenger` of events.")
+        .answers_either::<QuarantineListPage, RefusedEventPage>(
+            200,
+            "A page of items, or with `of=messenger` of events.",
+        )
         .refuses(&[EVERY, OPERATOR, QUERY, FILTER, NAMED_PEER, UNAVAILABLE]),
-        all(ApiOperation::post("/quarantine/{server}/release", "Release all items of a server, or one event.", |route| {
-            route.to(release::release_all)
-        })
-        .or_if_guarded(|route| {
-            route.guard(fn_guard(refused_events::is_of_messenger)).to(refused_events::release)
-        })),
+        all(ApiOperation::post(
+            "/quarantine/{server}/release",
+            "Release all items of a server, or one event.",
+            |route| route.to(release::release_all),
+        )
+        .or_if_guarded(|route| route.guard(fn_guard(refused_events::is_of_messenger)).to(refused_events::release))),
         all(ApiOperation::post("/quarantine/{server}/drop", "Delete all items of a server, or one event.", |route| {
             route.to(release::drop_all)
         })
@@ -56,9 +64,7 @@ pub(super) fn operations() -> Vec<ApiOperation> {
         one(ApiOperation::post("/quarantine/{server}/{item}/release", "Release an item.", |route| {
             route.to(release::release)
         })),
-        one(ApiOperation::post("/quarantine/{server}/{item}/drop", "Delete an item.", |route| {
-            route.to(release::drop)
-        })),
+        one(ApiOperation::post("/quarantine/{server}/{item}/drop", "Delete an item.", |route| route.to(release::drop))),
     ]
 }
 

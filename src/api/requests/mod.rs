@@ -6,8 +6,8 @@
 mod submissions;
 
 pub use submissions::{
-    BatchElementShape, BatchRequest, EphemeralRequest, EphemeralTtl, EphemeralUpdate, MessageRequest, NumberedMessageRequest,
-    UpdatesRequest,
+    BatchElementShape, BatchRequest, EphemeralRequest, EphemeralTtl, EphemeralUpdate, MessageRequest,
+    NumberedMessageRequest, UpdatesRequest,
 };
 
 use schemars::JsonSchema;

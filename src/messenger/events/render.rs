@@ -284,7 +284,15 @@ mod tests {
             let sender = Some(blue());
             let bytes = Bytes::from_static(text.as_bytes());
             let (reference, context) = (pdu("p1"), context());
-            FeedItem::Pdu(Box::new(FeedPdu { reference, context, depth: 2, sender, verified: "mtls".into(), shown, bytes }))
+            FeedItem::Pdu(Box::new(FeedPdu {
+                reference,
+                context,
+                depth: 2,
+                sender,
+                verified: "mtls".into(),
+                shown,
+                bytes,
+            }))
         };
         let parked = |what| {
             let (code, reason) = (ParkedCode::NotAParticipant, "who?".into());
@@ -299,8 +307,17 @@ mod tests {
         let items = [
             fed(r#"{"ts":7,"pdu_type":"t","content":null,"prev_pdus":[]}"#, FeedFlags::default()),
             fed(state, flags),
-            fed(r#"{"ts":1,"pdu_type":"t","content":{},"prev_pdus":[],"is_state":true,"state_key":"k"}"#, FeedFlags::default()),
-            FeedItem::Update { from: blue(), n: 1, seq: Seq(9), verified: "mtls", bytes: Bytes::from_static(b"{\"a\":1}") },
+            fed(
+                r#"{"ts":1,"pdu_type":"t","content":{},"prev_pdus":[],"is_state":true,"state_key":"k"}"#,
+                FeedFlags::default(),
+            ),
+            FeedItem::Update {
+                from: blue(),
+                n: 1,
+                seq: Seq(9),
+                verified: "mtls",
+                bytes: Bytes::from_static(b"{\"a\":1}"),
+            },
             FeedItem::Gap { context: context(), missing: vec![pdu("a")], children: vec![pdu("b")] },
             FeedItem::GapFilled { context: context(), missing: vec![pdu("a")], children: vec![] },
             FeedItem::UpdateGap { from, server, first: Seq(3), last: Seq(4) },

@@ -22,7 +22,12 @@ pub(super) fn operations() -> Vec<ApiOperation> {
     vec![
         ApiOperation::get("/events", "Read the feed, by page or as a stream.", |route| route.to(events::get::get))
             .query::<EventsQuery>()
-            .parameter("header", "Last-Event-ID", "Of a stream: the position to resume after. It wins over `after`.", &decimal)
+            .parameter(
+                "header",
+                "Last-Event-ID",
+                "Of a stream: the position to resume after. It wins over `after`.",
+                &decimal,
+            )
             .answers_in(
                 200,
                 EVENTS,
@@ -34,7 +39,14 @@ pub(super) fn operations() -> Vec<ApiOperation> {
         })
         .body::<AckRequest>(json!({ "upto": 1 }))
         .answers_nothing(204, "They are acknowledged, and may be forgotten after `feed.retain`.")
-        .refuses(&[EVERY, TOKEN, BODY, UNAVAILABLE, FEED_OWNER, &[(409, &["PUSH_ON"]), (422, &["BEYOND_TAIL"])]]),
+        .refuses(&[
+            EVERY,
+            TOKEN,
+            BODY,
+            UNAVAILABLE,
+            FEED_OWNER,
+            &[(409, &["PUSH_ON"]), (422, &["BEYOND_TAIL"])],
+        ]),
         ApiOperation::post("/events/rewind", "Take acknowledgements back.", |route| route.to(events::rewind::post))
             .body::<RewindRequest>(json!({ "to": 0 }))
             .answers_nothing(204, "The events after the position count as unread.")

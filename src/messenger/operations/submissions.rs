@@ -29,10 +29,8 @@ const MESSAGE: RefusalSet = &[(
     ],
 )];
 
-const UPDATES: RefusalSet = &[(
-    422,
-    &["BAD_TO", "BAD_STRONG", "TOO_MANY_UPDATES", "NOT_AN_OBJECT", "NESTS_TOO_DEEP", "RESERVED", "DIALECT"],
-)];
+const UPDATES: RefusalSet =
+    &[(422, &["BAD_TO", "BAD_STRONG", "TOO_MANY_UPDATES", "NOT_AN_OBJECT", "NESTS_TOO_DEEP", "RESERVED", "DIALECT"])];
 
 const EPHEMERAL: RefusalSet =
     &[(422, &["BAD_TO", "BAD_CONTEXT", "BAD_KEY", "BAD_TTL", "BAD_UPDATE", "NESTS_TOO_DEEP"])];
@@ -93,7 +91,10 @@ pub(super) fn operations() -> Vec<ApiOperation> {
                 "ttl": "30s",
                 "update": { "update": "typing", "user_id": 1, "typing": true },
             }))
-            .example("servers", json!({ "to": ["blue.example"], "key": "k", "ttl": 5, "update": { "update": "typing" } }))
+            .example(
+                "servers",
+                json!({ "to": ["blue.example"], "key": "k", "ttl": 5, "update": { "update": "typing" } }),
+            )
             .answers_nothing(204, "It is sent while it is of use; nothing is stored.")
             .refuses(&[EVERY, TOKEN, BODY, KEYS, EPHEMERAL, CONTEXT, PEER]),
     ]
