@@ -123,6 +123,9 @@ fn query_parameters(mut schema: Value) -> Vec<Value> {
     let Some(Value::Object(properties)) = schema.get_mut("properties").map(Value::take) else { return Vec::new() };
     let entries = properties.into_iter().map(|(name, mut schema)| {
         let description = schema.as_object_mut().and_then(|schema| schema.remove("description"));
+        if let Some(schema) = schema.as_object_mut() {
+            schema.remove("default");
+        }
         // A key without a value is another thing than a key that is absent, and is not accepted for numbers.
         if let Some(types) = schema["type"].as_array()
             && let Some(kind) = types.iter().find(|kind| **kind != "null").cloned()

@@ -11,6 +11,8 @@ pub struct PathParameter {
     pub description: &'static str,
     /// A value of it.
     pub example: &'static str,
+    /// Pattern of its values; empty: any text.
+    pub pattern: &'static str,
 }
 
 /// Returns the names in the braces of a path.
@@ -21,12 +23,16 @@ pub fn names_in(path: &str) -> impl Iterator<Item = &str> {
 impl PathParameter {
     /// Returns its entry in the list of an operation's parameters.
     pub(super) fn entry(&self) -> Value {
+        let mut schema = json!({ "type": "string", "minLength": 1 });
+        if !self.pattern.is_empty() {
+            schema["pattern"] = self.pattern.into();
+        }
         json!({
             "name": self.name,
             "in": "path",
             "required": true,
             "description": self.description,
-            "schema": { "type": "string", "minLength": 1 },
+            "schema": schema,
             "example": self.example,
         })
     }

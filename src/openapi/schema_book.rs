@@ -21,6 +21,11 @@ pub fn inline<T: JsonSchema>(generator: &mut SchemaGenerator) -> Schema {
     T::json_schema(generator)
 }
 
+/// Returns the schema of a number that may be larger than any of ours.
+pub fn whole_number(_: &mut SchemaGenerator) -> Schema {
+    schemars::json_schema!({ "type": "integer", "minimum": 0 })
+}
+
 /// The schemas that a document refers to.
 pub(super) struct SchemaBook {
     /// What the gateway writes: a value that does not exist has no key, so it is never null there.

@@ -29,17 +29,24 @@ const BODY: RefusalSet = &[(400, &["BAD_BODY"]), (408, &["BODY_TIMEOUT"]), (413,
 const NAMED_PEER: RefusalSet = &[(404, &["UNKNOWN_PEER"])];
 
 const PATH_PARAMETERS: &[PathParameter] = &[
-    PathParameter { name: "id", description: "Id of a submission.", example: "m-1" },
-    PathParameter { name: "context", description: "Id of a context. `#` is written `%23`.", example: "#garden" },
+    PathParameter { name: "id", description: "Id of a submission.", example: "m-1", pattern: "" },
+    PathParameter {
+        name: "context",
+        description: "Id of a context. `#` is written `%23`.",
+        example: "#garden",
+        pattern: "",
+    },
     PathParameter {
         name: "server",
         description: "Name of a peer; or with `of=messenger` the position of an event.",
         example: "blue.example",
+        pattern: "",
     },
     PathParameter {
         name: "item",
         description: "Id of an item: `in:NUMBER`, `out:NUMBER`, or the number alone if only one direction has it.",
         example: "in:1",
+        pattern: "^((in|out):)?[0-9]{1,18}$",
     },
 ];
 

@@ -35,7 +35,19 @@ pub(super) fn operations() -> Vec<ApiOperation> {
         of_messenger(operation)
             .body::<BulkReleaseRequest>(json!({ "direction": "in", "kind": "pdu" }))
             .answers_either::<BulkReleaseResult, RefusedEventResult>(200, "Done, for one page of the items.")
-            .refuses(&[EVERY, OPERATOR, BODY, FILTER, NAMED_PEER, COMMAND, CONTEXT, REFUSED_EVENT, PUSH, FEED_OWNER])
+            .refuses(&[
+                EVERY,
+                OPERATOR,
+                QUERY,
+                BODY,
+                FILTER,
+                NAMED_PEER,
+                COMMAND,
+                CONTEXT,
+                REFUSED_EVENT,
+                PUSH,
+                FEED_OWNER,
+            ])
     };
     vec![
         of_messenger(

@@ -18,6 +18,7 @@ use crate::messenger::MessengerApi;
 use crate::messenger::answer::RETRY_AFTER_DEFAULT;
 use crate::messenger::events::render::render;
 use crate::messenger::events::stream;
+use crate::openapi::schema_book::whole_number;
 
 /// Default number of events in a page.
 const LIMIT_DEFAULT: u64 = 100;
@@ -70,13 +71,16 @@ fn too_many(max: usize) -> ApiError {
 #[serde(deny_unknown_fields)]
 pub(crate) struct EventsQuery {
     /// Position after which to read; if it is absent, the acknowledged one.
-    #[schemars(with = "Option<u64>")]
+    #[serde(default)]
+    #[schemars(schema_with = "whole_number")]
     after: Option<String>,
     /// Number of events, 100 if it is absent. More than 1,000 are 1,000.
-    #[schemars(with = "Option<u64>", range(min = 1))]
+    #[serde(default)]
+    #[schemars(schema_with = "whole_number", range(min = 1))]
     limit: Option<String>,
     /// Seconds to wait for an event, 0 if it is absent. More than 60 are 60.
-    #[schemars(with = "Option<u64>")]
+    #[serde(default)]
+    #[schemars(schema_with = "whole_number")]
     wait: Option<String>,
 }
 

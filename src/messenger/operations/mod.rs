@@ -30,9 +30,15 @@ const PATH_PARAMETERS: &[PathParameter] = &[
         name: "id",
         description: "Id of the submission: 1 to 128 characters of `A-Z a-z 0-9 . _ ~ -`. Messages and updates share one name space.",
         example: "m-1",
+        pattern: "",
     },
-    PathParameter { name: "context", description: "Id of the context. `#` is written `%23`.", example: "#garden" },
-    PathParameter { name: "server", description: "Name of the peer.", example: "blue.example" },
+    PathParameter {
+        name: "context",
+        description: "Id of the context. `#` is written `%23`.",
+        example: "#garden",
+        pattern: "",
+    },
+    PathParameter { name: "server", description: "Name of the peer.", example: "blue.example", pattern: "" },
 ];
 
 const DESCRIPTION: &str = "\
