@@ -38,7 +38,7 @@ pub enum EventShape {
     Gap(NumberedEvent<GapEventKeys>),
     /// A parent that was given up and arrived later.
     GapFilled(NumberedEvent<ContextGapKeys>),
-    /// What became of a submission at a peer.
+    /// The end of a submission at a peer.
     Delivery(NumberedEvent<DeliveryEventKeys>),
     /// A peer was suspended, or sending to it goes on.
     Peer(NumberedEvent<PeerEventKeys>),

@@ -18,7 +18,7 @@ pub struct UpdateEventKeys {
     pub seq: u64,
     /// The update, as it was received.
     pub update: BTreeMap<String, Value>,
-    /// What proves its sender: `mtls`, `signature` or `network`.
+    /// Proof of its sender: `mtls`, `signature` or `network`.
     pub verified: String,
 }
 

@@ -37,7 +37,7 @@ pub struct MessageKeys {
     /// Server that sent it to us; absent for our own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sender: Option<String>,
-    /// What proves its origin: `mtls`, `signature`, `network`, `pdu-signature`, `relayed` or `own`.
+    /// Proof of its origin: `mtls`, `signature`, `network`, `pdu-signature`, `relayed` or `own`.
     pub verified: String,
     /// Parents that were given up.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -61,9 +61,9 @@ pub struct StateKeys {
     pub state_key: String,
     /// Power of the state.
     pub power_level: i64,
-    /// What it replaces; null if nothing.
+    /// State that it replaces; null if there was none.
     pub prev_state: Option<PduPair>,
-    /// Whether it was the current state of its key when this was written.
+    /// `true`: it was the current state of its key when this was written.
     pub current: bool,
     /// `true`: it is an older one that is current again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
