@@ -13,13 +13,13 @@ pub struct ApiWebhook {
     pub name: &'static str,
     /// Its method.
     pub method: Method,
-    /// What it is for, and its path.
+    /// Its purpose and its path.
     pub description: &'static str,
     /// Entries of its parameters.
     pub parameters: Vec<Value>,
-    /// What the gateway writes.
+    /// The body that the gateway writes.
     pub body: Option<SchemaOf>,
-    /// What the gateway reads: status, meaning, body.
+    /// The answers that the gateway reads: status, meaning, body.
     pub answers: Vec<(&'static str, &'static str, Option<SchemaOf>)>,
 }
 

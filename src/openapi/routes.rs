@@ -7,12 +7,12 @@ use actix_web::{Resource, web};
 use crate::http::responses::wrong_method;
 use crate::openapi::api_operation::ApiOperation;
 
-/// Whether a path is also served with a slash at its end.
+/// The meaning of a slash at the end of a path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TrailingSlash {
-    /// It is the same path.
+    /// The path is the same with it.
     Ignored,
-    /// It is another path.
+    /// The path is another one with it.
     Counts,
 }
 

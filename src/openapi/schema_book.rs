@@ -28,9 +28,9 @@ pub fn whole_number(_: &mut SchemaGenerator) -> Schema {
 
 /// The schemas that a document refers to.
 pub(super) struct SchemaBook {
-    /// What the gateway writes: a value that does not exist has no key, so it is never null there.
+    /// Schemas of what the gateway writes: a value that does not exist has no key, so it is never null there.
     pub(super) written: SchemaGenerator,
-    /// What the gateway reads.
+    /// Schemas of what the gateway reads.
     pub(super) read: SchemaGenerator,
 }
 

@@ -1,3 +1,5 @@
+//! Tests of the description of the operator's API.
+
 use serde_json::{Value, json};
 
 use super::*;

@@ -13,20 +13,20 @@ use crate::openapi::schema_book::reference;
 
 const POSITION: RefusalSet = &[(410, &["GONE"]), (422, &["BEYOND_TAIL"])];
 
-/// What a page and a stream are.
+/// The answers of a read: a page, or a stream.
 const EVENTS: &str = "A page of events; or with `Accept: text/event-stream` a stream of them: `id` is the position, `event` the kind, \
     `data` the event. A stream begins with an event `reset` if its position is not kept, and also shows ephemeral items.";
 
 pub(super) fn operations() -> Vec<ApiOperation> {
-    let decimal = json!({ "type": "string", "pattern": "^[0-9]*$" });
+    let text = json!({ "type": "string" });
     vec![
         ApiOperation::get("/events", "Read the feed, by page or as a stream.", |route| route.to(events::get::get))
             .query::<EventsQuery>()
             .parameter(
                 "header",
                 "Last-Event-ID",
-                "Of a stream: the position to resume after. It wins over `after`.",
-                &decimal,
+                "Of a stream: the position to resume after, a decimal number. It wins over `after`.",
+                &text,
             )
             .answers_in(
                 200,

@@ -1,3 +1,5 @@
+//! Tests of the description of the messenger's API: its requests are those that the handlers read.
+
 use std::collections::BTreeSet;
 
 use actix_web::http::Method;
