@@ -12,6 +12,9 @@ use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusRecorder};
 
 use crate::admin::certificates::CertificateEnds;
 use crate::messenger::push::{PushHandle, PushStatus};
+use crate::openapi::api_operation::{ApiOperation, plain_text};
+use crate::openapi::refusals::EVERY;
+use crate::openapi::routes::{TrailingSlash, resources};
 use crate::rpc::CallRegister;
 use crate::telemetry;
 use crate::telemetry::limit_counts::LimitCounts;
@@ -123,9 +126,20 @@ fn record(gateway: &Gateway, limits: &LimitCounts) {
 
 /// Adds the route; like health it needs no token.
 pub fn configure(config: &mut web::ServiceConfig, metrics: MetricsRecorder) {
-    config
-        .app_data(web::Data::new(metrics))
-        .service(web::resource(["/metrics", "/metrics/"]).route(web::get().to(get)));
+    config.app_data(web::Data::new(metrics));
+    for resource in resources(&operations(), TrailingSlash::Ignored) {
+        config.service(resource);
+    }
+}
+
+/// Returns the operation.
+pub(super) fn operations() -> Vec<ApiOperation> {
+    vec![
+        ApiOperation::get("/metrics", "Read the metrics.", |route| route.to(get))
+            .open()
+            .answers_in(200, "The metrics, in the text format of Prometheus.", vec![("text/plain", plain_text)])
+            .refuses(&[EVERY]),
+    ]
 }
 
 async fn get(metrics: web::Data<MetricsRecorder>) -> HttpResponse {

@@ -5,6 +5,7 @@ mod connector;
 mod corpus;
 mod faults;
 mod fixtures;
+mod openapi;
 mod page;
 mod peers;
 mod push;

@@ -69,6 +69,7 @@ const GATEWAY: &[(&str, u8)] = &[
     ("telemetry", 0),
     ("http", 1),
     ("egress", 1),
+    ("openapi", 1),
     ("raw_targets", 1),
     ("rpc", 1),
     ("wire", 2),
