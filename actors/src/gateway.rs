@@ -43,6 +43,8 @@ pub struct GatewayMetrics {
     pub heads_forgotten: u64,
     /// Number of refusals since the start by limits whose caller gets no error, by configuration key.
     pub refusals: Vec<(&'static str, u64)>,
+    /// Number of receipts since the start: `told` to peers, and `delivered` or `rejected` as peers tell of our items.
+    pub receipts: Vec<(&'static str, u64)>,
 }
 
 /// The entry point of the core.
@@ -339,6 +341,7 @@ impl Gateway {
             open_heads: tally.max_head_count(),
             heads_forgotten: tally.forgotten(),
             refusals: tally.refusals(),
+            receipts: tally.receipts(),
         };
         for (state, backlog) in self.routes.peer_states() {
             counts.outbox_items += backlog;

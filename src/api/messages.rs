@@ -24,7 +24,7 @@ pub struct MessageTrace {
 /// The delivery to one recipient.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct RecipientTrace {
-    /// `queued`, `acknowledged`, `refused`, `parked` or `expired`.
+    /// `queued`, `acknowledged`, `delivered`, `rejected`, `refused`, `parked` or `expired`.
     pub state: FixedText,
     /// Attempts that carried the submission, oldest first.
     pub attempts: Vec<AttemptRow>,

@@ -1,7 +1,7 @@
 //! Streams of events: order, resumption, silence, ephemeral items; and rewinding.
 
 use actix_web::http::Method;
-use actors::model::{Edu, InboundTransaction};
+use actors::model::{Edu, InboundTransaction, PeerReceipts};
 use actors::ports::CommitPriority;
 use bytes::Bytes;
 use fixtures::gateway::pushed;
@@ -131,6 +131,7 @@ async fn stream_shows_ephemeral_items() {
         pdus: vec![],
         edus,
         verified: "network",
+        receipts: PeerReceipts::NONE,
         nonce: None,
     };
     messenger.core.gateway.accept_transaction(&name("old"), transaction).await.expect("accepted");

@@ -7,6 +7,7 @@ mod fixtures;
 mod page;
 mod peers;
 mod push;
+mod receipts;
 mod reload;
 mod requests;
 mod rpc;

@@ -59,10 +59,10 @@ impl DraftComposer<'_> {
             let (message, state, reason) = (draft.submission.clone(), "parked", why(&server).map(str::to_owned));
             step.changes.push(Change::FeedAppended(FeedItem::Delivery { message, server, state, reason }));
         }
-        let PduDraft { submission: id, digest, accepted, .. } = draft;
+        let PduDraft { submission: id, digest, accepted, receipt, .. } = draft;
         let (what, servers) =
             (SubmittedContent::Pdu(reference.clone(), self.graph.context.clone(), bytes), peers.clone());
-        step.changes.push(Change::Submitted(Submission { id, digest, accepted, servers, left_out, what }));
+        step.changes.push(Change::Submitted(Submission { id, digest, accepted, servers, left_out, receipt, what }));
         Ok(ComposedPdu { reference, peers })
     }
 

@@ -33,9 +33,11 @@ pub use context::{
     JoinStage, PduState, PendingParents, StoredPdu,
 };
 pub use feed::{FeedEntry, FeedItem, ParkedItem, ParkedWhat, RefusedEvent, ReleasedEvent};
+pub use frame::receipts::{PeerReceipts, ReceiptItem, RejectedItem};
 pub use frame::{
     Ack, BatchId, Edu, FetchRequest, InboundEphemeral, InboundPush, InboundTransaction, Item, ItemObjection,
-    OutboundBatch, PullResponse, PushResponse, Receipt, RequestDeadlines, StrongBody, StrongUpdate, UsedNonce,
+    OutboundBatch, PullResponse, PushNovelty, PushResponse, Receipt, RequestDeadlines, StrongBody, StrongUpdate,
+    UsedNonce,
 };
 pub use numbers::{Index, ItemNo, Millis, Position, Seq};
 pub use pdu::parked_code::ParkedCode;

@@ -1,5 +1,7 @@
 //! PDUs of a peer's batch on their way to one context, or to its stage if it cannot process them in time.
 
+pub(super) mod item_search;
+
 use std::collections::HashSet;
 use std::future::Future;
 use std::sync::Arc;

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use crate::change::{Change, CommitPriority};
 use crate::limits::PeerLimits;
 use crate::model::{
-    ContextId, Digest, InboundRecord, Millis, PduVerdict, PullResponse, PushFailure, SeenTransaction, Seq, ServerName,
+    ContextId, Digest, InboundRecord, Millis, PduVerdict, PeerReceipts, PullResponse, PushFailure, SeenTransaction,
+    Seq, ServerName,
 };
 use crate::peer::effect::{BatchReply, CommandReply, EffectCollector, PeerEffect, Pull};
 use crate::peer::first_dialect::FirstDialect;
@@ -188,6 +189,11 @@ impl Inbound {
         }
     }
 
+    /// Names PDUs in receipts by the numbers under which the peer sent them, as far as these are known.
+    pub(super) fn number_receipts(&mut self, receipts: &mut PeerReceipts) {
+        self.pushes.sent_numbers.number(receipts);
+    }
+
     /// Returns the time at which the peer is asked again, or at which a pull expires.
     pub fn ask_at(&self) -> Option<Millis> {
         self.pulls.ask_at()
@@ -247,7 +253,7 @@ impl Inbound {
                 self.pushes.store_digests(push, busy.numbers_pushes(), out);
                 self.pushes.feed(push, busy, &self.quarantine, out);
                 out.moved(CommitPriority::Now);
-                let receipt = self.pushes.receipt(push, busy.numbers_pushes());
+                let receipt = self.pushes.receipt(push, busy.numbers_pushes(), busy.fresh());
                 out.answer(Some(BatchReply::Push(*token, Ok(receipt))));
             }
             InboundBatch::Transaction(transaction, token) => {

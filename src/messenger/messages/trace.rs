@@ -6,6 +6,7 @@ use actors::gateway::Gateway;
 use actors::model::{
     Attempt, DeadLetter, DeadLetterReason, Index, PeerStatus, ServerName, SubmissionId, SubmissionRecord,
 };
+use actors::peer::receipts::settled_items::SettledItems;
 use actors::ports::{ArchiveError, PeerReader};
 
 use crate::api::messages::{AttemptRow, MessageTrace, RecipientTrace};
@@ -77,6 +78,8 @@ impl From<Attempt> for AttemptRow {
 /// The facts about a peer that a trace needs.
 struct RecipientProgress {
     acked: Index,
+    /// Ranges of items that the peer's messenger has acknowledged.
+    settled: SettledItems,
     /// Attempts that carried an item of the message.
     attempts: Vec<Attempt>,
     next: Option<String>,
@@ -91,6 +94,7 @@ impl From<PeerStatus> for RecipientProgress {
     fn from(status: PeerStatus) -> Self {
         Self {
             acked: status.acked,
+            settled: SettledItems::from_ranges(status.settled),
             attempts: Vec::new(),
             next: status.next_attempt.map(rfc3339),
             reason: reason(status.state),
@@ -108,9 +112,10 @@ impl RecipientProgress {
         reason: &'static str,
     ) -> Result<Self, ArchiveError> {
         let row = peers.peer(server).await?.record;
-        let acked = row.map_or(Index(0), |row| row.outbound.acked);
+        let (acked, settled) = row.map_or((Index(0), Vec::new()), |row| (row.outbound.acked, row.outbound.settled));
+        let settled = SettledItems::from_ranges(settled);
         let (attempts, letters) = (Vec::new(), Vec::new());
-        Ok(Self { acked, attempts, next: None, reason: Some(reason), letters, dropped: false })
+        Ok(Self { acked, settled, attempts, next: None, reason: Some(reason), letters, dropped: false })
     }
 }
 
@@ -146,7 +151,9 @@ fn leg(runs: &[(Index, Index)], seen: RecipientProgress) -> RecipientTrace {
             RecipientTrace { state: DeadLetterReason::Refused.state().into(), attempts, next: None, reason }
         }
         None if seen.acked >= last => {
-            RecipientTrace { state: "acknowledged".into(), attempts, next: None, reason: None }
+            let is_handed_over = runs.iter().all(|(first, last)| seen.settled.has_all(first.0, last.0));
+            let state = if is_handed_over { "delivered" } else { "acknowledged" };
+            RecipientTrace { state: state.into(), attempts, next: None, reason: None }
         }
         None => RecipientTrace { state: "queued".into(), attempts, next, reason: seen.reason.map(str::to_owned) },
     }
@@ -175,6 +182,7 @@ mod tests {
             expected_seq: Seq(1),
             next_seq: None,
             backlog_bytes: 0,
+            settled: vec![],
             open: None,
         });
         RecipientProgress { attempts, ..seen }

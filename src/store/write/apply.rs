@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use actors::change::Change;
-use actors::model::{FeedItem, Item, Millis, ParkedItem, ServerName, Submission, SubmissionId};
+use actors::model::{DeadLetterReason, FeedItem, Item, Millis, ParkedItem, ServerName, Submission, SubmissionId};
 use redb::WriteTransaction;
 
 use crate::store::counters::RowCounts;
@@ -24,8 +24,12 @@ use crate::store::write::peer::outbound::OutboundTables;
 use crate::store::write::peer::outbound::outbox::{AppendedItem, OutboxGrowth};
 use crate::store::write::peer::quarantine::QuarantineTables;
 use crate::store::write::refused_events::RefusedEventTables;
+use crate::store::write::requested_receipts::RequestedReceiptTable;
 use crate::store::write::submissions::SubmissionTable;
 use crate::store::write::writer_context::WriterContext;
+
+/// State of an item that a peer's messenger has acknowledged, in a delivery event.
+const DELIVERED: &str = "delivered";
 
 /// The work that remains after the commit of a group.
 #[derive(Debug)]
@@ -48,6 +52,7 @@ pub(crate) struct WriteBatch<'t> {
     feed: FeedTables<'t>,
     refused_events: RefusedEventTables<'t>,
     submissions: SubmissionTable<'t>,
+    requested_receipts: RequestedReceiptTable<'t>,
 }
 
 impl<'t> WriteBatch<'t> {
@@ -67,6 +72,7 @@ impl<'t> WriteBatch<'t> {
             feed: FeedTables::new(transaction, feed),
             refused_events: RefusedEventTables::new(transaction),
             submissions: SubmissionTable::new(transaction),
+            requested_receipts: RequestedReceiptTable::new(transaction),
         }
     }
 
@@ -90,10 +96,18 @@ impl<'t> WriteBatch<'t> {
             }
             Change::PeerRecordUpdated(record) => self.outbound.update_record(record),
             Change::OutboxTrimmed { server, upto, keep_items, queued_before, rows_max } => {
-                self.outbound.trim_outbox(cx, &server, upto.0, keep_items, queued_before.0, rows_max)?;
+                if let Some(newest) =
+                    self.outbound.trim_outbox(cx, &server, upto.0, keep_items, queued_before.0, rows_max)?
+                {
+                    self.requested_receipts.take(cx, &server, (0, newest))?;
+                }
             }
             Change::OutboxDeadLettered { server, first, last, fate, reason, keep } => {
                 self.outbound.move_to_dead_letters(cx, &server, first.0..=last.0, fate, &reason, keep)?;
+            }
+            Change::ItemsHandedOver { server, spans } => self.items_handed_over(&server, spans)?,
+            Change::ItemRejected { server, index, reason, keep } => {
+                self.item_rejected(&server, index.0, reason, keep)?;
             }
             Change::TransactionSent { server, id, first, last } => {
                 self.outbound.add_transaction(cx, &server, id, (first, last))?;
@@ -161,7 +175,36 @@ impl<'t> WriteBatch<'t> {
     /// Queues a submission, and records where.
     fn submitted(&mut self, submission: &Submission) -> RedbResult {
         let queued = self.outbound.queue(&mut self.context, submission)?;
+        if submission.receipt {
+            for (server, first) in &queued.places {
+                let last = (first + u64::from(queued.items)).saturating_sub(1);
+                self.requested_receipts.add(&mut self.context, server, last, &submission.id)?;
+            }
+        }
         self.submissions.insert(&mut self.context, submission, queued.items, queued.places)
+    }
+
+    /// Reports the deliveries of items that a peer's messenger has acknowledged, to those who asked for it.
+    fn items_handed_over(&mut self, server: &ServerName, spans: Vec<(u64, u64)>) -> RedbResult {
+        for span in spans {
+            for message in self.requested_receipts.take(&mut self.context, server, span)? {
+                let item = FeedItem::Delivery { message, server: server.clone(), state: DELIVERED, reason: None };
+                self.feed.append(&mut self.context, &codec::feed_to_row(&item))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes an item a dead letter that a peer's messenger has refused, and reports it in the feed.
+    fn item_rejected(&mut self, server: &ServerName, index: u64, reason: String, keep: u64) -> RedbResult {
+        let cx = &mut self.context;
+        let fate = DeadLetterReason::Rejected;
+        let Some(message) = self.outbound.submission_at(cx, server, index)? else { return Ok(()) };
+        self.outbound.move_to_dead_letters(cx, server, index..=index, fate, &reason, keep)?;
+        self.requested_receipts.take(cx, server, (index, index))?;
+        let (server, state) = (server.clone(), fate.state());
+        let item = FeedItem::Delivery { message, server, state, reason: Some(reason) };
+        self.feed.append(cx, &codec::feed_to_row(&item))
     }
 
     /// Quarantines an item, and reports it in the feed.
@@ -197,6 +240,7 @@ impl<'t> WriteBatch<'t> {
         };
         let row = AppendedItem { number: letter.item, item, context, submission: letter.submission.clone() };
         let place = self.outbound.queue_again(cx, server, row)?;
+        self.requested_receipts.move_to(cx, server, index, place)?;
         self.submissions.move_place(cx, &letter.submission, server, index, place)
     }
 

@@ -1,7 +1,9 @@
 //! A transaction as JSON. Its envelope is read before the items in it are checked; items are written as they are
 //! stored.
 
-use actors::model::{BatchId, CountedNoun, Digest, Edu, InboundTransaction, Millis, OutboundBatch, ServerName};
+use actors::model::{
+    BatchId, CountedNoun, Digest, Edu, InboundTransaction, Millis, OutboundBatch, PeerReceipts, ServerName,
+};
 use bytes::Bytes;
 use serde_json::error::Category;
 use serde_json::value::RawValue;
@@ -11,6 +13,7 @@ use crate::json::nesting::nests_deeper_than;
 use crate::json::reader;
 use crate::json::reader::{ObjectMember, digest, put};
 use crate::wire::pdu::{PDU_NESTING_MAX, PairOrder, PduReader, shown};
+use crate::wire::receipts::OF_TRANSACTIONS;
 
 /// Maximum bytes of a transaction id and of the name of an ephemeral type.
 const ID_BYTES_MAX: usize = 255;
@@ -119,6 +122,7 @@ impl<'a> TransactionEnvelope<'a> {
             prev_ids: self.prev_ids(),
             pdus,
             edus: self.edus(reader.sender),
+            receipts: self.receipts(),
             verified,
             nonce: None,
         })
@@ -127,6 +131,10 @@ impl<'a> TransactionEnvelope<'a> {
     /// Returns the digest of the text of `pdus`; an absent list counts as an empty one.
     fn digest(&self) -> Digest {
         digest(self.pdus.map_or(b"[]", |pdus| pdus.get().as_bytes()))
+    }
+
+    fn receipts(&self) -> PeerReceipts {
+        OF_TRANSACTIONS.read(|key| reader::get(&self.members, key))
     }
 
     /// Returns the ids of earlier transactions. They are only a hint, so unusable ones are left out.
@@ -190,6 +198,7 @@ pub fn encode(us: &ServerName, frame: &OutboundBatch, pairs: PairOrder) -> Bytes
     if !frame.weak.is_empty() {
         edus(&mut out, us, frame);
     }
+    OF_TRANSACTIONS.write(&mut out, &frame.receipts);
     out.push(b'}');
     out.into()
 }

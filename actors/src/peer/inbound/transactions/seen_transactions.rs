@@ -74,6 +74,7 @@ mod tests {
             pdus: vec![],
             edus: vec![],
             verified: "network",
+            receipts: crate::model::PeerReceipts::NONE,
             nonce: None,
         }
     }

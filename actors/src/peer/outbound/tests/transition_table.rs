@@ -121,11 +121,13 @@ const fn event_name(event: &PeerEvent) -> &'static str {
         PeerEvent::TimerFired => "TimerFired",
         PeerEvent::AskDue => "AskDue",
         PeerEvent::LimitsChanged(_) => "LimitsChanged",
+        PeerEvent::MessengerTook(_) => "MessengerTook",
+        PeerEvent::ItemsFound { .. } => "ItemsFound",
     }
 }
 
 /// Number of variants of the event enum, as [`event_name`] counts them.
-const EVENTS: usize = 16;
+const EVENTS: usize = 18;
 
 /// Returns the events for a state, each with the detail that distinguishes it from others of its variant, and its time in
 /// seconds.
@@ -179,7 +181,8 @@ fn events(bench: &Bench) -> Vec<(String, PeerEvent, u64)> {
         ("taken", Ack::Taken),
         ("taken unparsed", Ack::AcceptedUnparsedBody),
     ] {
-        let outcome = Ok(PushResponse { ack, window: Some(100), refused: vec![], reason: None });
+        let outcome =
+            Ok(PushResponse { ack, window: Some(100), refused: vec![], receipts: PeerReceipts::NONE, reason: None });
         add(detail, PeerEvent::Replied { attempt, outcome }, now);
     }
     let troubled = |status, retry_after| PushFailure::Troubled { status, reason: "no".into(), retry_after };
@@ -219,6 +222,9 @@ fn events(bench: &Bench) -> Vec<(String, PeerEvent, u64)> {
     add("after expiry", PeerEvent::TimerFired, BEFORE_EXPIRY + 86_400);
     add("", PeerEvent::AskDue, now);
     let limits = |change: fn(&mut PeerLimits)| PeerEvent::LimitsChanged(limits_with(change));
+    // Receipts are off here; `peer/tests/two_machines.rs` has them on.
+    add("", PeerEvent::MessengerTook(PeerReceipts::NONE), now);
+    add("", PeerEvent::ItemsFound { taken: vec![], rejected: vec![] }, now);
     add("to listed", limits(|_| ()), now);
     add("to not listed", limits(|limits| limits.listing = PeerListing::NotListed), now);
     add("to paused", limits(|limits| limits.paused = true), now);
@@ -246,6 +252,8 @@ const fn effect_kind(effect: &PeerEffect) -> &'static str {
         PeerEffect::Arm(_) => "arm",
         PeerEffect::Disarm => "disarm",
         PeerEffect::AskAt(_) => "ask at",
+        PeerEffect::FindItems { .. } => "find items",
+        PeerEffect::CountReceipts(..) => "count receipts",
     }
 }
 

@@ -36,9 +36,9 @@ fn pdu(id: &str, context: &str) -> Pdu {
 fn transaction(id: &str, pdus: Vec<Result<Pdu, BadPdu>>) -> InboundBatch {
     let mut digest = [0; 16];
     digest[0] = u8::try_from(pdus.len()).expect("few");
-    let (id, digest) = (id.to_owned(), Digest(digest));
+    let (id, digest, edus, receipts) = (id.to_owned(), Digest(digest), vec![], PeerReceipts::NONE);
     let transaction =
-        InboundTransaction { id, digest, prev_ids: vec![], pdus, edus: vec![], verified: "network", nonce: None };
+        InboundTransaction { id, digest, prev_ids: vec![], pdus, edus, receipts, verified: "network", nonce: None };
     InboundBatch::Transaction(transaction, ReplyToken::new(0))
 }
 
@@ -153,8 +153,8 @@ fn print(reply: &BatchReply) -> String {
 
 fn print_push(reply: &PushReply) -> String {
     match reply {
-        Ok(Receipt { ack: Ack::Ok(seq), parked }) if parked.is_empty() => format!("ok {seq}"),
-        Ok(Receipt { ack: Ack::Ok(seq), parked }) => {
+        Ok(Receipt { ack: Ack::Ok(seq), parked, .. }) if parked.is_empty() => format!("ok {seq}"),
+        Ok(Receipt { ack: Ack::Ok(seq), parked, .. }) => {
             let parked = parked.iter().map(|(number, code)| format!("{number} {code}")).collect::<Vec<_>>();
             format!("ok {seq}, parked {}", parked.join(" and "))
         }
@@ -369,6 +369,7 @@ fn push(seq: u64, bodies: Vec<StrongBody>) -> InboundBatch {
             weak: 0,
             ephemeral: vec![],
             verified: "network",
+            receipts: PeerReceipts::NONE,
             nonce: None,
         },
         ReplyToken::new(0),
@@ -421,6 +422,7 @@ fn push_is_told_what_is_parked() {
                 weak: 0,
                 ephemeral: vec![],
                 verified: "network",
+                receipts: PeerReceipts::NONE,
                 nonce: None,
             },
             ReplyToken::new(0),
