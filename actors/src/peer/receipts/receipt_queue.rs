@@ -9,8 +9,11 @@ use crate::peer::receipts::settled_items::SettledItems;
 /// Maximum number of PDUs, and of rejected items, that wait. Further ones are told after the next start, when the feed is read again.
 const WAITING_MAX: usize = 10_000;
 
-/// Maximum number of ranges, of PDUs and of rejected items in one request or answer.
-const AT_ONCE: usize = 1_000;
+/// Maximum number of ranges, of PDUs and of rejected items in one request.
+const REQUEST_MAX: usize = 1_000;
+
+/// The same for an answer, of which the peer reads less.
+const ANSWER_MAX: usize = 100;
 
 /// The receipts for one peer. Most peers have none, so these cost a word.
 #[derive(Debug, Clone, Default)]
@@ -86,7 +89,7 @@ impl QueuedReceipts {
 
     fn send(&mut self) -> PeerReceipts {
         self.ended(false);
-        self.in_flight = self.take();
+        self.in_flight = self.take(REQUEST_MAX);
         self.in_flight.clone()
     }
 
@@ -102,7 +105,7 @@ impl QueuedReceipts {
     fn answer(&mut self, number: Seq) -> PeerReceipts {
         // A sender that was restored from a backup uses numbers again.
         self.put_back(number);
-        let receipts = self.take();
+        let receipts = self.take(ANSWER_MAX);
         self.answered = (!receipts.is_empty()).then(|| (number, receipts.clone()));
         receipts
     }
@@ -112,10 +115,10 @@ impl QueuedReceipts {
         lost.map(|(_, receipts)| self.add(receipts)).is_some()
     }
 
-    fn take(&mut self) -> PeerReceipts {
-        let numbers = self.numbers.take(AT_ONCE).into_iter().map(|(first, last)| (Seq(first), Seq(last))).collect();
-        let pdus = self.pdus.drain(..AT_ONCE.min(self.pdus.len())).collect();
-        let rejected = self.rejected.drain(..AT_ONCE.min(self.rejected.len())).collect();
+    fn take(&mut self, max: usize) -> PeerReceipts {
+        let numbers = self.numbers.take(max).into_iter().map(|(first, last)| (Seq(first), Seq(last))).collect();
+        let pdus = self.pdus.drain(..max.min(self.pdus.len())).collect();
+        let rejected = self.rejected.drain(..max.min(self.rejected.len())).collect();
         PeerReceipts { numbers, pdus, rejected }
     }
 }
