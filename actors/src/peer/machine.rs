@@ -333,7 +333,7 @@ impl PeerMachine {
         ReceiptExchange { outbound: &mut self.outbound }
     }
 
-    fn finish(&mut self, mut out: EffectCollector) -> Vec<PeerEffect> {
+    fn finish(&mut self, out: EffectCollector) -> Vec<PeerEffect> {
         self.receipts().settle_dead_letters(&out);
         let EffectCollector { mut changes, moved, notes, effects, numbering, .. } = out;
         self.numbering = numbering;

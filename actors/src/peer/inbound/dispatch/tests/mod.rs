@@ -9,8 +9,8 @@ use crate::change::Change;
 use crate::errors::{AdmissionError, BatchError, PeerError, UnavailableError};
 use crate::limits::PeerLimits;
 use crate::model::{
-    Ack, BadPdu, Digest, InboundPush, InboundRecord, InboundTransaction, Millis, ParkedItem, PduProof, PullResponse,
-    PushFailure, Receipt, Seq, StrongBody, StrongUpdate,
+    Ack, BadPdu, Digest, InboundPush, InboundRecord, InboundTransaction, Millis, ParkedItem, PduProof, PeerReceipts,
+    PullResponse, PushFailure, Receipt, Seq, StrongBody, StrongUpdate,
 };
 use crate::peer::effect::{BatchReply, EffectCollector, PeerEffect, Pull, PushReply, TransactionReply};
 use crate::peer::inbound::catch_up::PULL_PAGES_MAX;
