@@ -73,6 +73,7 @@ async fn merged(api: &AdminApi, context: &ContextId) -> Result<MergeResult, Comp
         let id = api.pdu_ids.next(accepted);
         let submission: SubmissionId = format!("merge-{id}").parse().expect("letters, digits and a dash");
         PduDraft {
+            receipt: false,
             digest: digest(submission.as_str().as_bytes()),
             submission,
             accepted,

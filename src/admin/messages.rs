@@ -113,7 +113,7 @@ impl FoundItems {
 const fn is_refused(letter: &DeadLetter) -> bool {
     match letter.fate {
         DeadLetterReason::Parked | DeadLetterReason::Expired | DeadLetterReason::Refused => true,
-        DeadLetterReason::Dropped | DeadLetterReason::ParkedByPeer => false,
+        DeadLetterReason::Dropped | DeadLetterReason::ParkedByPeer | DeadLetterReason::Rejected => false,
     }
 }
 

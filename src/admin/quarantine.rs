@@ -40,6 +40,7 @@ const fn code(why: QuarantineReason) -> &'static str {
         QuarantineReason::Inbound(code) => code.as_str(),
         QuarantineReason::Outbound(DeadLetterReason::Parked | DeadLetterReason::Refused) => "REFUSED_BY_PEER",
         QuarantineReason::Outbound(DeadLetterReason::ParkedByPeer) => "PARKED_BY_PEER",
+        QuarantineReason::Outbound(DeadLetterReason::Rejected) => "REJECTED_BY_MESSENGER",
         QuarantineReason::Outbound(DeadLetterReason::Expired) => "EXPIRED",
         QuarantineReason::Outbound(DeadLetterReason::Dropped) => "TAKEN_OUT",
     }

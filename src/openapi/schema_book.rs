@@ -26,6 +26,11 @@ pub fn whole_number(_: &mut SchemaGenerator) -> Schema {
     schemars::json_schema!({ "type": "integer", "minimum": 0 })
 }
 
+/// Returns the schema of `true` or `false` in a query.
+pub fn truth(_: &mut SchemaGenerator) -> Schema {
+    schemars::json_schema!({ "type": "boolean" })
+}
+
 /// The schemas that a document refers to.
 pub(super) struct SchemaBook {
     /// Schemas of what the gateway writes: a value that does not exist has no key, so it is never null there.

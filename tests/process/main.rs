@@ -9,6 +9,7 @@ mod openapi;
 mod page;
 mod peers;
 mod push;
+mod receipts;
 mod reload;
 mod requests;
 mod rpc;

@@ -36,6 +36,7 @@ const CORE: &[(&str, u8)] = &[
     ("peer/notices", MACHINES),
     ("peer/outbound", MACHINES),
     ("peer/rate_limit", MACHINES),
+    ("peer/receipts", MACHINES),
     ("router/generations", MACHINES),
     ("supervise/restart_intensity", MACHINES),
     ("ports", 3),

@@ -1,5 +1,7 @@
 //! The messages between servers in terms common to both dialects: inbound batches, outbound batches and the responses.
 
+pub(super) mod receipts;
+
 use std::fmt;
 use std::time::Duration;
 
@@ -9,7 +11,8 @@ use crate::model::dialect::DialectSpec;
 use crate::model::digest::Digest;
 use crate::model::frame::forward::{ForwardRoute, ForwardedUpdate};
 use crate::model::{
-    BadPdu, ContextId, DeadLetterReason, GroupMessage, Millis, ParkedCode, Pdu, PduRef, Seq, ServerName, ShortDuration,
+    BadPdu, ContextId, DeadLetterReason, GroupMessage, Millis, ParkedCode, Pdu, PduRef, PeerReceipts, Seq, ServerName,
+    ShortDuration,
 };
 
 /// A strong update as it was received.
@@ -75,6 +78,8 @@ pub struct InboundTransaction {
     pub edus: Vec<Edu>,
     /// Servers to which the sender's own PDUs are passed on.
     pub relay_to: Vec<ServerName>,
+    /// Receipts for items of ours.
+    pub receipts: PeerReceipts,
     /// Method by which the sender was authenticated.
     pub verified: &'static str,
     /// Nonce of the request's signature, if it has one; it is stored in the commit of the batch.
@@ -214,6 +219,8 @@ pub struct InboundPush {
     pub weak: usize,
     /// The last of these updates, as received; each is a JSON object.
     pub ephemeral: Vec<Bytes>,
+    /// Receipts for items of ours.
+    pub receipts: PeerReceipts,
     /// Method by which the sender was authenticated; the messenger sees this word.
     pub verified: &'static str,
     /// Nonce of the request's signature, if it has one; it is stored in the commit of the batch.
@@ -233,6 +240,8 @@ pub struct OutboundBatch {
     pub items: Vec<Item>,
     /// Ephemeral items that are sent with the batch, in the peer's dialect: weak updates or EDUs.
     pub weak: Vec<Edu>,
+    /// Receipts for items of the peer.
+    pub receipts: PeerReceipts,
     /// Deadlines for the connection and for the whole request.
     pub deadlines: RequestDeadlines,
 }
@@ -285,11 +294,26 @@ pub struct Receipt {
     pub ack: Ack,
     /// Numbers of its updates that are in quarantine, each with its code.
     pub parked: Vec<(Seq, &'static str)>,
+    /// Receipts for items of the peer.
+    pub receipts: PeerReceipts,
+    /// Novelty of the updates, which decides whether the answer may carry receipts.
+    pub novelty: PushNovelty,
+}
+
+/// Novelty of the updates of a push that was accepted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PushNovelty {
+    /// All of its updates: the peer has read the answer to the push before, and repeats this one unless it reads its answer.
+    New,
+    /// Some of its updates came before. Its first one has this number.
+    Repeated(Seq),
+    /// It has no updates: nothing shows whether the peer has read the answer.
+    Empty,
 }
 
 impl From<Ack> for Receipt {
     fn from(ack: Ack) -> Self {
-        Self { ack, parked: Vec::new() }
+        Self { ack, parked: Vec::new(), receipts: PeerReceipts::NONE, novelty: PushNovelty::Empty }
     }
 }
 
@@ -313,6 +337,8 @@ pub struct PushResponse {
     pub window: Option<u32>,
     /// Items that the peer accepted with the others and does not deliver.
     pub refused: Vec<ItemObjection>,
+    /// Receipts for items of ours.
+    pub receipts: PeerReceipts,
     /// The peer's reason for a wait, if it states one.
     pub reason: Option<String>,
 }

@@ -37,9 +37,11 @@ pub use frame::forward::{
     ForwardFacts, ForwardMemory, ForwardOutcome, ForwardProof, ForwardRoute, ForwardedUpdate, HeldForward, RelayCode,
     StoredForward,
 };
+pub use frame::receipts::{PeerReceipts, ReceiptItem, RejectedItem};
 pub use frame::{
     Ack, BatchId, Edu, FetchRequest, InboundEphemeral, InboundPush, InboundTransaction, Item, ItemObjection,
-    OutboundBatch, PullResponse, PushResponse, Receipt, RequestDeadlines, StrongBody, StrongUpdate, UsedNonce,
+    OutboundBatch, PullResponse, PushNovelty, PushResponse, Receipt, RequestDeadlines, StrongBody, StrongUpdate,
+    UsedNonce,
 };
 pub use numbers::{Index, ItemNo, Millis, Position, Seq};
 pub use pdu::group_message::{

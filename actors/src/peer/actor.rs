@@ -14,6 +14,7 @@ use crate::limits::PeerLimits;
 use crate::model::{ContextId, FetchRequest, PeerStatus, PushFailure, PushResponse, ServerName};
 use crate::peer::effect::{CommandReply, PeerEffect};
 use crate::peer::handover::asking;
+use crate::peer::handover::item_search::find_items;
 use crate::peer::handover::relaying::Relaying;
 use crate::peer::handover::{Handover, known_forwards, mark_known, unknown_contexts};
 use crate::peer::inbound::InboundBatch;
@@ -170,6 +171,15 @@ impl PeerActor {
                 self.crashes = CrashHistory::default();
                 self.restart(ctx);
             }
+            PeerEffect::FindItems { from, upto, receipts } => {
+                let (archive, server) = (self.ports.archive.clone(), self.server.clone());
+                let finish = self.completion_sender(ctx);
+                spawn_detached(async move {
+                    let (taken, rejected) = find_items(&archive, &server, (from, upto), receipts).await;
+                    finish(PeerEvent::ItemsFound { taken, rejected });
+                });
+            }
+            PeerEffect::CountReceipts(result, count) => self.routes.tally().count_receipts(result, count),
             PeerEffect::Abort => {
                 self.attempt = None;
                 self.reading = None;
@@ -470,6 +480,7 @@ impl Handler<PeerMessage> for PeerActor {
                 PeerEvent::Woken { tail, queued_bytes, rows }
             }
             PeerMessage::SendEphemeral(fleeting) => PeerEvent::Weak(fleeting),
+            PeerMessage::TellReceipts(receipts) => PeerEvent::MessengerTook(receipts),
             PeerMessage::FetchPdus { context, want, of } => PeerEvent::Fetch(context, want, of),
             PeerMessage::AskForPdus { context, want, cause } => PeerEvent::Ask(context, want, cause),
             PeerMessage::RelayRefused { via, code } => PeerEvent::Relay(RelayEvent::Refused(via, code)),

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use crate::change::{Change, CommitPriority};
 use crate::limits::PeerLimits;
 use crate::model::{
-    Ack, ContextId, Digest, HeldForward, InboundPush, InboundRecord, Millis, PduVerdict, PullResponse, PushFailure,
-    Receipt, SeenTransaction, Seq, ServerName,
+    Ack, ContextId, Digest, HeldForward, InboundPush, InboundRecord, Millis, PduVerdict, PeerReceipts, PullResponse,
+    PushFailure, Receipt, SeenTransaction, Seq, ServerName,
 };
 use crate::peer::effect::{BatchReply, CommandReply, EffectCollector, PeerEffect, Pull, PushReply, RelayRole};
 use crate::peer::first_dialect::FirstDialect;
@@ -286,6 +286,11 @@ impl Inbound {
         }
     }
 
+    /// Names PDUs in receipts by the numbers under which the peer sent them, as far as these are known.
+    pub(super) fn number_receipts(&mut self, receipts: &mut PeerReceipts) {
+        self.pushes.sent_numbers.number(receipts);
+    }
+
     /// Returns the time at which the peer is asked again, or at which a pull expires.
     pub fn ask_at(&self) -> Option<Millis> {
         self.pulls.ask_at()
@@ -378,7 +383,7 @@ impl Inbound {
         self.held.passed(self.pushes.expected(), out);
         self.release_held();
         out.moved(CommitPriority::Now);
-        self.pushes.receipt(push, busy.numbers_pushes())
+        self.pushes.receipt(push, busy.numbers_pushes(), busy.fresh())
     }
 }
 

@@ -19,7 +19,7 @@ use crate::messenger::answer::RETRY_AFTER_DEFAULT;
 use crate::messenger::events::ack::{acknowledge, push_on};
 use crate::messenger::events::render::render;
 use crate::messenger::events::stream;
-use crate::openapi::schema_book::whole_number;
+use crate::openapi::schema_book::{truth, whole_number};
 
 /// Default number of events in a page.
 const LIMIT_DEFAULT: u64 = 100;
@@ -97,6 +97,9 @@ pub(crate) struct EventsQuery {
     #[serde(default)]
     #[schemars(schema_with = "whole_number")]
     wait: Option<String>,
+    /// `true`: acknowledge everything up to `after`.
+    #[serde(default)]
+    #[schemars(schema_with = "truth")]
     ack: Option<String>,
 }
 

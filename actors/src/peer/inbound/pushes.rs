@@ -6,8 +6,8 @@ use crate::change::{Change, CommitPriority};
 use crate::errors::BatchError;
 use crate::limits::{Numbering, PeerLimits};
 use crate::model::{
-    Ack, Digest, FeedItem, InboundPush, InboundRecord, NumberRange, ParkedCode, ParkedWhat, PduVerdict, Receipt, Seq,
-    ServerName, StrongBody,
+    Ack, Digest, FeedItem, InboundPush, InboundRecord, NumberRange, ParkedCode, ParkedWhat, PduVerdict, PeerReceipts,
+    PushNovelty, Receipt, Seq, ServerName, StrongBody,
 };
 use crate::peer::effect::{EffectCollector, PushReply};
 use crate::peer::inbound::announced_once::AnnouncedOnce;
@@ -18,6 +18,7 @@ use crate::peer::inbound::forwards;
 use crate::peer::inbound::groups::mapped_messages::{MappedMessages, number_at};
 use crate::peer::inbound::parked::{ParkedNumbers, PeerQuarantine, parked_as, what, words};
 use crate::peer::inbound::received_sequence::{NewDigests, ReceivedSequence};
+use crate::peer::receipts::sent_numbers::SentNumbers;
 
 /// The pushes of one peer.
 #[derive(Debug, Clone)]
@@ -30,6 +31,8 @@ pub(super) struct InboundPushes {
     parked: ParkedNumbers,
     /// Number of plain updates accepted from the peer.
     taken: u64,
+    /// Numbers of the PDUs that came as updates, for receipts.
+    pub(super) sent_numbers: SentNumbers,
 }
 
 impl InboundPushes {
@@ -45,6 +48,7 @@ impl InboundPushes {
             announced: AnnouncedOnce::default(),
             parked: ParkedNumbers::new(&record.parked),
             taken: record.taken,
+            sent_numbers: SentNumbers::default(),
             server,
             limits,
         }
@@ -120,7 +124,7 @@ impl InboundPushes {
                 }
                 return Ok(NewItems { places: fresh, pushes });
             }
-            PushClass::Known => return Err(Ok(self.receipt(push, pushes))),
+            PushClass::Known => return Err(Ok(self.receipt(push, pushes, &[]))),
             PushClass::TooOld => {
                 if self.announced.note_too_old() {
                     let text = format!(
@@ -183,6 +187,11 @@ impl InboundPushes {
             if let Some(code) = parked_as(&strong.body, busy.verdict(place)) {
                 self.parked.note(seq, code);
             }
+            if let StrongBody::Pdu(pdu) = &strong.body
+                && self.limits.receipts
+            {
+                self.sent_numbers.note(pdu.reference.clone(), seq);
+            }
             match &strong.body {
                 StrongBody::Group(_) if busy.mapped().get(place).is_some() => {
                     let (verdict, code) = busy.verdict(place);
@@ -236,12 +245,19 @@ impl InboundPushes {
     }
 
     /// Returns the receipt of a push that is or was accepted, with its quarantined updates. `pushes`: its number is that of
-    /// the push.
-    pub(super) fn receipt(&self, push: &InboundPush, pushes: bool) -> Receipt {
+    /// the push. `fresh`: the places of its new updates.
+    pub(super) fn receipt(&self, push: &InboundPush, pushes: bool, fresh: &[usize]) -> Receipt {
         let count = if pushes { 1 } else { push.strong.len() as u64 };
         let first = Seq((push.seq.0 + 1).saturating_sub(count));
-        Receipt { ack: Ack::Ok(push.seq), parked: self.parked.within(first, push.seq) }
+        let (ack, parked) = (Ack::Ok(push.seq), self.parked.within(first, push.seq));
+        let novelty = match push.strong.len() {
+            0 => PushNovelty::Empty,
+            count if count == fresh.len() => PushNovelty::New,
+            _ => PushNovelty::Repeated(first),
+        };
+        Receipt { ack, parked, receipts: PeerReceipts::NONE, novelty }
     }
+
     fn notice(&self, text: &str, out: &mut EffectCollector) {
         out.notice(&self.server, format!("{} {text}", self.server));
     }

@@ -2,7 +2,8 @@
 
 use crate::errors::{BatchError, PeerError, UnavailableError};
 use crate::model::{
-    Ack, ForwardOutcome, ForwardedUpdate, InboundPush, RelayCode, Seq, ServerName, StrongBody, StrongUpdate,
+    Ack, ForwardOutcome, ForwardedUpdate, InboundPush, PeerReceipts, RelayCode, Seq, ServerName, StrongBody,
+    StrongUpdate,
 };
 use crate::peer::effect::{EffectCollector, PeerEffect, PushReply};
 use crate::peer::inbound::batch::InboundBatch;
@@ -165,6 +166,7 @@ fn outcome(answer: PushReply) -> Result<ForwardOutcome, UnavailableError> {
 pub(crate) fn forwarded_push(first: Seq, strong: Vec<StrongUpdate>) -> InboundPush {
     debug_assert!(strong.iter().all(|update| !matches!(update.body, StrongBody::Forward(_))), "a forward in a forward");
     InboundPush {
+        receipts: PeerReceipts::NONE,
         from_seq: Some(first),
         seq: Seq(first.0 + strong.len() as u64 - 1),
         strong,

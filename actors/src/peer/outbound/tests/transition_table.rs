@@ -125,6 +125,8 @@ const fn event_name(event: &PeerEvent) -> &'static str {
         PeerEvent::AskDue => "AskDue",
         PeerEvent::Relay(_) => "Relay",
         PeerEvent::LimitsChanged(_) => "LimitsChanged",
+        PeerEvent::MessengerTook(_) => "MessengerTook",
+        PeerEvent::ItemsFound { .. } => "ItemsFound",
     }
 }
 
@@ -184,7 +186,8 @@ fn events(bench: &Bench) -> Vec<(String, PeerEvent, u64)> {
         ("taken", Ack::Taken),
         ("taken unparsed", Ack::AcceptedUnparsedBody),
     ] {
-        let outcome = Ok(PushResponse { ack, window: Some(100), refused: vec![], reason: None });
+        let outcome =
+            Ok(PushResponse { ack, window: Some(100), refused: vec![], receipts: PeerReceipts::NONE, reason: None });
         add(detail, PeerEvent::Replied { attempt, outcome }, now);
     }
     let troubled = |status, retry_after| PushFailure::Troubled { status, reason: "no".into(), retry_after };
@@ -225,6 +228,9 @@ fn events(bench: &Bench) -> Vec<(String, PeerEvent, u64)> {
     add("", PeerEvent::AskDue, now);
     add("", PeerEvent::Relay(RelayEvent::Due), now);
     let limits = |change: fn(&mut PeerLimits)| PeerEvent::LimitsChanged(limits_with(change));
+    // Receipts are off here; `peer/tests/two_machines.rs` has them on.
+    add("", PeerEvent::MessengerTook(PeerReceipts::NONE), now);
+    add("", PeerEvent::ItemsFound { taken: vec![], rejected: vec![] }, now);
     add("to listed", limits(|_| ()), now);
     add("to not listed", limits(|limits| limits.listing = PeerListing::NotListed), now);
     add("to paused", limits(|limits| limits.paused = true), now);
@@ -257,6 +263,8 @@ const fn effect_kind(effect: &PeerEffect) -> &'static str {
         PeerEffect::Arm(_) => "arm",
         PeerEffect::Disarm => "disarm",
         PeerEffect::AskAt(_) => "ask at",
+        PeerEffect::FindItems { .. } => "find items",
+        PeerEffect::CountReceipts(..) => "count receipts",
     }
 }
 
