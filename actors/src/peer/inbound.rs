@@ -124,7 +124,7 @@ impl Inbound {
         let fresh = match &batch {
             InboundBatch::Push(push, token) => self.pushes.receive(push, out).map_err(|reply| {
                 out.changes.extend(push.nonce.clone().map(Change::NonceUsed));
-                BatchReply::Push(*token, reply)
+                BatchReply::Push(*token, *reply)
             }),
             InboundBatch::Transaction(transaction, token) => {
                 self.transactions.receive(transaction, out).map_err(|reply| BatchReply::Transaction(*token, reply))
