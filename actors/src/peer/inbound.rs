@@ -152,7 +152,7 @@ impl Inbound {
                     self.held.clear(out);
                 }
                 out.changes.extend(push.nonce.clone().map(Change::NonceUsed));
-                BatchReply::Push(*token, reply)
+                BatchReply::Push(*token, *reply)
             }),
             InboundBatch::Forwarded(push, token) => {
                 let token = *token;

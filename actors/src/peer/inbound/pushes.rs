@@ -105,10 +105,14 @@ impl InboundPushes {
     }
 
     /// Returns the updates to dispatch; `Err`: the reply, because none is accepted as new.
-    pub(super) fn receive(&mut self, push: &InboundPush, out: &mut EffectCollector) -> Result<NewItems, PushReply> {
+    pub(super) fn receive(
+        &mut self,
+        push: &InboundPush,
+        out: &mut EffectCollector,
+    ) -> Result<NewItems, Box<PushReply>> {
         let (seq, count) = (push.seq, push.strong.len());
         if count > self.limits.intake_items as usize {
-            return Err(Err(BatchError::TooManyItems { count, max: self.limits.intake_items }));
+            return Err(Box::new(Err(BatchError::TooManyItems { count, max: self.limits.intake_items })));
         }
         let expected = self.sequence.expected();
         let Classified { what, pushes } = classify(push, &self.sequence, self.limits.numbering);
@@ -124,7 +128,7 @@ impl InboundPushes {
                 }
                 return Ok(NewItems { places: fresh, pushes });
             }
-            PushClass::Known => return Err(Ok(self.receipt(push, pushes, &[]))),
+            PushClass::Known => return Err(Box::new(Ok(self.receipt(push, pushes, &[])))),
             PushClass::TooOld => {
                 if self.announced.note_too_old() {
                     let text = format!(
@@ -157,10 +161,10 @@ impl InboundPushes {
                 Ack::Hole { expected, conflict: true }
             }
             PushClass::Misnumbered => {
-                return Err(Err(BatchError::Misnumbered { from_seq: push.from_seq, seq, count }));
+                return Err(Box::new(Err(BatchError::Misnumbered { from_seq: push.from_seq, seq, count })));
             }
         };
-        Err(Ok(ack.into()))
+        Err(Box::new(Ok(ack.into())))
     }
 
     /// Stores the digests of the updates under their numbers, or one digest of the push under its number.
