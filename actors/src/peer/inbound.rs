@@ -148,7 +148,7 @@ impl Inbound {
         }
         let fresh = match &batch {
             InboundBatch::Push(push, token) => self.pushes.receive(push, out).map_err(|reply| {
-                if matches!(&reply, Ok(Receipt { ack: Ack::Hole { conflict: true, .. }, .. })) {
+                if matches!(&*reply, Ok(Receipt { ack: Ack::Hole { conflict: true, .. }, .. })) {
                     self.held.clear(out);
                 }
                 out.changes.extend(push.nonce.clone().map(Change::NonceUsed));

@@ -131,7 +131,7 @@ const fn event_name(event: &PeerEvent) -> &'static str {
 }
 
 /// Number of variants of the event enum, as [`event_name`] counts them.
-const EVENTS: usize = 18;
+const EVENTS: usize = 20;
 
 /// Returns the events for a state, each with the detail that distinguishes it from others of its variant, and its time in
 /// seconds.
