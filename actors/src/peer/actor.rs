@@ -29,7 +29,7 @@ use crate::peer::state_log::StateLogger;
 use crate::ports::{ArchiveError, Fence, OutboxGrown, PeerSnapshot, Ports};
 use crate::router::registry::{ActorRegistry, LookupPurpose};
 use crate::supervise::admission::AdmissionLimit;
-use crate::supervise::alarm::TimerSlot;
+use crate::supervise::alarm::{RareTimerSlot, TimerSlot};
 use crate::supervise::catch_panic::guard;
 use crate::supervise::mailbox::send_unbounded;
 use crate::supervise::monitor::ExitMonitor;
@@ -57,9 +57,9 @@ pub(crate) struct PeerActor {
     next_token: u64,
     alarm: TimerSlot,
     /// Timer of the next pull of missed transactions.
-    ask_alarm: TimerSlot,
+    ask_alarm: RareTimerSlot,
     /// Timer of the delivery through third servers.
-    relay_alarm: TimerSlot,
+    relay_alarm: RareTimerSlot,
     /// Request in flight; it is aborted when it is replaced or dropped.
     attempt: Option<IsolatedTask>,
     reading: Option<IsolatedTask>,
@@ -98,8 +98,8 @@ impl PeerActor {
             resume_waiters: Vec::new(),
             next_token: 0,
             alarm: TimerSlot::default(),
-            ask_alarm: TimerSlot::default(),
-            relay_alarm: TimerSlot::default(),
+            ask_alarm: RareTimerSlot::default(),
+            relay_alarm: RareTimerSlot::default(),
             attempt: None,
             reading: None,
             keep_alive: None,

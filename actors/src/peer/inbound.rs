@@ -45,7 +45,9 @@ pub struct Inbound {
     dialect: FirstDialect,
     /// Updates of the peer that came as forwards, before their turn.
     held: HeldForwards,
-    handed: HandedBatches,
+    /// Boxed while there are any, because most peers have none, and a waiting peer takes little memory. Their numbers begin
+    /// anew then, because no run of theirs is under way.
+    handed: Option<Box<HandedBatches>>,
 }
 
 impl Inbound {
@@ -59,7 +61,7 @@ impl Inbound {
     ) -> Self {
         Self {
             held: HeldForwards::new(server.clone(), limits.relay.held_max),
-            handed: HandedBatches::default(),
+            handed: None,
             pushes: InboundPushes::new(server.clone(), limits.clone(), record, digests),
             transactions: InboundTransactions::new(limits.clone(), seen),
             pulls: TransactionPulls::new(server.clone(), limits.clone(), record),
@@ -96,7 +98,7 @@ impl Inbound {
     /// It cannot while it has state that only memory holds and that the peer's next request needs: a number that was
     /// answered with a hole or a conflict, and PDUs on which a context's actor crashed.
     pub fn is_free(&self) -> bool {
-        let is_done = self.batches.is_empty() && self.handed.is_empty() && self.expectations.is_empty();
+        let is_done = self.batches.is_empty() && self.handed.is_none() && self.expectations.is_empty();
         is_done && !self.pushes.is_in_question() && self.suspects.is_empty()
     }
 
@@ -132,7 +134,9 @@ impl Inbound {
 
     /// Accepts a batch. Its forwards are given to the actors of their origins first.
     pub fn accept(&mut self, batch: InboundBatch, strange: UnknownContexts, out: &mut EffectCollector) {
-        if let Some((batch, strange)) = self.handed.judge(batch, strange, self.quarantine.peer(), out) {
+        let judged = self.handed.get_or_insert_default().judge(batch, strange, self.quarantine.peer(), out);
+        self.handed.take_if(|handed| handed.is_empty());
+        if let Some((batch, strange)) = judged {
             self.accept_judged(batch, strange, out);
         }
     }
@@ -199,7 +203,9 @@ impl Inbound {
 
     /// Handles the answer of an origin's actor to a run of forwards.
     pub fn forwarded(&mut self, place: RunPlace, answer: PushReply, out: &mut EffectCollector) {
-        match self.handed.back(place, answer) {
+        let back = self.handed.as_mut().and_then(|handed| handed.back(place, answer));
+        self.handed.take_if(|handed| handed.is_empty());
+        match back {
             Some(Ok((batch, strange))) => self.accept_judged(batch, strange, out),
             Some(Err((batch, error))) => out.answer(batch.refusal(error.into())),
             None => {}

@@ -100,13 +100,12 @@ pub struct PeerMachine {
     limits: Arc<PeerLimits>,
     outbound: Outbound,
     inbound: Inbound,
-    budget: FetchBudget,
+    /// Boxed and made with the first fetch, because most peers cause none, and a waiting peer takes little memory.
+    budget: Option<Box<FetchBudget>>,
     /// Limiter of the notices about the peer's numbering.
     numbering: HourlyNotice,
     /// Time that the timer of the pulls is set to.
     asks_at: Option<Millis>,
-    /// Time that the timer of the delivery through third servers is set to.
-    relays_at: Option<Millis>,
 }
 
 impl PeerMachine {
@@ -124,10 +123,9 @@ impl PeerMachine {
             ),
             inbound: Inbound::new(server.clone(), limits.clone(), &record.inbound, load.digests, load.seen),
             limits: limits.clone(),
-            budget: FetchBudget::default(),
+            budget: None,
             numbering: HourlyNotice::default(),
             asks_at: None,
-            relays_at: None,
             server,
         }
     }
@@ -177,7 +175,9 @@ impl PeerMachine {
             PeerEvent::Weak(fleeting) => self.outbound.weak(at, fleeting, &mut out),
             PeerEvent::Fetch(context, want, of) => self.fetch(at, context, want, of, &mut out),
             PeerEvent::Ask(context, want, cause) => self.outbound.ask(context, want, cause, &mut out),
-            PeerEvent::Spent(spent) => self.budget.spend(at.now, self.limits.fetch(), spent),
+            PeerEvent::Spent(spent) => {
+                self.budget.get_or_insert_default().spend(at.now, self.limits.fetch(), spent);
+            }
             PeerEvent::Pulled(pull, pulled, strange) => {
                 self.inbound.pulled(pull, pulled, strange, &mut out);
             }
@@ -202,11 +202,6 @@ impl PeerMachine {
         }
         self.receipts().add_to_answers(at, &mut out);
         self.outbound.relay(at, &mut out);
-        let relays_at = self.outbound.relays_at();
-        if relays_at != self.relays_at {
-            self.relays_at = relays_at;
-            out.effect(PeerEffect::RelayAt(relays_at));
-        }
         // All outbound requests pass this check: a paused peer is not asked for transactions either.
         if !self.outbound.may_ask() {
             for asked in out.effects.extract_if(.., |effect| matches!(effect, PeerEffect::Pull(_))) {
@@ -234,8 +229,9 @@ impl PeerMachine {
         of: ServerName,
         out: &mut EffectCollector,
     ) {
-        if let Err(BudgetExhausted { key, full_key, limit }) = self.budget.allows(at.now, self.limits.fetch()) {
-            if self.budget.first_time_exhausted() {
+        let budget = self.budget.get_or_insert_default();
+        if let Err(BudgetExhausted { key, full_key, limit }) = budget.allows(at.now, self.limits.fetch()) {
+            if budget.first_time_exhausted() {
                 let server = &self.server;
                 let text = format!(
                     "{server} names more parents that are missing here than may be fetched for it within an hour \
@@ -331,7 +327,8 @@ impl PeerMachine {
     pub fn free_from(&self) -> Option<Millis> {
         let outbound = self.outbound.free_from().filter(|_| self.inbound.is_free())?;
         let told = self.numbering.quiet_until().unwrap_or_default();
-        Some(outbound.max(self.budget.refilled_at(self.limits.fetch())).max(told))
+        let refilled = self.budget.as_ref().map(|budget| budget.refilled_at(self.limits.fetch())).unwrap_or_default();
+        Some(outbound.max(refilled).max(told))
     }
 
     /// Returns the size of the next page of the outbox to read, in items and bytes.

@@ -27,17 +27,6 @@ impl TimerSlot {
         self.pending = Some(ctx.run_later(delay, move |actor, ctx| fire(actor, ctx, epoch)));
     }
 
-    /// Replaces the pending timer; `None`: only cancels it.
-    pub fn set<A>(&mut self, ctx: &mut Context<A>, delay: Option<Duration>, fire: fn(&mut A, &mut Context<A>, u64))
-    where
-        A: Actor<Context = Context<A>>,
-    {
-        match delay {
-            Some(delay) => self.arm(ctx, delay, fire),
-            None => self.disarm(ctx),
-        }
-    }
-
     /// Cancels the pending timer; a firing that is already under way is ignored.
     pub fn disarm<A>(&mut self, ctx: &mut Context<A>)
     where
@@ -59,5 +48,35 @@ impl TimerSlot {
     /// Returns whether this firing belongs to the pending timer, and clears the slot if so.
     pub fn fired(&mut self, epoch: u64) -> bool {
         self.epoch == epoch && self.pending.take().is_some()
+    }
+}
+
+/// A slot for a timer that few actors ever set. It is boxed when it is first set, because a waiting actor takes little memory.
+#[derive(Debug, Default)]
+pub struct RareTimerSlot(Option<Box<TimerSlot>>);
+
+impl RareTimerSlot {
+    /// Replaces the pending timer, as [`TimerSlot::arm`] does; `None`: only cancels it.
+    pub fn set<A>(&mut self, ctx: &mut Context<A>, delay: Option<Duration>, fire: fn(&mut A, &mut Context<A>, u64))
+    where
+        A: Actor<Context = Context<A>>,
+    {
+        match (delay, &mut self.0) {
+            (Some(delay), slot) => slot.get_or_insert_default().arm(ctx, delay, fire),
+            (None, Some(slot)) => slot.disarm(ctx),
+            (None, None) => {}
+        }
+    }
+
+    /// Clears the slot, as [`TimerSlot::forget`] does.
+    pub fn forget(&mut self) {
+        if let Some(slot) = &mut self.0 {
+            slot.forget();
+        }
+    }
+
+    /// Returns whether this firing belongs to the pending timer, and clears the slot if so.
+    pub fn fired(&mut self, epoch: u64) -> bool {
+        self.0.as_mut().is_some_and(|slot| slot.fired(epoch))
     }
 }

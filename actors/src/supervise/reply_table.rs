@@ -12,16 +12,19 @@ use crate::supervise::admission::AdmissionPermit;
 /// A reply that can be sent. Dropped unsent, it drops its channel, and the caller is told that the outcome is unknown.
 pub(crate) type ReadyReply = Box<dyn FnOnce() + Send>;
 
+type OwedReplies<S> = BTreeMap<u64, (oneshot::Sender<S>, Option<AdmissionPermit>)>;
+
 /// The channels of replies of type `R`, which are sent as `S`. The permit of a request is released when its reply has been sent or
 /// dropped.
 pub(crate) struct ReplyTable<R, S = R> {
-    owed: BTreeMap<u64, (oneshot::Sender<S>, Option<AdmissionPermit>)>,
+    /// Boxed while there are any, because a waiting actor takes little memory.
+    owed: Option<Box<OwedReplies<S>>>,
     reply: PhantomData<fn() -> R>,
 }
 
 impl<R, S> Default for ReplyTable<R, S> {
     fn default() -> Self {
-        Self { owed: BTreeMap::new(), reply: PhantomData }
+        Self { owed: None, reply: PhantomData }
     }
 }
 
@@ -33,13 +36,13 @@ impl<R: Send + 'static, S: From<R> + Send + 'static> ReplyTable<R, S> {
         channel: oneshot::Sender<S>,
         permit: Option<AdmissionPermit>,
     ) -> ReplyToken<R> {
-        self.owed.insert(number, (channel, permit));
+        self.owed.get_or_insert_default().insert(number, (channel, permit));
         ReplyToken::new(number)
     }
 
     /// Returns the reply to send, or `None` if the channel was taken or dropped before.
     pub(crate) fn ready(&mut self, token: ReplyToken<R>, reply: R) -> Option<ReadyReply> {
-        let (channel, permit) = self.owed.remove(&token.number())?;
+        let (channel, permit) = self.remove(token)?;
         Some(Box::new(move || {
             // The caller may have disconnected.
             let _ = channel.send(reply.into());
@@ -49,17 +52,23 @@ impl<R: Send + 'static, S: From<R> + Send + 'static> ReplyTable<R, S> {
 
     /// Returns the channel of a reply that is made later, and releases its permit.
     pub(crate) fn take(&mut self, token: ReplyToken<R>) -> Option<oneshot::Sender<S>> {
-        self.owed.remove(&token.number()).map(|(channel, _)| channel)
+        self.remove(token).map(|(channel, _)| channel)
+    }
+
+    fn remove(&mut self, token: ReplyToken<R>) -> Option<(oneshot::Sender<S>, Option<AdmissionPermit>)> {
+        let removed = self.owed.as_mut()?.remove(&token.number());
+        self.owed.take_if(|owed| owed.is_empty());
+        removed
     }
 
     /// Returns whether no reply is owed.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.owed.is_empty()
+    pub(crate) const fn is_empty(&self) -> bool {
+        self.owed.is_none()
     }
 
     /// Moves all channels with their numbers to `dropped`; see [`drop_in_order`].
     pub(crate) fn drain_into(&mut self, dropped: &mut Vec<(u64, Box<dyn Any>)>) {
-        let owed = std::mem::take(&mut self.owed).into_iter();
+        let owed = self.owed.take().into_iter().flat_map(|owed| *owed);
         dropped.extend(owed.map(|(number, owed)| (number, Box::new(owed) as Box<dyn Any>)));
     }
 }

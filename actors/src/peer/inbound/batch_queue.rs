@@ -133,8 +133,10 @@ pub(super) type WaitingBatch = (InboundBatch, UnknownContexts);
 pub(super) struct BatchQueue {
     /// Boxed, because most peers have none most of the time.
     in_progress: Option<Box<BatchInProgress>>,
-    /// Batches that wait until it is finished. They hold their permits, which bound their number.
-    waiting: VecDeque<WaitingBatch>,
+    /// Batches that wait until it is finished. They hold their permits, which bound their number. Boxed while there are any, for
+    /// the same reason.
+    #[expect(clippy::box_collection, reason = "empty it is a pointer, and not four words")]
+    waiting: Option<Box<VecDeque<WaitingBatch>>>,
 }
 
 impl BatchQueue {
@@ -144,13 +146,13 @@ impl BatchQueue {
     }
 
     /// Returns whether no batch is in progress and none waits.
-    pub(super) fn is_empty(&self) -> bool {
-        self.in_progress.is_none() && self.waiting.is_empty()
+    pub(super) const fn is_empty(&self) -> bool {
+        self.in_progress.is_none() && self.waiting.is_none()
     }
 
     /// Queues a batch.
     pub(super) fn wait(&mut self, batch: WaitingBatch) {
-        self.waiting.push_back(batch);
+        self.waiting.get_or_insert_default().push_back(batch);
     }
 
     /// Records that a batch was dispatched to its contexts.
@@ -166,7 +168,7 @@ impl BatchQueue {
 
     /// Queues a batch before all others that wait.
     pub(super) fn wait_first(&mut self, batch: WaitingBatch) {
-        self.waiting.push_front(batch);
+        self.waiting.get_or_insert_default().push_front(batch);
     }
 
     /// Removes the batch in progress, if all contexts have answered for it.
@@ -179,7 +181,9 @@ impl BatchQueue {
         if self.is_busy() {
             return None;
         }
-        self.waiting.pop_front()
+        let next = self.waiting.as_mut()?.pop_front();
+        self.waiting.take_if(|waiting| waiting.is_empty());
+        next
     }
 }
 

@@ -79,9 +79,10 @@ pub struct UnknownContexts {
 }
 
 /// PDUs that were being processed when a context's actor crashed, each with the number of crashes, oldest first. At the
-/// limit the oldest is dropped.
+/// limit the oldest is dropped. Boxed while there are any, because most peers have none, and a waiting peer takes little memory.
+#[expect(clippy::box_collection, reason = "empty it is a pointer, and not four words")]
 #[derive(Debug, Clone, Default)]
-pub struct PoisonCandidates(VecDeque<(PduRef, u32)>);
+pub struct PoisonCandidates(Option<Box<VecDeque<(PduRef, u32)>>>);
 
 const SUSPECTS_MAX: usize = 256;
 /// Number of crashes from which a PDU is poison.
@@ -89,12 +90,16 @@ const POISON_CRASHES: u32 = 2;
 
 impl PoisonCandidates {
     /// Returns whether there are none.
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+    pub const fn is_empty(&self) -> bool {
+        self.0.is_none()
     }
 
     fn deaths(&self, reference: &PduRef) -> u32 {
-        self.0.iter().find(|(other, _)| other == reference).map_or(0, |(_, deaths)| *deaths)
+        self.0
+            .iter()
+            .flat_map(|suspects| suspects.iter())
+            .find(|(other, _)| other == reference)
+            .map_or(0, |(_, deaths)| *deaths)
     }
 
     fn holds(&self, reference: &PduRef) -> bool {
@@ -111,20 +116,24 @@ impl PoisonCandidates {
     fn record_crash(&mut self, reference: &PduRef, alone: bool) -> bool {
         let before = self.deaths(reference);
         let deaths = if alone { before + 1 } else { before.max(1) };
-        match self.0.iter_mut().find(|(other, _)| other == reference) {
+        let suspects = self.0.get_or_insert_default();
+        match suspects.iter_mut().find(|(other, _)| other == reference) {
             Some(suspect) => suspect.1 = deaths,
             None => {
-                if self.0.len() >= SUSPECTS_MAX {
-                    self.0.pop_front();
+                if suspects.len() >= SUSPECTS_MAX {
+                    suspects.pop_front();
                 }
-                self.0.push_back((reference.clone(), deaths));
+                suspects.push_back((reference.clone(), deaths));
             }
         }
         deaths >= POISON_CRASHES
     }
 
     fn clear(&mut self, reference: &PduRef) {
-        self.0.retain(|(other, _)| other != reference);
+        if let Some(suspects) = &mut self.0 {
+            suspects.retain(|(other, _)| other != reference);
+        }
+        self.0.take_if(|suspects| suspects.is_empty());
     }
 }
 

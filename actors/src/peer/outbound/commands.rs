@@ -10,7 +10,7 @@ use std::sync::Arc;
 use crate::change::CommitPriority;
 use crate::errors::CommandError;
 use crate::limits::PeerLimits;
-use crate::model::{BatchId, Index, Millis, OutboxRow, Seq, ServerName, ShortDuration, SubmissionId, SuspendReason};
+use crate::model::{BatchId, Index, OutboxRow, Seq, ServerName, ShortDuration, SubmissionId, SuspendReason};
 use crate::peer::effect::{EffectCollector, PeerEffect};
 use crate::peer::outbound::numbering::QueueNumbering;
 use crate::peer::outbound::progress::next_move::NextMove;
@@ -175,6 +175,9 @@ impl Outbound {
         if self.relay.is_active() && self.progress.attempt_within(at.now, self.limits.relay.probe) {
             self.reschedule(at, out);
         }
+        if let Some(due) = self.relay.new_due(self.queue_facts()) {
+            out.effect(PeerEffect::RelayAt(due));
+        }
     }
 
     /// Handles what came of the work for third servers.
@@ -211,11 +214,6 @@ impl Outbound {
             }
         };
         out.effects.extend(work.map(PeerEffect::Relay));
-    }
-
-    /// Returns the time at which [`relay`](Self::relay) has to be called.
-    pub fn relays_at(&self) -> Option<Millis> {
-        self.relay.due(self.queue_facts())
     }
 
     /// Returns the server through which unacknowledged items went, and the index of the newest of them.

@@ -33,6 +33,13 @@ impl EphemeralItem {
 /// The bounded buffer of ephemeral items.
 #[derive(Debug, Clone, Default)]
 pub struct EphemeralBuffer {
+    /// Boxed while there are any, because most peers have none, and a waiting peer takes little memory.
+    kept: Option<Box<KeptItems>>,
+}
+
+/// The items of a buffer.
+#[derive(Debug, Clone, Default)]
+struct KeptItems {
     items: VecDeque<EphemeralItem>,
     /// Items of the request in flight that no newer item replaces: they are sent with the next one if the peer accepts
     /// nothing.
@@ -49,34 +56,75 @@ pub struct RingLimits {
 }
 
 impl EphemeralBuffer {
+    /// Changes what is kept, if anything is, and frees its memory if nothing is left.
+    fn change<T: Default>(&mut self, change: impl FnOnce(&mut KeptItems) -> T) -> T {
+        let changed = self.kept.as_deref_mut().map(change).unwrap_or_default();
+        self.kept.take_if(|kept| kept.items.is_empty() && kept.in_flight.is_empty());
+        changed
+    }
+
     /// Adds the newest item.
     pub fn push(&mut self, fleeting: EphemeralItem, limits: RingLimits) {
-        self.forget(fleeting.key.as_deref());
-        self.items.push_back(fleeting);
-        self.trim(limits);
+        self.kept.get_or_insert_default();
+        self.change(|kept| {
+            kept.forget(fleeting.key.as_deref());
+            kept.items.push_back(fleeting);
+            kept.trim(limits);
+        });
     }
 
     /// Removes the item of a key that is replaced by a newer item which is not buffered itself. If the older item is in
     /// flight and the peer does not accept it, it is not sent again, even if the newer one has been dropped by then.
     pub fn forget(&mut self, key: Option<&str>) {
-        if key.is_some() {
-            self.items.retain(|other| other.key.as_deref() != key);
-            self.in_flight.retain(|other| other.key.as_deref() != key);
-        }
+        self.change(|kept| kept.forget(key));
     }
 
     /// Returns the items of the request in flight to the buffer, because the peer accepted nothing. They are older than all
     /// others, so they are dropped first. No newer item of their keys arrived meanwhile.
     pub fn put_back(&mut self, limits: RingLimits) {
-        for fleeting in std::mem::take(&mut self.in_flight).into_iter().rev() {
-            self.items.push_front(fleeting);
-        }
-        self.trim(limits);
+        self.change(|kept| {
+            for fleeting in std::mem::take(&mut kept.in_flight).into_iter().rev() {
+                kept.items.push_front(fleeting);
+            }
+            kept.trim(limits);
+        });
     }
 
     /// Drops the items of the request in flight, whether the peer accepted them or the outcome is unknown.
     pub fn let_go(&mut self) {
-        self.in_flight = vec![];
+        self.change(|kept| kept.in_flight = vec![]);
+    }
+
+    /// Keeps only items that expire at a time which `is_kept` finds late enough, and none in flight.
+    pub fn keep(&mut self, is_kept: impl Fn(Millis) -> bool) {
+        self.change(|kept| {
+            kept.in_flight = vec![];
+            kept.items.retain(|fleeting| is_kept(fleeting.until));
+        });
+    }
+
+    /// Puts up to `max` items that have not expired in flight, and no more than fit into `bytes`; returns their content.
+    pub fn take(&mut self, now: Millis, max: u32, bytes: u64) -> Vec<Edu> {
+        self.change(|kept| kept.take(now, max, bytes))
+    }
+
+    /// Returns the latest expiry of all items.
+    pub fn latest_expiry(&self) -> Option<Millis> {
+        self.kept.as_ref()?.items.iter().map(|fleeting| fleeting.until).max()
+    }
+
+    /// Drops all items of the buffer.
+    pub fn clear(&mut self) {
+        self.change(|kept| kept.items = VecDeque::new());
+    }
+}
+
+impl KeptItems {
+    fn forget(&mut self, key: Option<&str>) {
+        if key.is_some() {
+            self.items.retain(|other| other.key.as_deref() != key);
+            self.in_flight.retain(|other| other.key.as_deref() != key);
+        }
     }
 
     fn trim(&mut self, limits: RingLimits) {
@@ -88,17 +136,7 @@ impl EphemeralBuffer {
         }
     }
 
-    /// Keeps only items that expire at a time which `is_kept` finds late enough, and none in flight.
-    pub fn keep(&mut self, is_kept: impl Fn(Millis) -> bool) {
-        self.let_go();
-        self.items.retain(|fleeting| is_kept(fleeting.until));
-        if self.items.is_empty() {
-            self.clear();
-        }
-    }
-
-    /// Puts up to `max` items that have not expired in flight, and no more than fit into `bytes`; returns their content.
-    pub fn take(&mut self, now: Millis, max: u32, bytes: u64) -> Vec<Edu> {
+    fn take(&mut self, now: Millis, max: u32, bytes: u64) -> Vec<Edu> {
         self.items.retain(|fleeting| fleeting.until > now);
         let mut size = 0;
         let fits = |fleeting: &&EphemeralItem| {
@@ -108,16 +146,6 @@ impl EphemeralBuffer {
         let count = self.items.iter().take(max as usize).take_while(fits).count();
         self.in_flight = self.items.drain(..count).collect();
         self.in_flight.iter().map(|fleeting| fleeting.sent(now)).collect()
-    }
-
-    /// Returns the latest expiry of all items.
-    pub fn latest_expiry(&self) -> Option<Millis> {
-        self.items.iter().map(|fleeting| fleeting.until).max()
-    }
-
-    /// Drops all items of the buffer.
-    pub fn clear(&mut self) {
-        self.items = VecDeque::new();
     }
 }
 

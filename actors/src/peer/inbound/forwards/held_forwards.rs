@@ -52,39 +52,54 @@ pub(in crate::peer::inbound) fn new_part(push: &InboundPush, received: &Received
 #[derive(Debug, Clone)]
 pub(in crate::peer::inbound) struct HeldForwards {
     from: ServerName,
-    waiting: BTreeMap<Seq, StrongUpdate>,
-    bytes: usize,
     /// Maximum number of updates.
-    most: usize,
+    most: u32,
+    /// Boxed while there are any, because most peers have none, and a waiting peer takes little memory.
+    waiting: Option<Box<WaitingUpdates>>,
+}
+
+/// Updates that wait.
+#[derive(Debug, Clone, Default)]
+struct WaitingUpdates {
+    by_number: BTreeMap<Seq, StrongUpdate>,
+    bytes: usize,
+}
+
+impl WaitingUpdates {
+    fn insert(&mut self, number: Seq, update: StrongUpdate) {
+        self.bytes += update.bytes.len();
+        if let Some(before) = self.by_number.insert(number, update) {
+            self.bytes -= before.bytes.len();
+        }
+    }
 }
 
 impl HeldForwards {
     pub(in crate::peer::inbound) const fn new(from: ServerName, most: u32) -> Self {
-        Self { from, waiting: BTreeMap::new(), bytes: 0, most: most as usize }
+        Self { from, most, waiting: None }
     }
 
     /// Adds those that were loaded from the store.
     pub(in crate::peer::inbound) fn load(&mut self, loaded: Vec<HeldForward>) {
-        loaded.into_iter().for_each(|row| self.insert(row.number, row.update));
+        for HeldForward { number, update } in loaded {
+            self.waiting.get_or_insert_default().insert(number, update);
+        }
     }
 
     /// Changes the maximum number of updates.
     pub(in crate::peer::inbound) const fn change_most(&mut self, most: u32) {
-        self.most = most as usize;
+        self.most = most;
     }
 
-    fn insert(&mut self, number: Seq, update: StrongUpdate) {
-        self.bytes += update.bytes.len();
-        if let Some(before) = self.waiting.insert(number, update) {
-            self.bytes -= before.bytes.len();
-        }
+    fn has(&self, number: Seq) -> bool {
+        self.waiting.as_ref().is_some_and(|waiting| waiting.by_number.contains_key(&number))
     }
 
     /// Keeps a run; returns whether it could be kept as a whole.
     pub(in crate::peer::inbound) fn keep(&mut self, push: &InboundPush, out: &mut EffectCollector) -> bool {
         let first = push.seq.0 + 1 - push.strong.len() as u64;
         let new: Vec<(Seq, &StrongUpdate)> =
-            (first..).map(Seq).zip(&push.strong).filter(|(number, _)| !self.waiting.contains_key(number)).collect();
+            (first..).map(Seq).zip(&push.strong).filter(|(number, _)| !self.has(*number)).collect();
         let bytes: usize = new.iter().map(|(_, update)| update.bytes.len()).sum();
         // The store does not keep why another one is refused, nor the proof of a PDU that its origin had of a third server, nor
         // that an update is a message of a group.
@@ -93,7 +108,8 @@ impl HeldForwards {
             StrongBody::Pdu(pdu) => pdu.proof == PduProof::Sender,
             StrongBody::Group(_) | StrongBody::BadPdu(_) | StrongBody::Unsound(..) | StrongBody::Forward(_) => false,
         };
-        let fits = self.waiting.len() + new.len() <= self.most && self.bytes + bytes <= BYTES_MAX;
+        let (count, size) = self.waiting.as_ref().map_or((0, 0), |waiting| (waiting.by_number.len(), waiting.bytes));
+        let fits = count + new.len() <= self.most as usize && size + bytes <= BYTES_MAX;
         if !fits || !new.iter().all(is_sound) {
             return false;
         }
@@ -102,25 +118,27 @@ impl HeldForwards {
         if !updates.is_empty() {
             out.change(Change::ForwardsHeld { from: self.from.clone(), updates: updates.clone() });
         }
-        updates.into_iter().for_each(|row| self.insert(row.number, row.update));
+        self.load(updates);
         true
     }
 
     /// Returns the updates that follow each other from the expected number on. They stay until it has passed them.
     pub(in crate::peer::inbound) fn next_run(&self, expected: Seq) -> Option<InboundPush> {
-        let follows =
-            self.waiting.range(expected..).zip(expected.0..).take_while(|((number, _), next)| number.0 == *next);
+        let later = self.waiting.as_ref()?.by_number.range(expected..);
+        let follows = later.zip(expected.0..).take_while(|((number, _), next)| number.0 == *next);
         let run: Vec<StrongUpdate> = follows.map(|((_, update), _)| update.clone()).collect();
         (!run.is_empty()).then(|| forwarded_push(expected, run))
     }
 
     /// Forgets the updates below the expected number.
     pub(in crate::peer::inbound) fn passed(&mut self, expected: Seq, out: &mut EffectCollector) {
-        if self.waiting.first_key_value().is_none_or(|(first, _)| *first >= expected) {
+        let Some(waiting) = &mut self.waiting else { return };
+        if waiting.by_number.first_key_value().is_none_or(|(first, _)| *first >= expected) {
             return;
         }
-        self.waiting = self.waiting.split_off(&expected);
-        self.bytes = self.waiting.values().map(|update| update.bytes.len()).sum();
+        waiting.by_number = waiting.by_number.split_off(&expected);
+        waiting.bytes = waiting.by_number.values().map(|update| update.bytes.len()).sum();
+        self.waiting.take_if(|waiting| waiting.by_number.is_empty());
         out.change(Change::HeldForwardsDropped { from: self.from.clone(), below: expected });
     }
 

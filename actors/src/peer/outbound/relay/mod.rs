@@ -10,6 +10,7 @@
 //! first unacknowledged item on, because nobody knows what the one before it still delivers.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::limits::PeerLimits;
 use crate::limits::relay::RelayLimits;
@@ -76,9 +77,17 @@ pub(super) struct QueueFacts {
 #[derive(Debug, Clone)]
 pub(super) struct RelayRoute {
     limits: Arc<PeerLimits>,
-    /// First of the failures in a row that show that the peer cannot be reached.
+    /// First of the failures in a row that show that the peer cannot be reached. It is recorded for each peer, because the
+    /// configuration may name a server for it later.
     failing_since: Option<Millis>,
-    /// True while servers of the route are used.
+    /// Boxed and made with the first server of the route, because most peers have none, and a waiting peer takes little memory.
+    through: Option<Box<ThirdServers>>,
+}
+
+/// The use of the servers of a route.
+#[derive(Debug, Clone, Default)]
+struct ThirdServers {
+    /// True while they are used.
     active: bool,
     /// Relay in use, and the index up to which it was given everything.
     via: Option<(ServerName, Index)>,
@@ -90,35 +99,67 @@ pub(super) struct RelayRoute {
     look_at: Option<Millis>,
     /// True if nothing could be queued at the last look, so that nothing is tried before the next one.
     is_blocked: bool,
+    /// Time that the timer is set to.
+    timer: Option<Millis>,
+}
+
+impl ThirdServers {
+    fn next(&self, acked: Index) -> Index {
+        self.via.as_ref().map_or(acked, |(_, upto)| (*upto).max(acked)).next()
+    }
+
+    /// Forgets the relay once the peer has acknowledged everything that it was given.
+    fn follow_acked(&mut self, acked: Index) {
+        if self.via.as_ref().is_some_and(|(_, upto)| *upto <= acked) && !self.active {
+            self.via = None;
+        }
+    }
+
+    /// Decides what to do, at most every `probe` unless items are new.
+    fn step(&mut self, now: Millis, facts: QueueFacts, probe: Duration) -> Option<RelayWork> {
+        self.follow_acked(facts.acked);
+        if !self.active {
+            self.look_at = None;
+            return None;
+        }
+        let next = self.next(facts.acked);
+        // At the end of the queue the servers are only looked at, because the one in use may be unreachable by now.
+        let is_due = self.look_at.is_none_or(|at| at <= now);
+        let has_work = facts.tail > facts.acked && (is_due || (next <= facts.tail && !self.is_blocked));
+        if self.working_from.is_some() || !has_work {
+            return None;
+        }
+        self.is_blocked = false;
+        self.look_at = Some(now.after(probe));
+        self.working_from = Some(next);
+        Some(RelayWork::Load(next))
+    }
 }
 
 impl RelayRoute {
     /// Returns the state that was loaded from the store.
     pub(super) fn new(limits: Arc<PeerLimits>, record: &RelayRecord) -> Self {
-        let via = record.via.clone().filter(|(via, _)| limits.relay.vias().any(|other| other == via));
-        let failing_since = record.failing_since;
-        Self {
-            limits,
-            failing_since,
-            active: false,
-            via,
-            refused: vec![],
-            working_from: None,
-            look_at: None,
-            is_blocked: false,
+        let mut route = Self { limits: limits.clone(), failing_since: record.failing_since, through: None };
+        route.change_limits(&limits);
+        if let Some(through) = &mut route.through {
+            through.via = record.via.clone().filter(|(via, _)| limits.relay.vias().any(|other| other == via));
         }
+        route
     }
 
     /// Writes its part of the record.
     pub(super) fn record(&self) -> RelayRecord {
-        RelayRecord { failing_since: self.failing_since, via: self.via.clone() }
+        RelayRecord { failing_since: self.failing_since, via: self.relayed().cloned() }
     }
 
     /// Works with these limits from now on.
     pub(super) fn change_limits(&mut self, limits: &Arc<PeerLimits>) {
         self.limits = limits.clone();
-        if self.via.as_ref().is_some_and(|(via, _)| !limits.relay.vias().any(|other| other == via)) {
-            self.via = None;
+        if self.has_servers() {
+            self.through.get_or_insert_default();
+        }
+        if let Some(through) = &mut self.through {
+            through.via.take_if(|(via, _)| !limits.relay.vias().any(|other| other == via));
         }
     }
 
@@ -126,14 +167,18 @@ impl RelayRoute {
         &self.limits.relay
     }
 
+    fn has_servers(&self) -> bool {
+        self.relay().vias().next().is_some()
+    }
+
     /// Returns whether servers of the route are used now.
-    pub(super) const fn is_active(&self) -> bool {
-        self.active
+    pub(super) fn is_active(&self) -> bool {
+        self.through.as_ref().is_some_and(|through| through.active)
     }
 
     /// Returns the relay, and the index up to which it has everything that is not acknowledged.
-    pub(super) const fn relayed(&self) -> Option<&(ServerName, Index)> {
-        self.via.as_ref()
+    pub(super) fn relayed(&self) -> Option<&(ServerName, Index)> {
+        self.through.as_ref()?.via.as_ref()
     }
 
     /// Records the outcome of an attempt at the peer itself.
@@ -155,13 +200,6 @@ impl RelayRoute {
         }
     }
 
-    /// Forgets the relay once the peer has acknowledged everything that it was given.
-    fn follow_acked(&mut self, acked: Index) {
-        if self.via.as_ref().is_some_and(|(_, upto)| *upto <= acked) && !self.active {
-            self.via = None;
-        }
-    }
-
     /// Returns the time from which the peer counts as unreachable, if it has failed.
     fn starts_at(&self) -> Option<Millis> {
         match self.relay().is_direct() {
@@ -172,34 +210,25 @@ impl RelayRoute {
 
     /// Decides whether servers of the route are used, and what to do for it.
     pub(super) fn step(&mut self, now: Millis, facts: QueueFacts) -> Option<RelayWork> {
-        let may_relay = facts.may_send && self.relay().vias().next().is_some();
-        self.active = may_relay && self.starts_at().is_some_and(|start| start <= now);
-        self.follow_acked(facts.acked);
-        if !self.active {
-            self.look_at = None;
-            return None;
-        }
-        let next = self.next(facts.acked);
-        // At the end of the queue the servers are only looked at, because the one in use may be unreachable by now.
-        let is_due = self.look_at.is_none_or(|at| at <= now);
-        let has_work = facts.tail > facts.acked && (is_due || (next <= facts.tail && !self.is_blocked));
-        if self.working_from.is_some() || !has_work {
-            return None;
-        }
-        self.is_blocked = false;
-        self.look_at = Some(now.after(self.relay().probe));
-        self.working_from = Some(next);
-        Some(RelayWork::Load(next))
-    }
-
-    fn next(&self, acked: Index) -> Index {
-        self.via.as_ref().map_or(acked, |(_, upto)| (*upto).max(acked)).next()
+        let may_relay = facts.may_send && self.has_servers();
+        let is_active = may_relay && self.starts_at().is_some_and(|start| start <= now);
+        let through = self.through.as_mut()?;
+        through.active = is_active;
+        through.step(now, facts, self.limits.relay.probe)
     }
 
     /// Returns the time at which [`step`](Self::step) has to be called.
-    pub(super) fn due(&self, facts: QueueFacts) -> Option<Millis> {
-        let waits = facts.may_send && facts.tail > facts.acked && self.relay().vias().next().is_some();
-        if self.active { self.look_at } else { self.starts_at() }.filter(|_| waits)
+    fn due(&self, facts: QueueFacts) -> Option<Millis> {
+        let through = self.through.as_ref()?;
+        let waits = facts.may_send && facts.tail > facts.acked && self.has_servers();
+        if through.active { through.look_at } else { self.starts_at() }.filter(|_| waits)
+    }
+
+    /// Returns the time at which [`step`](Self::step) has to be called, if it is another one than before.
+    pub(super) fn new_due(&mut self, facts: QueueFacts) -> Option<Option<Millis>> {
+        let due = self.due(facts);
+        let before = std::mem::replace(&mut self.through.as_mut()?.timer, due);
+        (before != due).then_some(due)
     }
 
     /// Handles rows that were read, and the servers of the route: returns the items to queue, and where.
@@ -211,26 +240,27 @@ impl RelayRoute {
         vias: &[ViaState],
         acked: Index,
     ) -> Option<RelayWork> {
-        if self.working_from.take() != Some(from) || !self.active {
+        let through = self.through.as_deref_mut()?;
+        if through.working_from.take() != Some(from) || !through.active {
             return None;
         }
-        self.refused.retain(|(_, until)| *until > now);
+        through.refused.retain(|(_, until)| *until > now);
         // An update without a number of ours has no place in a sequence, so a forward is for a peer that we number updates for.
         let has_numbers = self.limits.dialect.numbers_items();
         let is_usable = |via: &&ViaState| {
-            let is_refused = self.refused.iter().any(|(other, _)| *other == via.server);
+            let is_refused = through.refused.iter().any(|(other, _)| *other == via.server);
             via.is_usable && (has_numbers || !via.has_numbers) && !is_refused
         };
-        let in_use = self.via.as_ref().and_then(|(via, _)| vias.iter().find(|other| other.server == *via));
+        let in_use = through.via.as_ref().and_then(|(via, _)| vias.iter().find(|other| other.server == *via));
         let Some(via) = in_use.filter(is_usable).or_else(|| vias.iter().find(is_usable)) else {
-            self.via = None;
-            self.is_blocked = true;
+            through.via = None;
+            through.is_blocked = true;
             return None;
         };
-        if self.via.as_ref().is_none_or(|(other, _)| *other != via.server) {
-            let before = self.next(acked);
-            self.via = Some((via.server.clone(), acked));
-            if before != self.next(acked) {
+        if through.via.as_ref().is_none_or(|(other, _)| *other != via.server) {
+            let before = through.next(acked);
+            through.via = Some((via.server.clone(), acked));
+            if before != through.next(acked) {
                 // Another relay gets everything that is not acknowledged; the next step reads it.
                 return None;
             }
@@ -238,7 +268,7 @@ impl RelayRoute {
         let room = usize::try_from(via.room).unwrap_or(usize::MAX);
         let items: Vec<RelayedItem> = rows.into_iter().take(room).collect();
         let Some(upto) = items.last().map(|item| item.index) else {
-            self.is_blocked = true;
+            through.is_blocked = true;
             return None;
         };
         // A forward is passed on by its own sender only, so it waits for the peer itself; so does what the relay cannot carry.
@@ -248,14 +278,15 @@ impl RelayRoute {
             Item::Forward(..) => false,
         };
         let items = items.into_iter().filter(is_carried).collect();
-        self.working_from = Some(from);
+        through.working_from = Some(from);
         Some(RelayWork::Queue(via.server.clone(), items, upto))
     }
 
     /// Records that the items up to this index were queued at a relay. Returns whether that is news.
     pub(super) fn queued(&mut self, via: &ServerName, upto: Index) -> bool {
-        self.working_from = None;
-        match &mut self.via {
+        let Some(through) = &mut self.through else { return false };
+        through.working_from = None;
+        match &mut through.via {
             Some((used, last)) if used == via && *last < upto => {
                 *last = upto;
                 true
@@ -266,15 +297,16 @@ impl RelayRoute {
 
     /// Handles the refusal of a server to pass on. Returns whether it is the first one since it is used.
     pub(super) fn refused(&mut self, now: Millis, via: &ServerName) -> bool {
-        if self.via.as_ref().is_some_and(|(used, _)| used == via) {
-            self.via = None;
-            self.look_at = None;
+        let until = now.after(self.relay().retry);
+        let through = self.through.get_or_insert_default();
+        if through.via.take_if(|(used, _)| used == via).is_some() {
+            through.look_at = None;
         }
-        if self.refused.iter().any(|(other, until)| other == via && *until > now) {
+        if through.refused.iter().any(|(other, until)| other == via && *until > now) {
             return false;
         }
-        self.refused.retain(|(other, _)| other != via);
-        self.refused.push((via.clone(), now.after(self.relay().retry)));
+        through.refused.retain(|(other, _)| other != via);
+        through.refused.push((via.clone(), until));
         true
     }
 }
