@@ -9,41 +9,11 @@ use bytes::Bytes;
 
 use crate::model::dialect::DialectSpec;
 use crate::model::digest::Digest;
-use crate::model::frame::forward::{ForwardRoute, ForwardedUpdate};
+use crate::model::frame::forward::ForwardRoute;
+use crate::model::frame::strong::StrongUpdate;
 use crate::model::{
-    BadPdu, ContextId, DeadLetterReason, GroupMessage, Millis, ParkedCode, Pdu, PduRef, PeerReceipts, Seq, ServerName,
-    ShortDuration,
+    BadPdu, ContextId, DeadLetterReason, Millis, Pdu, PduRef, PeerReceipts, Seq, ServerName, ShortDuration,
 };
-
-/// A strong update as it was received.
-#[derive(Debug, Clone)]
-pub struct StrongUpdate {
-    /// JSON text of the update; it is never rewritten.
-    pub bytes: Bytes,
-    /// Digest that identifies the update.
-    pub digest: Digest,
-    /// Content of the update, as far as the core parses it.
-    pub body: StrongBody,
-}
-
-/// The content of a strong update.
-#[derive(Debug, Clone)]
-pub enum StrongBody {
-    /// An update for the messenger; the core does not parse it.
-    Plain,
-    /// `{"update":"message","peer":{"type":"group",..},..}`: a message of a group, for the messenger unless the group is mapped
-    /// to a context.
-    Group(Box<GroupMessage>),
-    /// `{"update":"pdu","pdu":{..}}`: a PDU of a context.
-    Pdu(Box<Pdu>),
-    /// An update of that form whose `pdu` is not a valid PDU.
-    BadPdu(BadPdu),
-    /// An update that cannot be accepted, with the code and the reason. It still consumes its sequence number, because resending
-    /// cannot correct it.
-    Unsound(ParkedCode, &'static str),
-    /// An update of the updates dialect that travels through servers: `{"update":"forward",..}`.
-    Forward(Box<ForwardedUpdate>),
-}
 
 /// An ephemeral item of the transactions dialect.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -344,3 +314,4 @@ pub struct PushResponse {
 }
 
 pub(crate) mod forward;
+pub(crate) mod strong;

@@ -15,11 +15,11 @@ use crate::model::{ContextId, FetchRequest, PeerStatus, PushFailure, PushRespons
 use crate::peer::effect::{CommandReply, PeerEffect};
 use crate::peer::handover::asking;
 use crate::peer::handover::item_search::find_items;
-use crate::peer::handover::relaying::Relaying;
+use crate::peer::handover::relaying::{self, Relaying};
 use crate::peer::handover::{Handover, known_forwards, mark_known, unknown_contexts};
 use crate::peer::inbound::InboundBatch;
 use crate::peer::inbound::dispatch::UnknownContexts;
-use crate::peer::inbound::forwards::progress::ForwardRun;
+use crate::peer::inbound::forwards::forward_run::ForwardRun;
 use crate::peer::machine::{PeerEvent, PeerMachine};
 use crate::peer::messages::{PeerMessage, PeerReplies, TaskFinished};
 use crate::peer::outbound::StepInput;
@@ -414,8 +414,8 @@ impl PeerActor {
                 PeerSnapshot::default()
             }
         };
-        let held = load.forwards.iter().cloned();
-        let held = held.filter_map(|row| row.read(&self.server, &*self.ports.text)).collect();
+        let forwards = load.forwards.iter();
+        let held = forwards.filter_map(|row| relaying::held(row, &self.server, &*self.ports.text)).collect();
         let machine = PeerMachine::new(self.ports.us.clone(), self.server.clone(), &self.limits, load).holding(held);
         self.told = StateLogger::at_start(&machine);
         self.machine = Some(Box::new(machine));

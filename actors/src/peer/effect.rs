@@ -8,7 +8,7 @@ use crate::model::{
     PeerState, PeerStatus, Receipt, ServerName, SuspendReason,
 };
 use crate::peer::inbound::dispatch::ContextGroup;
-use crate::peer::inbound::forwards::progress::ForwardRun;
+use crate::peer::inbound::forwards::forward_run::ForwardRun;
 use crate::peer::notices::HourlyNotice;
 use crate::peer::outbound::relay::RelayWork;
 use crate::reply_token::ReplyToken;

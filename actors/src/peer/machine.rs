@@ -15,7 +15,7 @@ use crate::model::{FeedItem, OutboxRow, PeerSnapshot};
 use crate::peer::effect::{CommandReply, EffectCollector, PeerEffect, Pull, PushReply};
 use crate::peer::fetch_budget::{BudgetExhausted, FetchBudget, FetchCost};
 use crate::peer::inbound::dispatch::{ContextGroup, DispatchError, UnknownContexts};
-use crate::peer::inbound::forwards::progress::RunPlace;
+use crate::peer::inbound::forwards::forward_run::RunPlace;
 use crate::peer::inbound::{Inbound, InboundBatch};
 use crate::peer::notices::HourlyNotice;
 use crate::peer::outbound::ephemeral_buffer::EphemeralItem;

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use crate::change::Change;
 use crate::model::{HeldForward, InboundPush, PduProof, Seq, ServerName, StrongBody, StrongUpdate};
 use crate::peer::effect::EffectCollector;
-use crate::peer::inbound::forwards::progress::forwarded_push;
+use crate::peer::inbound::forwards::forward_run::forwarded_push;
 use crate::peer::inbound::received_sequence::ReceivedSequence;
 
 /// Maximum size of the updates that are kept of one peer, in bytes.

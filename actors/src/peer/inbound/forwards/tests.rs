@@ -13,7 +13,7 @@ use crate::model::{
 };
 use crate::peer::effect::{BatchReply, EffectCollector, PeerEffect, PushReply};
 use crate::peer::inbound::dispatch::UnknownContexts;
-use crate::peer::inbound::forwards::progress::{RunPlace, forwarded_push};
+use crate::peer::inbound::forwards::forward_run::{RunPlace, forwarded_push};
 use crate::peer::inbound::tests::letter_push;
 use crate::peer::inbound::{Inbound, InboundBatch};
 use crate::reply_token::ReplyToken;

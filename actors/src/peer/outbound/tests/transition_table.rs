@@ -9,7 +9,7 @@ use crate::model::{ContextId, FetchRequest, PduRef};
 use crate::peer::effect::Pull;
 use crate::peer::fetch_budget::FetchCost;
 use crate::peer::inbound::dispatch::{ContextGroup, DispatchError};
-use crate::peer::inbound::forwards::progress::RunPlace;
+use crate::peer::inbound::forwards::forward_run::RunPlace;
 use crate::peer::outbound::relay::RelayEvent;
 
 /// A day before the oldest item of these peers expires, in seconds.
