@@ -203,7 +203,7 @@ mod tests {
         }
         assert_eq!(
             shown(&decoded(r#"{"to":["b"],"strong":[{}],"storng":[{}]}"#).expect_err("unknown")),
-            r#"400 {"error":"unknown key \"storng\" of a submission of updates; expected to, strong","code":"UNKNOWN_KEY"}"#
+            r#"400 {"error":"unknown key \"storng\" of a submission of updates; expected to, strong, receipt","code":"UNKNOWN_KEY"}"#
         );
     }
 
