@@ -164,7 +164,7 @@ impl Inbound {
                 return match new_part(push, &self.pushes.sequence) {
                     ForwardedPart::New(push) => {
                         let fresh = NewItems { places: (0..push.strong.len()).collect(), pushes: false };
-                        self.dispatch_batch(InboundBatch::Forwarded(push, token), fresh, strange, out);
+                        self.dispatch_batch(InboundBatch::Forwarded(*push, token), fresh, strange, out);
                     }
                     part => {
                         let reply = self.not_new(push, &part, out);
