@@ -90,7 +90,7 @@ impl Outbound {
             attempts: AttemptLog::new(limits.attempts_keep, record, last_error),
             requests: RequestComposer::new(limits.clone(), record),
             expiry: ExpirySweep::new(record.oldest_queued_at),
-            relay: RelayRoute::new(limits.clone(), &record.relay),
+            relay: RelayRoute::new(&limits, &record.relay),
             received: ReceivedReceipts::new(record),
             limits,
             next_limits: None,

@@ -138,9 +138,9 @@ impl ThirdServers {
 
 impl RelayRoute {
     /// Returns the state that was loaded from the store.
-    pub(super) fn new(limits: Arc<PeerLimits>, record: &RelayRecord) -> Self {
+    pub(super) fn new(limits: &Arc<PeerLimits>, record: &RelayRecord) -> Self {
         let mut route = Self { limits: limits.clone(), failing_since: record.failing_since, through: None };
-        route.change_limits(&limits);
+        route.change_limits(limits);
         if let Some(through) = &mut route.through {
             through.via = record.via.clone().filter(|(via, _)| limits.relay.vias().any(|other| other == via));
         }

@@ -27,7 +27,7 @@ impl Bench {
         let mut limits = PeerLimits::default();
         limits.relay.route = route.iter().map(|step| steps(step)).collect();
         limits.relay.after = Duration::from_secs(100);
-        let route = RelayRoute::new(Arc::new(limits), &RelayRecord::default());
+        let route = RelayRoute::new(&Arc::new(limits), &RelayRecord::default());
         let usable = vec![("b", 100), ("d", 100)];
         Self { route, now: 0, acked: 0, tail: 0, may_send: true, usable, has_numbers: true, trace: vec![] }
     }
@@ -224,4 +224,17 @@ fn unnumbered_peer_needs_unnumbered_relay() {
         "100s relaying: load 1 (due 130s)",
         "130s relaying: load 1; 1 to b (due 160s)",
     ]);
+}
+
+/// The state of the route is made with its first server, and the outage began before.
+#[test]
+fn outage_counts_before_route_has_servers() {
+    let mut bench = Bench::new(&["direct"]);
+    bench.queues(1).fails(0).at(200);
+    assert!(bench.route.through.is_none(), "a peer without a route takes no memory for it");
+    let mut limits = (*bench.route.limits).clone();
+    limits.relay.route.push(steps("via:b"));
+    bench.route.change_limits(&Arc::new(limits));
+    bench.at(200);
+    bench.check(&["0s direct:  (due -)", "200s direct:  (due -)", "200s relaying: load 1; 1 to b (due 230s)"]);
 }
