@@ -11,7 +11,7 @@ use actors::gateway::Gateway;
 use actors::limits::PeerLimits;
 use actors::model::{
     ContextId, ContextRecord, Delivery, Digest, FeedFlags, Head, InboundTransaction, Millis, Pdu, PduDraft, PduProof,
-    PduRef, PduState, PushFailure, ServerName, StoredPdu,
+    PduRef, PduState, PeerReceipts, PushFailure, ServerName, StoredPdu,
 };
 use actors::ports::{CommitPriority, ContextReader, Journal, Ownership};
 use actors::testkit::{ScriptedTransport, TestClock, TestPeers};
@@ -109,6 +109,7 @@ impl World {
         self.composed += 1;
         let id = format!("m{:09}", self.composed);
         PduDraft {
+            receipt: false,
             submission: id.parse().expect("an id"),
             digest: Digest([7; 16]),
             accepted: Millis(7),
@@ -134,6 +135,7 @@ impl World {
                 edus: vec![],
                 relay_to: vec![],
                 verified: "network",
+                receipts: PeerReceipts::NONE,
                 nonce: None,
             };
             let verdicts = self.gateway.accept_transaction(&name("red.example"), transaction).await.expect("taken");

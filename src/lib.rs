@@ -10,6 +10,7 @@
 //! - [`wire`]: the dialects that peers speak. `raw_targets`: what servers of 2014 need below the HTTP libraries.
 //! - [`rpc`]: what calls between messengers share in both directions.
 //! - [`api`]: the JSON of the messenger's and the operator's API, for handlers and for readers.
+//! - [`openapi`]: tables of operations, and from them routes and descriptions of the APIs.
 //! - [`messenger`]: the API of the existing messenger. [`admin`]: the API of the operator.
 //! - [`json`]: strict JSON reading and writing, and serde errors in plain words.
 //! - [`app`]: builds a gateway and stops it. [`cli`]: the command line. [`telemetry`]: the log.
@@ -17,7 +18,7 @@
 //! - `terminal`: output of the command line. `tools`: the demo and the simulated peers.
 //!
 //! # Arrows
-//! `actors <- api, settings <- http, egress, rpc <- wire, messenger, admin <- app <- cli`, and `actors <- store <- app`. The
+//! `actors <- api, settings <- http, openapi, egress, rpc <- wire, messenger, admin <- app <- cli`, and `actors <- store <- app`. The
 //! store, the dialects and the messenger's API never import one another: the app connects them through the core's
 //! interfaces.
 
@@ -33,6 +34,7 @@ pub mod identity;
 pub mod json;
 pub mod maintenance;
 pub mod messenger;
+pub mod openapi;
 mod raw_targets;
 pub mod rpc;
 mod runtime;

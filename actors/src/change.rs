@@ -90,6 +90,24 @@ pub enum Change {
         /// Index of the last item.
         last: Index,
     },
+    /// The peer's messenger has acknowledged these items of ours: whoever asked for a receipt gets an event.
+    ItemsHandedOver {
+        /// Peer whose messenger it is.
+        server: ServerName,
+        /// Ranges of indexes, both ends included.
+        spans: Vec<(u64, u64)>,
+    },
+    /// The peer's messenger has refused an item of ours, which becomes a dead letter; an event reports it.
+    ItemRejected {
+        /// Peer whose messenger it is.
+        server: ServerName,
+        /// Index of the item.
+        index: Index,
+        /// Reason as the messenger gave it.
+        reason: String,
+        /// Number of dead letters kept for this peer.
+        keep: u64,
+    },
     /// Digests of strong updates that were accepted from a peer; they tell a repeat from another update.
     InboundDigestsStored {
         /// Peer that sent the updates.

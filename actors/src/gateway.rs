@@ -45,6 +45,8 @@ pub struct GatewayMetrics {
     pub refusals: Vec<(&'static str, u64)>,
     /// Number of forwards since the start, by the part of this server in them and the result.
     pub relayed: Vec<(&'static str, &'static str, u64)>,
+    /// Number of receipts since the start: `told` to peers, and `delivered` or `rejected` as peers tell of our items.
+    pub receipts: Vec<(&'static str, u64)>,
 }
 
 /// The entry point of the core.
@@ -342,6 +344,7 @@ impl Gateway {
             heads_forgotten: tally.forgotten(),
             refusals: tally.refusals(),
             relayed: self.routes.relays().counts(),
+            receipts: tally.receipts(),
         };
         for (state, backlog) in self.routes.peer_states() {
             counts.outbox_items += backlog;

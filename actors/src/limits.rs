@@ -88,6 +88,8 @@ macro_rules! peer_limits {
             numbering: Numbering as numbering = Numbering::Auto;
             /// PDUs of other origins that are accepted from the peer.
             accept_relayed: RelayPolicy as relay_policy = RelayPolicy::Signed;
+            /// True if the peer is told what our messenger has acknowledged, and what it tells of our items is believed.
+            receipts: bool as switch = false;
             /// Number of items that the peer may send per second; 0: unlimited.
             rate: u32 as count = 0;
             /// Time for which a request over the limits is held before it is accepted, for a peer that treats every refusal as

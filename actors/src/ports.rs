@@ -180,6 +180,11 @@ pub trait PeerConfig: Send + Sync + 'static {
         limits.listing.refusal(server).map_or(Ok(limits), Err)
     }
 
+    /// Returns whether receipts are exchanged with any peer.
+    fn has_receipts(&self) -> bool {
+        self.listed().iter().any(|server| self.limits(server).is_some_and(|limits| limits.receipts))
+    }
+
     /// Returns the limits of every context.
     fn contexts(&self) -> Arc<ContextLimits>;
 

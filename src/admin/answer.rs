@@ -3,17 +3,26 @@
 use std::fmt;
 use std::future::{Ready, ready};
 use std::net::SocketAddr;
+use std::pin::Pin;
 
 use actix_web::dev::Payload;
+use actix_web::error::PayloadError;
+use actix_web::http::StatusCode;
 use actix_web::{FromRequest, HttpRequest};
 use actors::gateway::Gateway;
 use actors::model::ServerName;
+use bytes::Bytes;
+use serde::de::DeserializeOwned;
 
 use crate::http::error::ApiError;
+use crate::http::json_error;
 
 /// Default number of rows on a page, and below, the maximum.
 const PAGE: u32 = 100;
 const PAGE_MAX: u32 = 1_000;
+
+/// Maximum bytes of a call's body: it only contains a number or a word.
+pub(super) const BODY_MAX: usize = 64 * 1024;
 
 /// Similarity from which a listed name is suggested for a misspelt one.
 const NEAR: f64 = 0.8;
@@ -47,6 +56,29 @@ fn unknown_peer(text: &str, listed: &[ServerName]) -> ApiError {
         None => format!("{text} is not a peer of this gateway; see `fernpost peer list`"),
     };
     ApiError::not_found("UNKNOWN_PEER", words)
+}
+
+/// The JSON object in the body of a call, whatever its content type.
+pub(super) struct OperatorBody<T>(pub(super) T);
+
+impl<T: DeserializeOwned> FromRequest for OperatorBody<T> {
+    type Error = ApiError;
+    type Future = Pin<Box<dyn Future<Output = Result<Self, ApiError>>>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let body = Bytes::from_request(request, payload);
+        Box::pin(async move {
+            let unreadable = |why: String| ApiError::bad_request("BAD_BODY", format!("the body cannot be read: {why}"));
+            let body = body.await.map_err(|error| match error.as_error() {
+                Some(PayloadError::Overflow) => {
+                    let words = format!("the body exceeds the limit of {BODY_MAX} bytes");
+                    ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "BODY_TOO_LARGE", words)
+                }
+                _ => unreadable(error.to_string()),
+            })?;
+            json_error::object(&body).map(Self).map_err(unreadable)
+        })
+    }
 }
 
 /// The caller of an operator's call.

@@ -4,6 +4,7 @@ use actix_web::{HttpResponse, web};
 use actors::errors::ComposeError;
 use actors::model::{ContextId, PduDraft, SubmissionId};
 use actors::ports::ContextSummary;
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::admin::AdminApi;
@@ -15,11 +16,12 @@ use crate::http::responses::rfc3339;
 use crate::json::reader::digest;
 use crate::messenger::contexts::context::{known, shown};
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ContextListQuery {
     /// Context after which the page begins.
     after: Option<String>,
+    /// Number of rows, 100 if it is absent. More than 1,000 are 1,000.
     limit: Option<u32>,
 }
 
@@ -71,6 +73,7 @@ async fn merged(api: &AdminApi, context: &ContextId) -> Result<MergeResult, Comp
         let id = api.pdu_ids.next(accepted);
         let submission: SubmissionId = format!("merge-{id}").parse().expect("letters, digits and a dash");
         PduDraft {
+            receipt: false,
             digest: digest(submission.as_str().as_bytes()),
             submission,
             accepted,

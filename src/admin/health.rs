@@ -11,6 +11,9 @@ use parking_lot::{Mutex, MutexGuard};
 use crate::admin::certificates::CertificateEnds;
 use crate::admin::messenger::health::PushHealth;
 use crate::api::health::{FailingCheck, HealthReport};
+use crate::openapi::api_operation::ApiOperation;
+use crate::openapi::refusals::EVERY;
+use crate::openapi::routes::{TrailingSlash, resources};
 
 /// The conditions that keep this process from being ready, each with its reason. Clones share one set.
 ///
@@ -68,12 +71,25 @@ pub async fn follow(readiness: ReadinessReport, overload: Arc<OverloadMonitor>) 
 
 /// Adds the health routes; they need no token.
 pub fn configure(config: &mut web::ServiceConfig, readiness: ReadinessReport, ends: CertificateEnds, push: PushHealth) {
-    config
-        .app_data(web::Data::new(push))
-        .app_data(web::Data::new(ends))
-        .app_data(web::Data::new(readiness))
-        .service(web::resource(["/health/live", "/health/live/"]).route(web::get().to(live)))
-        .service(web::resource(["/health/ready", "/health/ready/"]).route(web::get().to(ready)));
+    config.app_data(web::Data::new(push)).app_data(web::Data::new(ends)).app_data(web::Data::new(readiness));
+    for resource in resources(&operations(), TrailingSlash::Ignored) {
+        config.service(resource);
+    }
+}
+
+/// Returns the operations.
+pub(super) fn operations() -> Vec<ApiOperation> {
+    vec![
+        ApiOperation::get("/health/live", "Ask whether the process runs.", |route| route.to(live))
+            .open()
+            .answers::<HealthReport>(200, "It runs.")
+            .refuses(&[EVERY]),
+        ApiOperation::get("/health/ready", "Ask whether the gateway serves.", |route| route.to(ready))
+            .open()
+            .answers::<HealthReport>(200, "It serves. Warnings may need somebody's attention.")
+            .answers::<HealthReport>(503, "It does not; `failing` has the reasons.")
+            .refuses(&[EVERY]),
+    ]
 }
 
 /// Always responds: the response shows that the process runs.

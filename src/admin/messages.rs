@@ -4,6 +4,7 @@ use actix_web::{HttpResponse, web};
 use actors::errors::UnavailableError;
 use actors::model::{DeadLetter, DeadLetterReason, Index, PeerCommand, ServerName, SubmissionId, SubmissionRecord};
 use actors::ports::{Direction, QuarantineKey};
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::AdminApi;
@@ -19,12 +20,12 @@ pub(super) async fn get(api: web::Data<AdminApi>, path: web::Path<String>) -> Re
 }
 
 /// The selection of recipients.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct MessageCommandQuery {
-    /// Peer to act on; `None`: all peers.
+    /// Peer to act on; if it is absent, all peers.
     server: Option<String>,
-    /// If true, a drop changes nothing and reports what it would do.
+    /// `true`: a drop changes nothing and reports what it would do.
     #[serde(default)]
     dry_run: bool,
 }
@@ -112,7 +113,7 @@ impl FoundItems {
 const fn is_refused(letter: &DeadLetter) -> bool {
     match letter.fate {
         DeadLetterReason::Parked | DeadLetterReason::Expired | DeadLetterReason::Refused => true,
-        DeadLetterReason::Dropped | DeadLetterReason::ParkedByPeer => false,
+        DeadLetterReason::Dropped | DeadLetterReason::ParkedByPeer | DeadLetterReason::Rejected => false,
     }
 }
 

@@ -12,6 +12,9 @@ use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusRecorder};
 
 use crate::admin::certificates::CertificateEnds;
 use crate::messenger::push::{PushHandle, PushStatus};
+use crate::openapi::api_operation::{ApiOperation, plain_text};
+use crate::openapi::refusals::EVERY;
+use crate::openapi::routes::{TrailingSlash, resources};
 use crate::rpc::CallRegister;
 use crate::telemetry;
 use crate::telemetry::limit_counts::LimitCounts;
@@ -86,6 +89,10 @@ fn describe() {
     describe_counter!("fernpost_push_events_total", "Pushed events that the messenger took since the start.");
     describe_counter!("fernpost_push_parked_total", "Pushed events that went to quarantine since the start.");
     describe_counter!("fernpost_rpc_total", "Calls between messengers since the start, by direction and result.");
+    describe_counter!(
+        "fernpost_receipts_total",
+        "Receipts of items since the start, told to peers and by them, by result."
+    );
     describe_gauge!("fernpost_push_backoff_seconds", "Delay before the next push; 0 while none is delayed.");
 }
 
@@ -99,13 +106,17 @@ fn record_push(push: &PushStatus) {
 }
 
 fn record(gateway: &Gateway, limits: &LimitCounts) {
-    let GatewayMetrics { peers, outbox_items, open_heads, heads_forgotten, refusals, relayed } = gateway.metrics();
+    let GatewayMetrics { peers, outbox_items, open_heads, heads_forgotten, refusals, relayed, receipts } =
+        gateway.metrics();
     for (role, result, count) in relayed {
         counter!("fernpost_relayed_total", "role" => role, "result" => result).absolute(count);
     }
     // Limits of the gateway and of its core: no key is counted by both.
     for (limit, count) in limits.counts().into_iter().chain(refusals) {
         counter!("fernpost_limits_total", "limit" => limit).absolute(count);
+    }
+    for (result, count) in receipts {
+        counter!("fernpost_receipts_total", "result" => result).absolute(count);
     }
     let roster = &gateway.ports().roster;
     let feed = *gateway.ports().archive.feed.feed_bounds().borrow();
@@ -123,9 +134,20 @@ fn record(gateway: &Gateway, limits: &LimitCounts) {
 
 /// Adds the route; like health it needs no token.
 pub fn configure(config: &mut web::ServiceConfig, metrics: MetricsRecorder) {
-    config
-        .app_data(web::Data::new(metrics))
-        .service(web::resource(["/metrics", "/metrics/"]).route(web::get().to(get)));
+    config.app_data(web::Data::new(metrics));
+    for resource in resources(&operations(), TrailingSlash::Ignored) {
+        config.service(resource);
+    }
+}
+
+/// Returns the operation.
+pub(super) fn operations() -> Vec<ApiOperation> {
+    vec![
+        ApiOperation::get("/metrics", "Read the metrics.", |route| route.to(get))
+            .open()
+            .answers_in(200, "The metrics, in the text format of Prometheus.", vec![("text/plain", plain_text)])
+            .refuses(&[EVERY]),
+    ]
 }
 
 async fn get(metrics: web::Data<MetricsRecorder>) -> HttpResponse {

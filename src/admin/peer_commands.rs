@@ -5,7 +5,7 @@ use actix_web::{HttpResponse, web};
 use actors::model::{PeerCommand, Seq};
 
 use super::AdminApi;
-use super::answer::{OperatorCall, peer};
+use super::answer::{OperatorBody, OperatorCall, peer};
 use crate::api::peers::{PeerDetails, RenumberRequest};
 use crate::http::error::ApiError;
 use crate::messenger::peers::with_oldest_age;
@@ -42,7 +42,7 @@ pub(super) async fn expect(
     api: web::Data<AdminApi>,
     operator: OperatorCall,
     path: web::Path<String>,
-    number: web::Json<RenumberRequest>,
+    OperatorBody(number): OperatorBody<RenumberRequest>,
 ) -> Result<HttpResponse, ApiError> {
     let server = peer(&api.gateway, &path)?;
     let before = api.gateway.peer(&server).await?.expected_seq;
@@ -56,7 +56,7 @@ pub(super) async fn renumber(
     api: web::Data<AdminApi>,
     operator: OperatorCall,
     path: web::Path<String>,
-    number: web::Json<RenumberRequest>,
+    OperatorBody(number): OperatorBody<RenumberRequest>,
 ) -> Result<HttpResponse, ApiError> {
     let server = peer(&api.gateway, &path)?;
     let Some(before) = api.gateway.peer(&server).await?.next_seq else {

@@ -7,6 +7,7 @@ use std::str::FromStr;
 use actix_web::{HttpResponse, web};
 use actors::model::{DeadLetterReason, ServerName};
 use actors::ports::{Direction, ParkedFilter, ParkedRow, QuarantineItemKind, QuarantineKey, QuarantineReason};
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -18,13 +19,18 @@ use crate::http::error::ApiError;
 use crate::http::query;
 use crate::http::responses::rfc3339;
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct QuarantineListQuery {
+    /// Only items of this server.
     server: Option<String>,
+    /// Only items that were received (`in`), or were to be sent (`out`).
     direction: Option<String>,
+    /// Only items of this kind: `pdu` or `update`.
     kind: Option<String>,
+    /// `next` of the page before.
     after: Option<String>,
+    /// Number of rows, 100 if it is absent. More than 1,000 are 1,000.
     limit: Option<u32>,
 }
 
@@ -34,6 +40,7 @@ const fn code(why: QuarantineReason) -> &'static str {
         QuarantineReason::Inbound(code) => code.as_str(),
         QuarantineReason::Outbound(DeadLetterReason::Parked | DeadLetterReason::Refused) => "REFUSED_BY_PEER",
         QuarantineReason::Outbound(DeadLetterReason::ParkedByPeer) => "PARKED_BY_PEER",
+        QuarantineReason::Outbound(DeadLetterReason::Rejected) => "REJECTED_BY_MESSENGER",
         QuarantineReason::Outbound(DeadLetterReason::Expired) => "EXPIRED",
         QuarantineReason::Outbound(DeadLetterReason::Dropped) => "TAKEN_OUT",
     }

@@ -4,6 +4,7 @@ use actix_web::{HttpResponse, web};
 use actors::errors::PeerError;
 use actors::model::{Index, Millis, ServerName};
 use actors::ports::QueuedItem;
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::admin::AdminApi;
@@ -37,7 +38,7 @@ const ITEMS_A_CALL: u64 = 200_000;
 /// Maximum number of peers in one response.
 const PEERS_A_CALL: usize = 1_000;
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct QueueShapeQuery {
     /// Peer after which the page begins.
@@ -97,10 +98,12 @@ pub(super) async fn acked(api: &AdminApi, server: &ServerName) -> Result<Index, 
     }
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct QueueItemsQuery {
+    /// Index after which the page begins.
     after: Option<u64>,
+    /// Number of rows, 100 if it is absent. More than 1,000 are 1,000.
     limit: Option<u32>,
 }
 

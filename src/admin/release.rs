@@ -3,14 +3,16 @@
 use actix_web::{HttpResponse, web};
 use actors::model::{GroupMessage, Index, ParkedCode, PduVerdict};
 use actors::ports::{Direction, ParkedRow, QuarantineItemKind, QuarantineReason};
+use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::AdminApi;
-use super::answer::{OperatorCall, server};
+use super::answer::{OperatorBody, OperatorCall, server};
 use super::quarantine::{QuarantineId, filter, find, place, written};
 use crate::api::quarantine::{BulkReleaseRequest, BulkReleaseResult, KeptItem, ReleaseResult};
 use crate::http::error::ApiError;
 use crate::http::json_error;
+use crate::http::query;
 use crate::json::reader;
 use crate::wire::pdu::PduReader;
 use crate::wire::updates::group_message::group_message;
@@ -66,13 +68,19 @@ async fn one(
     Ok(HttpResponse::Ok().json(ReleaseResult { server, id, outcome: outcome?.into() }))
 }
 
+/// The query of a call on all items, which has no keys: a misspelt `of=messenger` must not be about a server.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct BulkReleaseQuery {}
+
 /// Releases all items of a server, in their order. Items that cannot be accepted stay, and the response gives the
 /// reasons.
 pub(super) async fn release_all(
     api: web::Data<AdminApi>,
     operator: OperatorCall,
     path: web::Path<String>,
-    asked: web::Json<BulkReleaseRequest>,
+    _: query::QueryParams<BulkReleaseQuery>,
+    OperatorBody(asked): OperatorBody<BulkReleaseRequest>,
 ) -> Result<HttpResponse, ApiError> {
     many(&api, &operator, &path, &asked, QuarantineAction::Release).await
 }
@@ -82,7 +90,8 @@ pub(super) async fn drop_all(
     api: web::Data<AdminApi>,
     operator: OperatorCall,
     path: web::Path<String>,
-    asked: web::Json<BulkReleaseRequest>,
+    _: query::QueryParams<BulkReleaseQuery>,
+    OperatorBody(asked): OperatorBody<BulkReleaseRequest>,
 ) -> Result<HttpResponse, ApiError> {
     many(&api, &operator, &path, &asked, QuarantineAction::Drop).await
 }

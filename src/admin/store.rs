@@ -7,7 +7,7 @@ use actix_web::http::StatusCode;
 use actix_web::{HttpResponse, web};
 
 use crate::admin::AdminApi;
-use crate::admin::answer::OperatorCall;
+use crate::admin::answer::{OperatorBody, OperatorCall};
 use crate::api::store::{BackupProgress, BackupRequest, StoreCounters, StoreDetails, TableSize};
 use crate::http::error::ApiError;
 use crate::http::responses::rfc3339;
@@ -40,9 +40,9 @@ pub(super) async fn stats(api: web::Data<AdminApi>) -> Result<HttpResponse, ApiE
 pub(super) async fn backup(
     api: web::Data<AdminApi>,
     operator: OperatorCall,
-    wanted: web::Json<BackupRequest>,
+    OperatorBody(wanted): OperatorBody<BackupRequest>,
 ) -> Result<HttpResponse, ApiError> {
-    let path = wanted.into_inner().path;
+    let path = wanted.path;
     // An existing file is not overwritten, so the log must not say that the backup was made.
     let taken = path.symlink_metadata().ok().map(|_| ApiError::unprocessable("FILE_EXISTS", "the file exists already"));
     let begun = begin(&api, path.clone());

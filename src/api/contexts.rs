@@ -1,12 +1,13 @@
 //! `/v1/contexts` and `/admin/v1/contexts`: the list of contexts, the status of one, and the answers of its commands.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::FixedText;
 use super::pdus::PduPair;
 
 /// A page of contexts, ordered by id.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct ContextPage {
     /// The contexts of the page.
     pub contexts: Vec<ContextPageRow>,
@@ -16,7 +17,7 @@ pub struct ContextPage {
 }
 
 /// A context in a list.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct ContextPageRow {
     /// Id of the context.
     pub context: String,
@@ -36,7 +37,7 @@ pub struct ContextPageRow {
 }
 
 /// The status of a context.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct ContextDetails<S = String> {
     /// Id of the context.
     pub context: S,
@@ -60,7 +61,7 @@ pub struct ContextDetails<S = String> {
 }
 
 /// A parent that was given up.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct MissingPdu<S = String> {
     /// The parent.
     pub missing: PduPair<S>,
@@ -69,7 +70,7 @@ pub struct MissingPdu<S = String> {
 }
 
 /// Progress of fetching a context from another server.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct JoinStatus<S = String> {
     /// Server that the context is fetched from.
     pub via: S,
@@ -85,7 +86,7 @@ pub struct JoinStatus<S = String> {
 }
 
 /// The answer to `PUT /v1/contexts/{context}`.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct ParticipantsSet<S = String> {
     /// Id of the context.
     pub context: S,
@@ -94,7 +95,7 @@ pub struct ParticipantsSet<S = String> {
 }
 
 /// The answer to `POST /v1/contexts/{context}/join`.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct JoinStarted<S = String> {
     /// Id of the context.
     pub context: S,
@@ -105,7 +106,7 @@ pub struct JoinStarted<S = String> {
 }
 
 /// The answer to `POST /admin/v1/contexts/{context}/merge`.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct MergeResult {
     /// Id of the context.
     pub context: String,

@@ -1,9 +1,10 @@
 //! The body of every answer with an error status, and with `--json` the failure of a command.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// A refused request.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ErrorBody<S = String> {
     /// Message for people.
     pub error: S,

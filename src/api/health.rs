@@ -1,11 +1,12 @@
 //! `GET /health/live` and `/health/ready`.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::FixedText;
 
 /// The answer of a health check.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct HealthReport {
     /// `ok` or `unready`.
     pub status: FixedText,
@@ -21,7 +22,7 @@ pub struct HealthReport {
 }
 
 /// The push of the feed to the messenger.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct MessengerHealth {
     /// `delivering`, `backing_off` or `stuck`.
     pub state: FixedText,
@@ -32,7 +33,7 @@ pub struct MessengerHealth {
 }
 
 /// A certificate that ends within 14 days, or has ended.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct HealthWarning {
     /// Kind of the warning: `certificate`.
     pub what: FixedText,
@@ -45,7 +46,7 @@ pub struct HealthWarning {
 }
 
 /// A condition that keeps the process from being ready.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct FailingCheck {
     /// Name of the condition, such as `store` or `stopping`.
     pub what: FixedText,

@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::FixedText;
 use super::pdus::PduName;
 
 /// The delivery of a submission, peer by peer.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct MessageTrace {
     /// Id of the submission.
     pub id: String,
@@ -22,9 +23,9 @@ pub struct MessageTrace {
 }
 
 /// The delivery to one recipient.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct RecipientTrace {
-    /// `queued`, `acknowledged`, `refused`, `parked` or `expired`.
+    /// `queued`, `acknowledged`, `delivered`, `rejected`, `refused`, `parked` or `expired`.
     pub state: FixedText,
     /// Server that passes the items on while the recipient cannot be reached; only in the state `relayed`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -40,7 +41,7 @@ pub struct RecipientTrace {
 }
 
 /// An attempt at a delivery.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct AttemptRow {
     /// Time at which the response or the failure arrived.
     pub time: String,
@@ -52,7 +53,7 @@ pub struct AttemptRow {
 }
 
 /// The answer to `retry` and `drop` of a submission.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct MessageCommandResult {
     /// Id of the submission.
     pub id: String,
@@ -64,7 +65,7 @@ pub struct MessageCommandResult {
 }
 
 /// The result of a command for one recipient.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct RecipientResult {
     /// Name of the recipient.
     pub server: String,

@@ -13,19 +13,22 @@
 //! - `S` is the type of the texts: `&str` in a handler that answers from what it holds, `String` in a reader.
 //! - A text of a fixed set is a [`FixedText`] and no enum, because a reader must show a text that a newer gateway added.
 //!
-//! # Answers without a type here
-//! - The feed, the history and the state of a context contain the `content` of PDUs, byte for byte as it was received.
-//!   `messenger::events::render` and its neighbours copy these bytes into the answer; a type would parse and copy them again.
-//! - `/metrics` is text.
+//! - A type that the description of the API ([`crate::openapi`]) names derives `JsonSchema`; its comments are the texts there.
 //!
-//! The bodies of submissions have no type either: `messenger::messages::body` and `messenger::updates::body` read them key by
-//! key, because a repeated key is an error and the content must stay as it is.
+//! # Types that handlers do not use
+//! - [`feed`]: the feed, the history and the state of a context contain the `content` of PDUs, byte for byte as it was received.
+//!   `messenger::events::render` and its neighbours copy these bytes into the answer; a type would parse and copy them again.
+//! - [`requests`]: `messenger::messages::body` and its neighbours read submissions key by key, because a repeated key is an error
+//!   and the content must stay as it is.
+//!
+//! These are for the description and for clients. Tests compare them with what the handlers write and read.
 
 pub mod checks;
 pub mod configuration;
 pub mod contexts;
 pub mod errors;
 pub mod explain;
+pub mod feed;
 #[cfg(test)]
 mod golden;
 pub mod health;
@@ -35,6 +38,7 @@ pub mod pdus;
 pub mod peers;
 pub mod quarantine;
 pub mod queue;
+pub mod requests;
 pub mod store;
 pub mod submissions;
 

@@ -1,10 +1,11 @@
 //! The identity of a PDU in its forms: as an object, as an object that may lack a part, and as a pair in lists.
 
 use actors::model::PduRef;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// The identity of a PDU.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct PduName<S = String> {
     /// Server that composed the PDU.
     pub origin: S,
@@ -13,7 +14,7 @@ pub struct PduName<S = String> {
 }
 
 /// The identity of a PDU that could not be read, as far as it was readable. What was not readable is null.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct PartialPduName {
     /// Server that composed the PDU.
     pub origin: Option<String>,

@@ -2,19 +2,20 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::FixedText;
 
 /// All peers, in the order of the configuration.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct PeerList {
     /// The peers, without their configuration.
     pub peers: Vec<PeerDetails>,
 }
 
 /// The status of a peer. Commands for a peer answer with it, too.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct PeerDetails {
     /// Name of the peer.
     pub server: String,
@@ -65,7 +66,7 @@ pub struct PeerDetails {
 }
 
 /// Link to a peer, and its limits.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct PeerConfiguration {
     /// `updates` or `transactions`.
     pub dialect: FixedText,
@@ -80,7 +81,7 @@ pub struct PeerConfiguration {
 }
 
 /// The body of `expect` and `renumber`.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct RenumberRequest {
     /// The number to set, from 1 on.
     pub seq: u64,

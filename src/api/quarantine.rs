@@ -1,5 +1,6 @@
 //! `/admin/v1/quarantine`: quarantined items and dead letters in one form, and the results of releasing or dropping them.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
@@ -7,7 +8,7 @@ use super::FixedText;
 use super::pdus::PartialPduName;
 
 /// A page of items, ordered by server, inbound before outbound.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct QuarantineListPage {
     /// The items of the page, without their content.
     pub items: Vec<QuarantineRow>,
@@ -17,7 +18,7 @@ pub struct QuarantineListPage {
 }
 
 /// A quarantined item or a dead letter: in a list, and alone with its content.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct QuarantineRow {
     /// Server that the item came from, or was for.
     pub server: String,
@@ -55,7 +56,7 @@ pub struct QuarantineRow {
 }
 
 /// The answer to `release` and `drop` of one item.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct ReleaseResult {
     /// Server of the item.
     pub server: String,
@@ -67,7 +68,7 @@ pub struct ReleaseResult {
 
 /// The body of `release` and `drop` of all items of a server: their selection, and the place to continue from. An absent
 /// key and null are the same.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct BulkReleaseRequest {
     /// `next` of the answer before.
@@ -82,7 +83,7 @@ pub struct BulkReleaseRequest {
 }
 
 /// The result for a page of a server's items; of the command line, for all of them.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct BulkReleaseResult {
     /// Server of the items.
     pub server: String,
@@ -96,7 +97,7 @@ pub struct BulkReleaseResult {
 }
 
 /// An item that could not be released.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct KeptItem {
     /// Id of the item.
     pub id: String,
@@ -107,7 +108,7 @@ pub struct KeptItem {
 }
 
 /// A page of the events that the messenger refused, by position.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct RefusedEventPage {
     /// The events of the page.
     pub items: Vec<RefusedEventRow>,
@@ -117,7 +118,7 @@ pub struct RefusedEventPage {
 }
 
 /// An event that the messenger refused.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct RefusedEventRow {
     /// Position in the feed.
     pub position: u64,
@@ -130,7 +131,7 @@ pub struct RefusedEventRow {
 }
 
 /// The answer to `release` and `drop` of a refused event.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct RefusedEventResult {
     /// Position of the event.
     pub position: u64,

@@ -1,12 +1,13 @@
 //! `/admin/v1/queue`: unacknowledged items, by peer and age, and one by one.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::FixedText;
 use super::pdus::PduName;
 
 /// The number of unacknowledged items per peer and age; a page of peers, ordered by name.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct QueueShapePage {
     /// Time from which the ages are counted.
     pub time: String,
@@ -20,7 +21,7 @@ pub struct QueueShapePage {
 }
 
 /// The queue of one peer.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct PeerShapeRow {
     /// Name of the peer.
     pub server: String,
@@ -31,7 +32,7 @@ pub struct PeerShapeRow {
 }
 
 /// A page of a peer's unacknowledged items, oldest first.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct QueueItemsPage {
     /// Name of the peer.
     pub server: String,
@@ -45,7 +46,7 @@ pub struct QueueItemsPage {
 }
 
 /// An unacknowledged item.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct QueueItemRow {
     /// Index in the peer's queue.
     pub index: u64,

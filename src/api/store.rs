@@ -2,12 +2,13 @@
 
 use std::path::PathBuf;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::FixedText;
 
 /// The size of the store.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct StoreDetails {
     /// Version of the schema.
     pub schema: u32,
@@ -31,7 +32,7 @@ pub struct StoreDetails {
 }
 
 /// The size of a table.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct TableSize {
     /// Name of the table.
     pub name: String,
@@ -42,7 +43,7 @@ pub struct TableSize {
 }
 
 /// The work done since the store was opened.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct StoreCounters {
     /// Number of commits.
     pub commits: u64,
@@ -55,14 +56,14 @@ pub struct StoreCounters {
 }
 
 /// The body of `POST /admin/v1/store/backup`.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct BackupRequest {
     /// File to write, as an absolute path on the gateway's machine.
     pub path: PathBuf,
 }
 
 /// The running backup, or the last one.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct BackupProgress {
     /// File that is written.
     pub path: PathBuf,

@@ -1,12 +1,13 @@
 //! The answers to submissions: of one, and of a batch. Each message of the messenger passes here, so handlers fill these types
 //! with borrowed texts.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::pdus::PduName;
 
 /// The answer with status 202 to `PUT /v1/messages/{id}` and `/v1/updates/{id}`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct AcceptedSubmission<S = String> {
     /// Id of the submission.
     pub id: S,
@@ -18,14 +19,14 @@ pub struct AcceptedSubmission<S = String> {
 }
 
 /// The answer to `POST /v1/messages`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct BatchAnswer<S = String> {
     /// One entry per message, in their order.
     pub messages: Vec<BatchEntry<S>>,
 }
 
 /// The result of one message of a batch.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct BatchEntry<S = String> {
     /// Id of the submission; null if the message has none that is a text.
     pub id: Option<S>,
@@ -37,7 +38,7 @@ pub struct BatchEntry<S = String> {
 }
 
 /// The answer to one message of a batch, beside its id and its status.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(untagged)]
 pub enum EntryOutcome<S = String> {
     /// The message is on disk.

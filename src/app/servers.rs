@@ -151,6 +151,7 @@ pub(super) fn start_servers(
     let door = closing.door(|_| Some(ApiError::from(UnavailableError::Stopping).error_response()));
     let messenger = serve(listeners.messenger, &certificates.messenger_limits(&settings)?, move |config| {
         config.app_data(messenger_counts.clone());
+        messenger::configure_document(config);
         let scope = web::scope("").app_data(Data::new(door.clone())).wrap(from_fn(drain::count_in_flight));
         let guarded = scope.app_data(Data::new(token.clone())).wrap(from_fn(bearer::require));
         config.service(guarded.configure(|config| messenger::configure(config, api.clone())));
@@ -173,6 +174,7 @@ pub(super) fn start_servers(
         config.app_data(admin_counts.clone());
         health::configure(config, readiness.clone(), ends.clone(), push_health.clone());
         metrics::configure(config, metrics.clone());
+        admin::configure_document(config);
         admin::configure(config, api.clone(), token.clone());
     });
 

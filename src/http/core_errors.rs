@@ -146,6 +146,7 @@ mod tests {
 
     use super::*;
     use crate::http::error::RefusedByLimit;
+    use crate::openapi::refusals::{COMMAND, CONTEXT, DRAFT, OUTBOX, PEER, contains};
 
     fn red() -> ServerName {
         "red.example".parse().expect("valid")
@@ -197,6 +198,8 @@ mod tests {
             let told = response.headers().get(RETRY_AFTER).map(|value| value.to_str().expect("ascii").to_owned());
             assert_eq!((response.status().as_u16(), problem.code()), (status, code), "{problem}");
             assert_eq!(told.as_deref(), retry_after, "{problem}");
+            let described = [PEER, OUTBOX, COMMAND, CONTEXT, DRAFT].iter().any(|set| contains(set, status, code));
+            assert!(described || ["PUSH_TOO_LONG", "MISNUMBERED"].contains(&code), "{code} is in no set of refusals");
             let limit = match code {
                 "BUSY" => Some("peers.intake_max"),
                 "DISK_LOW" => Some("store.min_free"),

@@ -2,12 +2,9 @@
 
 use std::str::Utf8Error;
 
-use actix_web::error::JsonPayloadError;
-use actix_web::http::StatusCode;
 use serde::Deserialize;
 use serde_json::Error;
 
-use crate::http::error::ApiError;
 use crate::json::serde_errors::{SourceFormat, in_words};
 
 /// Returns the error in a text and its place; bytes are counted from 1.
@@ -62,19 +59,6 @@ fn syntax(said: &str, at: &str, column: usize) -> String {
 /// Returns the place at which a text is not UTF-8.
 pub fn utf8(error: &Utf8Error) -> String {
     format!("it is not UTF-8 at byte {}", error.valid_up_to() + 1)
-}
-
-/// Returns the error in a body that the HTTP library read.
-pub fn body(error: &JsonPayloadError) -> ApiError {
-    let limit = match error {
-        JsonPayloadError::OverflowKnownLength { limit, .. } | JsonPayloadError::Overflow { limit } => *limit,
-        JsonPayloadError::Deserialize(error) => {
-            return ApiError::bad_request("BAD_BODY", format!("the body cannot be read: {}", words(error)));
-        }
-        other => return ApiError::bad_request("BAD_BODY", format!("the body cannot be read: {other}")),
-    };
-    let words = format!("the body exceeds the limit of {limit} bytes");
-    ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "BODY_TOO_LARGE", words)
 }
 
 /// Reads an object, or returns what is wrong with it, with the key if the error is at a key.

@@ -34,7 +34,7 @@ pub fn no_route() -> ApiError {
 }
 
 /// Returns the response to a request with another method than the route has.
-pub fn wrong_method(allowed: &'static str) -> HttpResponse {
+pub fn wrong_method(allowed: &str) -> HttpResponse {
     let refused = ApiError::new(
         StatusCode::METHOD_NOT_ALLOWED,
         "WRONG_METHOD",

@@ -6,7 +6,7 @@ use actix_web::http::StatusCode;
 use actors::model::CountedNoun;
 
 use crate::http::error::ApiError;
-pub(super) use crate::http::responses::{RETRY_AFTER_DEFAULT, no_route, rfc3339, wrong_method};
+pub(super) use crate::http::responses::{RETRY_AFTER_DEFAULT, no_route, rfc3339};
 
 /// Returns the error for a call whose data another process owns.
 pub(super) fn not_ours() -> ApiError {

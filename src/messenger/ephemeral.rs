@@ -52,14 +52,14 @@ pub(super) async fn put(api: web::Data<MessengerApi>, body: Result<Bytes, Error>
 
 /// The recipients of an ephemeral item.
 #[derive(Debug, PartialEq, Eq)]
-enum EphemeralTarget {
+pub(crate) enum EphemeralTarget {
     Servers(Vec<ServerName>),
     Context(ContextId),
 }
 
 /// The decoded body: `{"to":[..]` or `"context":..,"key"?,"ttl"?,"update":{..}}`.
 #[derive(Debug, PartialEq, Eq)]
-struct EphemeralBody {
+pub(crate) struct EphemeralBody {
     address: EphemeralTarget,
     key: String,
     ttl: Option<Duration>,
@@ -74,7 +74,7 @@ struct EphemeralBody {
 }
 
 impl EphemeralBody {
-    fn decode(body: &Bytes) -> Result<Self, ApiError> {
+    pub(crate) fn decode(body: &Bytes) -> Result<Self, ApiError> {
         let RawObject(members) = serde_json::from_slice(body).map_err(|error| {
             ApiError::bad_request("BAD_JSON", format!("the body is not a JSON object: {}", json_error::words(&error)))
         })?;

@@ -1,6 +1,6 @@
 //! The API for the local messenger: it submits messages and updates and reads the feed.
 //!
-//! There is one file per call. All paths start with `/v1`; callers are authenticated before a request gets here. An
+//! There is one file per call, and in `operations` the table of them. All paths start with `/v1`; callers are authenticated before a request gets here. An
 //! error is JSON (`{"error","code"}`), and a success is reported after its commit.
 
 mod answer;
@@ -11,6 +11,7 @@ mod events;
 mod id_locks;
 mod lists;
 pub(crate) mod messages;
+mod operations;
 mod peer_line;
 pub(crate) mod peers;
 mod ping;
@@ -24,9 +25,10 @@ mod updates;
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix_web::{Resource, web};
+use actix_web::{Scope, web};
 use actors::gateway::Gateway;
 use actors::model::ServerName;
+use serde_json::Value;
 use tokio::sync::{Semaphore, watch};
 
 use crate::egress::EgressClient;
@@ -38,6 +40,8 @@ use crate::messenger::id_locks::SubmissionLocks;
 use crate::messenger::messages::pdu_id_generator::PduIdGenerator;
 use crate::messenger::peer_line::PeerLine;
 use crate::messenger::push::PushHandle;
+use crate::openapi::routes::{TrailingSlash, resources};
+use crate::openapi::served_document;
 use crate::rpc::CallRegister;
 use crate::settings::LiveSettings;
 use crate::telemetry::peer_clocks::PeerClocks;
@@ -132,57 +136,24 @@ impl MessengerApi {
     }
 }
 
-/// Adds the routes.
+/// Adds the routes below `/v1`.
 pub fn configure(config: &mut web::ServiceConfig, api: MessengerApi) {
     let body_max = api.limits.body_max;
-    config
-        .service(
-            web::scope("/v1")
-                .app_data(web::Data::new(api))
-                .app_data(web::PayloadConfig::new(body_max))
-                .service(call(["/updates/{id}", "/updates/{id}/"], "PUT").route(web::put().to(updates::put::put)))
-                .service(call(["/messages", "/messages/"], "POST").route(web::post().to(messages::post_batch::post)))
-                .service(
-                    call(["/messages/{id}", "/messages/{id}/"], "GET, PUT")
-                        .route(web::get().to(messages::trace::get))
-                        .route(web::put().to(messages::put::put)),
-                )
-                .service(web::resource(["/contexts", "/contexts/"]).to(contexts::context::nameless))
-                .service(
-                    call(["/contexts/{context}", "/contexts/{context}/"], "GET, PUT")
-                        .route(web::get().to(contexts::context::get))
-                        .route(web::put().to(contexts::context::put)),
-                )
-                .service(
-                    call(["/contexts/{context}/state", "/contexts/{context}/state/"], "GET")
-                        .route(web::get().to(contexts::state::get)),
-                )
-                .service(
-                    call(["/contexts/{context}/history", "/contexts/{context}/history/"], "GET")
-                        .route(web::get().to(contexts::history::get)),
-                )
-                .service(
-                    call(["/contexts/{context}/join", "/contexts/{context}/join/"], "POST")
-                        .route(web::post().to(contexts::join::post)),
-                )
-                .service(call(["/ephemeral", "/ephemeral/"], "PUT").route(web::put().to(ephemeral::put)))
-                .service(call(["/events", "/events/"], "GET").route(web::get().to(events::get::get)))
-                .service(call(["/events/ack", "/events/ack/"], "POST").route(web::post().to(events::ack::post)))
-                .service(call(["/ping", "/ping/"], "POST").route(web::post().to(ping::post)))
-                .service(
-                    call(["/events/rewind", "/events/rewind/"], "POST").route(web::post().to(events::rewind::post)),
-                )
-                .service(call(["/rpc/{server}", "/rpc/{server}/"], "POST").route(web::post().to(rpc::post)))
-                .service(call(["/peers", "/peers/"], "GET").route(web::get().to(peers::list)))
-                .service(call(["/peers/{server}", "/peers/{server}/"], "GET").route(web::get().to(peers::get)))
-                .default_service(web::to(no_route)),
-        )
-        .default_service(web::to(no_route));
+    let scope = web::scope("/v1").app_data(web::Data::new(api)).app_data(web::PayloadConfig::new(body_max));
+    let scope = scope.service(web::resource(["/contexts", "/contexts/"]).to(contexts::context::nameless));
+    let resources = resources(&operations::operations(), TrailingSlash::Ignored);
+    let scope = resources.into_iter().fold(scope, Scope::service);
+    config.service(scope.default_service(web::to(no_route))).default_service(web::to(no_route));
 }
 
-/// Returns a resource for a path with and without a trailing slash, which responds to other methods with an error.
-fn call(paths: [&'static str; 2], allowed: &'static str) -> Resource {
-    web::resource(paths).default_service(web::to(move || async move { answer::wrong_method(allowed) }))
+/// Adds `/openapi.json`, which describes the API and needs no token.
+pub fn configure_document(config: &mut web::ServiceConfig) {
+    served_document::configure(config, operations::SERVED);
+}
+
+/// Returns the description of the API, in OpenAPI.
+pub fn document() -> Value {
+    operations::document()
 }
 
 async fn no_route() -> Result<&'static str, ApiError> {

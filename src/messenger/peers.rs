@@ -171,6 +171,7 @@ mod tests {
             expected_seq: Seq(8),
             next_seq: Some(Seq(4)),
             backlog_bytes: 0,
+            settled: vec![],
             open: None,
             relayed: None,
         }

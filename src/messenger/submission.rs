@@ -3,6 +3,7 @@
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
 use actors::model::{Digest, PduRef, ServerName, SubmissionId};
+use serde_json::value::RawValue;
 use sha2::{Digest as _, Sha256};
 
 use super::MessengerApi;
@@ -47,6 +48,15 @@ pub(super) fn accepted<'a>(
 ) -> HttpResponse {
     let peers = servers.into_iter().map(ServerName::as_str).collect();
     HttpResponse::Accepted().json(AcceptedSubmission { id: id.as_str(), pdu: pdu.map(PduName::from), peers })
+}
+
+/// Reads `receipt` of a submission: whether a delivery event is to report that the recipient's messenger has it.
+pub(super) fn wants_receipt(given: Option<&RawValue>) -> Result<bool, ApiError> {
+    match given.map(RawValue::get) {
+        None | Some("false") => Ok(false),
+        Some("true") => Ok(true),
+        Some(_) => Err(ApiError::unprocessable("BAD_RECEIPT", "\"receipt\" is neither true nor false")),
+    }
 }
 
 #[cfg(test)]

@@ -196,6 +196,10 @@ impl FeedReader for Broken {
         broken()
     }
 
+    fn refused_between(&self, _: Position, _: Position) -> Task<Result<Vec<(Position, String)>, ArchiveError>> {
+        broken()
+    }
+
     fn push_ids_reserved(&self) -> Task<Result<u64, ArchiveError>> {
         broken()
     }

@@ -334,6 +334,10 @@ impl PeerConfig for PeerTable {
         if self.denied(server) { self.refused.clone() } else { self.unlisted.clone() }
     }
 
+    fn has_receipts(&self) -> bool {
+        self.unlisted.receipts || self.by_name.values().any(|peer| peer.limits.receipts)
+    }
+
     fn contexts(&self) -> Arc<ContextLimits> {
         self.contexts.clone()
     }

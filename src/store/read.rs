@@ -351,6 +351,10 @@ impl FeedReader for Store {
         self.page(move |shared, rows| feed::refused_events::released_events(shared, rows, limit as usize, bytes))
     }
 
+    fn refused_between(&self, after: Position, upto: Position) -> Task<Result<Vec<(Position, String)>, ArchiveError>> {
+        self.page(move |shared, rows| feed::refused_events::refused_between(shared, rows, after.0, upto.0))
+    }
+
     fn push_ids_reserved(&self) -> Task<Result<u64, ArchiveError>> {
         self.point(feed::push_ids_reserved)
     }

@@ -46,6 +46,7 @@ impl LoggingJournal {
                 let what = match fate {
                     DeadLetterReason::Parked | DeadLetterReason::Refused => format!("refused: {reason}"),
                     DeadLetterReason::ParkedByPeer => format!("parked: {reason}"),
+                    DeadLetterReason::Rejected => format!("rejected: {reason}"),
                     DeadLetterReason::Expired => format!("expired: {reason}"),
                     // The operator's command is logged by itself, with the caller's address.
                     DeadLetterReason::Dropped => return,

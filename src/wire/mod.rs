@@ -12,6 +12,7 @@
 
 pub mod core_api;
 pub mod pdu;
+pub mod receipts;
 pub mod transactions;
 pub mod transport;
 pub mod updates;

@@ -112,6 +112,7 @@ impl OperatorFixture {
             accepted: self.core.ports().clock.now(),
             servers: servers.iter().map(|server| name(server)).collect(),
             left_out: vec![],
+            receipt: false,
             what: SubmittedContent::Updates(updates.iter().map(|text| Bytes::from((*text).to_owned())).collect()),
         }
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use actix_web::App;
 use actix_web::http::header::CONTENT_TYPE;
 use actix_web::test::{TestRequest, call_service, init_service, read_body};
-use actors::model::{Digest, InboundTransaction, Pdu, PduProof, PduRef, PduVerdict, ServerName};
+use actors::model::{Digest, InboundTransaction, Pdu, PduProof, PduRef, PduVerdict, PeerReceipts, ServerName};
 use bytes::Bytes;
 use fernpost::admin::certificates::CertificateEnds;
 use fernpost::admin::metrics::{MetricsRecorder, configure};
@@ -65,6 +65,7 @@ async fn ends(operator: &OperatorFixture, context: &str, from: u64, count: u64) 
         edus: vec![],
         relay_to: vec![],
         verified: "network",
+        receipts: PeerReceipts::NONE,
         nonce: None,
     };
     let verdicts =

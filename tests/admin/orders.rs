@@ -43,7 +43,7 @@ async fn expect_command_sets_expected_seq() {
     let operator = OperatorFixture::start();
     let blue = operator.post("/peers/blue.example/expect", r#"{"seq":41}"#).await;
     assert_eq!(blue["expected_seq"], 41, "{blue}");
-    for (bad, status) in [("", 400), ("{}", 400), (r#"{"seq":-1}"#, 400), (r#"{"seq":0}"#, 422)] {
+    for (bad, status) in [("", 400), ("{}", 400), (r#"{"seq":-1}"#, 400), ("[41,true]", 400), (r#"{"seq":0}"#, 422)] {
         assert_eq!(operator.call(Method::POST, "/peers/blue.example/expect", bad).await.0, status, "{bad}");
     }
     let number = |seq: u64, yes: bool| format!(r#"{{"seq":{seq},"yes":{yes}}}"#);

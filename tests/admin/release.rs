@@ -282,3 +282,16 @@ async fn dropped_dead_letter_is_never_acknowledged() {
         assert_eq!((&leg["state"], &leg["reason"]), (&json!("refused"), &json!("dropped by an operator")), "{leg}");
     }
 }
+
+#[actix_web::test]
+async fn misspelt_query_releases_nothing() {
+    let operator = OperatorFixture::start();
+    refused(&operator).await;
+    let before = parked(&operator).await;
+    for action in ["release", "drop"] {
+        let path = format!("/quarantine/blue.example/{action}?of=mesenger");
+        let (status, refusal) = operator.call(Method::POST, &path, "{}").await;
+        assert_eq!((status, &refusal["code"]), (400, &json!("BAD_QUERY")), "{refusal}");
+    }
+    assert_eq!(parked(&operator).await, before);
+}

@@ -86,6 +86,7 @@ fn held(peers: usize) -> [i64; 2] {
                     accepted,
                     servers: servers.clone(),
                     left_out: vec![],
+                    receipt: false,
                     what,
                 })
                 .await

@@ -110,6 +110,7 @@ async fn trace_and_peers_show_progress() {
 
 fn submitted(id: &str, updates: usize) -> Change {
     Change::Submitted(Submission {
+        receipt: false,
         id: id.parse().expect("valid"),
         digest: Digest([7; 16]),
         accepted: Millis(1_000),

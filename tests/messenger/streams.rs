@@ -1,7 +1,7 @@
 //! Streams of events: order, resumption, silence, ephemeral items; and rewinding.
 
 use actix_web::http::Method;
-use actors::model::{Edu, InboundTransaction};
+use actors::model::{Edu, InboundTransaction, PeerReceipts};
 use actors::ports::CommitPriority;
 use bytes::Bytes;
 use fixtures::gateway::pushed;
@@ -132,6 +132,7 @@ async fn stream_shows_ephemeral_items() {
         edus,
         relay_to: vec![],
         verified: "network",
+        receipts: PeerReceipts::NONE,
         nonce: None,
     };
     messenger.core.gateway.accept_transaction(&name("old"), transaction).await.expect("accepted");

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use actors::model::{
-    Ack, BatchId, DeadLetterReason, DialectSpec, Item, ItemObjection, OutboundBatch, PushFailure, PushResponse,
-    Receipt, RequestDeadlines, Seq,
+    Ack, BatchId, DeadLetterReason, DialectSpec, Item, ItemObjection, OutboundBatch, PeerReceipts, PushFailure,
+    PushNovelty, PushResponse, Receipt, RequestDeadlines, Seq,
 };
 use bytes::Bytes;
 use fernpost::wire::updates::answer::{decode, encode};
@@ -40,6 +40,7 @@ type Read = (Ack, Option<u32>);
 fn frame() -> OutboundBatch {
     let second = Duration::from_secs(1);
     OutboundBatch {
+        receipts: PeerReceipts::NONE,
         to: "blue.example".parse().expect("a name"),
         dialect: DialectSpec::UPDATES,
         label: BatchId::SeqRange { first: Some(Seq(5)), last: Seq(7) },
@@ -145,7 +146,8 @@ fn long_answer_never_fills_log() {
 #[test]
 fn parked_updates_are_told_by_number() {
     let parked = vec![(Seq(5), "NOT_A_PARTICIPANT"), (Seq(7), "BAD_PDU")];
-    let written = encode(&Receipt { ack: ok(7), parked }, 100);
+    let written =
+        encode(&Receipt { ack: ok(7), parked, receipts: PeerReceipts::NONE, novelty: PushNovelty::Empty }, 100);
     assert_eq!(written, r#"{"receive":"ok","seq":7,"window":100,"parked":[[5,"NOT_A_PARTICIPANT"],[7,"BAD_PDU"]]}"#);
     let read = |body: &str| decode(&frame(), &Bytes::from(body.to_owned())).expect("an answer").refused;
     let parked =

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use actors::model::{BatchId, DialectSpec, Edu, InboundPush, Item, OutboundBatch, RequestDeadlines, Seq, StrongBody};
+use actors::model::{
+    BatchId, DialectSpec, Edu, InboundPush, Item, OutboundBatch, PeerReceipts, RequestDeadlines, Seq, StrongBody,
+};
 use actors::testkit::at_once;
 use bytes::Bytes;
 use fernpost::json::reader::digest;
@@ -94,6 +96,7 @@ fn push_encodes_updates_pdus_and_ephemeral() {
     let typing =
         |n: u8| Edu { kind: "typing".to_owned(), content: format!(r#"{{"update":"typing","n": {n}}}"#).into() };
     let mut frame = OutboundBatch {
+        receipts: PeerReceipts::NONE,
         to: name("blue"),
         dialect: DialectSpec::UPDATES,
         label: BatchId::SeqRange { first: Some(Seq(4)), last: Seq(5) },

@@ -7,7 +7,7 @@ use std::time::Duration;
 use actors::limits::InteropQuirks;
 use actors::model::{
     Ack, BadPdu, BatchId, DeadLetterReason, DialectSpec, Edu, FetchRequest, Item, ItemObjection, Millis, OutboundBatch,
-    Pdu, PduVerdict, PushFailure, PushResponse, RequestDeadlines, Seq,
+    Pdu, PduVerdict, PeerReceipts, PushFailure, PushResponse, RequestDeadlines, Seq,
 };
 use actors::ports::{ServedPdu, Transport};
 use actors::testkit::at_once;
@@ -52,6 +52,7 @@ async fn transaction_round_trip_returns_refusals() {
     });
     let typing = Edu { kind: "typing".to_owned(), content: Bytes::from_static(b"{\"on\": true}") };
     let frame = OutboundBatch {
+        receipts: PeerReceipts::NONE,
         to: name("blue.example"),
         dialect: DialectSpec::TRANSACTIONS,
         label: BatchId::Transaction { id: 1_404_835_423_001, prev: Some(9), ts: Millis(1_404_835_423_000) },
@@ -62,7 +63,10 @@ async fn transaction_round_trip_returns_refusals() {
     let reason = "NOT_A_PARTICIPANT: green does not take part".to_owned();
     let refused = vec![ItemObjection { place: 1, fate: DeadLetterReason::Refused, reason }];
     let answered = transport(listening.address).push(frame).await;
-    assert_eq!(answered, Ok(PushResponse { ack: Ack::Taken, window: None, refused, reason: None }));
+    assert_eq!(
+        answered,
+        Ok(PushResponse { ack: Ack::Taken, window: None, refused, receipts: PeerReceipts::NONE, reason: None })
+    );
     let (from, transaction) = core.transactions.lock().expect("not poisoned")[0].clone();
     assert_eq!((from.as_str(), transaction.id.as_str()), ("red.example", "1404835423001"));
     assert_eq!((transaction.prev_ids, transaction.edus), (vec!["9".to_owned()], vec![typing]));

@@ -269,6 +269,7 @@ fn pairs_are_swapped_for_synapse() {
 
 fn draft(state: Option<(String, i64)>, content: &str, extra: Vec<(String, Bytes)>) -> PduDraft {
     PduDraft {
+        receipt: false,
         submission: "m1".parse().expect("an id"),
         digest: Digest([0; 16]),
         accepted: Millis(1_404_838_188_000),

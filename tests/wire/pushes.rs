@@ -1,6 +1,8 @@
 //! Pushes as bytes: read, refused, written.
 
-use actors::model::{BatchId, DialectSpec, InboundPush, Item, OutboundBatch, RequestDeadlines, Seq, StrongBody};
+use actors::model::{
+    BatchId, DialectSpec, InboundPush, Item, OutboundBatch, PeerReceipts, RequestDeadlines, Seq, StrongBody,
+};
 use actors::testkit::at_once;
 use bytes::Bytes;
 use fernpost::json::nesting::NESTING_MAX;
@@ -21,6 +23,7 @@ fn frame(strong: Vec<Bytes>, first: Option<u64>, last: u64) -> OutboundBatch {
     let label = BatchId::SeqRange { first: first.map(Seq), last: Seq(last) };
     let items = strong.into_iter().map(Item::Update).collect();
     OutboundBatch {
+        receipts: PeerReceipts::NONE,
         to: "blue.example".parse().expect("valid"),
         dialect: DialectSpec::UPDATES,
         label,

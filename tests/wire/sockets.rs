@@ -7,8 +7,8 @@ use std::time::Duration;
 use actix_web::dev::ServerHandle;
 use actors::errors::AdmissionError;
 use actors::model::{
-    Ack, BatchId, DeadLetterReason, DialectSpec, Item, ItemObjection, Millis, OutboundBatch, PushFailure, PushResponse,
-    Receipt, RequestDeadlines, Seq, ServerName,
+    Ack, BatchId, DeadLetterReason, DialectSpec, Item, ItemObjection, Millis, OutboundBatch, PeerReceipts, PushFailure,
+    PushNovelty, PushResponse, Receipt, RequestDeadlines, Seq, ServerName,
 };
 use actors::ports::Transport;
 use actors::testkit::TestClock;
@@ -78,6 +78,7 @@ async fn pushed_with(us: &str, at: SocketAddr, update: Bytes) -> Result<PushResp
     let deadlines = RequestDeadlines { connect: Duration::from_secs(5), total: Duration::from_secs(20) };
     let label = BatchId::SeqRange { first: Some(Seq(7)), last: Seq(7) };
     let frame = OutboundBatch {
+        receipts: PeerReceipts::NONE,
         to: name("blue.example"),
         dialect: DialectSpec::UPDATES,
         label,
@@ -101,7 +102,13 @@ async fn push_round_trips_every_answer() {
         let listening = listen(&core, Duration::from_secs(30));
         assert_eq!(
             pushed("red.example", listening.address).await,
-            Ok(PushResponse { ack: heard, window, refused: vec![], reason: reason.map(str::to_owned) })
+            Ok(PushResponse {
+                ack: heard,
+                window,
+                refused: vec![],
+                receipts: PeerReceipts::NONE,
+                reason: reason.map(str::to_owned)
+            })
         );
         {
             let taken = core.taken.lock().expect("not poisoned");
@@ -126,11 +133,17 @@ async fn push_refusal_returns_its_reason() {
 #[actix_web::test]
 async fn parked_updates_come_back_with_answer() {
     let mut core = scripted(Ok(Ack::Ok(Seq(7))));
-    core.answer = Ok(Receipt { ack: Ack::Ok(Seq(7)), parked: vec![(Seq(7), "NOT_A_PARTICIPANT")] });
+    core.answer = Ok(Receipt {
+        ack: Ack::Ok(Seq(7)),
+        parked: vec![(Seq(7), "NOT_A_PARTICIPANT")],
+        receipts: PeerReceipts::NONE,
+        novelty: PushNovelty::Empty,
+    });
     let listening = listen(&Arc::new(core), Duration::from_secs(30));
     let refused =
         vec![ItemObjection { place: 0, fate: DeadLetterReason::ParkedByPeer, reason: "NOT_A_PARTICIPANT".to_owned() }];
-    let answered = PushResponse { ack: Ack::Ok(Seq(7)), window: Some(2), refused, reason: None };
+    let answered =
+        PushResponse { ack: Ack::Ok(Seq(7)), window: Some(2), refused, receipts: PeerReceipts::NONE, reason: None };
     assert_eq!(pushed("red.example", listening.address).await, Ok(answered));
     listening.handle.stop(true).await;
     listening.task.await.expect("no panic").expect("a clean end");

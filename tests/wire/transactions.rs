@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use actors::limits::InteropQuirks;
 use actors::model::{
-    BatchId, DialectSpec, Edu, InboundTransaction, Item, Millis, OutboundBatch, PushFailure, RequestDeadlines,
+    BatchId, DialectSpec, Edu, InboundTransaction, Item, Millis, OutboundBatch, PeerReceipts, PushFailure,
+    RequestDeadlines,
 };
 use actors::testkit::at_once;
 use bytes::Bytes;
@@ -193,7 +194,15 @@ fn frame(items: Vec<Item>, weak: Vec<Edu>, id: u64, prev: Option<u64>) -> Outbou
     let second = Duration::from_secs(1);
     let deadlines = RequestDeadlines { connect: second, total: second };
     let label = BatchId::Transaction { id, prev, ts: Millis(1_404_835_423_000) };
-    OutboundBatch { to: name("blue"), dialect: DialectSpec::TRANSACTIONS, label, items, weak, deadlines }
+    OutboundBatch {
+        receipts: PeerReceipts::NONE,
+        to: name("blue"),
+        dialect: DialectSpec::TRANSACTIONS,
+        label,
+        items,
+        weak,
+        deadlines,
+    }
 }
 
 fn pdu(id: &str, text: &'static str) -> Item {
@@ -266,8 +275,15 @@ fn queued_update_after_dialect_change_refused() {
     let items =
         vec![Item::Pdu(reference("red", "a"), Bytes::from_static(b"{}")), Item::Update(Bytes::from_static(b"{}"))];
     let deadlines = RequestDeadlines { connect: Duration::from_secs(1), total: Duration::from_secs(1) };
-    let frame =
-        OutboundBatch { to: name("green"), dialect: DialectSpec::TRANSACTIONS, label, items, weak: vec![], deadlines };
+    let frame = OutboundBatch {
+        receipts: PeerReceipts::NONE,
+        to: name("green"),
+        dialect: DialectSpec::TRANSACTIONS,
+        label,
+        items,
+        weak: vec![],
+        deadlines,
+    };
     let refused = DIALECTS.of(frame.dialect).encode_push(&name("red"), &frame, InteropQuirks::default());
     assert!(matches!(refused, Err(PushFailure::Refused { status: 422, .. })), "{refused:?}");
 }

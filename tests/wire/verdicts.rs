@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use actors::model::{
-    Ack, BatchId, DeadLetterReason, DialectSpec, Item, ItemObjection, Millis, OutboundBatch, PduVerdict, PushResponse,
-    RequestDeadlines,
+    Ack, BatchId, DeadLetterReason, DialectSpec, Item, ItemObjection, Millis, OutboundBatch, PduVerdict, PeerReceipts,
+    PushResponse, RequestDeadlines,
 };
 use bytes::Bytes;
 use fernpost::wire::transactions::answer::{AnnouncedLimits, PduIdentity, decode, encode};
@@ -35,6 +35,7 @@ fn frame() -> OutboundBatch {
     let second = Duration::from_secs(1);
     let items = [("red", "a"), ("red", "b"), ("green", "a")];
     OutboundBatch {
+        receipts: PeerReceipts::NONE,
         to: name("blue"),
         dialect: DialectSpec::TRANSACTIONS,
         label: BatchId::Transaction { id: 1, prev: None, ts: Millis(1) },

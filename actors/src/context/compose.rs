@@ -85,9 +85,9 @@ impl DraftComposer<'_> {
         let left_out = left_out.into_iter().map(|(server, _)| server).collect();
         let copies = plain.copies(self.text, &reference, &bytes);
         let peers = audience.iter().chain(copies.servers()).cloned().collect();
-        let PduDraft { submission: id, digest, accepted, .. } = draft;
+        let PduDraft { submission: id, digest, accepted, receipt, .. } = draft;
         let (what, servers) = (SubmittedContent::Pdu(reference.clone(), self.graph.context.clone(), bytes), audience);
-        copies.submit(step, Submission { id, digest, accepted, servers, left_out, what });
+        copies.submit(step, Submission { id, digest, accepted, servers, left_out, receipt, what });
         Ok(ComposedPdu { reference, peers })
     }
 

@@ -20,6 +20,8 @@ struct ContextSums {
     forgotten: AtomicU64,
     /// Number of times that a limit of the core refused without an answer that would tell it, by its configuration key.
     refused: Mutex<BTreeMap<&'static str, u64>>,
+    /// Number of receipts by their result.
+    receipts: Mutex<BTreeMap<&'static str, u64>>,
 }
 
 impl ContextMetrics {
@@ -41,6 +43,16 @@ impl ContextMetrics {
     /// Returns the counts of such refusals since the start.
     pub(crate) fn refusals(&self) -> Vec<(&'static str, u64)> {
         self.0.refused.lock().iter().map(|(limit, count)| (*limit, *count)).collect()
+    }
+
+    /// Counts receipts: told to a peer, or told by one about our items.
+    pub(crate) fn count_receipts(&self, result: &'static str, count: u64) {
+        *self.0.receipts.lock().entry(result).or_default() += count;
+    }
+
+    /// Returns the numbers of receipts since the start, by result.
+    pub(crate) fn receipts(&self) -> Vec<(&'static str, u64)> {
+        self.0.receipts.lock().iter().map(|(result, count)| (*result, *count)).collect()
     }
 
     fn ends(&self) -> MutexGuard<'_, BTreeMap<u32, u32>> {

@@ -12,8 +12,8 @@ use crate::model::{
 };
 use crate::peer::inbound::dispatch::DispatchError;
 use crate::peer::inbound::forwards;
+use crate::peer::inbound::forwards::forward_run::forwarded_push;
 use crate::peer::inbound::forwards::judge_forward::{ForwardStep, judge};
-use crate::peer::inbound::forwards::progress::forwarded_push;
 use crate::ports::{ArchiveError, CommitPriority, Direction, QuarantineKey};
 use crate::router::registry::LookupPurpose;
 

@@ -1,5 +1,7 @@
 //! The messages between servers in terms common to both dialects: inbound batches, outbound batches and the responses.
 
+pub(super) mod receipts;
+
 use std::fmt;
 use std::time::Duration;
 
@@ -7,40 +9,11 @@ use bytes::Bytes;
 
 use crate::model::dialect::DialectSpec;
 use crate::model::digest::Digest;
-use crate::model::frame::forward::{ForwardRoute, ForwardedUpdate};
+use crate::model::frame::forward::ForwardRoute;
+use crate::model::frame::strong::StrongUpdate;
 use crate::model::{
-    BadPdu, ContextId, DeadLetterReason, GroupMessage, Millis, ParkedCode, Pdu, PduRef, Seq, ServerName, ShortDuration,
+    BadPdu, ContextId, DeadLetterReason, Millis, Pdu, PduRef, PeerReceipts, Seq, ServerName, ShortDuration,
 };
-
-/// A strong update as it was received.
-#[derive(Debug, Clone)]
-pub struct StrongUpdate {
-    /// JSON text of the update; it is never rewritten.
-    pub bytes: Bytes,
-    /// Digest that identifies the update.
-    pub digest: Digest,
-    /// Content of the update, as far as the core parses it.
-    pub body: StrongBody,
-}
-
-/// The content of a strong update.
-#[derive(Debug, Clone)]
-pub enum StrongBody {
-    /// An update for the messenger; the core does not parse it.
-    Plain,
-    /// `{"update":"message","peer":{"type":"group",..},..}`: a message of a group, for the messenger unless the group is mapped
-    /// to a context.
-    Group(Box<GroupMessage>),
-    /// `{"update":"pdu","pdu":{..}}`: a PDU of a context.
-    Pdu(Box<Pdu>),
-    /// An update of that form whose `pdu` is not a valid PDU.
-    BadPdu(BadPdu),
-    /// An update that cannot be accepted, with the code and the reason. It still consumes its sequence number, because resending
-    /// cannot correct it.
-    Unsound(ParkedCode, &'static str),
-    /// An update of the updates dialect that travels through servers: `{"update":"forward",..}`.
-    Forward(Box<ForwardedUpdate>),
-}
 
 /// An ephemeral item of the transactions dialect.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -75,6 +48,8 @@ pub struct InboundTransaction {
     pub edus: Vec<Edu>,
     /// Servers to which the sender's own PDUs are passed on.
     pub relay_to: Vec<ServerName>,
+    /// Receipts for items of ours.
+    pub receipts: PeerReceipts,
     /// Method by which the sender was authenticated.
     pub verified: &'static str,
     /// Nonce of the request's signature, if it has one; it is stored in the commit of the batch.
@@ -214,6 +189,8 @@ pub struct InboundPush {
     pub weak: usize,
     /// The last of these updates, as received; each is a JSON object.
     pub ephemeral: Vec<Bytes>,
+    /// Receipts for items of ours.
+    pub receipts: PeerReceipts,
     /// Method by which the sender was authenticated; the messenger sees this word.
     pub verified: &'static str,
     /// Nonce of the request's signature, if it has one; it is stored in the commit of the batch.
@@ -233,6 +210,8 @@ pub struct OutboundBatch {
     pub items: Vec<Item>,
     /// Ephemeral items that are sent with the batch, in the peer's dialect: weak updates or EDUs.
     pub weak: Vec<Edu>,
+    /// Receipts for items of the peer.
+    pub receipts: PeerReceipts,
     /// Deadlines for the connection and for the whole request.
     pub deadlines: RequestDeadlines,
 }
@@ -285,11 +264,26 @@ pub struct Receipt {
     pub ack: Ack,
     /// Numbers of its updates that are in quarantine, each with its code.
     pub parked: Vec<(Seq, &'static str)>,
+    /// Receipts for items of the peer.
+    pub receipts: PeerReceipts,
+    /// Novelty of the updates, which decides whether the answer may carry receipts.
+    pub novelty: PushNovelty,
+}
+
+/// Novelty of the updates of a push that was accepted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PushNovelty {
+    /// All of its updates: the peer has read the answer to the push before, and repeats this one unless it reads its answer.
+    New,
+    /// Some of its updates came before. Its first one has this number.
+    Repeated(Seq),
+    /// It has no updates: nothing shows whether the peer has read the answer.
+    Empty,
 }
 
 impl From<Ack> for Receipt {
     fn from(ack: Ack) -> Self {
-        Self { ack, parked: Vec::new() }
+        Self { ack, parked: Vec::new(), receipts: PeerReceipts::NONE, novelty: PushNovelty::Empty }
     }
 }
 
@@ -313,8 +307,11 @@ pub struct PushResponse {
     pub window: Option<u32>,
     /// Items that the peer accepted with the others and does not deliver.
     pub refused: Vec<ItemObjection>,
+    /// Receipts for items of ours.
+    pub receipts: PeerReceipts,
     /// The peer's reason for a wait, if it states one.
     pub reason: Option<String>,
 }
 
 pub(crate) mod forward;
+pub(crate) mod strong;

@@ -34,12 +34,13 @@ pub use context::{
 };
 pub use feed::{FeedEntry, FeedItem, ParkedItem, ParkedWhat, RefusedEvent, ReleasedEvent};
 pub use frame::forward::{
-    ForwardFacts, ForwardMemory, ForwardOutcome, ForwardProof, ForwardRoute, ForwardedUpdate, HeldForward, RelayCode,
-    StoredForward,
+    ForwardFacts, ForwardMemory, ForwardOutcome, ForwardProof, ForwardRoute, RelayCode, StoredForward,
 };
+pub use frame::receipts::{PeerReceipts, ReceiptItem, RejectedItem};
+pub use frame::strong::{ForwardedUpdate, HeldForward, StrongBody, StrongUpdate};
 pub use frame::{
     Ack, BatchId, Edu, FetchRequest, InboundEphemeral, InboundPush, InboundTransaction, Item, ItemObjection,
-    OutboundBatch, PullResponse, PushResponse, Receipt, RequestDeadlines, StrongBody, StrongUpdate, UsedNonce,
+    OutboundBatch, PullResponse, PushNovelty, PushResponse, Receipt, RequestDeadlines, UsedNonce,
 };
 pub use numbers::{Index, ItemNo, Millis, Position, Seq};
 pub use pdu::group_message::{

@@ -103,6 +103,8 @@ impl PduVerdict {
 /// A message that the local messenger submitted, before it has a position in the context's graph.
 #[derive(Debug, Clone)]
 pub struct PduDraft {
+    /// True if a delivery event is to report what the recipients' messengers acknowledge.
+    pub receipt: bool,
     /// Id that the messenger gave to the submission.
     pub submission: SubmissionId,
     /// Digest of the submission; it tells a repeat from another submission under the same id.

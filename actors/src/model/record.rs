@@ -59,6 +59,8 @@ pub struct OutboundRecord {
     /// The deliveries since the last row of them was written, oldest first: fewer than
     /// [`DELIVERED_SPANS_IN_ROW`](super::DELIVERED_SPANS_IN_ROW).
     pub delivered: Vec<DeliveredSpan>,
+    /// Ranges of items whose fate is known from receipts or because they are dead letters, both ends included.
+    pub settled: Vec<(u64, u64)>,
     /// State of the delivery through third servers.
     pub relay: RelayRecord,
 }
@@ -90,6 +92,7 @@ impl Default for OutboundRecord {
             last_success: None,
             delivered: Vec::new(),
             relay: RelayRecord::default(),
+            settled: Vec::new(),
         }
     }
 }
@@ -107,6 +110,8 @@ word_enum! {
         Refused = "refused",
         /// The peer accepted the item and put it into its own quarantine.
         ParkedByPeer = "parked_by_peer",
+        /// The peer accepted the item, and its messenger refuses it.
+        Rejected = "rejected",
     }
 }
 
@@ -118,6 +123,7 @@ impl DeadLetterReason {
             Self::Parked | Self::Dropped | Self::ParkedByPeer => "parked",
             Self::Expired => "expired",
             Self::Refused => "refused",
+            Self::Rejected => "rejected",
         }
     }
 
@@ -125,7 +131,7 @@ impl DeadLetterReason {
     /// because a peer that is restored must receive it again.
     pub const fn was_taken(self) -> bool {
         match self {
-            Self::Refused | Self::ParkedByPeer => true,
+            Self::Refused | Self::ParkedByPeer | Self::Rejected => true,
             Self::Parked | Self::Expired | Self::Dropped => false,
         }
     }
@@ -261,6 +267,8 @@ pub struct Submission {
     pub servers: Vec<ServerName>,
     /// Servers that it was addressed to but could not be queued for. Only a PDU skips recipients.
     pub left_out: Vec<ServerName>,
+    /// True if a delivery event is to report what the recipients' messengers acknowledge.
+    pub receipt: bool,
     /// Items that were submitted.
     pub what: SubmittedContent,
 }
@@ -379,6 +387,8 @@ pub struct PeerStatus {
     pub next_seq: Option<Seq>,
     /// Size of the items that are queued and not acknowledged, in bytes.
     pub backlog_bytes: u64,
+    /// Ranges of items that the peer's messenger has acknowledged, or that are dead letters.
+    pub settled: Vec<(u64, u64)>,
     /// Transaction that is in flight or will be resent unchanged: its id, its first and its last index.
     pub open: Option<(u64, Index, Index)>,
     /// Server through which unacknowledged items went, and the index of the newest of them.

@@ -14,11 +14,12 @@ use crate::limits::PeerLimits;
 use crate::model::{ContextId, FetchRequest, PeerStatus, PushFailure, PushResponse, ServerName};
 use crate::peer::effect::{CommandReply, PeerEffect};
 use crate::peer::handover::asking;
-use crate::peer::handover::relaying::Relaying;
+use crate::peer::handover::item_search::find_items;
+use crate::peer::handover::relaying::{self, Relaying};
 use crate::peer::handover::{Handover, known_forwards, mark_known, unknown_contexts};
 use crate::peer::inbound::InboundBatch;
 use crate::peer::inbound::dispatch::UnknownContexts;
-use crate::peer::inbound::forwards::progress::ForwardRun;
+use crate::peer::inbound::forwards::forward_run::ForwardRun;
 use crate::peer::machine::{PeerEvent, PeerMachine};
 use crate::peer::messages::{PeerMessage, PeerReplies, TaskFinished};
 use crate::peer::outbound::StepInput;
@@ -170,6 +171,15 @@ impl PeerActor {
                 self.crashes = CrashHistory::default();
                 self.restart(ctx);
             }
+            PeerEffect::FindItems { from, upto, receipts } => {
+                let (archive, server) = (self.ports.archive.clone(), self.server.clone());
+                let finish = self.completion_sender(ctx);
+                spawn_detached(async move {
+                    let (taken, rejected) = find_items(&archive, &server, (from, upto), receipts).await;
+                    finish(PeerEvent::ItemsFound { taken, rejected });
+                });
+            }
+            PeerEffect::CountReceipts(result, count) => self.routes.tally().count_receipts(result, count),
             PeerEffect::Abort => {
                 self.attempt = None;
                 self.reading = None;
@@ -404,8 +414,8 @@ impl PeerActor {
                 PeerSnapshot::default()
             }
         };
-        let held = load.forwards.iter().cloned();
-        let held = held.filter_map(|row| row.read(&self.server, &*self.ports.text)).collect();
+        let forwards = load.forwards.iter();
+        let held = forwards.filter_map(|row| relaying::held(row, &self.server, &*self.ports.text)).collect();
         let machine = PeerMachine::new(self.ports.us.clone(), self.server.clone(), &self.limits, load).holding(held);
         self.told = StateLogger::at_start(&machine);
         self.machine = Some(Box::new(machine));
@@ -470,6 +480,7 @@ impl Handler<PeerMessage> for PeerActor {
                 PeerEvent::Woken { tail, queued_bytes, rows }
             }
             PeerMessage::SendEphemeral(fleeting) => PeerEvent::Weak(fleeting),
+            PeerMessage::TellReceipts(receipts) => PeerEvent::MessengerTook(receipts),
             PeerMessage::FetchPdus { context, want, of } => PeerEvent::Fetch(context, want, of),
             PeerMessage::AskForPdus { context, want, cause } => PeerEvent::Ask(context, want, cause),
             PeerMessage::RelayRefused { via, code } => PeerEvent::Relay(RelayEvent::Refused(via, code)),

@@ -4,11 +4,11 @@ use crate::change::Change;
 use crate::change::CommitPriority;
 use crate::errors::{BatchError, CommandError};
 use crate::model::{
-    BridgedMessage, ContextId, FeedItem, FetchRequest, Index, Millis, OutboundBatch, Pdu, PduVerdict, PeerState,
-    PeerStatus, Receipt, ServerName, SuspendReason,
+    BridgedMessage, ContextId, FeedItem, FetchRequest, Index, Millis, OutboundBatch, Pdu, PduVerdict, PeerReceipts,
+    PeerState, PeerStatus, Receipt, ServerName, SuspendReason,
 };
 use crate::peer::inbound::dispatch::ContextGroup;
-use crate::peer::inbound::forwards::progress::ForwardRun;
+use crate::peer::inbound::forwards::forward_run::ForwardRun;
 use crate::peer::notices::HourlyNotice;
 use crate::peer::outbound::relay::RelayWork;
 use crate::reply_token::ReplyToken;
@@ -151,6 +151,17 @@ pub enum PeerEffect {
         /// True if the numbers in the batch depend on a commit of this step.
         settled: bool,
     },
+    /// Look for these PDUs among the items from one index to another; what is found returns as the event `ItemsFound`.
+    FindItems {
+        /// First index.
+        from: Index,
+        /// Last index.
+        upto: Index,
+        /// Receipts that name PDUs by their identity.
+        receipts: PeerReceipts,
+    },
+    /// Count receipts by their result.
+    CountReceipts(&'static str, u64),
     /// Abort the request and the outbox read in flight.
     Abort,
     /// Read outbox rows from here on.

@@ -1,6 +1,7 @@
 //! PDUs of a peer's batch on their way to one context, or to its stage if it cannot process them in time.
 
 pub(crate) mod asking;
+pub(super) mod item_search;
 pub(crate) mod relaying;
 
 use std::collections::HashSet;

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use crate::change::{Change, CommitPriority};
 use crate::limits::PeerLimits;
 use crate::model::{
-    Ack, ContextId, Digest, HeldForward, InboundPush, InboundRecord, Millis, PduVerdict, PullResponse, PushFailure,
-    Receipt, SeenTransaction, Seq, ServerName,
+    Ack, ContextId, Digest, HeldForward, InboundPush, InboundRecord, Millis, PduVerdict, PeerReceipts, PullResponse,
+    PushFailure, Receipt, SeenTransaction, Seq, ServerName,
 };
 use crate::peer::effect::{BatchReply, CommandReply, EffectCollector, PeerEffect, Pull, PushReply, RelayRole};
 use crate::peer::first_dialect::FirstDialect;
@@ -17,8 +17,9 @@ use crate::peer::inbound::batch_queue::{BatchInProgress, BatchQueue, NewItems};
 use crate::peer::inbound::catch_up::TransactionPulls;
 use crate::peer::inbound::dispatch::{ContextGroup, DispatchError, PoisonCandidates, UnknownContexts};
 use crate::peer::inbound::expect::PendingExpectations;
+use crate::peer::inbound::forwards::forward_run::RunPlace;
 use crate::peer::inbound::forwards::held_forwards::{ForwardedPart, HeldForwards, new_part};
-use crate::peer::inbound::forwards::progress::{HandedBatches, RunPlace};
+use crate::peer::inbound::forwards::progress::HandedBatches;
 use crate::peer::inbound::new_contexts::NewContexts;
 use crate::peer::inbound::parked::PeerQuarantine;
 use crate::peer::inbound::pushes::InboundPushes;
@@ -152,18 +153,18 @@ impl Inbound {
         }
         let fresh = match &batch {
             InboundBatch::Push(push, token) => self.pushes.receive(push, out).map_err(|reply| {
-                if matches!(&reply, Ok(Receipt { ack: Ack::Hole { conflict: true, .. }, .. })) {
+                if matches!(&*reply, Ok(Receipt { ack: Ack::Hole { conflict: true, .. }, .. })) {
                     self.held.clear(out);
                 }
                 out.changes.extend(push.nonce.clone().map(Change::NonceUsed));
-                BatchReply::Push(*token, reply)
+                BatchReply::Push(*token, *reply)
             }),
             InboundBatch::Forwarded(push, token) => {
                 let token = *token;
                 return match new_part(push, &self.pushes.sequence) {
                     ForwardedPart::New(push) => {
                         let fresh = NewItems { places: (0..push.strong.len()).collect(), pushes: false };
-                        self.dispatch_batch(InboundBatch::Forwarded(push, token), fresh, strange, out);
+                        self.dispatch_batch(InboundBatch::Forwarded(*push, token), fresh, strange, out);
                     }
                     part => {
                         let reply = self.not_new(push, &part, out);
@@ -292,6 +293,11 @@ impl Inbound {
         }
     }
 
+    /// Names PDUs in receipts by the numbers under which the peer sent them, as far as these are known.
+    pub(super) fn number_receipts(&mut self, receipts: &mut PeerReceipts) {
+        self.pushes.sent_numbers.number(receipts);
+    }
+
     /// Returns the time at which the peer is asked again, or at which a pull expires.
     pub fn ask_at(&self) -> Option<Millis> {
         self.pulls.ask_at()
@@ -384,7 +390,7 @@ impl Inbound {
         self.held.passed(self.pushes.expected(), out);
         self.release_held();
         out.moved(CommitPriority::Now);
-        self.pushes.receipt(push, busy.numbers_pushes())
+        self.pushes.receipt(push, busy.numbers_pushes(), busy.fresh())
     }
 }
 

@@ -8,18 +8,19 @@ use crate::change::CommitPriority;
 use crate::errors::{BatchError, CommandError};
 use crate::limits::PeerLimits;
 use crate::model::{
-    ContextId, FetchRequest, HeldForward, Index, Millis, PduVerdict, PeerCommand, PeerRecord, PeerState, PeerStatus,
-    PullResponse, PushFailure, PushResponse, ServerName, SuspendReason,
+    ContextId, FetchRequest, HeldForward, Index, Millis, PduVerdict, PeerCommand, PeerReceipts, PeerRecord, PeerState,
+    PeerStatus, PullResponse, PushFailure, PushResponse, ServerName, SuspendReason,
 };
 use crate::model::{FeedItem, OutboxRow, PeerSnapshot};
 use crate::peer::effect::{CommandReply, EffectCollector, PeerEffect, Pull, PushReply};
 use crate::peer::fetch_budget::{BudgetExhausted, FetchBudget, FetchCost};
 use crate::peer::inbound::dispatch::{ContextGroup, DispatchError, UnknownContexts};
-use crate::peer::inbound::forwards::progress::RunPlace;
+use crate::peer::inbound::forwards::forward_run::RunPlace;
 use crate::peer::inbound::{Inbound, InboundBatch};
 use crate::peer::notices::HourlyNotice;
 use crate::peer::outbound::ephemeral_buffer::EphemeralItem;
 use crate::peer::outbound::outbox_window::Outbox;
+use crate::peer::outbound::receipts::ReceiptExchange;
 use crate::peer::outbound::relay::RelayEvent;
 use crate::peer::outbound::{Outbound, StepInput};
 use crate::reply_token::ReplyToken;
@@ -39,6 +40,16 @@ pub enum PeerEvent {
     Forwarded(RunPlace, PushReply),
     /// The local messenger sent an ephemeral item for the peer.
     Weak(EphemeralItem),
+    /// Our messenger has acknowledged or refused items of the peer, named by their numbers or, if they are PDUs, by their identity.
+    MessengerTook(PeerReceipts),
+    /// PDUs that receipts named were looked for: the indexes of those that the peer's messenger has acknowledged, and of those that it
+    /// has refused, with the reason.
+    ItemsFound {
+        /// Indexes of acknowledged items.
+        taken: Vec<Index>,
+        /// Indexes of refused items.
+        rejected: Vec<(Index, String)>,
+    },
     /// A context misses parents of a PDU that the peer sent; the named server may have them.
     Fetch(ContextId, FetchRequest, ServerName),
     /// Ask the peer for PDUs, charged to the named server.
@@ -146,13 +157,20 @@ impl PeerMachine {
             PeerEvent::Accept(batch, _) if self.outbound.state() == PeerState::Suspended(SuspendReason::Faulty) => {
                 out.answer(batch.refusal(BatchError::Faulty(self.server.clone())));
             }
-            PeerEvent::Accept(batch, strange) => {
+            PeerEvent::Accept(mut batch, strange) => {
+                let receipts = batch.take_receipts();
                 self.inbound.accept(batch, strange, &mut out);
                 if contact {
                     self.outbound.on_inbound_contact(at, &mut out);
                 }
+                self.receipts().take(receipts, &mut out);
             }
             PeerEvent::Forwarded(place, answer) => self.inbound.forwarded(place, answer, &mut out),
+            PeerEvent::MessengerTook(mut receipts) => {
+                self.inbound.number_receipts(&mut receipts);
+                self.receipts().tell(at, receipts, &mut out);
+            }
+            PeerEvent::ItemsFound { taken, rejected } => self.receipts().take_found(&taken, rejected, &mut out),
             PeerEvent::Dispatched(group, outcome) => self.inbound.dispatched(&group, outcome, &mut out),
             PeerEvent::Weak(fleeting) => self.outbound.weak(at, fleeting, &mut out),
             PeerEvent::Fetch(context, want, of) => self.fetch(at, context, want, of, &mut out),
@@ -182,6 +200,7 @@ impl PeerMachine {
                 self.outbound.change_limits(at, &limits, &mut out);
             }
         }
+        self.receipts().add_to_answers(at, &mut out);
         self.outbound.relay(at, &mut out);
         // All outbound requests pass this check: a paused peer is not asked for transactions either.
         if !self.outbound.may_ask() {
@@ -287,6 +306,7 @@ impl PeerMachine {
             expected_seq: self.inbound.record().expected,
             next_seq: self.outbound.next_number(),
             backlog_bytes: outbox.backlog_bytes(),
+            settled: self.outbound.settled().to_vec(),
             open: self.outbound.open(),
             relayed: self.outbound.relayed(),
         }
@@ -341,7 +361,12 @@ impl PeerMachine {
         self.outbound.outbox()
     }
 
+    const fn receipts(&mut self) -> ReceiptExchange<'_> {
+        ReceiptExchange { outbound: &mut self.outbound }
+    }
+
     fn finish(&mut self, out: EffectCollector) -> Vec<PeerEffect> {
+        self.receipts().settle_dead_letters(&out);
         let EffectCollector { mut changes, moved, notes, effects, numbering, .. } = out;
         self.numbering = numbering;
         if moved.is_some() {

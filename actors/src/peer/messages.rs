@@ -7,7 +7,9 @@ use actix::Message;
 use tokio::sync::oneshot;
 
 use crate::limits::PeerLimits;
-use crate::model::{ContextId, FetchRequest, InboundPush, InboundTransaction, PeerCommand, PeerStatus, ServerName};
+use crate::model::{
+    ContextId, FetchRequest, InboundPush, InboundTransaction, PeerCommand, PeerReceipts, PeerStatus, ServerName,
+};
 use crate::peer::effect::{BatchReply, CommandReply, PushReply, TransactionReply};
 use crate::peer::fetch_budget::FetchCost;
 use crate::peer::machine::PeerEvent;
@@ -79,6 +81,8 @@ pub(crate) enum PeerMessage {
     OutboxGrown(OutboxGrown),
     /// Send an ephemeral item to the peer.
     SendEphemeral(EphemeralItem),
+    /// Tell the peer what our messenger has done with its items.
+    TellReceipts(PeerReceipts),
     /// A context misses parents of a PDU that this peer sent. Nobody waits for a reply: the result goes to the context.
     FetchPdus {
         /// Context that misses the parents.

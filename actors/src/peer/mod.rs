@@ -23,6 +23,7 @@ mod messages;
 pub mod notices;
 pub mod outbound;
 pub mod rate_limit;
+pub mod receipts;
 pub(crate) mod shared;
 pub(crate) mod shared_stats;
 mod state_log;
@@ -38,7 +39,7 @@ use tokio::sync::oneshot;
 use crate::errors::{AdmissionError, CommandError, OutboxFullError, UnavailableError};
 use crate::limits::{PeerLimits, PeerListing};
 use crate::model::{
-    ContextId, FetchRequest, InboundPush, InboundTransaction, Millis, PeerCommand, PeerStatus, ServerName,
+    ContextId, FetchRequest, InboundPush, InboundTransaction, Millis, PeerCommand, PeerReceipts, PeerStatus, ServerName,
 };
 use crate::peer::effect::{PushReply, TransactionReply};
 use crate::peer::fetch_budget::FetchCost;
@@ -160,6 +161,11 @@ impl PeerHandle {
     /// bounded by the requests that the messenger may have open.
     pub fn weak(&self, fleeting: EphemeralItem) {
         self.send(PeerMessage::SendEphemeral(fleeting));
+    }
+
+    /// Tells the peer what our messenger has done with its items.
+    pub(crate) fn tell_receipts(&self, receipts: PeerReceipts) {
+        self.send(PeerMessage::TellReceipts(receipts));
     }
 
     /// Requests missing parents of a PDU that this peer sent; `of` is the server to ask.

@@ -29,8 +29,8 @@ use std::sync::Arc;
 use crate::change::CommitPriority;
 use crate::limits::PeerLimits;
 use crate::model::{
-    AttemptError, ContextId, FetchRequest, Index, Millis, OutboundRecord, OutboxRow, PeerState, PushFailure,
-    PushResponse, Seq, ServerName, SuspendReason,
+    AttemptError, ContextId, FetchRequest, Index, Millis, OutboundRecord, OutboxRow, PeerReceipts, PeerState,
+    PushFailure, PushResponse, Seq, ServerName, SuspendReason,
 };
 use crate::peer::effect::{EffectCollector, PeerEffect};
 use crate::peer::outbound::attempt_log::AttemptLog;
@@ -43,6 +43,7 @@ use crate::peer::outbound::outbox_window::Outbox;
 use crate::peer::outbound::progress::DeliveryProgress;
 use crate::peer::outbound::progress::next_move::NextMove;
 use crate::peer::outbound::progress::state::OutboundState;
+use crate::peer::outbound::receipts::received_receipts::ReceivedReceipts;
 use crate::peer::outbound::relay::RelayRoute;
 use crate::peer::outbound::send::{NextRequest, PushContent, RequestComposer};
 use crate::peer::outbound::unconfirmed::UnconfirmedItems;
@@ -67,6 +68,8 @@ pub struct Outbound {
     requests: RequestComposer,
     expiry: ExpirySweep,
     relay: RelayRoute,
+    /// Receipts that the peer has given.
+    received: ReceivedReceipts,
     /// Limits with another dialect, which wait for the end of the request in flight.
     next_limits: Option<Arc<PeerLimits>>,
 }
@@ -88,6 +91,7 @@ impl Outbound {
             requests: RequestComposer::new(limits.clone(), record),
             expiry: ExpirySweep::new(record.oldest_queued_at),
             relay: RelayRoute::new(&limits, &record.relay),
+            received: ReceivedReceipts::new(record),
             limits,
             next_limits: None,
         }
@@ -97,6 +101,7 @@ impl Outbound {
     pub fn record(&self) -> OutboundRecord {
         let mut record = OutboundRecord {
             oldest_queued_at: self.expiry.oldest_queued_at().filter(|_| self.is_paused()),
+            settled: self.received.settled().to_vec(),
             ..OutboundRecord::default()
         };
         self.queue.keep(&mut record);
@@ -125,6 +130,11 @@ impl Outbound {
     /// Returns the time of the next attempt, if a timer decides it.
     pub const fn next_attempt(&self) -> Option<Millis> {
         self.progress.state().next_attempt()
+    }
+
+    /// Returns the ranges of items that the peer's messenger has acknowledged, or that are dead letters.
+    pub fn settled(&self) -> &[(u64, u64)] {
+        self.received.settled()
     }
 
     /// Returns the outbox of the peer.
@@ -177,7 +187,10 @@ impl Outbound {
             OutboundState::Suspended { cause, probe_at: None, .. } => *cause != SuspendReason::Faulty,
             _ => false,
         };
-        let is_done = self.queue.outbox.backlog() == 0 && !self.expiry.is_running();
+        let is_done = self.queue.outbox.backlog() == 0
+            && !self.expiry.is_running()
+            && self.requests.receipts.is_empty()
+            && self.received.is_stored();
         // Ephemeral items wait here only while they are too large to be sent along; eviction loses them.
         (is_quiet && is_done).then(|| self.requests.ephemeral.latest_expiry().unwrap_or_default())
     }
@@ -331,7 +344,15 @@ impl Outbound {
         if self.progress.is_in_flight(attempt) {
             self.relay.attempted(at.now, outcome.as_ref().err());
         }
+        let receipts = match &outcome {
+            Ok(response) => response.receipts.clone(),
+            Err(_) => PeerReceipts::NONE,
+        };
         let next = self.reply(at).replied(attempt, outcome, out);
+        if self.limits.receipts && !receipts.is_empty() {
+            self.queue.renumbering.commit_answer();
+            self.received.take(receipts, &self.queue, out);
+        }
         self.perform(at, next, out);
     }
 
@@ -464,6 +485,7 @@ mod on_reply;
 mod outbound_queue;
 pub mod outbox_window;
 mod progress;
+pub mod receipts;
 mod rejected_batch;
 pub mod relay;
 mod renumbering;

@@ -287,6 +287,9 @@ pub trait FeedReader: Send + Sync + 'static {
     /// (at least one is returned).
     fn released_events(&self, limit: u32, bytes: u64) -> Task<Result<Vec<ReleasedEvent>, ArchiveError>>;
 
+    /// Returns the events after `after` up to `upto` that the messenger has refused, each with the reason.
+    fn refused_between(&self, after: Position, upto: Position) -> Task<Result<Vec<(Position, String)>, ArchiveError>>;
+
     /// Returns the highest transaction id that is reserved for pushes to the messenger; 0 before the first.
     fn push_ids_reserved(&self) -> Task<Result<u64, ArchiveError>>;
 

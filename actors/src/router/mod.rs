@@ -6,6 +6,7 @@
 
 mod config_change;
 mod generations;
+mod receipt_teller;
 pub(crate) mod registry;
 mod residency;
 use std::cell::OnceCell;
@@ -28,6 +29,7 @@ use crate::overload::{Congestion, OverloadMonitor};
 use crate::peer::WeakPeer;
 use crate::ports::{CommitPriority, Ports};
 use crate::router::generations::{ExitAction, GenerationTable};
+use crate::router::receipt_teller::ReceiptTeller;
 pub use crate::router::registry::ActorRegistry;
 use crate::router::registry::{FindContext, RouterRecipients, StartPeer};
 use crate::supervise::again::until_read;
@@ -83,6 +85,8 @@ pub struct Router {
     context_limits: Arc<ContextLimits>,
     overload: Arc<OverloadMonitor>,
     watching: Option<IsolatedTask>,
+    /// Reader of the acknowledged feed, for receipts.
+    telling: Option<IsolatedTask>,
     #[expect(dead_code, reason = "held for its drop, which ends the process")]
     lifeline: ExitMonitor,
 }
@@ -94,6 +98,7 @@ impl Router {
         let router = Self {
             overload: overload.clone(),
             watching: None,
+            telling: None,
             routes: routes.clone(),
             peers: GenerationTable::new(),
             contexts: GenerationTable::new(),
@@ -204,6 +209,8 @@ impl Actor for Router {
     fn started(&mut self, ctx: &mut Context<Self>) {
         ctx.set_mailbox_capacity(0); // see the permits of `supervise::intake`
         self.watch(ctx);
+        let teller = ReceiptTeller { ports: self.ports.clone(), routes: self.routes.clone() };
+        self.telling = Some(spawn_abortable(teller.run(), |_| {}));
         let (archive, address) = (self.ports.archive.clone(), ctx.address());
         let listed = self.ports.roster.listed();
         let boot = async move {

@@ -147,6 +147,11 @@ impl PeerConfig for TestPeers {
         Arc::new(PeerLimits { listing, ..PeerLimits::default() })
     }
 
+    fn has_receipts(&self) -> bool {
+        let named = self.peers.iter().chain(&self.unlisted).map(|(_, limits)| limits);
+        named.chain(&self.others).any(|limits| limits.receipts)
+    }
+
     fn contexts(&self) -> Arc<ContextLimits> {
         self.contexts.clone()
     }

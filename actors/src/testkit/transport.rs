@@ -154,7 +154,7 @@ pub fn wait(seconds: u64) -> PushResult {
 
 /// A response with this acknowledgement and a large window.
 pub const fn acknowledged(ack: Ack) -> PushResponse {
-    PushResponse { ack, window: Some(100), refused: vec![], reason: None }
+    PushResponse { ack, window: Some(100), refused: vec![], receipts: crate::model::PeerReceipts::NONE, reason: None }
 }
 
 /// The failure to reach a peer.

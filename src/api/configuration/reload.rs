@@ -1,9 +1,10 @@
 //! The outcome of a reload.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// The outcome of a reload: all of it, or nothing.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ReloadReport {
     /// True if the configuration is in force; false: nothing has changed.
     pub ok: bool,

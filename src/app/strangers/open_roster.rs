@@ -39,6 +39,10 @@ impl PeerConfig for OpenRoster {
         (self.table)().unlisted(server)
     }
 
+    fn has_receipts(&self) -> bool {
+        (self.table)().has_receipts()
+    }
+
     fn contexts(&self) -> Arc<ContextLimits> {
         (self.table)().contexts()
     }

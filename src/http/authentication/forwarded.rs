@@ -186,6 +186,8 @@ mod tests {
             &[("forwarded", "proto=https")],
             &[("forwarded", "for=1.2.3.4, for=\"unterminated")],
             &[("forwarded", "for=1.2.3.4;for=5.6.7.8")],
+            &[("forwarded", "for=\"1.2.3.4\"by=5.6.7.8")],
+            &[("forwarded", "for=1.2.3.4 by=5.6.7.8")],
             &[("forwarded", "garbage"), ("x-forwarded-for", "1.2.3.4")],
         ] {
             assert_eq!(caller(lines), None, "{lines:?}");

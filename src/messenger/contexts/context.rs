@@ -63,7 +63,7 @@ fn readable(path: &str) -> Result<(), ApiError> {
     decoded.map(|_| ()).map_err(|_| ApiError::unprocessable("BAD_CONTEXT", "the name in the path is not UTF-8"))
 }
 
-fn decode(body: &[u8]) -> Result<Vec<ServerName>, ApiError> {
+pub(crate) fn decode(body: &[u8]) -> Result<Vec<ServerName>, ApiError> {
     let RawObject(members) = serde_json::from_slice(body).map_err(|error| {
         ApiError::bad_request("BAD_JSON", format!("the body is not a JSON object: {}", json_error::words(&error)))
     })?;

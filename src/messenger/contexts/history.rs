@@ -7,6 +7,7 @@ use actix_web::http::header::ContentType;
 use actix_web::{HttpRequest, HttpResponse, web};
 use actors::model::{ContextId, FeedPdu};
 use actors::ports::ArchiveError;
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::http::error::ApiError;
@@ -25,11 +26,13 @@ const PAGE_BYTES: u64 = 4 << 20;
 /// Maximum wait for PDUs from other servers. Those that arrive later are returned by the next call.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct HistoryQuery {
+pub(crate) struct HistoryQuery {
     /// `next` of the page before.
     before: Option<i64>,
+    /// Number of PDUs, 50 if it is absent. More than 500 are 500.
+    #[schemars(range(min = 1))]
     limit: Option<u32>,
 }
 

@@ -3,9 +3,9 @@
 use actix_web::{Error, HttpResponse, web};
 use actors::model::{ContextId, ServerName};
 use bytes::Bytes;
-use serde::Deserialize;
 
 use crate::api::contexts::JoinStarted;
+use crate::api::requests::JoinRequest;
 use crate::http::error::ApiError;
 use crate::http::json_error;
 use crate::messenger::MessengerApi;
@@ -13,14 +13,6 @@ use crate::messenger::answer::unreadable_body;
 
 /// Maximum number of history PDUs that one call may request.
 const BACKFILL_MAX: u32 = 100_000;
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct JoinRequest {
-    via: String,
-    #[serde(default)]
-    backfill: u32,
-}
 
 /// Starts a join, and responds once it is on disk, so that it survives a restart. `GET /v1/contexts/{context}` returns
 /// its progress.

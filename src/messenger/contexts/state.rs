@@ -4,6 +4,7 @@ use actix_web::http::header::ContentType;
 use actix_web::{HttpRequest, HttpResponse, web};
 use actors::model::{ContextId, FeedFlags, FeedPdu, StateKey};
 use actors::ports::{ArchiveError, StatePage};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::http::error::ApiError;
@@ -21,11 +22,15 @@ const LIMIT_MAX: u32 = 1_000;
 const PAGE_BYTES: u64 = 4 << 20;
 
 /// The query. The two parameters for the start of the page belong together: they are the `next` of the page before.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct StateQuery {
+pub(crate) struct StateQuery {
+    /// Number of PDUs, 100 if it is absent. More than 1,000 are 1,000.
+    #[schemars(range(min = 1))]
     limit: Option<u32>,
+    /// `next.after_type` of the page before, together with `after_key`.
     after_type: Option<String>,
+    /// `next.after_key` of the page before, together with `after_type`.
     after_key: Option<String>,
 }
 

@@ -5,18 +5,12 @@ use actix_web::{Error, HttpResponse, web};
 use actors::model::Position;
 use actors::ports::FeedBounds;
 use bytes::Bytes;
-use serde::Deserialize;
 
+use crate::api::requests::AckRequest;
 use crate::http::error::ApiError;
 use crate::http::json_error;
 use crate::messenger::MessengerApi;
 use crate::messenger::answer::{not_ours, unreadable_body};
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct AckBody {
-    upto: u64,
-}
 
 /// Accepts an acknowledgement, which is on disk within 100 ms of the response.
 pub(crate) async fn post(api: web::Data<MessengerApi>, body: Result<Bytes, Error>) -> Result<HttpResponse, ApiError> {
@@ -46,7 +40,7 @@ pub(super) fn push_on() -> ApiError {
 
 /// Returns the position to acknowledge.
 fn parse_ack(body: &[u8], bounds: FeedBounds) -> Result<Position, ApiError> {
-    let ack: AckBody = json_error::object(body)
+    let ack: AckRequest = json_error::object(body)
         .map_err(|why| ApiError::bad_request("BAD_JSON", format!("the body is not {{\"upto\":N}}: {why}")))?;
     let (upto, tail) = (Position(ack.upto), bounds.tail);
     if upto > tail {

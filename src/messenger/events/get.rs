@@ -8,6 +8,7 @@ use actix_web::http::header::ContentType;
 use actix_web::{HttpRequest, HttpResponse, web};
 use actors::model::Position;
 use actors::ports::{ArchiveError, FeedBounds, FeedPage, FeedReader};
+use schemars::JsonSchema;
 use serde::Deserialize;
 use tokio::sync::watch;
 
@@ -18,6 +19,7 @@ use crate::messenger::answer::RETRY_AFTER_DEFAULT;
 use crate::messenger::events::ack::{acknowledge, push_on};
 use crate::messenger::events::render::render;
 use crate::messenger::events::stream;
+use crate::openapi::schema_book::{truth, whole_number};
 
 /// Default number of events in a page.
 const LIMIT_DEFAULT: u64 = 100;
@@ -80,12 +82,24 @@ fn too_many(max: usize) -> ApiError {
 }
 
 /// The query as text.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct EventsQuery {
+pub(crate) struct EventsQuery {
+    /// Position after which to read; if it is absent, the acknowledged one.
+    #[serde(default)]
+    #[schemars(schema_with = "whole_number")]
     after: Option<String>,
+    /// Number of events, 100 if it is absent. More than 1,000 are 1,000.
+    #[serde(default)]
+    #[schemars(schema_with = "whole_number", range(min = 1))]
     limit: Option<String>,
+    /// Seconds to wait for an event, 0 if it is absent. More than 60 are 60.
+    #[serde(default)]
+    #[schemars(schema_with = "whole_number")]
     wait: Option<String>,
+    /// `true`: acknowledge everything up to `after`.
+    #[serde(default)]
+    #[schemars(schema_with = "truth")]
     ack: Option<String>,
 }
 

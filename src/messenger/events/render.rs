@@ -173,6 +173,7 @@ mod tests {
     use bytes::Bytes;
 
     use super::*;
+    use crate::api::feed::EventsPage;
 
     fn entry(position: u64, item: FeedItem) -> FeedEntry {
         FeedEntry { position: Position(position), time: Millis(1_718_454_896_007), item }
@@ -280,6 +281,65 @@ mod tests {
                 r#""reason":"who?"}],"next":6}"#
             )
         );
+    }
+
+    #[test]
+    fn rendered_events_have_described_shapes() {
+        let context = || "#room".parse().expect("valid");
+        let fed = |text: &'static str, shown| {
+            let sender = Some(blue());
+            let bytes = Bytes::from_static(text.as_bytes());
+            let (reference, context) = (pdu("p1"), context());
+            FeedItem::Pdu(Box::new(FeedPdu {
+                reference,
+                context,
+                depth: 2,
+                sender,
+                verified: "mtls".into(),
+                shown,
+                bytes,
+            }))
+        };
+        let parked = |what| {
+            let (code, reason) = (ParkedCode::NotAParticipant, "who?".into());
+            FeedItem::Parked(ParkedItem { from: blue(), what, code, reason, verified: None, bytes: Bytes::new() })
+        };
+        let flags = FeedFlags { gap: vec![pdu("g")], late: true, history: true, current: true, again: true };
+        let state = concat!(
+            r#"{"ts":1,"pdu_type":"t","content":[],"prev_pdus":[["red","r"]],"is_state":true,"state_key":"","#,
+            r#""power_level":-1,"prev_state_id":"p0","prev_state_origin":"red","to":["red"],"zeta":{"a":null}}"#
+        );
+        let (from, server) = (blue(), "green.example".parse().expect("valid"));
+        let items = [
+            fed(r#"{"ts":7,"pdu_type":"t","content":null,"prev_pdus":[]}"#, FeedFlags::default()),
+            fed(state, flags),
+            fed(
+                r#"{"ts":1,"pdu_type":"t","content":{},"prev_pdus":[],"is_state":true,"state_key":"k"}"#,
+                FeedFlags::default(),
+            ),
+            FeedItem::Update {
+                from: blue(),
+                n: 1,
+                seq: Seq(9),
+                verified: "mtls",
+                bytes: Bytes::from_static(b"{\"a\":1}"),
+            },
+            FeedItem::Gap { context: context(), missing: vec![pdu("a")], children: vec![pdu("b")] },
+            FeedItem::GapFilled { context: context(), missing: vec![pdu("a")], children: vec![] },
+            FeedItem::UpdateGap { from, server, first: Seq(3), last: Seq(4) },
+            FeedItem::Delivery { message: "m".parse().expect("valid"), server: blue(), state: "parked", reason: None },
+            FeedItem::Peer { server: blue(), state: "suspended", reason: Some("refused") },
+            parked(ParkedWhat::Update(Seq(3))),
+            parked(ParkedWhat::Pdu { origin: Some("grey".into()), id: Some("g".into()), context: Some(context()) }),
+            parked(ParkedWhat::Pdu { origin: None, id: None, context: None }),
+            FeedItem::Notice { text: "restored".into(), server: Some(blue()) },
+        ];
+        for item in items {
+            let text = rendered(0, &[entry(1, item)]);
+            let read: EventsPage = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"));
+            let written: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+            assert_eq!(serde_json::to_value(read).expect("plain"), written, "a key is not described, or missing");
+        }
     }
 
     #[test]

@@ -5,23 +5,17 @@ use actors::change::Change;
 use actors::model::Position;
 use actors::ports::{CommitPriority, FeedPage};
 use bytes::Bytes;
-use serde::Deserialize;
 
+use crate::api::requests::RewindRequest;
 use crate::http::error::ApiError;
 use crate::http::json_error;
 use crate::messenger::MessengerApi;
 use crate::messenger::answer::{not_ours, unreadable_body};
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RewindBody {
-    to: u64,
-}
-
 /// Commits that the events after a position count as unread, and responds after the commit. Streams that are open are not moved.
 pub(crate) async fn post(api: web::Data<MessengerApi>, body: Result<Bytes, Error>) -> Result<HttpResponse, ApiError> {
     let body = body.map_err(|error| unreadable_body(&error, api.limits.body_max))?;
-    let RewindBody { to } = json_error::object(&body)
+    let RewindRequest { to } = json_error::object(&body)
         .map_err(|why| ApiError::bad_request("BAD_JSON", format!("the body is not {{\"to\":N}}: {why}")))?;
     let (to, ports) = (Position(to), api.gateway.ports());
     let bounds = *ports.archive.feed.feed_bounds().borrow();

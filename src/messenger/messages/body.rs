@@ -53,7 +53,7 @@ const RESERVED: &[&str] = &[
     "transaction_id",
 ];
 
-/// The decoded body: `{"context","type","content","state_key"?,"power_level"?,"to"?,"extra"?}`.
+/// The decoded body: `{"context","type","content","state_key"?,"power_level"?,"to"?,"extra"?,"receipt"?}`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct MessageBody {
     /// Context of the message.
@@ -65,12 +65,14 @@ pub(crate) struct MessageBody {
     state: Option<(String, i64)>,
     to: Option<Vec<ServerName>>,
     extra: Vec<(String, Bytes)>,
+    /// True if the messenger asks for a delivery event.
+    receipt: bool,
     /// Total bytes of its texts.
     size: u64,
 }
 
 /// The keys of a message.
-const KEYS: &[&str] = &["context", "type", "content", "state_key", "power_level", "to", "extra"];
+const KEYS: &[&str] = &["context", "type", "content", "state_key", "power_level", "to", "extra", "receipt"];
 
 /// The members of the body, each as its text.
 #[derive(Default)]
@@ -82,6 +84,7 @@ struct RawMessageFields<'a> {
     power_level: Option<&'a RawValue>,
     to: Option<&'a RawValue>,
     extra: Option<&'a RawValue>,
+    receipt: Option<&'a RawValue>,
 }
 
 impl<'a> RawMessageFields<'a> {
@@ -98,6 +101,7 @@ impl<'a> RawMessageFields<'a> {
                 "power_level" => &mut given.power_level,
                 "to" => &mut given.to,
                 "extra" => &mut given.extra,
+                "receipt" => &mut given.receipt,
                 _ => return Err(ApiError::unknown_key(name, "a message", KEYS)),
             };
             if place.replace(value).is_some() {
@@ -125,10 +129,11 @@ impl MessageBody {
         let (context, kind) = (context(given.context)?, kind(given.kind)?);
         let state = state(given.state_key, given.power_level)?;
         let to = given.to.map(recipients).transpose()?;
+        let receipt = submission::wants_receipt(given.receipt)?;
         let mut canonical = Vec::new();
         write_canonical(&mut canonical, members);
         let digest = submission::digest(&canonical);
-        Ok(Self { context, digest, kind, content, state, to, extra, size })
+        Ok(Self { context, digest, kind, content, state, to, extra, receipt, size })
     }
 
     /// Checks that the message may be sent to its recipients and fits their limits: an accepted message must not fail
@@ -184,8 +189,8 @@ impl MessageBody {
             to.retain(|server| server != us);
             to
         });
-        let Self { digest, kind, content, state, extra, .. } = self;
-        PduDraft { submission, digest, accepted, id, kind, content, state, to, extra }
+        let Self { digest, kind, content, state, extra, receipt, .. } = self;
+        PduDraft { submission, digest, accepted, id, kind, content, state, to, extra, receipt }
     }
 }
 

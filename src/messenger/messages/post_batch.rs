@@ -43,14 +43,14 @@ async fn take(api: &MessengerApi, elements: Vec<BatchElement>) -> Result<HttpRes
 
 /// An element of the list.
 #[derive(Debug)]
-struct BatchElement {
+pub(crate) struct BatchElement {
     /// Id as given, if it is a string.
     id: Option<String>,
     /// Message, or the error if it is invalid.
-    message: Result<SubmittedMessage, ApiError>,
+    pub(crate) message: Result<SubmittedMessage, ApiError>,
 }
 
-fn decode(body: &Bytes) -> Result<Vec<BatchElement>, ApiError> {
+pub(crate) fn decode(body: &Bytes) -> Result<Vec<BatchElement>, ApiError> {
     let bad = |words: String| ApiError::bad_request("BAD_JSON", words);
     if body.len() > BATCH_BYTES {
         let words = format!("a batch has at most {BATCH_BYTES} bytes, this one has {}", body.len());

@@ -6,6 +6,7 @@ use actors::gateway::Gateway;
 use actors::model::{
     Attempt, DeadLetter, DeadLetterReason, Index, NO_PLAIN_FORM, PeerStatus, ServerName, SubmissionId, SubmissionRecord,
 };
+use actors::peer::receipts::settled_items::SettledItems;
 use actors::ports::{ArchiveError, PeerReader};
 
 use crate::api::messages::{AttemptRow, MessageTrace, RecipientTrace};
@@ -86,6 +87,8 @@ impl From<Attempt> for AttemptRow {
 /// The facts about a peer that a trace needs.
 struct RecipientProgress {
     acked: Index,
+    /// Ranges of items that the peer's messenger has acknowledged.
+    settled: SettledItems,
     /// Attempts that carried an item of the message.
     attempts: Vec<Attempt>,
     next: Option<String>,
@@ -102,6 +105,7 @@ impl From<PeerStatus> for RecipientProgress {
     fn from(status: PeerStatus) -> Self {
         Self {
             acked: status.acked,
+            settled: SettledItems::from_ranges(status.settled),
             attempts: Vec::new(),
             next: status.next_attempt.map(rfc3339),
             reason: reason(status.state),
@@ -120,9 +124,10 @@ impl RecipientProgress {
         reason: &'static str,
     ) -> Result<Self, ArchiveError> {
         let row = peers.peer(server).await?.record;
-        let acked = row.map_or(Index(0), |row| row.outbound.acked);
+        let (acked, settled) = row.map_or((Index(0), Vec::new()), |row| (row.outbound.acked, row.outbound.settled));
+        let settled = SettledItems::from_ranges(settled);
         let (attempts, letters) = (Vec::new(), Vec::new());
-        Ok(Self { acked, attempts, next: None, reason: Some(reason), letters, dropped: false, relayed: None })
+        Ok(Self { acked, settled, attempts, next: None, reason: Some(reason), letters, dropped: false, relayed: None })
     }
 }
 
@@ -163,7 +168,9 @@ fn leg(runs: &[(Index, Index)], seen: RecipientProgress) -> RecipientTrace {
             RecipientTrace { state: DeadLetterReason::Refused.state().into(), via: None, attempts, next: None, reason }
         }
         None if seen.acked >= last => {
-            RecipientTrace { state: "acknowledged".into(), via: None, attempts, next: None, reason: None }
+            let is_handed_over = runs.iter().all(|(first, last)| seen.settled.has_all(first.0, last.0));
+            let state = if is_handed_over { "delivered" } else { "acknowledged" };
+            RecipientTrace { state: state.into(), via: None, attempts, next: None, reason: None }
         }
         None => {
             let via = seen.relayed.filter(|(_, upto)| *upto >= last).map(|(via, _)| via.to_string());
@@ -196,6 +203,7 @@ mod tests {
             expected_seq: Seq(1),
             next_seq: None,
             backlog_bytes: 0,
+            settled: vec![],
             open: None,
             relayed: None,
         });

@@ -12,19 +12,22 @@ use crate::http::json_error;
 use crate::json::canonical::RawObject;
 use crate::json::nesting::{NESTING_MAX, nests_deeper_than};
 use crate::messenger::lists::{NameList, RawList};
+use crate::messenger::submission;
 
 /// Maximum number of updates in one submission: it is one commit and one trace.
 const UPDATES_MAX: usize = 500;
 /// Maximum nesting of an update: on the wire it is in an array in an object.
 const UPDATE_NESTING_MAX: usize = NESTING_MAX - 2;
 
-/// The decoded body: `{"to":[..],"strong":[..]}`.
+/// The decoded body: `{"to":[..],"strong":[..],"receipt"?}`.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct UpdatesBody {
     /// Recipients without repeats, in the order first named.
     pub(crate) to: Vec<ServerName>,
     /// The updates' exact bytes: slices of the body.
     pub(crate) strong: Vec<Bytes>,
+    /// True if the messenger asks for a delivery event.
+    pub(crate) receipt: bool,
 }
 
 impl UpdatesBody {
@@ -35,18 +38,20 @@ impl UpdatesBody {
         let RawObject(members) = serde_json::from_slice(body).map_err(|error| {
             ApiError::bad_request("BAD_JSON", format!("the body is not a JSON object: {}", json_error::words(&error)))
         })?;
-        let (mut to, mut strong) = (None, None);
+        let (mut to, mut strong, mut receipt) = (None, None, None);
         for (name, value) in members {
             let place = match name.as_str() {
                 "to" => &mut to,
                 "strong" => &mut strong,
-                _ => return Err(ApiError::unknown_key(&name, "a submission of updates", &["to", "strong"])),
+                "receipt" => &mut receipt,
+                _ => return Err(ApiError::unknown_key(&name, "a submission of updates", &["to", "strong", "receipt"])),
             };
             if place.replace(value).is_some() {
                 return Err(ApiError::bad_request("BAD_JSON", format!("{name:?} is given twice")));
             }
         }
-        Ok(Self { to: recipients(to)?, strong: updates(body, strong)? })
+        let receipt = submission::wants_receipt(receipt)?;
+        Ok(Self { to: recipients(to)?, strong: updates(body, strong)?, receipt })
     }
 
     /// Checks that each recipient is a peer and accepts updates of this size: an accepted update must fit into a push.
@@ -198,7 +203,7 @@ mod tests {
         }
         assert_eq!(
             shown(&decoded(r#"{"to":["b"],"strong":[{}],"storng":[{}]}"#).expect_err("unknown")),
-            r#"400 {"error":"unknown key \"storng\" of a submission of updates; expected to, strong","code":"UNKNOWN_KEY"}"#
+            r#"400 {"error":"unknown key \"storng\" of a submission of updates; expected to, strong, receipt","code":"UNKNOWN_KEY"}"#
         );
     }
 

@@ -43,9 +43,9 @@ async fn take(
     }
     body.check(&*ports.roster, &api.us)?;
     let servers = body.to.clone();
-    let what = SubmittedContent::Updates(body.strong);
+    let (receipt, what) = (body.receipt, SubmittedContent::Updates(body.strong));
     let (accepted_at, left_out) = (ports.clock.now(), vec![]);
-    let submission = Submission { id: id.clone(), digest, accepted: accepted_at, servers, left_out, what };
+    let submission = Submission { id: id.clone(), digest, accepted: accepted_at, servers, left_out, receipt, what };
     api.gateway.submit(submission).await?;
     Ok(accepted(id, None, &body.to))
 }

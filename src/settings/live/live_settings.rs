@@ -68,6 +68,10 @@ impl PeerConfig for LiveSettings {
         self.0.load().peers.limits_of(server)
     }
 
+    fn has_receipts(&self) -> bool {
+        self.0.load().peers.has_receipts()
+    }
+
     fn contexts(&self) -> Arc<ContextLimits> {
         self.0.load().peers.contexts()
     }

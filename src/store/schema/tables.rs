@@ -87,6 +87,10 @@ pub(crate) const QUARANTINE: TableDefinition<(&str, u64), QuarantineValue> = Tab
 /// peer's actor. Bound: the rows of `outbox`. Trimmed: by that actor, with the last of its outbox rows.
 pub(crate) const OUTBOUND_TRANSACTIONS: TableDefinition<(&str, u64), (u64, u64)> = TableDefinition::new("sent");
 
+/// (server, index of its last item) -> submission whose author asked for a receipt. Owner: the writer, from submissions. Bound: the
+/// items of `outbox` whose author asks. Trimmed: by the writer, when the receipt comes or the outbox row leaves.
+pub(crate) const REQUESTED_RECEIPTS: TableDefinition<(&str, u64), &str> = TableDefinition::new("requested_receipts");
+
 /// (server, index) -> an item that is not sent to this peer any more. Its row has left `outbox`, except if the peer
 /// received and refused it. Owner: that peer's actor. Bound: `quarantine_items` of the peer. Trimmed: by the writer,
 /// which removes the oldest when one is added.
@@ -250,6 +254,7 @@ pub(crate) fn each<T: TableVisitor>(visit: &mut T) -> Result<(), T::Error> {
     visit.visit(REFUSED_EVENTS)?;
     visit.visit(RELEASED_EVENTS)?;
     visit.visit(QUARANTINE)?;
+    visit.visit(REQUESTED_RECEIPTS)?;
     visit.visit(DEAD_LETTERS)?;
     visit.visit(ATTEMPTS)?;
     visit.visit(DELIVERED)?;

@@ -7,7 +7,8 @@ use std::collections::BTreeMap;
 
 use actors::change::Change;
 use actors::model::{
-    FeedItem, GroupSubmission, Item, Millis, ParkedItem, PlainCopy, ServerName, Submission, SubmissionId,
+    DeadLetterReason, FeedItem, GroupSubmission, Item, Millis, ParkedItem, PlainCopy, ServerName, Submission,
+    SubmissionId,
 };
 use bytes::Bytes;
 use redb::WriteTransaction;
@@ -25,11 +26,15 @@ use crate::store::write::peer::attempts::AttemptTables;
 use crate::store::write::peer::forwards::ForwardTables;
 use crate::store::write::peer::inbound::InboundTables;
 use crate::store::write::peer::outbound::outbox::{AppendedItem, OutboxGrowth};
-use crate::store::write::peer::outbound::{ForwardRow, OutboundTables};
+use crate::store::write::peer::outbound::{ForwardRow, OutboundTables, QueuedSubmission};
 use crate::store::write::peer::quarantine::QuarantineTables;
 use crate::store::write::refused_events::RefusedEventTables;
+use crate::store::write::requested_receipts::RequestedReceiptTable;
 use crate::store::write::submissions::SubmissionTable;
 use crate::store::write::writer_context::WriterContext;
+
+/// State of an item that a peer's messenger has acknowledged, in a delivery event.
+const DELIVERED: &str = "delivered";
 
 /// The work that remains after the commit of a group.
 #[derive(Debug)]
@@ -53,6 +58,7 @@ pub(crate) struct WriteBatch<'t> {
     feed: FeedTables<'t>,
     refused_events: RefusedEventTables<'t>,
     submissions: SubmissionTable<'t>,
+    requested_receipts: RequestedReceiptTable<'t>,
 }
 
 impl<'t> WriteBatch<'t> {
@@ -73,6 +79,7 @@ impl<'t> WriteBatch<'t> {
             feed: FeedTables::new(transaction, feed),
             refused_events: RefusedEventTables::new(transaction),
             submissions: SubmissionTable::new(transaction),
+            requested_receipts: RequestedReceiptTable::new(transaction),
         }
     }
 
@@ -98,10 +105,18 @@ impl<'t> WriteBatch<'t> {
             }
             Change::PeerRecordUpdated(record) => self.outbound.update_record(record),
             Change::OutboxTrimmed { server, upto, keep_items, queued_before, rows_max } => {
-                self.outbound.trim_outbox(cx, &server, upto.0, keep_items, queued_before.0, rows_max)?;
+                if let Some(newest) =
+                    self.outbound.trim_outbox(cx, &server, upto.0, keep_items, queued_before.0, rows_max)?
+                {
+                    self.requested_receipts.take(cx, &server, (0, newest))?;
+                }
             }
             Change::OutboxDeadLettered { server, first, last, fate, reason, keep } => {
                 self.outbound.move_to_dead_letters(cx, &server, first.0..=last.0, fate, &reason, keep)?;
+            }
+            Change::ItemsHandedOver { server, spans } => self.items_handed_over(&server, spans)?,
+            Change::ItemRejected { server, index, reason, keep } => {
+                self.item_rejected(&server, index.0, reason, keep)?;
             }
             Change::TransactionSent { server, id, first, last } => {
                 self.outbound.add_transaction(cx, &server, id, (first, last))?;
@@ -189,19 +204,30 @@ impl<'t> WriteBatch<'t> {
     /// Queues a submission, and records where.
     fn submitted(&mut self, submission: &Submission) -> RedbResult {
         let queued = self.outbound.queue(&mut self.context, submission)?;
+        self.request_receipts(submission, &queued)?;
         self.submissions.insert(&mut self.context, submission, queued.items, queued.places)
+    }
+
+    /// Records at which items the messenger wants to know that a peer's messenger has them, if it asks for that.
+    fn request_receipts(&mut self, submission: &Submission, queued: &QueuedSubmission<'_>) -> RedbResult {
+        for (server, first) in queued.places.iter().filter(|_| submission.receipt) {
+            let last = (first + u64::from(queued.items)).saturating_sub(1);
+            self.requested_receipts.add(&mut self.context, server, last, &submission.id)?;
+        }
+        Ok(())
     }
 
     /// Queues a submission of which some recipients get an update in place of the PDU, and records where.
     fn submitted_to_groups(&mut self, given: &GroupSubmission) -> RedbResult {
-        let cx = &mut self.context;
         let GroupSubmission { submission, copies, formless } = given;
-        let mut queued = self.outbound.queue(cx, submission)?;
+        let mut queued = self.outbound.queue(&mut self.context, submission)?;
         for copy in copies {
-            queued.places.push((copy.server.as_str(), self.outbound.queue_copy(cx, copy, &submission.id)?));
+            let index = self.outbound.queue_copy(&mut self.context, copy, &submission.id)?;
+            queued.places.push((copy.server.as_str(), index));
         }
+        self.request_receipts(submission, &queued)?;
         queued.places.extend(formless.iter().map(|server| (server.as_str(), codec::FORMLESS)));
-        self.submissions.insert(cx, submission, queued.items, queued.places)
+        self.submissions.insert(&mut self.context, submission, queued.items, queued.places)
     }
 
     /// Queues an update for a recipient whose outbox had no room; its submission records the index. It does nothing if it has
@@ -213,6 +239,29 @@ impl<'t> WriteBatch<'t> {
         }
         let place = self.outbound.queue_copy(cx, copy, submission)?;
         self.submissions.move_place(cx, submission, &copy.server, codec::LEFT_OUT, place)
+    }
+
+    /// Reports the deliveries of items that a peer's messenger has acknowledged, to those who asked for it.
+    fn items_handed_over(&mut self, server: &ServerName, spans: Vec<(u64, u64)>) -> RedbResult {
+        for span in spans {
+            for message in self.requested_receipts.take(&mut self.context, server, span)? {
+                let item = FeedItem::Delivery { message, server: server.clone(), state: DELIVERED, reason: None };
+                self.feed.append(&mut self.context, &codec::feed_to_row(&item))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes an item a dead letter that a peer's messenger has refused, and reports it in the feed.
+    fn item_rejected(&mut self, server: &ServerName, index: u64, reason: String, keep: u64) -> RedbResult {
+        let cx = &mut self.context;
+        let fate = DeadLetterReason::Rejected;
+        let Some(message) = self.outbound.submission_at(cx, server, index)? else { return Ok(()) };
+        self.outbound.move_to_dead_letters(cx, server, index..=index, fate, &reason, keep)?;
+        self.requested_receipts.take(cx, server, (index, index))?;
+        let (server, state) = (server.clone(), fate.state());
+        let item = FeedItem::Delivery { message, server, state, reason: Some(reason) };
+        self.feed.append(cx, &codec::feed_to_row(&item))
     }
 
     /// Quarantines an item, and reports it in the feed.
@@ -249,6 +298,7 @@ impl<'t> WriteBatch<'t> {
         let submission = letter.submission.clone();
         let row = AppendedItem { number: letter.item, since: None, item, context, submission };
         let place = self.outbound.queue_again(cx, server, row)?;
+        self.requested_receipts.move_to(cx, server, index, place)?;
         self.submissions.move_place(cx, &letter.submission, server, index, place)
     }
 

@@ -14,6 +14,7 @@ pub(crate) mod peer;
 pub(crate) mod peer_tails;
 pub(crate) mod queue;
 pub(crate) mod refused_events;
+mod requested_receipts;
 pub(crate) mod row_estimate;
 mod submissions;
 pub(crate) mod writer_context;

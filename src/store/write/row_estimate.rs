@@ -49,6 +49,9 @@ pub(crate) fn estimate_rows(changes: &[Change]) -> u64 {
         Change::OverflowHeadsChanged { added, gone, .. } => (added.len() + gone.len()) as u64,
         Change::Quarantined { .. } => 3,
         Change::OutboxDeadLettered { first, last, .. } => 2 * (last.since(*first) + 1),
+        // Most items have no row for a receipt; a long range is that of a peer that was away.
+        Change::ItemsHandedOver { spans, .. } => spans.len() as u64,
+        Change::ItemRejected { .. } => 4,
         Change::QuarantineRemoved { .. } | Change::DeadLetterDeleted { .. } => 1,
         Change::DeadLetterRequeued { .. }
         | Change::SkippedRecipientQueued { .. }

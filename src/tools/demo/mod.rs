@@ -4,6 +4,7 @@
 //! stores, real HTTP between them, the same code as `serve`. Only the messengers are samples: a chat page each, or with
 //! `--terminal` one terminal for all three.
 
+mod chat_terminal;
 mod cluster;
 mod conversation;
 mod gateway;
@@ -14,6 +15,7 @@ mod page;
 mod script;
 mod table;
 mod talk;
+mod terminal_editor;
 mod toy;
 mod typed;
 
@@ -21,6 +23,7 @@ use clap::Args;
 use tokio::signal::unix::SignalKind;
 
 use self::cluster::DemoCluster;
+use self::terminal_editor::TerminalModes;
 use crate::telemetry;
 use crate::terminal::exit_code::{COULD_NOT_RUN, FINE};
 use crate::terminal::output::remark;
@@ -54,12 +57,16 @@ pub(crate) fn run(options: &DemoOptions) -> u8 {
         remark!("the demo cannot run: the log thread cannot start: {error}");
         return COULD_NOT_RUN;
     }
+    let modes = TerminalModes::read();
     actix::System::new().block_on(async {
         let outcome = tokio::select! {
             outcome = demo(options) => outcome,
             // The gateways and their temporary folders have been dropped. The process exits here, because a pending
             // read of the terminal would block the end of the runtime until the next key.
-            () = stopped() => std::process::exit(if options.check { COULD_NOT_RUN } else { FINE }.into()),
+            () = stopped() => {
+                modes.restore();
+                std::process::exit(if options.check { COULD_NOT_RUN } else { FINE }.into())
+            }
         };
         outcome.unwrap_or_else(|error| {
             remark!("the demo cannot run: {error:#}");

@@ -33,6 +33,7 @@ down NAME     stop a gateway as a power cut does
 up NAME       start the gateway again
 graph         draw the messages that red sent and received
 help, ?       print this help
+Tab, up       in a terminal: complete a name or a command; bring back an earlier line
 quit          end the demo";
 
 /// The commands, and their names in other programs.

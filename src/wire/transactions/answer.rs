@@ -1,14 +1,15 @@
 //! The response to a transaction as JSON: one result per PDU.
 
 use actors::model::{
-    Ack, DeadLetterReason, ForwardRoute, Item, ItemObjection, OutboundBatch, PduRef, PduVerdict, PushResponse,
-    ServerName,
+    Ack, DeadLetterReason, ForwardRoute, Item, ItemObjection, OutboundBatch, PduRef, PduVerdict, PeerReceipts,
+    PushResponse, ServerName,
 };
 use bytes::Bytes;
 use serde_json::value::RawValue;
 
 use crate::json::reader;
 use crate::json::reader::{ObjectMember, put};
+use crate::wire::receipts::OF_TRANSACTIONS;
 
 /// Maximum length of the reason of a refused PDU.
 const WORDS_MAX: usize = 200;
@@ -88,7 +89,14 @@ fn entry(out: &mut Vec<u8>, named: &PduIdentity, verdict: &PduVerdict) {
 pub fn decode(frame: &OutboundBatch, body: &Bytes) -> PushResponse {
     let is_said = body.is_empty() || serde_json::from_slice::<&RawValue>(body).is_ok();
     let ack = if is_said { Ack::Taken } else { Ack::AcceptedUnparsedBody };
-    PushResponse { ack, window: None, refused: refused(frame, body).unwrap_or_default(), reason: None }
+    let (refused, receipts) = (refused(frame, body).unwrap_or_default(), receipts(body).unwrap_or_default());
+    PushResponse { ack, window: None, refused, receipts, reason: None }
+}
+
+fn receipts(body: &Bytes) -> Option<PeerReceipts> {
+    let whole: &RawValue = serde_json::from_slice(body).ok()?;
+    let members = reader::members(whole.get()).ok()?;
+    Some(OF_TRANSACTIONS.read(|key| reader::get(&members, key)))
 }
 
 fn refused(frame: &OutboundBatch, body: &Bytes) -> Option<Vec<ItemObjection>> {

@@ -1,7 +1,9 @@
 //! A transaction as JSON. Its envelope is read before the items in it are checked; items are written as they are
 //! stored.
 
-use actors::model::{BatchId, CountedNoun, Digest, Edu, InboundTransaction, Item, Millis, OutboundBatch, ServerName};
+use actors::model::{
+    BatchId, CountedNoun, Digest, Edu, InboundTransaction, Item, Millis, OutboundBatch, PeerReceipts, ServerName,
+};
 use bytes::Bytes;
 use serde_json::error::Category;
 use serde_json::value::RawValue;
@@ -11,6 +13,7 @@ use crate::json::nesting::nests_deeper_than;
 use crate::json::reader;
 use crate::json::reader::{ObjectMember, digest, put};
 use crate::wire::pdu::{PDU_NESTING_MAX, PairOrder, PduReader, shown};
+use crate::wire::receipts::OF_TRANSACTIONS;
 
 /// Maximum bytes of a transaction id and of the name of an ephemeral type.
 const ID_BYTES_MAX: usize = 255;
@@ -123,6 +126,7 @@ impl<'a> TransactionEnvelope<'a> {
             pdus,
             edus: self.edus(reader.sender),
             relay_to: vec![],
+            receipts: self.receipts(),
             verified,
             nonce: None,
         })
@@ -141,6 +145,10 @@ impl<'a> TransactionEnvelope<'a> {
         servers.sort_unstable();
         servers.dedup();
         servers
+    }
+
+    fn receipts(&self) -> PeerReceipts {
+        OF_TRANSACTIONS.read(|key| reader::get(&self.members, key))
     }
 
     /// Returns the ids of earlier transactions. They are only a hint, so unusable ones are left out.
@@ -208,6 +216,7 @@ pub fn encode(us: &ServerName, frame: &OutboundBatch, pairs: PairOrder) -> Bytes
     if !frame.weak.is_empty() {
         edus(&mut out, us, frame);
     }
+    OF_TRANSACTIONS.write(&mut out, &frame.receipts);
     out.push(b'}');
     out.into()
 }

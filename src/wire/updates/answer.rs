@@ -8,10 +8,12 @@ use actors::model::{
 use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::Value;
+use serde_json::value::RawValue;
 
 use crate::http::error::whole_seconds;
 use crate::http::json_error;
 use crate::json::reader::put;
+use crate::wire::receipts::OF_UPDATES;
 use crate::wire::updates::envelope::SEQ_MAX;
 
 /// Maximum characters of a peer's code that are kept.
@@ -23,13 +25,16 @@ pub(super) const WAIT_MAX: Duration = Duration::from_secs(u32::MAX as u64);
 
 /// Writes a response. `window` is the number of strong updates that we accept in a push; a `wait` says nothing about
 /// the next push.
-pub fn encode(Receipt { ack, parked }: &Receipt, window: u32) -> String {
+pub fn encode(Receipt { ack, parked, receipts, .. }: &Receipt, window: u32) -> String {
     match *ack {
-        Ack::Ok(seq) if parked.is_empty() => format!(r#"{{"receive":"ok","seq":{seq},"window":{window}}}"#),
         Ack::Ok(seq) => {
-            let parked: Vec<(u64, &str)> = parked.iter().map(|(number, code)| (number.0, *code)).collect();
-            let mut out = format!(r#"{{"receive":"ok","seq":{seq},"window":{window},"parked":"#).into_bytes();
-            put(&mut out, &parked);
+            let mut out = format!(r#"{{"receive":"ok","seq":{seq},"window":{window}"#).into_bytes();
+            if !parked.is_empty() {
+                let parked: Vec<(u64, &str)> = parked.iter().map(|(number, code)| (number.0, *code)).collect();
+                out.extend_from_slice(b",\"parked\":");
+                put(&mut out, &parked);
+            }
+            OF_UPDATES.write(&mut out, receipts);
             out.push(b'}');
             String::from_utf8_lossy(&out).into_owned()
         }
@@ -55,7 +60,7 @@ pub fn encode_wait(wait: Duration, reason: &str) -> String {
 }
 
 #[derive(Deserialize)]
-struct PushAnswerJson {
+struct PushAnswerJson<'a> {
     receive: String,
     seq: Option<Value>,
     wait: Option<Value>,
@@ -63,12 +68,20 @@ struct PushAnswerJson {
     conflict: Option<Value>,
     parked: Option<Value>,
     reason: Option<Value>,
+    #[serde(borrow)]
+    delivered: Option<&'a RawValue>,
+    #[serde(borrow)]
+    delivered_pdus: Option<&'a RawValue>,
+    #[serde(borrow)]
+    rejected: Option<&'a RawValue>,
+    #[serde(borrow)]
+    rejected_pdus: Option<&'a RawValue>,
 }
 
 /// Reads the response to a batch. A value that could advance the cursor must be exact. `window`, `conflict`, `parked` and
 /// `reason` with another type than ours count as absent, because other implementations may use these names differently.
 pub fn decode(frame: &OutboundBatch, body: &Bytes) -> Result<PushResponse, PushFailure> {
-    let wire: PushAnswerJson = json_error::object(body).map_err(|why| unreadable(format_args!("{why}")))?;
+    let wire: PushAnswerJson<'_> = json_error::object(body).map_err(|why| unreadable(format_args!("{why}")))?;
     let ack = match wire.receive.as_str() {
         "ok" => Ack::Ok(seq(wire.seq.as_ref())?),
         "hole_detected" => {
@@ -84,7 +97,14 @@ pub fn decode(frame: &OutboundBatch, body: &Bytes) -> Result<PushResponse, PushF
     let waits = matches!(ack, Ack::Wait(_));
     let reason =
         wire.reason.as_ref().filter(|_| waits).and_then(Value::as_str).map(|words| in_a_log(words, REASON_MAX));
-    Ok(PushResponse { ack, window: wire.window.as_ref().and_then(window), refused, reason })
+    let receipts = OF_UPDATES.read(|key| match key {
+        "delivered" => wire.delivered,
+        "delivered_pdus" => wire.delivered_pdus,
+        "rejected" => wire.rejected,
+        "rejected_pdus" => wire.rejected_pdus,
+        _ => None,
+    });
+    Ok(PushResponse { ack, window: wire.window.as_ref().and_then(window), refused, receipts, reason })
 }
 
 /// Returns the items of the batch that the peer has quarantined, by their numbers and codes. Numbers that the batch does not have

@@ -15,6 +15,7 @@ use crate::http::json_error;
 use crate::json::reader::{ArrayItems, LastArrayItems};
 use crate::wire::pdu::PduReader;
 use crate::wire::pdu::forward_text::carrying_update;
+use crate::wire::receipts::OF_UPDATES;
 
 /// Largest sequence number: readers with any integer type agree on numbers up to here.
 pub(super) const SEQ_MAX: u64 = i64::MAX as u64;
@@ -70,11 +71,13 @@ pub async fn decode(
     for raw in envelope.strong {
         strong.push(strong::read(body, raw, pdus).await);
     }
+    let receipts =
+        OF_UPDATES.read(|key| envelope.receipts.iter().find(|(name, _)| name == key).map(|(_, value)| *value));
     let PushEnvelope { from_seq, seq, weak, weak_count, .. } = envelope;
     // They are copied, because an item that waits for a reader must not keep the whole body in memory.
     let objects = weak.into_iter().map(|raw| raw.get().as_bytes()).filter(|text| text.starts_with(b"{"));
     let ephemeral = objects.map(Bytes::copy_from_slice).collect();
-    Ok(InboundPush { from_seq, seq, strong, weak: weak_count, ephemeral, verified, nonce: None })
+    Ok(InboundPush { from_seq, seq, strong, weak: weak_count, ephemeral, receipts, verified, nonce: None })
 }
 
 struct PushEnvelope<'a> {
@@ -85,6 +88,8 @@ struct PushEnvelope<'a> {
     weak_count: usize,
     seq: Seq,
     from_seq: Option<Seq>,
+    /// Members that may be receipts.
+    receipts: Vec<(String, &'a RawValue)>,
 }
 
 /// Reads the envelope by hand: derived code would accept an unknown key twice, and two readers could then see two
@@ -104,12 +109,14 @@ impl<'de> Visitor<'de> for PushReading {
         let (mut strong, mut strong_count, mut weak_count) = (Vec::new(), 0, 0);
         let (mut seq, mut from_seq, mut weak) = (None, None, VecDeque::new());
         let mut keys: HashSet<String> = HashSet::new();
+        let mut receipts = Vec::new();
         while let Some(key) = map.next_key::<String>()? {
             match key.as_str() {
                 "strong" => strong_count = map.next_value_seed(ArrayItems { keep: self.max, kept: &mut strong })?,
                 "weak" => weak_count = map.next_value_seed(LastArrayItems { keep: WEAK_KEPT_MAX, kept: &mut weak })?,
                 "seq" => seq = Some(number(map.next_value()?, "seq")?),
                 "from_seq" => from_seq = Some(number(map.next_value()?, "from_seq")?),
+                name if OF_UPDATES.has(name) => receipts.push((name.to_owned(), map.next_value()?)),
                 _ => {
                     map.next_value::<IgnoredAny>()?;
                 }
@@ -119,7 +126,7 @@ impl<'de> Visitor<'de> for PushReading {
             }
         }
         let seq = seq.ok_or_else(|| A::Error::missing_field("seq"))?;
-        Ok(PushEnvelope { strong, strong_count, weak, weak_count, seq, from_seq })
+        Ok(PushEnvelope { strong, strong_count, weak, weak_count, seq, from_seq, receipts })
     }
 }
 
@@ -158,6 +165,9 @@ pub fn encode(frame: &OutboundBatch) -> Bytes {
     if let Some(first) = first {
         body.put_slice(format!(",\"from_seq\":{first}").as_bytes());
     }
+    let mut receipts = Vec::new();
+    OF_UPDATES.write(&mut receipts, &frame.receipts);
+    body.put_slice(&receipts);
     body.put_u8(b'}');
     body.freeze()
 }

@@ -62,7 +62,8 @@ impl Dialect for UpdatesDialect {
         frame: &OutboundBatch,
         habits: InteropQuirks,
     ) -> Result<EgressRequest, PushFailure> {
-        Ok(match habits.protobuf {
+        // A PDU that is named by its identity has no field in Protobuf; a receiver tells the encodings apart.
+        Ok(match habits.protobuf && !frame.receipts.names_pdus() {
             false => EgressRequest::post(UPDATES_PATH, envelope::encode(frame), EgressAnswer::Needed),
             true => EgressRequest::post(UPDATES_PATH, protobuf::push::encode(frame), EgressAnswer::Needed)
                 .of_type(PROTOBUF_TYPE),

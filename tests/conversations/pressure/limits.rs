@@ -46,6 +46,7 @@ const SHAPING: &[(&str, &str)] = &[
     ("weak_items", "ephemeral_buffer_keeps_newest_per_key"),
     ("weak_ttl", "expired_ephemeral_is_not_sent"),
     ("paused", "paused_peer_keeps_queue_and_receives"),
+    ("receipts", "receipts_follow_acknowledgement_of_messenger"),
     ("numbering", "configured_numbering_is_never_learned"),
     ("accept_relayed", "relay_policy_decides_what_is_accepted"),
     ("hold_max", "delayed_request_accepted_at_hold_max"),
@@ -97,6 +98,7 @@ async fn met(key: &str) -> String {
                 accepted: BASE,
                 servers: vec![server("red")],
                 left_out: vec![],
+                receipt: false,
                 what: SubmittedContent::Updates(vec![Bytes::from_static(b"{}"); 2]),
             };
             blue.gateway().submit(two).await.unwrap_err().to_string()

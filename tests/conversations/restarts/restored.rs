@@ -104,6 +104,7 @@ async fn tell(node: &TestNode, to: &TestNode, text: &str) {
         accepted: fixtures::time::BASE,
         servers: vec![to.name.clone()],
         left_out: vec![],
+        receipt: false,
         what: SubmittedContent::Updates(vec![format!("{{\"text\":\"{text}\"}}").into()]),
     };
     node.gateway().submit(submission).await.unwrap();

@@ -7,3 +7,4 @@ mod keys;
 mod operator;
 mod secrets;
 mod talk;
+mod terminal;

@@ -1,19 +1,22 @@
 //! A server of the first text takes part in a context by one of its groups.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use ::fixtures::receivers::push_receiver::{MessengerReply, PushReceiver, ReceivedCall};
 use serde_json::{Value, json};
 
 use crate::fixtures::node::GatewayProcess;
 
+/// Address that gold calls from: its address alone says who it is, because such a server does not send its name.
+const GOLD: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2));
+
 /// Pushes a message of the group 7 to a gateway, as gold, and returns the answer.
 async fn push(to: SocketAddr, seq: u64, text: &str) -> Value {
     let update = json!({
         "update": "message", "user_id": "@ann", "peer": { "type": "group", "id": 7 }, "content": { "type": "text", "text": text }
     });
-    let client = reqwest::Client::builder().no_proxy().build().expect("a client");
-    let request = client.post(format!("http://{to}/http/v1/updates")).header("Fernpost-Origin", "gold");
+    let client = reqwest::Client::builder().no_proxy().local_address(GOLD).build().expect("a client");
+    let request = client.post(format!("http://{to}/http/v1/updates"));
     let body = json!({ "strong": [update], "seq": seq }).to_string();
     let request = request.header("Content-Type", "application/json").body(body);
     let answer = request.send().await.expect("an answer").bytes().await.expect("a body");
@@ -34,7 +37,7 @@ async fn group_of_2016_shares_context() {
     });
     let address = gold.listen_at((Ipv4Addr::LOCALHOST, 0).into()).await;
     let (mut red, mut blue) = GatewayProcess::pair("");
-    let link = format!("profile = \"actor-2016\"\naddresses = [\"http://{address}\"]\nallow_from = [\"127.0.0.1/32\"]");
+    let link = format!("profile = \"actor-2016\"\naddresses = [\"http://{address}\"]\nallow_from = [\"{GOLD}/32\"]");
     red.peer("gold", &format!("{link}\n[peers.server.\"gold\".groups]\n7 = \"#garden\""));
     red.start().await;
     blue.start().await;

@@ -74,8 +74,8 @@ async fn push_alone_acknowledges() {
     let page = pair.blue.api().get("/v1/events").await;
     assert_eq!(page["events"][0]["position"], 2);
     pair.blue.api().acknowledge(2).await;
-    // The acknowledgement rides with a commit, and a kill before that would take it back.
-    pair.unread(1).await;
+    // The acknowledgement rides with the commit of this submission; a kill before a commit would take it back.
+    pair.blue.api().say("b-1", "red", "read").await;
     assert_eq!(pair.blue.api().call(Method::POST, "/v1/ping", "").await.expect("an answer").0, 204);
     drop(pair.blue.kill());
     pair.start_blue(&format!("http://{address}"), &[]).await;

@@ -18,6 +18,11 @@ use crate::fixtures::process::{Process, soon};
 use crate::fixtures::tools::{is_installed, repository_file};
 use crate::push::{LOOK_AGAIN, PushingPair};
 
+#[expect(clippy::disallowed_methods, reason = "the messengers of this test are processes, whose clock is the system's")]
+fn seconds() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs()
+}
+
 /// A messenger of `scripts/`, and what it needs to start again.
 struct SampleScript {
     program: &'static str,
@@ -86,7 +91,7 @@ impl SampleScript {
 
     /// Makes a call as the gateway does, signed with this key and this many seconds ago.
     async fn called(&self, call: (Method, &str), body: &str, key: &[u8], ago: u64) -> (u16, Value) {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs() - ago;
+        let now = seconds() - ago;
         let signed = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, key), format!("c1.{now}.{body}").as_bytes());
         let (method, path) = call;
         let client = Client::builder().no_proxy().build().expect("a client");
@@ -152,8 +157,14 @@ async fn takes_what_is_pushed(script: SampleScript) {
         process.kill();
         process = script.run(pair.blue.messenger).await;
     }
-    let (counts, is_sorted) = counted(&script.keeps(2 + 2_001).await);
-    assert!(is_sorted && counts.len() == 2_002 && counts.values().all(|count| *count == 1), "{} texts", counts.len());
+    script.keeps(2 + 2_001).await;
+    // The gateway pushes all of it again, and then one more.
+    pair.nothing_unread().await;
+    let (status, _) = blue.call(Method::POST, "/v1/events/rewind", r#"{"to":0}"#).await.expect("an answer");
+    assert_eq!(status, 204);
+    pair.say(2_002, 1).await;
+    let (counts, is_sorted) = counted(&script.keeps(2 + 2_002).await);
+    assert!(is_sorted && counts.len() == 2_003 && counts.values().all(|count| *count == 1), "{} texts", counts.len());
     pair.nothing_unread().await;
 }
 

@@ -203,7 +203,8 @@ async fn measure(kind: &'static str, number_of_kind: u8) {
         let beside;
         (peers, beside) = turn(peers, time).await;
         let after = red.process().private_kb();
-        assert_eq!(accepted(at), silent + peers.len(), "none is closed");
+        // None was closed. The table of sockets may be read wrongly while others come and go, so it is read until it fits.
+        until_accepted(at, silent + peers.len()).await;
         grown.push(after.saturating_sub(before));
         println!("figures: {kind}, round {round}: {before} kB private memory without {silent} silent, {after} kB with");
         for (n, delays) in [alone, beside].iter().enumerate() {

@@ -255,6 +255,7 @@ impl World {
                     said.wall = said.wall.min(accepted.0);
                 }
                 let submission = Submission {
+                    receipt: false,
                     id: id.parse().unwrap(),
                     digest: Digest([7; 16]),
                     accepted,

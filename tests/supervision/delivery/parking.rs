@@ -6,8 +6,8 @@ use std::time::Duration;
 use actors::change::Change;
 use actors::limits::PeerLimits;
 use actors::model::{
-    Ack, BatchId, DeadLetter, DeadLetterReason, DialectSpec, FeedItem, Index, OutboundBatch, PeerState, Position,
-    PushFailure, PushResponse, Seq,
+    Ack, BatchId, DeadLetter, DeadLetterReason, DialectSpec, FeedItem, Index, OutboundBatch, PeerReceipts, PeerState,
+    Position, PushFailure, PushResponse, Seq,
 };
 use actors::ports::{CommitPriority, FeedPage, FeedReader, Journal, Ownership, PeerReader};
 use actors::testkit::{ScriptedTransport, TestPeers};
@@ -50,7 +50,7 @@ impl RejectingReceiver {
                 Ack::Taken
             }
         };
-        Ok(PushResponse { ack, window: Some(100), refused: vec![], reason: None })
+        Ok(PushResponse { ack, window: Some(100), refused: vec![], receipts: PeerReceipts::NONE, reason: None })
     }
 
     fn core(&self, disk: &FaultyDisk, dialect: DialectSpec) -> GatewayFixture {

@@ -1,9 +1,12 @@
 //! Checks answers of the APIs against the types of `fernpost::api`: each answer is read as its type, which must write the
-//! same bytes.
+//! same bytes. Its status and its code must stand in `/openapi.json`.
+
+use std::sync::LazyLock;
 
 use actix_web::http::Method;
 use fernpost::api::contexts::{ContextDetails, ContextPage, JoinStarted, MergeResult, ParticipantsSet};
 use fernpost::api::errors::ErrorBody;
+use fernpost::api::feed::{EventsPage, HistoryPageShape, StatePageShape};
 use fernpost::api::messages::{MessageCommandResult, MessageTrace};
 use fernpost::api::peers::{PeerDetails, PeerList};
 use fernpost::api::quarantine::{
@@ -14,9 +17,11 @@ use fernpost::api::store::{BackupProgress, StoreDetails};
 use fernpost::api::submissions::{AcceptedSubmission, BatchAnswer};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 /// Checks the answer to one call. `path` is the whole path of the request, with its query.
 pub fn assert_answer_has_type(method: &Method, path: &str, status: u16, body: &str) {
+    assert_documented(method, path, status, body);
     if body.is_empty() {
         return;
     }
@@ -49,8 +54,9 @@ pub fn assert_answer_has_type(method: &Method, path: &str, status: u16, body: &s
         ("POST", ["quarantine", ..]) => same::<ReleaseResult>(path, body),
         ("GET", ["store"]) => same::<StoreDetails>(path, body),
         (_, ["store", "backup"]) => same::<BackupProgress>(path, body),
-        // These answers are written without a type, because the content of PDUs is copied into them.
-        ("GET", ["events"] | ["contexts", _, "history" | "state"]) => {}
+        ("GET", ["events"]) => same_value::<EventsPage>(path, body),
+        ("GET", ["contexts", _, "history"]) => same_value::<HistoryPageShape>(path, body),
+        ("GET", ["contexts", _, "state"]) => same_value::<StatePageShape>(path, body),
         other => panic!("{other:?} has no type in this list: {body}"),
     }
 }
@@ -58,4 +64,52 @@ pub fn assert_answer_has_type(method: &Method, path: &str, status: u16, body: &s
 fn same<T: Serialize + DeserializeOwned>(path: &str, body: &str) {
     let value: T = serde_json::from_str(body).unwrap_or_else(|error| panic!("{path}: {error}: {body}"));
     assert_eq!(serde_json::to_string(&value).expect("plain"), body, "{path}");
+}
+
+/// Compares values: these answers contain the content of PDUs byte for byte, which no type keeps.
+fn same_value<T: Serialize + DeserializeOwned>(path: &str, body: &str) {
+    let value: T = serde_json::from_str(body).unwrap_or_else(|error| panic!("{path}: {error}: {body}"));
+    let read: Value = serde_json::from_str(body).expect("JSON");
+    assert_eq!(serde_json::to_value(&value).expect("plain"), read, "{path}");
+}
+
+static MESSENGER: LazyLock<Value> = LazyLock::new(fernpost::messenger::document);
+static OPERATOR: LazyLock<Value> = LazyLock::new(fernpost::admin::document);
+
+/// Checks that the description of the API has this answer to this call.
+fn assert_documented(method: &Method, path: &str, status: u16, body: &str) {
+    let document: &Value = if path.starts_with("/admin") { &OPERATOR } else { &MESSENGER };
+    let code = (status >= 400).then(|| serde_json::from_str::<ErrorBody>(body).ok()).flatten().map(|error| error.code);
+    let segments: Vec<&str> = path_of(path).collect();
+    let paths = document["paths"].as_object().expect("paths");
+    let fits = |template: &str| {
+        let parts: Vec<&str> = path_of(template).collect();
+        let same = |(part, segment): (&&str, &&str)| part == segment || part.starts_with('{');
+        (parts.len() == segments.len() && parts.iter().zip(&segments).all(same))
+            .then(|| parts.iter().filter(|part| !part.starts_with('{')).count())
+    };
+    let candidates = paths.iter().filter_map(|(template, item)| Some((fits(template)?, item)));
+    let Some((_, item)) = candidates.max_by_key(|(literal, _)| *literal) else {
+        // Below a path that needs a token, nobody without it learns what is there.
+        let is_expected = matches!((status, code.as_deref()), (404, Some("NO_ROUTE")) | (401, Some("UNAUTHENTICATED")));
+        assert!(is_expected, "{path} is not described: {status} {body}");
+        return;
+    };
+    let method = if *method == Method::HEAD { "get".to_owned() } else { method.as_str().to_lowercase() };
+    let Some(operation) = item.get(&method) else {
+        assert_eq!((status, code.as_deref()), (405, Some("WRONG_METHOD")), "{method} {path} is not described");
+        return;
+    };
+    let answer = &operation["responses"][status.to_string()];
+    assert!(answer.is_object(), "{method} {path}: the status {status} is not described: {body}");
+    if let Some(code) = code {
+        let schema = &answer["content"]["application/json"]["schema"];
+        let choices = schema["anyOf"].as_array().cloned().unwrap_or_else(|| vec![schema.clone()]);
+        let mut codes = choices.iter().filter_map(|choice| choice["properties"]["code"]["enum"].as_array()).flatten();
+        assert!(codes.any(|known| known == code.as_str()), "{method} {path}: {status} {code} is not described");
+    }
+}
+
+fn path_of(path: &str) -> impl Iterator<Item = &str> {
+    path.split('?').next().unwrap_or_default().split('/').filter(|segment| !segment.is_empty())
 }

@@ -24,8 +24,8 @@ use actors::change::Change;
 use actors::errors::{BatchError, SubmitError};
 use actors::gateway::Gateway;
 use actors::model::{
-    Ack, Digest, FeedItem, InboundPush, Index, PeerStatus, Position, Seq, ServerName, StrongBody, StrongUpdate,
-    Submission, SubmittedContent,
+    Ack, Digest, FeedItem, InboundPush, Index, PeerReceipts, PeerStatus, Position, Seq, ServerName, StrongBody,
+    StrongUpdate, Submission, SubmittedContent,
 };
 use actors::ports::{
     CommitPriority, FeedPage, FeedReader, Journal, NoEphemeralReader, PeerReader, Ports, StoreReaders,
@@ -229,6 +229,7 @@ pub fn pushed(seq: u64, count: u64) -> InboundPush {
         weak: 0,
         ephemeral: vec![],
         verified: "network",
+        receipts: PeerReceipts::NONE,
         nonce: None,
     }
 }
@@ -241,6 +242,7 @@ pub fn submission(id: &str, servers: &[ServerName], updates: u64) -> Submission 
         accepted: BASE,
         servers: servers.to_vec(),
         left_out: vec![],
+        receipt: false,
         what: SubmittedContent::Updates((0..updates).map(|n| Bytes::from(format!(r#"{{"id":"{id}.{n}"}}"#))).collect()),
     }
 }

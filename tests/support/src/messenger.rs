@@ -63,6 +63,7 @@ impl<'a> PduView<'a> {
 /// Returns a message whose text is its id.
 pub fn draft(id: &str) -> PduDraft {
     PduDraft {
+        receipt: false,
         submission: id.parse().unwrap(),
         digest: Digest([7; 16]),
         accepted: crate::time::BASE,

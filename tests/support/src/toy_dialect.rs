@@ -5,8 +5,8 @@ use actix_web::web::{self, ServiceConfig};
 use actix_web::{HttpResponse, web::Data};
 use actors::limits::InteropQuirks;
 use actors::model::{
-    Ack, BatchId, DialectSpec, InboundTransaction, NumberingScheme, OutboundBatch, PushFailure, PushResponse,
-    ServerName,
+    Ack, BatchId, DialectSpec, InboundTransaction, NumberingScheme, OutboundBatch, PeerReceipts, PushFailure,
+    PushResponse, ServerName,
 };
 use bytes::Bytes;
 use fernpost::egress::{EgressAnswer, EgressRequest, PeerService};
@@ -75,7 +75,7 @@ impl Dialect for SampleDialect {
     }
 
     fn decode_answer(&self, _: &OutboundBatch, _: &Bytes) -> Result<PushResponse, PushFailure> {
-        Ok(PushResponse { ack: Ack::Taken, window: None, refused: vec![], reason: None })
+        Ok(PushResponse { ack: Ack::Taken, window: None, refused: vec![], receipts: PeerReceipts::NONE, reason: None })
     }
 }
 
@@ -103,6 +103,7 @@ async fn put_batch(
         pdus,
         edus: vec![],
         relay_to: vec![],
+        receipts: PeerReceipts::NONE,
         verified: caller.proof,
         nonce: caller.nonce,
     };

@@ -90,6 +90,7 @@ fn ambiguous_json_has_no_canonical_form() {
 fn composed(content: &'static str, state: Option<(String, i64)>, at: &GraphPosition) -> Bytes {
     let (is_state, id) = (state.is_some(), if state.is_some() { "c" } else { "b" });
     let draft = PduDraft {
+        receipt: false,
         submission: "m-1".parse().expect("an id"),
         digest: Digest([0; 16]),
         accepted: Millis(if is_state { 1_795_291_147_258 } else { 1_795_291_147_257 }),

@@ -4,7 +4,8 @@
 use std::time::Duration;
 
 use actors::model::{
-    Ack, BatchId, DialectSpec, Edu, InboundPush, Item, OutboundBatch, Receipt, RequestDeadlines, Seq, StrongBody,
+    Ack, BatchId, DialectSpec, Edu, InboundPush, Item, OutboundBatch, PeerReceipts, PushNovelty, Receipt,
+    RequestDeadlines, Seq, StrongBody,
 };
 use actors::testkit::at_once;
 use bytes::Bytes;
@@ -52,6 +53,7 @@ fn batch(label: BatchId, strong: &[&str], weak: &[&str]) -> OutboundBatch {
     let second = Duration::from_secs(1);
     let content = |text: &&str| Bytes::copy_from_slice(text.as_bytes());
     OutboundBatch {
+        receipts: PeerReceipts::NONE,
         to: name("blue"),
         dialect: DialectSpec::UPDATES,
         label,
@@ -96,8 +98,13 @@ fn batches_encode_to_golden_bytes() {
 
 #[test]
 fn answers_have_one_encoded_form() {
-    let receipt = |ack| Receipt { ack, parked: vec![] };
-    let parked = Receipt { ack: Ack::Ok(Seq(7)), parked: vec![(Seq(6), "TOO_DEEP")] };
+    let receipt = |ack| Receipt { ack, parked: vec![], receipts: PeerReceipts::NONE, novelty: PushNovelty::Empty };
+    let parked = Receipt {
+        ack: Ack::Ok(Seq(7)),
+        parked: vec![(Seq(6), "TOO_DEEP")],
+        receipts: PeerReceipts::NONE,
+        novelty: PushNovelty::Empty,
+    };
     let hole = |expected, conflict| receipt(Ack::Hole { expected: Seq(expected), conflict });
     let sent = batch(BatchId::SeqRange { first: Some(Seq(5)), last: Seq(7) }, &["{}"; 3], &[]);
     for ((binary, json), receipt, window) in [

@@ -39,6 +39,7 @@ impl GroupComposer<'_> {
         }
         let bridged = self.text.bridged(self.from, &message);
         let draft = PduDraft {
+            receipt: false,
             submission: self.text.copies_id(&reference),
             digest: message.digest,
             accepted: step.now,

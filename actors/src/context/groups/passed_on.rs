@@ -56,7 +56,7 @@ pub(crate) async fn pass_on(step: &mut ContextStep<'_>, graph: &ContextGraph, te
         let left_out = left_out.into_iter().map(|(server, _)| server).collect();
         let what = SubmittedContent::Pdu(reference, graph.context.clone(), bytes);
         let (accepted, digest) = (step.now, Digest([0; 16]));
-        copies.submit(step, Submission { id, digest, accepted, servers: vec![], left_out, what });
+        copies.submit(step, Submission { id, digest, accepted, servers: vec![], left_out, receipt: false, what });
     }
 }
 

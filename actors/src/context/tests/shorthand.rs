@@ -66,6 +66,7 @@ pub(crate) fn draft(text: &str) -> PduDraft {
     let (text, to) = text.split_once('>').map_or((text, None), |(text, to)| (text, Some(to)));
     let (id, key) = text.split_once('=').map_or((text, None), |(id, key)| (id, Some(key)));
     PduDraft {
+        receipt: false,
         submission: format!("m{id}").parse().expect("valid"),
         digest: Digest([0; 16]),
         accepted: Millis(7),

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use crate::model::{Digest, Millis, ParkedCode, PduText, Seq, ServerName, StrongBody, StrongUpdate};
+use crate::model::{Digest, Millis, ParkedCode, Seq, ServerName};
 use crate::word_enum::word_enum;
 
 /// The two ends of a forward.
@@ -12,33 +12,6 @@ pub struct ForwardRoute {
     pub origin: ServerName,
     /// Server that is to get it.
     pub destination: ServerName,
-}
-
-/// A forward as it was received, with the facts that decide what becomes of it.
-#[derive(Debug, Clone)]
-pub struct ForwardedUpdate {
-    /// Its two ends.
-    pub route: ForwardRoute,
-    /// Id that the origin gave to it.
-    pub id: Box<str>,
-    /// Number of servers that have sent it.
-    pub hops: u64,
-    /// Time at which the origin wrote it.
-    pub sent: Millis,
-    /// Number of the update in the origin's sequence to the destination.
-    pub number: Seq,
-    /// Result of the check of its signature.
-    pub proof: ForwardProof,
-    /// Facts about its two ends.
-    pub facts: ForwardFacts,
-    /// The update, if we are the destination.
-    pub update: Option<Box<StrongUpdate>>,
-    /// Its text with one more hop, as it is passed on.
-    pub onward: Bytes,
-    /// True if it was taken or passed on before.
-    pub is_known: bool,
-    /// Its outcome, once it is judged and, if it is for us, the actor of its origin has answered.
-    pub outcome: Option<ForwardOutcome>,
 }
 
 /// The outcome of a forward.
@@ -117,15 +90,6 @@ impl RelayCode {
     }
 }
 
-/// A forwarded update that waits here for the updates before it.
-#[derive(Debug, Clone)]
-pub struct HeldForward {
-    /// Number of the update in the origin's sequence.
-    pub number: Seq,
-    /// The update.
-    pub update: StrongUpdate,
-}
-
 /// A forwarded update that waits, as the store has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredForward {
@@ -137,18 +101,6 @@ pub struct StoredForward {
     pub is_pdu: bool,
     /// The PDU in the form in which it would be stored, or the update.
     pub bytes: Bytes,
-}
-
-impl StoredForward {
-    /// Returns the update of this server; `None`: its PDU is not valid by the current rules.
-    pub fn read(self, from: &ServerName, text: &dyn PduText) -> Option<HeldForward> {
-        let Self { number, digest, is_pdu, bytes } = self;
-        let body = match is_pdu {
-            true => StrongBody::Pdu(Box::new(text.read(from, &bytes)?)),
-            false => StrongBody::Plain,
-        };
-        Some(HeldForward { number, update: StrongUpdate { bytes, digest, body } })
-    }
 }
 
 /// The memory of forwards that were taken or passed on, so that none is twice.

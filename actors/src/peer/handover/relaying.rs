@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::change::{Change, CommitPriority};
-use crate::model::{ForwardRoute, Item, ServerName};
+use crate::model::{ForwardRoute, HeldForward, Item, PduText, ServerName, StoredForward, StrongBody, StrongUpdate};
 use crate::peer::effect::RelayRole;
 use crate::peer::outbound::relay::{RelayEvent, RelayWork, ViaState};
 use crate::ports::{Fence, Ports};
@@ -68,4 +68,15 @@ impl Relaying {
     fn has_numbers(&self, server: &ServerName) -> bool {
         self.ports.roster.limits(server).is_some_and(|limits| limits.dialect.numbers_items())
     }
+}
+
+/// Returns a forwarded update of this server that waits, as it was before it was stored; `None`: its PDU is not valid by the
+/// current rules.
+pub(crate) fn held(stored: &StoredForward, from: &ServerName, text: &dyn PduText) -> Option<HeldForward> {
+    let StoredForward { number, digest, is_pdu, bytes } = stored.clone();
+    let body = match is_pdu {
+        true => StrongBody::Pdu(Box::new(text.read(from, &bytes)?)),
+        false => StrongBody::Plain,
+    };
+    Some(HeldForward { number, update: StrongUpdate { bytes, digest, body } })
 }

@@ -1,7 +1,9 @@
 //! An inbound batch of any form: its PDUs by position.
 
 use crate::errors::BatchError;
-use crate::model::{BadPdu, ContextId, ForwardedUpdate, InboundPush, InboundTransaction, Pdu, StrongBody, UsedNonce};
+use crate::model::{
+    BadPdu, ContextId, ForwardedUpdate, InboundPush, InboundTransaction, Pdu, PeerReceipts, StrongBody, UsedNonce,
+};
 use crate::peer::effect::{BatchReply, Pull, PushReply, TransactionReply};
 use crate::reply_token::ReplyToken;
 
@@ -78,6 +80,15 @@ impl InboundBatch {
             Self::Forwarded(_, token) => token.map(|token| BatchReply::Push(token, Err(error))),
             Self::Transaction(_, token) => Some(BatchReply::Transaction(*token, Err(error))),
             Self::Pulled(..) => None,
+        }
+    }
+
+    /// Takes out the receipts for items of ours.
+    pub(in crate::peer) fn take_receipts(&mut self) -> PeerReceipts {
+        match self {
+            Self::Push(push, _) => std::mem::take(&mut push.receipts),
+            Self::Transaction(transaction, _) => std::mem::take(&mut transaction.receipts),
+            Self::Forwarded(..) | Self::Pulled(..) => PeerReceipts::NONE,
         }
     }
 

@@ -6,8 +6,8 @@ use crate::change::{Change, CommitPriority};
 use crate::errors::BatchError;
 use crate::limits::{Numbering, PeerLimits};
 use crate::model::{
-    Ack, Digest, FeedItem, InboundPush, InboundRecord, NumberRange, ParkedCode, ParkedWhat, PduVerdict, Receipt, Seq,
-    ServerName, StrongBody,
+    Ack, Digest, FeedItem, InboundPush, InboundRecord, NumberRange, ParkedCode, ParkedWhat, PduVerdict, PeerReceipts,
+    PushNovelty, Receipt, Seq, ServerName, StrongBody,
 };
 use crate::peer::effect::{EffectCollector, PushReply};
 use crate::peer::inbound::announced_once::AnnouncedOnce;
@@ -18,6 +18,7 @@ use crate::peer::inbound::forwards;
 use crate::peer::inbound::groups::mapped_messages::{MappedMessages, number_at};
 use crate::peer::inbound::parked::{ParkedNumbers, PeerQuarantine, parked_as, what, words};
 use crate::peer::inbound::received_sequence::{NewDigests, ReceivedSequence};
+use crate::peer::receipts::sent_numbers::SentNumbers;
 
 /// The pushes of one peer.
 #[derive(Debug, Clone)]
@@ -30,6 +31,8 @@ pub(super) struct InboundPushes {
     parked: ParkedNumbers,
     /// Number of plain updates accepted from the peer.
     taken: u64,
+    /// Numbers of the PDUs that came as updates, for receipts.
+    pub(super) sent_numbers: SentNumbers,
 }
 
 impl InboundPushes {
@@ -45,6 +48,7 @@ impl InboundPushes {
             announced: AnnouncedOnce::default(),
             parked: ParkedNumbers::new(&record.parked),
             taken: record.taken,
+            sent_numbers: SentNumbers::default(),
             server,
             limits,
         }
@@ -101,10 +105,14 @@ impl InboundPushes {
     }
 
     /// Returns the updates to dispatch; `Err`: the reply, because none is accepted as new.
-    pub(super) fn receive(&mut self, push: &InboundPush, out: &mut EffectCollector) -> Result<NewItems, PushReply> {
+    pub(super) fn receive(
+        &mut self,
+        push: &InboundPush,
+        out: &mut EffectCollector,
+    ) -> Result<NewItems, Box<PushReply>> {
         let (seq, count) = (push.seq, push.strong.len());
         if count > self.limits.intake_items as usize {
-            return Err(Err(BatchError::TooManyItems { count, max: self.limits.intake_items }));
+            return Err(Box::new(Err(BatchError::TooManyItems { count, max: self.limits.intake_items })));
         }
         let expected = self.sequence.expected();
         let Classified { what, pushes } = classify(push, &self.sequence, self.limits.numbering);
@@ -120,7 +128,7 @@ impl InboundPushes {
                 }
                 return Ok(NewItems { places: fresh, pushes });
             }
-            PushClass::Known => return Err(Ok(self.receipt(push, pushes))),
+            PushClass::Known => return Err(Box::new(Ok(self.receipt(push, pushes, &[])))),
             PushClass::TooOld => {
                 if self.announced.note_too_old() {
                     let text = format!(
@@ -153,10 +161,10 @@ impl InboundPushes {
                 Ack::Hole { expected, conflict: true }
             }
             PushClass::Misnumbered => {
-                return Err(Err(BatchError::Misnumbered { from_seq: push.from_seq, seq, count }));
+                return Err(Box::new(Err(BatchError::Misnumbered { from_seq: push.from_seq, seq, count })));
             }
         };
-        Err(Ok(ack.into()))
+        Err(Box::new(Ok(ack.into())))
     }
 
     /// Stores the digests of the updates under their numbers, or one digest of the push under its number.
@@ -182,6 +190,11 @@ impl InboundPushes {
             let seq = number(place);
             if let Some(code) = parked_as(&strong.body, busy.verdict(place)) {
                 self.parked.note(seq, code);
+            }
+            if let StrongBody::Pdu(pdu) = &strong.body
+                && self.limits.receipts
+            {
+                self.sent_numbers.note(pdu.reference.clone(), seq);
             }
             match &strong.body {
                 StrongBody::Group(_) if busy.mapped().get(place).is_some() => {
@@ -236,12 +249,19 @@ impl InboundPushes {
     }
 
     /// Returns the receipt of a push that is or was accepted, with its quarantined updates. `pushes`: its number is that of
-    /// the push.
-    pub(super) fn receipt(&self, push: &InboundPush, pushes: bool) -> Receipt {
+    /// the push. `fresh`: the places of its new updates.
+    pub(super) fn receipt(&self, push: &InboundPush, pushes: bool, fresh: &[usize]) -> Receipt {
         let count = if pushes { 1 } else { push.strong.len() as u64 };
         let first = Seq((push.seq.0 + 1).saturating_sub(count));
-        Receipt { ack: Ack::Ok(push.seq), parked: self.parked.within(first, push.seq) }
+        let (ack, parked) = (Ack::Ok(push.seq), self.parked.within(first, push.seq));
+        let novelty = match push.strong.len() {
+            0 => PushNovelty::Empty,
+            count if count == fresh.len() => PushNovelty::New,
+            _ => PushNovelty::Repeated(first),
+        };
+        Receipt { ack, parked, receipts: PeerReceipts::NONE, novelty }
     }
+
     fn notice(&self, text: &str, out: &mut EffectCollector) {
         out.notice(&self.server, format!("{} {text}", self.server));
     }

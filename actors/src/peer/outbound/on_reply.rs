@@ -7,7 +7,7 @@ use crate::limits::PeerLimits;
 use crate::model::{
     Ack, BatchId, DeadLetterReason, Index, ItemObjection, Millis, PeerState, PushFailure, PushResponse,
 };
-use crate::peer::effect::EffectCollector;
+use crate::peer::effect::{EffectCollector, PeerEffect};
 use crate::peer::outbound::attempt_log::AttemptLog;
 use crate::peer::outbound::numbering::QueueNumbering;
 use crate::peer::outbound::outbound_queue::OutboundQueue;
@@ -25,6 +25,11 @@ const fn has_taken_nothing(outcome: &Result<PushResponse, PushFailure>) -> bool 
         Ok(PushResponse { ack: Ack::Wait(_), .. })
             | Err(PushFailure::Unreachable(_) | PushFailure::Troubled { status: 429, .. })
     )
+}
+
+/// Returns whether the peer has certainly read the receipts of the request.
+const fn has_read_receipts(outcome: &Result<PushResponse, PushFailure>) -> bool {
+    matches!(outcome, Ok(PushResponse { ack: Ack::Ok(_) | Ack::Taken | Ack::AcceptedUnparsedBody, .. }))
 }
 
 /// Pause after a 429 without `Retry-After`.
@@ -51,6 +56,10 @@ impl AttemptReply<'_> {
         let Some((label, mode)) = self.progress.end_attempt(attempt) else { return NextMove::Rest };
         let span = mode.span();
         self.requests.ended(has_taken_nothing(&outcome));
+        let told = self.requests.receipts.ended(has_read_receipts(&outcome));
+        if told > 0 {
+            out.effect(PeerEffect::CountReceipts("told", told));
+        }
         if let Some(span) = span {
             if matches!(&outcome, Ok(PushResponse { ack: Ack::AcceptedUnparsedBody, .. }))
                 && !self.attempts.has_unparsed_ack()
@@ -61,7 +70,7 @@ impl AttemptReply<'_> {
             ended.into_iter().for_each(|change| out.note(change));
         }
         match outcome {
-            Ok(PushResponse { ack, window, refused, reason }) => {
+            Ok(PushResponse { ack, window, refused, reason, receipts: _ }) => {
                 if self.requests.labels.learn_window(window) {
                     out.moved(CommitPriority::Deferred);
                 }

@@ -10,7 +10,7 @@ pub(super) struct Renumbering {
     holes: u32,
     /// Acknowledged index at the last of them.
     acked: Index,
-    /// True if the next push carries numbers that are not committed yet.
+    /// True if the next push carries numbers, or confirms receipts, that are not committed yet.
     uncommitted: bool,
     /// Number that a rewind looks for below what may still be kept; the read shows whether it exists.
     rewind_target: Option<Seq>,
@@ -38,7 +38,12 @@ impl Renumbering {
         self.uncommitted = true;
     }
 
-    /// Returns whether the next push has to wait for the commit of its numbers.
+    /// Records that the next push shows the peer that its last answer was read, so that what came with it must be on disk.
+    pub(super) const fn commit_answer(&mut self) {
+        self.uncommitted = true;
+    }
+
+    /// Returns whether the next push has to wait for a commit.
     pub(super) const fn take_uncommitted(&mut self) -> bool {
         std::mem::replace(&mut self.uncommitted, false)
     }

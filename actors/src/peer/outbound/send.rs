@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::change::CommitPriority;
 use crate::limits::PeerLimits;
-use crate::model::{BatchId, Edu, Index, Millis, OutboundBatch, OutboundRecord, OutboxRow, ServerName};
+use crate::model::{BatchId, Edu, Index, Millis, OutboundBatch, OutboundRecord, OutboxRow, PeerReceipts, ServerName};
 use crate::peer::effect::EffectCollector;
 use crate::peer::outbound::batch_numbering::BatchNumbering;
 use crate::peer::outbound::ephemeral_buffer::{EphemeralBuffer, EphemeralItem, RingLimits};
@@ -12,6 +12,7 @@ use crate::peer::outbound::outbound_queue::OutboundQueue;
 use crate::peer::outbound::outbox_window::{IndexSpan, NextSpan};
 use crate::peer::outbound::progress::state::{OutboundState, SendMode};
 use crate::peer::outbound::rejected_batch::RejectedBatch;
+use crate::peer::receipts::receipt_queue::ReceiptQueue;
 
 /// The composer of the requests to one peer.
 #[derive(Debug, Clone)]
@@ -22,6 +23,8 @@ pub(super) struct RequestComposer {
     pub(super) ephemeral: EphemeralBuffer,
     /// Consequences of a refusal for content.
     pub(super) rejected: RejectedBatch,
+    /// Receipts that the peer is still to get.
+    pub(super) receipts: ReceiptQueue,
 }
 
 /// The next request.
@@ -38,6 +41,7 @@ pub(super) struct PushContent {
     pub(super) mode: SendMode,
     rows: Vec<OutboxRow>,
     weak: Vec<Edu>,
+    receipts: PeerReceipts,
 }
 
 impl RequestComposer {
@@ -47,6 +51,7 @@ impl RequestComposer {
             labels: BatchNumbering::new(limits.dialect.numbering, record),
             ephemeral: EphemeralBuffer::default(),
             rejected: RejectedBatch::new(&limits),
+            receipts: ReceiptQueue::default(),
             limits,
         }
     }
@@ -100,15 +105,16 @@ impl RequestComposer {
         };
         let weak = self.take_ephemeral(now, span.is_some());
         // An empty request is a probe, which a healthy peer does not need.
-        if span.is_none() && weak.is_empty() && !is_probing {
+        if span.is_none() && weak.is_empty() && !is_probing && !self.receipts.is_waiting() {
             return NextRequest::Nothing;
         }
+        let receipts = self.receipts.send();
         let (label, beyond) = self.labels.label(now, span, queue.outbox.tail_number());
         if beyond {
             out.moved(CommitPriority::Now);
             queue.renumbering.assign();
         }
-        NextRequest::Push(PushContent { label, mode: mode(span, &weak), rows, weak })
+        NextRequest::Push(PushContent { label, mode: mode(span, &weak), rows, weak, receipts })
     }
 
     /// Returns a confirmation probe: a push without updates that asks whether the peer has everything up to this item. Its
@@ -117,7 +123,7 @@ impl RequestComposer {
     fn confirmation_probe(&mut self, now: Millis, queue: &OutboundQueue, last: Index) -> PushContent {
         let (label, _) = self.labels.label(now, None, queue.outbox.number(last).next().next());
         self.ephemeral.let_go();
-        PushContent { label, mode: SendMode::Confirm, rows: vec![], weak: vec![] }
+        PushContent { label, mode: SendMode::Confirm, rows: vec![], weak: vec![], receipts: PeerReceipts::NONE }
     }
 
     fn take_ephemeral(&mut self, now: Millis, has_items: bool) -> Vec<Edu> {
@@ -138,6 +144,7 @@ impl RequestComposer {
             label: push.label,
             items: push.rows.into_iter().map(|row| row.item).collect(),
             weak: push.weak,
+            receipts: push.receipts,
             deadlines: self.limits.deadlines(),
         }
     }

@@ -1,5 +1,6 @@
 //! Two machines exchange updates over a link that loses, repeats and delays, and crash at random. In every case each update
-//! arrives once and in order, except for those that the receiver refuses for good: these, and no others, are dead-lettered.
+//! arrives once and in order, except for those that the receiver refuses for good: these, and no others, are dead-lettered. Receipts
+//! come back: none before the receiver's messenger has acknowledged the update, and in the end all of them.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -11,8 +12,8 @@ use crate::change::Change;
 use crate::errors::BatchError;
 use crate::limits::PeerLimits;
 use crate::model::{
-    Ack, BatchId, DeadLetterReason, Digest, FeedItem, InboundPush, Index, Item, Millis, OutboundBatch, PeerRecord,
-    PushFailure, PushResponse, Receipt, Seq, ServerName, StrongBody, StrongUpdate, SubmissionId,
+    Ack, BatchId, DeadLetterReason, Digest, FeedItem, InboundPush, Index, Item, Millis, OutboundBatch, PeerReceipts,
+    PeerRecord, PushFailure, PushResponse, Receipt, Seq, ServerName, StrongBody, StrongUpdate, SubmissionId,
 };
 use crate::model::{OutboxRow, PeerSnapshot};
 use crate::peer::effect::{BatchReply, PeerEffect, PushReply};
@@ -44,6 +45,11 @@ enum RandomFault {
     Backup,
     /// The receiver requests a wait instead of accepting the batch.
     Wait,
+    /// The receiver's messenger acknowledges the next update of its feed.
+    Acknowledge,
+    /// Receipts that are under way arrive, or are lost.
+    DeliverReceipts,
+    LoseReceipts,
     /// Time passes.
     Tick,
 }
@@ -53,7 +59,7 @@ fn chance() -> impl Strategy<Value = RandomFault> {
     prop_oneof![
         4 => Just(Submit), 1 => Just(SubmitBad), 8 => Just(Deliver), 2 => Just(LoseAnswer), 2 => Just(LoseFrame),
         1 => Just(Echo), 1 => Just(CrashSender), 1 => Just(CrashReceiver), 1 => Just(RestoreReceiver), 1 => Just(Backup),
-        1 => Just(Wait), 4 => Just(Tick),
+        1 => Just(Wait), 4 => Just(Acknowledge), 4 => Just(DeliverReceipts), 1 => Just(LoseReceipts), 4 => Just(Tick),
     ]
 }
 
@@ -77,19 +83,25 @@ struct SideStore {
     record: PeerRecord,
     digests: Vec<Digest>,
     fed: Vec<Bytes>,
+    /// Numbers of the updates in the feed.
+    numbers: Vec<Seq>,
+    /// Number of acknowledged updates in the feed.
+    acked: usize,
     parked: BTreeSet<Index>,
     told: Vec<SubmissionId>,
 }
 
 impl MachineSide {
     fn new(name: &str, other: &str, batch_items: u32) -> Self {
-        let limits = Arc::new(PeerLimits { batch_items, intake_items: batch_items, ..PeerLimits::default() });
+        let receipts = true;
+        let limits = Arc::new(PeerLimits { batch_items, intake_items: batch_items, receipts, ..PeerLimits::default() });
         let server: ServerName = other.parse().expect("valid");
         let record = PeerRecord::new(server.clone());
         let (digests, seen, last_error, forwards) = (vec![], vec![], None, vec![]);
         let load = PeerSnapshot { record: None, tail: Index(0), queued_bytes: 0, digests, seen, last_error, forwards };
         let machine = PeerMachine::new("us".parse().expect("valid"), name.parse().expect("valid"), &limits, load);
-        let disk = SideStore { record, digests: vec![], fed: vec![], parked: BTreeSet::new(), told: vec![] };
+        let (fed, numbers, parked) = (vec![], vec![], BTreeSet::new());
+        let disk = SideStore { record, digests: vec![], fed, numbers, acked: 0, parked, told: vec![] };
         let (queue, pending, backup) = (vec![], vec![], disk.clone());
         Self { machine, limits, queue, disk, backup, pending, due: None, frame: None, answer: None }
     }
@@ -132,7 +144,8 @@ impl MachineSide {
                 | PeerEffect::FetchDeclined { .. } => {
                     panic!("no PDUs here")
                 }
-                PeerEffect::Report(_) => {}
+                PeerEffect::Report(_) | PeerEffect::CountReceipts(..) => {}
+                PeerEffect::FindItems { .. } => panic!("each update has a number"),
                 PeerEffect::Abort => self.frame = None,
                 PeerEffect::Decline(..) | PeerEffect::Restart(_) => panic!("nothing here is faulty"),
             }
@@ -155,8 +168,9 @@ impl MachineSide {
                 disk.digests.truncate(usize::try_from(first.0 - 1).expect("small"));
                 disk.digests.extend(digests);
             }
-            Change::FeedAppended(FeedItem::Update { bytes, n, .. }) => {
+            Change::FeedAppended(FeedItem::Update { bytes, n, seq, .. }) => {
                 disk.fed.push(bytes);
+                disk.numbers.push(seq);
                 assert_eq!(n, disk.fed.len() as u64);
             }
             Change::OutboxDeadLettered { first, last, fate: DeadLetterReason::Parked, .. } => {
@@ -164,6 +178,8 @@ impl MachineSide {
                 assert!(disk.parked.insert(first), "{first} is parked twice");
             }
             Change::FeedAppended(FeedItem::Delivery { message, state: "parked", .. }) => disk.told.push(message),
+            // The event for those who asked is the store's part.
+            Change::ItemsHandedOver { .. } => {}
             Change::OutboxTrimmed { .. } => {}
             // These changes are for the trace of a message only.
             Change::AttemptFailed { .. } | Change::Delivered { .. } => {}
@@ -208,6 +224,14 @@ impl MachineSide {
         self.pending.clear();
         (self.due, self.frame, self.answer) = (None, None, None);
         self.step(now, PeerEvent::Started);
+        self.tell(now, 0);
+    }
+
+    /// Tells the machine what the messenger has acknowledged, from this place of the feed on.
+    fn tell(&mut self, now: Millis, from: usize) {
+        let numbers = self.disk.numbers[from..self.disk.acked].iter().map(|number| (*number, *number)).collect();
+        let receipts = PeerReceipts { numbers, ..PeerReceipts::NONE };
+        self.step(now, PeerEvent::MessengerTook(receipts));
     }
 
     fn submit(&mut self, now: Millis, what: char) {
@@ -252,13 +276,18 @@ impl MachineSide {
             weak: 0,
             ephemeral: vec![],
             verified: "network",
+            receipts: frame.receipts.clone(),
             nonce: None,
         };
         self.step(now, PeerEvent::Accept(InboundBatch::Push(push, ReplyToken::new(1)), UnknownContexts::default()));
         match self.answer.take().expect("each push is answered") {
-            Ok(Receipt { ack, .. }) => {
-                Ok(PushResponse { ack, window: Some(self.limits.intake_items), refused: vec![], reason: None })
-            }
+            Ok(Receipt { ack, receipts, .. }) => Ok(PushResponse {
+                ack,
+                window: Some(self.limits.intake_items),
+                refused: vec![],
+                receipts,
+                reason: None,
+            }),
             Err(BatchError::TooManyItems { .. }) => Err(PushFailure::Refused { status: 413, reason: String::new() }),
             Err(other) => panic!("{other}"),
         }
@@ -282,9 +311,21 @@ struct MachineTalk {
     blue: MachineSide,
     /// The last batches on the link.
     seen: Vec<OutboundBatch>,
+    /// Updates that the receiver's messenger has ever acknowledged.
+    acknowledged: BTreeSet<Bytes>,
 }
 
 impl MachineTalk {
+    /// Returns whether each item with a receipt was acknowledged by the messenger, or refused for good.
+    fn has_no_early_receipt(&self) -> bool {
+        let settled = self.red.machine.status().settled;
+        let mut items = (1..).zip(&self.red.queue);
+        items.all(|(index, bytes)| {
+            let has_receipt = settled.iter().any(|(first, last)| (*first..=*last).contains(&index));
+            !has_receipt || is_bad(bytes) || self.acknowledged.contains(bytes)
+        })
+    }
+
     fn happen(&mut self, chance: RandomFault) {
         let now = self.now;
         match chance {
@@ -296,6 +337,7 @@ impl MachineTalk {
                     ack: Ack::Wait(std::time::Duration::from_secs(3)),
                     window: None,
                     refused: vec![],
+                    receipts: PeerReceipts::NONE,
                     reason: None,
                 };
                 let outcome = match chance {
@@ -312,6 +354,23 @@ impl MachineTalk {
                     let _ = self.blue.take(now, &frame);
                 }
             }
+            RandomFault::Acknowledge => {
+                self.blue.settle();
+                let acked = self.blue.disk.acked;
+                if let Some(update) = self.blue.disk.fed.get(acked) {
+                    self.acknowledged.insert(update.clone());
+                    self.blue.disk.acked += 1;
+                    self.blue.tell(now, acked);
+                }
+            }
+            RandomFault::DeliverReceipts | RandomFault::LoseReceipts => {
+                let Some((attempt, frame)) = self.blue.frame.take() else { return };
+                let outcome = match chance {
+                    RandomFault::DeliverReceipts => self.red.take(now, &frame),
+                    _ => Err(PushFailure::Unreachable("lost".into())),
+                };
+                self.blue.step(now, PeerEvent::Replied { attempt, outcome });
+            }
             RandomFault::CrashSender => self.red.crash(now),
             RandomFault::CrashReceiver => self.blue.crash(now),
             RandomFault::RestoreReceiver => {
@@ -322,9 +381,11 @@ impl MachineTalk {
             RandomFault::Tick => {
                 self.red.settle();
                 self.now = now.plus(1000);
-                if self.red.due.is_some_and(|due| due <= self.now) {
-                    self.red.due = None;
-                    self.red.step(self.now, PeerEvent::TimerFired);
+                for side in [&mut self.red, &mut self.blue] {
+                    if side.due.is_some_and(|due| due <= self.now) {
+                        side.due = None;
+                        side.step(self.now, PeerEvent::TimerFired);
+                    }
                 }
             }
         }
@@ -339,20 +400,34 @@ proptest! {
         chances in proptest::collection::vec(chance(), 0..200), send in 1u32..5, take in 1u32..5,
     ) {
         let (red, blue) = (MachineSide::new("blue", "blue", send), MachineSide::new("red", "red", take));
-        let mut talk = MachineTalk { now: Millis(0), red, blue, seen: vec![] };
+        let acknowledged = BTreeSet::new();
+        let mut talk = MachineTalk { now: Millis(0), red, blue, seen: vec![], acknowledged };
+        let mut is_restored = false;
         for chance in chances {
+            is_restored |= matches!(chance, RandomFault::RestoreReceiver);
             talk.happen(chance);
             let wanted = talk.red.queue.iter().filter(|bytes| !is_bad(bytes));
             prop_assert!(wanted.zip(&talk.blue.disk.fed).all(|(queued, fed)| queued == fed));
+            prop_assert!(talk.has_no_early_receipt());
         }
         // A restored receiver shows it when it receives the next push.
         talk.red.submit(talk.now, 'n');
+        // A restored receiver may take a push whose answer the sender read before the restore, and take the next one for
+        // the proof that its own answer was read. What went with it is told after the next start.
+        if is_restored {
+            talk.happen(RandomFault::CrashReceiver);
+        }
         // The faults end, and both sides must converge within a bound.
         for _ in 0..2_000 {
             talk.happen(RandomFault::Deliver);
+            talk.happen(RandomFault::Acknowledge);
+            talk.happen(RandomFault::DeliverReceipts);
             talk.happen(RandomFault::Tick);
         }
+        prop_assert!(talk.has_no_early_receipt());
         let MachineTalk { red, blue, .. } = talk;
+        let settled = red.machine.status().settled;
+        prop_assert_eq!(settled, vec![(1, red.queue.len() as u64)], "no receipt is lost for ever");
         let (bad, wanted): (Vec<_>, Vec<_>) = (1..).zip(&red.queue).partition(|(_, bytes)| is_bad(bytes));
         prop_assert_eq!(&blue.disk.fed, &wanted.iter().map(|(_, bytes)| (*bytes).clone()).collect::<Vec<_>>());
         prop_assert_eq!(&red.disk.parked, &bad.iter().map(|(n, _)| Index(*n)).collect::<BTreeSet<_>>());

@@ -38,6 +38,22 @@ pub(in crate::store::read) fn refused_events(
     Ok(InspectPage { rows, next })
 }
 
+/// Returns the positions of the refused events in a range, each with the reason.
+pub(in crate::store::read) fn refused_between(
+    shared: &StoreShared,
+    read: &ReadTransaction,
+    after: u64,
+    upto: u64,
+) -> Read<Vec<(Position, String)>> {
+    let mut refused = Vec::new();
+    for row in read.open_table(tables::REFUSED_EVENTS)?.range((Bound::Excluded(after), Bound::Included(upto)))? {
+        let (position, value) = row?;
+        refused.push((Position(position.value()), value.value().reason.to_owned()));
+    }
+    shared.counters.looked_up(refused.len() as u64 + 1);
+    Ok(refused)
+}
+
 /// Returns the oldest released events.
 pub(in crate::store::read) fn released_events(
     shared: &StoreShared,

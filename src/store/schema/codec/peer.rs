@@ -39,6 +39,8 @@ struct OutboundRow {
     /// (time, first item, last item, response was not JSON)
     #[serde(default)]
     delivered: Vec<(u64, u64, u64, bool)>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    settled: Vec<(u64, u64)>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     failing_since: Option<u64>,
     /// (server, newest index that it was given)
@@ -167,6 +169,7 @@ pub(crate) fn peer_to_row(record: &PeerRecord) -> Vec<u8> {
             told_suspension: out.told_suspension.map(CauseRow::from),
             last_success: out.last_success.map(|at| at.0),
             delivered: out.delivered.iter().map(|span| (span.time.0, span.first.0, span.last.0, span.blind)).collect(),
+            settled: out.settled.clone(),
             failing_since: out.relay.failing_since.map(|at| at.0),
             via: out.relay.via.as_ref().map(|(via, upto)| (via.to_string(), upto.0)),
         },
@@ -237,6 +240,7 @@ pub(crate) fn peer_from_row(server: ServerName, row: &[u8]) -> Result<PeerRecord
             },
             last_success: out.last_success.map(Millis),
             delivered: out.delivered.into_iter().map(delivered).collect(),
+            settled: out.settled,
             relay: RelayRecord {
                 failing_since: out.failing_since.map(Millis),
                 via: out.via.map(|(via, upto)| Ok((name("peers", &via)?, Index(upto)))).transpose()?,
@@ -357,6 +361,7 @@ mod tests {
             record.outbound.highest_index_assigned = Index(41);
             record.outbound.told_suspension = Some(SuspendReason::Denied);
             record.outbound.segments.push(NumberSegment { first: Index(40), number: Seq(u64::MAX) });
+            record.outbound.settled = vec![(1, 7), (9, 9)];
             record.inbound.expected = Seq(77);
             record.inbound.expect_applied = Some(Seq(70));
             (record.inbound.catch_up, record.inbound.restored) = (Some(12), 13);

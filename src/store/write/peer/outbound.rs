@@ -18,6 +18,8 @@ use bytes::Bytes;
 use redb::WriteTransaction;
 
 use crate::store::error::RedbResult;
+use crate::store::schema::codec;
+use crate::store::schema::codec::BadRow;
 use crate::store::write::peer::outbound::dead_letters::{DeadLetterTable, RemovedDeadLetter};
 use crate::store::write::peer::outbound::items::ItemTable;
 use crate::store::write::peer::outbound::outbox::{AppendedItem, OutboxGrowth, OutboxTables};
@@ -142,6 +144,7 @@ impl<'t> OutboundTables<'t> {
         Ok(tail.0 + 1)
     }
 
+    /// Removes acknowledged rows, oldest first; returns the index of the newest one removed.
     pub(crate) fn trim_outbox(
         &mut self,
         cx: &mut WriterContext<'_>,
@@ -150,10 +153,23 @@ impl<'t> OutboundTables<'t> {
         keep_items: u64,
         queued_before: u64,
         rows_max: u32,
-    ) -> RedbResult {
+    ) -> Result<Option<u64>, redb::Error> {
         let gone = self.outbox.trim(cx, server, upto, keep_items, queued_before, rows_max)?;
+        let newest = gone.last().map(|(index, _)| *index);
         gone.into_iter().for_each(|(_, item)| self.items.release(item));
-        Ok(())
+        Ok(newest)
+    }
+
+    /// Returns the submission of the item at an index, if its row is kept.
+    pub(crate) fn submission_at(
+        &mut self,
+        cx: &mut WriterContext<'_>,
+        server: &ServerName,
+        index: u64,
+    ) -> Result<Option<SubmissionId>, redb::Error> {
+        let rows = self.outbox.rows_in(cx, server, index..=index)?;
+        let submission = rows.first().map(|row| codec::submission_id("outbox", &row.submission));
+        submission.transpose().map_err(BadRow::into_corrupted)
     }
 
     /// Moves a range of outbox rows to the dead letters. The caller bounds the range: a page of the outbox, or the

@@ -2,12 +2,15 @@
 
 use std::time::Duration;
 
-use actors::model::{Ack, OutboundBatch, PushFailure, PushResponse, Receipt, Seq};
+use actors::model::{
+    Ack, OutboundBatch, PeerReceipts, PushFailure, PushResponse, Receipt, ReceiptItem, RejectedItem, Seq,
+};
 use bytes::Bytes;
 use prost::Message;
 
-use super::messages::{AnswerMessage, ReasonMessage};
+use super::messages::{AnswerMessage, RangeMessage, ReasonMessage};
 use crate::http::error::whole_seconds;
+use crate::wire::receipts::shortened as shortened_reason;
 use crate::wire::updates::answer::{WAIT_MAX, parked_items, shortened, unreadable};
 use crate::wire::updates::envelope::SEQ_MAX;
 
@@ -22,6 +25,8 @@ pub fn encode(receipt: &Receipt, window: u32) -> Bytes {
                 seq: seq.0,
                 window,
                 parked: parked.collect(),
+                delivered: ranges(&receipt.receipts),
+                rejected: reasons(&receipt.receipts),
                 ..Default::default()
             }
         }
@@ -34,6 +39,31 @@ pub fn encode(receipt: &Receipt, window: u32) -> Bytes {
         Ack::Wait(wait) => return encode_wait(wait),
     };
     answer.encode_to_vec().into()
+}
+
+/// Returns the ranges of numbers in receipts.
+pub(super) fn ranges(receipts: &PeerReceipts) -> Vec<RangeMessage> {
+    receipts.numbers.iter().map(|(first, last)| RangeMessage { first: first.0, last: last.0 }).collect()
+}
+
+/// Returns the rejected numbers in receipts. PDUs without a number have no field.
+pub(super) fn reasons(receipts: &PeerReceipts) -> Vec<ReasonMessage> {
+    let numbered = receipts.rejected.iter().filter_map(|rejected| match rejected.item {
+        ReceiptItem::Number(number) => Some(ReasonMessage { seq: number.0, code: rejected.reason.clone() }),
+        ReceiptItem::Pdu(_) => None,
+    });
+    numbered.collect()
+}
+
+/// Reads receipts.
+pub(super) fn receipts(delivered: Vec<RangeMessage>, rejected: Vec<ReasonMessage>) -> PeerReceipts {
+    let numbers = delivered.into_iter().filter(|range| range.first <= range.last);
+    let numbers = numbers.map(|range| (Seq(range.first), Seq(range.last))).collect();
+    let rejected = rejected.into_iter().map(|reason| RejectedItem {
+        item: ReceiptItem::Number(Seq(reason.seq)),
+        reason: shortened_reason(&reason.code),
+    });
+    PeerReceipts { numbers, pdus: Vec::new(), rejected: rejected.collect() }
 }
 
 /// Writes a `wait`. The message has no field for the reason.
@@ -69,5 +99,11 @@ pub fn decode(frame: &OutboundBatch, body: &Bytes) -> Result<PushResponse, PushF
         Ack::Ok(_) => parked_items(frame, answer.parked.into_iter().map(|parked| (parked.seq, parked.code))),
         _ => Vec::new(),
     };
-    Ok(PushResponse { ack, window: (answer.window > 0).then_some(answer.window), refused, reason: None })
+    Ok(PushResponse {
+        ack,
+        window: (answer.window > 0).then_some(answer.window),
+        refused,
+        receipts: receipts(answer.delivered, answer.rejected),
+        reason: None,
+    })
 }

@@ -4,11 +4,11 @@ use std::collections::VecDeque;
 
 use actors::model::{BatchId, InboundPush, Item, OutboundBatch, ParkedCode, Seq, StrongBody, StrongUpdate};
 use bytes::{Buf, BufMut, Bytes, BytesMut};
-use prost::DecodeError;
 use prost::encoding::{
     DecodeContext, WireType, check_wire_type, decode_key, decode_varint, encode_key, encode_varint, encoded_len_varint,
     skip_field,
 };
+use prost::{DecodeError, Message};
 use serde_json::value::RawValue;
 
 use crate::json::nesting::BodyNestingLimit;
@@ -16,12 +16,19 @@ use crate::json::reader::{digest, put as put_json};
 use crate::wire::pdu::PduReader;
 use crate::wire::pdu::forward_text::carrying_update;
 use crate::wire::updates::envelope::{BadPush, SEQ_MAX, WEAK_KEPT_MAX};
+use crate::wire::updates::protobuf::answer::{ranges, reasons, receipts};
+use crate::wire::updates::protobuf::messages::{RangeMessage, ReasonMessage};
 use crate::wire::updates::strong;
 
 const WEAK: u32 = 1;
 const STRONG: u32 = 2;
 const SEQ: u32 = 3;
 const FROM_SEQ: u32 = 4;
+const DELIVERED: u32 = 5;
+const REJECTED: u32 = 6;
+
+/// Maximum number of entries that are read of each list of receipts.
+const RECEIPTS_MAX: usize = 1_000;
 
 /// Maximum bytes that are kept of a strong update that is not JSON.
 const SHOWN_MAX: usize = 4 << 10;
@@ -39,6 +46,8 @@ struct PushFields {
     weak_count: usize,
     seq: u64,
     from_seq: Option<u64>,
+    delivered: Vec<RangeMessage>,
+    rejected: Vec<ReasonMessage>,
 }
 
 /// Reads a push. At most `max` strong updates are kept; memory does not grow with further ones. A number that is absent is 0.
@@ -67,7 +76,8 @@ pub async fn decode(
     // They are copied, because an item that waits for a reader must not keep the whole body in memory.
     let ephemeral = objects.map(|raw| raw.get().as_bytes()).filter(|text| text.starts_with(b"{"));
     let ephemeral = ephemeral.map(Bytes::copy_from_slice).collect();
-    Ok(InboundPush { from_seq, seq, strong, weak: fields.weak_count, ephemeral, verified, nonce: None })
+    let receipts = receipts(fields.delivered, fields.rejected);
+    Ok(InboundPush { from_seq, seq, strong, weak: fields.weak_count, ephemeral, receipts, verified, nonce: None })
 }
 
 /// Reads the fields; unknown ones are skipped, and of a number that is there twice the last counts.
@@ -92,6 +102,16 @@ fn read_fields(mut body: Bytes, max: usize) -> Result<PushFields, DecodeError> {
             }
             SEQ => fields.seq = number_field(wire_type, &mut body)?,
             FROM_SEQ => fields.from_seq = Some(number_field(wire_type, &mut body)?),
+            DELIVERED => {
+                let range = RangeMessage::decode(bytes_field(wire_type, &mut body)?)?;
+                fields.delivered.push(range);
+                fields.delivered.truncate(RECEIPTS_MAX);
+            }
+            REJECTED => {
+                let reason = ReasonMessage::decode(bytes_field(wire_type, &mut body)?)?;
+                fields.rejected.push(reason);
+                fields.rejected.truncate(RECEIPTS_MAX);
+            }
             _ => skip_field(wire_type, tag, &mut body, DecodeContext::default())?,
         }
     }
@@ -168,6 +188,12 @@ pub fn encode(frame: &OutboundBatch) -> Bytes {
     if let Some(first) = first {
         encode_key(FROM_SEQ, WireType::Varint, &mut body);
         encode_varint(first.0, &mut body);
+    }
+    for range in ranges(&frame.receipts) {
+        put(&mut body, DELIVERED, &[&range.encode_to_vec()]);
+    }
+    for reason in reasons(&frame.receipts) {
+        put(&mut body, REJECTED, &[&reason.encode_to_vec()]);
     }
     body.freeze()
 }

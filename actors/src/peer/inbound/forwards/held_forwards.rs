@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use crate::change::Change;
 use crate::model::{HeldForward, InboundPush, PduProof, Seq, ServerName, StrongBody, StrongUpdate};
 use crate::peer::effect::EffectCollector;
-use crate::peer::inbound::forwards::progress::forwarded_push;
+use crate::peer::inbound::forwards::forward_run::forwarded_push;
 use crate::peer::inbound::received_sequence::ReceivedSequence;
 
 /// Maximum size of the updates that are kept of one peer, in bytes.
@@ -18,7 +18,7 @@ const BYTES_MAX: usize = 16 << 20;
 #[derive(Debug)]
 pub(in crate::peer::inbound) enum ForwardedPart {
     /// These updates are the next ones.
-    New(InboundPush),
+    New(Box<InboundPush>),
     /// Nothing of it is new.
     Known,
     /// The numbers are in use for other updates: the origin has to renumber, and does so when it reaches us itself.
@@ -44,7 +44,7 @@ pub(in crate::peer::inbound) fn new_part(push: &InboundPush, received: &Received
     let known = usize::try_from(expected - first).unwrap_or(usize::MAX);
     match push.strong.get(known..).unwrap_or_default() {
         [] => ForwardedPart::Known,
-        new => ForwardedPart::New(forwarded_push(Seq(expected), new.to_vec())),
+        new => ForwardedPart::New(Box::new(forwarded_push(Seq(expected), new.to_vec()))),
     }
 }
 

@@ -5,6 +5,7 @@
 //! accepts its own batch once that has answered. A forward for another peer is appended to that peer's
 //! outbox by the commit of the batch.
 
+pub mod forward_run;
 pub(super) mod held_forwards;
 pub mod judge_forward;
 pub mod progress;
@@ -17,9 +18,6 @@ use crate::limits::PeerLimits;
 use crate::model::{ForwardMemory, ForwardOutcome, ForwardedUpdate, Millis, ParkedWhat, RelayCode, Seq, StrongUpdate};
 use crate::peer::effect::{EffectCollector, PeerEffect, RelayRole};
 use crate::peer::inbound::parked::PeerQuarantine;
-
-/// Word for the proof of an update that came as a forward, in the events of the feed.
-pub const VERIFIED_BY_FORWARD: &str = "forward-signature";
 
 /// Writes what becomes of a forward that came under this number; returns the code that its sender is answered, if it goes
 /// nowhere.

@@ -1,35 +1,13 @@
 //! The forwards of batches: their verdicts, and those that the actors of their origins are taking.
 
 use crate::errors::{BatchError, PeerError, UnavailableError};
-use crate::model::{
-    Ack, ForwardOutcome, ForwardedUpdate, InboundPush, RelayCode, Seq, ServerName, StrongBody, StrongUpdate,
-};
+use crate::model::{Ack, ForwardOutcome, ForwardedUpdate, RelayCode, ServerName};
 use crate::peer::effect::{EffectCollector, PeerEffect, PushReply};
 use crate::peer::inbound::batch::InboundBatch;
 use crate::peer::inbound::batch_queue::WaitingBatch;
 use crate::peer::inbound::dispatch::UnknownContexts;
-use crate::peer::inbound::forwards::VERIFIED_BY_FORWARD;
+use crate::peer::inbound::forwards::forward_run::{ForwardRun, RunPlace, forwarded_push};
 use crate::peer::inbound::forwards::judge_forward::{ForwardStep, judge};
-
-/// Forwards of one origin for us, with consecutive numbers.
-#[derive(Debug, Clone)]
-pub struct ForwardRun {
-    /// Their origin.
-    pub origin: ServerName,
-    /// Place of their batch and position of the first in it, which the answer names.
-    pub place: RunPlace,
-    /// Their updates, as a push of their origin.
-    pub push: InboundPush,
-}
-
-/// The place of a run of forwards.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct RunPlace {
-    /// Number of the batch among those of the actor whose forwards are under way.
-    pub batch: u64,
-    /// Position of the first forward in the batch.
-    pub first: usize,
-}
 
 /// A batch whose forwards for us are with the actors of their origins.
 #[derive(Debug, Clone)]
@@ -159,18 +137,4 @@ fn outcome(answer: PushReply) -> Result<ForwardOutcome, UnavailableError> {
         }
         Err(BatchError::Peer(PeerError::Unavailable(error))) => return Err(error),
     })
-}
-
-/// Returns updates with consecutive numbers, the first of them `first`, as a push of their origin.
-pub(crate) fn forwarded_push(first: Seq, strong: Vec<StrongUpdate>) -> InboundPush {
-    debug_assert!(strong.iter().all(|update| !matches!(update.body, StrongBody::Forward(_))), "a forward in a forward");
-    InboundPush {
-        from_seq: Some(first),
-        seq: Seq(first.0 + strong.len() as u64 - 1),
-        strong,
-        weak: 0,
-        ephemeral: vec![],
-        verified: VERIFIED_BY_FORWARD,
-        nonce: None,
-    }
 }

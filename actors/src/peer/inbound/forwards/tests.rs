@@ -9,11 +9,11 @@ use crate::errors::UnavailableError;
 use crate::limits::PeerLimits;
 use crate::model::{
     Ack, Digest, ForwardFacts, ForwardProof, ForwardRoute, ForwardedUpdate, InboundPush, InboundRecord, Millis,
-    ParkedItem, Receipt, Seq, StrongBody, StrongUpdate,
+    ParkedItem, PeerReceipts, Receipt, Seq, StrongBody, StrongUpdate,
 };
 use crate::peer::effect::{BatchReply, EffectCollector, PeerEffect, PushReply};
 use crate::peer::inbound::dispatch::UnknownContexts;
-use crate::peer::inbound::forwards::progress::{RunPlace, forwarded_push};
+use crate::peer::inbound::forwards::forward_run::{RunPlace, forwarded_push};
 use crate::peer::inbound::tests::letter_push;
 use crate::peer::inbound::{Inbound, InboundBatch};
 use crate::reply_token::ReplyToken;
@@ -82,8 +82,8 @@ impl Bench {
 
 fn print(reply: &PushReply) -> String {
     match reply {
-        Ok(Receipt { ack: Ack::Ok(seq), parked }) if parked.is_empty() => format!("ok {seq}"),
-        Ok(Receipt { ack: Ack::Ok(seq), parked }) => format!("ok {seq}, parked {parked:?}"),
+        Ok(Receipt { ack: Ack::Ok(seq), parked, .. }) if parked.is_empty() => format!("ok {seq}"),
+        Ok(Receipt { ack: Ack::Ok(seq), parked, .. }) => format!("ok {seq}, parked {parked:?}"),
         Ok(Receipt { ack, .. }) => format!("{ack:?}"),
         Err(error) => format!("refused: {error}"),
     }
@@ -119,7 +119,16 @@ fn relayed(numbers: &[u64], change: impl Fn(&mut ForwardedUpdate)) -> InboundPus
     };
     let strong: Vec<StrongUpdate> = numbers.iter().map(strong).collect();
     let (from_seq, seq) = (Some(Seq(1)), Seq(strong.len() as u64));
-    InboundPush { from_seq, seq, strong, weak: 0, ephemeral: vec![], verified: "network", nonce: None }
+    InboundPush {
+        from_seq,
+        seq,
+        strong,
+        weak: 0,
+        ephemeral: vec![],
+        receipts: PeerReceipts::NONE,
+        verified: "network",
+        nonce: None,
+    }
 }
 
 fn for_us(forward: &mut ForwardedUpdate) {

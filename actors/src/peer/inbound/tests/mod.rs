@@ -33,6 +33,7 @@ fn push(seq: u64, texts: &[&str]) -> InboundPush {
         weak: 0,
         ephemeral: vec![],
         verified: "network",
+        receipts: PeerReceipts::NONE,
         nonce: None,
     }
 }
@@ -195,6 +196,7 @@ pub(crate) fn letter_push(from_seq: Option<u64>, seq: u64, letters: &str) -> Inb
         weak: 0,
         ephemeral: vec![],
         verified: "network",
+        receipts: PeerReceipts::NONE,
         nonce: None,
     }
 }

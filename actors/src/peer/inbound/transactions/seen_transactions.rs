@@ -75,6 +75,7 @@ mod tests {
             edus: vec![],
             relay_to: vec![],
             verified: "network",
+            receipts: crate::model::PeerReceipts::NONE,
             nonce: None,
         }
     }

@@ -20,7 +20,7 @@ fn no_route() -> AttemptError {
 }
 
 fn answered(ack: Ack) -> Result<PushResponse, PushFailure> {
-    Ok(PushResponse { ack, window: None, refused: vec![], reason: None })
+    Ok(PushResponse { ack, window: None, refused: vec![], receipts: crate::model::PeerReceipts::NONE, reason: None })
 }
 
 /// Ends an attempt with the items `first` to `last`, as a transaction of this id or as a push.
@@ -70,6 +70,7 @@ fn failed_attempt_written_at_once() {
         ack: Ack::Wait(Duration::from_secs(9)),
         window: None,
         refused: vec![],
+        receipts: crate::model::PeerReceipts::NONE,
         reason: Some("full".into()),
     };
     let outcomes = [

@@ -28,6 +28,10 @@ struct Bench {
     notices: Vec<String>,
 }
 
+fn response(ack: Ack, window: Option<u32>) -> PushResponse {
+    PushResponse { ack, window, refused: vec![], receipts: PeerReceipts::NONE, reason: None }
+}
+
 impl Bench {
     fn new(change: impl FnOnce(&mut PeerLimits, &mut PeerRecord)) -> Self {
         Self::queued(0, change)
@@ -108,6 +112,8 @@ impl Bench {
             PeerEffect::AskAt(_) => "ask later".to_owned(),
             PeerEffect::HandOver(_) | PeerEffect::CountForward(..) => panic!("no forwards come here"),
             PeerEffect::Relay(_) | PeerEffect::RelayAt(_) | PeerEffect::TellRelayRefused(..) => panic!("no route here"),
+            PeerEffect::FindItems { from, upto, .. } => format!("find items {from} to {upto}"),
+            PeerEffect::CountReceipts(result, count) => format!("{count} {result}"),
         }
     }
 
@@ -136,10 +142,7 @@ impl Bench {
     }
 
     fn reply(&mut self, ack: Ack) -> &mut Self {
-        self.step(PeerEvent::Replied {
-            attempt: self.attempt,
-            outcome: Ok(PushResponse { ack, window: Some(100), refused: vec![], reason: None }),
-        })
+        self.step(PeerEvent::Replied { attempt: self.attempt, outcome: Ok(response(ack, Some(100))) })
     }
 
     fn ok(&mut self, seq: u64) -> &mut Self {
@@ -249,10 +252,7 @@ fn items_queued_in_flight_are_batched() {
 fn unknown_window_sends_one_unranged() {
     let mut bench = Bench::new(|_, record| record.outbound.window = None);
     bench.queue(3);
-    bench.step(PeerEvent::Replied {
-        attempt: 1,
-        outcome: Ok(PushResponse { ack: Ack::Ok(Seq(1)), window: None, refused: vec![], reason: None }),
-    });
+    bench.step(PeerEvent::Replied { attempt: 1, outcome: Ok(response(Ack::Ok(Seq(1)), None)) });
     bench.ok(2).check(&[
         "   0s sending     push ?..=1 (1)",
         "   0s sending     note trim<=1+peer; push ?..=2 (1)",

@@ -320,7 +320,13 @@ fn item_parked_by_peer_is_told() {
     bench.queue(3);
     // The last index is not in the batch.
     let refused = vec![parked(1), parked(3)];
-    let outcome = Ok(PushResponse { ack: Ack::Ok(Seq(3)), window: Some(100), refused, reason: None });
+    let outcome = Ok(PushResponse {
+        ack: Ack::Ok(Seq(3)),
+        window: Some(100),
+        refused,
+        receipts: PeerReceipts::NONE,
+        reason: None,
+    });
     bench.step(PeerEvent::Replied { attempt: 1, outcome }).check(&[
         "   0s sending     push 1..=3 (3)",
         "   0s idle        note parked_by_peer 2+event(m2 parked: NOT_A_PARTICIPANT: it lies in the quarantine of blue)\

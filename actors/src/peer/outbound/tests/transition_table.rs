@@ -9,7 +9,7 @@ use crate::model::{ContextId, FetchRequest, PduRef};
 use crate::peer::effect::Pull;
 use crate::peer::fetch_budget::FetchCost;
 use crate::peer::inbound::dispatch::{ContextGroup, DispatchError};
-use crate::peer::inbound::forwards::progress::RunPlace;
+use crate::peer::inbound::forwards::forward_run::RunPlace;
 use crate::peer::outbound::relay::RelayEvent;
 
 /// A day before the oldest item of these peers expires, in seconds.
@@ -125,11 +125,13 @@ const fn event_name(event: &PeerEvent) -> &'static str {
         PeerEvent::AskDue => "AskDue",
         PeerEvent::Relay(_) => "Relay",
         PeerEvent::LimitsChanged(_) => "LimitsChanged",
+        PeerEvent::MessengerTook(_) => "MessengerTook",
+        PeerEvent::ItemsFound { .. } => "ItemsFound",
     }
 }
 
 /// Number of variants of the event enum, as [`event_name`] counts them.
-const EVENTS: usize = 18;
+const EVENTS: usize = 20;
 
 /// Returns the events for a state, each with the detail that distinguishes it from others of its variant, and its time in
 /// seconds.
@@ -184,7 +186,8 @@ fn events(bench: &Bench) -> Vec<(String, PeerEvent, u64)> {
         ("taken", Ack::Taken),
         ("taken unparsed", Ack::AcceptedUnparsedBody),
     ] {
-        let outcome = Ok(PushResponse { ack, window: Some(100), refused: vec![], reason: None });
+        let outcome =
+            Ok(PushResponse { ack, window: Some(100), refused: vec![], receipts: PeerReceipts::NONE, reason: None });
         add(detail, PeerEvent::Replied { attempt, outcome }, now);
     }
     let troubled = |status, retry_after| PushFailure::Troubled { status, reason: "no".into(), retry_after };
@@ -225,6 +228,9 @@ fn events(bench: &Bench) -> Vec<(String, PeerEvent, u64)> {
     add("", PeerEvent::AskDue, now);
     add("", PeerEvent::Relay(RelayEvent::Due), now);
     let limits = |change: fn(&mut PeerLimits)| PeerEvent::LimitsChanged(limits_with(change));
+    // Receipts are off here; `peer/tests/two_machines.rs` has them on.
+    add("", PeerEvent::MessengerTook(PeerReceipts::NONE), now);
+    add("", PeerEvent::ItemsFound { taken: vec![], rejected: vec![] }, now);
     add("to listed", limits(|_| ()), now);
     add("to not listed", limits(|limits| limits.listing = PeerListing::NotListed), now);
     add("to paused", limits(|limits| limits.paused = true), now);
@@ -257,6 +263,8 @@ const fn effect_kind(effect: &PeerEffect) -> &'static str {
         PeerEffect::Arm(_) => "arm",
         PeerEffect::Disarm => "disarm",
         PeerEffect::AskAt(_) => "ask at",
+        PeerEffect::FindItems { .. } => "find items",
+        PeerEffect::CountReceipts(..) => "count receipts",
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::limits::{Numbering, PeerGroups};
-use crate::model::{GroupId, GroupMessage};
+use crate::model::{GroupId, GroupMessage, PeerReceipts};
 
 /// Returns the limits of a peer whose group 7 is the context `#x`.
 fn mapped() -> PeerLimits {
@@ -30,7 +30,16 @@ fn carried(id: &str, context: &str) -> StrongUpdate {
 
 fn pushed(seq: u64, strong: Vec<StrongUpdate>) -> InboundBatch {
     let (from_seq, ephemeral, nonce) = (None, vec![], None);
-    let push = InboundPush { from_seq, seq: Seq(seq), strong, weak: 0, ephemeral, verified: "network", nonce };
+    let push = InboundPush {
+        from_seq,
+        seq: Seq(seq),
+        strong,
+        weak: 0,
+        ephemeral,
+        receipts: PeerReceipts::NONE,
+        verified: "network",
+        nonce,
+    };
     InboundBatch::Push(push, ReplyToken::new(0))
 }
 

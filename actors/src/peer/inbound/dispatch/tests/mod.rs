@@ -10,7 +10,7 @@ use crate::errors::{AdmissionError, BatchError, PeerError, UnavailableError};
 use crate::limits::PeerLimits;
 use crate::model::{
     Ack, BadPdu, Digest, InboundPush, InboundRecord, InboundTransaction, Millis, ParkedItem, Pdu, PduProof,
-    PullResponse, PushFailure, Receipt, Seq, StrongBody, StrongUpdate,
+    PeerReceipts, PullResponse, PushFailure, Receipt, Seq, StrongBody, StrongUpdate,
 };
 use crate::peer::effect::{BatchReply, EffectCollector, PeerEffect, Pull, PushReply, TransactionReply};
 use crate::peer::inbound::catch_up::PULL_PAGES_MAX;
@@ -36,9 +36,10 @@ fn pdu(id: &str, context: &str) -> Pdu {
 fn transaction(id: &str, pdus: Vec<Result<Pdu, BadPdu>>) -> InboundBatch {
     let mut digest = [0; 16];
     digest[0] = u8::try_from(pdus.len()).expect("few");
-    let (id, digest, edus, relay_to) = (id.to_owned(), Digest(digest), vec![], vec![]);
+    let (id, digest, edus, relay_to, receipts) = (id.to_owned(), Digest(digest), vec![], vec![], PeerReceipts::NONE);
+    let prev_ids = vec![];
     let transaction =
-        InboundTransaction { id, digest, prev_ids: vec![], pdus, edus, relay_to, verified: "network", nonce: None };
+        InboundTransaction { id, digest, prev_ids, pdus, edus, relay_to, receipts, verified: "network", nonce: None };
     InboundBatch::Transaction(transaction, ReplyToken::new(0))
 }
 
@@ -165,8 +166,8 @@ fn print(reply: &BatchReply) -> String {
 
 fn print_push(reply: &PushReply) -> String {
     match reply {
-        Ok(Receipt { ack: Ack::Ok(seq), parked }) if parked.is_empty() => format!("ok {seq}"),
-        Ok(Receipt { ack: Ack::Ok(seq), parked }) => {
+        Ok(Receipt { ack: Ack::Ok(seq), parked, .. }) if parked.is_empty() => format!("ok {seq}"),
+        Ok(Receipt { ack: Ack::Ok(seq), parked, .. }) => {
             let parked = parked.iter().map(|(number, code)| format!("{number} {code}")).collect::<Vec<_>>();
             format!("ok {seq}, parked {}", parked.join(" and "))
         }
@@ -381,6 +382,7 @@ fn push(seq: u64, bodies: Vec<StrongBody>) -> InboundBatch {
             weak: 0,
             ephemeral: vec![],
             verified: "network",
+            receipts: PeerReceipts::NONE,
             nonce: None,
         },
         ReplyToken::new(0),
@@ -433,6 +435,7 @@ fn push_is_told_what_is_parked() {
                 weak: 0,
                 ephemeral: vec![],
                 verified: "network",
+                receipts: PeerReceipts::NONE,
                 nonce: None,
             },
             ReplyToken::new(0),

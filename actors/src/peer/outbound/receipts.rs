@@ -1,0 +1,79 @@
+//! Receipts in both directions: ours go with requests and answers, those of the peer settle our items.
+
+use crate::model::{Ack, Index, PeerReceipts, PushNovelty};
+use crate::peer::effect::{BatchReply, EffectCollector, PeerEffect};
+use crate::peer::outbound::progress::next_move::NextMove;
+use crate::peer::outbound::progress::state::OutboundState;
+use crate::peer::outbound::{Outbound, StepInput};
+
+/// The receipts of an outbound half, as its machine sees them.
+pub struct ReceiptExchange<'a> {
+    /// The half that sends and receives them.
+    pub outbound: &'a mut Outbound,
+}
+
+impl ReceiptExchange<'_> {
+    /// Tells the peer what our messenger has done with its items, with the next request. A paused peer gets them with the next
+    /// attempt.
+    pub fn tell(&mut self, at: StepInput, receipts: PeerReceipts, out: &mut EffectCollector) {
+        if self.outbound.limits.receipts {
+            self.outbound.requests.receipts.add(receipts);
+            self.tell_waiting(at, out);
+        }
+    }
+
+    /// Sends the receipts that wait, if nothing else is to be done.
+    fn tell_waiting(&mut self, at: StepInput, out: &mut EffectCollector) {
+        if matches!(self.outbound.progress.state(), OutboundState::Idle) {
+            self.outbound.perform(at, NextMove::Proceed, out);
+        }
+    }
+
+    /// Takes receipts of the peer for our items.
+    pub fn take(&mut self, receipts: PeerReceipts, out: &mut EffectCollector) {
+        let Outbound { received, queue, limits, .. } = &mut *self.outbound;
+        if limits.receipts && !receipts.is_empty() {
+            received.take(receipts, queue, out);
+        }
+    }
+
+    /// Takes receipts that named PDUs, which were found at these indexes.
+    pub fn take_found(&mut self, taken: &[Index], rejected: Vec<(Index, String)>, out: &mut EffectCollector) {
+        let Outbound { received, queue, .. } = &mut *self.outbound;
+        received.found(taken, rejected, queue, out);
+    }
+
+    /// Adds receipts to the answers of this step, and takes those that had to wait.
+    ///
+    /// The answer to a push that comes again carries none: that of its first arrival was lost, or this one will be, because the
+    /// push was duplicated under way.
+    pub fn add_to_answers(&mut self, at: StepInput, out: &mut EffectCollector) {
+        let Outbound { received, queue, requests, limits, .. } = &mut *self.outbound;
+        received.take_early(queue, out);
+        if !limits.receipts {
+            return;
+        }
+        let mut are_lost = false;
+        for effect in &mut out.effects {
+            let PeerEffect::Answer(BatchReply::Push(_, Ok(receipt))) = effect else { continue };
+            let Ack::Ok(number) = receipt.ack else { continue };
+            match receipt.novelty {
+                PushNovelty::New => receipt.receipts = requests.receipts.answer(number),
+                PushNovelty::Repeated(first) => are_lost |= requests.receipts.put_back(first),
+                PushNovelty::Empty => {}
+            }
+        }
+        if are_lost {
+            self.tell_waiting(at, out);
+        }
+    }
+
+    /// Settles the items that became dead letters in this step.
+    pub fn settle_dead_letters(&mut self, out: &EffectCollector) {
+        if self.outbound.limits.receipts {
+            self.outbound.received.settle_dead_letters(&out.changes);
+        }
+    }
+}
+
+pub mod received_receipts;

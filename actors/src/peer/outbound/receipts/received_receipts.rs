@@ -1,0 +1,172 @@
+//! Receipts of the peer for our items: they are mapped to indexes, and those that are news are reported.
+
+use crate::change::{Change, CommitPriority};
+use crate::model::{Index, OutboundRecord, PeerReceipts, ReceiptItem, RejectedItem, Seq};
+use crate::peer::effect::{EffectCollector, PeerEffect};
+use crate::peer::outbound::outbound_queue::OutboundQueue;
+use crate::peer::outbound::outbox_window::Outbox;
+use crate::peer::receipts::settled_items::SettledItems;
+
+/// Maximum number of items among which a PDU is looked for.
+const SEARCHED_MAX: u64 = 100_000;
+
+/// Maximum number of items whose refusal comes before the acknowledgement of the peer.
+const EARLY_MAX: usize = 1_000;
+
+/// The receipts that the peer has given.
+#[derive(Debug, Clone)]
+pub(in crate::peer::outbound) struct ReceivedReceipts {
+    settled: SettledItems,
+    /// Items that the peer's messenger has refused, and whose acknowledgement by the peer is not read here yet.
+    early: Vec<(Index, String)>,
+}
+
+impl ReceivedReceipts {
+    /// Returns what the store has kept.
+    pub(in crate::peer::outbound) fn new(record: &OutboundRecord) -> Self {
+        Self { settled: SettledItems::from_ranges(record.settled.clone()), early: Vec::new() }
+    }
+
+    /// Returns the ranges of items whose fate is known.
+    pub(in crate::peer::outbound) fn settled(&self) -> &[(u64, u64)] {
+        self.settled.ranges()
+    }
+
+    /// Returns whether memory holds nothing that the store lacks.
+    pub(in crate::peer::outbound) const fn is_stored(&self) -> bool {
+        self.early.is_empty()
+    }
+
+    /// Takes receipts.
+    pub(in crate::peer::outbound) fn take(
+        &mut self,
+        receipts: PeerReceipts,
+        queue: &OutboundQueue,
+        out: &mut EffectCollector,
+    ) {
+        let PeerReceipts { numbers, pdus, rejected } = receipts;
+        let (numbered, named): (Vec<_>, Vec<_>) =
+            rejected.into_iter().partition(|rejected| matches!(rejected.item, ReceiptItem::Number(_)));
+        if queue.limits.dialect.numbers_items() {
+            let spans = numbers.iter().flat_map(|(first, last)| index_spans(&queue.outbox, *first, *last)).collect();
+            self.hand_over(spans, queue, out);
+            for RejectedItem { item, reason } in numbered {
+                let ReceiptItem::Number(number) = item else { continue };
+                if let Some((index, _)) = index_spans(&queue.outbox, number, number).first() {
+                    self.reject(Index(*index), reason, queue, out);
+                }
+            }
+        }
+        let upto = queue.outbox.tail();
+        let from = Index(self.settled.first_open().max(upto.0.saturating_sub(SEARCHED_MAX)));
+        if (!pdus.is_empty() || !named.is_empty()) && from <= upto {
+            let receipts = PeerReceipts { numbers: Vec::new(), pdus, rejected: named };
+            out.effect(PeerEffect::FindItems { from, upto, receipts });
+        }
+    }
+
+    /// Takes receipts whose PDUs were found at these indexes.
+    pub(in crate::peer::outbound) fn found(
+        &mut self,
+        taken: &[Index],
+        rejected: Vec<(Index, String)>,
+        queue: &OutboundQueue,
+        out: &mut EffectCollector,
+    ) {
+        self.hand_over(taken.iter().map(|index| (index.0, index.0)).collect(), queue, out);
+        for (index, reason) in rejected {
+            self.reject(index, reason, queue, out);
+        }
+    }
+
+    fn hand_over(&mut self, spans: Vec<(u64, u64)>, queue: &OutboundQueue, out: &mut EffectCollector) {
+        let spans: Vec<(u64, u64)> =
+            spans.into_iter().flat_map(|(first, last)| self.settled.insert(first, last)).collect();
+        if spans.is_empty() {
+            return;
+        }
+        let count = spans.iter().map(|(first, last)| last - first + 1).sum();
+        out.effect(PeerEffect::CountReceipts("delivered", count));
+        out.change(Change::ItemsHandedOver { server: queue.server.clone(), spans });
+        out.moved(CommitPriority::Deferred);
+    }
+
+    /// Dead-letters an item, once the peer has acknowledged it. It keeps its number, because the peer has it.
+    fn reject(&mut self, index: Index, reason: String, queue: &OutboundQueue, out: &mut EffectCollector) {
+        if self.settled.has_all(index.0, index.0) {
+            return;
+        }
+        if index > queue.outbox.acked() {
+            if self.early.len() < EARLY_MAX && self.early.iter().all(|(early, _)| *early != index) {
+                self.early.push((index, reason));
+            }
+            return;
+        }
+        self.settled.insert(index.0, index.0);
+        out.effect(PeerEffect::CountReceipts("rejected", 1));
+        let (server, keep) = (queue.server.clone(), queue.limits.quarantine_items);
+        out.change(Change::ItemRejected { server, index, reason, keep });
+        out.moved(CommitPriority::Now);
+    }
+
+    /// Takes the refusals of items that the peer has acknowledged meanwhile.
+    pub(in crate::peer::outbound) fn take_early(&mut self, queue: &OutboundQueue, out: &mut EffectCollector) {
+        let acked = queue.outbox.acked();
+        if self.early.iter().any(|(index, _)| *index <= acked) {
+            for (index, reason) in std::mem::take(&mut self.early) {
+                self.reject(index, reason, queue, out);
+            }
+        }
+    }
+
+    /// Settles the items that became dead letters in this step: no receipt will come for them.
+    pub(in crate::peer::outbound) fn settle_dead_letters(&mut self, changes: &[Change]) {
+        for change in changes {
+            if let Change::OutboxDeadLettered { first, last, .. } = change {
+                self.settled.insert(first.0, last.0);
+            }
+        }
+    }
+}
+
+/// Returns the items that have these numbers now. Of two items with the same number the newer one counts.
+fn index_spans(outbox: &Outbox, first: Seq, last: Seq) -> Vec<(u64, u64)> {
+    let (mut spans, mut below, mut end) = (Vec::new(), u64::MAX, outbox.tail().0);
+    for segment in outbox.segments().iter().rev() {
+        let from = first.0.max(segment.number.0);
+        let to = last.0.min(below.saturating_sub(1));
+        if from <= to {
+            let index = |number: u64| segment.first.0.saturating_add(number - segment.number.0);
+            let span = (index(from), index(to).min(end));
+            if span.0 <= span.1 {
+                spans.push(span);
+            }
+        }
+        below = below.min(segment.number.0);
+        end = segment.first.0.saturating_sub(1);
+    }
+    spans
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::limits::PeerLimits;
+    use crate::model::NumberSegment;
+    use crate::peer::outbound::outbox_window::WindowRoom;
+
+    #[test]
+    fn numbers_map_to_newest_items() {
+        let segment = |first, number| NumberSegment { first: Index(first), number: Seq(number) };
+        let segments = vec![segment(1, 1), segment(6, 4), segment(9, 20)];
+        let outbox = Outbox::new(Index(0), Index(12), segments, WindowRoom::of(&PeerLimits::default()));
+        let spans = |first, last| index_spans(&outbox, Seq(first), Seq(last));
+        assert_eq!(spans(1, 3), [(1, 3)]);
+        assert_eq!(spans(4, 6), [(6, 8)], "the renumbered items");
+        assert_eq!(spans(2, 21), [(9, 10), (6, 8), (2, 3)]);
+        assert_eq!(spans(7, 19), [], "these numbers were skipped");
+        assert_eq!(spans(23, 99), [(12, 12)]);
+        assert_eq!(spans(0, 0), []);
+        assert_eq!(spans(u64::MAX, u64::MAX), []);
+    }
+}

@@ -1,0 +1,163 @@
+//! The receipts that a peer is still to get. They go with the next request to it or with the answer to its next one, and count as
+//! told when that has arrived for certain.
+
+use std::collections::VecDeque;
+
+use crate::model::{PduRef, PeerReceipts, RejectedItem, Seq};
+use crate::peer::receipts::settled_items::SettledItems;
+
+/// Maximum number of PDUs, and of rejected items, that wait. Further ones are told after the next start, when the feed is read again.
+const WAITING_MAX: usize = 10_000;
+
+/// Maximum number of ranges, of PDUs and of rejected items in one request.
+const REQUEST_MAX: usize = 1_000;
+
+/// The same for an answer, of which the peer reads less.
+const ANSWER_MAX: usize = 100;
+
+/// The receipts for one peer. Most peers have none, so these cost a word.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct ReceiptQueue(Option<Box<QueuedReceipts>>);
+
+impl ReceiptQueue {
+    /// Adds receipts.
+    pub(crate) fn add(&mut self, receipts: PeerReceipts) {
+        if !receipts.is_empty() {
+            self.0.get_or_insert_default().add(receipts);
+        }
+    }
+
+    /// Returns whether none waits and none is in flight.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.as_ref().is_none_or(|queue| !queue.is_waiting() && queue.in_flight.is_empty())
+    }
+
+    /// Returns whether any waits.
+    pub(crate) fn is_waiting(&self) -> bool {
+        self.0.as_ref().is_some_and(|queue| queue.is_waiting())
+    }
+
+    /// Returns the receipts for a request, which is in flight from now on.
+    pub(crate) fn send(&mut self) -> PeerReceipts {
+        self.0.as_mut().map_or(PeerReceipts::NONE, |queue| queue.send())
+    }
+
+    /// Handles the end of the request; returns the number of receipts that have arrived with it.
+    pub(crate) fn ended(&mut self, has_arrived: bool) -> u64 {
+        self.0.as_mut().map_or(0, |queue| queue.ended(has_arrived))
+    }
+
+    /// Returns the receipts for the answer to a new push up to this number. The peer has read the answers to those before.
+    pub(crate) fn answer(&mut self, number: Seq) -> PeerReceipts {
+        self.0.as_mut().map_or(PeerReceipts::NONE, |queue| queue.answer(number))
+    }
+
+    /// Takes back the receipts of an answer to a push up to this number or a later one, because the peer has sent an update with
+    /// this number again; returns whether there were any.
+    pub(crate) fn put_back(&mut self, number: Seq) -> bool {
+        self.0.as_mut().is_some_and(|queue| queue.put_back(number))
+    }
+}
+
+/// The receipts that wait, and those under way.
+#[derive(Debug, Clone, Default)]
+struct QueuedReceipts {
+    numbers: SettledItems,
+    pdus: VecDeque<PduRef>,
+    rejected: VecDeque<RejectedItem>,
+    /// Receipts in the request in flight.
+    in_flight: PeerReceipts,
+    /// Number of the push that was answered last with receipts, and these. The peer has not got them if it sends that push again.
+    answered: Option<(Seq, PeerReceipts)>,
+}
+
+impl QueuedReceipts {
+    fn add(&mut self, receipts: PeerReceipts) {
+        let PeerReceipts { numbers, pdus, rejected } = receipts;
+        for (first, last) in numbers {
+            self.numbers.insert(first.0, last.0);
+        }
+        let room = WAITING_MAX.saturating_sub(self.pdus.len());
+        self.pdus.extend(pdus.into_iter().take(room));
+        let room = WAITING_MAX.saturating_sub(self.rejected.len());
+        self.rejected.extend(rejected.into_iter().take(room));
+    }
+
+    fn is_waiting(&self) -> bool {
+        !self.numbers.is_empty() || !self.pdus.is_empty() || !self.rejected.is_empty()
+    }
+
+    fn send(&mut self) -> PeerReceipts {
+        self.ended(false);
+        self.in_flight = self.take(REQUEST_MAX);
+        self.in_flight.clone()
+    }
+
+    fn ended(&mut self, has_arrived: bool) -> u64 {
+        let sent = std::mem::take(&mut self.in_flight);
+        if has_arrived {
+            return count(&sent);
+        }
+        self.add(sent);
+        0
+    }
+
+    fn answer(&mut self, number: Seq) -> PeerReceipts {
+        // A sender that was restored from a backup uses numbers again.
+        self.put_back(number);
+        let receipts = self.take(ANSWER_MAX);
+        self.answered = (!receipts.is_empty()).then(|| (number, receipts.clone()));
+        receipts
+    }
+
+    fn put_back(&mut self, number: Seq) -> bool {
+        let lost = self.answered.take_if(|(answered, _)| number <= *answered);
+        lost.map(|(_, receipts)| self.add(receipts)).is_some()
+    }
+
+    fn take(&mut self, max: usize) -> PeerReceipts {
+        let numbers = self.numbers.take(max).into_iter().map(|(first, last)| (Seq(first), Seq(last))).collect();
+        let pdus = self.pdus.drain(..max.min(self.pdus.len())).collect();
+        let rejected = self.rejected.drain(..max.min(self.rejected.len())).collect();
+        PeerReceipts { numbers, pdus, rejected }
+    }
+}
+
+/// Returns the number of items in receipts.
+fn count(PeerReceipts { numbers, pdus, rejected }: &PeerReceipts) -> u64 {
+    let numbers: u64 = numbers.iter().map(|(first, last)| last.0.saturating_sub(first.0) + 1).sum();
+    numbers + pdus.len() as u64 + rejected.len() as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn numbers(ranges: &[(u64, u64)]) -> PeerReceipts {
+        let numbers = ranges.iter().map(|(first, last)| (Seq(*first), Seq(*last))).collect();
+        PeerReceipts { numbers, ..PeerReceipts::NONE }
+    }
+
+    #[test]
+    fn lost_request_puts_receipts_back() {
+        let mut queue = ReceiptQueue::default();
+        queue.add(numbers(&[(1, 2), (4, 4)]));
+        assert_eq!(queue.send(), numbers(&[(1, 2), (4, 4)]));
+        queue.add(numbers(&[(3, 3)]));
+        assert!(!queue.is_empty() && queue.ended(false) == 0);
+        assert_eq!(queue.send(), numbers(&[(1, 4)]));
+        assert_eq!((queue.ended(true), queue.is_empty()), (4, true));
+    }
+
+    #[test]
+    fn repeated_push_puts_receipts_back() {
+        let mut queue = ReceiptQueue::default();
+        queue.add(numbers(&[(1, 1)]));
+        assert_eq!(queue.answer(Seq(5)), numbers(&[(1, 1)]));
+        queue.add(numbers(&[(2, 2)]));
+        assert!(queue.put_back(Seq(5)) && !queue.put_back(Seq(5)));
+        assert_eq!(queue.answer(Seq(6)), numbers(&[(1, 2)]));
+        assert_eq!(queue.answer(Seq(7)), PeerReceipts::NONE, "the answer to number 6 was read");
+        assert!(!queue.put_back(Seq(6)) && queue.is_empty());
+    }
+}

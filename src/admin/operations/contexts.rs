@@ -1,0 +1,45 @@
+//! The operations about contexts and submissions.
+
+use super::OPERATOR;
+use crate::admin::contexts::ContextListQuery;
+use crate::admin::messages::MessageCommandQuery;
+use crate::admin::{contexts, messages};
+use crate::api::contexts::{ContextDetails, ContextPage, MergeResult};
+use crate::api::messages::{MessageCommandResult, MessageTrace};
+use crate::openapi::api_operation::ApiOperation;
+use crate::openapi::refusals::{COMMAND, CONTEXT, DRAFT, EVERY, QUERY, RefusalSet, UNAVAILABLE};
+
+const SUBMISSION: RefusalSet = &[(404, &["UNKNOWN_ID"])];
+const RECIPIENT: RefusalSet = &[(404, &["UNKNOWN_LEG"])];
+
+pub(super) fn operations() -> Vec<ApiOperation> {
+    let command = |operation: ApiOperation| {
+        operation
+            .query::<MessageCommandQuery>()
+            .answers::<MessageCommandResult>(200, "The result for each recipient.")
+            .refuses(&[EVERY, OPERATOR, QUERY, SUBMISSION, RECIPIENT, COMMAND])
+    };
+    vec![
+        ApiOperation::get("/messages/{id}", "Follow a submission, peer by peer.", |route| route.to(messages::get))
+            .answers::<MessageTrace>(200, "Its delivery to each recipient.")
+            .refuses(&[EVERY, OPERATOR, SUBMISSION, UNAVAILABLE]),
+        command(ApiOperation::post("/messages/{id}/retry", "Queue a submission again.", |route| {
+            route.to(messages::retry)
+        })),
+        command(ApiOperation::post("/messages/{id}/drop", "Take a submission out of the queues.", |route| {
+            route.to(messages::drop)
+        })),
+        ApiOperation::get("/contexts", "List the contexts.", |route| route.to(contexts::list))
+            .query::<ContextListQuery>()
+            .answers::<ContextPage>(200, "A page of contexts, by id.")
+            .refuses(&[EVERY, OPERATOR, QUERY, CONTEXT]),
+        ApiOperation::get("/contexts/{context}", "Show a context.", |route| route.to(contexts::show))
+            .answers::<ContextDetails>(200, "Participants, heads, gaps, and the progress of a join.")
+            .refuses(&[EVERY, OPERATOR, CONTEXT]),
+        ApiOperation::post("/contexts/{context}/merge", "Join the heads of a context by messages.", |route| {
+            route.to(contexts::merge)
+        })
+        .answers::<MergeResult>(200, "The number of heads before and after.")
+        .refuses(&[EVERY, OPERATOR, CONTEXT, DRAFT]),
+    ]
+}

@@ -1,0 +1,57 @@
+//! The operations about peers and their queues.
+
+use serde_json::json;
+
+use super::{BODY, NAMED_PEER, OPERATOR};
+use crate::admin::queue::{QueueItemsQuery, QueueShapeQuery};
+use crate::admin::{peer_commands, peers, queue};
+use crate::api::peers::{PeerDetails, PeerList, RenumberRequest};
+use crate::api::queue::{QueueItemsPage, QueueShapePage};
+use crate::openapi::api_operation::ApiOperation;
+use crate::openapi::refusals::{COMMAND, EVERY, PEER, QUERY, UNAVAILABLE};
+
+pub(super) fn operations() -> Vec<ApiOperation> {
+    let command = |operation: ApiOperation| {
+        operation
+            .answers::<PeerDetails>(200, "Done; the peer as it is now.")
+            .refuses(&[EVERY, OPERATOR, NAMED_PEER, COMMAND])
+    };
+    let number = json!({ "seq": 7 });
+    vec![
+        ApiOperation::get("/peers", "List the peers.", |route| route.to(peers::list))
+            .answers::<PeerList>(200, "The peers, in the order of the configuration.")
+            .refuses(&[EVERY, OPERATOR, PEER]),
+        ApiOperation::get("/peers/{server}", "Show a peer.", |route| route.to(peers::get))
+            .answers::<PeerDetails>(200, "Its state, its addresses and its limits.")
+            .refuses(&[EVERY, OPERATOR, NAMED_PEER, PEER]),
+        command(ApiOperation::post("/peers/{server}/suspend", "Stop sending to a peer.", |route| {
+            route.to(peer_commands::suspend)
+        })),
+        command(ApiOperation::post("/peers/{server}/resume", "Send to a peer again.", |route| {
+            route.to(peer_commands::resume)
+        })),
+        command(ApiOperation::post("/peers/{server}/retry", "Attempt a delivery now.", |route| {
+            route.to(peer_commands::retry)
+        })),
+        command(ApiOperation::post(
+            "/peers/{server}/expect",
+            "Set the number that is expected from a peer.",
+            |route| route.to(peer_commands::expect),
+        ))
+        .body::<RenumberRequest>(number.clone())
+        .refuses(&[BODY]),
+        command(ApiOperation::post("/peers/{server}/renumber", "Set the number of our next item.", |route| {
+            route.to(peer_commands::renumber)
+        }))
+        .body::<RenumberRequest>(number)
+        .refuses(&[BODY, &[(422, &["DIALECT"])]]),
+        ApiOperation::get("/queue", "Show the queues by age.", |route| route.to(queue::shape))
+            .query::<QueueShapeQuery>()
+            .answers::<QueueShapePage>(200, "The peers with unacknowledged items.")
+            .refuses(&[EVERY, OPERATOR, QUERY, UNAVAILABLE]),
+        ApiOperation::get("/queue/{server}", "Show the queue of a peer.", |route| route.to(queue::show))
+            .query::<QueueItemsQuery>()
+            .answers::<QueueItemsPage>(200, "Its unacknowledged items, oldest first.")
+            .refuses(&[EVERY, OPERATOR, QUERY, NAMED_PEER, UNAVAILABLE]),
+    ]
+}

@@ -1,0 +1,29 @@
+//! The operations about the process: its configuration and its store.
+
+use serde_json::json;
+
+use super::{BODY, OPERATOR};
+use crate::admin::{config, store};
+use crate::api::configuration::ReloadReport;
+use crate::api::store::{BackupProgress, BackupRequest, StoreDetails};
+use crate::openapi::api_operation::ApiOperation;
+use crate::openapi::refusals::{EVERY, UNAVAILABLE};
+
+pub(super) fn operations() -> Vec<ApiOperation> {
+    vec![
+        ApiOperation::post("/reload", "Take over a changed configuration.", |route| route.to(config::reload))
+            .answers::<ReloadReport>(200, "It is in force.")
+            .answers::<ReloadReport>(422, "It is refused, and nothing has changed.")
+            .refuses(&[EVERY, OPERATOR]),
+        ApiOperation::get("/store", "Show the size of the store.", |route| route.to(store::stats))
+            .answers::<StoreDetails>(200, "Its tables, and the work done since the start.")
+            .refuses(&[EVERY, OPERATOR, UNAVAILABLE]),
+        ApiOperation::get("/store/backup", "Show the progress of a backup.", |route| route.to(store::progress))
+            .answers::<BackupProgress>(200, "The running backup, or the last one.")
+            .refuses(&[EVERY, OPERATOR, &[(404, &["NO_BACKUP"])]]),
+        ApiOperation::post("/store/backup", "Copy the store while it is in use.", |route| route.to(store::backup))
+            .body::<BackupRequest>(json!({ "path": "/backups/red.backup" }))
+            .answers::<BackupProgress>(202, "It has begun.")
+            .refuses(&[EVERY, OPERATOR, BODY, &[(409, &["BACKUP_RUNNING"]), (422, &["BAD_PATH"])]]),
+    ]
+}

@@ -1,0 +1,88 @@
+//! The operations of the quarantines: that of the peers' items, and that of the events which the messenger refused.
+
+use actix_web::guard::fn_guard;
+use serde_json::{Value, json};
+
+use super::{BODY, NAMED_PEER, OPERATOR};
+use crate::admin::messenger::refused_events;
+use crate::admin::quarantine::QuarantineListQuery;
+use crate::admin::{quarantine, release};
+use crate::api::quarantine::{
+    BulkReleaseRequest, BulkReleaseResult, QuarantineListPage, QuarantineRow, RefusedEventPage, RefusedEventResult,
+    ReleaseResult,
+};
+use crate::openapi::api_operation::ApiOperation;
+use crate::openapi::refusals::{COMMAND, CONTEXT, EVERY, FEED_OWNER, PEER, QUERY, RefusalSet, UNAVAILABLE};
+
+const FILTER: RefusalSet = &[(400, &["BAD_FILTER", "BAD_AFTER"])];
+const ITEM: RefusalSet = &[(400, &["BAD_ID"]), (404, &["UNKNOWN_ITEM"]), (422, &["AMBIGUOUS_ID"])];
+const REFUSED_EVENT: RefusalSet = &[(400, &["BAD_ID"]), (404, &["UNKNOWN_ITEM"])];
+const PUSH: RefusalSet = &[(409, &["PUSH_OFF"])];
+
+pub(super) fn operations() -> Vec<ApiOperation> {
+    let one = |operation: ApiOperation| {
+        operation.answers::<ReleaseResult>(200, "Done.").refuses(&[
+            EVERY,
+            OPERATOR,
+            NAMED_PEER,
+            ITEM,
+            COMMAND,
+            CONTEXT,
+            &[(422, &["STAYS"])],
+        ])
+    };
+    let all = |operation: ApiOperation| {
+        of_messenger(operation)
+            .body::<BulkReleaseRequest>(json!({ "direction": "in", "kind": "pdu" }))
+            .answers_either::<BulkReleaseResult, RefusedEventResult>(200, "Done, for one page of the items.")
+            .refuses(&[
+                EVERY,
+                OPERATOR,
+                QUERY,
+                BODY,
+                FILTER,
+                NAMED_PEER,
+                COMMAND,
+                CONTEXT,
+                REFUSED_EVENT,
+                PUSH,
+                FEED_OWNER,
+            ])
+    };
+    vec![
+        of_messenger(
+            ApiOperation::get("/quarantine", "List a quarantine.", |route| route.to(quarantine::list))
+                .or_if_guarded(|route| route.guard(fn_guard(refused_events::is_of_messenger)).to(refused_events::list)),
+        )
+        .query::<QuarantineListQuery>()
+        .answers_either::<QuarantineListPage, RefusedEventPage>(
+            200,
+            "A page of items, or with `of=messenger` of events.",
+        )
+        .refuses(&[EVERY, OPERATOR, QUERY, FILTER, NAMED_PEER, UNAVAILABLE]),
+        all(ApiOperation::post(
+            "/quarantine/{server}/release",
+            "Release all items of a server, or one event.",
+            |route| route.to(release::release_all),
+        )
+        .or_if_guarded(|route| route.guard(fn_guard(refused_events::is_of_messenger)).to(refused_events::release))),
+        all(ApiOperation::post("/quarantine/{server}/drop", "Delete all items of a server, or one event.", |route| {
+            route.to(release::drop_all)
+        })
+        .or_if_guarded(|route| route.guard(fn_guard(refused_events::is_of_messenger)).to(refused_events::drop))),
+        ApiOperation::get("/quarantine/{server}/{item}", "Show an item.", |route| route.to(quarantine::show))
+            .answers::<QuarantineRow>(200, "The item with its content.")
+            .refuses(&[EVERY, OPERATOR, NAMED_PEER, ITEM, PEER]),
+        one(ApiOperation::post("/quarantine/{server}/{item}/release", "Release an item.", |route| {
+            route.to(release::release)
+        })),
+        one(ApiOperation::post("/quarantine/{server}/{item}/drop", "Delete an item.", |route| route.to(release::drop))),
+    ]
+}
+
+/// Adds the key of the query by which an operation is about the messenger's quarantine.
+fn of_messenger(operation: ApiOperation) -> ApiOperation {
+    let words = "The events that the messenger refused when they were pushed, instead of the items of peers.";
+    let schema: Value = json!({ "type": "string", "enum": ["messenger"] });
+    operation.parameter("query", "of", words, &schema)
+}
