@@ -15,7 +15,7 @@ pub(super) struct Bisection {
     search: Option<Box<RefusalSearch>>,
 }
 
-/// What is known of the refused item.
+/// The knowledge about the refused item.
 #[derive(Debug, Clone, Default)]
 struct RefusalSearch {
     /// Last indexes of the parts that are still to be sent, the next one last. Halving keeps the list short.
