@@ -2,10 +2,7 @@
 
 use std::sync::Arc;
 
-use actix::{
-    Actor, ActorContext, ActorFutureExt, Addr, AsyncContext, Context, ContextFutureSpawner, Handler, Supervised,
-    WrapFuture,
-};
+use actix::{Actor, ActorContext, ActorFutureExt, Addr, AsyncContext, Context, Handler, Supervised, WrapFuture};
 use tokio::sync::oneshot;
 use tokio::time::error::Elapsed;
 use tokio::time::timeout;
@@ -15,7 +12,7 @@ use crate::model::{ContextId, FetchRequest, PeerStatus, PushFailure, PushRespons
 use crate::peer::effect::{CommandReply, PeerEffect};
 use crate::peer::handover::asking;
 use crate::peer::handover::item_search::find_items;
-use crate::peer::handover::relaying::{self, Relaying};
+use crate::peer::handover::relaying::Relaying;
 use crate::peer::handover::{Handover, known_forwards, mark_known, unknown_contexts};
 use crate::peer::inbound::InboundBatch;
 use crate::peer::inbound::dispatch::UnknownContexts;
@@ -26,7 +23,7 @@ use crate::peer::outbound::StepInput;
 use crate::peer::outbound::relay::RelayEvent;
 use crate::peer::shared::PeerShared;
 use crate::peer::state_log::StateLogger;
-use crate::ports::{ArchiveError, Fence, OutboxGrown, PeerSnapshot, Ports};
+use crate::ports::{Fence, OutboxGrown, Ports};
 use crate::router::registry::{ActorRegistry, LookupPurpose};
 use crate::supervise::admission::AdmissionLimit;
 use crate::supervise::alarm::{RareTimerSlot, TimerSlot};
@@ -34,7 +31,7 @@ use crate::supervise::catch_panic::guard;
 use crate::supervise::mailbox::send_unbounded;
 use crate::supervise::monitor::ExitMonitor;
 use crate::supervise::poll_now::{READ_WAIT_MAX, poll_now};
-use crate::supervise::restart_intensity::{CrashHistory, RestartDecision};
+use crate::supervise::restart_intensity::CrashHistory;
 use crate::supervise::task::{IsolatedTask, spawn_abortable, spawn_detached};
 
 /// The actor of one remote server.
@@ -380,58 +377,6 @@ impl PeerActor {
         let (address, life) = (ctx.address(), self.incarnation);
         move |event| send_unbounded(&address, TaskFinished { life, event })
     }
-
-    fn load(&mut self, ctx: &mut Context<Self>) {
-        self.incarnation += 1;
-        let verdict = self.crashes.verdict(self.ports.clock.now(), self.limits.restarts());
-        let (ports, server) = (self.ports.clone(), self.server.clone());
-        let load = async move {
-            if let RestartDecision::Load(delay) = verdict {
-                tokio::time::sleep(delay).await;
-            }
-            // Without the barrier the load could miss batches that the previous incarnation submitted.
-            if ports.journal.barrier().committed().await.is_err() {
-                return Err(ArchiveError("the journal has stopped".to_owned()));
-            }
-            ports.archive.peers.peer(&server).await
-        };
-        let began = move |loaded, actor: &mut Self, ctx: &mut Context<Self>| actor.begin(ctx, verdict, loaded);
-        load.into_actor(self).map(began).wait(ctx);
-    }
-
-    fn begin(&mut self, ctx: &mut Context<Self>, verdict: RestartDecision, loaded: Result<PeerSnapshot, ArchiveError>) {
-        let load = match (loaded, verdict) {
-            (Ok(load), _) => load,
-            (Err(error), RestartDecision::Load(_)) => {
-                tracing::error!(peer = %self.server, %error, "the peer cannot be loaded; retrying");
-                self.crashes.note(self.ports.clock.now(), self.limits.restarts());
-                return self.restart(ctx);
-            }
-            // A faulty actor refuses everything and writes nothing, so it needs no rows; another try would be an
-            // endless loop.
-            (Err(error), RestartDecision::GiveUp) => {
-                tracing::error!(peer = %self.server, %error, "the peer cannot be loaded; it is given up as faulty");
-                PeerSnapshot::default()
-            }
-        };
-        let forwards = load.forwards.iter();
-        let held = forwards.filter_map(|row| relaying::held(row, &self.server, &*self.ports.text)).collect();
-        let machine = PeerMachine::new(self.ports.us.clone(), self.server.clone(), &self.limits, load).holding(held);
-        self.told = StateLogger::at_start(&machine);
-        self.machine = Some(Box::new(machine));
-        self.keep_alive = None;
-        let event = match verdict {
-            RestartDecision::Load(_) => PeerEvent::Started,
-            RestartDecision::GiveUp => PeerEvent::RestartsExhausted,
-        };
-        self.handle_event(ctx, event);
-        if let Some(machine) = &self.machine {
-            let status = machine.status();
-            for reply in std::mem::take(&mut self.resume_waiters) {
-                self.report(reply, status.clone());
-            }
-        }
-    }
 }
 
 impl Actor for PeerActor {
@@ -515,3 +460,5 @@ impl Handler<TaskFinished> for PeerActor {
         }
     }
 }
+
+mod loading;
