@@ -25,7 +25,7 @@ pub struct MessageTrace {
 /// The delivery to one recipient.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct RecipientTrace {
-    /// `queued`, `acknowledged`, `delivered`, `rejected`, `refused`, `parked` or `expired`.
+    /// `queued`, `relayed`, `acknowledged`, `delivered`, `rejected`, `refused`, `parked` or `expired`.
     pub state: FixedText,
     /// Server that passes the items on while the recipient cannot be reached; only in the state `relayed`.
     #[serde(default, skip_serializing_if = "Option::is_none")]

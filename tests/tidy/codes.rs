@@ -109,10 +109,11 @@ fn every_documented_code_is_in_source() {
 
 /// Codes that no request to a private listener is refused with.
 const NOT_IN_APIS: &[&str] = &[
-    "REFUSED_BY_PEER", // these four are codes of rows in the operator's quarantine
+    "REFUSED_BY_PEER", // these five are codes of rows in the operator's quarantine
     "PARKED_BY_PEER",
     "EXPIRED",
     "TAKEN_OUT",
+    "REJECTED_BY_MESSENGER",
     "FILE_EXISTS", // only in the log: the backup fails later
 ];
 

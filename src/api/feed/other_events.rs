@@ -18,7 +18,7 @@ pub struct UpdateEventKeys {
     pub seq: u64,
     /// The update, as it was received.
     pub update: BTreeMap<String, Value>,
-    /// Proof of its sender: `mtls`, `signature` or `network`.
+    /// Proof of its sender: `mtls`, `signature`, `network` or `forward-signature`.
     pub verified: String,
 }
 
@@ -67,7 +67,7 @@ pub struct DeliveryEventKeys {
     pub message: String,
     /// The peer.
     pub server: String,
-    /// `acknowledged`, `refused`, `parked` or `expired`.
+    /// `acknowledged`, `delivered`, `rejected`, `refused`, `parked` or `expired`.
     pub state: String,
     /// Reason of a failure.
     #[serde(default, skip_serializing_if = "Option::is_none")]

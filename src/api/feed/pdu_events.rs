@@ -37,8 +37,12 @@ pub struct MessageKeys {
     /// Server that sent it to us; absent for our own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sender: Option<String>,
-    /// Proof of its origin: `mtls`, `signature`, `network`, `pdu-signature`, `relayed` or `own`.
+    /// Proof of its origin: `mtls`, `signature`, `network`, `pdu-signature`, `forward-signature`, `relayed` or `own`.
     pub verified: String,
+    /// The server, the number and perhaps the user, if the message came from a group of a server without PDUs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "BTreeMap<String, Value>")]
+    pub bridged: Option<BTreeMap<String, Value>>,
     /// Parents that were given up.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gap: Option<Vec<PduPair>>,

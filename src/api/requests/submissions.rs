@@ -33,6 +33,10 @@ pub struct MessageRequest {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "BTreeMap<String, Value>")]
     pub extra: Option<BTreeMap<String, Value>>,
+    /// If true, a `delivery` event says when the messengers of the recipients have it (`peers.*.receipts`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "bool")]
+    pub receipt: Option<bool>,
 }
 
 /// A message of a batch: the body of a single one, and its id.
@@ -74,6 +78,10 @@ pub struct UpdatesRequest {
     /// The updates: objects, whose `update` is their type and is not `pdu`.
     #[schemars(length(min = 1, max = 500))]
     pub strong: Vec<BTreeMap<String, Value>>,
+    /// If true, a `delivery` event says when the messengers of the recipients have it (`peers.*.receipts`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "bool")]
+    pub receipt: Option<bool>,
 }
 
 /// The body of `PUT /v1/ephemeral`, with either `to` or `context`.

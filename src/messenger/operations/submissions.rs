@@ -25,12 +25,24 @@ const MESSAGE: RefusalSet = &[(
         "BAD_POWER_LEVEL",
         "BAD_TO",
         "BAD_EXTRA",
+        "BAD_RECEIPT",
         "NESTS_TOO_DEEP",
     ],
 )];
 
-const UPDATES: RefusalSet =
-    &[(422, &["BAD_TO", "BAD_STRONG", "TOO_MANY_UPDATES", "NOT_AN_OBJECT", "NESTS_TOO_DEEP", "RESERVED", "DIALECT"])];
+const UPDATES: RefusalSet = &[(
+    422,
+    &[
+        "BAD_TO",
+        "BAD_RECEIPT",
+        "BAD_STRONG",
+        "TOO_MANY_UPDATES",
+        "NOT_AN_OBJECT",
+        "NESTS_TOO_DEEP",
+        "RESERVED",
+        "DIALECT",
+    ],
+)];
 
 const EPHEMERAL: RefusalSet =
     &[(422, &["BAD_TO", "BAD_CONTEXT", "BAD_KEY", "BAD_TTL", "BAD_UPDATE", "NESTS_TOO_DEEP"])];
