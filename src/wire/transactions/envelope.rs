@@ -137,7 +137,7 @@ impl<'a> TransactionEnvelope<'a> {
         digest(self.pdus.map_or(b"[]", |pdus| pdus.get().as_bytes()))
     }
 
-    /// Returns the servers to which the sender asks us to pass its PDUs on, at most [`RELAY_TO_MAX`].
+    /// Returns the servers to which the sender asks us to pass its PDUs on, at most `RELAY_TO_MAX`.
     pub fn relay_to(&self) -> Vec<ServerName> {
         let listed = reader::get(&self.members, "relay_to").and_then(|names| reader::items(names, RELAY_TO_MAX));
         let texts = listed.into_iter().flat_map(|(names, _)| names).filter_map(reader::text);
