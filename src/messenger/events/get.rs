@@ -97,7 +97,7 @@ pub(crate) struct EventsQuery {
     #[serde(default)]
     #[schemars(schema_with = "whole_number")]
     wait: Option<String>,
-    /// `true`: acknowledge everything up to `after`.
+    /// `true`: acknowledge everything up to `after`; without it there is nothing to acknowledge.
     #[serde(default)]
     #[schemars(schema_with = "truth")]
     ack: Option<String>,
@@ -131,9 +131,6 @@ impl EventsRequest {
         }
         let wait = query.wait.map_or(Ok(0), |text| number("wait", &text))?.min(WAIT_MAX);
         let ack = match query.ack.as_deref() {
-            Some("true") if after.is_none() => {
-                return Err(bad("ack=true acknowledges up to `after`, which is absent".into()));
-            }
             Some("true") => true,
             None | Some("false") => false,
             Some(other) => return Err(bad(format!("ack is true or false: {other:?}"))),
@@ -206,7 +203,6 @@ mod tests {
             "wait=+1",
             "afetr=1",
             "after=1&after=2",
-            "ack=true",
             "after=1&ack=",
             "after=1&ack=1",
         ] {
