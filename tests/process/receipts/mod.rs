@@ -131,6 +131,8 @@ async fn receipts_survive_crashes_of_both() {
     red.api().until_state("u-1", "blue", "acknowledged").await;
     red.kill();
     blue.api().acknowledge(2).await;
+    // The acknowledgement rides with the commit of this submission; a kill before a commit would take it back.
+    blue.api().say("b-1", "red", "read").await;
     blue.kill();
     blue.start().await;
     red.start().await;
