@@ -63,6 +63,11 @@ impl TerminalDemo {
         }
     }
 
+    /// Waits until it asks for this line, counted from 1. Before that the kernel edits the line, and takes Ctrl-V for itself.
+    fn asks(&mut self, line: usize) {
+        self.shows("\u{1b}[?2004h", line);
+    }
+
     fn screen(&self) -> String {
         String::from_utf8_lossy(&self.seen).into_owned()
     }
@@ -88,12 +93,15 @@ fn terminal_edits_lines_and_keeps_history() {
     demo.types("helo\u{1b}[Dl\r");
     demo.shows("red   sent      \"hello\": on disk at red", 1);
     demo.shows("green received  \"hello\"", 1);
+    demo.asks(2);
     demo.types("\u{1b}[A\r");
     demo.shows("red   sent      \"hello\": on disk at red", 2);
+    demo.asks(3);
     demo.types("hel\t\r");
     demo.shows("draw the messages that red sent", 2);
 
     // An escape sequence after Ctrl-V, and a pasted bell and one-character form of an escape sequence.
+    demo.asks(4);
     demo.types("\u{16}\u{1b}[31mq\u{1b}[200~b\u{7}c\u{9b}2Jd\u{1b}[201~");
     demo.shows("\u{241b}[31mqb\u{2407}c\u{fffd}2Jd", 1);
     demo.types("\r");
