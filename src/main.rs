@@ -4,8 +4,8 @@ use std::process::ExitCode;
 
 use tikv_jemallocator::Jemalloc;
 
-/// The allocator of the process. A message costs a seventh less CPU than with the system's, because most allocations live for one
-/// request and are freed by another thread.
+/// The allocator of the process, because most allocations live for one request and are freed by another thread than made them, which is
+/// costly for the allocator of the system.
 #[global_allocator]
 static ALLOCATOR: Jemalloc = Jemalloc;
 
