@@ -56,17 +56,31 @@ pub(super) struct HeadlessBrowser {
 #[derive(Debug, Clone)]
 pub(super) struct BrowserWindow(String);
 
+/// Number of times that the driver is started. It takes a free port of IPv4 and then needs the same one of IPv6; it ends if a test beside
+/// this one has that.
+const DRIVER_STARTS: usize = 10;
+
+/// Starts the driver; returns it with its port, or nothing if it ended.
+fn start_driver() -> Option<(Child, u16)> {
+    let mut driver = Command::new("chromedriver");
+    let driver = driver.arg("--port=0").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+    let mut driver = driver.spawn().expect("chromedriver is installed");
+    let mut says = BufReader::new(driver.stdout.take().expect("piped")).lines().map_while(Result::ok);
+    let started = says.find_map(|line| Some(line.split_once("successfully on port ")?.1.to_owned()));
+    let Some(port) = started.and_then(|port| port.trim_end_matches('.').parse().ok()) else {
+        driver.wait().expect("a child of ours");
+        return None;
+    };
+    // The pipe is read to its end, so that the driver never waits for a reader.
+    std::thread::spawn(move || says.for_each(drop));
+    Some((driver, port))
+}
+
 impl HeadlessBrowser {
     /// Starts the driver and a browser with an empty profile.
     pub(super) async fn start() -> Self {
-        let mut driver = Command::new("chromedriver");
-        let driver = driver.arg("--port=0").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
-        let mut driver = driver.spawn().expect("chromedriver starts");
-        let mut says = BufReader::new(driver.stdout.take().expect("piped")).lines().map_while(Result::ok);
-        let started = says.find_map(|line| Some(line.split_once("successfully on port ")?.1.to_owned()));
-        let port = started.and_then(|port| port.trim_end_matches('.').parse().ok()).expect("it says its port");
-        // The pipe is read to its end, so that the driver never waits for a reader.
-        std::thread::spawn(move || says.for_each(drop));
+        let (driver, port) =
+            (0..DRIVER_STARTS).find_map(|_| start_driver()).expect("chromedriver starts and says its port");
         let client = Client::builder().no_proxy().timeout(2 * PATIENCE).build().expect("a client");
         let profile = tempfile::tempdir().expect("a folder");
         let mut browser = Self { driver, port, session: String::new(), client, _profile: profile };
