@@ -156,7 +156,8 @@ async fn suspension_survives_eviction() {
 async fn eviction_never_resets_rate() {
     world(async {
         let (core, _) = with_room_for(1, PeerLimits { rate: 1, intake_items: 4, ..limits() }, |_| {});
-        assert_eq!(core.gateway.accept(&red(), pushed(4, 4)).await, Ok(Ack::Ok(Seq(4)).into()));
+        let accepted = core.gateway.accept(&red(), pushed(4, 4)).await;
+        assert_eq!(accepted.map(|receipt| receipt.ack), Ok(Ack::Ok(Seq(4))));
         assert_eq!(core.push(&green(), 1).await, no_room(1));
         seconds(3).await;
         assert_eq!(core.push(&green(), 1).await, no_room(1));
