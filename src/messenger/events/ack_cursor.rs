@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use actors::change::Change;
 use actors::model::Position;
-use actors::ports::{CommitPriority, CommitTicket, FeedBounds, Fence, Journal};
+use actors::ports::{CommitPriority, FeedBounds, Fence, Journal};
 
 /// The newest acknowledgement that was answered. Clones share it.
 ///
@@ -20,18 +20,12 @@ impl AckCursor {
         bounds.acked.max(Position(self.0.load(Ordering::Acquire)))
     }
 
-    /// Acknowledges everything up to a position, unless that is done already. The ticket need not be waited for.
-    pub(crate) fn advance(
-        &self,
-        upto: Position,
-        bounds: FeedBounds,
-        journal: &dyn Journal,
-        fence: Fence,
-    ) -> Option<CommitTicket> {
-        if upto <= bounds.acked || self.0.fetch_max(upto.0, Ordering::AcqRel) >= upto.0 {
-            return None;
+    /// Acknowledges everything up to a position, unless that is done already.
+    pub(crate) fn advance(&self, upto: Position, bounds: FeedBounds, journal: &dyn Journal, fence: Fence) {
+        if upto > bounds.acked && self.0.fetch_max(upto.0, Ordering::AcqRel) < upto.0 {
+            // Nobody waits for the ticket: the answer does not depend on the commit.
+            drop(journal.submit(fence, vec![Change::FeedAcked { upto }], CommitPriority::Deferred));
         }
-        Some(journal.submit(fence, vec![Change::FeedAcked { upto }], CommitPriority::Deferred))
     }
 
     /// Forgets what is ahead of the disk, because a rewind follows. The journal commits in order, so a deferred acknowledgement
