@@ -19,6 +19,7 @@ use rustls::pki_types::pem::PemObject;
 use serde_json::value::RawValue;
 
 use crate::http::authentication::{caller_address, client_certificate};
+use crate::http::body::encoded::BodyEncoding;
 use crate::identity::content_digest::StatedDigests;
 use crate::identity::origin_keys::{KeyLookup, KeyQuery, OriginKeys};
 use crate::identity::public_key::{PeerKeys, PublicKey};
@@ -26,6 +27,8 @@ use crate::identity::signature_fields::StatedSignature;
 use crate::json::canonical_object::CanonicalObject;
 use crate::json::nesting::BodyNestingLimit;
 use crate::raw_targets::stream::hashes_in;
+use crate::rpc::call_body::CalledMethod;
+use crate::rpc::{call_message, is_json};
 use crate::settings::{Settings, Sources};
 use crate::tls::certificate::PresentedCertificate;
 use crate::wire::pdu::relay_judge::SignatureRelayJudge;
@@ -41,6 +44,7 @@ pub const TARGETS: &[(&str, FuzzTarget)] = &[
     ("transaction", transaction),
     ("push", push),
     ("protobuf_push", protobuf_push),
+    ("protobuf_call", protobuf_call),
     ("canonical_json", canonical_json),
     ("signature_headers", signature_headers),
     ("content_digest", content_digest),
@@ -131,6 +135,22 @@ pub fn protobuf_push(data: &[u8]) {
         assert!(push.strong.iter().all(|update| is_json(&update.bytes)), "an item that is kept is no JSON");
     }
     let _ = updates::protobuf::messages::AnswerMessage::decode(body);
+}
+
+/// A call in Protobuf, and an answer to one. An error that is shown to the messenger is JSON.
+pub fn protobuf_call(data: &[u8]) {
+    let body = Bytes::copy_from_slice(data);
+    if let Ok(json) = call_message::call_json(BodyEncoding::Protobuf, body.clone()) {
+        let written = call_message::body_of(BodyEncoding::Protobuf, json.clone());
+        assert!(written.len() <= json.len() + call_message::AROUND_MAX, "a message is longer than its limit");
+        assert_eq!(call_message::call_json(BodyEncoding::Protobuf, written), Ok(json.clone()));
+        let _ = CalledMethod::of(&json);
+    }
+    let success = call_message::answer_json(200, body.clone());
+    if let Ok(json) = call_message::answer_json(400, body) {
+        let is_error = success.ok().as_ref() != Some(&json);
+        assert!(!is_error || is_json(&json), "an error is no JSON");
+    }
 }
 
 /// A JSON object that is signed. What was read is written the same again.

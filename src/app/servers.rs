@@ -148,7 +148,7 @@ pub(super) fn start_servers(
         tracing::warn!(listen = %settings.messenger.listen, "the messenger API requires no token; set \
             messenger.token_file");
     }
-    let door = closing.door(|_| Some(ApiError::from(UnavailableError::Stopping).error_response()));
+    let door = closing.door(|_, _| Some(ApiError::from(UnavailableError::Stopping).error_response()));
     let messenger = serve(listeners.messenger, &certificates.messenger_limits(&settings)?, move |config| {
         config.app_data(messenger_counts.clone());
         messenger::configure_document(config);

@@ -10,6 +10,8 @@ use actix_web::middleware::Next;
 use actix_web::{Error, HttpResponse, web};
 use tokio::sync::Notify;
 
+use crate::http::body::encoded::BodyEncoding;
+
 /// The drain state that all listeners of a gateway share.
 #[derive(Clone, Default)]
 pub struct DrainSignal(Arc<DrainShared>);
@@ -21,20 +23,22 @@ struct DrainShared {
     ended: Notify,
 }
 
+/// Returns the response to a request for a path, in an encoding, while draining; `None` serves the request.
+pub type DrainingResponse = fn(&str, BodyEncoding) -> Option<HttpResponse>;
+
 /// The drain state with the response of one listener, for [`count_in_flight`]. It is put into the application's data.
 #[derive(Clone)]
 pub struct DrainGate {
     closing: DrainSignal,
-    draining_response: fn(&str) -> Option<HttpResponse>,
+    draining_response: DrainingResponse,
 }
 
 /// A request in flight, counted until it is dropped.
 struct InFlightRequest(DrainSignal);
 
 impl DrainSignal {
-    /// Returns the state for a listener on which `later` gives the response to a path while draining; `None` serves the
-    /// request.
-    pub fn door(&self, later: fn(&str) -> Option<HttpResponse>) -> DrainGate {
+    /// Returns the state for a listener on which `later` gives the responses while draining.
+    pub fn door(&self, later: DrainingResponse) -> DrainGate {
         DrainGate { closing: self.clone(), draining_response: later }
     }
 
@@ -73,7 +77,8 @@ pub async fn count_in_flight(
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
     let is_closed = gate.closing.0.closed.load(Ordering::SeqCst);
-    if let Some(answer) = is_closed.then(|| (gate.draining_response)(request.path())).flatten() {
+    let answer = || (gate.draining_response)(request.path(), BodyEncoding::of(request.headers()));
+    if let Some(answer) = is_closed.then(answer).flatten() {
         return Ok(request.into_response(answer));
     }
     let _under_way = gate.closing.enter();

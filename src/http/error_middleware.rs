@@ -14,6 +14,7 @@ use actix_web::{HttpMessage, HttpResponse, ResponseError};
 
 use crate::http::body::BodyLimit;
 use crate::http::body::encoded::PROTOBUF_TYPE;
+use crate::http::body::encoded_errors::in_request_encoding;
 use crate::http::error::{ApiError, RefusedByLimit};
 use crate::http::listener::client_stream::ConnectionFacts;
 use crate::telemetry::limit_counts::LimitCounts;
@@ -22,8 +23,8 @@ use crate::telemetry::limit_counts::LimitCounts;
 #[derive(Debug, Clone)]
 pub(crate) struct RequestedMethod(pub(crate) Method);
 
-/// The middleware; [`serve`](super::serve::serve) wraps every application with it. It tells the connection of each answer, and
-/// counts the limits that refuse, if the application's data has [`LimitCounts`].
+/// The middleware; [`serve`](super::serve::serve) wraps every application with it. It tells the connection of each answer, counts
+/// the limits that refuse, if the application's data has [`LimitCounts`], and writes errors in the encoding of the request.
 pub async fn error_middleware(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
@@ -36,16 +37,19 @@ pub async fn error_middleware(
     {
         counts.count(limit);
     }
-    let Some(progress) = progress else { return answer };
-    progress.answer();
-    match (answer, progress.late_body()) {
+    let late_body = progress.and_then(|progress| {
+        progress.answer();
+        progress.late_body()
+    });
+    let answer = match (answer?, late_body) {
         // A handler whose body was ended knows only that it broke off.
-        (Ok(answer), Some(limit)) if answer.status().is_client_error() => {
+        (answer, Some(limit)) if answer.status().is_client_error() => {
             let (request, _) = answer.into_parts();
-            Ok(ServiceResponse::new(request, BodyLimit::too_slow(limit).error_response()))
+            ServiceResponse::new(request, BodyLimit::too_slow(limit).error_response())
         }
         (answer, _) => answer,
-    }
+    };
+    Ok(in_request_encoding(answer))
 }
 
 async fn answer(

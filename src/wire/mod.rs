@@ -32,6 +32,7 @@ use bytes::Bytes;
 use crate::egress::{EgressRequest, PeerService};
 use crate::http::authentication::{PeerAuthPolicy, VerifiedCaller};
 use crate::http::body::BodyLimit;
+use crate::http::body::encoded::BodyEncoding;
 use crate::http::error::ApiError;
 use crate::json::nesting::BodyNestingLimit;
 pub use crate::wire::core_api::FederationCore;
@@ -65,10 +66,15 @@ pub trait Dialect: Send + Sync + 'static {
         habits: InteropQuirks,
     ) -> Result<EgressRequest, PushFailure>;
 
-    /// Returns the response to a request for this path while the gateway drains, in the dialect's form of "not now".
-    /// `None`: the request is served, because the path belongs to another dialect or the caller might take a refusal as
+    /// Returns the response to a request for this path, in this encoding, while the gateway drains, in the dialect's form of "not
+    /// now". `None`: the request is served, because the path belongs to another dialect or the caller might take a refusal as
     /// final.
-    fn draining_response(&self, path: &str) -> Option<HttpResponse>;
+    fn draining_response(&self, path: &str, encoding: BodyEncoding) -> Option<HttpResponse>;
+
+    /// Returns whether the body of a 200 response to a push is JSON, so that its brackets nest.
+    fn answers_in_json(&self, _body: &[u8]) -> bool {
+        true
+    }
 
     /// Reads the body of a 200 response to a push.
     fn decode_answer(&self, frame: &OutboundBatch, body: &Bytes) -> Result<PushResponse, PushFailure>;
@@ -157,8 +163,8 @@ pub struct DialectServices {
 }
 
 /// Returns the response to a peer's request while the gateway drains; `None`: the request is served.
-pub fn later(path: &str) -> Option<HttpResponse> {
-    DIALECTS.0.iter().find_map(|dialect| dialect.draining_response(path))
+pub fn later(path: &str, encoding: BodyEncoding) -> Option<HttpResponse> {
+    DIALECTS.0.iter().find_map(|dialect| dialect.draining_response(path, encoding))
 }
 
 /// Adds the routes of every dialect to the peer listener. A peer may use any dialect, whichever we use towards it.

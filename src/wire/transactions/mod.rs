@@ -20,6 +20,7 @@ pub use prefix::PREFIX;
 
 use super::{Dialect, resource};
 use crate::egress::{EgressAnswer, EgressRequest, PeerService};
+use crate::http::body::encoded::BodyEncoding;
 use crate::wire::pdu::forward_text::is_forward;
 
 /// The dialect of transactions, which carry PDUs.
@@ -82,7 +83,7 @@ impl Dialect for TransactionsDialect {
 
     /// Returns `None`: servers of 2014 never resend a transaction after any refusal, so it is served while the gateway
     /// drains.
-    fn draining_response(&self, _: &str) -> Option<HttpResponse> {
+    fn draining_response(&self, _: &str, _: BodyEncoding) -> Option<HttpResponse> {
         None
     }
 

@@ -5,7 +5,8 @@ use std::net::SocketAddr;
 use actix_web::test::TestRequest;
 use actors::errors::{BatchError, PeerError, UnavailableError};
 use actors::model::{Ack, Seq};
-use fernpost::wire::updates::protobuf::messages::{AnswerMessage, ErrorMessage};
+use fernpost::http::body::encoded_errors::ErrorMessage;
+use fernpost::wire::updates::protobuf::messages::AnswerMessage;
 use prost::Message;
 
 use crate::handler::{core, send, send_raw};
