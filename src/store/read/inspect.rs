@@ -35,6 +35,11 @@ impl StoreInspector for Store {
         self.page(move |shared, read| ages(shared, read, &server, after.0, &edges))
     }
 
+    fn receipts_awaited(&self, server: &ServerName, upto: Index) -> Task<Result<u64, ArchiveError>> {
+        let server = server.clone();
+        self.page(move |_, read| receipts_awaited(read, &server, upto.0))
+    }
+
     fn parked(
         &self,
         filter: ParkedFilter,
@@ -64,6 +69,16 @@ impl StoreInspector for Store {
     fn parked_row(&self, place: QuarantineKey) -> Task<Result<Option<ParkedRow>, ArchiveError>> {
         self.page(move |shared, read| parked_row(shared, read, &place))
     }
+}
+
+fn receipts_awaited(read: &ReadTransaction, server: &ServerName, upto: u64) -> Read<u64> {
+    let rows = read.open_table(tables::REQUESTED_RECEIPTS)?;
+    let mut count = 0;
+    for row in rows.range((server.as_str(), 0)..=(server.as_str(), upto))?.take(WALK_MAX) {
+        row?;
+        count += 1;
+    }
+    Ok(count)
 }
 
 fn queued(

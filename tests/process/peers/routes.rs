@@ -125,6 +125,11 @@ async fn cut_pair_delivers_through_third() {
     // The origin has no acknowledgement of it yet.
     alpha.api().until_state("alpha-29", "gamma", "relayed").await;
     assert_eq!(trace(alpha, "alpha-29", "gamma").await["via"], "beta");
+    let left = async || {
+        let left = HttpCaller::at(alpha.admin).get("/admin/v1/peers/gamma/drain").await;
+        json!([left["queued"], left["relayed"], left["drained"]])
+    };
+    assert_eq!(left().await, json!([0, 25, false]), "`peer drain` waits for what is relayed");
     let relayed = gamma.api().page(20).await["events"][0].clone();
     assert_eq!((&relayed["from"], &relayed["verified"]), (&json!("alpha"), &json!("forward-signature")), "{relayed}");
     triangle.heal();
@@ -132,6 +137,7 @@ async fn cut_pair_delivers_through_third() {
     tell(gamma, "alpha", 30..40).await;
     alpha.api().until_state("alpha-39", "gamma", "acknowledged").await;
     gamma.api().until_state("gamma-39", "alpha", "acknowledged").await;
+    assert_eq!(left().await, json!([0, 0, true]));
     assert_eq!(texts(&gamma.api().hear(40).await), numbers(0..40));
     assert_eq!(texts(&alpha.api().hear(40).await), numbers(0..40));
     // Beta's messenger has nothing to do with it.
