@@ -11,6 +11,8 @@ use metrics::{counter, describe_counter, describe_gauge, gauge, with_local_recor
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusRecorder};
 
 use crate::admin::certificates::CertificateEnds;
+use crate::messenger::OpenStreams;
+use crate::messenger::ephemeral_feed::EphemeralFeed;
 use crate::messenger::push::{PushHandle, PushStatus};
 use crate::openapi::api_operation::{ApiOperation, plain_text};
 use crate::openapi::refusals::EVERY;
@@ -32,6 +34,8 @@ struct CountedPeers {
     limits: LimitCounts,
     push: Option<PushHandle>,
     calls: Arc<CallRegister>,
+    streams: OpenStreams,
+    ephemeral: Arc<EphemeralFeed>,
     /// Recorder of this gateway; it is not the global one, because several gateways may run in one process.
     recorder: PrometheusRecorder,
 }
@@ -44,14 +48,15 @@ impl MetricsRecorder {
         limits: LimitCounts,
         push: Option<PushHandle>,
         calls: Arc<CallRegister>,
+        (streams, ephemeral): (OpenStreams, Arc<EphemeralFeed>),
     ) -> Self {
         let recorder = PrometheusBuilder::new().build_recorder();
         with_local_recorder(&recorder, describe);
-        Self(Arc::new(CountedPeers { gateway, ends, limits, push, calls, recorder }))
+        Self(Arc::new(CountedPeers { gateway, ends, limits, push, calls, streams, ephemeral, recorder }))
     }
 
     fn text(&self) -> String {
-        let CountedPeers { gateway, ends, limits, push, calls, recorder } = &*self.0;
+        let CountedPeers { gateway, ends, limits, push, calls, streams, ephemeral, recorder } = &*self.0;
         with_local_recorder(recorder, || {
             record(gateway, limits);
             if let Some(push) = push {
@@ -59,6 +64,10 @@ impl MetricsRecorder {
             }
             for (direction, result, count) in calls.metrics().results() {
                 counter!("fernpost_rpc_total", "direction" => direction, "result" => result).absolute(count);
+            }
+            gauge!("fernpost_streams").set(streams.count() as f64);
+            for (reason, count) in ephemeral.dropped() {
+                counter!("fernpost_ephemeral_dropped_total", "reason" => reason).absolute(count);
             }
             for end in ends.ends() {
                 gauge!("fernpost_certificate_end_seconds", "subject" => end.subject).set((end.ends.0 / 1000) as f64);
@@ -92,6 +101,11 @@ fn describe() {
     describe_counter!(
         "fernpost_receipts_total",
         "Receipts of items since the start, told to peers and by them, by result."
+    );
+    describe_gauge!("fernpost_streams", "Streams of events that the messenger has open.");
+    describe_counter!(
+        "fernpost_ephemeral_dropped_total",
+        "Ephemeral items of peers since the start that were not shown to the messenger, by reason."
     );
     describe_gauge!("fernpost_push_backoff_seconds", "Delay before the next push; 0 while none is delayed.");
 }

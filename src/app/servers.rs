@@ -139,10 +139,11 @@ pub(super) fn start_servers(
         keep_alive: settings.messenger.keep_alive,
         body_max: settings.messenger.body_max,
     };
-    let api = MessengerApi::new(gateway.clone(), settings.server.name.clone(), limits, ephemeral, stops)
+    let api = MessengerApi::new(gateway.clone(), settings.server.name.clone(), limits, ephemeral.clone(), stops)
         .describing(live.clone(), clocks.clone())
         .pushing(push.clone())
         .calling(egress, register.clone(), nesting);
+    let shown = (api.streams(), ephemeral);
     let token = BearerToken::new("messenger.token", settings.messenger.token.as_ref().map(SecretValue::expose));
     if token.is_open() {
         tracing::warn!(listen = %settings.messenger.listen, "the messenger API requires no token; set \
@@ -160,7 +161,7 @@ pub(super) fn start_servers(
     let readiness = readiness.clone();
     let one = certificates.admin_limits(&settings)?;
     let ends = CertificateEnds::new(certificates.all(), Arc::new(SystemClock));
-    let metrics = MetricsRecorder::new(gateway.clone(), ends.clone(), counts, push.clone(), register);
+    let metrics = MetricsRecorder::new(gateway.clone(), ends.clone(), counts, push.clone(), register, shown);
     let push_health = PushHealth::new(push.clone(), gateway.ports().archive.feed.feed_bounds());
     let api = AdminApi::new(gateway.clone(), store.clone(), relays)
         .describing(live, clocks)

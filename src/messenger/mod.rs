@@ -36,6 +36,7 @@ use crate::http::error::ApiError;
 use crate::json::nesting::BodyNestingLimit;
 use crate::messenger::ephemeral_feed::EphemeralFeed;
 use crate::messenger::events::ack_cursor::AckCursor;
+pub use crate::messenger::events::open_streams::OpenStreams;
 use crate::messenger::id_locks::SubmissionLocks;
 use crate::messenger::messages::pdu_id_generator::PduIdGenerator;
 use crate::messenger::peer_line::PeerLine;
@@ -73,6 +74,8 @@ pub struct MessengerApi {
     acks: AckCursor,
     /// Permits for reads that wait, and for streams.
     reads: Arc<Semaphore>,
+    /// Streams that are open.
+    streams: OpenStreams,
     pdu_ids: Arc<PduIdGenerator>,
     /// Addresses and limits of the peers.
     settings: Option<LiveSettings>,
@@ -108,6 +111,7 @@ impl MessengerApi {
             ephemeral,
             acks,
             reads,
+            streams: OpenStreams::default(),
             pdu_ids,
             settings,
             push,
@@ -115,6 +119,11 @@ impl MessengerApi {
             clocks,
             stopping,
         }
+    }
+
+    /// Returns the number of streams that are open, now and later.
+    pub fn streams(&self) -> OpenStreams {
+        self.streams.clone()
     }
 
     /// Adds the configuration of the peers and their clocks, which are part of a peer's details.

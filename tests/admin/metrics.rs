@@ -6,10 +6,15 @@ use std::time::Duration;
 use actix_web::App;
 use actix_web::http::header::CONTENT_TYPE;
 use actix_web::test::{TestRequest, call_service, init_service, read_body};
-use actors::model::{Digest, InboundTransaction, Pdu, PduProof, PduRef, PduVerdict, PeerReceipts, ServerName};
+use actors::model::{
+    Digest, InboundEphemeral, InboundTransaction, Pdu, PduProof, PduRef, PduVerdict, PeerReceipts, ServerName,
+};
+use actors::ports::EphemeralSink;
 use bytes::Bytes;
 use fernpost::admin::certificates::CertificateEnds;
 use fernpost::admin::metrics::{MetricsRecorder, configure};
+use fernpost::messenger::OpenStreams;
+use fernpost::messenger::ephemeral_feed::EphemeralFeed;
 use fernpost::rpc::{CallRegister, RpcLimits, RpcRules};
 use fernpost::telemetry::limit_counts::LimitCounts;
 use fixtures::peers::name;
@@ -33,7 +38,12 @@ impl RpcRules for UsualRules {
 async fn scrape(operator: &OperatorFixture) -> Vec<String> {
     let (ends, counts) = (CertificateEnds::default(), LimitCounts::default());
     let calls = Arc::new(CallRegister::new(UsualRules));
-    let metrics = MetricsRecorder::new(operator.core.gateway.clone(), ends, counts, None, calls);
+    let ports = operator.core.gateway.ports();
+    let ephemeral = Arc::new(EphemeralFeed::new(ports.roster.clone(), ports.clock.clone(), vec![]));
+    let update = InboundEphemeral::Update(Bytes::from_static(b"{}"));
+    ephemeral.show(&name("blue.example"), vec![update.clone(), update]);
+    let shown = (OpenStreams::default(), ephemeral);
+    let metrics = MetricsRecorder::new(operator.core.gateway.clone(), ends, counts, None, calls, shown);
     let app = init_service(App::new().configure(|config| configure(config, metrics.clone()))).await;
     let answer = call_service(&app, TestRequest::get().uri("/metrics").to_request()).await;
     assert_eq!(answer.status().as_u16(), 200);
@@ -114,6 +124,9 @@ async fn peer_metrics_count_states_and_backlog() {
     };
     said("fernpost_peers{state=\"idle\"} 0").await;
     said("fernpost_peers_max 10000").await;
+    said("fernpost_streams 0").await;
+    said("fernpost_ephemeral_dropped_total{reason=\"no_reader\"} 2").await;
+    said("fernpost_ephemeral_dropped_total{reason=\"expired\"} 0").await;
     said("fernpost_feed_unread_events 0").await;
     operator.submit("s1", &["blue.example", "green.example"], &["{}", "{}"]).await;
     operator.post("/peers/green.example/suspend", "").await;

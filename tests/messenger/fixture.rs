@@ -67,6 +67,11 @@ impl MessengerFixture {
         Self { core, api, peers, roster, stop }
     }
 
+    /// Returns the number of streams that are open.
+    pub(crate) fn open_streams(&self) -> usize {
+        self.api.streams().count()
+    }
+
     /// Makes a call, and returns the status and body of the response.
     pub(crate) async fn call(&self, method: Method, path: &str, body: impl Into<Bytes>) -> (u16, String) {
         let app = init_service(App::new().configure(|config| configure(config, self.api.clone()))).await;
