@@ -56,7 +56,7 @@ use crate::wire::pdu::reference_context::StoreReferenceContext;
 use crate::wire::pdu::relay_judge::RelayJudge;
 use crate::wire::pdu::signer::PduSigner;
 use crate::wire::transport::PeerTransport;
-use crate::wire::updates::kept_forwards;
+use crate::wire::updates::{kept_forwards, kept_group_messages};
 
 pub use crate::app::listeners::Listeners;
 pub use crate::app::reloader::SettingsReloader;
@@ -89,8 +89,8 @@ pub struct App {
     push_task: Option<AbortOnDropHandle<()>>,
     /// Counts the rows of strangers, with the store open.
     row_watch: AbortOnDropHandle<()>,
-    /// Judges kept forwards again, with the store open.
-    kept_forwards: AbortOnDropHandle<()>,
+    /// Looks again at kept forwards and at kept messages of groups, with the store open.
+    kept_items: AbortOnDropHandle<()>,
     drain: Duration,
     router_gone: oneshot::Receiver<bool>,
 }
@@ -161,8 +161,11 @@ impl App {
                 gateway: gateway.clone(),
             },
         ));
-        let kept = kept_forwards::run(gateway.clone(), Arc::new(store.clone()), relays.clone());
-        let kept_forwards = AbortOnDropHandle::new(actix::spawn(kept));
+        let forwards = kept_forwards::run(gateway.clone(), Arc::new(store.clone()), relays.clone());
+        let messages = kept_group_messages::run(gateway.clone(), Arc::new(store.clone()));
+        let kept_items = AbortOnDropHandle::new(actix::spawn(async move {
+            tokio::join!(forwards, messages);
+        }));
         let parts = ServedParts {
             live,
             keys,
@@ -200,7 +203,7 @@ impl App {
             _tasks: tasks,
             push_task,
             row_watch: AbortOnDropHandle::new(tokio::spawn(rows)),
-            kept_forwards,
+            kept_items,
             drain,
             router_gone,
         })
@@ -289,8 +292,8 @@ impl App {
     }
 
     async fn end(self) {
-        let Self { core, gateway, store, row_watch, kept_forwards, .. } = self;
-        for task in [row_watch, kept_forwards] {
+        let Self { core, gateway, store, row_watch, kept_items, .. } = self;
+        for task in [row_watch, kept_items] {
             task.abort();
             // It was cancelled, so there is no result.
             let _ = task.await;

@@ -281,6 +281,11 @@ impl Gateway {
         record.ok_or_else(|| ContextError::UnknownContext(context.clone()))
     }
 
+    /// Waits until servers have become participants of a context, or a context was loaded. One caller at a time may wait.
+    pub async fn participants_changed(&self) {
+        self.routes.participants_changed().await;
+    }
+
     /// Returns the status of an existing context.
     pub async fn context(&self, context: &ContextId) -> Result<ContextStatus, ContextError> {
         self.record(context).await?;

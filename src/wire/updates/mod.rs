@@ -7,6 +7,7 @@ pub mod envelope;
 pub mod forward;
 pub(crate) mod group_message;
 pub mod kept_forwards;
+pub mod kept_group_messages;
 pub mod protobuf;
 mod push;
 mod rpc;
