@@ -80,7 +80,7 @@ pub struct PeerConfiguration {
     pub limits: BTreeMap<String, serde_json::Value>,
 }
 
-/// What a peer that is drained still has to get or to tell.
+/// The rest that a drain of a peer waits for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct PeerDrain {
     /// Name of the peer.

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// The reason for which an ephemeral item is not shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum DropReason {
-    /// Nobody listens.
+    /// No reader listens.
     NoReader,
     /// A request has more items than `weak_items` of its peer.
     TooMany,

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 pub struct OpenStreams(Arc<AtomicUsize>);
 
 /// A stream that is counted until it is dropped.
-pub(super) struct CountedStream(OpenStreams);
+pub(super) struct OpenStreamGuard(OpenStreams);
 
 impl OpenStreams {
     /// Returns the number of streams that are open.
@@ -17,13 +17,13 @@ impl OpenStreams {
     }
 
     /// Counts a stream.
-    pub(super) fn enter(&self) -> CountedStream {
+    pub(super) fn enter(&self) -> OpenStreamGuard {
         self.0.fetch_add(1, Ordering::Relaxed);
-        CountedStream(self.clone())
+        OpenStreamGuard(self.clone())
     }
 }
 
-impl Drop for CountedStream {
+impl Drop for OpenStreamGuard {
     fn drop(&mut self) {
         self.0.0.fetch_sub(1, Ordering::Relaxed);
     }

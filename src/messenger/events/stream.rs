@@ -16,7 +16,7 @@ use crate::http::error::ApiError;
 use crate::messenger::MessengerApi;
 use crate::messenger::ephemeral_feed::{EphemeralEvent, EphemeralReader};
 use crate::messenger::events::ack_cursor::AckCursor;
-use crate::messenger::events::open_streams::CountedStream;
+use crate::messenger::events::open_streams::OpenStreamGuard;
 use crate::messenger::events::render::render_event;
 
 /// Media type of a stream.
@@ -93,7 +93,7 @@ async fn run(
     mut stream: EventStream,
     chunks: mpsc::Sender<Bytes>,
     mut stopping: watch::Receiver<bool>,
-    _permits: (OwnedSemaphorePermit, CountedStream),
+    _permits: (OwnedSemaphorePermit, OpenStreamGuard),
 ) {
     if chunks.send(Bytes::from_static(b"retry: 1000\n\n")).await.is_err() {
         return;

@@ -30,7 +30,7 @@ use crate::rpc::RPC_PATH;
 /// Path to which peers push updates.
 pub const UPDATES_PATH: &str = "/http/v1/updates";
 
-/// What the paths of the dialect begin with.
+/// Beginning of the paths of the dialect.
 const PATH_PREFIX: &str = "/http/v1/";
 
 /// The dialect of numbered updates.

@@ -112,8 +112,8 @@ async fn early_refusals_come_in_protobuf() {
         call.header("Fernpost-Origin", origin).header("content-type", PROTOBUF).body(message("{}"))
     };
     for (method, path, origin, expected) in [
-        (Method::POST, "/http/v1/rpc", "green", (400, "BAD_ORIGIN")),
-        (Method::POST, "/http/v1/updates", "green", (400, "BAD_ORIGIN")),
+        (Method::POST, "/http/v1/rpc", "green", (401, "UNAUTHENTICATED")),
+        (Method::POST, "/http/v1/updates", "green", (401, "UNAUTHENTICATED")),
         (Method::PUT, "/http/v1/rpc", "red", (405, "METHOD_NOT_ALLOWED")),
         (Method::POST, "/http/v1/nothing", "red", (404, "NOT_FOUND")),
     ] {
