@@ -49,38 +49,50 @@ pub async fn run(gateway: Gateway, inspect: Arc<dyn StoreInspector>) {
 
 async fn round(gateway: &Gateway, inspect: &dyn StoreInspector) -> Result<(), ArchiveError> {
     for (server, groups) in joined(gateway).await {
-        let mut after = None;
-        loop {
-            let (only, direction) = (Some(server.clone()), Some(Direction::In));
-            let filter = ParkedFilter { server: only, direction, pdus: Some(false) };
-            let page = inspect.parked(filter, after, PAGE).await?;
-            for listed in page.rows {
-                if listed.code != QuarantineReason::Inbound(ParkedCode::NotAParticipant) {
-                    continue;
-                }
-                // It may have been removed since the page was read.
-                let Some(row) = inspect.parked_row(listed.place).await? else { continue };
-                if !message_of(&row).is_some_and(|message| groups.contains(&message.group)) {
-                    continue;
-                }
-                match settle(gateway, &row).await {
-                    Ok(Some(PduVerdict::Accepted | PduVerdict::Held | PduVerdict::Duplicate)) => {
-                        tracing::info!(peer = %server, number = row.place.number, "a kept message of a group is composed: its server participates now");
-                        // If it fails, the next round finds that the message is known.
-                        let _ = gateway.forget_parked(&row.place).await;
-                    }
-                    // What comes after it waits for it, because messages of a group keep their order.
-                    Err(_) => return Ok(()),
-                    Ok(None | Some(PduVerdict::Parked { .. } | PduVerdict::Refused { .. })) => {}
-                }
-            }
-            after = page.next;
-            if after.is_none() {
-                break;
-            }
-        }
+        compose_kept(gateway, inspect, &server, &groups).await?;
     }
     Ok(())
+}
+
+/// Composes the kept messages of these groups, until one cannot be taken now: what comes after it waits, because the messages of a
+/// group keep their order.
+async fn compose_kept(
+    gateway: &Gateway,
+    inspect: &dyn StoreInspector,
+    server: &ServerName,
+    groups: &BTreeSet<GroupId>,
+) -> Result<(), ArchiveError> {
+    let mut after = None;
+    loop {
+        let (only, direction) = (Some(server.clone()), Some(Direction::In));
+        let page = inspect.parked(ParkedFilter { server: only, direction, pdus: Some(false) }, after, PAGE).await?;
+        for listed in page.rows {
+            if listed.code != QuarantineReason::Inbound(ParkedCode::NotAParticipant) {
+                continue;
+            }
+            // It may have been removed since the page was read.
+            let Some(row) = inspect.parked_row(listed.place).await? else { continue };
+            if !message_of(&row).is_some_and(|message| groups.contains(&message.group)) {
+                continue;
+            }
+            match settle(gateway, &row).await {
+                Ok(Some(PduVerdict::Accepted | PduVerdict::Held | PduVerdict::Duplicate)) => {
+                    tracing::info!(peer = %server, number = row.place.number, "a kept message of a group is composed: its server participates now");
+                    // If it fails, the next round finds that the message is known.
+                    let _ = gateway.forget_parked(&row.place).await;
+                }
+                Ok(None | Some(PduVerdict::Parked { .. } | PduVerdict::Refused { .. })) => {}
+                Err(error) => {
+                    tracing::debug!(peer = %server, %error, "a kept message of a group cannot be composed now; it is tried again");
+                    return Ok(());
+                }
+            }
+        }
+        after = page.next;
+        if after.is_none() {
+            return Ok(());
+        }
+    }
 }
 
 /// Returns the servers with groups that are contexts in which they participate, each with these groups.
