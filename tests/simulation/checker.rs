@@ -12,6 +12,7 @@ mod known;
 mod numbers;
 mod parents;
 mod past;
+mod receipts;
 mod repeats;
 mod reports;
 pub(crate) mod rooms;
@@ -40,8 +41,10 @@ impl History {
             self.gaps(server, &mut faults);
             self.past(server, &mut faults);
             self.reports(server, &mut faults);
+            self.receipts_once(server, &mut faults);
             self.arrived(server, &mut faults);
         }
+        self.receipts_told(&mut faults);
         self.same_everywhere(&mut faults);
         self.whispers(&mut faults);
         self.confusion_was_told(&mut faults);

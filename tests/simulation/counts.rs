@@ -130,6 +130,8 @@ fn seen(what: &What) -> Vec<&'static str> {
         What::UpdateGap { .. } => vec!["updates cannot be had any more"],
         What::Delivery { state, reason, .. } => vec![match (&**state, &**reason) {
             ("acknowledged", _) => "delivery: acknowledged after all",
+            ("delivered", _) => "delivery: delivered",
+            ("rejected", _) => "delivery: rejected",
             ("expired", _) => "delivery: expired",
             ("refused", _) => "delivery: refused",
             ("parked", "taken out by an operator") => "delivery: taken out by an operator",

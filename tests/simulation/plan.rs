@@ -18,6 +18,7 @@ use crate::world::liar::Lies;
 use crate::world::whims::Whims;
 
 mod faults;
+pub(crate) mod features;
 
 const NAMES: [Name; 5] = ["red", "green", "blue", "grey", "pink"];
 const ROOMS: [&str; 3] = ["garden", "kitchen", "attic"];
@@ -51,6 +52,8 @@ pub(crate) struct Plan {
     pub(crate) bound: u64,
     /// All PDUs are signed, those that others pass on are verified, and one wall clock is wrong: whose, and by how much.
     pub(crate) signed: Option<(Name, i64)>,
+    /// Servers tell each other what their messengers have acknowledged and refused.
+    pub(crate) receipts: bool,
 }
 
 pub(crate) fn pick<T: Copy>(chance: &mut Rng, from: &[T]) -> T {
@@ -144,6 +147,7 @@ impl Plan {
             ends_quietly,
             bound,
             signed: None,
+            receipts: false,
         }
     }
 
@@ -160,13 +164,14 @@ impl Plan {
 
     /// A description of the seed for people.
     pub(crate) fn words(&self) -> String {
-        let Self { names, late, whims, faults, lies, poisons, ends_quietly, books, signed, .. } = self;
+        let Self { names, late, whims, faults, lies, poisons, ends_quietly, books, signed, receipts, .. } = self;
         let ContextLimits { held_max, gap, history, .. } = &*books[names[0]].contexts;
         format!(
             "{names:?}, late {late:?}, {whims:?}, {faults:?}, {lies:?}, poisons {poisons:?}, ends quietly {ends_quietly}, \
-             held_max {held_max}, {gap:?}, keeps {:?}{}",
+             held_max {held_max}, {gap:?}, keeps {:?}{}{}",
             history.keep,
-            signed.map(|signed| format!(", signed {signed:?}")).unwrap_or_default()
+            signed.map(|signed| format!(", signed {signed:?}")).unwrap_or_default(),
+            if *receipts { ", receipts" } else { "" },
         )
     }
 

@@ -287,8 +287,11 @@ async fn settle(world: &Rc<World>) -> Option<String> {
         restless = world.is_quiet().await;
         quiet = if restless.is_none() && world.all_is_said() { quiet + 1 } else { 0 };
         // Twice in a row: something may have been on its way at the first look.
-        if quiet == 2 {
-            return None;
+        if quiet >= 2 {
+            restless = world.awaits_receipt();
+            if restless.is_none() {
+                return None;
+            }
         }
     }
     let bound = world.plan.bound;

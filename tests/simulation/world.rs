@@ -42,6 +42,7 @@ pub(crate) mod liar;
 mod operators;
 pub(crate) mod poison;
 mod read;
+mod receipts;
 mod talk;
 mod view;
 pub(crate) mod whims;
@@ -105,8 +106,10 @@ pub(crate) struct World {
     pub(crate) chance: RefCell<Rng>,
     /// For what came to be drawn later ...
     pub(crate) more: RefCell<Rng>,
-    /// ... and for what came after that.
+    /// ... and for what came after that ...
     pub(crate) further: RefCell<Rng>,
+    /// ... and for receipts.
+    pub(crate) asking: RefCell<Rng>,
     pub(crate) rooms: Rooms,
     pub(crate) stamps: Stamps,
     pub(crate) ledger: Ledger,
@@ -122,14 +125,24 @@ pub(crate) struct World {
     pub(crate) troubles: RefCell<Vec<String>>,
 }
 
+/// A variable that decides for all seeds; `None`: each seed decides for itself.
+fn for_all(variable: &str) -> Option<bool> {
+    match std::env::var(variable).as_deref() {
+        Ok("all") => Some(true),
+        Ok("none") => Some(false),
+        Ok(other) => panic!("{variable} is all or none, not {other:?}"),
+        Err(_) => None,
+    }
+}
+
 /// Every fourth seed is signed; `FERNPOST_SIGNATURES=all` or `none` decides for all.
 fn is_signed(seed: u64) -> bool {
-    match std::env::var("FERNPOST_SIGNATURES").as_deref() {
-        Ok("all") => true,
-        Ok("none") => false,
-        Ok(other) => panic!("FERNPOST_SIGNATURES is all or none, not {other:?}"),
-        Err(_) => seed % 4 == 3,
-    }
+    for_all("FERNPOST_SIGNATURES").unwrap_or(seed % 4 == 3)
+}
+
+/// Every fifth seed has receipts; `FERNPOST_RECEIPTS=all` or `none` decides for all.
+fn has_receipts(seed: u64) -> bool {
+    for_all("FERNPOST_RECEIPTS").unwrap_or(seed % 5 == 2)
 }
 
 impl World {
@@ -141,6 +154,10 @@ impl World {
         let mut plan = Plan::draw(&mut chance, &mut more, &mut further);
         if is_signed(seed) {
             plan = plan.with_signatures(Rng::with_seed(seed ^ 0x0005_1611));
+        }
+        let mut asking = Rng::with_seed(seed ^ 0x0004_ece1);
+        if has_receipts(seed) {
+            plan = plan.with_receipts(asking.fork());
         }
         let network = TestNetwork::new(chance.u64(..), CALM);
         let ear = trace.clone();
@@ -189,6 +206,7 @@ impl World {
             chance: RefCell::new(chance),
             more: RefCell::new(more),
             further: RefCell::new(further),
+            asking: RefCell::new(asking),
             rooms,
             stamps,
             ledger,
@@ -200,6 +218,9 @@ impl World {
         world.trace.note(&world.plan.words());
         world.begin_poison();
         world.begin_skewed();
+        if world.plan.receipts {
+            world.count("seeds with receipts");
+        }
         for member in &world.members {
             world.settings_of(member);
             world.up(member, None).await;
@@ -298,7 +319,7 @@ impl World {
         if member.busy.get() {
             return;
         }
-        member.node.read_on(!member.lags.get()).await;
+        self.read_events(member).await;
         if self.plan.forgets() && member.node.alive().is_some() {
             // Nobody waits for it, and a journal that has failed is told of elsewhere.
             let (store, trimmed) =

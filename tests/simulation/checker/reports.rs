@@ -10,6 +10,9 @@ use crate::history::{Event, History, Message, Name, Settings, Stamp, What};
 /// The words for what a peer has put into its own quarantine, where it may still be taken from.
 pub(super) const IN_QUARANTINE: &str = "it lies in the quarantine of";
 
+/// The states of items that the peer has.
+pub(super) const HANDED_OVER: [&str; 3] = ["acknowledged", "delivered", "rejected"];
+
 /// The reasons of reports about items that were not queued.
 const NEVER_QUEUED: [&str; 3] = ["outbox_full", "not_a_peer", "faulty"];
 
@@ -23,6 +26,8 @@ impl History {
                 What::Delivery { message, server: to, state, reason } => {
                     let has_cause = match &**state {
                         "acknowledged" => true,
+                        "delivered" => self.may_be_delivered(server, to, message, event.at),
+                        "rejected" => self.may_be_rejected(server, to, message, event.at),
                         "expired" => self.may_expire(server, to, message, event),
                         "parked" => self.may_be_parked(server, to, message, reason, event.at),
                         "refused" => self.may_be_refused(server, to, message, event.at),

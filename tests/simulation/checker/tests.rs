@@ -7,6 +7,7 @@ mod numbers;
 mod outboxes;
 mod parents;
 mod past;
+mod receipts;
 mod repeats;
 mod reports;
 mod whispers;
@@ -124,6 +125,8 @@ fn settings(server: Name, other: Name) -> Settings {
         blaming: BTreeSet::new(),
         mute: BTreeSet::new(),
         forgets: false,
+        receipts: BTreeSet::new(),
+        trimmed: BTreeSet::new(),
     }
 }
 

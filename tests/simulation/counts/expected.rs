@@ -1,7 +1,7 @@
 //! The deeds and paths that the usual seeds must play and see, each at least once.
 
 /// Faults and deeds that are played, and paths that are seen.
-pub(crate) const EXPECTED: [&str; 79] = [
+pub(crate) const EXPECTED: [&str; 84] = [
     // Played.
     "a clock jumps",
     "a disk fails",
@@ -13,8 +13,10 @@ pub(crate) const EXPECTED: [&str; 79] = [
     "a lie: half of the answer",
     "a lie: the answer is cut off",
     "a lie: there is nothing",
+    "a messenger asks for a receipt",
     "a messenger is slow to acknowledge, or no longer",
     "a messenger reads again",
+    "a messenger refuses an event",
     "a messenger sleeps, or wakes",
     "a peer is listed again",
     "a peer is listed no longer",
@@ -36,6 +38,7 @@ pub(crate) const EXPECTED: [&str; 79] = [
     "an operator resumes a peer",
     "an operator suspends a peer",
     "both are restored",
+    "seeds with receipts",
     "the network answers for a peer",
     "the weather changes",
     // Seen.
@@ -56,11 +59,13 @@ pub(crate) const EXPECTED: [&str; 79] = [
     "a receiver takes no more at once",
     "a request arrives twice",
     "delivery: acknowledged after all",
+    "delivery: delivered",
     "delivery: expired",
     "delivery: no room in the outbox",
     "delivery: not a peer",
     "delivery: parked",
     "delivery: refused",
+    "delivery: rejected",
     "delivery: taken out by an operator",
     "ephemeral items are sent",
     "gaps are filled",

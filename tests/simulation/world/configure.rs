@@ -12,6 +12,11 @@ use crate::history::{Name, Settings};
 use crate::plan::{peer_limits, pick};
 use crate::world::{Member, World};
 
+/// True if items sent to the peer are kept for less than a day, or only a few.
+fn is_trimmed(limits: &PeerLimits) -> bool {
+    limits.retain < Duration::from_secs(24 * 3600) || limits.retain_items < 1000
+}
+
 /// The known software of a server.
 #[derive(Clone, Copy)]
 enum Profile {
@@ -161,6 +166,8 @@ impl World {
                 .map(|(other, _)| other)
                 .collect(),
             mute: listed().filter(|(_, limits)| !limits.fetches).map(|(other, _)| other).collect(),
+            receipts: listed().filter(|(_, limits)| limits.receipts).map(|(other, _)| other).collect(),
+            trimmed: listed().filter(|(_, limits)| is_trimmed(limits)).map(|(other, _)| other).collect(),
         };
         self.history.borrow_mut().settings.push(settings);
         member.node.configure(book);

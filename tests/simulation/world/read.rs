@@ -15,6 +15,12 @@ struct Token {
     token: String,
 }
 
+/// The token of an update.
+pub(crate) fn token(update: &[u8]) -> String {
+    let Token { token } = serde_json::from_slice(update).expect("an update of ours");
+    token
+}
+
 /// The short name of one of these servers.
 pub(crate) fn name(server: &ServerName, names: &[Name]) -> Name {
     names.iter().copied().find(|name| *name == short(server)).expect("one of us")
@@ -45,7 +51,7 @@ pub(crate) fn event(entry: &FeedEntry, at: Stamp, names: &[Name]) -> Event {
             parts: parts(&pdu.bytes),
         },
         FeedItem::Update { from, n, bytes, .. } => {
-            let Token { token } = serde_json::from_slice(bytes).expect("an update of ours");
+            let token = token(bytes);
             let text = String::from_utf8(bytes.to_vec()).expect("an update of ours");
             What::Update { from: name(from, names), n: *n, token, text }
         }

@@ -85,6 +85,7 @@ impl World {
     ) {
         let (world, member) = (self.clone(), member.clone());
         let mut saying = self.saying(&member, &id, room, to.is_some());
+        let receipt = self.asks_for_receipt(&id);
         spawn_local(async move {
             for attempt in 0.. {
                 match before(&member, &id).await {
@@ -97,7 +98,8 @@ impl World {
                     Before::No => {}
                 }
                 let pdu = format!("{id}.{attempt}");
-                let draft = world.drafted(&member, &id, &pdu, room, &saying, to.as_deref());
+                let drafted = world.drafted(&member, &id, &pdu, room, &saying, to.as_deref());
+                let draft = PduDraft { receipt, ..drafted };
                 world.history.borrow_mut().messages.last_mut().expect("it was just drafted").insists = true;
                 let life = member.life.get();
                 match member.node.say_draft(room, draft).await {
@@ -224,6 +226,7 @@ impl World {
     /// A messenger sends plain updates to these servers.
     pub(crate) fn update_to(self: &Rc<Self>, member: &Rc<Member>, id: String, to: Vec<Name>, count: u32) {
         let (world, member) = (self.clone(), member.clone());
+        let receipt = self.asks_for_receipt(&id);
         spawn_local(async move {
             let begun = world.stamps.next();
             let text = |k| object(&format!(r#""token":"{id}.{k}""#), &mut world.further.borrow_mut());
@@ -255,7 +258,7 @@ impl World {
                     said.wall = said.wall.min(accepted.0);
                 }
                 let submission = Submission {
-                    receipt: false,
+                    receipt,
                     id: id.parse().unwrap(),
                     digest: Digest([7; 16]),
                     accepted,
