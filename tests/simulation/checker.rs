@@ -13,6 +13,7 @@ mod numbers;
 mod parents;
 mod past;
 mod receipts;
+mod relays;
 mod repeats;
 mod reports;
 pub(crate) mod rooms;
@@ -47,6 +48,7 @@ impl History {
         self.receipts_told(&mut faults);
         self.same_everywhere(&mut faults);
         self.whispers(&mut faults);
+        self.relays(&mut faults);
         self.confusion_was_told(&mut faults);
         faults
     }

@@ -33,6 +33,7 @@ impl Counts {
 
     fn add_exchange(&mut self, exchange: &Exchange) {
         self.add("ephemeral items are sent", exchange.weak.len() as u64);
+        self.add_relayed(exchange);
         if exchange.meddled {
             self.add("the network answers for a peer", 1);
         }
@@ -68,6 +69,23 @@ impl Counts {
             _ => {}
         }
         self.add("a receiver parks a PDU", exchange.parked.len() as u64);
+    }
+
+    fn add_relayed(&mut self, exchange: &Exchange) {
+        for forward in &exchange.forwards {
+            self.add(
+                match (forward.origin == exchange.from, forward.destination == exchange.to) {
+                    (true, _) => "updates are given to a relay",
+                    (false, true) => "a relay passes updates on",
+                    (false, false) => "a relay gives updates to another relay",
+                },
+                1,
+            );
+        }
+        self.add("PDUs are given to a relay in transactions", exchange.relay_to.len() as u64);
+        self.add("a relay passes PDUs on", exchange.passed_on().count() as u64);
+        let refused = exchange.parked.iter().filter(|(_, code)| code.starts_with("RELAY_"));
+        self.add("a relay refuses", refused.count() as u64);
     }
 
     /// The expected deeds and paths that were never seen.

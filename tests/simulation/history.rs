@@ -198,6 +198,10 @@ pub(crate) struct Settings {
     pub(crate) forgets: bool,
     /// Peers that are told what the messenger has acknowledged, and whose word about that is taken.
     pub(crate) receipts: BTreeSet<Name>,
+    /// The servers through which peers may be reached.
+    pub(crate) routes: BTreeMap<Name, BTreeSet<Name>>,
+    /// The gateway passes on what others have for each other.
+    pub(crate) relays: bool,
     /// Peers for which sent items are kept for less time than a messenger may take to acknowledge them.
     pub(crate) trimmed: BTreeSet<Name>,
 }

@@ -13,6 +13,7 @@ use fixtures::peers::{limits, server};
 
 use crate::history::Name;
 use crate::plan::faults::{Faults, share};
+use crate::plan::features::Relay;
 use crate::world::late::{self, Late};
 use crate::world::liar::Lies;
 use crate::world::whims::Whims;
@@ -54,6 +55,8 @@ pub(crate) struct Plan {
     pub(crate) signed: Option<(Name, i64)>,
     /// Servers tell each other what their messengers have acknowledged and refused.
     pub(crate) receipts: bool,
+    /// Two servers are cut from each other for long, and a third one passes on what they have for each other.
+    pub(crate) relay: Option<Relay>,
 }
 
 pub(crate) fn pick<T: Copy>(chance: &mut Rng, from: &[T]) -> T {
@@ -148,6 +151,7 @@ impl Plan {
             bound,
             signed: None,
             receipts: false,
+            relay: None,
         }
     }
 
@@ -164,14 +168,16 @@ impl Plan {
 
     /// A description of the seed for people.
     pub(crate) fn words(&self) -> String {
-        let Self { names, late, whims, faults, lies, poisons, ends_quietly, books, signed, receipts, .. } = self;
+        let Self { names, late, whims, faults, lies, poisons, ends_quietly, books, signed, .. } = self;
+        let Self { receipts, relay, .. } = self;
         let ContextLimits { held_max, gap, history, .. } = &*books[names[0]].contexts;
         format!(
             "{names:?}, late {late:?}, {whims:?}, {faults:?}, {lies:?}, poisons {poisons:?}, ends quietly {ends_quietly}, \
-             held_max {held_max}, {gap:?}, keeps {:?}{}{}",
+             held_max {held_max}, {gap:?}, keeps {:?}{}{}{}",
             history.keep,
             signed.map(|signed| format!(", signed {signed:?}")).unwrap_or_default(),
             if *receipts { ", receipts" } else { "" },
+            relay.map(|relay| format!(", {relay:?}")).unwrap_or_default(),
         )
     }
 

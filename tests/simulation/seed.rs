@@ -155,6 +155,7 @@ async fn step(world: &Rc<World>, said: &mut u32, next: &mut u32) {
         (Deed::Sleep, faults.sleepy),
         (Deed::Panic, faults.panic),
         (Deed::Configure, faults.configure),
+        (Deed::Part, if world.plan.relay.is_some() { 3 } else { 0 }),
     ];
     let deed = draw(&mut world.chance.borrow_mut(), &weights);
     *next += 1;
@@ -233,6 +234,7 @@ async fn step(world: &Rc<World>, said: &mut u32, next: &mut u32) {
             member.node.clock.break_once();
         }
         Deed::Configure => world.configure(&member),
+        Deed::Part => world.part(),
     }
 }
 
@@ -255,6 +257,8 @@ enum Deed {
     Sleep,
     Panic,
     Configure,
+    /// The two servers that have a relay between them are cut from each other.
+    Part,
 }
 
 fn draw(chance: &mut Rng, weights: &[(Deed, u32)]) -> Deed {

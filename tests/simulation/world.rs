@@ -137,7 +137,13 @@ fn for_all(variable: &str) -> Option<bool> {
 
 /// Every fourth seed is signed; `FERNPOST_SIGNATURES=all` or `none` decides for all.
 fn is_signed(seed: u64) -> bool {
-    for_all("FERNPOST_SIGNATURES").unwrap_or(seed % 4 == 3)
+    for_all("FERNPOST_SIGNATURES").unwrap_or(seed % 4 == 3 || has_relay(seed))
+}
+
+/// Some of the signed seeds have a relay; `FERNPOST_RELAYS=all` or `none` decides for all. They are signed, because a relay is
+/// believed by the signatures of what it passes on.
+fn has_relay(seed: u64) -> bool {
+    for_all("FERNPOST_RELAYS").unwrap_or(seed % 8 == 3 || seed % 16 == 6)
 }
 
 /// Every fifth seed has receipts; `FERNPOST_RECEIPTS=all` or `none` decides for all.
@@ -154,6 +160,9 @@ impl World {
         let mut plan = Plan::draw(&mut chance, &mut more, &mut further);
         if is_signed(seed) {
             plan = plan.with_signatures(Rng::with_seed(seed ^ 0x0005_1611));
+        }
+        if has_relay(seed) {
+            plan = plan.with_relay(Rng::with_seed(seed ^ 0x0000_4e1a));
         }
         let mut asking = Rng::with_seed(seed ^ 0x0004_ece1);
         if has_receipts(seed) {
@@ -218,8 +227,10 @@ impl World {
         world.trace.note(&world.plan.words());
         world.begin_poison();
         world.begin_skewed();
-        if world.plan.receipts {
-            world.count("seeds with receipts");
+        for (is_played, seeds) in
+            [(world.plan.receipts, "seeds with receipts"), (world.plan.relay.is_some(), "seeds with a relay")]
+        {
+            world.counts.borrow_mut().add(seeds, u64::from(is_played));
         }
         for member in &world.members {
             world.settings_of(member);

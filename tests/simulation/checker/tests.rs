@@ -8,11 +8,12 @@ mod outboxes;
 mod parents;
 mod past;
 mod receipts;
+mod relays;
 mod repeats;
 mod reports;
 mod whispers;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::history::exchange::{Exchange, Kind, Outcome};
 use crate::history::{Event, History, Message, Name, Named, Parts, Restore, Settings, Stamp, Update, What};
@@ -96,6 +97,8 @@ fn sent(begun: Stamp, items: &[&str], seq: u64) -> Exchange {
         to: "blue",
         kind: Kind::Push { seq, ranges: true },
         items: items.iter().map(|item| (*item).to_owned()).collect(),
+        forwards: vec![],
+        relay_to: vec![],
         weak: vec![],
         arrived: vec![begun],
         given: vec![],
@@ -126,6 +129,8 @@ fn settings(server: Name, other: Name) -> Settings {
         mute: BTreeSet::new(),
         forgets: false,
         receipts: BTreeSet::new(),
+        routes: BTreeMap::new(),
+        relays: false,
         trimmed: BTreeSet::new(),
     }
 }

@@ -1,7 +1,7 @@
 //! The deeds and paths that the usual seeds must play and see, each at least once.
 
 /// Faults and deeds that are played, and paths that are seen.
-pub(crate) const EXPECTED: [&str; 84] = [
+pub(crate) const EXPECTED: [&str; 91] = [
     // Played.
     "a clock jumps",
     "a disk fails",
@@ -38,14 +38,17 @@ pub(crate) const EXPECTED: [&str; 84] = [
     "an operator resumes a peer",
     "an operator suspends a peer",
     "both are restored",
+    "seeds with a relay",
     "seeds with receipts",
     "the network answers for a peer",
     "the weather changes",
+    "two servers with a relay are parted",
     // Seen.
     "PDUs are asked for",
     "PDUs are signed",
     "PDUs of others are heard by their signatures",
     "PDUs are given",
+    "PDUs are given to a relay in transactions",
     "PDUs are heard",
     "PDUs are heard as history",
     "PDUs are heard late",
@@ -57,6 +60,9 @@ pub(crate) const EXPECTED: [&str; 84] = [
     "a receiver does not know the sender",
     "a receiver parks a PDU",
     "a receiver takes no more at once",
+    "a relay passes PDUs on",
+    "a relay passes updates on",
+    "a relay refuses",
     "a request arrives twice",
     "delivery: acknowledged after all",
     "delivery: delivered",
@@ -86,6 +92,7 @@ pub(crate) const EXPECTED: [&str; 84] = [
     "state conflicts: a PDU holds its key again",
     "the state of a room is asked for",
     "transactions",
+    "updates are given to a relay",
     "updates are heard",
     "updates cannot be had any more",
 ];

@@ -4,12 +4,78 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use actors::limits::PeerLimits;
+use actors::limits::relay::{RelayLimits, RouteStep};
+use actors::model::DialectSpec;
 use fastrand::Rng;
 use fixtures::peers::server;
 
-use crate::plan::Plan;
+use crate::history::Name;
+use crate::plan::{Plan, pick, seconds};
+
+/// A server that may pass on what two others have for each other.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Relay {
+    /// Those that cannot reach each other for long.
+    pub(crate) ends: (Name, Name),
+    /// The server between them.
+    pub(crate) via: Name,
+}
 
 impl Plan {
+    /// The same plan with a relay, if there are three servers. In some seeds the relay refuses, or does so in one dialect only.
+    pub(crate) fn with_relay(mut self, mut chance: Rng) -> Self {
+        let mut names = self.names.clone();
+        chance.shuffle(&mut names);
+        let [from, to, via, ref more @ ..] = names[..] else { return self };
+        let dialect = pick(&mut chance, &[DialectSpec::UPDATES, DialectSpec::UPDATES, DialectSpec::TRANSACTIONS]);
+        let two_ways = chance.u8(0..3) > 0;
+        for (name, other) in [(from, to), (to, from)] {
+            let vias = more.iter().copied().filter(|_| chance.u8(0..4) == 0).chain([via]);
+            let route = vias.map(|via| RouteStep::Via(server(via)));
+            let route: Vec<RouteStep> = [RouteStep::Direct].into_iter().chain(route).collect();
+            let relay = RelayLimits {
+                route: if two_ways || name == from { route } else { vec![RouteStep::Direct] },
+                after: seconds(&mut chance, &[1, 10, 40]),
+                probe: seconds(&mut chance, &[2, 15]),
+                retry: seconds(&mut chance, &[20, 3600]),
+                held_max: pick(&mut chance, &[1, 3, 1000, 1000]),
+            };
+            let ways = [(name, other), (name, via), (via, other)];
+            for (place, (from, to)) in ways.into_iter().enumerate() {
+                let peer = self.peer(from, to);
+                // What the relay writes to the destination may be in the other dialect.
+                if place < 2 || dialect == DialectSpec::UPDATES && chance.u8(0..5) > 0 {
+                    peer.dialect = dialect;
+                }
+                if place == 0 {
+                    peer.relay = relay.clone();
+                }
+            }
+        }
+        for (name, book) in &mut self.books {
+            book.relays = *name == via && chance.u8(0..8) > 0;
+        }
+        // In the transactions dialect a relay gets a PDU as a participant does.
+        for (_, members) in
+            self.rooms.iter_mut().filter(|(_, members)| [from, to].iter().all(|end| members.contains(end)))
+        {
+            if !members.contains(&via) {
+                members.push(via);
+            }
+        }
+        self.bound += 300;
+        self.relay = Some(Relay { ends: (from, to), via });
+        self
+    }
+
+    /// The limits of a peer of a server.
+    fn peer(&mut self, name: Name, other: Name) -> &mut PeerLimits {
+        let book = self.books.get_mut(name).expect("one of us");
+        let peer = book.peers.iter_mut().find(|(peer, _)| *peer == server(other));
+        Arc::make_mut(&mut peer.expect("everybody is a peer of everybody").1)
+    }
+
     /// The same plan with receipts between most pairs of servers; between some, only one of the two has them.
     pub(crate) fn with_receipts(mut self, mut chance: Rng) -> Self {
         let mut one_sided = BTreeSet::new();

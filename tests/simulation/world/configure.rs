@@ -1,6 +1,7 @@
 //! Configurations that change when a gateway begins again: limits, the dialect to a peer, its habits, and who is a peer at all.
 
 use actors::model::DialectSpec;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -139,6 +140,12 @@ impl World {
         listed.expect("everybody is a peer of everybody at first").1.clone()
     }
 
+    /// The servers through which a peer may be reached.
+    fn vias(&self, limits: &PeerLimits) -> BTreeSet<Name> {
+        let is_via = |name: &&Name| limits.relay.vias().any(|via| *via == server(name));
+        self.plan.names.iter().filter(is_via).copied().collect()
+    }
+
     /// The configuration of a gateway from now on, and what the checker is to know of it.
     pub(crate) fn settings_of(&self, member: &Member) {
         let book: TestPeers = self.books.borrow()[member.name].clone();
@@ -167,6 +174,8 @@ impl World {
                 .collect(),
             mute: listed().filter(|(_, limits)| !limits.fetches).map(|(other, _)| other).collect(),
             receipts: listed().filter(|(_, limits)| limits.receipts).map(|(other, _)| other).collect(),
+            relays: book.relays,
+            routes: listed().map(|(other, limits)| (other, self.vias(limits))).collect(),
             trimmed: listed().filter(|(_, limits)| is_trimmed(limits)).map(|(other, _)| other).collect(),
         };
         self.history.borrow_mut().settings.push(settings);
