@@ -277,7 +277,7 @@ pub enum PushNovelty {
     New,
     /// Some of its updates came before. Its first one has this number.
     Repeated(Seq),
-    /// It has no updates: nothing shows whether the peer has read the answer.
+    /// It has no updates, or the answer does not go to their sender: nothing shows whether the peer has read it.
     Empty,
 }
 
