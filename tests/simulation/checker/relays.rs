@@ -1,4 +1,4 @@
-//! What travels through a third server: it goes where the configurations allow it, only once the destination itself could not be
+//! Relayed items: they go where the configurations allow it, only once the destination itself could not be
 //! reached, and nobody passes on what nobody gave to it. That it arrives once and in order is what all items promise.
 
 use crate::history::exchange::{Exchange, Forward, Outcome};
@@ -27,6 +27,53 @@ impl History {
 
     fn settings_up_to(&self, server: Name, at: Stamp) -> impl Iterator<Item = &Settings> {
         self.settings.iter().filter(move |settings| settings.server == server && settings.from <= at)
+    }
+
+    /// A forward lies in quarantine: the wall clock of its origin or of this server was set otherwise before, so that it seems to be
+    /// of the future, or its origin was no peer of this server.
+    pub(super) fn may_be_bad_forward(&self, server: Name, code: &str, text: &str, at: Stamp) -> bool {
+        let is_origin = |name: Name| text.contains(&format!(r#""update":"forward","origin":"{name}.example""#));
+        let is_wrong = |(name, jumped): &(Name, Stamp)| *jumped <= at && (*name == server || is_origin(name));
+        let origin = self.feeds.keys().find(|name| is_origin(name));
+        match code {
+            "BAD_FORWARD" => origin.is_some() && self.jumps.iter().any(is_wrong),
+            "KEYS_UNKNOWN" => origin.is_some_and(|origin| {
+                self.settings_up_to(server, at).any(|settings| !settings.keep.contains_key(origin))
+            }),
+            _ => false,
+        }
+    }
+
+    /// Number of items in the queue for a peer that it is to pass on to others, or that this server passes on to it, at most.
+    pub(super) fn waiting_to_be_relayed(&self, server: Name, via: Name, at: Stamp) -> u64 {
+        let settings: Vec<&Settings> = self.settings_up_to(server, at).collect();
+        let is_through = |to: Name| {
+            let mut routes = settings.iter().filter_map(|settings| settings.routes.get(to));
+            routes.any(|vias| vias.contains(via))
+        };
+        let was_given = |item: &str, to: Name| {
+            let is_it = |forward: &Forward| forward.item == item && forward.destination == to;
+            self.way(server, via).any(|exchange| {
+                let is_told = matches!(exchange.ended, Some((ended, Outcome::Fine)) if ended < at);
+                let is_asked = exchange.relay_to.iter().any(|asked| asked == to);
+                is_told
+                    && (exchange.forwards.iter().any(is_it) || is_asked && exchange.items.iter().any(|one| one == item))
+            })
+        };
+        let messages = self.messages.iter().map(|said| (said.origin, &*said.pdu, &said.hearers, said.begun));
+        let updates = self.updates.iter().map(|said| (said.origin, &*said.token, &said.hearers, said.begun));
+        let own = messages.chain(updates).filter(|(origin, _, _, begun)| *origin == server && *begun <= at);
+        let own = own.map(|(_, item, hearers, _)| {
+            hearers.iter().filter(|to| is_through(**to) && !was_given(item, **to)).count() as u64
+        });
+        let is_passed_on = |given: &&Exchange| given.to == server && given.begun <= at;
+        let given = self.exchanges.iter().filter(is_passed_on).map(|given| {
+            let forwards = given.forwards.iter().filter(|forward| forward.destination == via).count();
+            let asked = if given.relay_to.iter().any(|to| to == via) { given.items.len() } else { 0 };
+            (forwards + asked) as u64
+        });
+        let given = if settings.iter().any(|settings| settings.relays) { given.sum::<u64>() } else { 0 };
+        own.sum::<u64>() + given
     }
 
     /// The origin's configuration names the peer as a way to the destination, and an attempt to reach that itself had failed. What was

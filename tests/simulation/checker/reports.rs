@@ -40,8 +40,9 @@ impl History {
                         ));
                     }
                 }
-                What::Parked { from, pdu, code, .. }
-                    if !self.may_lie_in_quarantine(server, from, pdu.as_deref(), code, event.at) =>
+                What::Parked { from, pdu, code, text }
+                    if !self.may_lie_in_quarantine(server, from, pdu.as_deref(), code, event.at)
+                        && !self.may_be_bad_forward(server, code, text, event.at) =>
                 {
                     faults.push(format!("{server} is told that {pdu:?} of {from} lies in quarantine ({code}): why?"));
                 }
@@ -125,7 +126,7 @@ impl History {
         let updates = self.updates.iter().filter(|said| said.origin == server && said.hearers.contains(to));
         let updates = updates.filter(|said| said.begun <= at).map(|said| &*said.token);
         let waiting = messages.chain(updates).filter(|item| self.waits(item, server, to, at)).count() as u64;
-        waiting >= *most || self.was_restored(server)
+        waiting + self.waiting_to_be_relayed(server, to, at) >= *most || self.was_restored(server)
     }
 
     /// True if a gateway queued a message for a server that its messenger had not named with success: one that comes late may

@@ -114,7 +114,7 @@ fn other_report_excuses_missing_receipt() {
     assert_eq!(history.faults(), NONE);
 }
 
-/// What was fetched is history, and nobody waits for a receipt of it.
+/// A fetched item is history, and nobody waits for a receipt of it.
 #[test]
 fn history_needs_no_receipt() {
     let mut history = with_receipts(whole());
@@ -147,7 +147,7 @@ fn refusal_is_told_with_cause() {
     assert_eq!(delivered.faults(), faults);
 }
 
-/// What a messenger refused has arrived: that it was refused does not excuse that it is missing.
+/// An item that a messenger refused has arrived: that it was refused does not excuse that it is missing.
 #[test]
 fn refusal_excuses_no_loss() {
     let mut history = refused(with_receipts(told(delivery("v", "rejected", "unwanted"))));

@@ -1,4 +1,4 @@
-//! What travels through a third server has its causes.
+//! Relayed items have their causes.
 
 use super::*;
 use crate::history::exchange::Forward;
@@ -98,6 +98,54 @@ fn unasked_relay_is_fault() {
     let mut history = passed_on_in_transaction();
     history.exchanges[3].items = vec!["red/a".to_owned()];
     assert_eq!(history.faults(), fault, "another one");
+}
+
+#[test]
+fn bad_forward_has_cause() {
+    let parked = |code: &str| {
+        let mut history = relayed();
+        let text = r#"{"update":"forward","origin":"red.example","destination":"blue.example"}"#.to_owned();
+        let what = What::Parked { from: "green", pdu: None, code: code.to_owned(), text };
+        let mut heard: Vec<What> = history.feed("blue").cloned().collect();
+        heard.push(what);
+        history.feeds.insert("blue", feed(heard));
+        history
+    };
+    let fault = |code| [format!("blue is told that None of green lies in quarantine ({code}): why?")];
+    let mut history = parked("BAD_FORWARD");
+    assert_eq!(history.faults(), fault("BAD_FORWARD"));
+    history.jumps.push(("grey", 1));
+    assert_eq!(history.faults(), fault("BAD_FORWARD"), "the clock of somebody else");
+    history.jumps[0] = ("red", 6);
+    assert_eq!(history.faults(), fault("BAD_FORWARD"), "later");
+    for name in ["red", "blue"] {
+        history.jumps[0] = (name, 4);
+        assert_eq!(history.faults(), NONE);
+    }
+    let mut history = parked("KEYS_UNKNOWN");
+    assert_eq!(history.faults(), fault("KEYS_UNKNOWN"));
+    history.settings.insert(0, Settings { keep: BTreeMap::new(), ..settings("blue", "red") });
+    assert_eq!(history.faults(), NONE);
+    assert_eq!(parked("BAD_SIGNATURE").faults(), fault("BAD_SIGNATURE"));
+}
+
+/// Items that the relay is to pass on fill its queue as well.
+#[test]
+fn relayed_items_fill_queue() {
+    let told = |outbox: u64| {
+        let mut history = relayed();
+        history.settings[0].outbox.insert("green", outbox);
+        history.settings[0].keep.insert("green", 5_000);
+        let what = What::Delivery {
+            message: "v".to_owned(),
+            server: "green",
+            state: "parked".to_owned(),
+            reason: "outbox_full".to_owned(),
+        };
+        history.feeds.insert("red", feed(vec![What::Notice { about: None }, What::Notice { about: None }, what]));
+        history.faults().len()
+    };
+    assert_eq!((told(3), told(4)), (0, 1), "three items for blue were said before");
 }
 
 /// A relay excuses neither a loss nor a double nor another order.
