@@ -8,6 +8,7 @@ use crate::history::{Event, History, Message, Name, Restore, Update, What};
 
 pub(crate) mod arrival;
 mod gaps;
+mod groups;
 mod known;
 mod numbers;
 mod parents;
@@ -43,6 +44,7 @@ impl History {
             self.past(server, &mut faults);
             self.reports(server, &mut faults);
             self.receipts_once(server, &mut faults);
+            self.groups(server, &mut faults);
             self.arrived(server, &mut faults);
         }
         self.receipts_told(&mut faults);

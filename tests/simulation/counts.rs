@@ -132,8 +132,9 @@ const fn told(lie: Lie) -> &'static str {
 /// The names under which an event of a feed is counted.
 fn seen(what: &What) -> Vec<&'static str> {
     match what {
-        What::Pdu { history, late, gap, .. } => {
+        What::Pdu { history, late, gap, parts, .. } => {
             let seen = [
+                (parts.contains_key("bridged"), "messages of a group are heard"),
                 (true, "PDUs are heard"),
                 (*history, "PDUs are heard as history"),
                 (*late, "PDUs are heard late"),
@@ -142,6 +143,7 @@ fn seen(what: &What) -> Vec<&'static str> {
             seen.into_iter().filter(|(is_seen, _)| *is_seen).map(|(_, name)| name).collect()
         }
         What::Again { .. } => vec!["state conflicts: a PDU holds its key again"],
+        What::Update { token, .. } if token.contains('/') => vec!["messages reach a group"],
         What::Update { .. } => vec!["updates are heard"],
         What::Gap { .. } => vec!["gaps are told"],
         What::GapFilled { .. } => vec!["gaps are filled"],
@@ -151,6 +153,7 @@ fn seen(what: &What) -> Vec<&'static str> {
             ("delivered", _) => "delivery: delivered",
             ("rejected", _) => "delivery: rejected",
             ("expired", _) => "delivery: expired",
+            ("refused", "NO_PLAIN_FORM") => "delivery: no form for a group",
             ("refused", _) => "delivery: refused",
             ("parked", "taken out by an operator") => "delivery: taken out by an operator",
             ("parked", "outbox_full") => "delivery: no room in the outbox",

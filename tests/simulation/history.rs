@@ -262,6 +262,12 @@ pub(crate) struct History {
     pub(crate) acknowledged: BTreeMap<(Name, String), Stamp>,
     /// The same items, where the messenger refused them.
     pub(crate) unwanted: BTreeSet<(Name, String)>,
+    /// The server that knows a room as the group of another one, and that one.
+    pub(crate) bridge: Option<(Name, Name)>,
+    /// The contents of what was said in that group, with the tokens of the updates.
+    pub(crate) grouped: BTreeMap<String, String>,
+    /// Submissions that have no form for the group, and when they were accepted.
+    pub(crate) formless: Vec<(String, Option<Stamp>)>,
     /// The servers whose wall clocks jumped, and the moments.
     pub(crate) jumps: Vec<(Name, Stamp)>,
 }

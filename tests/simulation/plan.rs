@@ -14,12 +14,14 @@ use fixtures::peers::{limits, server};
 use crate::history::Name;
 use crate::plan::faults::{Faults, share};
 use crate::plan::features::Relay;
+use crate::plan::group::Group;
 use crate::world::late::{self, Late};
 use crate::world::liar::Lies;
 use crate::world::whims::Whims;
 
 mod faults;
 pub(crate) mod features;
+pub(crate) mod group;
 
 const NAMES: [Name; 5] = ["red", "green", "blue", "grey", "pink"];
 const ROOMS: [&str; 3] = ["garden", "kitchen", "attic"];
@@ -57,6 +59,8 @@ pub(crate) struct Plan {
     pub(crate) receipts: bool,
     /// Two servers are cut from each other for long, and a third one passes on what they have for each other.
     pub(crate) relay: Option<Relay>,
+    /// A server that knows groups and no contexts takes part in a room through another one.
+    pub(crate) group: Option<Group>,
 }
 
 pub(crate) fn pick<T: Copy>(chance: &mut Rng, from: &[T]) -> T {
@@ -152,6 +156,7 @@ impl Plan {
             signed: None,
             receipts: false,
             relay: None,
+            group: None,
         }
     }
 
@@ -169,15 +174,16 @@ impl Plan {
     /// A description of the seed for people.
     pub(crate) fn words(&self) -> String {
         let Self { names, late, whims, faults, lies, poisons, ends_quietly, books, signed, .. } = self;
-        let Self { receipts, relay, .. } = self;
+        let Self { receipts, relay, group, .. } = self;
         let ContextLimits { held_max, gap, history, .. } = &*books[names[0]].contexts;
         format!(
             "{names:?}, late {late:?}, {whims:?}, {faults:?}, {lies:?}, poisons {poisons:?}, ends quietly {ends_quietly}, \
-             held_max {held_max}, {gap:?}, keeps {:?}{}{}{}",
+             held_max {held_max}, {gap:?}, keeps {:?}{}{}{}{}",
             history.keep,
             signed.map(|signed| format!(", signed {signed:?}")).unwrap_or_default(),
             if *receipts { ", receipts" } else { "" },
-            relay.map(|relay| format!(", {relay:?}")).unwrap_or_default(),
+            relay.map(|relay| format!(", relay {} between {:?}", relay.via, relay.ends)).unwrap_or_default(),
+            group.map(|group| format!(", {group:?}")).unwrap_or_default(),
         )
     }
 

@@ -155,6 +155,7 @@ async fn step(world: &Rc<World>, said: &mut u32, next: &mut u32) {
         (Deed::Sleep, faults.sleepy),
         (Deed::Panic, faults.panic),
         (Deed::Configure, faults.configure),
+        (Deed::Group, if world.plan.group.is_some() { 9 } else { 0 }),
         (Deed::Part, if world.plan.relay.is_some() { 3 } else { 0 }),
     ];
     let deed = draw(&mut world.chance.borrow_mut(), &weights);
@@ -235,6 +236,7 @@ async fn step(world: &Rc<World>, said: &mut u32, next: &mut u32) {
         }
         Deed::Configure => world.configure(&member),
         Deed::Part => world.part(),
+        Deed::Group => world.say_in_group(format!("g{next}")),
     }
 }
 
@@ -259,6 +261,8 @@ enum Deed {
     Configure,
     /// The two servers that have a relay between them are cut from each other.
     Part,
+    /// The server that knows a group says something in it.
+    Group,
 }
 
 fn draw(chance: &mut Rng, weights: &[(Deed, u32)]) -> Deed {

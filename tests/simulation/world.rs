@@ -36,6 +36,7 @@ mod closing;
 mod configure;
 mod content;
 mod crashes;
+mod groups;
 pub(crate) mod late;
 mod ledger;
 pub(crate) mod liar;
@@ -146,6 +147,11 @@ fn has_relay(seed: u64) -> bool {
     for_all("FERNPOST_RELAYS").unwrap_or(seed % 8 == 3 || seed % 16 == 6)
 }
 
+/// Every seventh seed has a group, unless it has a relay or receipts; `FERNPOST_GROUPS=all` or `none` decides for all.
+fn has_group(seed: u64) -> bool {
+    for_all("FERNPOST_GROUPS").unwrap_or(seed % 7 == 5 && !has_relay(seed) && !has_receipts(seed))
+}
+
 /// Every fifth seed has receipts; `FERNPOST_RECEIPTS=all` or `none` decides for all.
 fn has_receipts(seed: u64) -> bool {
     for_all("FERNPOST_RECEIPTS").unwrap_or(seed % 5 == 2)
@@ -163,6 +169,9 @@ impl World {
         }
         if has_relay(seed) {
             plan = plan.with_relay(Rng::with_seed(seed ^ 0x0000_4e1a));
+        }
+        if has_group(seed) {
+            plan = plan.with_group(Rng::with_seed(seed ^ 0x0009_4009));
         }
         let mut asking = Rng::with_seed(seed ^ 0x0004_ece1);
         if has_receipts(seed) {
@@ -227,9 +236,11 @@ impl World {
         world.trace.note(&world.plan.words());
         world.begin_poison();
         world.begin_skewed();
-        for (is_played, seeds) in
-            [(world.plan.receipts, "seeds with receipts"), (world.plan.relay.is_some(), "seeds with a relay")]
-        {
+        for (is_played, seeds) in [
+            (world.plan.receipts, "seeds with receipts"),
+            (world.plan.relay.is_some(), "seeds with a relay"),
+            (world.plan.group.is_some(), "seeds with a group"),
+        ] {
             world.counts.borrow_mut().add(seeds, u64::from(is_played));
         }
         for member in &world.members {
@@ -238,7 +249,8 @@ impl World {
             for (room, _) in &world.plan.rooms {
                 if world.rooms.inside(room).contains(&member.name) {
                     let others = world.rooms.beside(member.name, room);
-                    member.node.with(room, &others).await;
+                    let named = [others.clone(), world.group_in(member.name, room)].concat();
+                    member.node.with(room, &named).await;
                     world.told(member.name, room, others);
                 }
             }

@@ -21,6 +21,7 @@ impl History {
         }
         let token = |what: &What| match what {
             What::Update { token, .. } => Some(token.clone()),
+            What::Pdu { parts, .. } => self.said_in_group(parts).map(ToOwned::to_owned),
             _ => None,
         };
         let tokens: BTreeSet<String> = self.feed(server).filter_map(token).collect();

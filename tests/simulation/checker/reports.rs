@@ -1,6 +1,8 @@
 //! Every report to a messenger about a single item has a cause in the run: an item expires when its time is over, is refused
 //! because a peer refused it, and is in quarantine because of a fault that the run injected.
 
+use actors::model::NO_PLAIN_FORM;
+
 use crate::checker::COMMIT_MAX;
 use crate::history::disturbance::{Disturbance, Done};
 use crate::history::exchange::{Exchange, Outcome};
@@ -30,6 +32,7 @@ impl History {
                         "rejected" => self.may_be_rejected(server, to, message, event.at),
                         "expired" => self.may_expire(server, to, message, event),
                         "parked" => self.may_be_parked(server, to, message, reason, event.at),
+                        "refused" if reason == NO_PLAIN_FORM => self.may_have_no_form(server, to, message),
                         "refused" => self.may_be_refused(server, to, message, event.at),
                         _ => false,
                     };

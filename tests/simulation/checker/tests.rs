@@ -2,6 +2,7 @@
 
 mod arrival;
 mod gaps;
+mod groups;
 mod known;
 mod numbers;
 mod outboxes;

@@ -1,7 +1,7 @@
 //! The deeds and paths that the usual seeds must play and see, each at least once.
 
 /// Faults and deeds that are played, and paths that are seen.
-pub(crate) const EXPECTED: [&str; 91] = [
+pub(crate) const EXPECTED: [&str; 96] = [
     // Played.
     "a clock jumps",
     "a disk fails",
@@ -13,6 +13,7 @@ pub(crate) const EXPECTED: [&str; 91] = [
     "a lie: half of the answer",
     "a lie: the answer is cut off",
     "a lie: there is nothing",
+    "a group says something",
     "a messenger asks for a receipt",
     "a messenger is slow to acknowledge, or no longer",
     "a messenger reads again",
@@ -38,6 +39,7 @@ pub(crate) const EXPECTED: [&str; 91] = [
     "an operator resumes a peer",
     "an operator suspends a peer",
     "both are restored",
+    "seeds with a group",
     "seeds with a relay",
     "seeds with receipts",
     "the network answers for a peer",
@@ -74,8 +76,11 @@ pub(crate) const EXPECTED: [&str; 91] = [
     "delivery: rejected",
     "delivery: taken out by an operator",
     "ephemeral items are sent",
+    "delivery: no form for a group",
     "gaps are filled",
     "gaps are told",
+    "messages of a group are heard",
+    "messages reach a group",
     "missed transactions are asked for",
     "notices",
     "peers are back",

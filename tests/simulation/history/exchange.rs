@@ -143,7 +143,7 @@ impl Strong<'_> {
         match (&self.token, &self.pdu) {
             (Some(token), _) => Some(token.to_string()),
             (None, Some(pdu)) => names(std::slice::from_ref(pdu), rooms).pop(),
-            (None, None) => None,
+            (None, None) => self.id.as_ref().map(ToString::to_string),
         }
     }
 
@@ -287,7 +287,9 @@ impl Exchange {
     /// The PDUs of others that the sender passes on as they are.
     pub(crate) fn passed_on(&self) -> impl Iterator<Item = &String> {
         let is_forward = |item: &&String| self.forwards.iter().any(|forward| forward.item == **item);
-        let is_of_other = |item: &&String| item.split_once('/').is_some_and(|(origin, _)| origin != self.from);
+        // Copies for a group have the whole names of PDUs.
+        let is_other = |origin: &str| origin != self.from && !origin.contains('.');
+        let is_of_other = move |item: &&String| item.split_once('/').is_some_and(|(origin, _)| is_other(origin));
         let items = self.items.iter().filter(|_| self.is_delivery());
         items.filter(is_of_other).filter(move |item| !is_forward(item) && !item.contains('>'))
     }

@@ -52,6 +52,7 @@ impl World {
             history.parents.extend(view.parents.clone());
         }
         (history.exchanges, history.seen_in) = self.ledger.close();
+        self.add_copies(&mut history);
         history
     }
 }

@@ -58,7 +58,10 @@ impl World {
         let other = pick(&mut chance, &others);
         let mut book = self.books.borrow()[member.name].clone();
         let place = book.peers.iter().position(|(name, _)| *name == server(other));
-        let done = match (place, chance.u8(0..5)) {
+        // What a group is stays as it is.
+        let is_group = self.plan.group.is_some_and(|group| group.joins(member.name, other));
+        let change = chance.u8(if is_group { 3..5 } else { 0..5 });
+        let done = match (place, change) {
             (None, _) => {
                 book.peers.push((server(other), self.limits_of(member.name, other)));
                 "a peer is listed again"

@@ -10,15 +10,17 @@ use serde_json::value::RawValue;
 
 use crate::history::{Event, Name, Parts, Stamp, What};
 
+/// The name of an update: the token that its messenger gave it, or the PDU whose copy it is.
 #[derive(Deserialize)]
 struct Token {
-    token: String,
+    token: Option<String>,
+    id: Option<String>,
 }
 
 /// The token of an update.
 pub(crate) fn token(update: &[u8]) -> String {
-    let Token { token } = serde_json::from_slice(update).expect("an update of ours");
-    token
+    let Token { token, id } = serde_json::from_slice(update).expect("an update of ours");
+    token.or(id).expect("each has one of them")
 }
 
 /// The short name of one of these servers.
