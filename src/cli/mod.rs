@@ -13,6 +13,7 @@ mod queue;
 mod reached_listener;
 mod reload;
 mod serve;
+mod shell;
 mod store;
 
 use std::path::PathBuf;
@@ -20,7 +21,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::runtime::{caught_panics, memory_dumps};
+use crate::runtime::{build_facts, caught_panics, memory_dumps};
 use crate::settings::{self, LoadedSettings, Settings, SettingsProblems, Sources};
 use crate::terminal::exit_code::COULD_NOT_RUN;
 use crate::terminal::output::complain;
@@ -33,7 +34,7 @@ const EXITS: &str = "Exit codes: 0 fine, 1 found something wrong, 2 could not ru
 
 /// A durable federation gateway in front of an existing messenger.
 #[derive(Debug, Parser)]
-#[command(name = "fernpost", version, arg_required_else_help = true, after_help = EXITS)]
+#[command(name = "fernpost", version, long_version = build_facts::DESCRIPTION.as_str(), arg_required_else_help = true, after_help = EXITS)]
 struct Cli {
     #[command(subcommand)]
     command: CliCommand,
@@ -71,6 +72,10 @@ enum CliCommand {
     /// Size of the store, backups, and verification of files.
     #[command(subcommand)]
     Store(store::StoreCommand),
+    /// Print a script by which a shell completes commands and options.
+    Completions(shell::CompletionsOptions),
+    /// Write the manual pages of all commands into a folder, or print that of the program.
+    Man(shell::ManualPagesOptions),
     /// Run three gateways with a sample messenger each, in this process, on loopback, with temporary data.
     Demo(crate::tools::demo::DemoOptions),
     /// Simulate misbehaving peers on loopback, for tests and demonstrations.
@@ -173,6 +178,8 @@ pub fn run() -> ExitCode {
         CliCommand::Queue(command) => queue::run(command),
         CliCommand::Quarantine(command) => quarantine::run(command),
         CliCommand::Store(command) => store::run(command),
+        CliCommand::Completions(options) => shell::complete(&options),
+        CliCommand::Man(options) => shell::write_pages(&options),
         CliCommand::Demo(options) => crate::tools::demo::run(&options),
         CliCommand::PeerSim(options) => crate::tools::peer_sim::run(*options),
     };

@@ -5,6 +5,7 @@ mod connector;
 mod corpus;
 mod faults;
 mod fixtures;
+mod install;
 mod openapi;
 mod page;
 mod peers;
