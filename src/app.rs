@@ -5,6 +5,7 @@
 
 mod configured_keys;
 mod configured_peers;
+mod core_probe;
 mod data_folder;
 mod directory_source;
 mod listeners;
@@ -58,6 +59,7 @@ use crate::wire::pdu::signer::PduSigner;
 use crate::wire::transport::PeerTransport;
 use crate::wire::updates::kept_forwards;
 
+pub use crate::app::core_probe::CoreProbe;
 pub use crate::app::listeners::Listeners;
 pub use crate::app::reloader::SettingsReloader;
 pub use crate::app::start_error::StartError;
@@ -218,6 +220,11 @@ impl App {
     /// Returns the handle that makes the gateway take over a changed configuration.
     pub fn reloader(&self) -> Arc<SettingsReloader> {
         Arc::clone(&self.reloader)
+    }
+
+    /// Returns the handle that shows whether the core's thread runs.
+    pub fn core_probe(&self) -> CoreProbe {
+        CoreProbe(self.core.handle())
     }
 
     /// Returns the handle for calls into the core.

@@ -20,6 +20,7 @@ use crate::egress::EgressClient;
 use crate::http::authentication::signature_proof::SignatureJudge;
 use crate::identity::key_folder::KeyFolder;
 use crate::identity::key_ring::{KeyRing, LiveKeyRing};
+use crate::runtime::service_manager;
 use crate::settings::{LiveSettings, LoadedSettings, SettingsDiff, SettingsProblems, Sources};
 use crate::tls::file_watch::SETTLES;
 
@@ -67,7 +68,10 @@ impl SettingsReloader {
         let (parts, used) = (self.parts.clone(), self.used.clone());
         // A task of its own ends its work if the caller leaves.
         let reload = actix::spawn(async move {
-            let report = parts.reload(&mut *used.lock().await).await;
+            let mut used = used.lock().await;
+            service_manager::reloading();
+            let report = parts.reload(&mut used).await;
+            service_manager::reloaded();
             tell(&cause, &report);
             report
         });

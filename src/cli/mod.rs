@@ -5,6 +5,7 @@ mod check;
 mod config;
 mod context;
 pub(crate) mod failure;
+mod health;
 mod keys;
 mod message;
 mod peer;
@@ -46,6 +47,8 @@ enum CliCommand {
     Serve(serve::Serve),
     /// Check for problems: all of them, or those of one subject.
     Check(check::CheckOptions),
+    /// Ask the running gateway whether it is ready.
+    Health(health::HealthOptions),
     /// Show what can be configured.
     #[command(subcommand)]
     Config(config::ConfigCommand),
@@ -169,6 +172,7 @@ pub fn run() -> ExitCode {
     let code = match cli.command {
         CliCommand::Serve(options) => serve::run(options),
         CliCommand::Check(options) => check::run(options),
+        CliCommand::Health(options) => health::run(options),
         CliCommand::Config(command) => config::run(command),
         CliCommand::Reload(options) => reload::run(options),
         CliCommand::Peer(command) => peer::run(command),

@@ -1,6 +1,7 @@
 //! `fernpost serve`: runs one gateway until a signal stops it.
 
 mod started;
+mod watchdog;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,7 +12,7 @@ use tokio::time::Instant;
 
 use crate::app::{App, DataDir, Listeners, SettingsReloader, StartError, UnsentAtShutdown};
 use crate::cli::ConfigSource;
-use crate::runtime::descriptor_limit;
+use crate::runtime::{descriptor_limit, service_manager};
 use crate::settings::LoadedSettings;
 use crate::telemetry::{self, last_words};
 use crate::terminal::exit_code::{COULD_NOT_RUN, FINE, WRONG};
@@ -82,6 +83,7 @@ async fn serve(loaded: LoadedSettings, found: DataDir, started: StartSummary) ->
             return if error.is_open_secret() { WRONG } else { COULD_NOT_RUN };
         }
     };
+    let _watchdog = watchdog::start(app.core_probe());
     signals.reload_by(app.reloader());
     let told_early = tokio::select! {
         () = started.tell(&loaded.settings, &app) => false,
@@ -95,6 +97,7 @@ async fn serve(loaded: LoadedSettings, found: DataDir, started: StartSummary) ->
     };
     match end {
         ServeEnd::Told => {
+            service_manager::stopping();
             tracing::info!("stopping: requests in progress are finished; another signal after a second stops at once");
             tokio::select! {
                 left = app.stop() => {

@@ -1,4 +1,5 @@
 //! What an operator meets first: the version, the package's files, the first configuration, and the connection of two servers.
 
 mod build_facts;
+mod service;
 mod shells;
