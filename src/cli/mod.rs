@@ -6,6 +6,7 @@ mod config;
 mod context;
 pub(crate) mod failure;
 mod health;
+mod init;
 mod keys;
 mod message;
 mod peer;
@@ -45,6 +46,8 @@ struct Cli {
 enum CliCommand {
     /// Run the gateway until it receives TERM or INT.
     Serve(serve::Serve),
+    /// Write a first configuration, with tokens and a signing key, and print the DNS records to publish.
+    Init(Box<init::InitOptions>),
     /// Check for problems: all of them, or those of one subject.
     Check(check::CheckOptions),
     /// Ask the running gateway whether it is ready.
@@ -171,6 +174,7 @@ pub fn run() -> ExitCode {
     }
     let code = match cli.command {
         CliCommand::Serve(options) => serve::run(options),
+        CliCommand::Init(options) => init::run(*options),
         CliCommand::Check(options) => check::run(options),
         CliCommand::Health(options) => health::run(options),
         CliCommand::Config(command) => config::run(command),

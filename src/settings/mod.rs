@@ -29,6 +29,7 @@ mod field_names;
 mod sections;
 #[cfg(test)]
 mod tests;
+pub(crate) mod toml_text;
 mod values;
 
 use std::net::SocketAddr;

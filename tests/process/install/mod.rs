@@ -1,5 +1,6 @@
 //! What an operator meets first: the version, the package's files, the first configuration, and the connection of two servers.
 
 mod build_facts;
+mod first_configuration;
 mod service;
 mod shells;
