@@ -7,6 +7,7 @@ mod context;
 pub(crate) mod failure;
 mod health;
 mod init;
+mod join_token;
 mod keys;
 mod message;
 mod peer;
@@ -48,6 +49,9 @@ enum CliCommand {
     Serve(serve::Serve),
     /// Write a first configuration, with tokens and a signing key, and print the DNS records to publish.
     Init(Box<init::InitOptions>),
+    /// Connect two servers: each operator sends the other one line of text.
+    #[command(subcommand)]
+    JoinToken(join_token::JoinTokenCommand),
     /// Check for problems: all of them, or those of one subject.
     Check(check::CheckOptions),
     /// Ask the running gateway whether it is ready.
@@ -175,6 +179,7 @@ pub fn run() -> ExitCode {
     let code = match cli.command {
         CliCommand::Serve(options) => serve::run(options),
         CliCommand::Init(options) => init::run(*options),
+        CliCommand::JoinToken(command) => join_token::run(command),
         CliCommand::Check(options) => check::run(options),
         CliCommand::Health(options) => health::run(options),
         CliCommand::Config(command) => config::run(command),

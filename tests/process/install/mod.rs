@@ -2,5 +2,6 @@
 
 mod build_facts;
 mod first_configuration;
+mod join;
 mod service;
 mod shells;
