@@ -6,15 +6,15 @@
 #
 #   COMMIT          the other version; without it the last tag before this commit
 #   FERNPOST_BIN    the program of this version (a debug build unless given)
-#   SKEW_DIR        folder of the other version's program, which is kept there (target/skew)
+#   SKEW_DIR        folder of the other version's program, which is kept there (skew in the target folder)
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 other=${1:-$(git describe --tags --abbrev=0 HEAD^ 2>/dev/null || true)}
 [[ -n $other ]] || { echo "no version is tagged yet; name a commit: scripts/skew.sh COMMIT" >&2; exit 2; }
 commit=$(git rev-parse --verify "$other^{commit}")
-folder=${SKEW_DIR:-$PWD/target/skew}
 target=${CARGO_TARGET_DIR:-$PWD/target}
+folder=${SKEW_DIR:-$target/skew}
 old=$folder/$commit/fernpost
 
 if [[ ! -x $old ]]; then

@@ -47,11 +47,11 @@ pub(super) struct PublicAddress {
 
 /// The file of a certificate, if there is one.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Certificate(pub(super) Option<PathBuf>);
+pub(super) struct CertificateAnswer(pub(super) Option<PathBuf>);
 
 /// A URL, if there is one.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct OptionalUrl(pub(super) Option<String>);
+pub(super) struct UrlAnswer(pub(super) Option<String>);
 
 impl InitAnswers {
     /// Returns the path of the configuration file.
@@ -85,7 +85,7 @@ impl fmt::Display for PublicAddress {
     }
 }
 
-impl FromStr for Certificate {
+impl FromStr for CertificateAnswer {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
@@ -103,7 +103,7 @@ impl FromStr for Certificate {
     }
 }
 
-impl FromStr for OptionalUrl {
+impl FromStr for UrlAnswer {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {

@@ -19,7 +19,7 @@ use crate::cli::{print, print_json};
 use crate::identity::key_folder::KeyFolder;
 use crate::settings::{Settings, Sources};
 use crate::terminal::exit_code::FINE;
-use answers::{Certificate, InitAnswers, OptionalUrl, PublicAddress};
+use answers::{CertificateAnswer, InitAnswers, PublicAddress, UrlAnswer};
 use dns_records::{DnsRecord, records};
 use written_files::WrittenFiles;
 
@@ -34,10 +34,10 @@ pub(super) struct InitOptions {
     reached_at: Option<PublicAddress>,
     /// PEM file with the certificate of that name and those between it and a root; "none" behind a reverse proxy.
     #[arg(long, value_name = "FILE")]
-    certificate: Option<Certificate>,
+    certificate: Option<CertificateAnswer>,
     /// URL that events are pushed to; "none" if the messenger reads them.
     #[arg(long, value_name = "URL")]
-    push: Option<OptionalUrl>,
+    push: Option<UrlAnswer>,
     /// Take the suggested answer of each question that is not answered by an option.
     #[arg(long)]
     yes: bool,
@@ -103,7 +103,8 @@ fn init(options: InitOptions) -> Result<InitReport, CommandFailure> {
     Ok(InitReport {
         files: files.names(),
         records: records(&answers.name, &answers.reached_at),
-        warnings: settings.notes,
+        // That a new server has no peer is no news.
+        warnings: settings.notes.into_iter().filter(|note| !note.starts_with("`peers.server`")).collect(),
         next: vec![
             format!("fernpost check --config {}", config.display()),
             served,

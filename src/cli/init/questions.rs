@@ -10,7 +10,7 @@ use rustyline::{Config, Editor};
 
 use crate::cli::failure::CommandFailure;
 use crate::cli::init::InitOptions;
-use crate::cli::init::answers::{self, Certificate, InitAnswers, NONE, OptionalUrl, PairFiles, PublicAddress};
+use crate::cli::init::answers::{self, CertificateAnswer, InitAnswers, NONE, PairFiles, PublicAddress, UrlAnswer};
 use crate::terminal::output::remark;
 
 /// Asks what no option answers.
@@ -24,9 +24,9 @@ pub(super) fn ask(options: InitOptions, dir: &Path) -> Result<InitAnswers, Comma
     let suggested = certbot_file(&reached_at.host);
     let question = "Certificate of that name (PEM file), or \"none\" behind a reverse proxy on this machine";
     let suggested = suggested.as_ref().map_or(NONE, String::as_str);
-    let Certificate(cert) = asker.answer(options.certificate, "--certificate", question, Some(suggested))?;
+    let CertificateAnswer(cert) = asker.answer(options.certificate, "--certificate", question, Some(suggested))?;
     let question = "URL that events are pushed to, or \"none\" if your messenger reads them";
-    let OptionalUrl(push) = asker.answer(options.push, "--push", question, Some(NONE))?;
+    let UrlAnswer(push) = asker.answer(options.push, "--push", question, Some(NONE))?;
     let certificate = cert.map(|cert| {
         let key = answers::key_of(&cert, options.key.clone()).map_err(CommandFailure::Misused)?;
         Ok::<_, CommandFailure>(PairFiles { cert, key })

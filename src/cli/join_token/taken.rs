@@ -35,7 +35,7 @@ pub(in crate::cli) struct TakeOptions {
     source: ConfigSource,
 }
 
-/// How far the two servers are connected.
+/// State of the connection between the two servers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 enum JoinState {
@@ -47,7 +47,7 @@ enum JoinState {
     Unreached,
 }
 
-/// What was done.
+/// Result of the command.
 #[derive(Debug, Serialize)]
 struct TakenReport {
     server: String,

@@ -11,6 +11,7 @@ use tempfile::TempDir;
 
 use crate::fixtures::node::own_address;
 use crate::fixtures::process::{Process, fernpost};
+use crate::fixtures::terminal::TerminalProcess;
 
 /// A folder for a configuration, and listeners that no other test uses.
 struct FirstConfiguration {
@@ -171,4 +172,26 @@ fn piped_answers_are_read() {
     let (code, _, why) = texts(&cut.init(&[]).output().expect("it runs"));
     assert!(code == Some(2) && why.contains("not answered") && why.contains("--name"), "{why}");
     assert!(!cut.dir().exists());
+}
+
+#[test]
+fn terminal_asks_four_questions() {
+    let first = FirstConfiguration::new();
+    let mut terminal = TerminalProcess::start(&mut first.init(&[]));
+    let answers = [
+        ("Name of this server", "red.exampel\u{7f}\u{7f}le\r"),
+        ("[red.example:9880]: ", "\r"),
+        ("Certificate", "none\r"),
+        ("URL", "\r"),
+    ];
+    for (number, (question, answer)) in answers.into_iter().enumerate() {
+        terminal.shows(question, 1);
+        terminal.asks(number + 1);
+        terminal.types(answer);
+    }
+    terminal.shows("fernpost join-token new", 1);
+    assert_eq!(terminal.child.wait().expect("a child of ours").code(), Some(0), "{}", terminal.screen());
+    assert!(!terminal.edits(), "the terminal is as before");
+    let text = std::fs::read_to_string(first.config()).expect("it is there");
+    assert!(text.contains("name = \"red.example\""), "{text}");
 }
