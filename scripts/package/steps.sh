@@ -8,7 +8,7 @@ packages=/root/packages
 
 step() { echo "==> $*"; }
 fail() { echo "FAILED: $*"; systemctl status --no-pager fernpost || true; exit 1; }
-check() { "$@" >/dev/null 2>&1 || fail "$*"; }
+check() { local said; said=$("$@" 2>&1) || fail "$*: $said"; }
 check_not() { if "$@" >/dev/null 2>&1; then fail "unexpected success: $*"; fi; }
 # same WHAT EXPECTED FOUND
 same() { [[ $2 = "$3" ]] || fail "$1: expected $2, found $3"; }
@@ -33,6 +33,7 @@ until_true() {
     sleep 0.2
   done
 }
+is_reloaded() { [[ $(journalctl --unit fernpost --no-pager) = *"configuration reloaded"* ]]; }
 has_message() { fernpost message trace m-1 --config "$config"; }
 
 step "install"
@@ -68,13 +69,14 @@ systemd-analyze security --no-pager --threshold=20 fernpost | tail -n 1
 step "reload"
 pid=$(property MainPID)
 systemctl reload fernpost
-until_true grep -q 'configuration reloaded' <(journalctl --unit fernpost --no-pager)
+until_true is_reloaded
 cp "$config" /root/sound.toml
 echo 'unknown = 1' >>"$config"
 check_not systemctl reload fernpost
 cp /root/sound.toml "$config"
 systemctl reload fernpost.target
-same "the state" active "$(property ActiveState)"
+is_active() { [[ $(property ActiveState) = active ]]; }
+until_true is_active # the job of the target ends before that of the service
 same "the process" "$pid" "$(property MainPID)"
 
 step "watchdog"

@@ -10,4 +10,5 @@ pub(crate) mod free_space;
 pub(crate) mod memory_dumps;
 pub(crate) mod new_file;
 pub(crate) mod open_files;
+pub(crate) mod plain_client;
 pub(crate) mod service_manager;

@@ -32,6 +32,7 @@ const DOCUMENTED_IN: &[(&str, &str, &[&str])] = &[
 const NO_CODES: &[&str] = &[
     "POST",    // a method
     "CONNECT", // a method
+    "AAAA",    // a type of DNS records
     "PARKED",  // what the trace shows if a peer parked an item without a code
 ];
 

@@ -1,7 +1,7 @@
 //! The answers of an operator, each checked when it is read.
 
 use std::fmt;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
@@ -136,6 +136,11 @@ pub(super) fn listener(given: Option<SocketAddr>, has_certificate: bool, port: u
         true => (Ipv4Addr::UNSPECIFIED, port).into(),
         false => (Ipv4Addr::LOCALHOST, DEFAULT_PORT).into(),
     })
+}
+
+/// Returns whether a host is written as an address.
+pub(super) fn is_address(host: &str) -> bool {
+    host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>().is_ok()
 }
 
 #[cfg(test)]

@@ -5,8 +5,7 @@ use std::fmt;
 use actors::model::ServerName;
 use serde::Serialize;
 
-use crate::cli::init::answers::{DEFAULT_PORT, PublicAddress};
-use crate::cli::init::is_address;
+use crate::cli::init::answers::{DEFAULT_PORT, PublicAddress, is_address};
 
 /// Service names of the dialects, with the ports that are used without a record.
 const SERVICES: [(&str, u16); 2] = [("_actor-server._tcp", DEFAULT_PORT), ("_matrix._tcp", 8448)];

@@ -3,14 +3,10 @@
 mod answers;
 mod configuration_text;
 mod dns_records;
+mod options;
 mod questions;
 mod written_files;
 
-use std::net::{IpAddr, SocketAddr};
-use std::path::PathBuf;
-
-use actors::model::ServerName;
-use clap::Args;
 use serde::Serialize;
 
 use crate::app::SystemClock;
@@ -19,50 +15,11 @@ use crate::cli::{print, print_json};
 use crate::identity::key_folder::KeyFolder;
 use crate::settings::{Settings, Sources};
 use crate::terminal::exit_code::FINE;
-use answers::{CertificateAnswer, InitAnswers, PublicAddress, UrlAnswer};
+use answers::InitAnswers;
 use dns_records::{DnsRecord, records};
 use written_files::WrittenFiles;
 
-/// Arguments of `init`. The first four are questions that are asked on the terminal if they are left out.
-#[derive(Debug, Args)]
-pub(super) struct InitOptions {
-    /// Name of this server, as peers know it, such as red.example.
-    #[arg(long)]
-    name: Option<ServerName>,
-    /// Host and port at which peers reach it; the port is 9880 unless it is given.
-    #[arg(long, value_name = "HOST:PORT")]
-    reached_at: Option<PublicAddress>,
-    /// PEM file with the certificate of that name and those between it and a root; "none" behind a reverse proxy.
-    #[arg(long, value_name = "FILE")]
-    certificate: Option<CertificateAnswer>,
-    /// URL that events are pushed to; "none" if the messenger reads them.
-    #[arg(long, value_name = "URL")]
-    push: Option<UrlAnswer>,
-    /// Take the suggested answer of each question that is not answered by an option.
-    #[arg(long)]
-    yes: bool,
-    /// Folder of the configuration.
-    #[arg(long, default_value = ".")]
-    dir: PathBuf,
-    /// Folder of the store and the signing keys: "data" in the folder of the configuration, and /var/lib/fernpost for one in /etc.
-    #[arg(long)]
-    data_dir: Option<PathBuf>,
-    /// PEM file with the private key of the certificate; without it, privkey.pem, key.pem or NAME.key beside the certificate.
-    #[arg(long, value_name = "FILE")]
-    key: Option<PathBuf>,
-    /// Address and port of the listener for peers, if they differ from those of --reached-at.
-    #[arg(long, value_name = "IP:PORT")]
-    listen: Option<SocketAddr>,
-    /// Address and port of the listener for the messenger.
-    #[arg(long, value_name = "IP:PORT", default_value = "127.0.0.1:9881")]
-    messenger: SocketAddr,
-    /// Address and port of the listener for operators.
-    #[arg(long, value_name = "IP:PORT", default_value = "127.0.0.1:9882")]
-    admin: SocketAddr,
-    /// Print the files, the DNS records and the next commands as JSON; nothing is asked.
-    #[arg(long)]
-    json: bool,
-}
+pub(super) use options::InitOptions;
 
 /// The outcome of `init`.
 #[derive(Debug, Serialize)]
@@ -144,9 +101,4 @@ fn text(report: &InitReport) -> String {
     text += &lines("DNS records to publish:", &records);
     text += &lines("Next:", &report.next);
     format!("{}\n", text.trim_end())
-}
-
-/// Returns whether a host is written as an address.
-fn is_address(host: &str) -> bool {
-    host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>().is_ok()
 }

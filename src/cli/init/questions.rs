@@ -9,8 +9,8 @@ use rustyline::history::MemHistory;
 use rustyline::{Config, Editor};
 
 use crate::cli::failure::CommandFailure;
-use crate::cli::init::InitOptions;
 use crate::cli::init::answers::{self, CertificateAnswer, InitAnswers, NONE, PairFiles, PublicAddress, UrlAnswer};
+use crate::cli::init::options::InitOptions;
 use crate::terminal::output::remark;
 
 /// Asks what no option answers.

@@ -2,6 +2,7 @@
 
 use std::io::Read;
 
+use actors::model::FailureCode;
 use clap::Args;
 use serde::Serialize;
 
@@ -196,7 +197,8 @@ async fn reload(settings: &Settings, file: String) -> Result<bool, CommandFailur
 
 fn state(explanation: &PeerExplanation) -> JoinState {
     let last = explanation.steps.last();
-    let is_refused = |code: &str| ["HTTP_401", "HTTP_403"].contains(&code);
+    let refusals = [401, 403].map(|status| FailureCode::Http(status).to_string());
+    let is_refused = |code: &str| refusals.iter().any(|refusal| refusal == code);
     match last {
         Some(step) if step.ok => JoinState::Connected,
         Some(step) if step.step == "identity" && step.code.as_deref().is_some_and(is_refused) => JoinState::Half,

@@ -1,6 +1,5 @@
 //! The image and the example of three containers, as far as they can be examined without an engine; `scripts/image.py` runs the steps.
 
-use std::collections::BTreeMap;
 use std::process::Command;
 
 use crate::fixtures::node::GatewayProcess;
@@ -36,6 +35,17 @@ fn image_has_user_and_health_check() {
     assert!(check.ends_with("CMD [\"fernpost\", \"health\"]"), "{check}");
 }
 
+/// A small image has no root certificates, and a plain listener needs none.
+#[tokio::test]
+async fn commands_need_no_root_certificates() {
+    let mut red = GatewayProcess::new("red");
+    red.start().await;
+    let mut command = fernpost();
+    command.env("SSL_CERT_FILE", "/nonexistent").env("SSL_CERT_DIR", "/nonexistent");
+    let (code, said, why) = run(command.args(["health", "--config"]).arg(red.configured()));
+    assert_eq!((code, said.as_str(), why.as_str()), (Some(0), "ok\n", ""));
+}
+
 #[tokio::test]
 async fn health_tells_ready_from_silent() {
     let mut red = GatewayProcess::new("red");
@@ -57,16 +67,16 @@ async fn health_tells_ready_from_silent() {
     assert_eq!(health(&red, &["--live"]).0, Some(0), "it runs all the same");
 }
 
-/// Returns the lines of each service of the compose file, by name.
-fn services() -> BTreeMap<String, String> {
+/// Returns the names of the services of the compose file, each with its lines.
+fn services() -> Vec<(String, String)> {
     let text = read("config/container/compose.yaml");
     let (_, services) = text.split_once("\nservices:\n").expect("services");
     let (services, _) = services.split_once("\nnetworks:").expect("networks");
-    let mut found: BTreeMap<String, String> = BTreeMap::new();
+    let mut found: Vec<(String, String)> = Vec::new();
     for line in services.lines() {
         match line.strip_prefix("  ").filter(|line| !line.starts_with(' ')) {
-            Some(name) => drop(found.insert(name.trim_end_matches(':').to_owned(), String::new())),
-            None => *found.last_entry().expect("a service").get_mut() += &format!("{line}\n"),
+            Some(name) => found.push((name.trim_end_matches(':').to_owned(), String::new())),
+            None => found.last_mut().expect("a service").1 += &format!("{line}\n"),
         }
     }
     found
@@ -79,7 +89,7 @@ fn containers_know_each_other() {
         rest.split_once(to).expect("its end").0.to_owned()
     };
     let services = services();
-    assert_eq!(services.keys().collect::<Vec<_>>(), ["blue", "green", "red"]);
+    assert_eq!(services.iter().map(|(name, _)| name).collect::<Vec<_>>(), ["red", "blue", "green"]);
     let data = tempfile::tempdir().expect("a folder");
     for (name, lines) in &services {
         let path = format!("config/container/{name}.toml");
@@ -90,7 +100,7 @@ fn containers_know_each_other() {
         let (code, said, _) = run(check.args(["check", "config", "--config", &repository_file(&path)]));
         assert!(code == Some(0) && said.contains(&format!("{name}.example with 2 peers")), "{said}");
         let configuration: toml::Table = toml::from_str(&read(&path)).expect("TOML");
-        for (other, lines) in services.iter().filter(|(other, _)| *other != name) {
+        for (other, lines) in services.iter().filter(|(other, _)| other != name) {
             let address = between(lines, "ipv4_address: ", " }");
             let peer = &configuration["peers"]["server"][format!("{other}.example").as_str()];
             assert_eq!(peer["addresses"][0].as_str(), Some(format!("http://{address}:9880").as_str()), "{path}");
