@@ -193,6 +193,9 @@ impl TokenPayload {
         let keys = self.keys.iter().map(|text| read_key(text).map_err(|why| malformed("keys", &why)));
         let keys: Vec<_> = keys.collect::<Result<_, _>>()?;
         let pin = self.fingerprint.as_deref().map(str::parse::<SpkiPin>).transpose();
+        if self.auth == JoinAuth::Mtls && self.fingerprint.is_none() {
+            return Err(malformed("fingerprint", &"it is missing, and auth is mtls"));
+        }
         let expires = humantime::parse_rfc3339(&self.expires).map_err(|error| malformed("expires", &error))?;
         Ok(JoinOffer {
             server,
@@ -275,7 +278,8 @@ mod tests {
         let changed = with(&json.replace("192.0.2.1", "192.0.2.2"));
         assert_eq!(JoinOffer::read(&changed, now()), Err(JoinTokenError::BadSignature(offer(&ring).server)));
         let other = with(&json.replace("\"v\":1", "\"v\":2"));
-        for bad in ["", "x", PREFIX, signed, &line[..line.len() - 4], &other, &"x".repeat(3 * TOKEN_MAX)] {
+        let unpinned = with(&json.replace("signature", "mtls").replace("fingerprint", "other"));
+        for bad in ["", "x", PREFIX, signed, &line[..line.len() - 4], &other, &unpinned, &"x".repeat(3 * TOKEN_MAX)] {
             let refused = JoinOffer::read(bad, now());
             assert!(matches!(refused, Err(JoinTokenError::Malformed(_))), "{bad}: {refused:?}");
         }

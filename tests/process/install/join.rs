@@ -8,12 +8,17 @@ use serde_json::Value;
 
 use crate::fixtures::node::GatewayProcess;
 use crate::fixtures::process::fernpost;
+use crate::tls::authority::{FileAuthority, LeafKind};
 
-/// Returns the line of a gateway.
+/// Returns the line of a gateway that is reached by HTTP.
 fn line_of(node: &GatewayProcess, arguments: &[&str]) -> String {
-    let address = format!("http://{}", node.federation);
+    line_at(&format!("http://{}", node.federation), node, arguments)
+}
+
+/// Returns the line of a gateway with this address in it.
+fn line_at(address: &str, node: &GatewayProcess, arguments: &[&str]) -> String {
     let mut command = fernpost();
-    command.args(["join-token", "new", "--address", &address, "--config"]).arg(node.configured()).args(arguments);
+    command.args(["join-token", "new", "--address", address, "--config"]).arg(node.configured()).args(arguments);
     let output = command.output().expect("it runs");
     assert_eq!(output.status.code(), Some(0), "{output:?}");
     let line = String::from_utf8(output.stdout).expect("text");
@@ -64,6 +69,31 @@ async fn two_lines_connect_two_gateways() {
     let (code, report) = take(&blue, &line_of(&red, &[]), &[]);
     assert_eq!((code, &report["state"], &report["file"]), (Some(0), &"connected".into(), &Value::Null), "{report}");
     assert_eq!(std::fs::read(&file).expect("it is there"), before);
+}
+
+/// The certificates have issuers that nobody trusts: the fingerprints in the lines are enough.
+#[tokio::test]
+async fn pinned_certificates_connect_two_gateways() {
+    let [mut red, mut blue] = ["red", "blue"].map(|name| {
+        let mut gateway = GatewayProcess::new(name);
+        let pair = FileAuthority::new().issue(gateway.folder(), "own", &[name], LeafKind::Usual);
+        gateway.tls("federation", &pair.cert, &pair.key);
+        gateway
+    });
+    red.start().await;
+    blue.start().await;
+    let line = |node: &GatewayProcess| line_at(&format!("https://{}", node.federation), node, &["--auth", "mtls"]);
+    let (code, report) = take(&blue, &line(&red), &[]);
+    assert_eq!((code, &report["state"]), (Some(0), &"half".into()), "{report}");
+    let (code, report) = take(&red, &line(&blue), &[]);
+    assert_eq!((code, &report["state"]), (Some(0), &"connected".into()), "{report}");
+    blue.api().say("m-1", "red", "from blue").await;
+    let events = red.api().hear(1).await;
+    assert_eq!((texts(&events), &events[0]["verified"]), (vec!["from blue"], &"mtls".into()));
+
+    let plain = GatewayProcess::new("green");
+    let (code, report) = take(&plain, &line(&red), &[]);
+    assert_eq!((code, &report["code"]), (Some(1), &"NO_CERTIFICATE".into()), "{report}");
 }
 
 #[tokio::test]
