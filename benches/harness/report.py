@@ -1,0 +1,130 @@
+"""The figures of a run: medians, ratios within a round, a table for people and one for benches/RESULTS.md."""
+
+import platform
+from collections import defaultdict
+from statistics import median
+
+# The order of measures in a table; each for one side or both.
+ORDER = [
+    "CPU us", "messages/s", "ack p50 ms", "ack p99 ms", "end to end p50 ms", "end to end p99 ms", "requests told to wait", "syncs", "system calls",
+    "switches", "bytes written", "commits", "rows written", "rows read", "rows trimmed",
+]
+
+
+def place(measure):
+    """Where a measure stands among those of its shape; others follow in the order in which they came."""
+    name, _, side = measure.partition(", ")
+    return (ORDER.index(name) if name in ORDER else len(ORDER), {"A + B": 0}.get(side, 1), side if name in ORDER else "")
+
+
+# Goals: shape, measure, what it is compared with (another shape, or a kind), and the greatest ratio; None: at least.
+BARE, BARE_1000 = "floor", "floor-1000"
+CPU = "CPU us, A + B"
+GOALS = [
+    ("updates, 1 a request", CPU, (BARE, None), "at most", 1.2),
+    ("updates, 50 a request", CPU, (BARE_1000, None), "at most", 1.2),
+    ("updates, 1 a request, TLS", CPU, (None, "updates, 1 a request"), "at most", 1.3),
+    ("updates, 50 a request, TLS", CPU, (None, "updates, 50 a request"), "at most", 1.15),
+    ("messages, 1 a request", CPU, (None, "updates, 1 a request"), "at most", 1.5),
+    ("messages, 50 a request", CPU, (None, "updates, 50 a request"), "at most", 1.5),
+    ("messages, 1 a request, transactions", CPU, (None, "updates, 1 a request"), "at most", 1.5),
+    ("messages, 50 a request, transactions", CPU, (None, "updates, 50 a request"), "at most", 1.5),
+    ("updates, 50 a request, TLS", "messages/s", (BARE, None), "at least", 0.8),
+    ("updates, at a fixed rate", "end to end p50 ms", (BARE, None), "at most", 1.0),
+    ("updates, one by one", "syncs, A", (BARE, None), "at most", 1.0),
+    ("updates, one by one", "syncs, B", (BARE, None), "at most", 1.0),
+]
+
+
+class Results:
+    """Values by shape, measure and kind; the place in a list is the round."""
+
+    def __init__(self):
+        self.values = defaultdict(lambda: defaultdict(lambda: defaultdict(list)))
+
+    def note(self, shape, measure, kind, value):
+        self.values[shape][measure][kind].append(value)
+
+    def ratio(self, shape, measure, kind, to_kind, to_shape=None):
+        """The median of the ratios of each round, because the machine's speed drifts between rounds."""
+        mine = self.values[shape][measure].get(kind, [])
+        other = self.values[to_shape or shape][measure].get(to_kind, [])
+        ratios = [a / b for a, b in zip(mine, other) if b]
+        return median(ratios) if ratios else None
+
+    def medians(self):
+        """Everything as plain dictionaries, for the history."""
+        return {
+            shape: {measure: {kind: round(median(v), 4) for kind, v in kinds.items()} for measure, kinds in measures.items()}
+            for shape, measures in self.values.items()
+        }
+
+    def table(self, kinds):
+        """Rows of text: title, medians, ratios."""
+        compared = [k for k in kinds if not k.startswith("floor")]
+        pairs = [(k, f) for k in compared for f in (BARE, BARE_1000)] + ([("fernpost-b", "fernpost")] if len(compared) > 1 else [])
+        header = ["", *kinds, *(f"{label(k)}/{label(f)}" for k, f in pairs)]
+        rows = [header]
+        for shape, measures in self.values.items():
+            rows.append([f"**{shape}**", *[""] * (len(header) - 1)])
+            for measure, by_kind in sorted(measures.items(), key=lambda item: place(item[0])):
+                cells = [shown(median(by_kind[k])) if by_kind.get(k) else "" for k in kinds]
+                ratios = [self.ratio(shape, measure, k, f) for k, f in pairs]
+                rows.append([measure, *cells, *(f"{r:.2f}" if r is not None else "" for r in ratios)])
+        return rows
+
+    def goals(self, kinds):
+        rows = [["goal", "kind", "ratio", "wanted", ""]]
+        for shape, measure, (to_kind, to_shape), sense, bound in GOALS:
+            for kind in (k for k in kinds if not k.startswith("floor")):
+                if shape not in self.values:
+                    continue
+                ratio = self.ratio(shape, measure, kind, to_kind or kind, to_shape)
+                if ratio is None:
+                    continue
+                is_met = ratio <= bound if sense == "at most" else ratio >= bound
+                beside = to_shape or label(to_kind)
+                rows.append([f"{shape}: {measure} / {beside}", kind, f"{ratio:.2f}", f"{sense} {bound}", "met" if is_met else "missed"])
+        return rows if len(rows) > 1 else []
+
+
+def label(kind):
+    return {"fernpost": "fernpost", "fernpost-b": "b"}.get(kind, kind)
+
+
+def shown(value):
+    if value == 0:
+        return "0"
+    return f"{value:.0f}" if abs(value) >= 1000 else f"{value:.3g}" if abs(value) < 1 else f"{value:.2f}" if abs(value) < 100 else f"{value:.1f}"
+
+
+def text(rows):
+    """A table for a terminal: the first column left, the others right."""
+    if not rows:
+        return ""
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    lines = []
+    for row in rows:
+        cells = [cell.rjust(width) for cell, width in zip(row[1:], widths[1:])]
+        lines.append("  ".join([row[0].replace("**", "").ljust(widths[0]), *cells]).rstrip())
+    return "\n".join(lines)
+
+
+def markdown(rows):
+    if not rows:
+        return ""
+    lines = [f"| {' | '.join(rows[0])} |", "|" + "---|" * len(rows[0])]
+    return "\n".join([*lines, *(f"| {' | '.join(row)} |" for row in rows[1:])])
+
+
+def machine():
+    import os
+
+    model = "unknown CPU"
+    with open("/proc/cpuinfo") as info:
+        for line in info:
+            if line.startswith("model name"):
+                model = line.split(":", 1)[1].strip()
+                break
+    memory = next(int(line.split()[1]) >> 20 for line in open("/proc/meminfo") if line.startswith("MemTotal"))
+    return f"{os.cpu_count()} cores ({model}), {memory} GB, Linux {platform.release()}"
