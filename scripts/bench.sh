@@ -23,6 +23,7 @@
 #   BACKLOG BACKLOG_SIZE             items of the backlog (1000000), bytes of one (600)
 #   LARGEST                          greatest size of --scale (200000)
 #   CONNECTIONS SIZE                 connections that submit, bytes of an update (64, 600)
+#   ACK                              how the feed is acknowledged: read (with the next read) or call (read)
 #   DEADLINE                         maximum seconds of one run (300)
 #   PORT                             the first of ten loopback ports to listen on (18700)
 #   BENCH_DIR                        folder for the data, on the disk to measure ($TMPDIR or /tmp)

@@ -83,7 +83,8 @@ class Snapshot:
         cpu = {side: (self.cpu[side] - before.cpu[side]) / count for side in self.cpu}
         for side, used in cpu.items():
             figures[f"CPU us, {side.upper()}"] = used
-        figures["CPU us, A + B"] = sum(cpu.values())
+        if len(cpu) > 1:
+            figures["CPU us, A + B"] = sum(cpu.values())
         figures["switches, A + B"] = sum(risen(self.switches[s], before.switches[s]) for s in self.switches) / count
         figures["bytes written, A + B"] = sum(self.written[s] - before.written[s] for s in self.written) / count
         for side in self.rows:

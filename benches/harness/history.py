@@ -12,7 +12,7 @@ PLOTS = ROOT / "benches/plots"
 CPU = "CPU us, A + B"
 
 COLOURS = ["#3566b0", "#c2571a", "#2c8a57", "#8a4fa3", "#9a7d0a", "#5a6472"]
-WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 720, 380, 64, 20, 40, 56
+WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 720, 380, 64, 36, 40, 56
 
 
 def record(entry, section):
@@ -111,7 +111,9 @@ def plot(title, unit, lines, is_log):
         place = lambda x: xs.index(x) / (len(xs) - 1) if len(xs) > 1 else 0.5
         marks = xs[:: max(1, len(xs) // 8)]
     top = nice(max(y for points in lines.values() for _, y in points))
-    across = lambda x: LEFT + place(x) * (WIDTH - LEFT - RIGHT)
+    # Labels of the runs are wide, and stand below their points.
+    inner = 0 if is_log else 50
+    across = lambda x: LEFT + inner + place(x) * (WIDTH - LEFT - RIGHT - 2 * inner)
     down = lambda y: HEIGHT - BOTTOM - y / top * (HEIGHT - TOP - BOTTOM)
     legend = 18 * len(lines)
     out = [

@@ -39,7 +39,8 @@ def main():
         bench.close()
         shutil.rmtree(folder, ignore_errors=True)
     kinds = wanted.gateways() if wanted.scale else wanted.kinds()
-    rows, goals = results.table(kinds), [] if wanted.scale else results.goals(kinds)
+    rows = results.table(kinds)
+    goals = report.growth(results, kinds) if wanted.scale else results.goals(kinds)
     load = " ".join(f"{value:.1f}" for value in os.getloadavg())
     print(f"machine: {report.machine()}; load average now {load}\ncommit: {wanted.commit}")
     print(f"command: {wanted.command} ({wanted.rounds} rounds, medians; ratios of one round, their median)\n")
@@ -47,11 +48,11 @@ def main():
     if goals:
         print("\n" + report.text(goals))
     if wanted.record:
-        keep(wanted, results, rows, goals)
+        keep(wanted, results, kinds, rows, goals)
     return 0
 
 
-def keep(wanted, results, rows, goals):
+def keep(wanted, results, kinds, rows, goals):
     """Records the run in the repository."""
     date = datetime.date.today().isoformat()
     kind = "scale" if wanted.scale else "bench"
@@ -61,12 +62,13 @@ def keep(wanted, results, rows, goals):
     }
     load = os.getloadavg()[0]
     lines = [
-        f"## {date}, `{wanted.command}`",
+        f"## {date}, `{wanted.command[wanted.command.index('scripts/'):]}`",
         "",
         f"{report.machine()}; release build, load average {load:.1f} at the end. Commit {wanted.commit}. {wanted.rounds} rounds, medians;",
-        "a ratio is the median of the ratios of each round. Figures are a message, or a delivery where there are many peers.",
+        "a ratio is the median of the ratios of each round. Figures are a message, or a delivery where there are many peers. Command:",
+        f"`{wanted.command}`. All figures are in `benches/history.jsonl`.",
         "",
-        report.markdown(rows),
+        report.markdown(rows if wanted.scale else results.compact(kinds)),
     ]
     if goals:
         lines += ["", report.markdown(goals)]

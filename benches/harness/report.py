@@ -1,6 +1,8 @@
 """The figures of a run: medians, ratios within a round, a table for people and one for benches/RESULTS.md."""
 
+import os
 import platform
+import re
 from collections import defaultdict
 from statistics import median
 
@@ -16,6 +18,19 @@ def place(measure):
     name, _, side = measure.partition(", ")
     return (ORDER.index(name) if name in ORDER else len(ORDER), {"A + B": 0}.get(side, 1), side if name in ORDER else "")
 
+
+def both(name):
+    return [f"{name}, A", f"{name}, B"]
+
+
+# Columns of the short table.
+COLUMNS = [
+    ("CPU us, A + B (to the floors)", ["CPU us, A + B"]), ("A / B", both("CPU us")), ("messages/s", ["messages/s"]),
+    ("ack ms, p50 / p99", ["ack p50 ms", "ack p99 ms"]), ("end to end ms, p50 / p99", ["end to end p50 ms", "end to end p99 ms"]),
+    ("syncs, A / B", both("syncs")), ("system calls, A / B", both("system calls")), ("switches", ["switches, A + B"]),
+    ("rows written, A / B", both("rows written")), ("rows read, A / B", both("rows read")), ("bytes written", ["bytes written, A + B"]),
+    ("PSS MB, A / B", both("PSS MB")), ("without the program, A / B", both("PSS MB without the program")),
+]
 
 # Goals: shape, measure, what it is compared with (another shape, or a kind), and the greatest ratio; None: at least.
 BARE, BARE_1000 = "floor", "floor-1000"
@@ -62,7 +77,7 @@ class Results:
     def table(self, kinds):
         """Rows of text: title, medians, ratios."""
         compared = [k for k in kinds if not k.startswith("floor")]
-        pairs = [(k, f) for k in compared for f in (BARE, BARE_1000)] + ([("fernpost-b", "fernpost")] if len(compared) > 1 else [])
+        pairs = [(k, f) for k in compared for f in (BARE, BARE_1000) if f in kinds] + ([("fernpost-b", "fernpost")] if len(compared) > 1 else [])
         header = ["", *kinds, *(f"{label(k)}/{label(f)}" for k, f in pairs)]
         rows = [header]
         for shape, measures in self.values.items():
@@ -72,6 +87,23 @@ class Results:
                 ratios = [self.ratio(shape, measure, k, f) for k, f in pairs]
                 rows.append([measure, *cells, *(f"{r:.2f}" if r is not None else "" for r in ratios)])
         return rows
+
+    def compact(self, kinds):
+        """One row for each shape and program: the figures that are read most. All of them are in the history."""
+        rows = [["shape", "program", *(title for title, _ in COLUMNS)]]
+        for shape, measures in self.values.items():
+            for kind in kinds:
+                if not any(by_kind.get(kind) for by_kind in measures.values()):
+                    continue
+                cells = []
+                for _, names in COLUMNS:
+                    found = [median(measures[name][kind]) for name in names if measures.get(name, {}).get(kind)]
+                    cells.append(" / ".join(shown(value) for value in found))
+                ratios = [self.ratio(shape, CPU, kind, floor) for floor in (BARE, BARE_1000) if floor != kind]
+                cells[0] += f" ({', '.join(f'{ratio:.2f}' for ratio in ratios if ratio)})" if any(ratios) and kind not in (BARE, BARE_1000) else ""
+                rows.append([shape, kind, *cells])
+        keep = [i for i in range(len(rows[0])) if i < 2 or any(row[i] for row in rows[1:])]
+        return [[row[i] for i in keep] for row in rows]
 
     def goals(self, kinds):
         rows = [["goal", "kind", "ratio", "wanted", ""]]
@@ -86,6 +118,30 @@ class Results:
                 beside = to_shape or label(to_kind)
                 rows.append([f"{shape}: {measure} / {beside}", kind, f"{ratio:.2f}", f"{sense} {bound}", "met" if is_met else "missed"])
         return rows if len(rows) > 1 else []
+
+
+# Figures against size: the smallest and the greatest size of each, and the greatest growth.
+SIZES = [
+    (r"^[\d,]+ peers$", "CPU us, A"),
+    (r"^a context of [\d,]+ PDUs$", CPU),
+    (r"^[\d,]+ contexts at once$", CPU),
+]
+GROWTH = 1.2
+
+
+def growth(results, kinds):
+    """The cost at the greatest size beside that at the smallest one."""
+    rows = [["growth", "kind", "ratio", "wanted", ""]]
+    for pattern, measure in SIZES:
+        shapes = [shape for shape in results.values if re.match(pattern, shape)]
+        for kind in kinds:
+            if len(shapes) < 2:
+                continue
+            ratio = results.ratio(shapes[-1], measure, kind, kind, shapes[0])
+            if ratio is not None:
+                title = f"{measure}: {shapes[-1]} / {shapes[0]}"
+                rows.append([title, kind, f"{ratio:.2f}", f"at most {GROWTH}", "met" if ratio <= GROWTH else "missed"])
+    return rows if len(rows) > 1 else []
 
 
 def label(kind):
@@ -118,8 +174,6 @@ def markdown(rows):
 
 
 def machine():
-    import os
-
     model = "unknown CPU"
     with open("/proc/cpuinfo") as info:
         for line in info:

@@ -75,8 +75,9 @@ class Scale:
             memory = {"PSS MB, never addressed": memory_mb(pid)}
             everybody = min(size, 1000)
             drive(self.options, started, size // everybody, [*sink, "--fan", str(everybody)])
-            before, count = Snapshot(started), max(self.options.deliveries // FAN, 100)
-            line = drive(self.options, started, count, [*sink, "--fan", str(FAN)])
+            # At a fixed rate, so that a push holds one update whatever the number of peers: few of them would share pushes.
+            before, count = Snapshot(started), self.options.rate * 2 * self.options.seconds
+            line = drive(self.options, started, count, [*sink, "--fan", str(FAN), "--latency-rate", str(self.options.rate)])
             time.sleep(0.3)
             self.note_run(shape, before, count * FAN, line)
             memory["PSS MB, after deliveries"] = memory_mb(pid)

@@ -15,6 +15,8 @@ FLOORS = ("floor", "floor-1000")
 # Rows that A keeps after their acknowledgement, in the worlds past it.
 RETAINED = 2000
 SYNCS_COUNTED = 50
+# Time in which a gateway commits what a thousand deliveries have left: while its queue is full, a submission waits.
+SETTLED = 2
 
 
 @dataclass
@@ -156,6 +158,7 @@ class Bench:
         """Opens the links and loads the code."""
         if self.sink:
             self.drive(1, ["--sink", f"http://{self.sink.address}", "--peers", "1000", "--fan", "1000"])
+            time.sleep(SETTLED)
         elif setup.get("dialect") != "transactions":
             self.drive(500, [])
 
@@ -168,6 +171,7 @@ class Bench:
         if shape.contexts:
             self.drive(1, [*arguments, "--do", "create"])
             self.drive(20, arguments)
+            time.sleep(SETTLED if shape.fan else 0)
         if shape.world == "steady" and self.pair.kind not in FLOORS:
             self.pass_bounds(count)
         before = Snapshot(self.pair)
@@ -199,6 +203,8 @@ class Bench:
     def note_memory(self, name):
         for side, pid in self.pair.pids.items():
             self.results.note(name, f"PSS MB, {side.upper()}", self.pair.kind, memory_mb(pid))
+            # Pages of the program are shared by the two sides, and by nobody where a side runs alone.
+            self.results.note(name, f"PSS MB without the program, {side.upper()}", self.pair.kind, memory_mb(pid, "Pss_Anon"))
 
     def count_syncs(self):
         """Sends messages one after the other, each with commits of its own on both sides."""
@@ -224,8 +230,8 @@ def drive(options, target, count, arguments, size=None):
     command = [options.load, "--submit", target.submit, "--messages", str(count), "--size", str(size or options.size)]
     if "--connections" not in given:
         command += ["--connections", str(options.connections)]
-    if "--ack" not in given and not target.kind.startswith("floor"):
-        command += ["--ack", "read"]
+    if "--ack" not in given:
+        command += ["--ack", options.ack]
     if "--deadline" not in given:
         command += ["--deadline", str(options.deadline)]
     if "--sink" not in given:

@@ -4,9 +4,7 @@ use std::hint::black_box;
 use std::sync::Arc;
 
 use actors::limits::PeerLimits;
-use actors::model::{
-    Ack, BatchId, Index, Millis, OutboxRow, PeerReceipts, PeerSnapshot, PushResponse, ServerName,
-};
+use actors::model::{Ack, BatchId, Index, Millis, OutboxRow, PeerReceipts, PeerSnapshot, PushResponse, ServerName};
 use actors::peer::effect::PeerEffect;
 use actors::peer::machine::{PeerEvent, PeerMachine};
 use actors::peer::outbound::StepInput;

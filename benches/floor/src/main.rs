@@ -58,6 +58,7 @@ struct FeedQuery {
     after: Option<u64>,
     wait: Option<u64>,
     limit: Option<usize>,
+    ack: Option<bool>,
 }
 
 #[derive(Deserialize)]
@@ -90,8 +91,11 @@ async fn receive(journal: Shared, body: Bytes) -> HttpResponse {
     HttpResponse::Ok().content_type("application/json").body(answer)
 }
 
-/// To the messenger: `GET /v1/events`, a long poll.
+/// To the messenger: `GET /v1/events`, a long poll; with `ack=true` everything up to `after` is acknowledged.
 async fn events(journal: Shared, query: web::Query<FeedQuery>) -> HttpResponse {
+    if let (Some(after), Some(true)) = (query.after, query.ack) {
+        journal.forget(after);
+    }
     let after = query.after.unwrap_or_else(|| journal.forgotten());
     let wait = Duration::from_secs(query.wait.unwrap_or(0).min(WAIT_MAX));
     let read = journal.read(after, query.limit.unwrap_or(100).min(FEED_MAX));

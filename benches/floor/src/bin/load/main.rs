@@ -56,7 +56,9 @@ async fn drive_sink(plan: Arc<Plan>, sink: &str) -> Result<(Submitted, Received)
         let after = delivered(sink, wanted).await?;
         if after.delivered != wanted || after.holes != before.holes {
             let (came, holes) = (after.delivered - before.delivered, after.holes - before.holes);
-            return Err(format!("{came} deliveries came of {}, and {holes} numbers are missing", plan.deliveries()).into());
+            return Err(
+                format!("{came} deliveries came of {}, and {holes} numbers are missing", plan.deliveries()).into()
+            );
         }
         Ok(Received { ways: vec![], ended: plan.elapsed_ns() })
     };
