@@ -1,5 +1,6 @@
 """Measures what a message costs; `scripts/bench.sh` builds the programs and starts this."""
 
+import contextlib
 import datetime
 import os
 import shutil
@@ -36,23 +37,25 @@ def main():
     except KeyboardInterrupt:
         return 130
     finally:
-        bench.close()
+        # What has failed already is said; another failure on the way out is not.
+        with contextlib.suppress(Failed):
+            bench.close()
         shutil.rmtree(folder, ignore_errors=True)
     kinds = wanted.gateways() if wanted.scale else wanted.kinds()
-    rows = results.table(kinds)
     goals = report.growth(results, kinds) if wanted.scale else results.goals(kinds)
     load = " ".join(f"{value:.1f}" for value in os.getloadavg())
     print(f"machine: {report.machine()}; load average now {load}\ncommit: {wanted.commit}")
     print(f"command: {wanted.command} ({wanted.rounds} rounds, medians; ratios of one round, their median)\n")
-    print(report.text(rows))
+    tables = report.by_size(results, kinds) if wanted.scale else [results.table(kinds)]
+    print("\n\n".join(report.text(table) for table in tables))
     if goals:
         print("\n" + report.text(goals))
     if wanted.record:
-        keep(wanted, results, kinds, rows, goals)
+        keep(wanted, results, kinds, goals)
     return 0
 
 
-def keep(wanted, results, kinds, rows, goals):
+def keep(wanted, results, kinds, goals):
     """Records the run in the repository."""
     date = datetime.date.today().isoformat()
     kind = "scale" if wanted.scale else "bench"
@@ -61,6 +64,7 @@ def keep(wanted, results, kinds, rows, goals):
         "command": wanted.command, "rounds": wanted.rounds, "figures": results.medians(),
     }
     load = os.getloadavg()[0]
+    tables = report.by_size(results, kinds) if wanted.scale else [results.compact(kinds)]
     lines = [
         f"## {date}, `{wanted.command[wanted.command.index('scripts/'):]}`",
         "",
@@ -68,7 +72,7 @@ def keep(wanted, results, kinds, rows, goals):
         "a ratio is the median of the ratios of each round. Figures are a message, or a delivery where there are many peers. Command:",
         f"`{wanted.command}`. All figures are in `benches/history.jsonl`.",
         "",
-        report.markdown(rows if wanted.scale else results.compact(kinds)),
+        "\n\n".join(report.markdown(table) for table in tables),
     ]
     if goals:
         lines += ["", report.markdown(goals)]

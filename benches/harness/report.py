@@ -129,6 +129,22 @@ SIZES = [
 GROWTH = 1.2
 
 
+def by_size(results, kinds):
+    """A table for each part of --scale: a column for each size."""
+    tables = []
+    for pattern in [pattern for pattern, _ in SIZES] + ["^a backlog of "]:
+        shapes = [shape for shape in results.values if re.match(pattern, shape)]
+        measures = dict.fromkeys(measure for shape in shapes for measure in results.values[shape])
+        rows = [["", *(["program"] if len(kinds) > 1 else []), *shapes]]
+        for measure in sorted(measures, key=place):
+            for kind in kinds:
+                found = [results.values[shape][measure].get(kind, []) if measure in results.values[shape] else [] for shape in shapes]
+                rows.append([measure, *([kind] if len(kinds) > 1 else []), *(shown(median(v)) if v else "" for v in found)])
+        if shapes:
+            tables.append(rows)
+    return tables
+
+
 def growth(results, kinds):
     """The cost at the greatest size beside that at the smallest one."""
     rows = [["growth", "kind", "ratio", "wanted", ""]]

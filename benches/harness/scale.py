@@ -68,7 +68,8 @@ class Scale:
             progress(shape)
             self.sink = Sink(self.options, self.folder)
             extra = {"peers": {"resident_max": 2 * PEERS[-1]}}
-            started = self.start(number, f"peers{size}", kind, peers=size, sink=self.sink.address, alone=True, extra=extra)
+            started = self.start(number, f"peers{size}", kind, peers=size, sink=self.sink.address, alone=True, extra=extra, patience=300)
+            self.note(shape, "s to ready", started.seconds_to_ready)
             time.sleep(2)
             pid = started.pids["a"]
             sink = ["--sink", f"http://{self.sink.address}", "--peers", str(size)]

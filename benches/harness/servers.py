@@ -189,7 +189,7 @@ class GatewayPair(Pair):
         self.paths = paths
         if not world.get("alone"):
             self.start_side("b")
-        self.start_side("a")
+        self.seconds_to_ready = self.start_side("a", world.get("patience", 20))
         return self
 
     def start_side(self, side, patience=20):
