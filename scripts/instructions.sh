@@ -25,7 +25,8 @@ count() {
   GLIBC_TUNABLES=glibc.cpu.hwcaps=-AVX512F,-AVX512VL,-AVX512BW,-ERMS,-FSRM MALLOC_ARENA_MAX=1 \
     setarch -R valgrind --tool=callgrind --toggle-collect='*counted_path*' --callgrind-out-file="$work/$1" \
     "$program" "$1" >"$work/$1.log" 2>&1 || { tail -n 5 "$work/$1.log" >&2; exit 1; }
-  awk '/^(summary|totals):/ { n = $2 } END { print n + 0 }' "$work/$1"
+  awk '/^(summary|totals):/ { n = $2 } END { print n + 0; exit n == 0 }' "$work/$1" ||
+    { echo "instructions: nothing was counted for $1" >&2; exit 1; }
 }
 compiler=$(rustc --version)
 # At most as many at once as there are cores: they are independent.

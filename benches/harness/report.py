@@ -8,7 +8,7 @@ from statistics import median
 
 # The order of measures in a table; each for one side or both.
 ORDER = [
-    "CPU us", "messages/s", "ack p50 ms", "ack p99 ms", "end to end p50 ms", "end to end p99 ms", "requests told to wait", "syncs", "system calls",
+    "CPU us", "messages/s", "fdatasync p50 ms", "ack p50 ms", "ack p99 ms", "end to end p50 ms", "end to end p99 ms", "requests told to wait", "syncs", "system calls",
     "switches", "bytes written", "commits", "rows written", "rows read", "rows trimmed",
 ]
 
@@ -49,6 +49,15 @@ GOALS = [
     ("updates, one by one", "syncs, A", (BARE, None), "at most", 1.0),
     ("updates, one by one", "syncs, B", (BARE, None), "at most", 1.0),
 ]
+
+# Goals for a figure alone: the beginning of the shape, measure, greatest value. A loaded gateway may hold 64 MB and what the store
+# keeps in memory.
+LIMITS = [
+    ("memory, idle", "PSS MB, A", 12), ("10,000 peers", "PSS MB, idle again", 32), ("10,000 peers", "PSS KB a peer, idle again", 2),
+    ("a backlog of", "PSS MB, loaded", 64 + 32), ("a backlog of", "s to ready after SIGKILL", 1),
+]
+# An acknowledgement at a fixed rate takes at most so many syncs and milliseconds.
+ACK_SYNCS, ACK_MS = 2, 0.3
 
 
 class Results:
@@ -106,7 +115,7 @@ class Results:
         return [[row[i] for i in keep] for row in rows]
 
     def goals(self, kinds):
-        rows = [["goal", "kind", "ratio", "wanted", ""]]
+        rows = [["goal", "program", "value", "wanted", ""]]
         for shape, measure, (to_kind, to_shape), sense, bound in GOALS:
             for kind in (k for k in kinds if not k.startswith("floor")):
                 if shape not in self.values:
@@ -117,7 +126,27 @@ class Results:
                 is_met = ratio <= bound if sense == "at most" else ratio >= bound
                 beside = to_shape or label(to_kind)
                 rows.append([f"{shape}: {measure} / {beside}", kind, f"{ratio:.2f}", f"{sense} {bound}", "met" if is_met else "missed"])
-        return rows if len(rows) > 1 else []
+        ack, sync = "updates, at a fixed rate: ack p50 ms", f"at most {ACK_SYNCS} fdatasync + {ACK_MS} ms"
+        for kind in (k for k in kinds if not k.startswith("floor")):
+            figures = self.values.get("updates, at a fixed rate", {})
+            if figures.get("ack p50 ms", {}).get(kind) and figures.get("fdatasync p50 ms", {}).get(kind):
+                value = median(figures["ack p50 ms"][kind])
+                bound = ACK_SYNCS * median(figures["fdatasync p50 ms"][kind]) + ACK_MS
+                rows.append([ack, kind, shown(value), f"{sync} = {bound:.2f}", "met" if value <= bound else "missed"])
+        return rows + limits(self, kinds) if len(rows) > 1 else limits(self, kinds, rows)
+
+
+def limits(results, kinds, header=()):
+    """Rows for the goals of single figures, after the header if there are any."""
+    rows = []
+    for begin, measure, bound in LIMITS:
+        for shape in [shape for shape in results.values if shape.startswith(begin)]:
+            for kind in kinds:
+                values = results.values[shape].get(measure, {}).get(kind)
+                if values and not kind.startswith("floor"):
+                    value = median(values)
+                    rows.append([f"{shape}: {measure}", kind, shown(value), f"at most {bound}", "met" if value <= bound else "missed"])
+    return [*header, *rows] if rows else []
 
 
 # Figures against size: the smallest and the greatest size of each, and the greatest growth.
@@ -147,7 +176,7 @@ def by_size(results, kinds):
 
 def growth(results, kinds):
     """The cost at the greatest size beside that at the smallest one."""
-    rows = [["growth", "kind", "ratio", "wanted", ""]]
+    rows = [["goal", "program", "value", "wanted", ""]]
     for pattern, measure in SIZES:
         shapes = [shape for shape in results.values if re.match(pattern, shape)]
         for kind in kinds:
@@ -157,7 +186,7 @@ def growth(results, kinds):
             if ratio is not None:
                 title = f"{measure}: {shapes[-1]} / {shapes[0]}"
                 rows.append([title, kind, f"{ratio:.2f}", f"at most {GROWTH}", "met" if ratio <= GROWTH else "missed"])
-    return rows if len(rows) > 1 else []
+    return rows + limits(results, kinds) if len(rows) > 1 else limits(results, kinds, rows)
 
 
 def label(kind):

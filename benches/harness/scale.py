@@ -44,8 +44,9 @@ class Scale:
                     self.close()
 
     def start(self, number, part, kind, **setup):
-        self.pair = pair(self.options, kind, self.folder / f"{number}-{part}-{kind}").start(**setup)
-        return self.pair
+        # Kept before it starts, so that a start that fails leaves no process.
+        self.pair = pair(self.options, kind, self.folder / f"{number}-{part}-{kind}")
+        return self.pair.start(**setup)
 
     def note(self, shape, measure, value):
         self.results.note(shape, measure, self.pair.kind, value)

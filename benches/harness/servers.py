@@ -65,6 +65,9 @@ class Pair:
         """Waits until the server answers; returns the seconds since its start that this took."""
         began = time.monotonic()
         while time.monotonic() - began < patience:
+            # Looked at first: another program may answer at this port.
+            if self.processes[side].poll() is not None:
+                raise Failed(f"{self.kind} ended before it was ready: {self.log_end()}")
             try:
                 with urllib.request.urlopen(f"{url}/health/ready", timeout=2):
                     return time.monotonic() - began
@@ -72,8 +75,6 @@ class Pair:
                 pass  # it answers, and is not ready
             except OSError:
                 pass
-            if self.processes[side].poll() is not None:
-                raise Failed(f"{self.kind} ended before it was ready: {self.log_end()}")
             time.sleep(0.02)
         raise Failed(f"{self.kind} was not ready at {url} within {patience} s: {self.log_end()}")
 

@@ -8,7 +8,7 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from counters import Snapshot, SystemCalls, memory_mb
+from counters import Snapshot, SystemCalls, memory_mb, sync_ms
 from servers import B, Failed, Sink, certificates, pair
 
 FLOORS = ("floor", "floor-1000")
@@ -133,7 +133,9 @@ class Bench:
         if setup.get("peers"):
             self.sink = Sink(self.options, self.folder)
             setup["sink"] = self.sink.address
-        self.pair = pair(self.options, kind, folder).start(**setup)
+        # Kept before it starts, so that a start that fails leaves no process.
+        self.pair = pair(self.options, kind, folder)
+        self.pair.start(**setup)
         time.sleep(1)
         if world.name == "plain" and self.options.wants("memory"):
             self.note_memory("memory, idle")
@@ -174,6 +176,8 @@ class Bench:
             time.sleep(SETTLED if shape.fan else 0)
         if shape.world == "steady" and self.pair.kind not in FLOORS:
             self.pass_bounds(count)
+        if shape.latency:
+            self.results.note(shape.name, "fdatasync p50 ms", self.pair.kind, sync_ms(self.pair.folder))
         before = Snapshot(self.pair)
         line = self.drive(count, arguments)
         time.sleep(0.3)  # removals after the last message belong to the run
