@@ -133,8 +133,9 @@ def plot(title, unit, lines, is_log):
         colour = COLOURS[number % len(COLOURS)]
         path = " ".join(f"{across(x):.1f},{down(y):.1f}" for x, y in points)
         out.append(f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="2"/>')
-        out += [f'<circle cx="{across(x):.1f}" cy="{down(y):.1f}" r="3" fill="{colour}"><title>{escaped(name)}: {y:g} {escaped(unit)}</title></circle>'
-                for x, y in points]
+        for x, y in points:
+            title = f"<title>{escaped(name)}: {y:g} {escaped(unit)}</title>"
+            out.append(f'<circle cx="{across(x):.1f}" cy="{down(y):.1f}" r="3" fill="{colour}">{title}</circle>')
         y = HEIGHT - BOTTOM + 44 + 18 * number
         out.append(f'<rect x="{LEFT}" y="{y - 9}" width="14" height="4" fill="{colour}"/>')
         out.append(f'<text x="{LEFT + 22}" y="{y - 3}" fill="#1c2128">{escaped(name)}</text>')

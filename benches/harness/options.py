@@ -66,9 +66,11 @@ def read(names, scale_names):
     """Reads the command line; `names` are those that --only accepts, with --scale `scale_names`."""
     parser = argparse.ArgumentParser(prog="scripts/bench.sh", allow_abbrev=False)
     parser.add_argument("rounds", nargs="?", type=int, help="rounds of all turns (3; with --scale 1)")
-    parser.add_argument("--only", default="", help=f"names, with commas: {', '.join(names)}; with --scale {', '.join(scale_names)}")
+    choices = f"names, with commas: {', '.join(names)}; with --scale {', '.join(scale_names)}"
+    parser.add_argument("--only", default="", help=choices)
     parser.add_argument("--scale", action="store_true", help="measure cost against size")
-    parser.add_argument("--record", action="store_true", help="add the figures to benches/history.jsonl, benches/RESULTS.md and the plots")
+    recording = "add the figures to benches/history.jsonl, benches/RESULTS.md and the plots"
+    parser.add_argument("--record", action="store_true", help=recording)
     given = parser.parse_args()
     only = [name for name in given.only.split(",") if name]
     known = scale_names if given.scale else names
@@ -94,6 +96,6 @@ def read(names, scale_names):
 
 # Variables that change the figures, shown with the command.
 SHOWN = [
-    "MESSAGES_1", "MESSAGES_50", "DELIVERIES", "RATE", "SECONDS_LATENCY", "CONNECTIONS", "SIZE", "BACKLOG", "BACKLOG_SIZE", "LARGEST", "ACK",
-    "FERNPOST_BIN", "FERNPOST_BIN_B",
+    "MESSAGES_1", "MESSAGES_50", "DELIVERIES", "RATE", "SECONDS_LATENCY", "CONNECTIONS", "SIZE", "BACKLOG", "BACKLOG_SIZE",
+    "LARGEST", "ACK", "FERNPOST_BIN", "FERNPOST_BIN_B",
 ]
