@@ -13,10 +13,10 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::task::LocalSet;
 
 /// Requests before the counted ones: they open tables, start actors and fill caches.
-const WARM_UP: u64 = 20;
+const WARM_UP: u64 = 10;
 
-/// Requests that are counted.
-const COUNTED: u64 = 100;
+/// Requests that are counted, of each kind.
+const PATHS: [(&str, u64); 3] = [("update", 100), ("push", 40), ("message", 20)];
 
 /// Items of a request that has several.
 const ITEMS: u64 = 50;
@@ -36,9 +36,9 @@ async fn request(path: &str, world: &mut CoreWorld) {
 
 /// The counted part. Its name is in the script, so it is never inlined.
 #[inline(never)]
-fn counted_path(runtime: &Runtime, local: &LocalSet, path: &str, world: &mut CoreWorld) {
+fn counted_path(runtime: &Runtime, local: &LocalSet, (path, count): (&str, u64), world: &mut CoreWorld) {
     local.block_on(runtime, async {
-        for _ in 0..COUNTED {
+        for _ in 0..count {
             request(path, black_box(world)).await;
         }
     });
@@ -46,10 +46,10 @@ fn counted_path(runtime: &Runtime, local: &LocalSet, path: &str, world: &mut Cor
 
 fn main() -> ExitCode {
     let path = std::env::args().nth(1).unwrap_or_default();
-    if !["update", "push", "message"].contains(&&*path) {
+    let Some(counted) = PATHS.into_iter().find(|(name, _)| *name == path) else {
         eprintln!("instructions: name one of update, push and message");
         return ExitCode::from(2);
-    }
+    };
     let runtime = Builder::new_current_thread().enable_time().start_paused(true).build().expect("a runtime");
     let local = LocalSet::new();
     let mut world = local.block_on(&runtime, async {
@@ -60,6 +60,6 @@ fn main() -> ExitCode {
         }
         world
     });
-    counted_path(&runtime, &local, &path, &mut world);
+    counted_path(&runtime, &local, counted, &mut world);
     ExitCode::SUCCESS
 }
