@@ -1,7 +1,5 @@
 //! The program whose instructions are counted runs each of its paths. This test also has the program built with the tests.
 
-#![expect(clippy::unwrap_used, reason = "a test fails as its helpers do")]
-
 use std::process::Command;
 
 #[test]
