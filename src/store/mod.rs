@@ -60,7 +60,7 @@ pub use crate::store::offline::summary::{StoreSummary, summary};
 pub use crate::store::offline::verify::{VerifyFinding, VerifyResult, verify, verify_backend};
 pub use counters::RowCounts;
 pub use marker::MARKER;
-pub use open::{FILE, SCHEMA, StoreBackend, StoreLocation, StoreOptions};
+pub use open::{FILE, LoggedBackend, SCHEMA, StoreLocation, StoreOptions};
 pub use shared::Wake;
 pub use stats::{StoreStats, TableStats};
 

@@ -126,7 +126,7 @@ impl StoreOptions {
 type Opener = Box<dyn FnOnce(&Builder) -> Result<Database, DatabaseError> + Send>;
 
 /// A place for a whole store that is not a file: the file, and beside it the log.
-pub trait StoreBackend: StorageBackend {
+pub trait LoggedBackend: StorageBackend {
     /// Returns the storage of the log.
     fn log(&self) -> Arc<dyn LogBackend>;
 }
@@ -146,7 +146,7 @@ impl StoreLocation {
     }
 
     /// Another place, for example one in memory.
-    pub fn backend(backend: impl StoreBackend) -> Self {
+    pub fn backend(backend: impl LoggedBackend) -> Self {
         let log = backend.log();
         Self(BackendKind::Other(Box::new(|builder| builder.create_with_backend(backend)), log))
     }

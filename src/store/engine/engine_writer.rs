@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use crate::store::engine::group_write::{GroupWrite, WorkingGeneration};
-use crate::store::engine::log::segment_log::SegmentLog;
+use crate::store::engine::log::segment_log::{SegmentLog, SegmentOrder};
 use crate::store::engine::memtable::Generation;
 use crate::store::engine::read_snapshot::ReadSnapshot;
 use crate::store::engine::store_engine::StoreEngine;
@@ -49,6 +49,11 @@ impl EngineWriter {
         self.log.recycle(engine.checkpointed())?;
         engine.note_log(self.log.used());
         Ok(())
+    }
+
+    /// Returns an order for a segment of the log if one will be needed soon.
+    pub(crate) fn order_segment(&mut self) -> Option<SegmentOrder> {
+        self.log.order_spare()
     }
 
     /// Returns the time at which a generation is sealed however small it is; `None` if nothing was written, or a checkpoint

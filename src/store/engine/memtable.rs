@@ -132,6 +132,6 @@ impl Generation {
 
     /// Returns the tables of a generation without rows.
     pub(crate) fn no_rows() -> Vec<MemTable> {
-        TableDirectory::get().orders().map(MemTable::new).collect()
+        TableDirectory::get().comparisons().map(MemTable::new).collect()
     }
 }

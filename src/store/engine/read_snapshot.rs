@@ -45,9 +45,9 @@ impl FileSnapshot {
 /// The store at one moment. A clone is cheap.
 #[derive(Clone)]
 pub(crate) struct ReadSnapshot {
-    /// What was written since the last seal.
+    /// The rows since the last seal.
     pub(crate) active: Generation,
-    /// What a checkpoint is writing into the file.
+    /// The rows that a checkpoint is writing into the file.
     pub(crate) sealed: Option<Arc<Generation>>,
     pub(crate) file: Arc<FileSnapshot>,
 }

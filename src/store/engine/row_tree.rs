@@ -333,6 +333,10 @@ fn descend(tree: &RowTree, bound: Bound<&[u8]>, is_backward: bool) -> (Arc<TreeN
     let (mut node, mut beyond) = (&tree.root, None);
     while let TreeNode::Branch(children) = &**node {
         let at = match bound {
+            // The child that begins with the key has nothing below it.
+            Bound::Excluded(key) if is_backward => {
+                children[1..].partition_point(|child| (tree.order)(&child.first, key).is_lt())
+            }
             Bound::Included(key) | Bound::Excluded(key) => child_of(children, key, tree.order),
             Bound::Unbounded if is_backward => children.len() - 1,
             Bound::Unbounded => 0,

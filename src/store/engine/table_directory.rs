@@ -9,7 +9,7 @@ use crate::store::engine::row_tree::KeyOrder;
 use crate::store::schema::tables;
 use crate::store::schema::tables::{RowKey, RowValue, TableVisitor};
 
-/// The numbers and the key orders of all tables, in the order of [`tables::each`]. Numbers are valid within a process only.
+/// The numbers and the comparisons of keys of all tables, in the order of [`tables::each`]. Numbers are valid within a process only.
 pub(crate) struct TableDirectory {
     tables: Vec<(String, KeyOrder)>,
     numbers: HashMap<String, usize>,
@@ -36,8 +36,8 @@ impl TableDirectory {
         &self.tables[number].0
     }
 
-    /// Returns the key orders of all tables.
-    pub(crate) fn orders(&self) -> impl Iterator<Item = KeyOrder> {
+    /// Returns the comparisons of keys of all tables.
+    pub(crate) fn comparisons(&self) -> impl Iterator<Item = KeyOrder> {
         self.tables.iter().map(|(_, order)| *order)
     }
 

@@ -15,7 +15,7 @@ use crate::store::error::{OpenError, UNREADABLE, is_damage};
 use crate::store::offline::adopt_backup;
 use crate::store::offline::overlay_backend::OverlayBackend;
 use crate::store::offline::replay_offline::replay_offline;
-use crate::store::open::{SCHEMA, StoreBackend, is_known_schema, log_folder};
+use crate::store::open::{LoggedBackend, SCHEMA, is_known_schema, log_folder};
 use crate::store::schema::tables;
 use crate::store::stats::{TableStats, measured};
 
@@ -80,7 +80,7 @@ pub fn verify(path: impl AsRef<Path>) -> Result<VerifyResult, OpenError> {
 }
 
 /// Verifies the store in a redb backend. redb may repair it, and thereby change it, if it was not closed.
-pub fn verify_backend(backend: impl StoreBackend) -> Result<VerifyResult, OpenError> {
+pub fn verify_backend(backend: impl LoggedBackend) -> Result<VerifyResult, OpenError> {
     let log = backend.log();
     examine("(not a file)", backend, &*log)
 }

@@ -22,7 +22,7 @@ pub(crate) struct WriterCache {
     pub(crate) tails: PeerTails,
 }
 
-/// What the writer has between groups.
+/// The state of the writer between groups.
 #[derive(Debug)]
 pub(crate) struct WriterMemory {
     pub(crate) cache: WriterCache,

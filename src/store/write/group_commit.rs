@@ -10,6 +10,7 @@ use tokio::time::Instant;
 use crate::runtime::caught_panics;
 use crate::runtime::caught_panics::{ExpectedPanics, caught_as};
 use crate::store::counters::RowCounts;
+use crate::store::engine::log::segment_log::SegmentOrder;
 use crate::store::engine::memtable::Generation;
 use crate::store::error::StoreFailure;
 use crate::store::pending::{claims, uncommitted_state};
@@ -91,11 +92,23 @@ async fn until_sealed(at: Option<Instant>) {
 /// Seals the generation if it is due, and starts the checkpoint of it.
 fn start_checkpoint(shared: &Arc<StoreShared>, memory: &mut WriterMemory) -> Result<(), StoreFailure> {
     memory.engine.recycle(&shared.engine).map_err(|error| StoreFailure::disk(&shared.place, &error))?;
+    if let Some(order) = memory.engine.order_segment() {
+        shared.runtime.spawn(create_segment(shared.clone(), order));
+    }
     if memory.engine.is_due(&shared.engine) {
         let sealed = memory.engine.seal(&shared.engine);
         shared.runtime.spawn(checkpoint(shared.clone(), sealed, false));
     }
     Ok(())
+}
+
+/// Creates a segment of the log before it is needed.
+async fn create_segment(shared: Arc<StoreShared>, order: SegmentOrder) {
+    // The runtime may end before the job; then nothing needs the segment.
+    if let Ok(Err(error)) = shared.lane.read(move || order.create()).await {
+        stop(&shared, StoreFailure::disk(&shared.place, &redb::Error::Io(error)));
+        shared.queue.wake();
+    }
 }
 
 /// Writes a sealed generation into the file, and wakes the writer, which may wait for that.

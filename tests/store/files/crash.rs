@@ -56,7 +56,7 @@ enum Pace {
     Together,
 }
 
-/// How often a checkpoint writes the file, besides at the close.
+/// Frequency of checkpoints, besides the one at the close.
 #[derive(Debug, Clone, Copy)]
 enum Checkpoints {
     /// Not at all: all batches are only in the log.

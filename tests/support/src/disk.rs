@@ -5,7 +5,7 @@ use std::fmt;
 use std::io;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 
-use fernpost::store::{LogBackend, LogSegment, StoreBackend};
+use fernpost::store::{LogBackend, LogSegment, LoggedBackend};
 use redb::StorageBackend;
 
 /// The part of the disk's content that survives a crash.
@@ -317,7 +317,7 @@ impl StorageBackend for FaultyDisk {
     }
 }
 
-impl StoreBackend for FaultyDisk {
+impl LoggedBackend for FaultyDisk {
     fn log(&self) -> Arc<dyn LogBackend> {
         Arc::new(self.clone())
     }

@@ -5,6 +5,8 @@ use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
 
+use parking_lot::Mutex;
+
 use crate::store::engine::log::log_backend::{LogBackend, LogSegment};
 use crate::store::engine::log::log_position::LogPosition;
 use crate::store::engine::log::log_record::{LogIdentity, RecordBuilder, SECTOR};
@@ -25,6 +27,23 @@ fn segment_bytes(log_max: u64) -> u64 {
     SEGMENT_BYTES.min(log_max / SEGMENTS_MIN).max(SEGMENT_BYTES_MIN).next_multiple_of(SECTOR as u64)
 }
 
+/// A segment that is created before it is needed, because the writer must not wait for sixteen mebibytes of zeros.
+#[derive(Debug)]
+pub(crate) struct SegmentOrder {
+    backend: Arc<dyn LogBackend>,
+    segment: LogSegment,
+    created: Arc<Mutex<Vec<LogSegment>>>,
+}
+
+impl SegmentOrder {
+    /// Creates the segment. It blocks.
+    pub(crate) fn create(self) -> io::Result<()> {
+        self.backend.create(self.segment)?;
+        self.created.lock().push(self.segment);
+        Ok(())
+    }
+}
+
 /// The log of one opening.
 #[derive(Debug)]
 pub(crate) struct SegmentLog {
@@ -40,6 +59,10 @@ pub(crate) struct SegmentLog {
     /// Segments without a group that is needed.
     free: Vec<LogSegment>,
     next_segment: u64,
+    /// Segments that were ordered and are ready.
+    created: Arc<Mutex<Vec<LogSegment>>>,
+    /// Number of segments that were ordered and are not taken yet.
+    ordered: usize,
 }
 
 impl SegmentLog {
@@ -57,8 +80,18 @@ impl SegmentLog {
         let (free, other): (Vec<_>, Vec<_>) =
             backend.segments()?.into_iter().partition(|segment| segment.length == segment_bytes);
         let next_segment = free.iter().chain(&other).map(|segment| segment.number + 1).max().unwrap_or(0);
-        let mut log =
-            Self { backend, identity, segment_bytes, last, current: None, full: VecDeque::new(), free, next_segment };
+        let mut log = Self {
+            backend,
+            identity,
+            segment_bytes,
+            last,
+            current: None,
+            full: VecDeque::new(),
+            free,
+            next_segment,
+            created: Arc::default(),
+            ordered: 0,
+        };
         for segment in other {
             log.backend.remove(segment.number)?;
         }
@@ -87,7 +120,7 @@ impl SegmentLog {
         let bytes = record.seal(&self.identity, number, time);
         let (segment, at) = match self.current {
             Some((segment, at)) if at + bytes.len() as u64 <= segment.length => (segment, at),
-            _ => (self.roll(bytes.len() as u64)?, 0),
+            _ => (self.change_segment(bytes.len() as u64)?, 0),
         };
         self.backend.append(segment.number, at, bytes)?;
         self.last = number;
@@ -96,15 +129,34 @@ impl SegmentLog {
     }
 
     /// Changes to a segment that has room for this record. A record that is larger than a segment gets one of its own.
-    fn roll(&mut self, bytes: u64) -> io::Result<LogSegment> {
+    fn change_segment(&mut self, bytes: u64) -> io::Result<LogSegment> {
         self.full.extend(self.current.take().map(|(segment, _)| (segment, self.last)));
         if bytes > self.segment_bytes {
             return self.create(bytes);
         }
+        self.take_created();
         match self.free.pop() {
             Some(segment) => Ok(segment),
             None => self.create(self.segment_bytes),
         }
+    }
+
+    fn take_created(&mut self) {
+        let mut created = self.created.lock();
+        self.ordered -= created.len();
+        self.free.append(&mut created);
+    }
+
+    /// Returns an order for a segment if one will be needed soon.
+    pub(crate) fn order_spare(&mut self) -> Option<SegmentOrder> {
+        let is_half_full = self.current.is_some_and(|(segment, at)| at > segment.length / 2);
+        if !is_half_full || !self.free.is_empty() || self.ordered > 0 {
+            return None;
+        }
+        let segment = LogSegment { number: self.next_segment, length: self.segment_bytes };
+        self.next_segment += 1;
+        self.ordered += 1;
+        Some(SegmentOrder { backend: self.backend.clone(), segment, created: self.created.clone() })
     }
 
     fn create(&mut self, length: u64) -> io::Result<LogSegment> {

@@ -248,10 +248,10 @@ fn agree(table: &MergedTable<'_, (&'static str, u64), &'static str>, model: &Mod
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
 
     #[test]
-    fn tables_agree_with_sorted_map(steps in prop::collection::vec(step(), 1..120)) {
+    fn tables_agree_with_sorted_map(steps in prop::collection::vec(step(), 1..90)) {
         let mut world = ModelWorld::new();
         for step in steps {
             world = world.step(step);

@@ -33,7 +33,10 @@ fn record_has_these_bytes() {
     assert_eq!(bytes.len(), SECTOR);
 }
 
-const GOLDEN: &str = "TODO";
+/// Header: two checksums, 76 bytes, group 0x0102, time 0x0304; then the names and the operations.
+const GOLDEN: &str = "b966f829a9cb0e1a4c00000000000000020100000000000004030000000000000004666565640200020000000300000001\
+                      00726f7700046d657461010101000000000000006b0300020000000000000002000401010000000200000061626301000200\
+                      0000010000000300ff";
 
 #[test]
 fn record_returns_its_operations() {

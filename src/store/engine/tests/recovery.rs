@@ -1,4 +1,4 @@
-//! What an opening finds in a log that was torn, damaged or used again.
+//! Openings of a log that was torn, damaged or used again.
 
 use std::sync::Arc;
 
