@@ -447,11 +447,11 @@ impl Gateway {
     fn queue(&self) -> Result<(), AdmissionError> {
         let pressure = self.ports.journal.pressure();
         if pressure.is_high() {
-            return Err(AdmissionError::LimitReached {
-                limit: "store.queue_rows",
-                value: pressure.rows_max,
-                wait: JOURNAL_WAIT,
-            });
+            let (limit, value) = match pressure.full_log {
+                Some(bytes) => ("store.log_max", bytes),
+                None => ("store.queue_rows", pressure.rows_max),
+            };
+            return Err(AdmissionError::LimitReached { limit, value, wait: JOURNAL_WAIT });
         }
         Ok(())
     }

@@ -181,11 +181,9 @@ impl Journal for Store {
         self.shared.queue.push(QueueWork::Barrier)
     }
 
-    /// Returns how full the queue is. It counts as full while the log has reached its bound.
     fn pressure(&self) -> QueueDepth {
-        let rows_max = self.shared.queue_rows;
-        let least = if self.shared.engine.is_log_full() { rows_max } else { 0 };
-        QueueDepth { rows: self.shared.queue.rows().max(least), rows_max }
+        let full_log = self.shared.engine.full_log();
+        QueueDepth { rows: self.shared.queue.rows(), rows_max: self.shared.queue_rows, full_log }
     }
 }
 

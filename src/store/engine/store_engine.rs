@@ -70,9 +70,10 @@ impl StoreEngine {
         self.view.load().sealed.is_some()
     }
 
-    /// Returns whether the log has reached its bound, so that nothing new is to be taken in.
-    pub(crate) fn is_log_full(&self) -> bool {
-        self.log_used.load(Ordering::Relaxed) >= self.limits.log_max
+    /// Returns the bound of the log if the log has reached it, so that nothing new is to be taken in.
+    pub(crate) fn full_log(&self) -> Option<u64> {
+        let log_max = self.limits.log_max;
+        (self.log_used.load(Ordering::Relaxed) >= log_max).then_some(log_max)
     }
 
     pub(crate) fn note_log(&self, used: u64) {
