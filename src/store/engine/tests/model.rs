@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use redb::backends::InMemoryBackend;
-use redb::{Database, ReadableDatabase};
+use redb::Database;
 
 use crate::store::engine::checkpoint;
 use crate::store::engine::engine_writer::EngineWriter;
