@@ -169,9 +169,6 @@ impl<'v, K: Key + 'static, V: Value + 'static> MergedTable<'v, K, V> {
 }
 
 /// Encodes a bound of a range.
-pub(crate) fn encoded<'k, K: Key, KR: Borrow<K::SelfType<'k>> + 'k>(bound: Bound<&KR>) -> KeyBound
-where
-    K: 'k,
-{
+pub(crate) fn encoded<'k, K: Key + 'k, KR: Borrow<K::SelfType<'k>> + 'k>(bound: Bound<&KR>) -> KeyBound {
     bound.map(|key| K::as_bytes(key.borrow()).as_ref().to_vec())
 }

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use proptest::prelude::*;
-use redb::backends::InMemoryBackend;
 use redb::Database;
+use redb::backends::InMemoryBackend;
 
 use crate::store::engine::checkpoint;
 use crate::store::engine::engine_writer::EngineWriter;
