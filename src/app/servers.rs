@@ -1,6 +1,7 @@
 //! The servers of the three listeners, with the parts of the gateway that they use.
 
 use std::net::SocketAddr;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use actix_web::ResponseError;
@@ -23,13 +24,14 @@ use crate::app::reloader::SettingsReloader;
 use crate::app::strangers::StrangersBook;
 use crate::app::{StartError, SystemClock};
 use crate::egress::EgressClient;
-use crate::http::authentication;
 use crate::http::authentication::signature_proof::SignatureJudge;
+use crate::http::authentication::{self, CallerChecks};
 use crate::http::bearer::{self, BearerToken};
 use crate::http::body::BodyLimit;
 use crate::http::drain;
 use crate::http::drain::DrainSignal;
 use crate::http::error::ApiError;
+use crate::http::error_middleware::direct_routes::DirectTable;
 use crate::http::head_limit::{self, HeadLimit};
 use crate::http::key_directory;
 use crate::http::listener::forwarded_requests::ForwardedRequests;
@@ -37,6 +39,7 @@ use crate::http::serve::{serve, serve_raw_targets};
 use crate::identity::key_ring::LiveKeyRing;
 use crate::json::nesting::BodyNestingLimit;
 use crate::messenger;
+use crate::messenger::direct_calls::DirectCalls;
 use crate::messenger::ephemeral_feed::EphemeralFeed;
 use crate::messenger::push::PushHandle;
 use crate::messenger::{MessengerApi, MessengerLimits};
@@ -45,6 +48,7 @@ use crate::settings::{LiveSettings, SecretValue, Settings};
 use crate::store::Store;
 use crate::telemetry::limit_counts::LimitCounts;
 use crate::telemetry::peer_clocks::PeerClocks;
+use crate::wire::direct_pushes::DirectPushes;
 use crate::wire::pdu::relay_judge::RelayJudge;
 use crate::wire::{self, DialectServices};
 
@@ -120,12 +124,19 @@ pub(super) fn start_servers(
     };
     let forwarded = ForwardedRequests::new(settings.federation.connections.per_address, counts.clone());
     let (door, forwarded) = (closing.door(wire::later), Data::new(forwarded));
+    let checks = CallerChecks {
+        policy: Data::from(Arc::clone(&gate.admission)),
+        signatures: Some(judge.clone()),
+        forwarded: Some(forwarded.clone()),
+    };
     let head = HeadLimit { key: "federation.headers_max", bytes: settings.federation.connections.headers_max };
     let [federation_counts, messenger_counts, admin_counts] = [(); 3].map(|()| counts.clone());
     let federation = serve_raw_targets(listeners.federation, &serving, move |config| {
         config.app_data(federation_counts.clone());
         key_directory::configure(config, &keys);
         config.app_data(judge.clone()).app_data(forwarded.clone()).app_data(calls.clone());
+        let pushes = DirectPushes::new(&gate, head, checks.clone(), door.clone());
+        config.app_data(DirectTable(Rc::new(pushes)));
         let scope = web::scope("").app_data(Data::new(door.clone())).wrap(from_fn(drain::count_in_flight));
         // Callers are authenticated before anything else, also while the gateway drains.
         let scope = scope.wrap(from_fn(authentication::meet));
@@ -152,6 +163,8 @@ pub(super) fn start_servers(
     let messenger = serve(listeners.messenger, &certificates.messenger_limits(&settings)?, move |config| {
         config.app_data(messenger_counts.clone());
         messenger::configure_document(config);
+        let calls = DirectCalls::new(api.clone(), token.clone(), door.clone());
+        config.app_data(DirectTable(Rc::new(calls)));
         let scope = web::scope("").app_data(Data::new(door.clone())).wrap(from_fn(drain::count_in_flight));
         let guarded = scope.app_data(Data::new(token.clone())).wrap(from_fn(bearer::require));
         config.service(guarded.configure(|config| messenger::configure(config, api.clone())));

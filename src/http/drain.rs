@@ -29,7 +29,7 @@ pub struct DrainGate {
 }
 
 /// A request in flight, counted until it is dropped.
-struct InFlightRequest(DrainSignal);
+pub struct InFlightRequest(DrainSignal);
 
 impl DrainSignal {
     /// Returns the state for a listener on which `later` gives the response to a path while draining; `None` serves the
@@ -56,6 +56,17 @@ impl DrainSignal {
     }
 }
 
+impl DrainGate {
+    /// Counts a request for this path until the result is dropped; the error is the response while draining.
+    pub fn enter(&self, path: &str) -> Result<InFlightRequest, HttpResponse> {
+        let is_closed = self.closing.0.closed.load(Ordering::SeqCst);
+        match is_closed.then(|| (self.draining_response)(path)).flatten() {
+            Some(answer) => Err(answer),
+            None => Ok(self.closing.enter()),
+        }
+    }
+}
+
 impl Drop for InFlightRequest {
     fn drop(&mut self) {
         // `notify_one` stores a permit when nobody waits yet; `idle` re-checks the counter after each wake-up.
@@ -72,10 +83,9 @@ pub async fn count_in_flight(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
-    let is_closed = gate.closing.0.closed.load(Ordering::SeqCst);
-    if let Some(answer) = is_closed.then(|| (gate.draining_response)(request.path())).flatten() {
-        return Ok(request.into_response(answer));
-    }
-    let _under_way = gate.closing.enter();
+    let _under_way = match gate.enter(request.path()) {
+        Ok(under_way) => under_way,
+        Err(answer) => return Ok(request.into_response(answer)),
+    };
     next.call(request).await.map(ServiceResponse::map_into_boxed_body)
 }

@@ -5,6 +5,7 @@
 
 mod answer;
 pub(crate) mod contexts;
+pub mod direct_calls;
 mod ephemeral;
 pub mod ephemeral_feed;
 mod events;
@@ -20,6 +21,7 @@ mod rpc;
 mod submission;
 #[cfg(test)]
 mod tests;
+mod uncancelled_call;
 mod updates;
 
 use std::sync::Arc;

@@ -7,10 +7,12 @@
 //! - [`transactions`]: PDUs and ephemeral items in transactions, by HTTP PUT; the GET requests for PDUs.
 //! - [`updates`]: numbered pushes.
 //! - [`pdu`]: PDUs as JSON, the same in all dialects.
+//! - [`direct_pushes`]: the way of pushes past the table of routes.
 //! - [`core_api`], [`reference_context`](crate::wire::pdu::reference_context): the operations of the
 //!   core and the facts that dialects need. [`transport`]: sends the core's requests to peers.
 
 pub mod core_api;
+pub mod direct_pushes;
 pub mod pdu;
 pub mod receipts;
 pub mod transactions;
@@ -20,7 +22,7 @@ pub mod updates;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use actix_web::http::StatusCode;
+use actix_web::http::{Method, StatusCode};
 use actix_web::web::{self, Data, ServiceConfig};
 use actix_web::{HttpResponse, Resource};
 use actors::limits::InteropQuirks;
@@ -33,6 +35,7 @@ use crate::egress::{EgressRequest, PeerService};
 use crate::http::authentication::{PeerAuthPolicy, VerifiedCaller};
 use crate::http::body::BodyLimit;
 use crate::http::error::ApiError;
+use crate::http::error_middleware::direct_routes::DirectHandler;
 use crate::json::nesting::BodyNestingLimit;
 pub use crate::wire::core_api::FederationCore;
 use crate::wire::pdu::PduReader;
@@ -56,6 +59,11 @@ pub trait Dialect: Send + Sync + 'static {
 
     /// Adds the routes of the dialect. Their handlers find the shared services in the application's data.
     fn routes(&self, config: &mut ServiceConfig);
+
+    /// Returns the handler of a push, if the request is one; `None`: the table of routes is asked.
+    fn push_handler(&self, _method: &Method, _path: &str) -> Option<DirectHandler> {
+        None
+    }
 
     /// Writes a push to a peer with these interop quirks.
     fn encode_push(

@@ -18,6 +18,7 @@ use crate::messenger::lists::RawList;
 use crate::messenger::messages::body::MessageBody;
 use crate::messenger::messages::submit::{Outcome, SubmittedMessage, submit_messages};
 use crate::messenger::submission;
+use crate::messenger::uncancelled_call::UncancelledCall;
 
 /// Maximum number of messages in one call.
 const MESSAGES_MAX: usize = 500;
@@ -28,10 +29,7 @@ const BATCH_BYTES: usize = 8 << 20;
 pub(crate) async fn post(api: web::Data<MessengerApi>, body: Result<Bytes, Error>) -> Result<HttpResponse, ApiError> {
     let body = body.map_err(|error| unreadable_body(&error, api.limits.body_max))?;
     let elements = decode(&body)?;
-    // The call runs in a task of its own, because it must not end with the connection while its ids are locked; see the
-    // submission of updates.
-    let task = actix_web::rt::spawn(async move { take(&api, elements).await });
-    task.await.unwrap_or_else(|_panicked| Err(UnavailableError::OutcomeUnknown.into()))
+    UncancelledCall::new(async move { take(&api, elements).await }).await
 }
 
 async fn take(api: &MessengerApi, elements: Vec<BatchElement>) -> Result<HttpResponse, ApiError> {

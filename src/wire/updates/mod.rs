@@ -12,6 +12,7 @@ mod push;
 mod rpc;
 mod strong;
 
+use actix_web::http::Method;
 use actix_web::http::header::ContentType;
 use actix_web::middleware::from_fn;
 use actix_web::web::{self, ServiceConfig};
@@ -23,8 +24,9 @@ use bytes::Bytes;
 
 use super::{Dialect, resource};
 use crate::egress::{EgressAnswer, EgressRequest, PeerService};
-use crate::http::body::encoded::PROTOBUF_TYPE;
+use crate::http::body::encoded::{BodyEncoding, PROTOBUF_TYPE};
 use crate::http::error::RESTART_WAIT;
+use crate::http::error_middleware::direct_routes::{DirectHandler, handled};
 use crate::rpc::RPC_PATH;
 
 /// Path to which peers push updates.
@@ -54,6 +56,18 @@ impl Dialect for UpdatesDialect {
         );
         config
             .service(resource(vec![RPC_PATH.to_owned(), format!("{RPC_PATH}/")]).route(web::post().to(rpc::post_rpc)));
+    }
+
+    fn push_handler(&self, method: &Method, path: &str) -> Option<DirectHandler> {
+        (method == Method::POST && path == UPDATES_PATH).then_some(|request| {
+            Box::pin(async {
+                let encoding = BodyEncoding::of(request.headers());
+                let answer = handled(request, async |(caller, body, intake, judge)| {
+                    push::post_updates(caller, body, intake, judge).await
+                });
+                protobuf::errors::encoded(encoding, answer.await)
+            })
+        })
     }
 
     fn encode_push(

@@ -25,15 +25,22 @@ pub async fn encode_errors(
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
     let encoding = BodyEncoding::of(request.headers());
-    let answer = next.call(request).await?.map_into_boxed_body();
+    Ok(encoded(encoding, next.call(request).await?.map_into_boxed_body()))
+}
+
+/// Returns the answer to a request in this encoding.
+pub(in crate::wire::updates) fn encoded(
+    encoding: BodyEncoding,
+    answer: ServiceResponse<BoxBody>,
+) -> ServiceResponse<BoxBody> {
     let is_error = answer.status().is_client_error() || answer.status().is_server_error();
     if encoding == BodyEncoding::Json || !is_error {
-        return Ok(answer);
+        return answer;
     }
     let wait = answer.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
     let known = answer.response().error().and_then(|error| error.as_error::<ApiError>());
     let json = known.and_then(|error| serde_json::from_slice::<ErrorJson>(&error.json()).ok());
-    Ok(match json {
+    match json {
         None => answer,
         Some(ErrorJson { error, code }) => {
             let message = ErrorMessage { error, code, wait: wait.unwrap_or_default() };
@@ -45,5 +52,5 @@ pub async fn encode_errors(
             );
             ServiceResponse::new(request, response.set_body(BoxBody::new(message.encode_to_vec())))
         }
-    })
+    }
 }
