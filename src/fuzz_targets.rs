@@ -24,7 +24,9 @@ use crate::identity::origin_keys::{KeyLookup, KeyQuery, OriginKeys};
 use crate::identity::public_key::{PeerKeys, PublicKey};
 use crate::identity::signature_fields::StatedSignature;
 use crate::json::canonical_object::CanonicalObject;
-use crate::json::nesting::BodyNestingLimit;
+use crate::json::nesting::{BodyNestingLimit, nests_deeper_than};
+use crate::json::scanner::{self, whole_value};
+use crate::messenger::updates::body::UpdatesBody;
 use crate::raw_targets::stream::hashes_in;
 use crate::settings::{Settings, Sources};
 use crate::tls::certificate::PresentedCertificate;
@@ -40,6 +42,8 @@ pub type FuzzTarget = fn(&[u8]);
 pub const TARGETS: &[(&str, FuzzTarget)] = &[
     ("transaction", transaction),
     ("push", push),
+    ("submitted_updates", submitted_updates),
+    ("json_scan", json_scan),
     ("protobuf_push", protobuf_push),
     ("canonical_json", canonical_json),
     ("signature_headers", signature_headers),
@@ -112,12 +116,43 @@ pub fn transaction(data: &[u8]) {
     }
 }
 
-/// A push of updates.
+/// A push of updates. The pass over it and the parser read the same.
 pub fn push(data: &[u8]) {
-    let body = Bytes::copy_from_slice(data);
-    let read = with_reader(|reader| ready(updates::envelope::decode(&body, 1000, reader, "network")));
-    if let Ok(push) = read {
+    let (body, nesting) = (Bytes::copy_from_slice(data), BodyNestingLimit::default());
+    let parsed = with_reader(|reader| ready(updates::envelope::decode(&body, 1000, reader, "network")));
+    if let Ok(push) = &parsed {
         assert!(push.strong.len() <= 1000, "more items than announced were accepted");
+    }
+    if nesting.check(&body).is_ok() {
+        let limits = (1000, &nesting);
+        let scanned = with_reader(|reader| ready(updates::envelope::decode_within(&body, limits, reader, "network")));
+        assert_eq!(
+            format!("{scanned:?}"),
+            format!("{parsed:?}"),
+            "a pass over the body reads another push than the parser"
+        );
+    }
+}
+
+/// The messenger's submission of updates. The pass over it and the parser read the same.
+pub fn submitted_updates(data: &[u8]) {
+    let body = Bytes::copy_from_slice(data);
+    if let Some(scanned) = UpdatesBody::scan(&body) {
+        assert_eq!(UpdatesBody::parse(&body), Ok(scanned), "the parser reads another submission");
+    }
+}
+
+/// A JSON text. The scanner accepts what the library accepts, and finds the same depth.
+pub fn json_scan(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    let library = serde_json::from_str::<&RawValue>(text).ok().map(RawValue::get);
+    let scanned = whole_value(text);
+    assert!(scanned.is_none_or(|value| Some(value.text) == library), "the library does not accept this value");
+    if library.is_some() {
+        let depth = scanned.map_or(scanner::DEPTH_MAX, |value| value.depth) as usize;
+        let is_deeper = nests_deeper_than(depth, data);
+        assert_eq!(is_deeper, scanned.is_none(), "the text nests deeper, or the scanner refuses a value");
+        assert!(depth == 0 || nests_deeper_than(depth - 1, data), "the text nests less deep");
     }
 }
 

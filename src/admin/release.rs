@@ -14,6 +14,7 @@ use crate::http::error::ApiError;
 use crate::http::json_error;
 use crate::http::query;
 use crate::json::reader;
+use crate::json::scanner::ScannedValue;
 use crate::wire::pdu::PduReader;
 use crate::wire::updates::group_message::group_message;
 use crate::wire::updates::kept_forwards;
@@ -163,14 +164,16 @@ async fn taken(api: &AdminApi, row: &ParkedRow) -> Result<&'static str, ApiError
     let raw: &RawValue = serde_json::from_slice(bytes)
         .map_err(|error| stays(format!("it is not JSON: {}", json_error::words(&error))))?;
     let reader = PduReader::new(&row.place.server, &api.gateway, &*api.judge);
-    let pdu = reader.read(carried(raw).unwrap_or(raw)).await.map_err(|bad| stays(bad.reason))?;
+    let read = reader.read_scanned(carried(raw.get()).unwrap_or_else(|| raw.into()));
+    let pdu = read.await.map_err(|bad| stays(bad.reason))?;
     settled(row, api.gateway.admit_parked(&row.place.server, pdu).await?)
 }
 
 /// Returns the message of a group that a quarantined update is.
 fn message_of(row: &ParkedRow) -> Option<GroupMessage> {
     let bytes = row.bytes.as_ref()?;
-    group_message(bytes, serde_json::from_slice(bytes).ok()?, &row.place.server)
+    let raw: &RawValue = serde_json::from_slice(bytes).ok()?;
+    group_message(bytes, raw.get(), &row.place.server)
 }
 
 /// Returns the result for an item by the verdict of its context.
@@ -186,9 +189,8 @@ fn settled(row: &ParkedRow, verdict: PduVerdict) -> Result<&'static str, ApiErro
 }
 
 /// Returns the PDU in an update that carries one.
-fn carried(update: &RawValue) -> Option<&RawValue> {
-    let members = reader::members(update.get()).ok()?;
-    let is_update =
-        reader::has_string_member(update.get(), "update", "pdu") && reader::get(&members, "pdu_id").is_none();
+fn carried(update: &str) -> Option<ScannedValue<'_>> {
+    let members = reader::members(update).ok()?;
+    let is_update = reader::has_string_member(update, "update", "pdu") && reader::get(&members, "pdu_id").is_none();
     reader::get(&members, "pdu").filter(|_| is_update)
 }

@@ -22,7 +22,7 @@ mod submission;
 #[cfg(test)]
 mod tests;
 mod uncancelled_call;
-mod updates;
+pub(crate) mod updates;
 
 use std::sync::Arc;
 use std::time::Duration;

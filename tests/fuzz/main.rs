@@ -8,6 +8,7 @@ use proptest::test_runner::{Config, TestRunner};
 const EXAMPLES: &[&[u8]] = &[
     br#"{"origin":"blue.example","ts":1,"pdus":[{"pdu_id":"a","origin":"blue.example","context":"!c:blue.example","ts":1,"pdu_type":"m.text","prev_pdus":[["blue.example","b"]],"depth":2,"is_state":false,"content":{"body":"x"}}],"edus":[]}"#,
     br#"{"seq":2,"from_seq":1,"strong":[{"update":"message","text":"a"},{"pdu":{"pdu_id":"a"}}],"weak":[{"update":"typing"}]}"#,
+    br#"{"to":["blue.example","red"],"receipt":true,"strong":[{"update":"message","text":"a\u00e9"},{"n":[1.0e2,[{}]]},{"\u0075pdate":"pdu"}]}"#,
     b"sig1=(\"@method\" \"@target-uri\" \"content-digest\");created=1700000000;keyid=\"blue.example/1\";alg=\"ed25519\";nonce=\"0123456789abcdef\"\nsig1=:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA==:",
     b"sha-256=:47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=:, sha-512=:z4PhNX7vuL3xVChQ1m2AB9Yg5AULVxXcg/SpIdNs6c5H0NE8XYXysP+DGNKHfuwvY7kxvUdBeoGlODJ6+SfaPg==:",
     b"for=\"[2001:db8::7]:443\";proto=https, for=127.0.0.1\n198.51.100.7, 127.0.0.1\n-----BEGIN%20CERTIFICATE-----%0AAA%3D%3D%0A-----END%20CERTIFICATE-----",

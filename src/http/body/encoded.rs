@@ -45,15 +45,15 @@ impl BodyEncoding {
     }
 }
 
-/// A peer's body with its encoding. JSON is within its [`BodyNestingLimit`]; the JSON texts in a Protobuf body are not checked
-/// yet, because their framing bytes would count as brackets.
+/// A peer's body with its encoding. Its nesting is not checked yet: who reads a JSON body measures it in the same pass, and in a Protobuf
+/// body the framing bytes would count as brackets.
 #[derive(Debug, Clone)]
 pub struct EncodedBody {
     /// The body.
     pub bytes: Bytes,
     /// Encoding that the request names.
     pub encoding: BodyEncoding,
-    /// Limit of the JSON texts in a Protobuf body.
+    /// Limit of a JSON body, and of the JSON texts in a Protobuf body.
     pub nesting: BodyNestingLimit,
 }
 
@@ -72,9 +72,6 @@ impl FromRequest for EncodedBody {
         Box::pin(async move {
             let body = payload.await.map_err(|error| broken_off(&error))?;
             let bytes = read(limit, announced, body).await?;
-            if encoding == BodyEncoding::Json {
-                nesting.check(&bytes).map_err(|deep| ApiError::bad_request("NESTS_TOO_DEEP", deep.to_string()))?;
-            }
             Ok(Self { bytes, encoding, nesting })
         })
     }

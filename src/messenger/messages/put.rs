@@ -7,6 +7,7 @@ use bytes::Bytes;
 
 use crate::http::error::ApiError;
 use crate::http::json_error;
+use crate::json::canonical::split_object;
 use crate::messenger::MessengerApi;
 use crate::messenger::answer::unreadable_body;
 use crate::messenger::messages::body::MessageBody;
@@ -31,7 +32,7 @@ pub(crate) async fn submit(
     body: Result<Bytes, Error>,
 ) -> Result<HttpResponse, ApiError> {
     let body = body.map_err(|error| unreadable_body(&error, api.limits.body_max))?;
-    let members = serde_json::from_slice(&body).map_err(|error| {
+    let members = split_object(&body).map_err(|error| {
         ApiError::bad_request("BAD_JSON", format!("the body is not a JSON object: {}", json_error::words(&error)))
     })?;
     let message = SubmittedMessage { id, body: MessageBody::decode(&body, members)? };

@@ -10,6 +10,7 @@ pub mod kept_forwards;
 pub mod protobuf;
 mod push;
 mod rpc;
+mod scanned_push;
 mod strong;
 
 use actix_web::http::Method;

@@ -26,7 +26,7 @@ pub(super) async fn post_updates(
     let pdus = PduReader::new(&caller.server, &**intake, &**judge);
     let EncodedBody { bytes, encoding, nesting } = body;
     let mut push = match encoding {
-        BodyEncoding::Json => envelope::decode(&bytes, window, &pdus, caller.proof).await?,
+        BodyEncoding::Json => envelope::decode_within(&bytes, (window, &nesting), &pdus, caller.proof).await?,
         BodyEncoding::Protobuf => protobuf::push::decode(&bytes, window, &nesting, &pdus, caller.proof).await?,
     };
     push.nonce = caller.nonce;
