@@ -65,7 +65,7 @@ async fn transaction_round_trip_returns_refusals() {
     let answered = transport(listening.address).push(frame).await;
     assert_eq!(
         answered,
-        Ok(PushResponse { ack: Ack::Taken, window: None, refused, receipts: PeerReceipts::NONE, reason: None })
+        Ok(PushResponse { ack: Ack::Taken, window: Some(2), refused, receipts: PeerReceipts::NONE, reason: None })
     );
     let (from, transaction) = core.transactions.lock().expect("not poisoned")[0].clone();
     assert_eq!((from.as_str(), transaction.id.as_str()), ("red.example", "1404835423001"));

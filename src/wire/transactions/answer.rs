@@ -91,7 +91,15 @@ pub fn decode(frame: &OutboundBatch, body: &Bytes) -> PushResponse {
     let is_said = body.is_empty() || serde_json::from_slice::<&RawValue>(body).is_ok();
     let ack = if is_said { Ack::Taken } else { Ack::AcceptedUnparsedBody };
     let (refused, receipts) = (refused(frame, body).unwrap_or_default(), receipts(body).unwrap_or_default());
-    PushResponse { ack, window: None, refused, receipts, reason: None }
+    PushResponse { ack, window: stated_window(body), refused, receipts, reason: None }
+}
+
+/// Returns the number of PDUs that the peer accepts in a transaction, if it states one.
+fn stated_window(body: &Bytes) -> Option<u32> {
+    let members = reader::members(std::str::from_utf8(body).ok()?).ok()?;
+    let limits = reader::members(reader::get(&members, "limits")?.get()).ok()?;
+    let stated = reader::get(&limits, "pdus")?.get().parse::<u64>().ok().filter(|pdus| *pdus > 0)?;
+    Some(u32::try_from(stated).unwrap_or(u32::MAX))
 }
 
 fn receipts(body: &Bytes) -> Option<PeerReceipts> {
