@@ -5,11 +5,14 @@
 #
 # Two relays ("floor") and two gateways take turns on loopback, each pair on fresh data. Every round drives a pair as fast as it
 # answers, with 1 and with 50 updates per request, then at a fixed rate for latency; the first round also counts syncs,
-# if strace is installed. It prints medians and ratios; CPU per message is more reliable than the rate if anything
+# if strace is installed. Two more pairs of gateways take their turn: one over TLS with client certificates, and one in the
+# transactions dialect. Gateways also carry messages in contexts. It prints medians and ratios; CPU per message is more reliable than the rate if anything
 # else uses the machine. Exits non-zero if an update is lost, arrives twice or out of order, or a server ends.
 #
 #   FERNPOST_BIN FLOOR_BIN LOAD_BIN  binaries to use instead of those built here; with all three nothing is built
 #   MESSAGES_1 MESSAGES_50           updates a run (20000, 100000)
+#   CONTEXTS                         contexts that messages go to (64)
+#   KINDS                            pairs to measure ("floor fernpost tls transactions"); tls needs openssl
 #   RATE SECONDS_LATENCY             updates a second, and for how long, in the latency run (100, 5)
 #   CONNECTIONS SIZE                 connections that submit, bytes an update (64, 600)
 #   PORT                             the first of ten loopback ports to listen on (18700)
@@ -22,7 +25,8 @@ command="scripts/bench.sh${*:+ $*}"
 rounds=${1:-3}
 messages_1=${MESSAGES_1:-20000} messages_50=${MESSAGES_50:-100000}
 rate=${RATE:-100} seconds=${SECONDS_LATENCY:-5}
-connections=${CONNECTIONS:-64} size=${SIZE:-600} port=${PORT:-18700}
+connections=${CONNECTIONS:-64} size=${SIZE:-600} port=${PORT:-18700} contexts=${CONTEXTS:-64}
+read -ra kinds <<<"${KINDS:-floor fernpost tls transactions}"
 ticks=$(getconf CLK_TCK)
 
 fail() { echo "bench: $*" >&2; exit 1; }
@@ -88,14 +92,40 @@ listen = "$(at "$3")"
 listen = "$(at $(($3 + 1)))"
 [admin]
 listen = "$(at $(($3 + 2)))"
+TOML
+  if [[ $kind == tls ]]; then
+    certificate "$1"
+    cat >>"$data/$1.toml" <<TOML
+[federation.tls]
+cert = "$data/$1.pem"
+key = "$data/$1.key"
+[network]
+roots = ["$data/ca.pem"]
+[peers.server."$2"]
+addresses = ["https://$(at "$4")"]
+auth = "mtls"
+TOML
+  else
+    cat >>"$data/$1.toml" <<TOML
 [peers.server."$2"]
 addresses = ["http://$(at "$4")"]
 auth = "network"
 allow_from = ["127.0.0.0/8"]
 TOML
+  fi
+  if [[ $kind == transactions ]]; then echo 'dialect = "transactions"' >>"$data/$1.toml"; fi
 }
 
-start_fernpost() {
+# certificate NAME: makes a pair for a server, for listening and for calling, under an authority of its own.
+certificate() {
+  local new=(openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2)
+  [[ -f $data/ca.pem ]] || "${new[@]}" -subj "/CN=bench" -keyout "$data/ca.key" -out "$data/ca.pem" 2>/dev/null
+  "${new[@]}" -CA "$data/ca.pem" -CAkey "$data/ca.key" -subj "/CN=$1" -addext "subjectAltName=DNS:$1" \
+    -addext "basicConstraints=critical,CA:FALSE" -addext "extendedKeyUsage=serverAuth,clientAuth" \
+    -keyout "$data/$1.key" -out "$data/$1.pem" 2>/dev/null
+}
+
+start_gateways() {
   submit=http://$(at 5) events=http://$(at 8)
   config red.example blue.example 4 7
   config blue.example red.example 7 4
@@ -162,23 +192,32 @@ count_syncs() {
 
 stuck=''
 for round in $(seq "$rounds"); do
-  for kind in floor fernpost; do
+  for kind in "${kinds[@]}"; do
     echo "round $round of $rounds: $kind" >&2
     data=$dir/$round-$kind
     mkdir "$data"
-    "start_$kind"
+    if [[ $kind == floor ]]; then start_floor; else start_gateways; fi
     sleep 1
     note_memory idle
-    drive --messages 500 # opens the link and faults the code in
-    measure "1 a request" "$messages_1"
-    note "1 a request: msg/s" "$(field msgs_per_s)"
-    measure "50 a request" "$messages_50" --per-request 50
-    note "50 a request: msg/s" "$(field msgs_per_s)"
-    measure "at $rate/s" $((rate * seconds)) --latency-rate "$rate"
-    note "at $rate/s: end to end p50 ms" "$(field way_p50_ms)"
-    note "at $rate/s: end to end p99 ms" "$(field way_p99_ms)"
+    if [[ $kind != transactions ]]; then # which has no updates
+      drive --messages 500 # opens the link and faults the code in
+      measure "1 a request" "$messages_1"
+      note "1 a request: msg/s" "$(field msgs_per_s)"
+      measure "50 a request" "$messages_50" --per-request 50
+      note "50 a request: msg/s" "$(field msgs_per_s)"
+      measure "at $rate/s" $((rate * seconds)) --latency-rate "$rate"
+      note "at $rate/s: end to end p50 ms" "$(field way_p50_ms)"
+      note "at $rate/s: end to end p99 ms" "$(field way_p99_ms)"
+    fi
+    if [[ $kind != floor ]]; then
+      drive --messages 500 --contexts "$contexts"
+      measure "messages, 1 a call" "$messages_1" --contexts "$contexts"
+      note "messages, 1 a call: msg/s" "$(field msgs_per_s)"
+      measure "messages, 50 a call" "$messages_50" --per-request 50 --contexts "$contexts"
+      note "messages, 50 a call: msg/s" "$(field msgs_per_s)"
+    fi
     note_memory loaded
-    if [[ $round == 1 ]] && command -v strace >/dev/null; then count_syncs; fi
+    if [[ $kind != transactions && $round == 1 ]] && command -v strace >/dev/null; then count_syncs; fi
     stop_pair
     [[ -z $stuck ]] || fail "$kind did not stop within 20 s of being asked to"
     rm -rf "$data"
@@ -188,7 +227,7 @@ done
 model=$(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1)
 echo "machine: $(nproc) cores, ${model:-unknown CPU}, $(uname -sr); load average now $(cut -d' ' -f1-3 /proc/loadavg)"
 echo "command: $command ($rounds rounds, medians; $messages_1 and $messages_50 updates of $size bytes, $connections connections)"
-awk -F '\t' '
+awk -F '\t' -v columns="${kinds[*]}" '
   !($1 in row) { row[$1] = ++rows; title[rows] = $1 }
   { values[$1, $2, ++count[$1, $2]] = $3 }
   function median(name, kind,    n, i, j, v, swap) {
@@ -199,11 +238,24 @@ awk -F '\t' '
     return n % 2 ? v[(n + 1) / 2] : (v[n / 2] + v[n / 2 + 1]) / 2
   }
   END {
-    printf "%-34s %12s %12s %8s\n", "", "floor", "fernpost", "ratio"
+    # The ratio of each pair of gateways to the bare relay, and for messages to the updates of the same pair.
+    n = split(columns, kind, " ")
+    printf "%-38s", ""
+    for (k = 1; k <= n; k++) printf kind[k] == "floor" ? " %12s" : " %12s   ratio", kind[k]
+    print ""
     for (i = 1; i <= rows; i++) {
-      f = median(title[i], "floor"); g = median(title[i], "fernpost")
-      ratio = (f != "n/a" && g != "n/a" && f + 0 > 0) ? sprintf("%.2f", g / f) : "n/a"
-      printf "%-34s %12s %12s %8s\n", title[i], f, g, ratio
+      printf "%-38s", title[i]
+      base_title = title[i]
+      sub(/^messages, /, "", base_title); sub(/ a call/, " a request", base_title)
+      for (k = 1; k <= n; k++) {
+        g = median(title[i], kind[k])
+        printf " %12s", g
+        if (kind[k] == "floor") continue
+        f = median(base_title, base_title == title[i] ? "floor" : kind[k])
+        if (f == "n/a" && kind[k] == "transactions") f = median(base_title, "fernpost")
+        printf " %7s", (f != "n/a" && g != "n/a" && f + 0 > 0) ? sprintf("%.2f", g / f) : "n/a"
+      }
+      print ""
     }
   }' "$results"
 if ! grep -q 'syncs/msg' "$results"; then echo "syncs/msg: n/a (no strace, or it may not attach)"; fi

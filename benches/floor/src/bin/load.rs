@@ -1,12 +1,15 @@
 //! Drives one relay or gateway from end to end: submits updates on one side and sees each arrive on the other.
 //!
 //! `load --submit URL --events URL --to NAME [--messages N] [--per-request K] [--connections C] [--size BYTES]`
-//! `     [--latency-rate R] [--token T] [--deadline SECONDS]`
+//! `     [--latency-rate R] [--token T] [--deadline SECONDS] [--contexts C]`
+//!
+//! With `--contexts` it submits messages to so many contexts that it creates, those of one request to one context.
 //!
 //! Each update must be seen exactly once, and those of one request in their order, or the run fails. Without
 //! `--latency-rate` it submits as fast as the answers allow, with it R updates a second. One line of JSON comes out.
 
 use serde::Deserialize;
+use std::borrow::Cow;
 use std::hash::BuildHasher;
 use std::io::Write;
 use std::process::ExitCode;
@@ -36,6 +39,8 @@ struct Plan {
     latency_rate: Option<f64>,
     token: Option<String>,
     deadline: Duration,
+    /// Number of contexts to submit messages to, instead of updates.
+    contexts: Option<u64>,
     /// Tells this run's updates and ids from those of an earlier one.
     run: String,
     /// The start from which the stamps in the updates count.
@@ -57,6 +62,7 @@ impl Plan {
             latency_rate: option("--latency-rate").map(|text| text.parse()).transpose()?,
             token: option("--token"),
             deadline: Duration::from_secs(number("--deadline", 120)?),
+            contexts: option("--contexts").map(|text| text.parse()).transpose()?.filter(|contexts| *contexts > 0),
             run: format!("{:016x}", std::hash::RandomState::new().hash_one(std::process::id())),
             started: Instant::now(),
         })
@@ -70,24 +76,57 @@ impl Plan {
         self.started.elapsed().as_nanos() as u64
     }
 
+    /// Method and path of request number `request`, and the status of its answer.
+    fn call(&self, request: u64) -> (&'static str, String, u16) {
+        match self.contexts {
+            None => ("PUT", format!("/v1/updates/{}-{request}", self.run), 202),
+            Some(_) if self.per_request == 1 => ("PUT", format!("/v1/messages/{}-{request}", self.run), 202),
+            Some(_) => ("POST", "/v1/messages".to_owned(), 200),
+        }
+    }
+
     /// The body of request number `request`, stamped with the time it is made.
     fn body(&self, request: u64, body: &mut Vec<u8>) {
         body.clear();
-        write!(body, "{{\"to\":[\"{}\"],\"strong\":[", self.to).expect("memory takes what is written");
+        let begin = match self.contexts {
+            None => format!("{{\"to\":[\"{}\"],\"strong\":[", self.to),
+            Some(_) if self.per_request == 1 => String::new(),
+            Some(_) => "{\"messages\":[".to_owned(),
+        };
+        body.extend_from_slice(begin.as_bytes());
         let first = request * self.per_request;
         for number in first..self.messages.min(first + self.per_request) {
             let separator = if number == first { "" } else { "," };
-            let (run, sent, start) = (&self.run, self.elapsed_ns(), body.len());
-            write!(
-                body,
-                "{separator}{{\"update\":\"bench\",\"run\":\"{run}\",\"number\":{number},\"sent\":{sent},\
-                 \"room\":\"#example.green\",\"sender\":\"@alice:green\",\"edited\":false,\"body\":\""
-            )
-            .expect("memory takes what is written");
-            body.resize(body.len().max(start + self.size.saturating_sub(2)), b'x');
-            body.extend_from_slice(b"\"}");
+            if let Some(contexts) = self.contexts {
+                let (run, context) = (&self.run, request % contexts);
+                let id = match self.per_request {
+                    1 => String::new(),
+                    _ => format!("\"id\":\"{run}-{number}\","),
+                };
+                write!(body, "{separator}{{{id}\"context\":\"#{run}-{context}\",\"type\":\"m.text\",\"content\":")
+                    .expect("memory takes what is written");
+                self.item("", number, body);
+                body.push(b'}');
+                continue;
+            }
+            self.item(separator, number, body);
         }
-        body.extend_from_slice(b"]}");
+        if self.contexts.is_none() || self.per_request > 1 {
+            body.extend_from_slice(b"]}");
+        }
+    }
+
+    /// Writes an update, or the content of a message.
+    fn item(&self, separator: &str, number: u64, body: &mut Vec<u8>) {
+        let (run, sent, start) = (&self.run, self.elapsed_ns(), body.len());
+        write!(
+            body,
+            "{separator}{{\"update\":\"bench\",\"run\":\"{run}\",\"number\":{number},\"sent\":{sent},\
+             \"room\":\"#example.green\",\"sender\":\"@alice:green\",\"edited\":false,\"body\":\""
+        )
+        .expect("memory takes what is written");
+        body.resize(body.len().max(start + self.size.saturating_sub(2)), b'x');
+        body.extend_from_slice(b"\"}");
     }
 }
 
@@ -103,6 +142,8 @@ struct Feed<'a> {
 struct Event<'a> {
     #[serde(borrow)]
     update: Option<Update<'a>>,
+    #[serde(borrow)]
+    content: Option<Update<'a>>,
 }
 
 #[derive(Deserialize)]
@@ -126,17 +167,22 @@ async fn submit(plan: Arc<Plan>, next: Arc<AtomicU64>) -> Result<(Vec<u64>, u64)
         if let Some(rate) = plan.latency_rate {
             sleep_until(plan.started + Duration::from_secs_f64((request * plan.per_request) as f64 / rate)).await;
         }
-        let path = format!("/v1/updates/{}-{request}", plan.run);
+        let (method, path, success) = plan.call(request);
+        plan.body(request, &mut body);
         loop {
-            plan.body(request, &mut body);
             let asked = plan.elapsed_ns();
-            let answer = conn.call("PUT", &path, &body).await?;
+            let answer = conn.call(method, &path, &body).await?;
             match answer.status {
-                202 => {
+                status if status == success => {
+                    // The messages that were taken are repeats the next time.
+                    if status == 200 && is_partly_refused(&answer.body)? {
+                        refused += 1;
+                        sleep(PAUSE).await;
+                        continue;
+                    }
                     answered.push(plan.elapsed_ns() - asked);
                     break;
                 }
-                // Nothing was taken: the same again, with new stamps, is no other update.
                 429 | 503 => {
                     refused += 1;
                     sleep(answer.retry_after.map_or(PAUSE, Duration::from_secs)).await;
@@ -144,6 +190,29 @@ async fn submit(plan: Arc<Plan>, next: Arc<AtomicU64>) -> Result<(Vec<u64>, u64)
                 status => return Err(format!("{path}: {status} {}", String::from_utf8_lossy(&answer.body)).into()),
             }
         }
+    }
+}
+
+/// The answer to a call with many messages.
+#[derive(Deserialize)]
+struct MessagesAnswer<'a> {
+    #[serde(borrow)]
+    messages: Vec<MessageAnswer<'a>>,
+}
+
+#[derive(Deserialize)]
+struct MessageAnswer<'a> {
+    status: u16,
+    #[serde(default, borrow)]
+    error: Cow<'a, str>,
+}
+
+/// Returns whether some of the messages have to be submitted again.
+fn is_partly_refused(answer: &[u8]) -> Result<bool, Failure> {
+    let answer: MessagesAnswer<'_> = serde_json::from_slice(answer)?;
+    match answer.messages.iter().find(|entry| !matches!(entry.status, 202 | 429 | 503)) {
+        Some(entry) => Err(format!("a message: {} {}", entry.status, entry.error).into()),
+        None => Ok(answer.messages.iter().any(|entry| entry.status != 202)),
     }
 }
 
@@ -161,7 +230,7 @@ async fn receive(plan: Arc<Plan>, seen: watch::Sender<u64>) -> Result<(Vec<u64>,
         }
         let now = plan.elapsed_ns();
         let feed: Feed<'_> = serde_json::from_slice(&answer.body)?;
-        for update in feed.events.iter().filter_map(|event| event.update.as_ref()) {
+        for update in feed.events.iter().filter_map(|event| event.update.as_ref().or(event.content.as_ref())) {
             if update.run != Some(&plan.run) {
                 continue;
             }
@@ -194,7 +263,23 @@ async fn acknowledge(plan: Arc<Plan>, mut seen: watch::Receiver<u64>) -> Result<
     Ok(())
 }
 
+/// Creates the contexts. The receiving server takes part in them by the first message.
+async fn create_contexts(plan: &Plan, contexts: u64) -> Result<(), Failure> {
+    let mut conn = Conn::open(&plan.submit, plan.token.as_deref()).await?;
+    for context in 0..contexts {
+        let path = format!("/v1/contexts/%23{}-{context}", plan.run);
+        let answer = conn.call("PUT", &path, format!("{{\"servers\":[\"{}\"]}}", plan.to).as_bytes()).await?;
+        if !(200..300).contains(&answer.status) {
+            return Err(format!("{path}: {} {}", answer.status, String::from_utf8_lossy(&answer.body)).into());
+        }
+    }
+    Ok(())
+}
+
 async fn drive(plan: Arc<Plan>) -> Result<String, Failure> {
+    if let Some(contexts) = plan.contexts {
+        create_contexts(&plan, contexts).await?;
+    }
     let (seen, acks) = watch::channel(0);
     let receiver = tokio::spawn(receive(plan.clone(), seen));
     let acknowledger = tokio::spawn(acknowledge(plan.clone(), acks));
