@@ -58,10 +58,10 @@ impl DrainSignal {
 
 impl DrainGate {
     /// Counts a request for this path until the result is dropped; the error is the response while draining.
-    pub fn enter(&self, path: &str) -> Result<InFlightRequest, HttpResponse> {
+    pub fn enter(&self, path: &str) -> Result<InFlightRequest, Box<HttpResponse>> {
         let is_closed = self.closing.0.closed.load(Ordering::SeqCst);
         match is_closed.then(|| (self.draining_response)(path)).flatten() {
-            Some(answer) => Err(answer),
+            Some(answer) => Err(Box::new(answer)),
             None => Ok(self.closing.enter()),
         }
     }
@@ -85,7 +85,7 @@ pub async fn count_in_flight(
 ) -> Result<ServiceResponse<BoxBody>, Error> {
     let _under_way = match gate.enter(request.path()) {
         Ok(under_way) => under_way,
-        Err(answer) => return Ok(request.into_response(answer)),
+        Err(answer) => return Ok(request.into_response(*answer)),
     };
     next.call(request).await.map(ServiceResponse::map_into_boxed_body)
 }

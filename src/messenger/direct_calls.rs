@@ -64,7 +64,7 @@ impl DirectCalls {
         }
         let _under_way = match self.gate.enter(request.path()) {
             Ok(under_way) => under_way,
-            Err(answer) => return request.into_response(answer),
+            Err(answer) => return request.into_response(*answer),
         };
         request.add_data_container(Rc::clone(&self.data));
         match call {

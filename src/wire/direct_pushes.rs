@@ -45,7 +45,7 @@ impl DirectRoutes for DirectPushes {
             request.add_data_container(Rc::clone(&self.data));
             let push = async |request: ServiceRequest| match self.gate.enter(request.path()) {
                 Ok(_under_way) => Ok(handler(request).await),
-                Err(answer) => Ok(request.into_response(answer)),
+                Err(answer) => Ok(request.into_response(*answer)),
             };
             self.checks.meet(request, push).await
         }))
