@@ -21,6 +21,7 @@ use crate::http::authentication::signature_proof::SignatureJudge;
 use crate::identity::key_folder::KeyFolder;
 use crate::identity::key_ring::{KeyRing, LiveKeyRing};
 use crate::settings::{LiveSettings, LoadedSettings, SettingsDiff, SettingsProblems, Sources};
+use crate::telemetry;
 use crate::tls::file_watch::SETTLES;
 
 /// Interval of reads of a certificate and a key that do not fit yet.
@@ -95,6 +96,7 @@ impl ReloadedParts {
         *used = used.adopting(&read);
         let settings = &used.settings;
         self.live.replace(settings.clone());
+        telemetry::follow(&settings.log.level, settings.log.format);
         for ChangedFiles { subject, change } in files {
             (change.apply)();
             note(&mut changed, subject);

@@ -50,6 +50,8 @@ enum CliCommand {
     Config(config::ConfigCommand),
     /// Read the configuration again and apply what a running gateway can take over: all of it, or nothing.
     Reload(reload::Reload),
+    /// Show the level of the running gateway's log, or set another one for a time.
+    Log(config::log_level::LogLevelOptions),
     /// Peers: their state, and commands for them.
     #[command(subcommand)]
     Peer(peer::PeerCommandLine),
@@ -166,6 +168,7 @@ pub fn run() -> ExitCode {
         CliCommand::Check(options) => check::run(options),
         CliCommand::Config(command) => config::run(command),
         CliCommand::Reload(options) => reload::run(options),
+        CliCommand::Log(options) => config::log_level::run(options),
         CliCommand::Peer(command) => peer::run(command),
         CliCommand::Keys(command) => keys::run(command),
         CliCommand::Message(command) => message::run(command),

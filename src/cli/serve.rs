@@ -32,8 +32,7 @@ pub(super) struct Serve {
 const ONE_ORDER: Duration = Duration::from_secs(1);
 
 pub(super) fn run(options: Serve) -> u8 {
-    // The HTTP server's own log lines name threads, which mean nothing to an operator.
-    if let Err(error) = telemetry::start("info,actix_server=warn") {
+    if let Err(error) = telemetry::start("info") {
         last_words(&format!("fernpost cannot start: the log thread cannot start: {error}"));
         return COULD_NOT_RUN;
     }
@@ -41,6 +40,8 @@ pub(super) fn run(options: Serve) -> u8 {
     let found = if options.accept_data_dir { DataDir::AsFound } else { DataDir::Whole };
     let code = match options.source.read_to_run() {
         Ok(loaded) => {
+            let log = &loaded.settings.log;
+            telemetry::follow(&log.level, log.format);
             descriptor_limit::raise(loaded.settings.federation.connections.connections_max);
             actix::System::new().block_on(serve(loaded, found, StartSummary { files }))
         }

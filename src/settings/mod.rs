@@ -48,6 +48,7 @@ pub use crate::settings::sections::federation::{ConnectionSettings, FederationMo
 pub use crate::settings::sections::feed::FeedSettings;
 pub use crate::settings::sections::messenger::MessengerSettings;
 pub use crate::settings::sections::network::NetworkSettings;
+pub use crate::settings::sections::observation::log::LogSettings;
 pub use crate::settings::sections::push::PushSettings;
 pub use crate::settings::sections::server::ServerSettings;
 pub use crate::settings::sections::store::{StoreBackend, StoreSettings};
@@ -128,6 +129,8 @@ pub struct Settings {
     pub messenger: MessengerSettings,
     /// Listener for operators.
     pub admin: AdminSettings,
+    /// Log of the process.
+    pub log: LogSettings,
     /// Store on disk.
     pub store: StoreSettings,
     /// Messenger's feed.
@@ -174,6 +177,7 @@ impl Settings {
         let messenger = raw.messenger.check(check);
         let admin = raw.admin.check(check);
         keep_apart(&listeners, check);
+        let log = raw.log.check(check);
         let store = raw.store.check(check);
         let own = server.as_ref().map(|server| &server.name);
         let contexts = raw.contexts.check(check);
@@ -190,9 +194,19 @@ impl Settings {
         let notes = std::mem::take(&mut found.notes);
         let problems = found.take_problems();
         match server {
-            Some(server) if problems.is_empty() => {
-                Ok(Self { server, federation, messenger, admin, store, feed, rpc, network, peers, notes })
-            }
+            Some(server) if problems.is_empty() => Ok(Self {
+                server,
+                federation,
+                messenger,
+                admin,
+                log,
+                store,
+                feed,
+                rpc,
+                network,
+                peers,
+                notes,
+            }),
             _ => Err(SettingsProblems(problems)),
         }
     }

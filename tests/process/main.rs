@@ -5,6 +5,7 @@ mod connector;
 mod corpus;
 mod faults;
 mod fixtures;
+mod observation;
 mod openapi;
 mod page;
 mod peers;

@@ -14,6 +14,8 @@ const RELOADABLE: &[&[&str]] = &[
     &["federation", "mode"],
     &["federation", "strangers"],
     &["federation", "trusted_proxies"],
+    &["log", "format"],
+    &["log", "level"],
     &["network"],
     &["peers"],
     &["relay"],
@@ -46,6 +48,7 @@ impl Settings {
                 client_cert_header: read.federation.client_cert_header.clone(),
                 ..self.federation.clone()
             },
+            log: read.log.clone(),
             rpc: read.rpc,
             network: read.network.clone(),
             peers: peers.into(),

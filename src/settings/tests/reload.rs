@@ -40,6 +40,8 @@ const OTHERS: &[(&str, &str)] = &[
     ("admin.tls.cert", "c"),
     ("admin.tls.key", "c"),
     ("admin.token", "sesame"),
+    ("log.format", "json"),
+    ("log.level", "debug"),
     ("feed.low_water", "9"),
     ("feed.ends", "typing"),
     ("contexts.admission", "open"),

@@ -1,0 +1,3 @@
+//! The sections of what an operator watches: the logs.
+
+pub(crate) mod log;
