@@ -48,6 +48,9 @@ use crate::messenger::push::PushSetup;
 use crate::runtime::free_space::FolderDisk;
 use crate::settings::{LiveSettings, LoadedSettings, Settings};
 use crate::store::{self, BlockingExecutor, Store, StoreLocation, StoreOptions};
+use crate::telemetry::deliveries::{
+    DeliveryLog, DeliveryLogOutput, DeliveryObserver, ObservedJournal, ObservedTransport,
+};
 use crate::telemetry::limit_counts::LimitCounts;
 use crate::telemetry::logging_journal::LoggingJournal;
 use crate::tls::{file_watch, own_certificate};
@@ -84,6 +87,7 @@ pub struct App {
     stopping: watch::Sender<bool>,
     closing: DrainSignal,
     reloader: Arc<SettingsReloader>,
+    deliveries: DeliveryObserver,
     _tasks: [AbortOnDropHandle<()>; 3],
     /// Task of push mode, if it is on.
     push_task: Option<AbortOnDropHandle<()>>,
@@ -129,7 +133,9 @@ impl App {
         let clock = Arc::new(SystemClock);
         let live_roster = Arc::new(live.clone());
         let ephemeral = Arc::new(EphemeralFeed::new(live_roster, clock, settings.feed.ends.clone()));
+        let deliveries = DeliveryObserver::new(Arc::new(SystemClock), delivery_log(settings)?);
         let ends = CoreEnds {
+            deliveries: deliveries.clone(),
             egress: egress.clone(),
             signer,
             relays: relays.clone(),
@@ -159,6 +165,7 @@ impl App {
                 egress: egress.clone(),
                 judge: judge.clone(),
                 gateway: gateway.clone(),
+                deliveries: deliveries.log().cloned(),
             },
         ));
         let kept = kept_forwards::run(gateway.clone(), Arc::new(store.clone()), relays.clone());
@@ -197,6 +204,7 @@ impl App {
             stopping,
             closing,
             reloader,
+            deliveries,
             _tasks: tasks,
             push_task,
             row_watch: AbortOnDropHandle::new(tokio::spawn(rows)),
@@ -289,7 +297,7 @@ impl App {
     }
 
     async fn end(self) {
-        let Self { core, gateway, store, row_watch, kept_forwards, .. } = self;
+        let Self { core, gateway, store, row_watch, kept_forwards, deliveries, .. } = self;
         for task in [row_watch, kept_forwards] {
             task.abort();
             // It was cancelled, so there is no result.
@@ -303,6 +311,10 @@ impl App {
         let ended = move || {
             let joined = core.join();
             lane.end(READS_END);
+            // After the actors, because they tell it their last changes.
+            if let Some(log) = deliveries.log() {
+                log.flush(RECORDS_END);
+            }
             joined
         };
         let joined = tokio::task::spawn_blocking(ended).await;
@@ -315,6 +327,9 @@ impl App {
 /// Maximum time that a stop waits for a running commit or read, because a disk may never respond.
 const READS_END: Duration = Duration::from_secs(10);
 
+/// Maximum time that a stop waits for the last records of the log of deliveries, because a disk may never respond.
+const RECORDS_END: Duration = Duration::from_secs(1);
+
 /// The unsent items that stay on disk when a gateway stops.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct UnsentAtShutdown {
@@ -326,6 +341,7 @@ pub struct UnsentAtShutdown {
 
 /// The adapters through which the core meets the outside.
 struct CoreEnds {
+    deliveries: DeliveryObserver,
     egress: Arc<EgressClient>,
     signer: PduSigner,
     relays: Arc<dyn RelayJudge>,
@@ -338,7 +354,7 @@ async fn start_core(
     core: &ArbiterHandle,
     live: &LiveSettings,
     found: DataDir,
-    CoreEnds { egress, signer, relays, ephemeral, strangers, nesting }: CoreEnds,
+    CoreEnds { deliveries, egress, signer, relays, ephemeral, strangers, nesting }: CoreEnds,
     gone: oneshot::Sender<bool>,
 ) -> Result<GatewayCore, StartError> {
     let settings = live.current();
@@ -364,12 +380,13 @@ async fn start_core(
             let shared = Arc::new(store.clone());
             let past = shared.clone();
             let knowledge = StoreReferenceContext { us: us.clone(), contexts: shared.clone(), roster: peers.clone() };
+            let logging = Arc::new(LoggingJournal::new(shared.clone()));
+            let transport =
+                PeerTransport::new(egress, us.clone(), Arc::new(knowledge), relays).nested_within(nesting);
             let ports = Ports {
-                journal: Arc::new(LoggingJournal::new(shared.clone())),
+                journal: Arc::new(ObservedJournal::new(logging, deliveries.clone())),
                 archive: StoreReaders::of(&shared),
-                transport: Arc::new(
-                    PeerTransport::new(egress, us.clone(), Arc::new(knowledge), relays).nested_within(nesting),
-                ),
+                transport: Arc::new(ObservedTransport::new(Arc::new(transport), deliveries)),
                 roster: peers,
                 ownership: shared,
                 disk,
@@ -391,6 +408,16 @@ async fn start_core(
         let _ = done.send(built);
     });
     Ok(started.await.map_err(|_| StartError::Core)??)
+}
+
+/// Starts the log of deliveries, if it is on.
+fn delivery_log(settings: &Settings) -> Result<Option<DeliveryLog>, StartError> {
+    let Some(output) = &settings.log.deliveries else { return Ok(None) };
+    let path = match output {
+        DeliveryLogOutput::Stderr => "stderr".to_owned(),
+        DeliveryLogOutput::File(path) => path.display().to_string(),
+    };
+    DeliveryLog::start(output).map(Some).map_err(|source| StartError::Deliveries { path, source })
 }
 
 fn store_options(settings: &Settings, found: DataDir) -> Result<StoreOptions, StartError> {

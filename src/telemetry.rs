@@ -1,5 +1,6 @@
 //! The log of the process: to stderr, one line per state change, by the filter of `FERNPOST_LOG`, else of `log.level`.
 
+pub mod deliveries;
 pub mod limit_counts;
 pub mod log_control;
 pub mod log_filter;
@@ -23,7 +24,7 @@ use crate::runtime::caught_panics;
 use log_control::LogControl;
 use log_filter::check_filter;
 use log_format::{LineFormat, LogFormat};
-use sink::LogSink;
+use sink::{LogSink, PROCESS_LOG};
 
 /// Environment variable with the filter, such as `info` or `fernpost=debug,actors=debug`. It is stronger than `log.level`, and holds
 /// before the configuration is read, too.
@@ -54,7 +55,7 @@ pub fn start(default: &str) -> io::Result<()> {
     });
     let standing = (asked.clone().unwrap_or_else(|| default.to_owned()), asked.is_some());
     // The sink gets its own descriptor, because a write that blocks must not hold the lock of the process's stderr.
-    let sink = LogSink::start(File::from(io::stderr().as_fd().try_clone_to_owned()?))?;
+    let sink = LogSink::start(PROCESS_LOG, File::from(io::stderr().as_fd().try_clone_to_owned()?))?;
     let format = LineFormat::default();
     let rules = log_control::rules(&standing.0, None).expect("the filter was checked");
     let (rules, handle) = reload::Layer::new(rules);

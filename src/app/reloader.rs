@@ -22,6 +22,7 @@ use crate::identity::key_folder::KeyFolder;
 use crate::identity::key_ring::{KeyRing, LiveKeyRing};
 use crate::settings::{LiveSettings, LoadedSettings, SettingsDiff, SettingsProblems, Sources};
 use crate::telemetry;
+use crate::telemetry::deliveries::DeliveryLog;
 use crate::tls::file_watch::SETTLES;
 
 /// Interval of reads of a certificate and a key that do not fit yet.
@@ -39,6 +40,8 @@ pub(super) struct ReloadedParts {
     pub(super) egress: Arc<EgressClient>,
     pub(super) judge: Data<SignatureJudge>,
     pub(super) gateway: Gateway,
+    /// Log of deliveries, if it is on.
+    pub(super) deliveries: Option<DeliveryLog>,
 }
 
 /// Takes over a changed configuration.
@@ -66,6 +69,10 @@ impl SettingsReloader {
     /// Reloads, and writes one line to the log. `cause` is what asked for it.
     pub fn reload(&self, cause: String) -> RunningReload {
         let (parts, used) = (self.parts.clone(), self.used.clone());
+        // Also if the configuration is refused, because whoever moved the file knows nothing of it.
+        if let Some(log) = &parts.deliveries {
+            log.reopen();
+        }
         // A task of its own ends its work if the caller leaves.
         let reload = actix::spawn(async move {
             let report = parts.reload(&mut *used.lock().await).await;

@@ -177,7 +177,7 @@ impl Settings {
         let messenger = raw.messenger.check(check);
         let admin = raw.admin.check(check);
         keep_apart(&listeners, check);
-        let log = raw.log.check(check);
+        let log = raw.log.check(server.as_ref().map(|server| &server.data_dir), check);
         let store = raw.store.check(check);
         let own = server.as_ref().map(|server| &server.name);
         let contexts = raw.contexts.check(check);

@@ -58,6 +58,7 @@ async fn transaction_round_trip_returns_refusals() {
         label: BatchId::Transaction { id: 1_404_835_423_001, prev: Some(9), ts: Millis(1_404_835_423_000) },
         items: sent.to_vec(),
         weak: vec![typing.clone()],
+        traces: vec![],
         deadlines: DEADLINES,
     };
     let reason = "NOT_A_PARTICIPANT: green does not take part".to_owned();

@@ -2,7 +2,7 @@
 
 use actors::ports::PeerConfig;
 
-use crate::settings::{FederationSettings, PeerTable, Settings};
+use crate::settings::{FederationSettings, LogSettings, PeerTable, Settings};
 
 /// Keys, and tables of keys, whose changes a running gateway applies. A change of every other key waits for a restart.
 ///
@@ -48,7 +48,11 @@ impl Settings {
                 client_cert_header: read.federation.client_cert_header.clone(),
                 ..self.federation.clone()
             },
-            log: read.log.clone(),
+            log: LogSettings {
+                format: read.log.format,
+                level: read.log.level.clone(),
+                deliveries: self.log.deliveries.clone(),
+            },
             rpc: read.rpc,
             network: read.network.clone(),
             peers: peers.into(),

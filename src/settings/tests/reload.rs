@@ -42,6 +42,8 @@ const OTHERS: &[(&str, &str)] = &[
     ("admin.token", "sesame"),
     ("log.format", "json"),
     ("log.level", "debug"),
+    ("log.deliveries", "stderr"),
+    ("log.deliveries_file", "c"),
     ("feed.low_water", "9"),
     ("feed.ends", "typing"),
     ("contexts.admission", "open"),

@@ -1,5 +1,6 @@
 //! The eyes of an operator on a running gateway: its log, its log of deliveries, its metrics.
 
+mod deliveries;
 mod log_level;
 
 use std::process::Output;

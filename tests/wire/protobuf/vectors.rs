@@ -59,6 +59,7 @@ fn batch(label: BatchId, strong: &[&str], weak: &[&str]) -> OutboundBatch {
         label,
         items: strong.iter().map(content).map(Item::Update).collect(),
         weak: weak.iter().map(content).map(|content| Edu { kind: "typing".to_owned(), content }).collect(),
+        traces: vec![],
         deadlines: RequestDeadlines { connect: second, total: second },
     }
 }
