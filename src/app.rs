@@ -186,6 +186,7 @@ impl App {
             counts,
             nesting,
             clocks,
+            deliveries: deliveries.clone(),
         };
         let servers = start_servers(parts, (listeners, &certificates), &readiness, (stops, &closing))?;
         let watch = file_watch::watch(certificates.watched());

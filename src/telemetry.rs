@@ -7,6 +7,7 @@ pub mod log_filter;
 pub mod log_format;
 pub mod logging_journal;
 pub mod peer_clocks;
+pub mod refused_callers;
 mod sink;
 
 use std::fs::File;
@@ -25,6 +26,9 @@ use log_control::LogControl;
 use log_filter::check_filter;
 use log_format::{LineFormat, LogFormat};
 use sink::{LogSink, PROCESS_LOG};
+
+/// Version of the program, for metrics.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// Environment variable with the filter, such as `info` or `fernpost=debug,actors=debug`. It is stronger than `log.level`, and holds
 /// before the configuration is read, too.

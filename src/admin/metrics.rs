@@ -1,7 +1,12 @@
 //! `GET /metrics`: metrics in the format of Prometheus.
 //!
-//! Metrics are computed only when they are scraped: the core keeps its sums up to date, and a scrape copies them. No
-//! label names a peer or a context, so a large gateway exports as many lines as a small one.
+//! Metrics are computed only when they are scraped: the core keeps its sums up to date, and a scrape copies them. No label names a
+//! context, and only `metrics.peers_max` peers have labels, so the number of lines is bounded.
+
+mod metric_text;
+mod observed_parts;
+mod peer_lines;
+mod process_lines;
 
 use std::sync::Arc;
 
@@ -19,12 +24,14 @@ use crate::rpc::CallRegister;
 use crate::telemetry;
 use crate::telemetry::limit_counts::LimitCounts;
 
+pub use observed_parts::{NamedPeersMax, ObservedParts};
+
 /// Content type of the text format.
 const FORMAT: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// The metrics of one gateway. Clones share one recorder.
 #[derive(Clone)]
-pub struct MetricsRecorder(Arc<CountedPeers>);
+pub struct MetricsRecorder(Arc<CountedPeers>, Option<Arc<ObservedParts>>);
 
 struct CountedPeers {
     gateway: Gateway,
@@ -47,10 +54,16 @@ impl MetricsRecorder {
     ) -> Self {
         let recorder = PrometheusBuilder::new().build_recorder();
         with_local_recorder(&recorder, describe);
-        Self(Arc::new(CountedPeers { gateway, ends, limits, push, calls, recorder }))
+        Self(Arc::new(CountedPeers { gateway, ends, limits, push, calls, recorder }), None)
     }
 
-    fn text(&self) -> String {
+    /// Adds the metrics of deliveries, single peers, the store and the process.
+    #[must_use]
+    pub fn observing(self, parts: ObservedParts) -> Self {
+        Self(self.0, Some(Arc::new(parts)))
+    }
+
+    async fn text(&self) -> String {
         let CountedPeers { gateway, ends, limits, push, calls, recorder } = &*self.0;
         with_local_recorder(recorder, || {
             record(gateway, limits);
@@ -66,6 +79,9 @@ impl MetricsRecorder {
         });
         let mut text = recorder.handle().render();
         calls.metrics().write_times(&mut text);
+        if let Some(observed) = &self.1 {
+            observed.write(gateway, &mut text).await;
+        }
         text
     }
 }
@@ -151,5 +167,5 @@ pub(super) fn operations() -> Vec<ApiOperation> {
 }
 
 async fn get(metrics: web::Data<MetricsRecorder>) -> HttpResponse {
-    HttpResponse::Ok().content_type(FORMAT).body(metrics.text())
+    HttpResponse::Ok().content_type(FORMAT).body(metrics.text().await)
 }

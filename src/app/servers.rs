@@ -15,7 +15,7 @@ use tokio::sync::watch;
 use crate::admin::certificates::CertificateEnds;
 use crate::admin::health::{self, ReadinessReport};
 use crate::admin::messenger::health::PushHealth;
-use crate::admin::metrics::{self, MetricsRecorder};
+use crate::admin::metrics::{self, MetricsRecorder, ObservedParts};
 use crate::admin::{self, AdminApi};
 use crate::app::configured_peers::ConfiguredAdmission;
 use crate::app::listeners::{ListenerCertificates, Listeners};
@@ -43,8 +43,10 @@ use crate::messenger::{MessengerApi, MessengerLimits};
 use crate::rpc::{CallRegister, InboundCalls, MessengerLine};
 use crate::settings::{LiveSettings, SecretValue, Settings};
 use crate::store::Store;
+use crate::telemetry::deliveries::DeliveryObserver;
 use crate::telemetry::limit_counts::LimitCounts;
 use crate::telemetry::peer_clocks::PeerClocks;
+use crate::telemetry::refused_callers::RefusedCallers;
 use crate::wire::pdu::relay_judge::RelayJudge;
 use crate::wire::{self, DialectServices};
 
@@ -68,6 +70,7 @@ pub(super) struct ServedParts<'a> {
     pub(super) counts: LimitCounts,
     pub(super) nesting: BodyNestingLimit,
     pub(super) clocks: PeerClocks,
+    pub(super) deliveries: DeliveryObserver,
 }
 
 fn federation_body(settings: &Settings) -> BodyLimit {
@@ -99,7 +102,7 @@ pub(super) fn start_servers(
     (stops, closing): (watch::Receiver<bool>, &DrainSignal),
 ) -> Result<Vec<ServerHandle>, StartError> {
     let ServedParts { live, keys, judge, relays, push, gateway, store, reloader, ephemeral, .. } = parts;
-    let ServedParts { strangers, counts, nesting, clocks, line, egress, .. } = parts;
+    let ServedParts { strangers, counts, nesting, clocks, line, egress, deliveries, .. } = parts;
     let register = Arc::new(CallRegister::new(live.clone()));
     let calls = Data::new(InboundCalls::new(gateway.ports().clone(), register.clone(), line));
     let settings = live.current();
@@ -122,8 +125,10 @@ pub(super) fn start_servers(
     let (door, forwarded) = (closing.door(wire::later), Data::new(forwarded));
     let head = HeadLimit { key: "federation.headers_max", bytes: settings.federation.connections.headers_max };
     let [federation_counts, messenger_counts, admin_counts] = [(); 3].map(|()| counts.clone());
+    let refused_callers = RefusedCallers::default();
+    let federation_callers = refused_callers.clone();
     let federation = serve_raw_targets(listeners.federation, &serving, move |config| {
-        config.app_data(federation_counts.clone());
+        config.app_data(federation_counts.clone()).app_data(federation_callers.clone());
         key_directory::configure(config, &keys);
         config.app_data(judge.clone()).app_data(forwarded.clone()).app_data(calls.clone());
         let scope = web::scope("").app_data(Data::new(door.clone())).wrap(from_fn(drain::count_in_flight));
@@ -161,6 +166,15 @@ pub(super) fn start_servers(
     let one = certificates.admin_limits(&settings)?;
     let ends = CertificateEnds::new(certificates.all(), Arc::new(SystemClock));
     let metrics = MetricsRecorder::new(gateway.clone(), ends.clone(), counts, push.clone(), register);
+    let table = live.clone();
+    let metrics = metrics.observing(ObservedParts {
+        observer: deliveries,
+        store: store.clone(),
+        clocks: clocks.clone(),
+        named_max: Arc::new(move || table.current().metric_peers_max),
+        refused_callers,
+        began: SystemClock.now(),
+    });
     let push_health = PushHealth::new(push.clone(), gateway.ports().archive.feed.feed_bounds());
     let api = AdminApi::new(gateway.clone(), store.clone(), relays)
         .describing(live, clocks)

@@ -17,24 +17,30 @@ use crate::http::body::encoded::PROTOBUF_TYPE;
 use crate::http::error::{ApiError, RefusedByLimit};
 use crate::http::listener::client_stream::ConnectionFacts;
 use crate::telemetry::limit_counts::LimitCounts;
+use crate::telemetry::refused_callers::RefusedCallers;
 
 /// The method of the request line, in the extensions of a request that is handled as another one: a signature covers it.
 #[derive(Debug, Clone)]
 pub(crate) struct RequestedMethod(pub(crate) Method);
 
 /// The middleware; [`serve`](super::serve::serve) wraps every application with it. It tells the connection of each answer, and
-/// counts the limits that refuse, if the application's data has [`LimitCounts`].
+/// counts the limits that refuse and the callers that are refused, if the application's data has [`LimitCounts`] and
+/// [`RefusedCallers`].
 pub async fn error_middleware(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
     let progress = request.conn_data::<ConnectionFacts>().map(|facts| Arc::clone(&facts.progress));
     let counts = request.app_data::<LimitCounts>().cloned();
+    let refused_callers = request.app_data::<RefusedCallers>().cloned();
     let answer = answer(request, next).await;
     if let (Some(counts), Ok(answer)) = (counts, &answer)
         && let Some(RefusedByLimit(limit)) = answer.response().extensions().get()
     {
         counts.count(limit);
+    }
+    if let (Some(callers), Ok(answer)) = (refused_callers, &answer) {
+        callers.count(answer.status().as_u16());
     }
     let Some(progress) = progress else { return answer };
     progress.answer();

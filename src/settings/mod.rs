@@ -131,6 +131,8 @@ pub struct Settings {
     pub admin: AdminSettings,
     /// Log of the process.
     pub log: LogSettings,
+    /// Maximum number of peers with labels of their own in the metrics.
+    pub metric_peers_max: u32,
     /// Store on disk.
     pub store: StoreSettings,
     /// Messenger's feed.
@@ -193,6 +195,7 @@ impl Settings {
 
         let notes = std::mem::take(&mut found.notes);
         let problems = found.take_problems();
+        let metric_peers_max = raw.metrics.peers_max;
         match server {
             Some(server) if problems.is_empty() => Ok(Self {
                 server,
@@ -200,6 +203,7 @@ impl Settings {
                 messenger,
                 admin,
                 log,
+                metric_peers_max,
                 store,
                 feed,
                 rpc,

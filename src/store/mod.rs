@@ -18,6 +18,7 @@ mod counters;
 mod delivery_clock;
 mod error;
 mod executor;
+mod figures;
 mod handoff_budget;
 mod marker;
 mod offline;
@@ -55,6 +56,7 @@ pub use crate::store::offline::restore::{RestoreError, RestoreReport, restore};
 pub use crate::store::offline::summary::{StoreSummary, summary};
 pub use crate::store::offline::verify::{VerifyFinding, VerifyResult, verify, verify_backend};
 pub use counters::RowCounts;
+pub use figures::StoreFigures;
 pub use marker::MARKER;
 pub use open::{FILE, SCHEMA, StoreLocation, StoreOptions};
 pub use shared::Wake;
@@ -132,6 +134,11 @@ impl Store {
     /// holds gigabytes.
     pub async fn stats(&self) -> Result<StoreStats, ArchiveError> {
         stats::measure_aside(self.shared.clone()).await
+    }
+
+    /// Returns the figures that are cheap to read.
+    pub async fn figures(&self) -> Result<StoreFigures, ArchiveError> {
+        figures::read_aside(self.shared.clone()).await
     }
 
     /// Copies the store into a new file at `path` while it works. The file appears complete, synced and under its name,
