@@ -2,6 +2,7 @@
 
 mod deliveries;
 mod log_level;
+mod prometheus;
 
 use std::process::Output;
 
