@@ -406,6 +406,8 @@ pub struct PeerQueueSize {
     pub backlog: u64,
     /// Size of these items in bytes.
     pub backlog_bytes: u64,
-    /// Time at which the oldest of them was queued, if the actor knows it.
+    /// Newest acknowledged index: the oldest pending item follows it.
+    pub acked: Index,
+    /// Time at which the oldest pending item was queued, if the actor knows it.
     pub oldest: Option<Millis>,
 }

@@ -243,7 +243,8 @@ impl PeerHandle {
         let (state, backlog) = self.state_and_backlog();
         // A peer whose queue is empty may still have the time of its last item.
         let oldest = gauge.oldest().filter(|_| backlog > 0);
-        PeerQueueSize { server: self.shared.server.clone(), state, backlog, backlog_bytes: gauge.bytes(), oldest }
+        let (server, backlog_bytes) = (self.shared.server.clone(), gauge.bytes());
+        PeerQueueSize { server, state, backlog, backlog_bytes, acked: gauge.acked(), oldest }
     }
 
     /// Records a use of the peer; `count` rises with each use.

@@ -61,6 +61,11 @@ impl SharedStats {
         self.tail_bytes.load(Ordering::Relaxed).saturating_sub(self.acked_bytes.load(Ordering::Relaxed))
     }
 
+    /// Returns the newest acknowledged index after the last step.
+    pub(crate) fn acked(&self) -> Index {
+        Index(self.acked.load(Ordering::Relaxed))
+    }
+
     /// Returns the time at which the oldest unacknowledged item was queued, as far as the actor knew it in its last step.
     pub(crate) fn oldest(&self) -> Option<Millis> {
         Some(Millis(self.oldest.load(Ordering::Relaxed))).filter(|oldest| oldest.0 > 0)

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use actors::gateway::Gateway;
-use actors::model::Millis;
+use actors::model::{Millis, PeerQueueSize};
 
 use crate::admin::metrics::metric_text::MetricKind::{Counter, Gauge};
 use crate::admin::metrics::metric_text::MetricText;
@@ -37,7 +37,7 @@ impl ObservedParts {
     pub(super) async fn write(&self, gateway: &Gateway, out: &mut String) {
         self.write_deliveries(gateway, out);
         let mut text = MetricText(out);
-        self.write_peers(gateway, &mut text);
+        self.write_peers(gateway, &mut text).await;
         self.write_store(gateway, &mut text).await;
         process_lines::write(self.began, &mut text);
     }
@@ -69,8 +69,10 @@ impl ObservedParts {
         gateway.feed_times().write("fernpost_feed_seconds", help, out);
     }
 
-    fn write_peers(&self, gateway: &Gateway, text: &mut MetricText<'_>) {
-        let (gauges, now) = (gateway.peer_queues(), gateway.ports().clock.now());
+    async fn write_peers(&self, gateway: &Gateway, text: &mut MetricText<'_>) {
+        let named_max = (self.named_max)() as usize;
+        let (mut gauges, now) = (gateway.peer_queues(), gateway.ports().clock.now());
+        read_ages(gateway, &mut gauges, named_max).await;
         let bytes: u64 = gauges.iter().map(|gauge| gauge.backlog_bytes).sum();
         text.one(Gauge, "fernpost_outbox_bytes", "Size of the items pending for peers.", bytes as f64);
         let oldest = gauges.iter().filter_map(|gauge| gauge.oldest).min();
@@ -78,7 +80,6 @@ impl ObservedParts {
         let help = "Age of the oldest item pending for any peer, 0 if none is.";
         text.one(Gauge, "fernpost_outbound_oldest_unacked_seconds", help, age);
         let listed = gateway.ports().roster.listed();
-        let named_max = (self.named_max)() as usize;
         peer_lines::write((&listed, &gauges), (&self.clocks, named_max, now), text);
     }
 
@@ -113,5 +114,18 @@ impl ObservedParts {
             "Items of ours that left their queue undelivered.",
             figures.dead_letters as f64,
         );
+    }
+}
+
+/// Reads the ages of queues that are not in memory because their peers are paused: of at most `reads_max`, and of one at least.
+async fn read_ages(gateway: &Gateway, queues: &mut [PeerQueueSize], reads_max: usize) {
+    let unknown = queues.iter_mut().filter(|queue| queue.backlog > 0 && queue.oldest.is_none());
+    for queue in unknown.take(reads_max.max(1)) {
+        let peers = &gateway.ports().archive.peers;
+        match peers.outbox_from(&queue.server, queue.acked.next(), 1, 0).await {
+            Ok(rows) => queue.oldest = rows.first().map(|row| row.queued),
+            // The other figures are useful without the age.
+            Err(error) => tracing::error!(peer = %queue.server, %error, "the age of a queue cannot be read"),
+        }
     }
 }

@@ -105,6 +105,8 @@ fn write_lines(lines: &[PeerMetricLine], now: Millis, text: &mut MetricText<'_>)
 mod tests {
     use std::num::NonZeroUsize;
 
+    use actors::model::Index;
+
     use super::*;
 
     fn name(server: &str) -> ServerName {
@@ -118,6 +120,7 @@ mod tests {
             state,
             backlog,
             backlog_bytes: backlog * 10,
+            acked: Index(0),
             oldest: Some(Millis(oldest)),
         };
         let gauges =
