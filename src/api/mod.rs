@@ -39,6 +39,7 @@ pub mod peers;
 pub mod quarantine;
 pub mod queue;
 pub mod requests;
+pub mod status;
 pub mod store;
 pub mod submissions;
 

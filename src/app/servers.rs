@@ -16,6 +16,7 @@ use crate::admin::certificates::CertificateEnds;
 use crate::admin::health::{self, ReadinessReport};
 use crate::admin::messenger::health::PushHealth;
 use crate::admin::metrics::{self, MetricsRecorder};
+use crate::admin::status::StatusSources;
 use crate::admin::{self, AdminApi};
 use crate::app::configured_peers::ConfiguredAdmission;
 use crate::app::listeners::{ListenerCertificates, Listeners};
@@ -103,6 +104,7 @@ pub(super) fn start_servers(
     let register = Arc::new(CallRegister::new(live.clone()));
     let calls = Data::new(InboundCalls::new(gateway.ports().clone(), register.clone(), line));
     let settings = live.current();
+    let rows = listeners.rows(&settings);
     let proxies = live.clone();
     let is_proxy = move |address| proxies.peers().is_trusted_proxy(address);
     let serving = certificates.federation_limits(&settings, is_proxy, counts.clone())?;
@@ -162,9 +164,17 @@ pub(super) fn start_servers(
     let ends = CertificateEnds::new(certificates.all(), Arc::new(SystemClock));
     let metrics = MetricsRecorder::new(gateway.clone(), ends.clone(), counts, push.clone(), register);
     let push_health = PushHealth::new(push.clone(), gateway.ports().archive.feed.feed_bounds());
+    let status = StatusSources {
+        started: SystemClock.now(),
+        listeners: rows,
+        readiness: readiness.clone(),
+        ends: ends.clone(),
+        push: push_health.clone(),
+    };
     let api = AdminApi::new(gateway.clone(), store.clone(), relays)
         .describing(live, clocks)
         .reloading(reloader.clone())
+        .reporting(status)
         .pushing(push);
     let token = BearerToken::new("admin.token", settings.admin.token.as_ref().map(SecretValue::expose));
     if token.is_open() {

@@ -13,6 +13,7 @@ mod queue;
 mod reached_listener;
 mod reload;
 mod serve;
+mod status;
 mod store;
 
 use std::path::PathBuf;
@@ -48,6 +49,8 @@ enum CliCommand {
     /// Show what can be configured.
     #[command(subcommand)]
     Config(config::ConfigCommand),
+    /// Show the state of the gateway, its problems, and what to do about each; exits with 1 if it has any.
+    Status(status::StatusOptions),
     /// Read the configuration again and apply what a running gateway can take over: all of it, or nothing.
     Reload(reload::Reload),
     /// Peers: their state, and commands for them.
@@ -165,6 +168,7 @@ pub fn run() -> ExitCode {
         CliCommand::Serve(options) => serve::run(options),
         CliCommand::Check(options) => check::run(options),
         CliCommand::Config(command) => config::run(command),
+        CliCommand::Status(options) => status::run(options),
         CliCommand::Reload(options) => reload::run(options),
         CliCommand::Peer(command) => peer::run(command),
         CliCommand::Keys(command) => keys::run(command),

@@ -3,8 +3,9 @@
 use serde_json::json;
 
 use super::{BODY, OPERATOR};
-use crate::admin::{config, store};
+use crate::admin::{config, status, store};
 use crate::api::configuration::ReloadReport;
+use crate::api::status::StatusReport;
 use crate::api::store::{BackupProgress, BackupRequest, StoreDetails};
 use crate::openapi::api_operation::ApiOperation;
 use crate::openapi::refusals::{EVERY, UNAVAILABLE};
@@ -14,6 +15,9 @@ pub(super) fn operations() -> Vec<ApiOperation> {
         ApiOperation::post("/reload", "Take over a changed configuration.", |route| route.to(config::reload))
             .answers::<ReloadReport>(200, "It is in force.")
             .answers::<ReloadReport>(422, "It is refused, and nothing has changed.")
+            .refuses(&[EVERY, OPERATOR]),
+        ApiOperation::get("/status", "Show the state of the gateway, and its problems.", |route| route.to(status::get))
+            .answers::<StatusReport>(200, "The state, on one screen.")
             .refuses(&[EVERY, OPERATOR]),
         ApiOperation::get("/store", "Show the size of the store.", |route| route.to(store::stats))
             .answers::<StoreDetails>(200, "Its tables, and the work done since the start.")
