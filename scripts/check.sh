@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs all checks of a change: formatting, lints, documentation, the demo, the tests.
+# Runs all checks of a change: formatting, lints, documentation, the demo, the tests, and where valgrind is, instruction counts.
 #
 # Ends at the first step that fails. The last line counts the tests that ran; the exit code is 0 only if all passed.
 set -euo pipefail
@@ -36,6 +36,11 @@ step "documentation" env RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-d
 step "build" cargo test --workspace --no-run --locked --quiet
 step "demo" "$target/debug/fernpost" demo --check
 step "tests" run_tests
+if command -v valgrind >/dev/null; then
+  step "instructions" scripts/instructions.sh
+else
+  echo "==> instructions: left out, because valgrind is not installed"
+fi
 
 awk '/^test result:/ { passed += $4; failed += $6; ignored += $8 }
   END { print passed + 0 " passed, " failed + 0 " failed, " ignored + 0 " skipped"; exit !(passed > 0 && failed == 0) }' "$output"

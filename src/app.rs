@@ -5,6 +5,7 @@
 
 mod configured_keys;
 mod configured_peers;
+mod core_probe;
 mod data_folder;
 mod directory_source;
 mod listeners;
@@ -48,6 +49,9 @@ use crate::messenger::push::PushSetup;
 use crate::runtime::free_space::FolderDisk;
 use crate::settings::{LiveSettings, LoadedSettings, Settings};
 use crate::store::{self, BlockingExecutor, Store, StoreLocation, StoreOptions};
+use crate::telemetry::deliveries::{
+    DeliveryLog, DeliveryLogOutput, DeliveryObserver, ObservedJournal, ObservedTransport,
+};
 use crate::telemetry::limit_counts::LimitCounts;
 use crate::telemetry::logging_journal::LoggingJournal;
 use crate::tls::{file_watch, own_certificate};
@@ -56,8 +60,9 @@ use crate::wire::pdu::reference_context::StoreReferenceContext;
 use crate::wire::pdu::relay_judge::RelayJudge;
 use crate::wire::pdu::signer::PduSigner;
 use crate::wire::transport::PeerTransport;
-use crate::wire::updates::kept_forwards;
+use crate::wire::updates::{kept_forwards, kept_group_messages};
 
+pub use crate::app::core_probe::CoreProbe;
 pub use crate::app::listeners::Listeners;
 pub use crate::app::reloader::SettingsReloader;
 pub use crate::app::start_error::StartError;
@@ -84,13 +89,14 @@ pub struct App {
     stopping: watch::Sender<bool>,
     closing: DrainSignal,
     reloader: Arc<SettingsReloader>,
+    deliveries: DeliveryObserver,
     _tasks: [AbortOnDropHandle<()>; 3],
     /// Task of push mode, if it is on.
     push_task: Option<AbortOnDropHandle<()>>,
     /// Counts the rows of strangers, with the store open.
     row_watch: AbortOnDropHandle<()>,
-    /// Judges kept forwards again, with the store open.
-    kept_forwards: AbortOnDropHandle<()>,
+    /// Looks again at kept forwards and at kept messages of groups, with the store open.
+    kept_items: AbortOnDropHandle<()>,
     drain: Duration,
     router_gone: oneshot::Receiver<bool>,
 }
@@ -129,7 +135,9 @@ impl App {
         let clock = Arc::new(SystemClock);
         let live_roster = Arc::new(live.clone());
         let ephemeral = Arc::new(EphemeralFeed::new(live_roster, clock, settings.feed.ends.clone()));
+        let deliveries = DeliveryObserver::new(Arc::new(SystemClock), delivery_log(settings)?);
         let ends = CoreEnds {
+            deliveries: deliveries.clone(),
             egress: egress.clone(),
             signer,
             relays: relays.clone(),
@@ -159,10 +167,14 @@ impl App {
                 egress: egress.clone(),
                 judge: judge.clone(),
                 gateway: gateway.clone(),
+                deliveries: deliveries.log().cloned(),
             },
         ));
-        let kept = kept_forwards::run(gateway.clone(), Arc::new(store.clone()), relays.clone());
-        let kept_forwards = AbortOnDropHandle::new(actix::spawn(kept));
+        let forwards = kept_forwards::run(gateway.clone(), Arc::new(store.clone()), relays.clone());
+        let messages = kept_group_messages::run(gateway.clone(), Arc::new(store.clone()));
+        let kept_items = AbortOnDropHandle::new(actix::spawn(async move {
+            tokio::join!(forwards, messages);
+        }));
         let parts = ServedParts {
             live,
             keys,
@@ -179,6 +191,7 @@ impl App {
             counts,
             nesting,
             clocks,
+            deliveries: deliveries.clone(),
         };
         let servers = start_servers(parts, (listeners, &certificates), &readiness, (stops, &closing))?;
         let watch = file_watch::watch(certificates.watched());
@@ -197,10 +210,11 @@ impl App {
             stopping,
             closing,
             reloader,
+            deliveries,
             _tasks: tasks,
             push_task,
             row_watch: AbortOnDropHandle::new(tokio::spawn(rows)),
-            kept_forwards,
+            kept_items,
             drain,
             router_gone,
         })
@@ -218,6 +232,11 @@ impl App {
     /// Returns the handle that makes the gateway take over a changed configuration.
     pub fn reloader(&self) -> Arc<SettingsReloader> {
         Arc::clone(&self.reloader)
+    }
+
+    /// Returns the handle that shows whether the core's thread runs.
+    pub fn core_probe(&self) -> CoreProbe {
+        CoreProbe(self.core.handle())
     }
 
     /// Returns the handle for calls into the core.
@@ -289,8 +308,8 @@ impl App {
     }
 
     async fn end(self) {
-        let Self { core, gateway, store, row_watch, kept_forwards, .. } = self;
-        for task in [row_watch, kept_forwards] {
+        let Self { core, gateway, store, row_watch, kept_items, deliveries, .. } = self;
+        for task in [row_watch, kept_items] {
             task.abort();
             // It was cancelled, so there is no result.
             let _ = task.await;
@@ -303,6 +322,10 @@ impl App {
         let ended = move || {
             let joined = core.join();
             lane.end(READS_END);
+            // After the actors, because they tell it their last changes.
+            if let Some(log) = deliveries.log() {
+                log.flush(RECORDS_END);
+            }
             joined
         };
         let joined = tokio::task::spawn_blocking(ended).await;
@@ -315,6 +338,9 @@ impl App {
 /// Maximum time that a stop waits for a running commit or read, because a disk may never respond.
 const READS_END: Duration = Duration::from_secs(10);
 
+/// Maximum time that a stop waits for the last records of the log of deliveries, because a disk may never respond.
+const RECORDS_END: Duration = Duration::from_secs(1);
+
 /// The unsent items that stay on disk when a gateway stops.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct UnsentAtShutdown {
@@ -326,6 +352,7 @@ pub struct UnsentAtShutdown {
 
 /// The adapters through which the core meets the outside.
 struct CoreEnds {
+    deliveries: DeliveryObserver,
     egress: Arc<EgressClient>,
     signer: PduSigner,
     relays: Arc<dyn RelayJudge>,
@@ -338,7 +365,7 @@ async fn start_core(
     core: &ArbiterHandle,
     live: &LiveSettings,
     found: DataDir,
-    CoreEnds { egress, signer, relays, ephemeral, strangers, nesting }: CoreEnds,
+    CoreEnds { deliveries, egress, signer, relays, ephemeral, strangers, nesting }: CoreEnds,
     gone: oneshot::Sender<bool>,
 ) -> Result<GatewayCore, StartError> {
     let settings = live.current();
@@ -364,12 +391,13 @@ async fn start_core(
             let shared = Arc::new(store.clone());
             let past = shared.clone();
             let knowledge = StoreReferenceContext { us: us.clone(), contexts: shared.clone(), roster: peers.clone() };
+            let logging = Arc::new(LoggingJournal::new(shared.clone()));
+            let transport =
+                PeerTransport::new(egress, us.clone(), Arc::new(knowledge), relays).nested_within(nesting);
             let ports = Ports {
-                journal: Arc::new(LoggingJournal::new(shared.clone())),
+                journal: Arc::new(ObservedJournal::new(logging, deliveries.clone())),
                 archive: StoreReaders::of(&shared),
-                transport: Arc::new(
-                    PeerTransport::new(egress, us.clone(), Arc::new(knowledge), relays).nested_within(nesting),
-                ),
+                transport: Arc::new(ObservedTransport::new(Arc::new(transport), deliveries)),
                 roster: peers,
                 ownership: shared,
                 disk,
@@ -393,6 +421,16 @@ async fn start_core(
     Ok(started.await.map_err(|_| StartError::Core)??)
 }
 
+/// Starts the log of deliveries, if it is on.
+fn delivery_log(settings: &Settings) -> Result<Option<DeliveryLog>, StartError> {
+    let Some(output) = &settings.log.deliveries else { return Ok(None) };
+    let path = match output {
+        DeliveryLogOutput::Stderr => "stderr".to_owned(),
+        DeliveryLogOutput::File(path) => path.display().to_string(),
+    };
+    DeliveryLog::start(output).map(Some).map_err(|source| StartError::Deliveries { path, source })
+}
+
 fn store_options(settings: &Settings, found: DataDir) -> Result<StoreOptions, StartError> {
     let path = &settings.server.data_dir;
     let options = &settings.store;
@@ -404,6 +442,9 @@ fn store_options(settings: &Settings, found: DataDir) -> Result<StoreOptions, St
         group_max: options.group_max,
         group_rows: options.group_rows as u64,
         queue_rows: options.queue_rows,
+        memtable: options.memtable,
+        checkpoint: options.checkpoint,
+        log_max: options.log_max,
         quick_repair: options.quick_repair,
         lane: BlockingExecutor::own().map_err(StartError::Threads)?,
         as_found: found == DataDir::AsFound,

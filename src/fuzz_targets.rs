@@ -19,13 +19,18 @@ use rustls::pki_types::pem::PemObject;
 use serde_json::value::RawValue;
 
 use crate::http::authentication::{caller_address, client_certificate};
+use crate::http::body::encoded::BodyEncoding;
 use crate::identity::content_digest::StatedDigests;
 use crate::identity::origin_keys::{KeyLookup, KeyQuery, OriginKeys};
 use crate::identity::public_key::{PeerKeys, PublicKey};
 use crate::identity::signature_fields::StatedSignature;
 use crate::json::canonical_object::CanonicalObject;
-use crate::json::nesting::BodyNestingLimit;
+use crate::json::nesting::{BodyNestingLimit, nests_deeper_than};
+use crate::json::scanner::{self, whole_value};
+use crate::messenger::updates::body::UpdatesBody;
 use crate::raw_targets::stream::hashes_in;
+use crate::rpc::call_body::CalledMethod;
+use crate::rpc::{call_message, is_json};
 use crate::settings::{Settings, Sources};
 use crate::tls::certificate::PresentedCertificate;
 use crate::wire::pdu::relay_judge::SignatureRelayJudge;
@@ -40,7 +45,10 @@ pub type FuzzTarget = fn(&[u8]);
 pub const TARGETS: &[(&str, FuzzTarget)] = &[
     ("transaction", transaction),
     ("push", push),
+    ("submitted_updates", submitted_updates),
+    ("json_scan", json_scan),
     ("protobuf_push", protobuf_push),
+    ("protobuf_call", protobuf_call),
     ("canonical_json", canonical_json),
     ("signature_headers", signature_headers),
     ("content_digest", content_digest),
@@ -112,12 +120,43 @@ pub fn transaction(data: &[u8]) {
     }
 }
 
-/// A push of updates.
+/// A push of updates. The pass over it and the parser read the same.
 pub fn push(data: &[u8]) {
-    let body = Bytes::copy_from_slice(data);
-    let read = with_reader(|reader| ready(updates::envelope::decode(&body, 1000, reader, "network")));
-    if let Ok(push) = read {
+    let (body, nesting) = (Bytes::copy_from_slice(data), BodyNestingLimit::default());
+    let parsed = with_reader(|reader| ready(updates::envelope::decode(&body, 1000, reader, "network")));
+    if let Ok(push) = &parsed {
         assert!(push.strong.len() <= 1000, "more items than announced were accepted");
+    }
+    if nesting.check(&body).is_ok() {
+        let limits = (1000, &nesting);
+        let scanned = with_reader(|reader| ready(updates::envelope::decode_within(&body, limits, reader, "network")));
+        assert_eq!(
+            format!("{scanned:?}"),
+            format!("{parsed:?}"),
+            "a pass over the body reads another push than the parser"
+        );
+    }
+}
+
+/// The messenger's submission of updates. The pass over it and the parser read the same.
+pub fn submitted_updates(data: &[u8]) {
+    let body = Bytes::copy_from_slice(data);
+    if let Some(scanned) = UpdatesBody::scan(&body) {
+        assert_eq!(UpdatesBody::parse(&body), Ok(scanned), "the parser reads another submission");
+    }
+}
+
+/// A JSON text. The scanner accepts what the library accepts, and finds the same depth.
+pub fn json_scan(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    let library = serde_json::from_str::<&RawValue>(text).ok().map(RawValue::get);
+    let scanned = whole_value(text);
+    assert!(scanned.is_none_or(|value| Some(value.text) == library), "the library does not accept this value");
+    if library.is_some() {
+        let depth = scanned.map_or(scanner::DEPTH_MAX, |value| value.depth) as usize;
+        let is_deeper = nests_deeper_than(depth, data);
+        assert_eq!(is_deeper, scanned.is_none(), "the text nests deeper, or the scanner refuses a value");
+        assert!(depth == 0 || nests_deeper_than(depth - 1, data), "the text nests less deep");
     }
 }
 
@@ -131,6 +170,22 @@ pub fn protobuf_push(data: &[u8]) {
         assert!(push.strong.iter().all(|update| is_json(&update.bytes)), "an item that is kept is no JSON");
     }
     let _ = updates::protobuf::messages::AnswerMessage::decode(body);
+}
+
+/// A call in Protobuf, and an answer to one. An error that is shown to the messenger is JSON.
+pub fn protobuf_call(data: &[u8]) {
+    let body = Bytes::copy_from_slice(data);
+    if let Ok(json) = call_message::call_json(BodyEncoding::Protobuf, body.clone()) {
+        let written = call_message::body_of(BodyEncoding::Protobuf, json.clone());
+        assert!(written.len() <= json.len() + call_message::AROUND_MAX, "a message is longer than its limit");
+        assert_eq!(call_message::call_json(BodyEncoding::Protobuf, written), Ok(json.clone()));
+        let _ = CalledMethod::of(&json);
+    }
+    let success = call_message::answer_json(200, body.clone());
+    if let Ok(json) = call_message::answer_json(400, body) {
+        let is_error = success.ok().as_ref() != Some(&json);
+        assert!(!is_error || is_json(&json), "an error is no JSON");
+    }
 }
 
 /// A JSON object that is signed. What was read is written the same again.

@@ -1,8 +1,13 @@
-//! The log of the process: to stderr, one line per state change, at the level that `FERNPOST_LOG` sets.
+//! The log of the process: to stderr, one line per state change, by the filter of `FERNPOST_LOG`, else of `log.level`.
 
+pub mod deliveries;
 pub mod limit_counts;
+pub mod log_control;
+pub mod log_filter;
+pub mod log_format;
 pub mod logging_journal;
 pub mod peer_clocks;
+pub mod refused_callers;
 mod sink;
 
 use std::fs::File;
@@ -12,22 +17,22 @@ use std::panic::PanicHookInfo;
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{registry, reload};
 
 use crate::runtime::caught_panics;
-use sink::LogSink;
+use log_control::LogControl;
+use log_filter::check_filter;
+use log_format::{LineFormat, LogFormat};
+use sink::{LogSink, PROCESS_LOG};
 
-/// Environment variable with the filter, such as `info` or `fernpost=debug,actors=debug`. It is not a configuration
-/// key, because it must work before the configuration is read.
+/// Version of the program, for metrics.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// Environment variable with the filter, such as `info` or `fernpost=debug,actors=debug`. It is stronger than `log.level`, and holds
+/// before the configuration is read, too.
 pub const LOG_VARIABLE: &str = "FERNPOST_LOG";
-
-/// Library that logs each invalid request as an error: anybody who reaches a port could fill the disk with its lines.
-const NOISE: &str = "actix_http";
-
-/// Returns the filter without that library's lines, unless it names the library.
-fn quietly(filter: &str) -> String {
-    if filter.contains(NOISE) { filter.to_owned() } else { format!("{filter},{NOISE}::h1=off") }
-}
 
 /// The sink of this process's log lines; empty until it logs.
 static SINK: OnceLock<LogSink> = OnceLock::new();
@@ -38,22 +43,34 @@ const LAST_LINES: Duration = Duration::from_secs(1);
 /// Maximum time that a panicking thread waits for its line, because the process may be about to end.
 const LAST_WORDS: Duration = Duration::from_millis(100);
 
+/// The control of this process's log; empty until it logs.
+static CONTROL: OnceLock<LogControl> = OnceLock::new();
+
 /// Starts logging; the filter is `default` unless [`LOG_VARIABLE`] sets one. The command line calls it once. It fails if
 /// the system cannot start a thread.
 pub fn start(default: &str) -> io::Result<()> {
-    let asked = std::env::var(LOG_VARIABLE).unwrap_or_default();
-    let filter = EnvFilter::try_new(quietly(if asked.is_empty() { default } else { &asked })).unwrap_or_else(|error| {
-        say(&format!("{LOG_VARIABLE} = {asked:?} is not a filter ({error}); {default:?} is used"));
-        EnvFilter::new(quietly(default))
+    let asked = std::env::var(LOG_VARIABLE).ok().filter(|asked| !asked.is_empty());
+    let asked = asked.filter(|asked| match check_filter(asked) {
+        Ok(()) => true,
+        Err(error) => {
+            say(&format!("{LOG_VARIABLE}: {error}; it is not used"));
+            false
+        }
     });
+    let standing = (asked.clone().unwrap_or_else(|| default.to_owned()), asked.is_some());
     // The sink gets its own descriptor, because a write that blocks must not hold the lock of the process's stderr.
-    let sink = LogSink::start(File::from(io::stderr().as_fd().try_clone_to_owned()?))?;
-    let lines = tracing_subscriber::fmt()
-        .with_env_filter(filter)
+    let sink = LogSink::start(PROCESS_LOG, File::from(io::stderr().as_fd().try_clone_to_owned()?))?;
+    let format = LineFormat::default();
+    let rules = log_control::rules(&standing.0, None).expect("the filter was checked");
+    let (rules, handle) = reload::Layer::new(rules);
+    let lines = tracing_subscriber::fmt::layer()
+        .event_format(format.clone())
         .with_writer(SINK.get_or_init(|| sink).clone())
         .with_ansi(io::stderr().is_terminal())
         // Such reports would go to the output that has just failed.
         .log_internal_errors(false);
+    CONTROL.get_or_init(|| LogControl::new(handle, format, standing));
+    let lines = registry().with(rules).with(lines);
     // A second start can only come from a bug in a test harness, and is harmless.
     let _ = lines.try_init();
     // A caught panic is reported by the code that catches it, with its subject; the default report has only a line
@@ -66,6 +83,18 @@ pub fn start(default: &str) -> io::Result<()> {
     Ok(())
 }
 
+/// Logs by the filter and in the form of a configuration from now on, if this process logs.
+pub fn follow(level: &str, format: LogFormat) {
+    if let Some(control) = CONTROL.get() {
+        control.follow(level, format);
+    }
+}
+
+/// Returns the control of this process's log; `None`: it does not log.
+pub fn control() -> Option<&'static LogControl> {
+    CONTROL.get()
+}
+
 /// Waits for the lines that were logged so far.
 pub fn flush() {
     wait(LAST_LINES);
@@ -76,7 +105,8 @@ pub fn last_words(words: &str) {
     match SINK.get() {
         // The log's thread writes it, because a pipe that nobody reads must not delay the end of the process.
         Some(sink) => {
-            sink.push(format!("{words}\n").as_bytes());
+            let line = CONTROL.get().map_or_else(|| format!("{words}\n"), |control| control.format().plain_line(words));
+            sink.push(line.as_bytes());
             flush();
         }
         None => say(words),
@@ -97,21 +127,4 @@ fn wait(patience: Duration) {
 /// Returns the number of log lines that were lost since the process started.
 pub fn lost() -> u64 {
     SINK.get().map_or(0, LogSink::lost)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn parser_log_noise_is_off() {
-        for (filter, whole) in [
-            ("info", "info,actix_http::h1=off"),
-            ("debug,actors=info", "debug,actors=info,actix_http::h1=off"),
-            ("info,actix_http=debug", "info,actix_http=debug"),
-        ] {
-            assert_eq!(quietly(filter), whole);
-            assert!(EnvFilter::try_new(whole).is_ok());
-        }
-    }
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use tokio::time::Instant;
 
 use crate::change::Change;
 use crate::context::PARENTS_MAX;
@@ -17,8 +18,8 @@ use crate::errors::{
 use crate::limits::PeerListing;
 use crate::model::{
     ComposedPdu, ContextId, ContextRecord, ContextStatus, InboundEphemeral, InboundPush, InboundTransaction,
-    MembershipSource, Millis, PduDraft, PduVerdict, PeerCommand, PeerStatus, Receipt, ServerName, Submission,
-    SubmittedContent,
+    MembershipSource, Millis, PduDraft, PduVerdict, PeerCommand, PeerQueueSize, PeerStatus, Receipt, ServerName,
+    Submission, SubmittedContent,
 };
 use crate::overload::{HIGH_WATER, OverloadMonitor};
 use crate::peer::machine::PeerMachine;
@@ -28,6 +29,7 @@ use crate::peer::{PeerHandle, RATE};
 use crate::ports::{CommitPriority, Ports};
 use crate::router::registry::{ActorRegistry, LookupPurpose, RESIDENT_MAX};
 use crate::supervise::admission::AdmissionPermit;
+use crate::supervise::histogram::TimeHistogram;
 use crate::supervise::log_throttle::LogThrottle;
 
 /// Metrics summed over peers and contexts.
@@ -60,6 +62,8 @@ pub struct Gateway {
     full: LogThrottle,
     /// Rate-limited log of peers that are told to retry, or whose requests are held.
     limited: LogThrottle,
+    /// Times from the arrival of a batch of a peer to the commit that puts its items into the feed.
+    feed_times: Arc<TimeHistogram>,
 }
 
 /// Time after which a caller should retry when the journal's queue is full: the queue drains in tens of milliseconds,
@@ -103,16 +107,18 @@ impl Gateway {
             tracing::warn!(peer, count, last, "a limit is reached; the peer is asked to retry");
         });
         let began = ports.clock.now();
-        Self { routes, ports, began, full, limited }
+        Self { routes, ports, began, full, limited, feed_times: Arc::default() }
     }
 
     /// Accepts a peer's push. It answers after the commit of everything that the answer depends on.
     pub async fn accept(&self, from: &ServerName, mut push: InboundPush) -> Result<Receipt, BatchError> {
         let load = BatchSize { durable: push.strong.len(), fleeting: push.weak };
+        let arrived = Instant::now();
         let (peer, permit) = self.admit_batch(from, load).await?;
         let ephemeral = std::mem::take(&mut push.ephemeral);
         let accepted = peer.accept_push(push, permit).await;
         self.show_ephemeral(from, &accepted, ephemeral.into_iter().map(InboundEphemeral::Update).collect());
+        self.note_feed_time(arrived, load, accepted.is_ok());
         accepted.inspect_err(|error| self.note_limit(from, error.admission()))
     }
 
@@ -131,13 +137,27 @@ impl Gateway {
         mut transaction: InboundTransaction,
     ) -> Result<Vec<PduVerdict>, BatchError> {
         let load = BatchSize { durable: transaction.pdus.len(), fleeting: transaction.edus.len() };
+        let arrived = Instant::now();
         let (peer, permit) = self.admit_batch(from, load).await?;
         let ephemeral = std::mem::take(&mut transaction.edus);
         let verdicts = peer.accept_transaction(transaction, permit).await;
         self.show_ephemeral(from, &verdicts, ephemeral.into_iter().map(InboundEphemeral::Edu).collect());
+        self.note_feed_time(arrived, load, verdicts.is_ok());
         let verdicts = verdicts.inspect_err(|error| self.note_limit(from, error.admission()))?;
         self.count_refused(&verdicts);
         Ok(verdicts)
+    }
+
+    /// Notes the time of a batch that was accepted and has durable items; its answer follows the commit.
+    fn note_feed_time(&self, arrived: Instant, load: BatchSize, is_accepted: bool) {
+        if is_accepted && load.durable > 0 {
+            self.feed_times.note(arrived.elapsed(), 1);
+        }
+    }
+
+    /// Returns the times from the arrival of a batch of a peer to the commit that puts its items into the feed.
+    pub fn feed_times(&self) -> &TimeHistogram {
+        &self.feed_times
     }
 
     /// Counts the PDUs that a limit refused: their senders get a code in an answer that is no error.
@@ -281,6 +301,11 @@ impl Gateway {
         record.ok_or_else(|| ContextError::UnknownContext(context.clone()))
     }
 
+    /// Waits until servers have become participants of a context, or a context was loaded. One caller at a time may wait.
+    pub async fn participants_changed(&self) {
+        self.routes.participants_changed().await;
+    }
+
     /// Returns the status of an existing context.
     pub async fn context(&self, context: &ContextId) -> Result<ContextStatus, ContextError> {
         self.record(context).await?;
@@ -353,8 +378,12 @@ impl Gateway {
         counts
     }
 
-    /// Applies a configuration that the ports have replaced, to the running actors: requests and timers go on. `new_peers` are
-    /// peers now and were none before. It returns once each actor has the message about it.
+    /// Returns the queues of all peers in memory, in the order of their names. No actor is asked.
+    pub fn peer_queues(&self) -> Vec<PeerQueueSize> {
+        self.routes.all_peers().iter().map(|handle| handle.queue_size()).collect()
+    }
+
+    /// Applies a configuration that the ports have replaced, to the running actors. `new_peers` were no peers before.
     pub async fn change_config(&self, new_peers: Vec<ServerName>) -> Result<(), UnavailableError> {
         self.routes.change_config(new_peers).await
     }
@@ -424,7 +453,7 @@ impl Gateway {
     ) -> Result<AdmissionPermit, AdmissionError> {
         let Some(held) = peer.acquire_held_permit() else { return Err(limit) };
         let (_place, longest) = held?;
-        let (begun, mut limit) = (tokio::time::Instant::now(), limit);
+        let (begun, mut limit) = (Instant::now(), limit);
         while let Some(rest) = longest.checked_sub(begun.elapsed()).filter(|rest| !rest.is_zero()) {
             tokio::time::sleep(rest.min(CAPACITY_POLL_INTERVAL)).await;
             match self.admit(peer, load) {
@@ -447,11 +476,11 @@ impl Gateway {
     fn queue(&self) -> Result<(), AdmissionError> {
         let pressure = self.ports.journal.pressure();
         if pressure.is_high() {
-            return Err(AdmissionError::LimitReached {
-                limit: "store.queue_rows",
-                value: pressure.rows_max,
-                wait: JOURNAL_WAIT,
-            });
+            let (limit, value) = match pressure.full_log {
+                Some(bytes) => ("store.log_max", bytes),
+                None => ("store.queue_rows", pressure.rows_max),
+            };
+            return Err(AdmissionError::LimitReached { limit, value, wait: JOURNAL_WAIT });
         }
         Ok(())
     }

@@ -95,12 +95,14 @@ pub struct QueueDepth {
     pub rows: u64,
     /// Number of rows from which new requests are told to wait.
     pub rows_max: u64,
+    /// Limit of the store's log in bytes, if the log has reached it.
+    pub full_log: Option<u64>,
 }
 
 impl QueueDepth {
     /// Returns whether new requests must be told to wait.
     pub const fn is_high(self) -> bool {
-        self.rows >= self.rows_max
+        self.rows >= self.rows_max || self.full_log.is_some()
     }
 }
 

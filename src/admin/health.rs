@@ -38,6 +38,12 @@ impl ReadinessReport {
         self.conditions().is_empty()
     }
 
+    /// Returns the conditions that are set, by name.
+    pub(super) fn failing(&self) -> Vec<FailingCheck> {
+        let conditions = self.conditions();
+        conditions.iter().map(|(what, why)| FailingCheck { what: (*what).into(), why: why.clone() }).collect()
+    }
+
     fn conditions(&self) -> MutexGuard<'_, BTreeMap<&'static str, String>> {
         // The lock does not poison, which is safe: each change is one call on the map, so a panic elsewhere cannot have left it
         // half done.
@@ -108,9 +114,7 @@ async fn ready(
     push: web::Data<PushHealth>,
 ) -> HttpResponse {
     let (warnings, messenger) = (ends.warnings(), push.shown());
-    let conditions = readiness.conditions();
-    let failing = conditions.iter().map(|(what, why)| FailingCheck { what: (*what).into(), why: why.clone() });
-    let failing: Vec<_> = failing.chain(push.failing()).collect();
+    let failing: Vec<_> = readiness.failing().into_iter().chain(push.failing()).collect();
     if failing.is_empty() {
         HttpResponse::Ok().json(HealthReport { status: "ok".into(), failing, warnings, messenger })
     } else {

@@ -1,7 +1,12 @@
 //! `GET /metrics`: metrics in the format of Prometheus.
 //!
-//! Metrics are computed only when they are scraped: the core keeps its sums up to date, and a scrape copies them. No
-//! label names a peer or a context, so a large gateway exports as many lines as a small one.
+//! Metrics are computed only when they are scraped: the core keeps its sums up to date, and a scrape copies them. No label names a
+//! context, and only `metrics.peers_max` peers have labels, so the number of lines is bounded.
+
+mod metric_text;
+mod observed_parts;
+mod peer_lines;
+mod process_lines;
 
 use std::sync::Arc;
 
@@ -11,6 +16,8 @@ use metrics::{counter, describe_counter, describe_gauge, gauge, with_local_recor
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusRecorder};
 
 use crate::admin::certificates::CertificateEnds;
+use crate::messenger::OpenStreams;
+use crate::messenger::ephemeral_feed::EphemeralFeed;
 use crate::messenger::push::{PushHandle, PushStatus};
 use crate::openapi::api_operation::{ApiOperation, plain_text};
 use crate::openapi::refusals::EVERY;
@@ -19,12 +26,14 @@ use crate::rpc::CallRegister;
 use crate::telemetry;
 use crate::telemetry::limit_counts::LimitCounts;
 
+pub use observed_parts::{NamedPeersMax, ObservedParts};
+
 /// Content type of the text format.
 const FORMAT: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// The metrics of one gateway. Clones share one recorder.
 #[derive(Clone)]
-pub struct MetricsRecorder(Arc<CountedPeers>);
+pub struct MetricsRecorder(Arc<CountedPeers>, Option<Arc<ObservedParts>>);
 
 struct CountedPeers {
     gateway: Gateway,
@@ -32,6 +41,8 @@ struct CountedPeers {
     limits: LimitCounts,
     push: Option<PushHandle>,
     calls: Arc<CallRegister>,
+    streams: OpenStreams,
+    ephemeral: Arc<EphemeralFeed>,
     /// Recorder of this gateway; it is not the global one, because several gateways may run in one process.
     recorder: PrometheusRecorder,
 }
@@ -44,14 +55,21 @@ impl MetricsRecorder {
         limits: LimitCounts,
         push: Option<PushHandle>,
         calls: Arc<CallRegister>,
+        (streams, ephemeral): (OpenStreams, Arc<EphemeralFeed>),
     ) -> Self {
         let recorder = PrometheusBuilder::new().build_recorder();
         with_local_recorder(&recorder, describe);
-        Self(Arc::new(CountedPeers { gateway, ends, limits, push, calls, recorder }))
+        Self(Arc::new(CountedPeers { gateway, ends, limits, push, calls, streams, ephemeral, recorder }), None)
     }
 
-    fn text(&self) -> String {
-        let CountedPeers { gateway, ends, limits, push, calls, recorder } = &*self.0;
+    /// Adds the metrics of deliveries, single peers, the store and the process.
+    #[must_use]
+    pub fn observing(self, parts: ObservedParts) -> Self {
+        Self(self.0, Some(Arc::new(parts)))
+    }
+
+    async fn text(&self) -> String {
+        let CountedPeers { gateway, ends, limits, push, calls, streams, ephemeral, recorder } = &*self.0;
         with_local_recorder(recorder, || {
             record(gateway, limits);
             if let Some(push) = push {
@@ -60,12 +78,19 @@ impl MetricsRecorder {
             for (direction, result, count) in calls.metrics().results() {
                 counter!("fernpost_rpc_total", "direction" => direction, "result" => result).absolute(count);
             }
+            gauge!("fernpost_streams").set(streams.count() as f64);
+            for (reason, count) in ephemeral.dropped() {
+                counter!("fernpost_ephemeral_dropped_total", "reason" => reason).absolute(count);
+            }
             for end in ends.ends() {
                 gauge!("fernpost_certificate_end_seconds", "subject" => end.subject).set((end.ends.0 / 1000) as f64);
             }
         });
         let mut text = recorder.handle().render();
         calls.metrics().write_times(&mut text);
+        if let Some(observed) = &self.1 {
+            observed.write(gateway, &mut text).await;
+        }
         text
     }
 }
@@ -92,6 +117,11 @@ fn describe() {
     describe_counter!(
         "fernpost_receipts_total",
         "Receipts of items since the start, told to peers and by them, by result."
+    );
+    describe_gauge!("fernpost_streams", "Streams of events that the messenger has open.");
+    describe_counter!(
+        "fernpost_ephemeral_dropped_total",
+        "Ephemeral items of peers since the start that were not shown to the messenger, by reason."
     );
     describe_gauge!("fernpost_push_backoff_seconds", "Delay before the next push; 0 while none is delayed.");
 }
@@ -151,5 +181,5 @@ pub(super) fn operations() -> Vec<ApiOperation> {
 }
 
 async fn get(metrics: web::Data<MetricsRecorder>) -> HttpResponse {
-    HttpResponse::Ok().content_type(FORMAT).body(metrics.text())
+    HttpResponse::Ok().content_type(FORMAT).body(metrics.text().await)
 }

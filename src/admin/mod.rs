@@ -19,6 +19,7 @@ mod quarantine;
 mod queue;
 mod release;
 pub mod server_header;
+pub mod status;
 mod store;
 
 use std::sync::Arc;
@@ -32,6 +33,7 @@ use serde_json::Value;
 use crate::admin::answer::BODY_MAX;
 use crate::admin::backup_jobs::BackupJobs;
 use crate::admin::config::config_reloader::ConfigReloader;
+use crate::admin::status::status_sources::StatusSources;
 use crate::http::bearer::{self, BearerToken};
 use crate::http::error::ApiError;
 use crate::http::responses::no_route;
@@ -62,6 +64,8 @@ pub struct AdminApi {
     push: Option<PushHandle>,
     /// Judge of released PDUs that are not of their sender.
     judge: Arc<dyn RelayJudge>,
+    /// Parts of the status that the core does not know.
+    status: StatusSources,
 }
 
 impl AdminApi {
@@ -78,6 +82,7 @@ impl AdminApi {
             clocks: PeerClocks::default(),
             push: None,
             judge,
+            status: StatusSources::default(),
         }
     }
 
@@ -91,6 +96,12 @@ impl AdminApi {
     #[must_use]
     pub fn reloading(self, reloader: Arc<dyn ConfigReloader>) -> Self {
         Self { reloader: Some(reloader), ..self }
+    }
+
+    /// Adds the parts of the status that the core does not know.
+    #[must_use]
+    pub fn reporting(self, status: StatusSources) -> Self {
+        Self { status, ..self }
     }
 
     /// Adds the push of the feed, to which released events are handed.

@@ -2,11 +2,11 @@
 //! afterwards.
 
 use actix_web::{HttpResponse, web};
-use actors::model::{PeerCommand, Seq};
+use actors::model::{PeerCommand, PeerStatus, Seq};
 
 use super::AdminApi;
 use super::answer::{OperatorBody, OperatorCall, peer};
-use crate::api::peers::{PeerDetails, RenumberRequest};
+use crate::api::peers::{PeerDetails, PeerDrain, RenumberRequest};
 use crate::http::error::ApiError;
 use crate::messenger::peers::with_oldest_age;
 
@@ -35,6 +35,39 @@ pub(super) async fn retry(
     path: web::Path<String>,
 ) -> Result<HttpResponse, ApiError> {
     run_command(&api, &operator, &path, PeerCommand::Retry, "peer.retry").await
+}
+
+/// Makes the next attempt now, and returns what is left to wait for.
+pub(super) async fn drain(
+    api: web::Data<AdminApi>,
+    operator: OperatorCall,
+    path: web::Path<String>,
+) -> Result<HttpResponse, ApiError> {
+    let server = peer(&api.gateway, &path)?;
+    let done = api.gateway.order(&server, PeerCommand::Retry).await.map_err(ApiError::from);
+    operator.log_action("peer.drain", &server, done.as_ref().map(|_| ()));
+    Ok(HttpResponse::Ok().json(drain_progress(&api, done?).await?))
+}
+
+/// Returns what is left to wait for until the peer has everything and has told what it was asked.
+pub(super) async fn get_drain(api: web::Data<AdminApi>, path: web::Path<String>) -> Result<HttpResponse, ApiError> {
+    let server = peer(&api.gateway, &path)?;
+    let status = api.gateway.peer(&server).await?;
+    Ok(HttpResponse::Ok().json(drain_progress(&api, status).await?))
+}
+
+async fn drain_progress(api: &AdminApi, status: PeerStatus) -> Result<PeerDrain, ApiError> {
+    let relayed = status.relayed.as_ref().map_or(0, |(_, upto)| upto.0.saturating_sub(status.acked.0));
+    // A peer with which none are exchanged never tells any.
+    let has_receipts = api.gateway.ports().roster.limits(&status.server).is_some_and(|limits| limits.receipts);
+    let receipts_awaited = match has_receipts {
+        true => api.inspect.receipts_awaited(&status.server, status.acked).await?,
+        false => 0,
+    };
+    let drained = status.backlog == 0 && receipts_awaited == 0;
+    let queued = status.backlog.saturating_sub(relayed);
+    let PeerDetails { server, state, reason, .. } = status.into();
+    Ok(PeerDrain { server, state, reason, queued, relayed, receipts_awaited, drained })
 }
 
 /// Sets the number of the peer's next new strong update.

@@ -1,7 +1,7 @@
 //! Releases or drops quarantined items and dead letters: one by its id, or all of a server, a page per call.
 
 use actix_web::{HttpResponse, web};
-use actors::model::{GroupMessage, Index, ParkedCode, PduVerdict};
+use actors::model::{Index, ParkedCode, PduVerdict};
 use actors::ports::{Direction, ParkedRow, QuarantineItemKind, QuarantineReason};
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -14,9 +14,9 @@ use crate::http::error::ApiError;
 use crate::http::json_error;
 use crate::http::query;
 use crate::json::reader;
+use crate::json::scanner::ScannedValue;
 use crate::wire::pdu::PduReader;
-use crate::wire::updates::group_message::group_message;
-use crate::wire::updates::kept_forwards;
+use crate::wire::updates::{kept_forwards, kept_group_messages};
 
 /// Maximum number of items in one call on all of a server: each may be a commit, and the caller waits.
 const AT_ONCE: u32 = 100;
@@ -149,10 +149,8 @@ async fn taken(api: &AdminApi, row: &ParkedRow) -> Result<&'static str, ApiError
         let settled = kept_forwards::settle(&api.gateway, &*api.judge, row).await.map_err(ApiError::from)?;
         return settled.map_err(stays);
     }
-    if let QuarantineItemKind::UpdateIn(seq) = row.what
-        && row.code != QuarantineReason::Inbound(ParkedCode::NotAnObject)
-        && let Some(message) = message_of(row)
-        && let Some(verdict) = api.gateway.bridge_parked(&row.place.server, seq, &message).await?
+    if row.code != QuarantineReason::Inbound(ParkedCode::NotAnObject)
+        && let Some(verdict) = kept_group_messages::settle(&api.gateway, row).await?
     {
         return settled(row, verdict);
     }
@@ -163,14 +161,9 @@ async fn taken(api: &AdminApi, row: &ParkedRow) -> Result<&'static str, ApiError
     let raw: &RawValue = serde_json::from_slice(bytes)
         .map_err(|error| stays(format!("it is not JSON: {}", json_error::words(&error))))?;
     let reader = PduReader::new(&row.place.server, &api.gateway, &*api.judge);
-    let pdu = reader.read(carried(raw).unwrap_or(raw)).await.map_err(|bad| stays(bad.reason))?;
+    let read = reader.read_scanned(carried(raw.get()).unwrap_or_else(|| raw.into()));
+    let pdu = read.await.map_err(|bad| stays(bad.reason))?;
     settled(row, api.gateway.admit_parked(&row.place.server, pdu).await?)
-}
-
-/// Returns the message of a group that a quarantined update is.
-fn message_of(row: &ParkedRow) -> Option<GroupMessage> {
-    let bytes = row.bytes.as_ref()?;
-    group_message(bytes, serde_json::from_slice(bytes).ok()?, &row.place.server)
 }
 
 /// Returns the result for an item by the verdict of its context.
@@ -186,9 +179,8 @@ fn settled(row: &ParkedRow, verdict: PduVerdict) -> Result<&'static str, ApiErro
 }
 
 /// Returns the PDU in an update that carries one.
-fn carried(update: &RawValue) -> Option<&RawValue> {
-    let members = reader::members(update.get()).ok()?;
-    let is_update =
-        reader::has_string_member(update.get(), "update", "pdu") && reader::get(&members, "pdu_id").is_none();
+fn carried(update: &str) -> Option<ScannedValue<'_>> {
+    let members = reader::members(update).ok()?;
+    let is_update = reader::has_string_member(update, "update", "pdu") && reader::get(&members, "pdu_id").is_none();
     reader::get(&members, "pdu").filter(|_| is_update)
 }

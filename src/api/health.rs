@@ -1,5 +1,7 @@
 //! `GET /health/live` and `/health/ready`.
 
+pub mod status;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 

@@ -80,6 +80,26 @@ pub struct PeerConfiguration {
     pub limits: BTreeMap<String, serde_json::Value>,
 }
 
+/// The rest that a drain of a peer waits for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct PeerDrain {
+    /// Name of the peer.
+    pub server: String,
+    /// `idle`, `sending`, `waiting`, `backing_off` or `suspended`.
+    pub state: FixedText,
+    /// The cause of a suspension, such as `admin` or `unreachable`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<FixedText>,
+    /// Number of items that wait for the peer and went nowhere yet.
+    pub queued: u64,
+    /// Number of items that went through a third server, and that the peer has not acknowledged.
+    pub relayed: u64,
+    /// Number of submissions that the peer has, and for which a receipt of its messenger was asked; at most 10,000 are counted.
+    pub receipts_awaited: u64,
+    /// True if all three are 0.
+    pub drained: bool,
+}
+
 /// The body of `expect` and `renumber`.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct RenumberRequest {
@@ -131,6 +151,18 @@ mod tests {
         let peer: PeerDetails = serde_json::from_str(text).expect("the rest is optional");
         assert_eq!((&*peer.state, peer.reason.as_deref(), peer.backlog), ("resting", Some("moon"), 0));
         assert_eq!((peer.since.as_str(), peer.configured), ("", None));
+    }
+
+    #[test]
+    fn peer_drain_round_trips() {
+        let last = assert_round_trip::<PeerDrain>(&[
+            r#"{"server":"blue","state":"idle","queued":0,"relayed":0,"receipts_awaited":2,"drained":false}"#,
+            concat!(
+                r#"{"server":"blue","state":"suspended","reason":"admin","queued":3,"relayed":1,"receipts_awaited":0,"#,
+                r#""drained":false}"#
+            ),
+        ]);
+        assert_eq!((last.reason.as_deref(), last.queued + last.relayed), (Some("admin"), 4));
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use crate::api::health::status::ListenerRow;
 use crate::app::StartError;
 use crate::http::listener::bound_listener::BoundListener;
 use crate::http::listener::caller_deadlines::RequestTimes;
@@ -34,6 +35,22 @@ impl Listeners {
             messenger: bind("messenger.listen", &settings.messenger.listen)?,
             admin: bind("admin.listen", &settings.admin.listen)?,
         })
+    }
+
+    /// Returns the listeners as the status of the gateway shows them.
+    pub(super) fn rows(&self, settings: &Settings) -> Vec<ListenerRow> {
+        let row = |name: &'static str, bound: &BoundListener, target: String, tls| ListenerRow {
+            name: name.into(),
+            // A port that the system chose is in no configuration.
+            address: bound.address().map_or(target, |address| address.to_string()),
+            tls,
+        };
+        let (federation, messenger, admin) = (&settings.federation, &settings.messenger, &settings.admin);
+        vec![
+            row("federation", &self.federation, federation.listen.to_string(), federation.tls.is_some()),
+            row("messenger", &self.messenger, messenger.listen.to_string(), messenger.tls.is_some()),
+            row("admin", &self.admin, admin.listen.to_string(), admin.tls.is_some()),
+        ]
     }
 
     /// Returns the address of the federation listener.

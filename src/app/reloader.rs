@@ -20,7 +20,10 @@ use crate::egress::EgressClient;
 use crate::http::authentication::signature_proof::SignatureJudge;
 use crate::identity::key_folder::KeyFolder;
 use crate::identity::key_ring::{KeyRing, LiveKeyRing};
+use crate::runtime::service_manager;
 use crate::settings::{LiveSettings, LoadedSettings, SettingsDiff, SettingsProblems, Sources};
+use crate::telemetry;
+use crate::telemetry::deliveries::DeliveryLog;
 use crate::tls::file_watch::SETTLES;
 
 /// Interval of reads of a certificate and a key that do not fit yet.
@@ -38,6 +41,8 @@ pub(super) struct ReloadedParts {
     pub(super) egress: Arc<EgressClient>,
     pub(super) judge: Data<SignatureJudge>,
     pub(super) gateway: Gateway,
+    /// Log of deliveries, if it is on.
+    pub(super) deliveries: Option<DeliveryLog>,
 }
 
 /// Takes over a changed configuration.
@@ -65,9 +70,16 @@ impl SettingsReloader {
     /// Reloads, and writes one line to the log. `cause` is what asked for it.
     pub fn reload(&self, cause: String) -> RunningReload {
         let (parts, used) = (self.parts.clone(), self.used.clone());
+        // Also if the configuration is refused, because whoever moved the file knows nothing of it.
+        if let Some(log) = &parts.deliveries {
+            log.reopen();
+        }
         // A task of its own ends its work if the caller leaves.
         let reload = actix::spawn(async move {
-            let report = parts.reload(&mut *used.lock().await).await;
+            let mut used = used.lock().await;
+            service_manager::reloading();
+            let report = parts.reload(&mut used).await;
+            service_manager::reloaded();
             tell(&cause, &report);
             report
         });
@@ -95,6 +107,7 @@ impl ReloadedParts {
         *used = used.adopting(&read);
         let settings = &used.settings;
         self.live.replace(settings.clone());
+        telemetry::follow(&settings.log.level, settings.log.format);
         for ChangedFiles { subject, change } in files {
             (change.apply)();
             note(&mut changed, subject);

@@ -1,6 +1,7 @@
 //! The servers of the three listeners, with the parts of the gateway that they use.
 
 use std::net::SocketAddr;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use actix_web::ResponseError;
@@ -15,7 +16,8 @@ use tokio::sync::watch;
 use crate::admin::certificates::CertificateEnds;
 use crate::admin::health::{self, ReadinessReport};
 use crate::admin::messenger::health::PushHealth;
-use crate::admin::metrics::{self, MetricsRecorder};
+use crate::admin::metrics::{self, MetricsRecorder, ObservedParts};
+use crate::admin::status::status_sources::StatusSources;
 use crate::admin::{self, AdminApi};
 use crate::app::configured_peers::ConfiguredAdmission;
 use crate::app::listeners::{ListenerCertificates, Listeners};
@@ -23,13 +25,14 @@ use crate::app::reloader::SettingsReloader;
 use crate::app::strangers::StrangersBook;
 use crate::app::{StartError, SystemClock};
 use crate::egress::EgressClient;
-use crate::http::authentication;
 use crate::http::authentication::signature_proof::SignatureJudge;
+use crate::http::authentication::{self, CallerChecks};
 use crate::http::bearer::{self, BearerToken};
 use crate::http::body::BodyLimit;
 use crate::http::drain;
 use crate::http::drain::DrainSignal;
 use crate::http::error::ApiError;
+use crate::http::error_middleware::direct_routes::DirectTable;
 use crate::http::head_limit::{self, HeadLimit};
 use crate::http::key_directory;
 use crate::http::listener::forwarded_requests::ForwardedRequests;
@@ -37,14 +40,18 @@ use crate::http::serve::{serve, serve_raw_targets};
 use crate::identity::key_ring::LiveKeyRing;
 use crate::json::nesting::BodyNestingLimit;
 use crate::messenger;
+use crate::messenger::direct_calls::DirectCalls;
 use crate::messenger::ephemeral_feed::EphemeralFeed;
 use crate::messenger::push::PushHandle;
 use crate::messenger::{MessengerApi, MessengerLimits};
 use crate::rpc::{CallRegister, InboundCalls, MessengerLine};
 use crate::settings::{LiveSettings, SecretValue, Settings};
 use crate::store::Store;
+use crate::telemetry::deliveries::DeliveryObserver;
 use crate::telemetry::limit_counts::LimitCounts;
 use crate::telemetry::peer_clocks::PeerClocks;
+use crate::telemetry::refused_callers::RefusedCallers;
+use crate::wire::direct_pushes::DirectPushes;
 use crate::wire::pdu::relay_judge::RelayJudge;
 use crate::wire::{self, DialectServices};
 
@@ -68,6 +75,7 @@ pub(super) struct ServedParts<'a> {
     pub(super) counts: LimitCounts,
     pub(super) nesting: BodyNestingLimit,
     pub(super) clocks: PeerClocks,
+    pub(super) deliveries: DeliveryObserver,
 }
 
 fn federation_body(settings: &Settings) -> BodyLimit {
@@ -99,10 +107,11 @@ pub(super) fn start_servers(
     (stops, closing): (watch::Receiver<bool>, &DrainSignal),
 ) -> Result<Vec<ServerHandle>, StartError> {
     let ServedParts { live, keys, judge, relays, push, gateway, store, reloader, ephemeral, .. } = parts;
-    let ServedParts { strangers, counts, nesting, clocks, line, egress, .. } = parts;
+    let ServedParts { strangers, counts, nesting, clocks, line, egress, deliveries, .. } = parts;
     let register = Arc::new(CallRegister::new(live.clone()));
     let calls = Data::new(InboundCalls::new(gateway.ports().clone(), register.clone(), line));
     let settings = live.current();
+    let rows = listeners.rows(&settings);
     let proxies = live.clone();
     let is_proxy = move |address| proxies.peers().is_trusted_proxy(address);
     let serving = certificates.federation_limits(&settings, is_proxy, counts.clone())?;
@@ -120,12 +129,21 @@ pub(super) fn start_servers(
     };
     let forwarded = ForwardedRequests::new(settings.federation.connections.per_address, counts.clone());
     let (door, forwarded) = (closing.door(wire::later), Data::new(forwarded));
+    let checks = CallerChecks {
+        policy: Data::from(Arc::clone(&gate.admission)),
+        signatures: Some(judge.clone()),
+        forwarded: Some(forwarded.clone()),
+    };
     let head = HeadLimit { key: "federation.headers_max", bytes: settings.federation.connections.headers_max };
     let [federation_counts, messenger_counts, admin_counts] = [(); 3].map(|()| counts.clone());
+    let refused_callers = RefusedCallers::default();
+    let federation_callers = refused_callers.clone();
     let federation = serve_raw_targets(listeners.federation, &serving, move |config| {
-        config.app_data(federation_counts.clone());
+        config.app_data(federation_counts.clone()).app_data(federation_callers.clone());
         key_directory::configure(config, &keys);
         config.app_data(judge.clone()).app_data(forwarded.clone()).app_data(calls.clone());
+        let pushes = DirectPushes::new(&gate, head, checks.clone(), door.clone());
+        config.app_data(DirectTable(Rc::new(pushes)));
         let scope = web::scope("").app_data(Data::new(door.clone())).wrap(from_fn(drain::count_in_flight));
         // Callers are authenticated before anything else, also while the gateway drains.
         let scope = scope.wrap(from_fn(authentication::meet));
@@ -139,19 +157,22 @@ pub(super) fn start_servers(
         keep_alive: settings.messenger.keep_alive,
         body_max: settings.messenger.body_max,
     };
-    let api = MessengerApi::new(gateway.clone(), settings.server.name.clone(), limits, ephemeral, stops)
+    let api = MessengerApi::new(gateway.clone(), settings.server.name.clone(), limits, ephemeral.clone(), stops)
         .describing(live.clone(), clocks.clone())
         .pushing(push.clone())
         .calling(egress, register.clone(), nesting);
+    let shown = (api.streams(), ephemeral);
     let token = BearerToken::new("messenger.token", settings.messenger.token.as_ref().map(SecretValue::expose));
     if token.is_open() {
         tracing::warn!(listen = %settings.messenger.listen, "the messenger API requires no token; set \
             messenger.token_file");
     }
-    let door = closing.door(|_| Some(ApiError::from(UnavailableError::Stopping).error_response()));
+    let door = closing.door(|_, _| Some(ApiError::from(UnavailableError::Stopping).error_response()));
     let messenger = serve(listeners.messenger, &certificates.messenger_limits(&settings)?, move |config| {
         config.app_data(messenger_counts.clone());
         messenger::configure_document(config);
+        let calls = DirectCalls::new(api.clone(), token.clone(), door.clone());
+        config.app_data(DirectTable(Rc::new(calls)));
         let scope = web::scope("").app_data(Data::new(door.clone())).wrap(from_fn(drain::count_in_flight));
         let guarded = scope.app_data(Data::new(token.clone())).wrap(from_fn(bearer::require));
         config.service(guarded.configure(|config| messenger::configure(config, api.clone())));
@@ -160,11 +181,28 @@ pub(super) fn start_servers(
     let readiness = readiness.clone();
     let one = certificates.admin_limits(&settings)?;
     let ends = CertificateEnds::new(certificates.all(), Arc::new(SystemClock));
-    let metrics = MetricsRecorder::new(gateway.clone(), ends.clone(), counts, push.clone(), register);
+    let metrics = MetricsRecorder::new(gateway.clone(), ends.clone(), counts, push.clone(), register, shown);
+    let table = live.clone();
+    let metrics = metrics.observing(ObservedParts {
+        observer: deliveries,
+        store: store.clone(),
+        clocks: clocks.clone(),
+        named_max: Arc::new(move || table.current().metric_peers_max),
+        refused_callers,
+        began: SystemClock.now(),
+    });
     let push_health = PushHealth::new(push.clone(), gateway.ports().archive.feed.feed_bounds());
+    let status = StatusSources {
+        started: SystemClock.now(),
+        listeners: rows,
+        readiness: readiness.clone(),
+        ends: ends.clone(),
+        push: push_health.clone(),
+    };
     let api = AdminApi::new(gateway.clone(), store.clone(), relays)
         .describing(live, clocks)
         .reloading(reloader.clone())
+        .reporting(status)
         .pushing(push);
     let token = BearerToken::new("admin.token", settings.admin.token.as_ref().map(SecretValue::expose));
     if token.is_open() {

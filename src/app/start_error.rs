@@ -60,6 +60,16 @@ pub enum StartError {
     /// The nonces of accepted signatures cannot be read.
     #[error("the nonces of accepted signatures cannot be read: {0}")]
     Nonces(ArchiveError),
+    /// The log of deliveries cannot be started.
+    #[error(
+        "log.deliveries: {path} cannot be written: {source}; name a file that this user may write by log.deliveries_file"
+    )]
+    Deliveries {
+        /// Output of the log.
+        path: String,
+        /// Error of the system.
+        source: std::io::Error,
+    },
     /// The threads of the store cannot be started.
     #[error("the threads of the store cannot start: {0}")]
     Threads(std::io::Error),

@@ -135,18 +135,26 @@ impl AdminClient {
 
     /// Sends a GET and returns the response.
     pub(super) async fn get(&self, path: &str) -> Result<String, CommandFailure> {
-        self.call(Method::GET, path, String::new()).await.and_then(|answer| self.success(answer))
+        self.call(Method::GET, &admin_path(path), String::new()).await.and_then(|answer| self.success(answer))
     }
 
     /// Sends a POST and returns the response.
     pub(super) async fn post(&self, path: &str, body: String) -> Result<String, CommandFailure> {
-        self.call(Method::POST, path, body).await.and_then(|answer| self.success(answer))
+        self.call(Method::POST, &admin_path(path), body).await.and_then(|answer| self.success(answer))
     }
 
     /// Sends a POST whose refusal (422) is a report like its success, and returns the report.
     pub(super) async fn post_for_report(&self, path: &str) -> Result<String, CommandFailure> {
-        match self.call(Method::POST, path, String::new()).await? {
+        match self.call(Method::POST, &admin_path(path), String::new()).await? {
             (422, report) => Ok(report),
+            answer => self.success(answer),
+        }
+    }
+
+    /// Returns the report of a health check, which is one also if the gateway is not ready (503).
+    pub(super) async fn health(&self, path: &str) -> Result<String, CommandFailure> {
+        match self.call(Method::GET, path, String::new()).await? {
+            (503, report) => Ok(report),
             answer => self.success(answer),
         }
     }
@@ -154,7 +162,7 @@ impl AdminClient {
     /// Sends a request, and returns the status and the body of the answer.
     async fn call(&self, method: Method, path: &str, body: String) -> Result<(u16, String), CommandFailure> {
         let Self { client, base, token, meant } = self;
-        let mut request = client.request(method, format!("{base}/admin/v1{path}")).body(body).timeout(CALL);
+        let mut request = client.request(method, format!("{base}{path}")).body(body).timeout(CALL);
         if let Some(token) = token {
             request = request.bearer_auth(token.expose());
         }
@@ -230,6 +238,11 @@ impl AdminClient {
     pub(super) fn read<T: DeserializeOwned>(&self, text: &str) -> Result<T, CommandFailure> {
         json_error::object(text.as_bytes()).map_err(|why| self.odd(&why))
     }
+}
+
+/// Returns the path of a call of the admin API.
+fn admin_path(path: &str) -> String {
+    format!("/admin/v1{path}")
 }
 
 /// Prints a response as received.

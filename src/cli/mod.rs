@@ -5,6 +5,9 @@ mod check;
 mod config;
 mod context;
 pub(crate) mod failure;
+mod health;
+mod init;
+mod join_token;
 mod keys;
 mod message;
 mod peer;
@@ -13,6 +16,8 @@ mod queue;
 mod reached_listener;
 mod reload;
 mod serve;
+mod shell;
+mod status;
 mod store;
 
 use std::path::PathBuf;
@@ -20,7 +25,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::runtime::{caught_panics, memory_dumps};
+use crate::runtime::{build_facts, caught_panics, memory_dumps};
 use crate::settings::{self, LoadedSettings, Settings, SettingsProblems, Sources};
 use crate::terminal::exit_code::COULD_NOT_RUN;
 use crate::terminal::output::complain;
@@ -33,7 +38,7 @@ const EXITS: &str = "Exit codes: 0 fine, 1 found something wrong, 2 could not ru
 
 /// A durable federation gateway in front of an existing messenger.
 #[derive(Debug, Parser)]
-#[command(name = "fernpost", version, arg_required_else_help = true, after_help = EXITS)]
+#[command(name = "fernpost", version, long_version = build_facts::DESCRIPTION.as_str(), arg_required_else_help = true, after_help = EXITS)]
 struct Cli {
     #[command(subcommand)]
     command: CliCommand,
@@ -43,13 +48,24 @@ struct Cli {
 enum CliCommand {
     /// Run the gateway until it receives TERM or INT.
     Serve(serve::Serve),
+    /// Write a first configuration, with tokens and a signing key, and print the DNS records to publish.
+    Init(Box<init::InitOptions>),
+    /// Connect two servers: each operator sends the other one line of text.
+    #[command(subcommand)]
+    JoinToken(join_token::JoinTokenCommand),
     /// Check for problems: all of them, or those of one subject.
     Check(check::CheckOptions),
+    /// Ask the running gateway whether it is ready.
+    Health(health::HealthOptions),
     /// Show what can be configured.
     #[command(subcommand)]
     Config(config::ConfigCommand),
+    /// Show the state of the gateway, its problems, and what to do about each; exits with 1 if it has any.
+    Status(status::StatusOptions),
     /// Read the configuration again and apply what a running gateway can take over: all of it, or nothing.
     Reload(reload::Reload),
+    /// Show the level of the running gateway's log, or set another one for a time.
+    Log(config::log_level::LogLevelOptions),
     /// Peers: their state, and commands for them.
     #[command(subcommand)]
     Peer(peer::PeerCommandLine),
@@ -71,6 +87,10 @@ enum CliCommand {
     /// Size of the store, backups, and verification of files.
     #[command(subcommand)]
     Store(store::StoreCommand),
+    /// Print a script by which a shell completes commands and options.
+    Completions(shell::CompletionsOptions),
+    /// Write the manual pages of all commands into a folder, or print that of the program.
+    Man(shell::ManualPagesOptions),
     /// Run three gateways with a sample messenger each, in this process, on loopback, with temporary data.
     Demo(crate::tools::demo::DemoOptions),
     /// Simulate misbehaving peers on loopback, for tests and demonstrations.
@@ -163,9 +183,14 @@ pub fn run() -> ExitCode {
     }
     let code = match cli.command {
         CliCommand::Serve(options) => serve::run(options),
+        CliCommand::Init(options) => init::run(*options),
+        CliCommand::JoinToken(command) => join_token::run(command),
         CliCommand::Check(options) => check::run(options),
+        CliCommand::Health(options) => health::run(options),
         CliCommand::Config(command) => config::run(command),
+        CliCommand::Status(options) => status::run(options),
         CliCommand::Reload(options) => reload::run(options),
+        CliCommand::Log(options) => config::log_level::run(options),
         CliCommand::Peer(command) => peer::run(command),
         CliCommand::Keys(command) => keys::run(command),
         CliCommand::Message(command) => message::run(command),
@@ -173,6 +198,8 @@ pub fn run() -> ExitCode {
         CliCommand::Queue(command) => queue::run(command),
         CliCommand::Quarantine(command) => quarantine::run(command),
         CliCommand::Store(command) => store::run(command),
+        CliCommand::Completions(options) => shell::complete(&options),
+        CliCommand::Man(options) => shell::write_pages(&options),
         CliCommand::Demo(options) => crate::tools::demo::run(&options),
         CliCommand::PeerSim(options) => crate::tools::peer_sim::run(*options),
     };

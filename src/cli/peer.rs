@@ -1,5 +1,6 @@
 //! `fernpost peer`: the state of peers, and commands for them.
 
+mod drain;
 mod explain;
 
 use std::time::Duration;
@@ -51,6 +52,16 @@ pub(super) enum PeerCommandLine {
     Retry {
         /// Name of the peer.
         name: String,
+        #[command(flatten)]
+        operator: AdminArgs,
+    },
+    /// Wait until the peer has everything: nothing for it is queued or relayed, and it has told every receipt that was asked for.
+    Drain {
+        /// Name of the peer.
+        name: String,
+        /// Time after which to give up, such as 10m; default: never.
+        #[arg(long = "for", value_name = "TIME", value_parser = humantime::parse_duration)]
+        within: Option<Duration>,
         #[command(flatten)]
         operator: AdminArgs,
     },
@@ -117,6 +128,9 @@ pub(super) fn run(command: PeerCommandLine) -> u8 {
         PeerCommandLine::Suspend { name, operator } => order(operator, &name, "suspend", String::new()),
         PeerCommandLine::Resume { name, operator } => order(operator, &name, "resume", String::new()),
         PeerCommandLine::Retry { name, operator } => order(operator, &name, "retry", String::new()),
+        PeerCommandLine::Drain { name, within, operator } => {
+            operator.run(async |gateway, json| drain::drain(gateway, json, &name, within).await)
+        }
         PeerCommandLine::Expect { name, number, yes, operator } => operator.run(async |gateway, json| {
             let peer: PeerDetails = gateway.read(&gateway.get(&format!("/peers/{}", segment(&name))).await?)?;
             let before = peer.expected_seq;

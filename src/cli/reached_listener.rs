@@ -8,6 +8,7 @@ use reqwest::Client;
 use rustls::ClientConfig;
 
 use crate::cli::failure::CommandFailure;
+use crate::runtime::plain_client;
 use crate::settings::ListenTarget;
 use crate::tls::client_config::{pinned_client, rooted_client};
 use crate::tls::key_pair::KeyPairFiles;
@@ -75,8 +76,7 @@ impl ReachedListener {
 
     /// Returns a client for the listener, and the base of its URLs.
     pub(super) fn client(self) -> Result<(Client, String), CommandFailure> {
-        let mut client =
-            Client::builder().no_proxy().connect_timeout(CONNECT).redirect(reqwest::redirect::Policy::none());
+        let mut client = plain_client::builder().connect_timeout(CONNECT).redirect(reqwest::redirect::Policy::none());
         if let Some(path) = self.socket {
             client = client.unix_socket(path);
         }

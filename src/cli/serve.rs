@@ -1,6 +1,7 @@
 //! `fernpost serve`: runs one gateway until a signal stops it.
 
 mod started;
+mod watchdog;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,7 +12,7 @@ use tokio::time::Instant;
 
 use crate::app::{App, DataDir, Listeners, SettingsReloader, StartError, UnsentAtShutdown};
 use crate::cli::ConfigSource;
-use crate::runtime::descriptor_limit;
+use crate::runtime::{descriptor_limit, service_manager};
 use crate::settings::LoadedSettings;
 use crate::telemetry::{self, last_words};
 use crate::terminal::exit_code::{COULD_NOT_RUN, FINE, WRONG};
@@ -32,8 +33,7 @@ pub(super) struct Serve {
 const ONE_ORDER: Duration = Duration::from_secs(1);
 
 pub(super) fn run(options: Serve) -> u8 {
-    // The HTTP server's own log lines name threads, which mean nothing to an operator.
-    if let Err(error) = telemetry::start("info,actix_server=warn") {
+    if let Err(error) = telemetry::start("info") {
         last_words(&format!("fernpost cannot start: the log thread cannot start: {error}"));
         return COULD_NOT_RUN;
     }
@@ -41,6 +41,8 @@ pub(super) fn run(options: Serve) -> u8 {
     let found = if options.accept_data_dir { DataDir::AsFound } else { DataDir::Whole };
     let code = match options.source.read_to_run() {
         Ok(loaded) => {
+            let log = &loaded.settings.log;
+            telemetry::follow(&log.level, log.format);
             descriptor_limit::raise(loaded.settings.federation.connections.connections_max);
             actix::System::new().block_on(serve(loaded, found, StartSummary { files }))
         }
@@ -82,6 +84,7 @@ async fn serve(loaded: LoadedSettings, found: DataDir, started: StartSummary) ->
             return if error.is_open_secret() { WRONG } else { COULD_NOT_RUN };
         }
     };
+    let _watchdog = watchdog::start(app.core_probe());
     signals.reload_by(app.reloader());
     let told_early = tokio::select! {
         () = started.tell(&loaded.settings, &app) => false,
@@ -95,6 +98,7 @@ async fn serve(loaded: LoadedSettings, found: DataDir, started: StartSummary) ->
     };
     match end {
         ServeEnd::Told => {
+            service_manager::stopping();
             tracing::info!("stopping: requests in progress are finished; another signal after a second stops at once");
             tokio::select! {
                 left = app.stop() => {

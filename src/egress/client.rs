@@ -20,6 +20,7 @@ use crate::egress::dns::{NameResolver, ResolverOptions};
 use crate::egress::error_words::in_words;
 use crate::egress::http_connection::{HEAD_BYTES_MAX, HttpConnection};
 use crate::egress::peer_address::PeerAddress;
+use crate::egress::protobuf_refusals::ProtobufRefusals;
 use crate::egress::request_limiter::{RequestLimiter, ShutdownPhase, SlotLoad};
 use crate::egress::request_writer::{RequestWriter, written_target};
 use crate::egress::response::{self, AnswerLimit};
@@ -66,6 +67,8 @@ pub struct EgressClient {
     pool: ConnectionPool,
     /// Address at which a peer last responded, for peers with several addresses.
     good: Mutex<HashMap<ServerName, PeerAddress>>,
+    /// Peers that cannot read Protobuf.
+    pub(crate) protobuf_refusals: ProtobufRefusals,
     slots: RequestLimiter,
     answer_max: AtomicUsize,
     body_max: usize,
@@ -90,6 +93,7 @@ impl EgressClient {
             directory,
             pool: ConnectionPool::default(),
             good: Mutex::default(),
+            protobuf_refusals: ProtobufRefusals::default(),
             slots: RequestLimiter::new(options.requests_max),
             answer_max: AtomicUsize::new(options.answer_max),
             body_max: options.body_max,

@@ -13,6 +13,7 @@ mod error_words;
 mod http_connection;
 mod peer_address;
 mod probe;
+mod protobuf_refusals;
 mod request_limiter;
 mod request_writer;
 mod resizable_semaphore;
@@ -29,6 +30,9 @@ pub use client::{EgressClient, EgressOptions, PeerCall, PeerCallFault};
 pub(crate) use crate::egress::connection::StepRecord;
 pub(crate) use crate::egress::dns::read_response_bytes;
 pub(crate) use crate::egress::probe::{PeerProbe, ProbeAnswer, ProbeConnection};
+
+// The transport of pushes falls back to JSON as calls do.
+pub(crate) use crate::egress::protobuf_refusals::ProtobufRefusals;
 
 // The GETs of `raw_targets` read responses and describe failures in the same way.
 pub(crate) use crate::egress::error_words::{in_words, shown};

@@ -35,36 +35,60 @@ pub async fn meet(
     policy: web::Data<dyn PeerAuthPolicy>,
     signatures: Option<web::Data<SignatureJudge>>,
     forwarded: Option<web::Data<ForwardedRequests>>,
-    mut request: ServiceRequest,
+    request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
-    let evidence = CallerEvidence::of(
-        &**policy,
-        request.conn_data::<ConnectionFacts>(),
-        request.peer_addr().map(|peer| peer.ip()),
-        request.headers(),
-    );
-    let evidence = evidence.in_dialect(policy.dialect_of(request.path()));
-    let address = evidence.address;
-    let _under_way = match (forwarded, address.filter(|_| evidence.by_proxy)) {
-        (Some(forwarded), Some(address)) => match forwarded.enter(address) {
-            Ok(under_way) => Some(under_way),
-            Err(refusal) => return Ok(request.into_response(refusal.error_response())),
-        },
-        _ => None,
-    };
-    let met = meet_caller(&**policy, signatures.as_deref().map(|judge| &**judge), evidence, &mut request).await;
-    let mut answer = match met {
-        Ok(()) => next.call(request).await?.map_into_boxed_body(),
-        Err(problem) => {
-            turned_away(&**policy, address, &problem);
-            request.into_response(problem.error_response())
+    let checks = CallerChecks { policy, signatures, forwarded };
+    checks.meet(request, async |request| next.call(request).await.map(ServiceResponse::map_into_boxed_body)).await
+}
+
+/// The parts of an authentication.
+#[derive(Clone)]
+pub struct CallerChecks {
+    /// Policy that decides who may call.
+    pub policy: web::Data<dyn PeerAuthPolicy>,
+    /// Judge of signatures, if callers may sign.
+    pub signatures: Option<web::Data<SignatureJudge>>,
+    /// Requests in progress that came by a proxy.
+    pub forwarded: Option<web::Data<ForwardedRequests>>,
+}
+
+impl CallerChecks {
+    /// Answers a request of an authenticated caller by `next`, and refuses any other.
+    pub async fn meet(
+        &self,
+        mut request: ServiceRequest,
+        next: impl AsyncFnOnce(ServiceRequest) -> Result<ServiceResponse<BoxBody>, Error>,
+    ) -> Result<ServiceResponse<BoxBody>, Error> {
+        let policy = &**self.policy;
+        let evidence = CallerEvidence::of(
+            policy,
+            request.conn_data::<ConnectionFacts>(),
+            request.peer_addr().map(|peer| peer.ip()),
+            request.headers(),
+        );
+        let evidence = evidence.in_dialect(policy.dialect_of(request.path()));
+        let address = evidence.address;
+        let _under_way = match (&self.forwarded, address.filter(|_| evidence.by_proxy)) {
+            (Some(forwarded), Some(address)) => match forwarded.enter(address) {
+                Ok(under_way) => Some(under_way),
+                Err(refusal) => return Ok(request.into_response(refusal.error_response())),
+            },
+            _ => None,
+        };
+        let judge = self.signatures.as_deref().map(|judge| &**judge);
+        let mut answer = match meet_caller(policy, judge, evidence, &mut request).await {
+            Ok(()) => next(request).await?,
+            Err(problem) => {
+                turned_away(policy, address, &problem);
+                request.into_response(problem.error_response())
+            }
+        };
+        if answer.status() == StatusCode::UNAUTHORIZED {
+            answer.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Signature"));
         }
-    };
-    if answer.status() == StatusCode::UNAUTHORIZED {
-        answer.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Signature"));
+        Ok(answer)
     }
-    Ok(answer)
 }
 
 /// Authenticates a caller, and keeps what is known of it with the request.

@@ -6,7 +6,7 @@ use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::header::{AUTHORIZATION, HeaderMap, HeaderValue, TryIntoHeaderValue, WWW_AUTHENTICATE};
 use actix_web::middleware::Next;
-use actix_web::{Error, ResponseError, web};
+use actix_web::{Error, HttpResponse, ResponseError, web};
 use actix_web_httpauth::headers::authorization::{Bearer, Scheme};
 use actix_web_httpauth::headers::www_authenticate::WwwAuthenticate;
 use actix_web_httpauth::headers::www_authenticate::bearer::Bearer as BearerChallenge;
@@ -37,6 +37,17 @@ impl BearerToken {
     fn note(&self, request: &ServiceRequest, why: &ApiError) {
         let from = request.peer_addr().map_or_else(|| "no address".to_owned(), |address| address.to_string());
         self.refused.note(self.key, 1, &format!("{from}: {why}"));
+    }
+
+    /// Returns the answer to a request without the right token; it is logged.
+    pub fn refusal(&self, request: &ServiceRequest) -> Option<HttpResponse> {
+        let problem = self.check(request.headers()).err()?;
+        self.note(request, &problem);
+        let mut answer = problem.error_response();
+        let challenge =
+            WwwAuthenticate(BearerChallenge::default()).try_into_value().expect("a scheme is visible ASCII");
+        answer.headers_mut().insert(WWW_AUTHENTICATE, challenge);
+        Some(answer)
     }
 
     /// Returns whether no token is required.
@@ -79,23 +90,17 @@ pub async fn require(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
-    match bearer.check(request.headers()) {
-        Ok(()) => next.call(request).await.map(ServiceResponse::map_into_boxed_body),
-        Err(problem) => {
-            bearer.note(&request, &problem);
-            let mut answer = problem.error_response();
-            let challenge = WwwAuthenticate(BearerChallenge::default()).try_into_value()?;
-            answer.headers_mut().insert(WWW_AUTHENTICATE, challenge);
-            Ok(request.into_response(answer))
-        }
+    match bearer.refusal(&request) {
+        None => next.call(request).await.map(ServiceResponse::map_into_boxed_body),
+        Some(answer) => Ok(request.into_response(answer)),
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use actix_web::App;
     use actix_web::middleware::from_fn;
     use actix_web::test::{TestRequest, call_service, init_service};
-    use actix_web::{App, HttpResponse};
 
     use super::*;
 

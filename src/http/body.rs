@@ -1,6 +1,7 @@
 //! Request bodies, limited in bytes and in time; the error names the limit.
 
 pub mod encoded;
+pub mod encoded_errors;
 
 use std::convert::Infallible;
 use std::future::{Future, Ready, ready};

@@ -10,6 +10,8 @@ use actix_web::middleware::Next;
 use actix_web::{Error, HttpResponse, web};
 use tokio::sync::Notify;
 
+use crate::http::body::encoded::BodyEncoding;
+
 /// The drain state that all listeners of a gateway share.
 #[derive(Clone, Default)]
 pub struct DrainSignal(Arc<DrainShared>);
@@ -21,20 +23,22 @@ struct DrainShared {
     ended: Notify,
 }
 
+/// Returns the response to a request for a path, in an encoding, while draining; `None` serves the request.
+pub type DrainingResponse = fn(&str, BodyEncoding) -> Option<HttpResponse>;
+
 /// The drain state with the response of one listener, for [`count_in_flight`]. It is put into the application's data.
 #[derive(Clone)]
 pub struct DrainGate {
     closing: DrainSignal,
-    draining_response: fn(&str) -> Option<HttpResponse>,
+    draining_response: DrainingResponse,
 }
 
 /// A request in flight, counted until it is dropped.
-struct InFlightRequest(DrainSignal);
+pub struct InFlightRequest(DrainSignal);
 
 impl DrainSignal {
-    /// Returns the state for a listener on which `later` gives the response to a path while draining; `None` serves the
-    /// request.
-    pub fn door(&self, later: fn(&str) -> Option<HttpResponse>) -> DrainGate {
+    /// Returns the state for a listener on which `later` gives the responses while draining.
+    pub fn door(&self, later: DrainingResponse) -> DrainGate {
         DrainGate { closing: self.clone(), draining_response: later }
     }
 
@@ -56,6 +60,18 @@ impl DrainSignal {
     }
 }
 
+impl DrainGate {
+    /// Counts a request until the result is dropped; the error is the response while draining.
+    pub fn enter(&self, request: &ServiceRequest) -> Result<InFlightRequest, Box<HttpResponse>> {
+        let is_closed = self.closing.0.closed.load(Ordering::SeqCst);
+        let answer = || (self.draining_response)(request.path(), BodyEncoding::of(request.headers()));
+        match is_closed.then(answer).flatten() {
+            Some(answer) => Err(Box::new(answer)),
+            None => Ok(self.closing.enter()),
+        }
+    }
+}
+
 impl Drop for InFlightRequest {
     fn drop(&mut self) {
         // `notify_one` stores a permit when nobody waits yet; `idle` re-checks the counter after each wake-up.
@@ -72,10 +88,9 @@ pub async fn count_in_flight(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
-    let is_closed = gate.closing.0.closed.load(Ordering::SeqCst);
-    if let Some(answer) = is_closed.then(|| (gate.draining_response)(request.path())).flatten() {
-        return Ok(request.into_response(answer));
-    }
-    let _under_way = gate.closing.enter();
+    let _under_way = match gate.enter(&request) {
+        Ok(under_way) => under_way,
+        Err(answer) => return Ok(request.into_response(*answer)),
+    };
     next.call(request).await.map(ServiceResponse::map_into_boxed_body)
 }

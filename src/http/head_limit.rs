@@ -4,7 +4,7 @@ use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::StatusCode;
 use actix_web::middleware::Next;
-use actix_web::{Error, ResponseError, web};
+use actix_web::{Error, HttpResponse, ResponseError, web};
 use actors::model::CountedNoun;
 
 use crate::http::error::ApiError;
@@ -18,22 +18,32 @@ pub struct HeadLimit {
     pub bytes: usize,
 }
 
+impl HeadLimit {
+    /// Returns the answer to a request whose head is larger.
+    pub fn refusal(&self, request: &ServiceRequest) -> Option<HttpResponse> {
+        /// Bytes of a line beside its name and value: ": " and the end of the line.
+        const PER_LINE: usize = 4;
+        let target = request.uri().path_and_query().map_or(0, |target| target.as_str().len());
+        let lines = request.headers().iter().map(|(name, value)| name.as_str().len() + value.len() + PER_LINE);
+        let head = target + lines.sum::<usize>();
+        if head <= self.bytes {
+            return None;
+        }
+        let words =
+            format!("the head of the request exceeds {} ({})", self.key, CountedNoun(self.bytes as u64, "byte"));
+        let refusal = ApiError::new(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "HEAD_TOO_LARGE", words);
+        Some(refusal.by_limit(self.key).error_response())
+    }
+}
+
 /// Middleware: refuses a request whose head is larger than the listener's limit.
 pub async fn check_head(
     limit: web::Data<HeadLimit>,
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
-    /// Bytes of a line beside its name and value: ": " and the end of the line.
-    const PER_LINE: usize = 4;
-    let target = request.uri().path_and_query().map_or(0, |target| target.as_str().len());
-    let lines = request.headers().iter().map(|(name, value)| name.as_str().len() + value.len() + PER_LINE);
-    let head = target + lines.sum::<usize>();
-    if head <= limit.bytes {
-        return next.call(request).await.map(ServiceResponse::map_into_boxed_body);
+    match limit.refusal(&request) {
+        None => next.call(request).await.map(ServiceResponse::map_into_boxed_body),
+        Some(answer) => Ok(request.into_response(answer)),
     }
-    let words = format!("the head of the request exceeds {} ({})", limit.key, CountedNoun(limit.bytes as u64, "byte"));
-    let refusal =
-        ApiError::new(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "HEAD_TOO_LARGE", words).by_limit(limit.key);
-    Ok(request.into_response(refusal.error_response()))
 }

@@ -2,7 +2,7 @@
 //!
 //! A listener is [`serve`](serve::serve)d with a `configure` function that adds its routes.
 //! [`error_middleware`] wraps all of them, so that a panic and an unknown path get a JSON
-//! response too. [`refused_head`] adds the reason to requests that the HTTP library refuses earlier.
+//! response too; it also finds [`direct_routes`](error_middleware::direct_routes). [`refused_head`] adds the reason to requests that the HTTP library refuses earlier.
 
 pub mod authentication;
 pub mod bearer;

@@ -10,12 +10,11 @@ use actix_server::ServerBuilder;
 use actix_service::{IntoServiceFactory, ServiceFactory, ServiceFactoryExt, fn_factory, fn_service, map_config};
 use actix_web::App;
 use actix_web::dev::{AppConfig, Extensions, Server};
-use actix_web::middleware::from_fn;
 use actix_web::rt::net::{TcpStream, UnixStream};
 use actix_web::web::ServiceConfig;
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use crate::http::error_middleware;
+use crate::http::error_middleware::ErrorMiddleware;
 use crate::http::listener::bound_listener::BoundListener;
 use crate::http::listener::caller_deadlines::RequestTimes;
 use crate::http::listener::client_stream::ConnectionFacts;
@@ -55,7 +54,7 @@ impl Default for ListenerLimits {
 /// The application of every listener, with its routes. It is a macro because the type cannot be named as a return type.
 macro_rules! application {
     ($configure:expr) => {
-        App::new().wrap(from_fn(error_middleware::error_middleware)).configure($configure.clone())
+        App::new().wrap(ErrorMiddleware).configure($configure.clone())
     };
 }
 

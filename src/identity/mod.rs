@@ -5,6 +5,7 @@
 //! body are arguments.
 
 pub mod content_digest;
+pub mod join_token;
 pub mod key_directories;
 pub mod key_directory;
 pub mod key_folder;

@@ -97,7 +97,7 @@ impl StatedPduSignatures {
             }
             for member in reader::members(server.value.get()).map_err(no_object)? {
                 let id = member.key.strip_prefix(ED25519).and_then(|id| id.parse().ok());
-                signatures.extend(id.map(|id| (id, reader::text(member.value).map(Into::into))));
+                signatures.extend(id.map(|id| (id, reader::text(member.value.text).map(Into::into))));
             }
         }
         match signatures.is_empty() {
@@ -165,7 +165,7 @@ fn has_right_hash(object: &CanonicalObject) -> bool {
     let Some(hashes) = object.get(HASHES).filter(|hashes| *hashes != b"null") else { return true };
     let stated = || -> Option<Vec<u8>> {
         let members = reader::members(str::from_utf8(hashes).ok()?).ok()?;
-        LENIENT_BASE64.decode(&*reader::text(reader::get(&members, SHA256)?)?).ok()
+        LENIENT_BASE64.decode(&*reader::text(reader::get(&members, SHA256)?.text)?).ok()
     };
     stated().is_some_and(|stated| stated == hash_of(object))
 }

@@ -1,8 +1,13 @@
 //! JSON without reserialization: splits an object into raw members, compares texts by value, and writes a canonical
 //! text.
 
+use std::borrow::Cow;
+
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
+
+use crate::json::reader::items;
+use crate::json::scanner::{JsonScanner, ScannedValue};
 
 /// The members of an object in their order, including repeated names, each value as its text.
 pub(crate) struct RawObject<'a>(pub(crate) Vec<(String, &'a RawValue)>);
@@ -29,6 +34,35 @@ impl<'de> Deserialize<'de> for RawObject<'de> {
 
         source.deserialize_map(JsonReader)
     }
+}
+
+/// A member of an object: its name, and its value as written.
+pub(crate) type NamedValue<'a> = (Cow<'a, str>, ScannedValue<'a>);
+
+/// Returns the members of an object in their order, including repeated names.
+///
+/// They are read in one pass; the parser reads again what is refused, for its words, and what nests too deep for the pass.
+pub(crate) fn split_object(text: &[u8]) -> serde_json::Result<Vec<NamedValue<'_>>> {
+    if let Some(members) = std::str::from_utf8(text).ok().and_then(scanned_object) {
+        return Ok(members);
+    }
+    let RawObject(members) = serde_json::from_slice(text)?;
+    Ok(members.into_iter().map(|(name, value)| (name.into(), value.into())).collect())
+}
+
+fn scanned_object(text: &str) -> Option<Vec<NamedValue<'_>>> {
+    let mut members = Vec::with_capacity(8);
+    let mut scanner = JsonScanner::new(text);
+    scanner.members(|key, scanner| {
+        let name = match key.contains('\\') {
+            true => serde_json::from_str::<String>(&format!("\"{key}\"")).ok()?.into(),
+            false => key.into(),
+        };
+        let value = scanner.value()?;
+        members.push((name, value));
+        Some(value.depth)
+    })?;
+    scanner.is_at_end().then_some(members)
 }
 
 /// Maximum depth of a comparison by value. Deeper values are equal only if their texts are: reading raw text level by
@@ -84,7 +118,7 @@ fn same_strings(left: &str, right: &str) -> bool {
 
 /// Writes an object so that objects equal by [`same_value`] become one text: members sorted by name, no whitespace, the
 /// same escapes in strings, numbers unchanged.
-pub(crate) fn write_canonical(out: &mut Vec<u8>, members: RawObject<'_>) {
+pub(crate) fn write_canonical(out: &mut Vec<u8>, members: Vec<NamedValue<'_>>) {
     write_object(out, members, DEPTH_MAX);
 }
 
@@ -93,7 +127,10 @@ fn write_within(out: &mut Vec<u8>, text: &str, depth: u32) {
     let written = depth.checked_sub(1).is_some_and(|depth| match text.as_bytes().first() {
         Some(b'{') => write_members(out, text, depth),
         Some(b'[') => write_elements(out, text, depth),
-        Some(b'"') => serde_json::from_str::<String>(text).is_ok_and(|string| write_string(out, &string)),
+        // A string without escapes is written as it is read.
+        Some(b'"') if text.contains('\\') => {
+            serde_json::from_str::<String>(text).is_ok_and(|string| write_string(out, &string))
+        }
         _ => false,
     });
     if !written {
@@ -102,12 +139,12 @@ fn write_within(out: &mut Vec<u8>, text: &str, depth: u32) {
 }
 
 fn write_members(out: &mut Vec<u8>, text: &str, depth: u32) -> bool {
-    let Ok(members) = serde_json::from_str(text) else { return false };
+    let Ok(members) = split_object(text.as_bytes()) else { return false };
     write_object(out, members, depth);
     true
 }
 
-fn write_object(out: &mut Vec<u8>, RawObject(mut members): RawObject<'_>, depth: u32) {
+fn write_object(out: &mut Vec<u8>, mut members: Vec<NamedValue<'_>>, depth: u32) {
     members.sort_by(|(one, _), (other, _)| one.cmp(other));
     out.push(b'{');
     for (place, (name, value)) in members.iter().enumerate() {
@@ -122,9 +159,10 @@ fn write_object(out: &mut Vec<u8>, RawObject(mut members): RawObject<'_>, depth:
 }
 
 fn write_elements(out: &mut Vec<u8>, text: &str, depth: u32) -> bool {
-    let Ok(elements) = serde_json::from_str::<Vec<&RawValue>>(text) else { return false };
+    let whole = ScannedValue { text, depth: 0 };
+    let Some((elements, _)) = items(whole, usize::MAX) else { return false };
     out.push(b'[');
-    for (place, element) in elements.iter().enumerate() {
+    for (place, element) in elements.into_iter().enumerate() {
         if place > 0 {
             out.push(b',');
         }
@@ -141,14 +179,14 @@ fn write_string(out: &mut Vec<u8>, text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{RawObject, RawValue, same_value, write_canonical};
+    use super::{RawValue, same_value, write_canonical};
 
     /// Returns whether two texts are the same value, by both ways of comparing them.
     fn same(left: &str, right: &str) -> bool {
         let canonical = |text| {
             let mut out = Vec::new();
             let value: &RawValue = serde_json::from_str(text).expect("JSON");
-            write_canonical(&mut out, RawObject(vec![("value".into(), value)]));
+            write_canonical(&mut out, vec![("value".into(), value.into())]);
             out
         };
         let same = same_value(left, right);

@@ -32,6 +32,11 @@ impl BodyNestingLimit {
         Self { levels, counts }
     }
 
+    /// Returns the maximum number of levels.
+    pub(crate) fn levels(&self) -> usize {
+        self.levels
+    }
+
     /// Checks a body before it is parsed. Each refusal is counted.
     pub fn check(&self, body: &[u8]) -> Result<(), TooDeepBody> {
         if nests_deeper_than(self.levels, body) {
@@ -51,13 +56,11 @@ impl Default for BodyNestingLimit {
 /// Returns whether brackets outside of strings nest deeper than `max`. For bytes that are not JSON the result is
 /// meaningless, and the parser refuses them.
 pub(crate) fn nests_deeper_than(max: usize, body: &[u8]) -> bool {
-    let (mut depth, mut in_string, mut escaped) = (0_usize, false, false);
-    for byte in body {
+    let (mut depth, mut at) = (0_usize, 0);
+    while let Some(byte) = body.get(at) {
+        at += 1;
         match byte {
-            _ if escaped => escaped = false,
-            b'\\' if in_string => escaped = true,
-            b'"' => in_string = !in_string,
-            _ if in_string => {}
+            b'"' => at = string_end(body, at),
             b'[' | b'{' => {
                 depth += 1;
                 if depth > max {
@@ -71,6 +74,27 @@ pub(crate) fn nests_deeper_than(max: usize, body: &[u8]) -> bool {
     false
 }
 
+/// Returns the position after the string whose first quote is before `at`, or a position beyond the end.
+fn string_end(body: &[u8], mut at: usize) -> usize {
+    loop {
+        at += plain_length(body.get(at..).unwrap_or_default(), |byte| (byte == b'"') | (byte == b'\\'));
+        match body.get(at) {
+            Some(b'\\') => at += 2,
+            _ => return at + 1,
+        }
+    }
+}
+
+/// Returns the number of bytes before the first special one. It looks at whole blocks, because most bytes of most bodies are in strings.
+pub(crate) fn plain_length(bytes: &[u8], is_special: impl Fn(u8) -> bool) -> usize {
+    const BLOCK: usize = 32;
+    let (blocks, _) = bytes.as_chunks::<BLOCK>();
+    // A fold without an early end becomes vector instructions.
+    let has_special = |block: &&[u8; BLOCK]| block.iter().fold(false, |found, byte| found | is_special(*byte));
+    let plain = blocks.iter().take_while(|block| !has_special(block)).count() * BLOCK;
+    plain + bytes[plain..].iter().take_while(|byte| !is_special(**byte)).count()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -80,6 +104,13 @@ mod tests {
         assert!(!nests_deeper_than(2, b"{\"a\":[],\"b\":[]}"));
         assert!(nests_deeper_than(2, b"{\"a\":[[]]}"));
         assert!(!nests_deeper_than(1, br#"{"a":"[[{\"[["}"#));
+        for length in 0..70 {
+            let long = "x".repeat(length);
+            assert!(!nests_deeper_than(1, format!(r#"{{"{long}":"[{long}\\\"[","{long}[":0}}"#).as_bytes()));
+            assert!(nests_deeper_than(1, format!(r#"{{"{long}\\":[]}}"#).as_bytes()));
+            assert!(!nests_deeper_than(1, format!(r#"{{"{long}"#).as_bytes()), "it ends within a string");
+            assert!(!nests_deeper_than(1, format!(r#"{{"{long}\"#).as_bytes()));
+        }
     }
 
     #[test]

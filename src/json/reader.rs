@@ -10,6 +10,8 @@ use serde::{Deserializer, Serialize};
 use serde_json::value::RawValue;
 use sha2::{Digest as _, Sha256};
 
+use crate::json::scanner::{JsonScanner, ScannedValue};
+
 /// Maximum number of keys of an object that is read by key. A legitimate one has about twenty; a key costs some hundred
 /// bytes of memory and as few as five bytes of the body.
 pub(crate) const MEMBERS_MAX: usize = 1000;
@@ -30,14 +32,38 @@ pub(crate) struct ObjectMember<'a> {
     /// Key of the member, decoded.
     pub key: Cow<'a, str>,
     /// Text of the value.
-    pub value: &'a RawValue,
+    pub value: ScannedValue<'a>,
 }
 
 /// Returns the members of an object in order, including repeated keys.
 ///
-/// For valid JSON it fails in three cases only: the text is no object, it has more than [`MEMBERS_MAX`] keys, or a key
+/// They are read in one pass; the parser reads again what is refused, for its words, and what nests too deep for the pass. For valid
+/// JSON it fails in three cases only: the text is no object, it has more than [`MEMBERS_MAX`] keys, or a key
 /// contains half a surrogate pair.
 pub(crate) fn members(text: &str) -> serde_json::Result<Vec<ObjectMember<'_>>> {
+    scanned_members(text).map_or_else(|| parsed_members(text), Ok)
+}
+
+/// Returns the members in one pass; `None`: they have to be parsed.
+pub(crate) fn scanned_members(text: &str) -> Option<Vec<ObjectMember<'_>>> {
+    let mut members = Vec::with_capacity(12);
+    let mut scanner = JsonScanner::new(text);
+    scanner.members(|key, scanner| {
+        if members.len() == MEMBERS_MAX {
+            return None;
+        }
+        let begin = key.as_ptr() as usize - text.as_ptr() as usize;
+        let written = &text[begin - 1..=begin + key.len()];
+        let key = self::text(written)?;
+        let value = scanner.value()?;
+        members.push(ObjectMember { written, key, value });
+        Some(value.depth)
+    })?;
+    scanner.is_at_end().then_some(members)
+}
+
+/// Returns the members as the parser reads them.
+pub(crate) fn parsed_members(text: &str) -> serde_json::Result<Vec<ObjectMember<'_>>> {
     struct ObjectReading;
 
     impl<'de> Visitor<'de> for ObjectReading {
@@ -53,8 +79,8 @@ pub(crate) fn members(text: &str) -> serde_json::Result<Vec<ObjectMember<'_>>> {
                 if members.len() == MEMBERS_MAX {
                     return Err(A::Error::custom(format_args!("an object here has at most {MEMBERS_MAX} keys")));
                 }
-                let key = self::text(written).ok_or_else(|| A::Error::custom("a key is no text"))?;
-                members.push(ObjectMember { written: written.get(), key, value });
+                let key = self::text(written.get()).ok_or_else(|| A::Error::custom("a key is no text"))?;
+                members.push(ObjectMember { written: written.get(), key, value: value.into() });
             }
             Ok(members)
         }
@@ -74,26 +100,46 @@ pub(crate) fn first_duplicate_key<'m>(members: &'m [ObjectMember<'_>]) -> Option
 }
 
 /// Returns the value of a key, the first one if the key is repeated.
-pub(crate) fn get<'a>(members: &[ObjectMember<'a>], key: &str) -> Option<&'a RawValue> {
+pub(crate) fn get<'a>(members: &[ObjectMember<'a>], key: &str) -> Option<ScannedValue<'a>> {
     members.iter().find(|member| member.key == key).map(|member| member.value)
 }
 
 /// Returns the text of a string, borrowed if nothing in it is escaped; `None` if it is no string or contains half a
 /// surrogate pair.
-pub(crate) fn text(value: &RawValue) -> Option<Cow<'_, str>> {
-    let inner = value.get().strip_prefix('"')?.strip_suffix('"')?;
+pub(crate) fn text(value: &str) -> Option<Cow<'_, str>> {
+    let inner = value.strip_prefix('"')?.strip_suffix('"')?;
     if inner.contains('\\') {
-        return serde_json::from_str(value.get()).ok().map(Cow::Owned);
+        return serde_json::from_str(value).ok().map(Cow::Owned);
     }
     Some(Cow::Borrowed(inner))
 }
 
 /// Returns the first `keep` items of an array as written, and the number of all items; `None` if it is no array. Memory
 /// does not grow with the items beyond `keep`.
-pub(crate) fn items(value: &RawValue, keep: usize) -> Option<(Vec<&RawValue>, usize)> {
-    let mut kept = Vec::new();
-    let mut reader = serde_json::Deserializer::from_str(value.get());
-    let count = ArrayItems { keep, kept: &mut kept }.deserialize(&mut reader).ok()?;
+pub(crate) fn items(value: ScannedValue<'_>, keep: usize) -> Option<(Vec<ScannedValue<'_>>, usize)> {
+    let text = value.get();
+    if !text.starts_with('[') {
+        return None;
+    }
+    scanned_items(text, keep).or_else(|| {
+        let mut kept = Vec::new();
+        let mut reader = serde_json::Deserializer::from_str(text);
+        let count = ArrayItems { keep, kept: &mut kept }.deserialize(&mut reader).ok()?;
+        Some((kept.into_iter().map(ScannedValue::from).collect(), count))
+    })
+}
+
+/// Returns the items in one pass; `None`: they have to be parsed, because one nests too deep.
+fn scanned_items(text: &str, keep: usize) -> Option<(Vec<ScannedValue<'_>>, usize)> {
+    let (mut kept, mut count) = (Vec::new(), 0);
+    JsonScanner::new(text).items(|scanner| {
+        let item = scanner.value()?;
+        if count < keep {
+            kept.push(item);
+        }
+        count += 1;
+        Some(item.depth)
+    })?;
     Some((kept, count))
 }
 
@@ -188,9 +234,9 @@ pub(crate) fn has_string_member(object: &str, key: &str, expected: &str) -> bool
 
         fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
             while let Some(written) = map.next_key::<&RawValue>()? {
-                if text(written).is_some_and(|key| key == self.key) {
+                if text(written.get()).is_some_and(|key| key == self.key) {
                     let value = map.next_value::<&RawValue>()?;
-                    *self.found = text(value).is_some_and(|text| text == self.expected);
+                    *self.found = text(value.get()).is_some_and(|text| text == self.expected);
                     return Ok(());
                 }
                 map.next_value::<IgnoredAny>()?;
@@ -213,16 +259,20 @@ pub(crate) fn put<T: Serialize + ?Sized>(out: &mut Vec<u8>, value: &T) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::json::scanner::whole_value;
 
-    fn raw(text: &str) -> &RawValue {
-        serde_json::from_str(text).expect("JSON")
+    fn raw(text: &str) -> ScannedValue<'_> {
+        whole_value(text).expect("JSON")
     }
 
     #[test]
     fn members_keep_order_and_spelling() {
         let text = r#" {"b" : [1, 2],"\u0061":1e999,"b":null} "#;
-        let shown: Vec<_> =
-            members(text).expect("an object").iter().map(|m| format!("{} {} {}", m.written, m.key, m.value)).collect();
+        let shown: Vec<_> = members(text)
+            .expect("an object")
+            .iter()
+            .map(|m| format!("{} {} {}", m.written, m.key, m.value.text))
+            .collect();
         assert_eq!(shown, [r#""b" b [1, 2]"#, r#""\u0061" a 1e999"#, r#""b" b null"#]);
         assert_eq!(first_duplicate_key(&members(text).expect("an object")), Some("b"));
         for bad in ["[]", "{} x", "{", r#"{"\ud800":1}"#] {
@@ -235,10 +285,10 @@ mod tests {
 
     #[test]
     fn plain_string_is_borrowed() {
-        assert!(matches!(text(raw(r#""plain é""#)), Some(Cow::Borrowed("plain é"))));
-        assert_eq!(text(raw(r#""\u00e9\"""#)).as_deref(), Some("é\""));
+        assert!(matches!(text(r#""plain é""#), Some(Cow::Borrowed("plain é"))));
+        assert_eq!(text(r#""\u00e9\"""#).as_deref(), Some("é\""));
         for none in ["1", "null", "[\"a\"]", r#""\ud800""#] {
-            assert_eq!(text(raw(none)), None, "{none}");
+            assert_eq!(text(none), None, "{none}");
         }
     }
 

@@ -49,6 +49,13 @@ impl<'a> RawObjectWriter<'a> {
         if !std::mem::take(&mut self.empty) {
             self.out.push(b',');
         }
+        // Nearly all names need no escapes: they are those of our own events.
+        if name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') {
+            self.out.push(b'"');
+            self.out.extend_from_slice(name.as_bytes());
+            self.out.extend_from_slice(b"\":");
+            return;
+        }
         serde_json::to_writer(&mut *self.out, name).expect("a text into memory");
         self.out.push(b':');
     }

@@ -215,7 +215,7 @@ fn default_key(address: &EphemeralTarget, kind: &str, members: &[(String, &RawVa
 
 /// Parses a duration: a text with a unit, or a number of seconds.
 fn lifetime(given: &RawValue) -> Result<Duration, ApiError> {
-    read_lifetime(given)
+    read_lifetime(given.get())
         .ok_or_else(|| bad("BAD_TTL", "\"ttl\" is not a duration such as \"30s\", nor a number of seconds above 0"))
 }
 

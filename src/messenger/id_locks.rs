@@ -5,15 +5,16 @@ use std::sync::Arc;
 
 use actors::model::SubmissionId;
 use parking_lot::{Mutex, MutexGuard};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::futures::OwnedNotified;
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
 /// The submissions in progress. All workers share one instance.
 #[derive(Debug)]
 pub(super) struct SubmissionLocks {
     /// One permit for each call in progress or waiting, because a waiting call holds its body in memory, too.
     permits: Arc<Semaphore>,
-    /// Ids in progress; the channel of an id closes when the work on it ends.
-    turns: Mutex<HashMap<SubmissionId, watch::Receiver<()>>>,
+    /// Ids in progress. The notification of an id is made by the first call that waits for it, because nearly all ids are new.
+    turns: Mutex<HashMap<SubmissionId, Option<Arc<Notify>>>>,
     /// Maximum number of submissions in progress or waiting.
     max: usize,
 }
@@ -29,9 +30,7 @@ pub(super) struct TooMany {
 /// The exclusive right to work on some ids, until it is dropped.
 #[derive(Debug)]
 pub(super) struct IdLockGuard {
-    /// The senders are dropped after their id was removed from the map, so a waiter finds the id free or taken by
-    /// another call.
-    held: Vec<(SubmissionId, watch::Sender<()>)>,
+    held: Vec<SubmissionId>,
     inflight: Arc<SubmissionLocks>,
     _permit: OwnedSemaphorePermit,
 }
@@ -52,34 +51,28 @@ impl SubmissionLocks {
         ids.dedup();
         let mut turn = IdLockGuard { held: Vec::with_capacity(ids.len()), inflight: self.clone(), _permit: permit };
         for id in ids {
-            let ends = self.wait_for(&id).await;
-            turn.held.push((id, ends));
+            while let Err(before_us) = self.take(&id) {
+                before_us.await;
+            }
+            turn.held.push(id);
         }
         Ok(turn)
     }
 
-    async fn wait_for(&self, id: &SubmissionId) -> watch::Sender<()> {
-        loop {
-            let mut before_us = match self.take(id) {
-                Ok(ends) => return ends,
-                Err(before_us) => before_us,
-            };
-            // Nothing is ever sent, so this returns when the other call's work ends.
-            let _closed = before_us.changed().await;
-        }
-    }
-
-    fn take(&self, id: &SubmissionId) -> Result<watch::Sender<()>, watch::Receiver<()>> {
+    /// Takes an id, or returns the end of the other call's work on it.
+    fn take(&self, id: &SubmissionId) -> Result<(), OwnedNotified> {
         let mut turns = self.at_work();
-        if let Some(before_us) = turns.get(id) {
-            return Err(before_us.clone());
+        match turns.get_mut(id) {
+            // The future is made under the lock: it is woken by every notification from then on, polled or not.
+            Some(waiters) => Err(Arc::clone(waiters.get_or_insert_default()).notified_owned()),
+            None => {
+                turns.insert(id.clone(), None);
+                Ok(())
+            }
         }
-        let (ends, waits) = watch::channel(());
-        turns.insert(id.clone(), waits);
-        Ok(ends)
     }
 
-    fn at_work(&self) -> MutexGuard<'_, HashMap<SubmissionId, watch::Receiver<()>>> {
+    fn at_work(&self) -> MutexGuard<'_, HashMap<SubmissionId, Option<Arc<Notify>>>> {
         // The lock does not poison, which is safe: each change is one call on the map, so a panic elsewhere cannot have left it
         // half done.
         self.turns.lock()
@@ -89,8 +82,11 @@ impl SubmissionLocks {
 impl Drop for IdLockGuard {
     fn drop(&mut self) {
         let mut turns = self.inflight.at_work();
-        for (id, _) in &self.held {
-            turns.remove(id);
+        for id in &self.held {
+            // The id leaves the map before its waiters are woken, so they find it free or taken by another call.
+            if let Some(Some(waiters)) = turns.remove(id) {
+                waiters.notify_waiters();
+            }
         }
     }
 }

@@ -5,6 +5,7 @@
 
 mod answer;
 pub(crate) mod contexts;
+pub mod direct_calls;
 mod ephemeral;
 pub mod ephemeral_feed;
 mod events;
@@ -20,7 +21,8 @@ mod rpc;
 mod submission;
 #[cfg(test)]
 mod tests;
-mod updates;
+mod uncancelled_call;
+pub(crate) mod updates;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -36,6 +38,7 @@ use crate::http::error::ApiError;
 use crate::json::nesting::BodyNestingLimit;
 use crate::messenger::ephemeral_feed::EphemeralFeed;
 use crate::messenger::events::ack_cursor::AckCursor;
+pub use crate::messenger::events::open_streams::OpenStreams;
 use crate::messenger::id_locks::SubmissionLocks;
 use crate::messenger::messages::pdu_id_generator::PduIdGenerator;
 use crate::messenger::peer_line::PeerLine;
@@ -73,6 +76,8 @@ pub struct MessengerApi {
     acks: AckCursor,
     /// Permits for reads that wait, and for streams.
     reads: Arc<Semaphore>,
+    /// Streams that are open.
+    streams: OpenStreams,
     pdu_ids: Arc<PduIdGenerator>,
     /// Addresses and limits of the peers.
     settings: Option<LiveSettings>,
@@ -108,6 +113,7 @@ impl MessengerApi {
             ephemeral,
             acks,
             reads,
+            streams: OpenStreams::default(),
             pdu_ids,
             settings,
             push,
@@ -115,6 +121,11 @@ impl MessengerApi {
             clocks,
             stopping,
         }
+    }
+
+    /// Returns the number of streams that are open, now and later.
+    pub fn streams(&self) -> OpenStreams {
+        self.streams.clone()
     }
 
     /// Adds the configuration of the peers and their clocks, which are part of a peer's details.

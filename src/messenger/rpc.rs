@@ -12,6 +12,7 @@ use bytes::Bytes;
 use tokio::time::{Instant, timeout_at};
 
 use crate::egress::{PeerCall, PeerCallFault};
+use crate::http::body::encoded::BodyEncoding;
 use crate::http::error::{ApiError, FAULTY_WAIT, whole_seconds};
 use crate::http::listener::caller_departure::unless_caller_leaves;
 use crate::messenger::MessengerApi;
@@ -98,7 +99,8 @@ async fn prepare(
     CalledMethod::of(&body).map_err(|why| {
         CallRefusal::of_call(ApiError::bad_request("BAD_JSON", format!("the body is no JSON object: {why}")))
     })?;
-    let call = PeerCall { body, until, connect: limits.connect_timeout, answer_max: bounds.body_max };
+    let encoding = if limits.habits.protobuf { BodyEncoding::Protobuf } else { BodyEncoding::Json };
+    let call = PeerCall { body, encoding, until, connect: limits.connect_timeout, answer_max: bounds.body_max };
     Ok(PreparedCall { server: name, call })
 }
 

@@ -3,7 +3,6 @@
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
 use actors::model::{Digest, PduRef, ServerName, SubmissionId};
-use serde_json::value::RawValue;
 use sha2::{Digest as _, Sha256};
 
 use super::MessengerApi;
@@ -51,8 +50,8 @@ pub(super) fn accepted<'a>(
 }
 
 /// Reads `receipt` of a submission: whether a delivery event is to report that the recipient's messenger has it.
-pub(super) fn wants_receipt(given: Option<&RawValue>) -> Result<bool, ApiError> {
-    match given.map(RawValue::get) {
+pub(super) fn wants_receipt(given: Option<&str>) -> Result<bool, ApiError> {
+    match given {
         None | Some("false") => Ok(false),
         Some("true") => Ok(true),
         Some(_) => Err(ApiError::unprocessable("BAD_RECEIPT", "\"receipt\" is neither true nor false")),

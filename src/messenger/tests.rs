@@ -220,7 +220,7 @@ impl Journal for Broken {
     }
 
     fn pressure(&self) -> QueueDepth {
-        QueueDepth { rows: 0, rows_max: 1 }
+        QueueDepth { rows: 0, rows_max: 1, full_log: None }
     }
 }
 

@@ -53,7 +53,7 @@ impl<'de> Visitor<'de> for BodyReading {
                 return Err(A::Error::custom("the key \"method\" is there twice"));
             }
         }
-        Ok(CalledMethod { name: method.and_then(text).map(|name| name.into_owned()) })
+        Ok(CalledMethod { name: method.and_then(|name| text(name.get())).map(|name| name.into_owned()) })
     }
 }
 

@@ -6,9 +6,10 @@
 //! ```
 //!
 //! `call_register` bounds the calls under way and counts them; `call_timeout` reads and writes the header of their deadline;
-//! `call_body` reads what is asked; `gateway_method` answers the methods of the gateway itself.
+//! `call_body` reads what is asked, `call_message` its Protobuf; `gateway_method` answers the methods of the gateway itself.
 
 pub(crate) mod call_body;
+pub mod call_message;
 pub mod call_register;
 pub(crate) mod call_timeout;
 pub(crate) mod gateway_method;

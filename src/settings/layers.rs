@@ -100,7 +100,7 @@ fn snippets(folder: &Path, found: &mut CheckReport) -> Vec<PathBuf> {
 /// Reads a file as a layer.
 fn file(name: &str, text: &str, found: &mut CheckReport) -> SettingsLayer {
     let (table, errors) = DeTable::parse_recoverable(text);
-    let file = FileText { name, text };
+    let file = FileText::new(name, text);
     for why in &errors {
         let place = Some(file.place(why.span().map_or(0, |span| span.start)));
         found.report(SettingsProblem { key: String::new(), place, fault: ProblemKind::File(one_line(why.message())) });
@@ -116,13 +116,19 @@ fn file(name: &str, text: &str, found: &mut CheckReport) -> SettingsLayer {
 
 struct FileText<'a> {
     name: &'a str,
-    text: &'a str,
+    /// Place of the end of each line. To count lines from the start of the file for each key would make the start of a gateway with
+    /// many peers take as long as their number squared.
+    line_ends: Vec<usize>,
 }
 
-impl FileText<'_> {
+impl<'a> FileText<'a> {
+    fn new(name: &'a str, text: &str) -> Self {
+        let line_ends = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n').map(|(at, _)| at).collect();
+        Self { name, line_ends }
+    }
+
     fn place(&self, at: usize) -> ProblemPlace {
-        let before = &self.text.as_bytes()[..at.min(self.text.len())];
-        let line = before.iter().filter(|&&b| b == b'\n').count() + 1;
+        let line = self.line_ends.partition_point(|&end| end < at) + 1;
         ProblemPlace::File { name: self.name.to_owned(), line }
     }
 

@@ -29,6 +29,7 @@ mod field_names;
 mod sections;
 #[cfg(test)]
 mod tests;
+pub(crate) mod toml_text;
 mod values;
 
 use std::net::SocketAddr;
@@ -48,6 +49,7 @@ pub use crate::settings::sections::federation::{ConnectionSettings, FederationMo
 pub use crate::settings::sections::feed::FeedSettings;
 pub use crate::settings::sections::messenger::MessengerSettings;
 pub use crate::settings::sections::network::NetworkSettings;
+pub use crate::settings::sections::observation::log::LogSettings;
 pub use crate::settings::sections::push::PushSettings;
 pub use crate::settings::sections::server::ServerSettings;
 pub use crate::settings::sections::store::{StoreBackend, StoreSettings};
@@ -128,6 +130,10 @@ pub struct Settings {
     pub messenger: MessengerSettings,
     /// Listener for operators.
     pub admin: AdminSettings,
+    /// Log of the process.
+    pub log: LogSettings,
+    /// Maximum number of peers with labels of their own in the metrics.
+    pub metric_peers_max: u32,
     /// Store on disk.
     pub store: StoreSettings,
     /// Messenger's feed.
@@ -174,6 +180,7 @@ impl Settings {
         let messenger = raw.messenger.check(check);
         let admin = raw.admin.check(check);
         keep_apart(&listeners, check);
+        let log = raw.log.check(server.as_ref().map(|server| &server.data_dir), check);
         let store = raw.store.check(check);
         let own = server.as_ref().map(|server| &server.name);
         let contexts = raw.contexts.check(check);
@@ -189,10 +196,22 @@ impl Settings {
 
         let notes = std::mem::take(&mut found.notes);
         let problems = found.take_problems();
+        let metric_peers_max = raw.metrics.peers_max;
         match server {
-            Some(server) if problems.is_empty() => {
-                Ok(Self { server, federation, messenger, admin, store, feed, rpc, network, peers, notes })
-            }
+            Some(server) if problems.is_empty() => Ok(Self {
+                server,
+                federation,
+                messenger,
+                admin,
+                log,
+                metric_peers_max,
+                store,
+                feed,
+                rpc,
+                network,
+                peers,
+                notes,
+            }),
             _ => Err(SettingsProblems(problems)),
         }
     }

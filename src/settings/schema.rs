@@ -10,6 +10,8 @@ use crate::settings::sections::federation::FederationSection;
 use crate::settings::sections::feed::FeedSection;
 use crate::settings::sections::messenger::MessengerSection;
 use crate::settings::sections::network::NetworkSection;
+use crate::settings::sections::observation::log::LogSection;
+use crate::settings::sections::observation::metrics::MetricsSection;
 use crate::settings::sections::peer::{PeerSection, PeersSection};
 use crate::settings::sections::push::PushSection;
 use crate::settings::sections::relay::RelaySection;
@@ -27,6 +29,8 @@ pub(super) struct RawSettings {
     pub(super) federation: FederationSection,
     pub(super) messenger: MessengerSection,
     pub(super) admin: AdminSection,
+    pub(super) log: LogSection,
+    pub(super) metrics: MetricsSection,
     pub(super) store: StoreSection,
     pub(super) contexts: ContextsSection,
     pub(super) feed: FeedSection,
@@ -57,6 +61,8 @@ pub(super) fn names(path: &[impl AsRef<str>]) -> Option<KnownNames> {
         ["messenger"] => fields_of::<MessengerSection>(),
         ["messenger", "push"] => fields_of::<PushSection>(),
         ["admin"] => fields_of::<AdminSection>(),
+        ["metrics"] => fields_of::<MetricsSection>(),
+        ["log"] => fields_of::<LogSection>(),
         ["store"] => fields_of::<StoreSection>(),
         ["contexts"] => fields_of::<ContextsSection>(),
         ["contexts", "gap"] => fields_of::<GapSection>(),
@@ -76,7 +82,7 @@ pub(super) fn names(path: &[impl AsRef<str>]) -> Option<KnownNames> {
 
 /// Keys and sections that are planned and not implemented. They are refused by name and never ignored: a configuration
 /// with `tls` must not run without it. `*` stands for `default`, a pattern or a server.
-const PLANNED_KEYS: &[&str] = &["metrics", "server.actor_threads"];
+const PLANNED_KEYS: &[&str] = &["server.actor_threads"];
 
 /// Returns the path with `*` in place of the selected peers.
 fn without_names(path: &[impl AsRef<str>]) -> String {
@@ -124,7 +130,7 @@ mod tests {
     #[test]
     fn section_fields_match_struct() {
         assert_eq!(fields_of::<FeedSection>(), ["retain", "high_water", "low_water", "ends"]);
-        assert_eq!(fields_of::<RawSettings>().len(), 11);
+        assert_eq!(fields_of::<RawSettings>().len(), 13);
         assert!(fields_of::<u32>().is_empty());
     }
 

@@ -16,7 +16,7 @@ pub struct RowCounts {
     pub rows_trimmed: u64,
     /// Rows read for trimming.
     pub trim_reads: u64,
-    /// Transactions committed. Each syncs once; with quick repair redb syncs twice.
+    /// Groups that were written into the log. Each syncs once; checkpoints are not counted.
     pub commits: u64,
     /// Groups handled, including those that held only barriers and needed no commit.
     pub groups: u64,

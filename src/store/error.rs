@@ -61,6 +61,16 @@ pub enum OpenError {
         /// Path of the marker.
         marker: String,
     },
+    /// The store was not closed, and its log is missing.
+    #[error(
+        "the log of the store {place} is missing: {folder} held what was written last; put it back beside the store, or restore a backup with `fernpost store restore`; to go on without it, add --accept-data-dir to `fernpost serve` once"
+    )]
+    LogMissing {
+        /// Path of the store's file.
+        place: String,
+        /// Path of the log's folder.
+        folder: String,
+    },
     /// The file of the store is empty.
     #[error(
         "the store {place} is an empty file: check its disk, move the file away and restore a backup with `fernpost store restore`; to start with an empty store, add --accept-data-dir to `fernpost serve` once"
@@ -130,6 +140,11 @@ pub struct StoreFailure {
 impl StoreFailure {
     pub(crate) fn disk(place: &str, error: &redb::Error) -> Self {
         let what = format!("a group of changes could not be committed ({error})");
+        Self { place: place.to_owned(), what, remedy: "check the disk and its free space" }
+    }
+
+    pub(crate) fn checkpoint(place: &str, error: &redb::Error) -> Self {
+        let what = format!("a checkpoint could not be committed ({error})");
         Self { place: place.to_owned(), what, remedy: "check the disk and its free space" }
     }
 

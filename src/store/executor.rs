@@ -11,7 +11,7 @@ use crate::runtime::blocking_pool::BlockingPool;
 /// Idle time after which a thread ends.
 const IDLE_FOR: Duration = Duration::from_secs(10);
 
-/// The executor of commits and range reads.
+/// The executor of commits, checkpoints and range reads.
 #[derive(Clone, Default)]
 pub enum BlockingExecutor {
     /// The runtime's blocking threads. While they run, a paused test clock stands still; while other threads run, it does
@@ -26,11 +26,12 @@ pub enum BlockingExecutor {
     Inline(Arc<dyn Fn() -> Duration + Send + Sync>),
 }
 
-/// One thread for commits and a few for reads, so that neither waits for the other and the commit thread's caches stay
+/// One thread for commits, one for checkpoints and a few for reads, so that none waits for another and the commit thread's caches stay
 /// warm.
 #[derive(Clone)]
 pub struct OwnThread {
     commits: Arc<BlockingPool>,
+    checkpoints: Arc<BlockingPool>,
     reads: Arc<BlockingPool>,
 }
 
@@ -48,7 +49,11 @@ impl BlockingExecutor {
     /// Starts threads owned by the store. It fails if the system cannot start a thread.
     pub fn own() -> io::Result<Self> {
         let threads = |name, most| BlockingPool::new(name, most, IDLE_FOR).map(Arc::new);
-        Ok(Self::Own(OwnThread { commits: threads("store-commit", 1)?, reads: threads("store-read", READS_MAX)? }))
+        Ok(Self::Own(OwnThread {
+            commits: threads("store-commit", 1)?,
+            checkpoints: threads("store-check", 1)?,
+            reads: threads("store-read", READS_MAX)?,
+        }))
     }
 
     /// Closes the owned threads for new work and waits at most `patience` for running work, which may hold the file
@@ -56,6 +61,7 @@ impl BlockingExecutor {
     pub fn end(&self, patience: Duration) {
         if let Self::Own(own) = self {
             own.commits.end(patience);
+            own.checkpoints.end(patience);
             own.reads.end(patience);
         }
     }
@@ -66,6 +72,14 @@ impl BlockingExecutor {
         job: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, JoinError> {
         self.run(|own| &own.commits, job).await
+    }
+
+    /// Runs a checkpoint. At most one runs at a time.
+    pub(crate) async fn checkpoint<T: Send + 'static>(
+        &self,
+        job: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, JoinError> {
+        self.run(|own| &own.checkpoints, job).await
     }
 
     /// Runs a range read.

@@ -1,12 +1,13 @@
-//! The journal and the store reader on one redb file: opening, closing and the public face.
+//! The journal and the store reader on one redb file and its log: opening, closing and the public face.
 //!
 //! # Map
+//! - `engine`: the log, the newest rows in memory, and the checkpoints that write the file.
 //! - `schema`: every table with its owner, its bound and what trims it, and how model types are encoded in rows.
 //! - `write`: the queue of batches, the group commit, and what each change writes. `read`: typed reads of committed rows.
 //! - `pending`: PDU references and state of batches that are submitted and not committed; reads consult them.
 //! - `offline`: backup, restore and verification of a whole file. `stats`: sizes. `position_jumps`: feed positions that a
 //!   restore skipped.
-//! - `executor`: the threads for commits and range reads. `delivery_clock`: delivery times that never go back.
+//! - `executor`: the threads for commits, checkpoints and range reads. `delivery_clock`: delivery times that never go back.
 //! - `marker`: whether a store was created in a folder. `error`: why a store does not open, or has stopped. `counters`:
 //!   rows written and read.
 //!
@@ -16,8 +17,10 @@
 
 mod counters;
 mod delivery_clock;
+mod engine;
 mod error;
 mod executor;
+mod figures;
 mod handoff_budget;
 mod marker;
 mod offline;
@@ -37,6 +40,7 @@ use actors::change::Change;
 use actors::model::{ContextId, ServerName};
 use actors::ports::{ArchiveError, Clock, CommitPriority, CommitTicket, Fence, Journal, Ownership, QueueDepth};
 use redb::StorageBackend;
+use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, watch};
 
 use crate::store::executor::READS_MAX;
@@ -48,6 +52,7 @@ use crate::store::shared::{StoreShared, StoreState};
 use crate::store::write::queue::{JournalQueue, QueueWork};
 use counters::RowCounters;
 
+pub use crate::store::engine::log::log_backend::{LogBackend, LogSegment};
 pub use crate::store::error::{OpenError, StoreFailure};
 pub use crate::store::executor::BlockingExecutor;
 pub use crate::store::offline::backup::{BackupError, CopyProgress, FinishedBackup};
@@ -55,8 +60,9 @@ pub use crate::store::offline::restore::{RestoreError, RestoreReport, restore};
 pub use crate::store::offline::summary::{StoreSummary, summary};
 pub use crate::store::offline::verify::{VerifyFinding, VerifyResult, verify, verify_backend};
 pub use counters::RowCounts;
+pub use figures::StoreFigures;
 pub use marker::MARKER;
-pub use open::{FILE, SCHEMA, StoreLocation, StoreOptions};
+pub use open::{FILE, LoggedBackend, SCHEMA, StoreLocation, StoreOptions};
 pub use shared::Wake;
 pub use stats::{StoreStats, TableStats};
 
@@ -81,17 +87,17 @@ impl Store {
     /// must be called within a tokio runtime that has time enabled, because the writer runs on that runtime.
     pub fn open(options: StoreOptions, clock: Arc<dyn Clock>, wake: Wake) -> Result<Self, OpenError> {
         let limits = options.group_limits();
-        let (queue_rows, recent, quick_repair) = (options.queue_rows, options.recent, options.quick_repair);
+        let (queue_rows, recent) = (options.queue_rows, options.recent);
         let lane = options.lane.clone();
         let opened = open::open(options, &*clock)?;
         let shared = Arc::new(StoreShared {
-            database: opened.database,
+            engine: opened.engine,
+            runtime: Handle::current(),
             place: opened.place,
             file: opened.file,
             counted_from: opened.counted_from,
-            jumps: opened.memory.feed.jumps().clone(),
+            jumps: opened.memory.cache.feed.jumps().clone(),
             fence: Fence { slot: 0, epoch: opened.epoch },
-            quick_repair,
             lane,
             reads: Semaphore::new(READS_MAX),
             queue_rows,
@@ -102,7 +108,7 @@ impl Store {
             claims: PduClaims::default(),
             under_way: UncommittedState::default(),
             recent: HandoffBudget::new(recent),
-            bounds: watch::Sender::new(opened.memory.feed.bounds()),
+            bounds: watch::Sender::new(opened.memory.cache.feed.bounds()),
             state: watch::Sender::new(StoreState::Open),
         });
         tokio::spawn(write::group_commit::run(shared.clone(), opened.memory));
@@ -132,6 +138,11 @@ impl Store {
     /// holds gigabytes.
     pub async fn stats(&self) -> Result<StoreStats, ArchiveError> {
         stats::measure_aside(self.shared.clone()).await
+    }
+
+    /// Returns the figures that are cheap to read.
+    pub async fn figures(&self) -> Result<StoreFigures, ArchiveError> {
+        figures::read_aside(self.shared.clone()).await
     }
 
     /// Copies the store into a new file at `path` while it works. The file appears complete, synced and under its name,
@@ -178,7 +189,8 @@ impl Journal for Store {
     }
 
     fn pressure(&self) -> QueueDepth {
-        QueueDepth { rows: self.shared.queue.rows(), rows_max: self.shared.queue_rows }
+        let full_log = self.shared.engine.full_log();
+        QueueDepth { rows: self.shared.queue.rows(), rows_max: self.shared.queue_rows, full_log }
     }
 }
 

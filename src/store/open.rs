@@ -1,28 +1,34 @@
-//! Opens the store: checks the owner and the schema, raises the epoch and finds the ends of the tables.
+//! Opens the store: checks the owner and the schema, replays the log, raises the epoch and finds the ends of the tables.
 
 use std::fs::OpenOptions;
 use std::io::ErrorKind;
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
 
 use actors::model::ServerName;
 use actors::ports::Clock;
-use redb::{
-    Builder, Database, DatabaseError, Key, ReadableTable, StorageBackend, Table, TableDefinition, Value,
-    WriteTransaction,
-};
+use redb::{Builder, Database, DatabaseError, ReadableTable, StorageBackend, Table, TableDefinition, WriteTransaction};
 
 use crate::runtime::caught_panics::{ExpectedPanics, caught_as};
 use crate::runtime::durable_file::sync_folder_of;
 use crate::store::delivery_clock::DeliveryClock;
+use crate::store::engine::checkpoint;
+use crate::store::engine::engine_writer::EngineWriter;
+use crate::store::engine::log::log_backend::{LogBackend, LogFolder};
+use crate::store::engine::log::log_position::LogPosition;
+use crate::store::engine::log::recovery;
+use crate::store::engine::log::segment_log::SegmentLog;
+use crate::store::engine::store_engine::{EngineLimits, StoreEngine};
 use crate::store::error::OpenError;
 use crate::store::executor::BlockingExecutor;
 use crate::store::marker::{self, StoreMarker};
 use crate::store::offline::adopt_backup;
 use crate::store::position_jumps::PositionJumps;
 use crate::store::schema::tables;
-use crate::store::schema::tables::TableVisitor;
-use crate::store::write::cache::WriterCache;
+use crate::store::schema::tables::{RowKey, RowValue, TableVisitor};
+use crate::store::write::cache::{WriterCache, WriterMemory};
 use crate::store::write::feed::FeedEnds;
 use crate::store::write::peer::non_participants;
 use crate::store::write::peer_tails::PeerTails;
@@ -30,7 +36,24 @@ use crate::store::write::queue::GroupLimits;
 use crate::store::write::writer_context::WaitingOrder;
 
 /// The schema version of the tables and rows that this program writes.
-pub const SCHEMA: u32 = 4;
+pub const SCHEMA: u32 = 5;
+
+/// The schema version of a store without a log, which has the same tables and rows and is opened as it is. The version was
+/// raised because a program that does not know the log would lose what it holds.
+const SCHEMA_BEFORE_LOG: u32 = 4;
+
+/// Returns whether this program can open a store of this schema version.
+pub(crate) fn is_known_schema(found: &str) -> bool {
+    [SCHEMA, SCHEMA_BEFORE_LOG].iter().any(|known| found == known.to_string())
+}
+
+/// The ending of the name of the log's folder, which is beside the store's file and has its name otherwise.
+const LOG: &str = "journal";
+
+/// Returns the folder of the log of the store at `path`.
+pub(crate) fn log_folder(path: &Path) -> PathBuf {
+    path.with_extension(LOG)
+}
 
 /// The exit code of a process that aborts while it opens its store.
 const COULD_NOT_RUN: i32 = 2;
@@ -55,10 +78,16 @@ pub struct StoreOptions {
     pub group_rows: u64,
     /// Number of queued rows from which new requests are told to wait.
     pub queue_rows: u64,
-    /// If true, each commit saves allocator state: this costs a little per commit, and the store opens at once after a
-    /// crash, however large the file is.
+    /// Maximum bytes of rows that are in memory because no checkpoint holds them yet.
+    pub memtable: u64,
+    /// Maximum age of a row that no checkpoint holds.
+    pub checkpoint: Duration,
+    /// Maximum bytes of the log; when it is full, nothing is taken in.
+    pub log_max: u64,
+    /// If true, each checkpoint saves allocator state: this costs a little per checkpoint, and the store opens at once after
+    /// a crash, however large the file is.
     pub quick_repair: bool,
-    /// Executor of commits and range reads.
+    /// Executor of commits, checkpoints and range reads.
     pub lane: BlockingExecutor,
     /// If true, the state of the folder is accepted even if store and marker do not fit, because the operator confirmed it.
     pub as_found: bool,
@@ -75,6 +104,9 @@ impl StoreOptions {
             group_max: 256,
             group_rows: 4_096,
             queue_rows: 16_384,
+            memtable: 32 << 20,
+            checkpoint: Duration::from_secs(1),
+            log_max: 256 << 20,
             quick_repair: true,
             lane: BlockingExecutor::default(),
             as_found: false,
@@ -84,16 +116,27 @@ impl StoreOptions {
     pub(crate) fn group_limits(&self) -> GroupLimits {
         GroupLimits { batches: self.group_max.max(1), rows: self.group_rows }
     }
+
+    fn engine_limits(&self) -> EngineLimits {
+        let (memtable, checkpoint, log_max) = (self.memtable, self.checkpoint, self.log_max);
+        EngineLimits { memtable, checkpoint, log_max, quick_repair: self.quick_repair }
+    }
 }
 
 type Opener = Box<dyn FnOnce(&Builder) -> Result<Database, DatabaseError> + Send>;
+
+/// A place for a whole store that is not a file: the file, and beside it the log.
+pub trait LoggedBackend: StorageBackend {
+    /// Returns the storage of the log.
+    fn log(&self) -> Arc<dyn LogBackend>;
+}
 
 /// The location of a store.
 pub struct StoreLocation(BackendKind);
 
 enum BackendKind {
     File(PathBuf),
-    Other(Opener),
+    Other(Opener, Arc<dyn LogBackend>),
 }
 
 impl StoreLocation {
@@ -102,9 +145,10 @@ impl StoreLocation {
         Self(BackendKind::File(path.into()))
     }
 
-    /// A redb backend, for example one in memory.
-    pub fn backend(backend: impl StorageBackend) -> Self {
-        Self(BackendKind::Other(Box::new(|builder| builder.create_with_backend(backend))))
+    /// Another place, for example one in memory.
+    pub fn backend(backend: impl LoggedBackend) -> Self {
+        let log = backend.log();
+        Self(BackendKind::Other(Box::new(|builder| builder.create_with_backend(backend)), log))
     }
 }
 
@@ -118,20 +162,27 @@ impl StoreLocation {
     fn name(&self) -> String {
         match &self.0 {
             BackendKind::File(path) => path.display().to_string(),
-            BackendKind::Other(_) => "(not a file)".to_owned(),
+            BackendKind::Other(..) => "(not a file)".to_owned(),
         }
     }
 
     fn path(&self) -> Option<PathBuf> {
         match &self.0 {
             BackendKind::File(path) => Some(path.clone()),
-            BackendKind::Other(_) => None,
+            BackendKind::Other(..) => None,
+        }
+    }
+
+    fn log(&self) -> Arc<dyn LogBackend> {
+        match &self.0 {
+            BackendKind::File(path) => Arc::new(LogFolder::new(log_folder(path))),
+            BackendKind::Other(_, log) => log.clone(),
         }
     }
 
     fn open(self, builder: &Builder) -> Result<Database, redb::Error> {
         match self.0 {
-            BackendKind::Other(opener) => Ok(opener(builder)?),
+            BackendKind::Other(opener, _) => Ok(opener(builder)?),
             BackendKind::File(path) => {
                 // Only the owner may read the file, because it contains private messages.
                 let made = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path);
@@ -152,12 +203,12 @@ impl StoreLocation {
 
 /// The result of opening a store.
 pub(crate) struct OpenedStore {
-    pub(crate) database: Database,
+    pub(crate) engine: StoreEngine,
     pub(crate) place: String,
     /// Path of the file; `None` for another backend.
     pub(crate) file: Option<PathBuf>,
     pub(crate) epoch: u64,
-    pub(crate) memory: WriterCache,
+    pub(crate) memory: WriterMemory,
     /// Lowest start value of the counters of updates from peers: 0, except in a store that was restored from a backup.
     pub(crate) counted_from: u64,
 }
@@ -177,11 +228,19 @@ fn opened(options: StoreOptions, clock: &dyn Clock) -> Result<OpenedStore, OpenE
     let mut builder = Database::builder();
     builder.set_cache_size(options.cache);
     builder.set_repair_callback(|repair| tracing::info!(progress = repair.progress(), "the store is being repaired"));
+    let (limits, log) = (options.engine_limits(), options.place.log());
     let database = options.place.open(&builder).map_err(unusable)?;
 
     let mut transaction = database.begin_write().map_err(|error| unusable(error.into()))?;
     transaction.set_quick_repair(options.quick_repair);
     let epoch = stamp(&transaction, &place, &options.server)?;
+    let position = replay(&transaction, &*log, options.as_found).map_err(|error| match error {
+        ReplayError::Missing => {
+            let folder = file.as_deref().map_or_else(|| place.clone(), |file| log_folder(file).display().to_string());
+            OpenError::LogMissing { place: place.clone(), folder }
+        }
+        ReplayError::Redb(error) => unusable(error),
+    })?;
     let mut memory = ends(&transaction, epoch).map_err(unusable)?;
     let counted_from = adopt_backup::settle(&transaction, &mut memory, clock, marker.map_or(0, StoreMarker::earlier))
         .map_err(unusable)?;
@@ -189,11 +248,54 @@ fn opened(options: StoreOptions, clock: &dyn Clock) -> Result<OpenedStore, OpenE
         let mut meta = transaction.open_table(tables::META).map_err(|error| unusable(error.into()))?;
         meta.insert(key, value.as_str()).map_err(|error| unusable(error.into()))?;
     }
+    // The log has a segment before the file says that there is a log.
+    SegmentLog::provide(&*log, limits.log_max).map_err(|error| unusable(redb::Error::Io(error)))?;
     transaction.commit().map_err(|error| unusable(error.into()))?;
+    let log = SegmentLog::begin(log, &position, limits.log_max);
+    let log = log.map_err(|error| unusable(redb::Error::Io(error)))?;
+    let memory = WriterMemory { cache: memory, engine: EngineWriter::new(log) };
+    let engine = StoreEngine::new(database, position, limits).map_err(unusable)?;
     if let (Some(file), Some(marker)) = (&file, marker) {
         marker::opened(file, marker).map_err(|error| unusable(redb::Error::Io(error)))?;
     }
-    Ok(OpenedStore { database, place, file, epoch, memory, counted_from })
+    Ok(OpenedStore { engine, place, file, epoch, memory, counted_from })
+}
+
+/// Error: the log cannot be replayed.
+enum ReplayError {
+    /// The store was not closed, and there is no log.
+    Missing,
+    Redb(redb::Error),
+}
+
+impl<E: Into<redb::Error>> From<E> for ReplayError {
+    fn from(error: E) -> Self {
+        Self::Redb(error.into())
+    }
+}
+
+/// Writes the groups of the log that the file lacks into the file, and returns the position for a new log. `as_found`: a
+/// missing log is accepted.
+fn replay(transaction: &WriteTransaction, log: &dyn LogBackend, as_found: bool) -> Result<LogPosition, ReplayError> {
+    let Some(position) = LogPosition::read(&transaction.open_table(tables::META)?)? else {
+        let position = LogPosition::begin(0)?;
+        position.write(transaction)?;
+        return Ok(position);
+    };
+    let mut last = position.number;
+    if log.segments()?.is_empty() {
+        if !position.is_closed && !as_found {
+            return Err(ReplayError::Missing);
+        }
+    } else {
+        let lacking = recovery::replay(log, &position.identity, position.number)?;
+        tracing::debug!(from = position.number, to = lacking.last, "the log is replayed");
+        checkpoint::write_rows(transaction, &lacking)?;
+        last = lacking.last;
+    }
+    let next = LogPosition::begin(last)?;
+    next.write(transaction)?;
+    Ok(next)
 }
 
 /// Refuses a store of another server or of another schema version; otherwise raises the epoch, as every opening does.
@@ -202,7 +304,7 @@ fn stamp(transaction: &WriteTransaction, place: &str, own: &ServerName) -> Resul
     let mut meta = transaction.open_table(tables::META).map_err(|error| unusable(error.into()))?;
     let schema = SCHEMA.to_string();
     let found = text(&meta, "schema").map_err(unusable)?;
-    if let Some(found) = found.filter(|found| *found != schema) {
+    if let Some(found) = found.filter(|found| !is_known_schema(found)) {
         return Err(OpenError::Schema { place: place.to_owned(), found, known: SCHEMA });
     }
     let owner = text(&meta, "server").map_err(unusable)?;
@@ -246,10 +348,7 @@ struct CreatedStore<'t>(&'t WriteTransaction);
 impl TableVisitor for CreatedStore<'_> {
     type Error = redb::Error;
 
-    fn visit<K: Key + 'static, V: Value + 'static>(
-        &mut self,
-        table: TableDefinition<'static, K, V>,
-    ) -> Result<(), redb::Error> {
+    fn visit<K: RowKey, V: RowValue>(&mut self, table: TableDefinition<'static, K, V>) -> Result<(), redb::Error> {
         self.0.open_table(table)?;
         Ok(())
     }

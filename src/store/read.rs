@@ -32,11 +32,11 @@ use actors::ports::{
     SubmissionsPage, Task,
 };
 use bytes::Bytes;
-use redb::{ReadTransaction, ReadableDatabase};
 use tokio::sync::watch;
 
 use crate::runtime::caught_panics::caught;
 use crate::store::Store;
+use crate::store::engine::read_snapshot::ReadSnapshot;
 use crate::store::schema::codec::BadRow;
 use crate::store::shared::StoreShared;
 
@@ -94,7 +94,7 @@ impl Store {
     /// Runs a read of single rows on the caller's thread.
     fn point<T: Send + 'static>(
         &self,
-        read: impl FnOnce(&StoreShared, &ReadTransaction) -> Read<T> + Send + 'static,
+        read: impl FnOnce(&StoreShared, &ReadSnapshot) -> Read<T> + Send + 'static,
     ) -> Task<Result<T, ArchiveError>> {
         let shared = self.shared.clone();
         Box::pin(async move { Ok(run(&shared, read)?) })
@@ -113,7 +113,7 @@ impl Store {
     /// Runs a range read on a blocking thread. Only a few run at a time, because the disk does not serve more.
     fn page<T: Send + 'static>(
         &self,
-        read: impl FnOnce(&StoreShared, &ReadTransaction) -> Read<T> + Send + 'static,
+        read: impl FnOnce(&StoreShared, &ReadSnapshot) -> Read<T> + Send + 'static,
     ) -> Task<Result<T, ArchiveError>> {
         let shared = self.shared.clone();
         Box::pin(async move {
@@ -125,8 +125,8 @@ impl Store {
     }
 }
 
-fn run<T>(shared: &StoreShared, read: impl FnOnce(&StoreShared, &ReadTransaction) -> Read<T>) -> Read<T> {
-    guarded(|| read(shared, &shared.database.begin_read()?))
+fn run<T>(shared: &StoreShared, read: impl FnOnce(&StoreShared, &ReadSnapshot) -> Read<T>) -> Read<T> {
+    guarded(|| read(shared, &shared.engine.snapshot()))
 }
 
 /// Runs a read and turns a panic of the engine, which trusts its file, into an error.

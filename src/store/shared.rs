@@ -4,9 +4,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use actors::ports::{Clock, FeedBounds, Fence, OutboxGrown};
+use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, watch};
 
 use crate::store::counters::RowCounters;
+use crate::store::engine::store_engine::StoreEngine;
 use crate::store::error::StoreFailure;
 use crate::store::executor::BlockingExecutor;
 use crate::store::handoff_budget::HandoffBudget;
@@ -21,7 +23,9 @@ pub type Wake = Arc<dyn Fn(OutboxGrown) + Send + Sync>;
 
 /// State shared by the writer and the readers.
 pub(crate) struct StoreShared {
-    pub(crate) database: redb::Database,
+    pub(crate) engine: StoreEngine,
+    /// Runtime on which checkpoints are started, from whichever thread commits.
+    pub(crate) runtime: Handle,
     /// Name of the file, for messages.
     pub(crate) place: String,
     /// Path of the file; `None` for another backend.
@@ -31,7 +35,6 @@ pub(crate) struct StoreShared {
     /// Positions of the feed that restores skipped.
     pub(crate) jumps: PositionJumps,
     pub(crate) fence: Fence,
-    pub(crate) quick_repair: bool,
     pub(crate) lane: BlockingExecutor,
     /// Permits for concurrent range reads.
     pub(crate) reads: Semaphore,
@@ -45,6 +48,13 @@ pub(crate) struct StoreShared {
     pub(crate) recent: Arc<HandoffBudget>,
     pub(crate) bounds: watch::Sender<FeedBounds>,
     pub(crate) state: watch::Sender<StoreState>,
+}
+
+impl StoreShared {
+    /// Returns whether the journal works.
+    pub(crate) fn is_open(&self) -> bool {
+        matches!(*self.state.borrow(), StoreState::Open)
+    }
 }
 
 /// The state of the journal.

@@ -4,12 +4,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use actors::ports::ArchiveError;
-use redb::{Key, ReadTransaction, ReadableDatabase, ReadableTableMetadata, TableDefinition, TableHandle, Value};
+use redb::{ReadableTableMetadata, TableDefinition, TableHandle};
 
 use crate::store::counters::RowCounts;
+use crate::store::engine::read_snapshot::ReadSnapshot;
 use crate::store::open::SCHEMA;
 use crate::store::schema::tables;
-use crate::store::schema::tables::TableVisitor;
+use crate::store::schema::tables::{RowKey, RowValue, TableVisitor};
 use crate::store::shared::StoreShared;
 
 /// The size of one table.
@@ -19,7 +20,7 @@ pub struct TableStats {
     pub name: String,
     /// Number of rows in the table.
     pub rows: u64,
-    /// Bytes of the table's pages, including unused space in them.
+    /// Bytes of the table's pages in the file, including unused space in them.
     pub bytes: u64,
 }
 
@@ -62,7 +63,7 @@ pub(crate) async fn measure_aside(shared: Arc<StoreShared>) -> Result<StoreStats
 }
 
 fn measure(shared: &StoreShared) -> Result<StoreStats, redb::Error> {
-    let tables = measured(&shared.database.begin_read()?)?;
+    let tables = measured(&shared.engine.snapshot())?;
     Ok(StoreStats {
         schema: SCHEMA,
         epoch: shared.fence.epoch,
@@ -79,26 +80,23 @@ fn measure(shared: &StoreShared) -> Result<StoreStats, redb::Error> {
 }
 
 /// Returns the number of rows and bytes of every table.
-pub(crate) fn measured(read: &ReadTransaction) -> Result<Vec<TableStats>, redb::Error> {
+pub(crate) fn measured(read: &ReadSnapshot) -> Result<Vec<TableStats>, redb::Error> {
     let mut measuring = StatsScan { read, tables: Vec::new() };
     tables::each(&mut measuring)?;
     Ok(measuring.tables)
 }
 
 struct StatsScan<'t> {
-    read: &'t ReadTransaction,
+    read: &'t ReadSnapshot,
     tables: Vec<TableStats>,
 }
 
 impl TableVisitor for StatsScan<'_> {
     type Error = redb::Error;
 
-    fn visit<K: Key + 'static, V: Value + 'static>(
-        &mut self,
-        table: TableDefinition<'static, K, V>,
-    ) -> Result<(), redb::Error> {
+    fn visit<K: RowKey, V: RowValue>(&mut self, table: TableDefinition<'static, K, V>) -> Result<(), redb::Error> {
         let opened = self.read.open_table(table)?;
-        let stats = opened.stats()?;
+        let stats = opened.file().stats()?;
         let bytes = stats.stored_bytes() + stats.metadata_bytes() + stats.fragmented_bytes();
         self.tables.push(TableStats { name: table.name().to_owned(), rows: opened.len()?, bytes });
         Ok(())

@@ -14,14 +14,30 @@ use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use tracing_subscriber::fmt::MakeWriter;
 
-/// Maximum bytes of queued lines.
-const BYTES_MAX: usize = 1 << 20;
+/// The thread of a sink, its bound, and the words for its lost lines.
+#[derive(Clone, Copy)]
+pub(super) struct SinkKind {
+    /// Name of the thread.
+    pub(super) thread: &'static str,
+    /// Maximum bytes of queued lines.
+    pub(super) bytes_max: usize,
+    /// Logs that this many lines were lost since it was told last.
+    pub(super) tell_lost: fn(u64),
+}
+
+/// The sink of the process's log.
+pub(super) const PROCESS_LOG: SinkKind = SinkKind {
+    thread: "log",
+    bytes_max: 1 << 20,
+    tell_lost: |lines| tracing::warn!(lines, "lines of the log are lost, because it could not be written"),
+};
 
 /// The queue of lines and its thread. Clones share one.
 #[derive(Clone)]
 pub(super) struct LogSink(Arc<SinkShared>);
 
 struct SinkShared {
+    kind: SinkKind,
     waiting: Mutex<QueuedLines>,
     /// Notified when lines were added, and when all lines are written.
     changed: Condvar,
@@ -38,11 +54,11 @@ struct QueuedLines {
 
 impl LogSink {
     /// Starts a sink that writes to `out`. It fails if the system cannot start a thread.
-    pub(super) fn start(out: impl Write + Send + 'static) -> io::Result<Self> {
-        let shared = SinkShared { waiting: Mutex::default(), changed: Condvar::new(), lost: AtomicU64::new(0) };
+    pub(super) fn start(kind: SinkKind, out: impl Write + Send + 'static) -> io::Result<Self> {
+        let shared = SinkShared { kind, waiting: Mutex::default(), changed: Condvar::new(), lost: AtomicU64::new(0) };
         let sink = Self(Arc::new(shared));
         let writes = sink.clone();
-        thread::Builder::new().name("log".to_owned()).spawn(move || writes.write(out))?;
+        thread::Builder::new().name(kind.thread.to_owned()).spawn(move || writes.write(out))?;
         Ok(sink)
     }
 
@@ -53,7 +69,7 @@ impl LogSink {
     /// Adds a line to the queue. If the queue is full, the line is lost and counted.
     pub(super) fn push(&self, line: &[u8]) {
         let mut waiting = self.waiting();
-        if waiting.bytes + line.len() > BYTES_MAX {
+        if waiting.bytes + line.len() > self.0.kind.bytes_max {
             self.0.lost.fetch_add(1, Ordering::Relaxed);
             return;
         }
@@ -97,10 +113,7 @@ impl LogSink {
                     torn = false;
                     let lost = self.lost();
                     if lost > told && self.waiting().lines.is_empty() {
-                        tracing::warn!(
-                            lines = lost - told,
-                            "lines of the log are lost, because it could not be written"
-                        );
+                        (self.0.kind.tell_lost)(lost - told);
                         told = lost;
                     }
                 }
@@ -199,7 +212,7 @@ mod tests {
     #[test]
     fn full_disk_loses_and_counts_lines() {
         let out = Out::default();
-        let sink = LogSink::start(out.clone()).expect("a thread");
+        let sink = LogSink::start(PROCESS_LOG, out.clone()).expect("a thread");
         sink.push(b"one\n");
         sink.flush(LONG);
         out.room(Some(2));
@@ -228,8 +241,8 @@ mod tests {
             }
         }
         let (reads, pipe) = mpsc::channel();
-        let sink = LogSink::start(Pipe(pipe)).expect("a thread");
-        let line = vec![b'x'; BYTES_MAX / 4];
+        let sink = LogSink::start(PROCESS_LOG, Pipe(pipe)).expect("a thread");
+        let line = vec![b'x'; PROCESS_LOG.bytes_max / 4];
         for _ in 0..9 {
             sink.push(&line);
         }

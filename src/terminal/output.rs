@@ -11,19 +11,25 @@ use crate::terminal::format::printable;
 /// Prints the answer of a command for people, and returns `code`. Texts of peers may be part of it, so control
 /// characters are escaped.
 pub(crate) fn print(answer: &str, code: u8) -> u8 {
-    write(&printable(answer), code, false)
+    write(printable(answer).as_bytes(), code, false)
 }
 
 /// Prints an answer for programs, byte for byte, and returns `code`. Control characters are escaped on a terminal only.
 pub(crate) fn print_json(answer: &str, code: u8) -> u8 {
     let line = format!("{}\n", answer.trim_end());
-    if std::io::stdout().is_terminal() { write(&printable(&line), code, true) } else { write(&line, code, true) }
+    let shown = if std::io::stdout().is_terminal() { printable(&line) } else { line.as_str().into() };
+    write(shown.as_bytes(), code, true)
+}
+
+/// Prints the text of a file for another program, byte for byte, and returns `code`.
+pub(crate) fn print_script(text: &[u8], code: u8) -> u8 {
+    write(text, code, false)
 }
 
 /// Writes an answer. A reader that has ended (`| head`) is not an error.
-fn write(answer: &str, code: u8, json: bool) -> u8 {
+fn write(answer: &[u8], code: u8, json: bool) -> u8 {
     let mut out = std::io::stdout().lock();
-    match out.write_all(answer.as_bytes()).and_then(|()| out.flush()) {
+    match out.write_all(answer).and_then(|()| out.flush()) {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => {
             let words = format!("the answer cannot be written: {error}");
             complain("OUTPUT", &words, json);

@@ -7,10 +7,12 @@
 //! - [`transactions`]: PDUs and ephemeral items in transactions, by HTTP PUT; the GET requests for PDUs.
 //! - [`updates`]: numbered pushes.
 //! - [`pdu`]: PDUs as JSON, the same in all dialects.
+//! - [`direct_pushes`]: the way of pushes past the table of routes.
 //! - [`core_api`], [`reference_context`](crate::wire::pdu::reference_context): the operations of the
 //!   core and the facts that dialects need. [`transport`]: sends the core's requests to peers.
 
 pub mod core_api;
+pub mod direct_pushes;
 pub mod pdu;
 pub mod receipts;
 pub mod transactions;
@@ -20,7 +22,7 @@ pub mod updates;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use actix_web::http::StatusCode;
+use actix_web::http::{Method, StatusCode};
 use actix_web::web::{self, Data, ServiceConfig};
 use actix_web::{HttpResponse, Resource};
 use actors::limits::InteropQuirks;
@@ -32,7 +34,9 @@ use bytes::Bytes;
 use crate::egress::{EgressRequest, PeerService};
 use crate::http::authentication::{PeerAuthPolicy, VerifiedCaller};
 use crate::http::body::BodyLimit;
+use crate::http::body::encoded::BodyEncoding;
 use crate::http::error::ApiError;
+use crate::http::error_middleware::direct_routes::DirectHandler;
 use crate::json::nesting::BodyNestingLimit;
 pub use crate::wire::core_api::FederationCore;
 use crate::wire::pdu::PduReader;
@@ -57,6 +61,11 @@ pub trait Dialect: Send + Sync + 'static {
     /// Adds the routes of the dialect. Their handlers find the shared services in the application's data.
     fn routes(&self, config: &mut ServiceConfig);
 
+    /// Returns the handler of a push, if the request is one; `None`: the table of routes is asked.
+    fn push_handler(&self, _method: &Method, _path: &str) -> Option<DirectHandler> {
+        None
+    }
+
     /// Writes a push to a peer with these interop quirks.
     fn encode_push(
         &self,
@@ -65,10 +74,15 @@ pub trait Dialect: Send + Sync + 'static {
         habits: InteropQuirks,
     ) -> Result<EgressRequest, PushFailure>;
 
-    /// Returns the response to a request for this path while the gateway drains, in the dialect's form of "not now".
-    /// `None`: the request is served, because the path belongs to another dialect or the caller might take a refusal as
+    /// Returns the response to a request for this path, in this encoding, while the gateway drains, in the dialect's form of "not
+    /// now". `None`: the request is served, because the path belongs to another dialect or the caller might take a refusal as
     /// final.
-    fn draining_response(&self, path: &str) -> Option<HttpResponse>;
+    fn draining_response(&self, path: &str, encoding: BodyEncoding) -> Option<HttpResponse>;
+
+    /// Returns whether the body of a 200 response to a push is JSON, so that its brackets nest.
+    fn answers_in_json(&self, _body: &[u8]) -> bool {
+        true
+    }
 
     /// Reads the body of a 200 response to a push.
     fn decode_answer(&self, frame: &OutboundBatch, body: &Bytes) -> Result<PushResponse, PushFailure>;
@@ -157,8 +171,8 @@ pub struct DialectServices {
 }
 
 /// Returns the response to a peer's request while the gateway drains; `None`: the request is served.
-pub fn later(path: &str) -> Option<HttpResponse> {
-    DIALECTS.0.iter().find_map(|dialect| dialect.draining_response(path))
+pub fn later(path: &str, encoding: BodyEncoding) -> Option<HttpResponse> {
+    DIALECTS.0.iter().find_map(|dialect| dialect.draining_response(path, encoding))
 }
 
 /// Adds the routes of every dialect to the peer listener. A peer may use any dialect, whichever we use towards it.

@@ -2,11 +2,10 @@
 
 use std::borrow::Cow;
 
-use actors::model::{PduRef, PeerReceipts, ReceiptItem, RejectedItem, Seq};
-use serde_json::value::RawValue;
-
 use crate::json::reader;
 use crate::json::reader::put;
+use crate::json::scanner::ScannedValue;
+use actors::model::{PduRef, PeerReceipts, ReceiptItem, RejectedItem, Seq};
 
 /// Maximum number of entries that are read of each list.
 const ENTRIES_MAX: usize = 1_000;
@@ -67,7 +66,7 @@ impl ReceiptKeys {
     }
 
     /// Reads the lists of an object. They are hints: a list or an entry of another form is left out.
-    pub fn read<'a>(self, get: impl Fn(&str) -> Option<&'a RawValue>) -> PeerReceipts {
+    pub(crate) fn read<'a>(self, get: impl Fn(&str) -> Option<ScannedValue<'a>>) -> PeerReceipts {
         let numbers = entries(get(self.numbers), |parts| match parts {
             [first, last] => Some((number(first)?, number(last)?)).filter(|(first, last)| first <= last),
             _ => None,
@@ -99,18 +98,18 @@ fn member<T: serde::Serialize>(out: &mut Vec<u8>, key: &str, list: &[T]) {
     }
 }
 
-fn entries<'a, T>(list: Option<&'a RawValue>, read: impl Fn(&[&'a RawValue]) -> Option<T>) -> Vec<T> {
+fn entries<'a, T>(list: Option<ScannedValue<'a>>, read: impl Fn(&[ScannedValue<'a>]) -> Option<T>) -> Vec<T> {
     let Some((listed, _)) = list.and_then(|list| reader::items(list, ENTRIES_MAX)) else { return Vec::new() };
-    let parts = |entry: &'a RawValue| reader::items(entry, 4).map(|(parts, _)| parts);
+    let parts = |entry: ScannedValue<'a>| reader::items(entry, 4).map(|(parts, _)| parts);
     listed.into_iter().filter_map(|entry| read(&parts(entry)?)).collect()
 }
 
-fn number(value: &RawValue) -> Option<Seq> {
+fn number(value: &ScannedValue<'_>) -> Option<Seq> {
     value.get().parse().ok().map(Seq)
 }
 
-fn pdu(origin: &RawValue, id: &RawValue) -> Option<PduRef> {
-    Some(PduRef { origin: reader::text(origin)?.parse().ok()?, id: reader::text(id)?.parse().ok()? })
+fn pdu(origin: &ScannedValue<'_>, id: &ScannedValue<'_>) -> Option<PduRef> {
+    Some(PduRef { origin: reader::text(origin.text)?.parse().ok()?, id: reader::text(id.text)?.parse().ok()? })
 }
 
 /// Returns a reason of the peer's messenger, short enough for a trace and without control characters for the log.
@@ -118,8 +117,8 @@ pub(crate) fn shortened(reason: &str) -> String {
     reason.chars().take(REASON_MAX).map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
-fn words(value: &RawValue) -> Option<String> {
-    reader::text(value).map(|reason: Cow<'_, str>| shortened(&reason))
+fn words(value: &ScannedValue<'_>) -> Option<String> {
+    reader::text(value.text).map(|reason: Cow<'_, str>| shortened(&reason))
 }
 
 #[cfg(test)]

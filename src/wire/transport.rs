@@ -1,6 +1,5 @@
 //! Sends the core's requests to peers: a dialect writes and reads them, the egress client sends them.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 
 use actors::limits::InteropQuirks;
@@ -9,13 +8,13 @@ use actors::model::{
 };
 use actors::ports::{Task, Transport};
 use bytes::Bytes;
-use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use super::pdu::relay_judge::RelayJudge;
 use super::pdu::{PduReader, ReferenceContext};
 use super::{DIALECTS, DialectList};
-use crate::egress::{EgressClient, EgressRequest};
+use crate::egress::{EgressClient, EgressRequest, ProtobufRefusals};
+use crate::http::body::encoded::{BodyEncoding, PROTOBUF_TYPE};
 use crate::json::nesting::BodyNestingLimit;
 
 /// The transport that the core uses for requests to peers. Clones share their state.
@@ -27,8 +26,6 @@ pub struct PeerTransport {
     judge: Arc<dyn RelayJudge>,
     dialects: DialectList,
     nesting: BodyNestingLimit,
-    /// Peers that refused Protobuf; at most the peers that are configured for it.
-    json_only: Arc<Mutex<HashSet<ServerName>>>,
 }
 
 impl PeerTransport {
@@ -39,15 +36,7 @@ impl PeerTransport {
         acquaintance: Arc<dyn ReferenceContext>,
         judge: Arc<dyn RelayJudge>,
     ) -> Self {
-        Self {
-            egress,
-            us,
-            acquaintance,
-            judge,
-            dialects: DIALECTS,
-            nesting: BodyNestingLimit::default(),
-            json_only: Arc::default(),
-        }
+        Self { egress, us, acquaintance, judge, dialects: DIALECTS, nesting: BodyNestingLimit::default() }
     }
 
     /// Limits the nesting of answers.
@@ -56,15 +45,7 @@ impl PeerTransport {
         Self { nesting, ..self }
     }
 
-    /// Records that a peer cannot read Protobuf: it is written JSON until the gateway is restarted.
-    fn note_json_only(&self, to: &ServerName, status: u16) {
-        if self.json_only.lock().insert(to.clone()) {
-            let words = "the peer refuses Protobuf and is sent JSON from now on; set encoding = \"json\" for it";
-            tracing::warn!(peer = %to, status, "{words}");
-        }
-    }
-
-    /// Sends a request and returns the body of its answer.
+    /// Sends a request and returns the JSON of its answer.
     fn ask(
         &self,
         to: &ServerName,
@@ -74,10 +55,14 @@ impl PeerTransport {
         let (egress, nesting, to) = (Arc::clone(&self.egress), self.nesting.clone(), to.clone());
         async move {
             let body = egress.send(&to, request, deadlines).await?;
-            nesting.check(&body).map_err(|deep| PushFailure::Unreadable(deep.to_string()))?;
+            check_nesting(&nesting, &body)?;
             Ok(body)
         }
     }
+}
+
+fn check_nesting(nesting: &BodyNestingLimit, body: &[u8]) -> Result<(), PushFailure> {
+    nesting.check(body).map_err(|deep| PushFailure::Unreadable(deep.to_string()))
 }
 
 impl Transport for PeerTransport {
@@ -85,25 +70,30 @@ impl Transport for PeerTransport {
         let dialect = self.dialects.of(frame.dialect);
         let habits = self.acquaintance.habits(&frame.to);
         let json = InteropQuirks { protobuf: false, ..habits };
-        let is_protobuf = habits.protobuf && !self.json_only.lock().contains(&frame.to);
-        let first = match is_protobuf {
-            true => dialect.encode_push(&self.us, &frame, habits),
-            false => dialect.encode_push(&self.us, &frame, json),
+        let configured = if habits.protobuf { BodyEncoding::Protobuf } else { BodyEncoding::Json };
+        let first = match self.egress.protobuf_refusals.encoding(&frame.to, configured) {
+            BodyEncoding::Protobuf => dialect.encode_push(&self.us, &frame, habits),
+            BodyEncoding::Json => dialect.encode_push(&self.us, &frame, json),
         };
-        let asked = first.map(|request| self.ask(&frame.to, request, frame.deadlines));
-        let transport = is_protobuf.then(|| self.clone());
+        // A dialect may write JSON all the same.
+        let is_protobuf = first.as_ref().is_ok_and(|request| request.content_type == PROTOBUF_TYPE);
+        let transport = self.clone();
         Box::pin(async move {
+            let (egress, to) = (&transport.egress, &frame.to);
             let began = Instant::now();
-            let body = match (asked?.await, transport) {
+            let body = match egress.send(to, first?, frame.deadlines).await {
                 // A server without Protobuf cannot read the body at all, so the refusal says nothing about its items.
-                (Err(PushFailure::Refused { status: status @ (400 | 415), .. }), Some(transport)) => {
-                    transport.note_json_only(&frame.to, status);
+                Err(PushFailure::Refused { status, .. }) if is_protobuf && ProtobufRefusals::is_refusal(status) => {
+                    egress.protobuf_refusals.note(to, status);
                     let request = dialect.encode_push(&transport.us, &frame, json)?;
                     let total = frame.deadlines.total.saturating_sub(began.elapsed());
-                    transport.ask(&frame.to, request, RequestDeadlines { total, ..frame.deadlines }).await?
+                    egress.send(to, request, RequestDeadlines { total, ..frame.deadlines }).await?
                 }
-                (answer, _) => answer?,
+                answer => answer?,
             };
+            if dialect.answers_in_json(&body) {
+                check_nesting(&transport.nesting, &body)?;
+            }
             dialect.decode_answer(&frame, &body)
         })
     }

@@ -6,12 +6,20 @@ use std::time::Duration;
 use actix_web::App;
 use actix_web::http::header::CONTENT_TYPE;
 use actix_web::test::{TestRequest, call_service, init_service, read_body};
-use actors::model::{Digest, InboundTransaction, Pdu, PduProof, PduRef, PduVerdict, PeerReceipts, ServerName};
+use actors::model::{
+    Digest, InboundEphemeral, InboundTransaction, Millis, Pdu, PduProof, PduRef, PduVerdict, PeerReceipts, ServerName,
+};
+use actors::ports::EphemeralSink;
 use bytes::Bytes;
 use fernpost::admin::certificates::CertificateEnds;
-use fernpost::admin::metrics::{MetricsRecorder, configure};
+use fernpost::admin::metrics::{MetricsRecorder, ObservedParts, configure};
+use fernpost::messenger::OpenStreams;
+use fernpost::messenger::ephemeral_feed::EphemeralFeed;
 use fernpost::rpc::{CallRegister, RpcLimits, RpcRules};
+use fernpost::telemetry::deliveries::DeliveryObserver;
 use fernpost::telemetry::limit_counts::LimitCounts;
+use fernpost::telemetry::peer_clocks::PeerClocks;
+use fernpost::telemetry::refused_callers::RefusedCallers;
 use fixtures::peers::name;
 
 use crate::fixture::OperatorFixture;
@@ -29,11 +37,29 @@ impl RpcRules for UsualRules {
     }
 }
 
+/// Returns the observed parts of the gateway; one peer has labels of its own.
+fn observed(operator: &OperatorFixture) -> ObservedParts {
+    ObservedParts {
+        observer: DeliveryObserver::new(operator.core.clock.clone(), None),
+        store: operator.core.store.clone(),
+        clocks: PeerClocks::default(),
+        named_max: Arc::new(|| 1),
+        refused_callers: RefusedCallers::default(),
+        began: Millis(0),
+    }
+}
+
 /// Scrapes the metrics, and returns the lines that are not comments.
 async fn scrape(operator: &OperatorFixture) -> Vec<String> {
     let (ends, counts) = (CertificateEnds::default(), LimitCounts::default());
     let calls = Arc::new(CallRegister::new(UsualRules));
-    let metrics = MetricsRecorder::new(operator.core.gateway.clone(), ends, counts, None, calls);
+    let ports = operator.core.gateway.ports();
+    let ephemeral = Arc::new(EphemeralFeed::new(ports.roster.clone(), ports.clock.clone(), vec![]));
+    let update = InboundEphemeral::Update(Bytes::from_static(b"{}"));
+    ephemeral.show(&name("blue.example"), vec![update.clone(), update]);
+    let shown = (OpenStreams::default(), ephemeral);
+    let metrics = MetricsRecorder::new(operator.core.gateway.clone(), ends, counts, None, calls, shown);
+    let metrics = metrics.observing(observed(operator));
     let app = init_service(App::new().configure(|config| configure(config, metrics.clone()))).await;
     let answer = call_service(&app, TestRequest::get().uri("/metrics").to_request()).await;
     assert_eq!(answer.status().as_u16(), 200);
@@ -114,6 +140,9 @@ async fn peer_metrics_count_states_and_backlog() {
     };
     said("fernpost_peers{state=\"idle\"} 0").await;
     said("fernpost_peers_max 10000").await;
+    said("fernpost_streams 0").await;
+    said("fernpost_ephemeral_dropped_total{reason=\"no_reader\"} 2").await;
+    said("fernpost_ephemeral_dropped_total{reason=\"expired\"} 0").await;
     said("fernpost_feed_unread_events 0").await;
     operator.submit("s1", &["blue.example", "green.example"], &["{}", "{}"]).await;
     operator.post("/peers/green.example/suspend", "").await;
@@ -129,4 +158,51 @@ async fn peer_metrics_count_states_and_backlog() {
     said("fernpost_peers{state=\"suspended\"} 1").await;
     ends(&operator, "#a", 0, 7).await;
     said("fernpost_feed_unread_events 8").await; // one event reports that green is suspended
+}
+
+#[actix_web::test]
+async fn queue_metrics_name_few_peers() {
+    let operator = OperatorFixture::start();
+    for server in ["blue.example", "green.example"] {
+        operator.post(&format!("/peers/{server}/suspend"), "").await;
+        operator.submit(server, &[server], &["{}"]).await;
+    }
+    // A submission is answered after its commit; the peers' actors are notified after that, and the clock must not move before.
+    for _ in 0..100_000 {
+        if scrape(&operator).await.iter().any(|line| line == "fernpost_outbox_items 2") {
+            break;
+        }
+        tokio::task::yield_now().await;
+    }
+    operator.pass(5);
+    let queued = |lines: &[String]| {
+        let of_peers =
+            lines.iter().filter(|line| line.starts_with("fernpost_peer_") && !line.starts_with("fernpost_peer_b"));
+        of_peers.cloned().collect::<Vec<_>>()
+    };
+    let expected = [
+        "fernpost_peer_oldest_unacked_seconds{peer=\"green.example\"} 300",
+        "fernpost_peer_oldest_unacked_seconds{peer=\"other\"} 300",
+        "fernpost_peer_state{peer=\"green.example\",state=\"suspended\"} 1",
+        "fernpost_peer_state{peer=\"other\",state=\"suspended\"} 1",
+    ];
+    let lines = scrape(&operator).await;
+    assert_eq!(queued(&lines), expected);
+    for line in
+        ["fernpost_outbound_oldest_unacked_seconds 300", "fernpost_outbox_bytes 4", "fernpost_quarantine_items 0"]
+    {
+        assert!(lines.iter().any(|other| other == line), "{line}: {lines:#?}");
+    }
+}
+
+#[actix_web::test]
+async fn scraped_metrics_are_documented() {
+    let lines = scrape(&OperatorFixture::start()).await;
+    let document = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/operating.md")).expect("a page");
+    for line in lines {
+        let name = line.split(['{', ' ']).next().expect("a name");
+        let series = ["_bucket", "_sum", "_count"].iter().find_map(|ending| name.strip_suffix(ending));
+        let is_documented = |name: &str| document.contains(&format!("`{name}`"));
+        assert!(is_documented(name) || series.is_some_and(is_documented), "{name} stands nowhere in docs/operating.md");
+    }
 }

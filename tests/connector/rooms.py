@@ -7,6 +7,7 @@ Each check is a function below, which is run in its order; the first that fails 
 """
 
 import asyncio
+import contextlib
 import json
 import logging
 import pathlib
@@ -196,6 +197,42 @@ async def refusal_by_a_peer_reaches_the_author(lab, ann, bea):
     await until("the message after all", lambda: "will be kept aside" in bea.texts())
 
 
+class RefusingMessenger:
+    """A messenger of blue's that refuses all messages which are pushed to it, and takes everything else."""
+
+    REASON = "no such room here"
+
+    async def answer(self, reader, writer):
+        head = await reader.readuntil(b"\r\n\r\n")
+        lengths = [line.partition(b":")[2] for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:")]
+        events = json.loads(await reader.readexactly(int(lengths[0])) or b"{}").get("events", [])
+        refused = [{"position": event["position"], "reason": self.REASON} for event in events if event["kind"] == "message"]
+        body = json.dumps({"refused": refused}).encode()
+        writer.write(b"HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: %d\r\n\r\n" % len(body) + body)
+        await writer.drain()
+
+    async def serve(self, reader, writer):
+        with contextlib.suppress(OSError, asyncio.IncompleteReadError):
+            await self.answer(reader, writer)
+        writer.close()  # a connection that stays open would get the next events
+
+
+async def rejection_by_a_messenger_reaches_the_author(lab, ann, bea):
+    await lab.blue.connector.kill()
+    refusing = await asyncio.start_server(RefusingMessenger().serve, lab.blue.address, 7000, reuse_address=True)
+    ann.errors.clear()
+    ann.raw("m11", "will be refused")
+    fault = await until("the error", lambda: ann.errors and ann.errors[-1])
+    assert fault.get("type") == "error" and condition(fault) == "undefined-condition"
+    words = fault.find("{jabber:client}error").find("{urn:ietf:params:xml:ns:xmpp-stanzas}text").text
+    assert fault.get("id") == "m11" and words == f"blue.test does not take this message: {RefusingMessenger.REASON}", words
+    refusing.close()
+    await lab.blue.connector.start()
+    ann.raw("m12", "after the refusal")
+    await until("the next one", lambda: "after the refusal" in bea.texts())
+    assert "will be refused" not in bea.texts() and len(ann.errors) == 1
+
+
 async def xmpp_server_that_restarts_gets_all(lab, ann, bea):
     await lab.blue.prosody.kill()
     ann.raw("m5", "while blue was down")
@@ -260,14 +297,17 @@ def said(site, key, body):
 
 CHECKS = [occupants_see_each_other, messages_keep_their_ids, repeated_stanza_is_the_same_message, typing_is_shown_and_ends,
           subject_reaches_the_other_side, taken_nick_is_refused, same_nick_of_two_servers_is_told_apart, questions_are_answered,
-          what_is_no_xml_does_not_end_the_stream, refusal_by_a_peer_reaches_the_author, xmpp_server_that_restarts_gets_all,
-          what_waits_survives_the_connector, last_client_may_leave_and_return,
-          history_comes_from_the_gateway_too]
+          what_is_no_xml_does_not_end_the_stream, refusal_by_a_peer_reaches_the_author,
+          rejection_by_a_messenger_reaches_the_author, xmpp_server_that_restarts_gets_all, what_waits_survives_the_connector,
+          last_client_may_leave_and_return, history_comes_from_the_gateway_too]
 
 
 async def main(binary):
     with tempfile.TemporaryDirectory(prefix="fernpost-xmpp-") as folder:
-        async with Lab(folder, {"red": ["ann", "rob"], "blue": ["bea", "ben"]}, binary) as lab:
+        lab = Lab(folder, {"red": ["ann", "rob"], "blue": ["bea", "ben"]}, binary)
+        for site in (lab.red, lab.blue):
+            site.gateway.command += ("--set", "peers.default.receipts=true")
+        async with lab:
             ann, bea = Person(lab.red, "ann"), Person(lab.blue, "bea")
             for check in CHECKS:
                 try:

@@ -65,8 +65,13 @@ fn held(peers: usize) -> [i64; 2] {
         let roster = settings(peers);
         let place = StoreLocation::file(folder.path().join(FILE));
         // Memory that the configuration bounds does not belong to a single peer.
-        let small =
-            StoreOptions { cache: 1 << 16, recent: 0, quick_repair: false, ..StoreOptions::new(place, name(9999)) };
+        let small = StoreOptions {
+            cache: 1 << 16,
+            recent: 0,
+            memtable: 1 << 16,
+            quick_repair: false,
+            ..StoreOptions::new(place, name(9999))
+        };
         let mut core = UnlaunchedGateway::open(small, Arc::new(TestClock::new(BASE)));
         core.ports.transport = Arc::new(unreachable_peers());
         core.ports.roster = roster;

@@ -8,6 +8,7 @@ use proptest::test_runner::{Config, TestRunner};
 const EXAMPLES: &[&[u8]] = &[
     br#"{"origin":"blue.example","ts":1,"pdus":[{"pdu_id":"a","origin":"blue.example","context":"!c:blue.example","ts":1,"pdu_type":"m.text","prev_pdus":[["blue.example","b"]],"depth":2,"is_state":false,"content":{"body":"x"}}],"edus":[]}"#,
     br#"{"seq":2,"from_seq":1,"strong":[{"update":"message","text":"a"},{"pdu":{"pdu_id":"a"}}],"weak":[{"update":"typing"}]}"#,
+    br#"{"to":["blue.example","red"],"receipt":true,"strong":[{"update":"message","text":"a\u00e9"},{"n":[1.0e2,[{}]]},{"\u0075pdate":"pdu"}]}"#,
     b"sig1=(\"@method\" \"@target-uri\" \"content-digest\");created=1700000000;keyid=\"blue.example/1\";alg=\"ed25519\";nonce=\"0123456789abcdef\"\nsig1=:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA==:",
     b"sha-256=:47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=:, sha-512=:z4PhNX7vuL3xVChQ1m2AB9Yg5AULVxXcg/SpIdNs6c5H0NE8XYXysP+DGNKHfuwvY7kxvUdBeoGlODJ6+SfaPg==:",
     b"for=\"[2001:db8::7]:443\";proto=https, for=127.0.0.1\n198.51.100.7, 127.0.0.1\n-----BEGIN%20CERTIFICATE-----%0AAA%3D%3D%0A-----END%20CERTIFICATE-----",
@@ -15,6 +16,7 @@ const EXAMPLES: &[&[u8]] = &[
     b"server.name = \"red.example\"\n[federation]\nlisten = \"127.0.0.1:9880\"\n[peers.server.\"blue.example\"]\nauth = \"network\"\nallow_from = [\"10.0.0.0/8\"]\n",
     b"[2001:db8::1]:8448",
     b"\x0a\x02{}\x12\x02{}\x12\x12{\"update\":\"pdu\",\"pdu\":{}}\x12\x01x\x18\x03 \x01",
+    b"\x0a\x1a{\"method\":\"fernpost.ping\"}\x12\x08RPC_BUSY\x18\x02",
     b"\x00\x01\x81\x80\x00\x01\x00\x04\x00\x00\x00\x00\x03red\x07example\x00\x00\x01\x00\x01\xc0\x0c\x00\x05\x00\x01\x00\x00\x00<\x00\x0b\x01a\x07example\x00\x01a\x07example\x00\x00\x01\x00\x01\x00\x00\x01,\x00\x04\xc0\x00\x02\x01\xc0\x0c\x00\x1c\x00\x01\x00\x00\x00\x05\x00\x10 \x01\x0d\xb8\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x01\xc0\x0c\x00!\x00\x01\x00\x00\x00\x05\x00\x11\x00\x0a\x00\x05!\x00\x01b\x07example\x00",
 ];
 

@@ -200,3 +200,20 @@ async fn transactions_peer_refuses_updates() {
     assert!(status == 422 && body.contains(r#""code":"DIALECT""#), "{body}");
     assert!(messenger.queued("blue").await.is_empty());
 }
+
+#[actix_web::test]
+async fn history_has_ids_of_events() {
+    let messenger = MessengerFixture::start();
+    messenger.commit(vec![moved(&["blue"]), stored("p1", 1, true), stored("p2", 2, false)], CommitPriority::Now).await;
+    let listed = async |path: &str, list: &str| {
+        let (status, page) = messenger.call(Method::GET, path, "").await;
+        assert_eq!(status, 200, "{page}");
+        let page: serde_json::Value = serde_json::from_str(&page).expect("JSON");
+        let entries = page[list].as_array().expect("a list");
+        entries.iter().map(|entry| format!("{} {}", entry["kind"], entry["id"])).collect::<Vec<_>>()
+    };
+    let history = listed("/v1/contexts/%23room/history?limit=2", "history").await;
+    assert_eq!(history, [r#""state" "blue/p2""#, r#""state" "blue/p1""#]);
+    let events = listed("/v1/events", "events").await;
+    assert_eq!(events.into_iter().rev().collect::<Vec<_>>(), history);
+}

@@ -1,5 +1,6 @@
 //! A gateway for tests of the messenger API: a store in memory, peers that never respond, a clock that the test sets.
 
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,12 +9,18 @@ use actix_web::body::{BoxBody, MessageBody};
 use actix_web::http::Method;
 use actix_web::http::header::HeaderMap;
 use actix_web::test::{TestRequest, call_service, init_service, read_body};
+use actix_web::web::ServiceConfig;
 use actors::change::Change;
 use actors::limits::PeerLimits;
 use actors::model::{DialectSpec, Index, Millis, OutboundBatch};
 use actors::ports::{CommitPriority, PeerReader};
 use actors::testkit::{ReplaceablePeers, ScriptedTransport, TestClock, TestPeers};
 use bytes::Bytes;
+use fernpost::http::bearer::BearerToken;
+use fernpost::http::drain::DrainSignal;
+use fernpost::http::error_middleware::ErrorMiddleware;
+use fernpost::http::error_middleware::direct_routes::DirectTable;
+use fernpost::messenger::direct_calls::DirectCalls;
 use fernpost::messenger::ephemeral_feed::EphemeralFeed;
 use fernpost::messenger::{MessengerApi, MessengerLimits, configure};
 use fernpost::wire::pdu::ContentText;
@@ -67,9 +74,14 @@ impl MessengerFixture {
         Self { core, api, peers, roster, stop }
     }
 
+    /// Returns the number of streams that are open.
+    pub(crate) fn open_streams(&self) -> usize {
+        self.api.streams().count()
+    }
+
     /// Makes a call, and returns the status and body of the response.
     pub(crate) async fn call(&self, method: Method, path: &str, body: impl Into<Bytes>) -> (u16, String) {
-        let app = init_service(App::new().configure(|config| configure(config, self.api.clone()))).await;
+        let app = init_service(App::new().wrap(ErrorMiddleware).configure(|config| self.listener(config))).await;
         let request = TestRequest::default().method(method.clone()).uri(path).set_payload(body).to_request();
         let answer = call_service(&app, request);
         let answer = answer.await;
@@ -81,12 +93,24 @@ impl MessengerFixture {
 
     /// Opens a stream of events; returns its headers, and its reader.
     pub(crate) async fn stream(&self, path: &str, last_event_id: &str) -> (HeaderMap, StreamReader) {
-        let app = init_service(App::new().configure(|config| configure(config, self.api.clone()))).await;
+        let app = init_service(App::new().wrap(ErrorMiddleware).configure(|config| self.listener(config))).await;
         let request = TestRequest::get().uri(path).insert_header(("accept", "text/event-stream"));
         let answer = call_service(&app, request.insert_header(("last-event-id", last_event_id)).to_request()).await;
         assert_eq!(answer.status().as_u16(), 200);
         let (headers, body) = (answer.headers().clone(), answer.into_body().boxed());
         (headers, StreamReader { body, text: String::new() })
+    }
+
+    /// Adds the routes of the messenger's listener, behind no token.
+    pub(crate) fn listener(&self, config: &mut ServiceConfig) {
+        let (token, gate) = (BearerToken::new("messenger.token", None), DrainSignal::default().door(|_, _| None));
+        config.app_data(DirectTable(Rc::new(DirectCalls::new(self.api.clone(), token, gate))));
+        configure(config, self.api.clone());
+    }
+
+    /// Returns the API, for a listener of another kind.
+    pub(crate) fn api(&self) -> MessengerApi {
+        self.api.clone()
     }
 
     /// Tells all reads that the gateway stops.

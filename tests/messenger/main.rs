@@ -1,6 +1,7 @@
 //! The messenger API over HTTP, with the real store and real peer actors; only the transport is scripted.
 
 mod contexts;
+mod direct;
 mod fixture;
 mod messages;
 mod streams;

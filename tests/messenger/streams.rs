@@ -96,10 +96,12 @@ async fn streams_are_bounded_reads() {
     let (first, second) = (messenger.stream("/v1/events", "").await, messenger.stream("/v1/events", "").await);
     let refused = messenger.call(Method::GET, "/v1/events?wait=1", "").await;
     assert!(refused.0 == 429 && refused.1.contains("TOO_MANY_READS"), "{refused:?}");
+    assert_eq!(messenger.open_streams(), 2);
     drop((first, second));
     for _ in 0..10 {
         tokio::task::yield_now().await;
     }
+    assert_eq!(messenger.open_streams(), 0);
     messenger.stream("/v1/events", "").await;
 }
 

@@ -5,6 +5,8 @@ mod connector;
 mod corpus;
 mod faults;
 mod fixtures;
+mod install;
+mod observation;
 mod openapi;
 mod page;
 mod peers;

@@ -8,10 +8,13 @@ use crate::history::{Event, History, Message, Name, Restore, Update, What};
 
 pub(crate) mod arrival;
 mod gaps;
+mod groups;
 mod known;
 mod numbers;
 mod parents;
 mod past;
+mod receipts;
+mod relays;
 mod repeats;
 mod reports;
 pub(crate) mod rooms;
@@ -40,10 +43,14 @@ impl History {
             self.gaps(server, &mut faults);
             self.past(server, &mut faults);
             self.reports(server, &mut faults);
+            self.receipts_once(server, &mut faults);
+            self.groups(server, &mut faults);
             self.arrived(server, &mut faults);
         }
+        self.receipts_told(&mut faults);
         self.same_everywhere(&mut faults);
         self.whispers(&mut faults);
+        self.relays(&mut faults);
         self.confusion_was_told(&mut faults);
         faults
     }

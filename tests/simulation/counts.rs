@@ -33,6 +33,7 @@ impl Counts {
 
     fn add_exchange(&mut self, exchange: &Exchange) {
         self.add("ephemeral items are sent", exchange.weak.len() as u64);
+        self.add_relayed(exchange);
         if exchange.meddled {
             self.add("the network answers for a peer", 1);
         }
@@ -68,6 +69,23 @@ impl Counts {
             _ => {}
         }
         self.add("a receiver parks a PDU", exchange.parked.len() as u64);
+    }
+
+    fn add_relayed(&mut self, exchange: &Exchange) {
+        for forward in &exchange.forwards {
+            self.add(
+                match (forward.origin == exchange.from, forward.destination == exchange.to) {
+                    (true, _) => "updates are given to a relay",
+                    (false, true) => "a relay passes updates on",
+                    (false, false) => "a relay gives updates to another relay",
+                },
+                1,
+            );
+        }
+        self.add("PDUs are given to a relay in transactions", exchange.relay_to.len() as u64);
+        self.add("a relay passes PDUs on", exchange.passed_on().count() as u64);
+        let refused = exchange.parked.iter().filter(|(_, code)| code.starts_with("RELAY_"));
+        self.add("a relay refuses", refused.count() as u64);
     }
 
     /// The expected deeds and paths that were never seen.
@@ -114,8 +132,9 @@ const fn told(lie: Lie) -> &'static str {
 /// The names under which an event of a feed is counted.
 fn seen(what: &What) -> Vec<&'static str> {
     match what {
-        What::Pdu { history, late, gap, .. } => {
+        What::Pdu { history, late, gap, parts, .. } => {
             let seen = [
+                (parts.contains_key("bridged"), "messages of a group are heard"),
                 (true, "PDUs are heard"),
                 (*history, "PDUs are heard as history"),
                 (*late, "PDUs are heard late"),
@@ -124,13 +143,17 @@ fn seen(what: &What) -> Vec<&'static str> {
             seen.into_iter().filter(|(is_seen, _)| *is_seen).map(|(_, name)| name).collect()
         }
         What::Again { .. } => vec!["state conflicts: a PDU holds its key again"],
+        What::Update { token, .. } if token.contains('/') => vec!["messages reach a group"],
         What::Update { .. } => vec!["updates are heard"],
         What::Gap { .. } => vec!["gaps are told"],
         What::GapFilled { .. } => vec!["gaps are filled"],
         What::UpdateGap { .. } => vec!["updates cannot be had any more"],
         What::Delivery { state, reason, .. } => vec![match (&**state, &**reason) {
             ("acknowledged", _) => "delivery: acknowledged after all",
+            ("delivered", _) => "delivery: delivered",
+            ("rejected", _) => "delivery: rejected",
             ("expired", _) => "delivery: expired",
+            ("refused", "NO_PLAIN_FORM") => "delivery: no form for a group",
             ("refused", _) => "delivery: refused",
             ("parked", "taken out by an operator") => "delivery: taken out by an operator",
             ("parked", "outbox_full") => "delivery: no room in the outbox",

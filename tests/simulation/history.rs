@@ -196,6 +196,14 @@ pub(crate) struct Settings {
     pub(crate) mute: BTreeSet<Name>,
     /// The gateway forgets old PDUs.
     pub(crate) forgets: bool,
+    /// Peers that are told what the messenger has acknowledged, and whose word about that is taken.
+    pub(crate) receipts: BTreeSet<Name>,
+    /// The servers through which peers may be reached.
+    pub(crate) routes: BTreeMap<Name, BTreeSet<Name>>,
+    /// The gateway passes on what others have for each other.
+    pub(crate) relays: bool,
+    /// Peers for which sent items are kept for less time than a messenger may take to acknowledge them.
+    pub(crate) trimmed: BTreeSet<Name>,
 }
 
 /// A server's final view of a room.
@@ -248,6 +256,18 @@ pub(crate) struct History {
     /// The rooms that servers joined by another server, and the moments at which their gateways accepted that.
     pub(crate) joined: Vec<(Name, String, Stamp)>,
     pub(crate) settings: Vec<Settings>,
+    /// Submissions whose messenger asked to be told when the messengers of the hearers have them.
+    pub(crate) asked: BTreeSet<String>,
+    /// Items, by the names of their PDUs or by their tokens, that a server's messenger has acknowledged, and the first moment of that.
+    pub(crate) acknowledged: BTreeMap<(Name, String), Stamp>,
+    /// The same items, where the messenger refused them.
+    pub(crate) unwanted: BTreeSet<(Name, String)>,
+    /// The server that knows a room as the group of another one, and that one.
+    pub(crate) bridge: Option<(Name, Name)>,
+    /// The contents of what was said in that group, with the tokens of the updates.
+    pub(crate) grouped: BTreeMap<String, String>,
+    /// Submissions that have no form for the group, and when they were accepted.
+    pub(crate) formless: Vec<(String, Option<Stamp>)>,
     /// The servers whose wall clocks jumped, and the moments.
     pub(crate) jumps: Vec<(Name, Stamp)>,
 }

@@ -13,11 +13,15 @@ use fixtures::peers::{limits, server};
 
 use crate::history::Name;
 use crate::plan::faults::{Faults, share};
+use crate::plan::features::Relay;
+use crate::plan::group::Group;
 use crate::world::late::{self, Late};
 use crate::world::liar::Lies;
 use crate::world::whims::Whims;
 
 mod faults;
+pub(crate) mod features;
+pub(crate) mod group;
 
 const NAMES: [Name; 5] = ["red", "green", "blue", "grey", "pink"];
 const ROOMS: [&str; 3] = ["garden", "kitchen", "attic"];
@@ -51,6 +55,12 @@ pub(crate) struct Plan {
     pub(crate) bound: u64,
     /// All PDUs are signed, those that others pass on are verified, and one wall clock is wrong: whose, and by how much.
     pub(crate) signed: Option<(Name, i64)>,
+    /// Servers tell each other what their messengers have acknowledged and refused.
+    pub(crate) receipts: bool,
+    /// Two servers are cut from each other for long, and a third one passes on what they have for each other.
+    pub(crate) relay: Option<Relay>,
+    /// A server that knows groups and no contexts takes part in a room through another one.
+    pub(crate) group: Option<Group>,
 }
 
 pub(crate) fn pick<T: Copy>(chance: &mut Rng, from: &[T]) -> T {
@@ -144,6 +154,9 @@ impl Plan {
             ends_quietly,
             bound,
             signed: None,
+            receipts: false,
+            relay: None,
+            group: None,
         }
     }
 
@@ -161,12 +174,16 @@ impl Plan {
     /// A description of the seed for people.
     pub(crate) fn words(&self) -> String {
         let Self { names, late, whims, faults, lies, poisons, ends_quietly, books, signed, .. } = self;
+        let Self { receipts, relay, group, .. } = self;
         let ContextLimits { held_max, gap, history, .. } = &*books[names[0]].contexts;
         format!(
             "{names:?}, late {late:?}, {whims:?}, {faults:?}, {lies:?}, poisons {poisons:?}, ends quietly {ends_quietly}, \
-             held_max {held_max}, {gap:?}, keeps {:?}{}",
+             held_max {held_max}, {gap:?}, keeps {:?}{}{}{}{}",
             history.keep,
-            signed.map(|signed| format!(", signed {signed:?}")).unwrap_or_default()
+            signed.map(|signed| format!(", signed {signed:?}")).unwrap_or_default(),
+            if *receipts { ", receipts" } else { "" },
+            relay.map(|relay| format!(", a relay between {:?}", relay.ends)).unwrap_or_default(),
+            group.map(|group| format!(", {group:?}")).unwrap_or_default(),
         )
     }
 

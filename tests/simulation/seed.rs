@@ -155,6 +155,8 @@ async fn step(world: &Rc<World>, said: &mut u32, next: &mut u32) {
         (Deed::Sleep, faults.sleepy),
         (Deed::Panic, faults.panic),
         (Deed::Configure, faults.configure),
+        (Deed::Group, if world.plan.group.is_some() { 9 } else { 0 }),
+        (Deed::Part, if world.plan.relay.is_some() { 3 } else { 0 }),
     ];
     let deed = draw(&mut world.chance.borrow_mut(), &weights);
     *next += 1;
@@ -233,6 +235,8 @@ async fn step(world: &Rc<World>, said: &mut u32, next: &mut u32) {
             member.node.clock.break_once();
         }
         Deed::Configure => world.configure(&member),
+        Deed::Part => world.part(),
+        Deed::Group => world.say_in_group(format!("g{next}")),
     }
 }
 
@@ -255,6 +259,10 @@ enum Deed {
     Sleep,
     Panic,
     Configure,
+    /// The two servers that have a relay between them are cut from each other.
+    Part,
+    /// The server that knows a group says something in it.
+    Group,
 }
 
 fn draw(chance: &mut Rng, weights: &[(Deed, u32)]) -> Deed {
@@ -287,8 +295,8 @@ async fn settle(world: &Rc<World>) -> Option<String> {
         restless = world.is_quiet().await;
         quiet = if restless.is_none() && world.all_is_said() { quiet + 1 } else { 0 };
         // Twice in a row: something may have been on its way at the first look.
-        if quiet == 2 {
-            return None;
+        if quiet >= 2 {
+            restless = Some(world.awaits_receipt()?);
         }
     }
     let bound = world.plan.bound;

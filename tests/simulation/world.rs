@@ -36,12 +36,14 @@ mod closing;
 mod configure;
 mod content;
 mod crashes;
+mod groups;
 pub(crate) mod late;
 mod ledger;
 pub(crate) mod liar;
 mod operators;
 pub(crate) mod poison;
 mod read;
+mod receipts;
 mod talk;
 mod view;
 pub(crate) mod whims;
@@ -105,8 +107,10 @@ pub(crate) struct World {
     pub(crate) chance: RefCell<Rng>,
     /// For what came to be drawn later ...
     pub(crate) more: RefCell<Rng>,
-    /// ... and for what came after that.
+    /// ... and for what came after that ...
     pub(crate) further: RefCell<Rng>,
+    /// ... and for receipts.
+    pub(crate) asking: RefCell<Rng>,
     pub(crate) rooms: Rooms,
     pub(crate) stamps: Stamps,
     pub(crate) ledger: Ledger,
@@ -122,14 +126,35 @@ pub(crate) struct World {
     pub(crate) troubles: RefCell<Vec<String>>,
 }
 
+/// A variable that decides for all seeds; `None`: each seed decides for itself.
+fn for_all(variable: &str) -> Option<bool> {
+    match std::env::var(variable).as_deref() {
+        Ok("all") => Some(true),
+        Ok("none") => Some(false),
+        Ok(other) => panic!("{variable} is all or none, not {other:?}"),
+        Err(_) => None,
+    }
+}
+
 /// Every fourth seed is signed; `FERNPOST_SIGNATURES=all` or `none` decides for all.
 fn is_signed(seed: u64) -> bool {
-    match std::env::var("FERNPOST_SIGNATURES").as_deref() {
-        Ok("all") => true,
-        Ok("none") => false,
-        Ok(other) => panic!("FERNPOST_SIGNATURES is all or none, not {other:?}"),
-        Err(_) => seed % 4 == 3,
-    }
+    for_all("FERNPOST_SIGNATURES").unwrap_or(seed % 4 == 3 || has_relay(seed))
+}
+
+/// Some of the signed seeds have a relay; `FERNPOST_RELAYS=all` or `none` decides for all. They are signed, because a relay is
+/// believed by the signatures of what it passes on.
+fn has_relay(seed: u64) -> bool {
+    for_all("FERNPOST_RELAYS").unwrap_or(seed % 8 == 3 || seed % 16 == 6)
+}
+
+/// Every seventh seed has a group, unless it has a relay or receipts; `FERNPOST_GROUPS=all` or `none` decides for all.
+fn has_group(seed: u64) -> bool {
+    for_all("FERNPOST_GROUPS").unwrap_or(seed % 7 == 5 && !has_relay(seed) && !has_receipts(seed))
+}
+
+/// Every fifth seed has receipts; `FERNPOST_RECEIPTS=all` or `none` decides for all.
+fn has_receipts(seed: u64) -> bool {
+    for_all("FERNPOST_RECEIPTS").unwrap_or(seed % 5 == 2)
 }
 
 impl World {
@@ -141,6 +166,16 @@ impl World {
         let mut plan = Plan::draw(&mut chance, &mut more, &mut further);
         if is_signed(seed) {
             plan = plan.with_signatures(Rng::with_seed(seed ^ 0x0005_1611));
+        }
+        if has_relay(seed) {
+            plan = plan.with_relay(Rng::with_seed(seed ^ 0x0000_4e1a));
+        }
+        if has_group(seed) {
+            plan = plan.with_group(Rng::with_seed(seed ^ 0x0009_4009));
+        }
+        let mut asking = Rng::with_seed(seed ^ 0x0004_ece1);
+        if has_receipts(seed) && plan.uses_numbers_once() {
+            plan = plan.with_receipts(asking.fork());
         }
         let network = TestNetwork::new(chance.u64(..), CALM);
         let ear = trace.clone();
@@ -189,6 +224,7 @@ impl World {
             chance: RefCell::new(chance),
             more: RefCell::new(more),
             further: RefCell::new(further),
+            asking: RefCell::new(asking),
             rooms,
             stamps,
             ledger,
@@ -200,13 +236,21 @@ impl World {
         world.trace.note(&world.plan.words());
         world.begin_poison();
         world.begin_skewed();
+        for (is_played, seeds) in [
+            (world.plan.receipts, "seeds with receipts"),
+            (world.plan.relay.is_some(), "seeds with a relay"),
+            (world.plan.group.is_some(), "seeds with a group"),
+        ] {
+            world.counts.borrow_mut().add(seeds, u64::from(is_played));
+        }
         for member in &world.members {
             world.settings_of(member);
             world.up(member, None).await;
             for (room, _) in &world.plan.rooms {
                 if world.rooms.inside(room).contains(&member.name) {
                     let others = world.rooms.beside(member.name, room);
-                    member.node.with(room, &others).await;
+                    let named = [others.clone(), world.group_in(member.name, room)].concat();
+                    member.node.with(room, &named).await;
                     world.told(member.name, room, others);
                 }
             }
@@ -298,7 +342,7 @@ impl World {
         if member.busy.get() {
             return;
         }
-        member.node.read_on(!member.lags.get()).await;
+        self.read_events(member).await;
         if self.plan.forgets() && member.node.alive().is_some() {
             // Nobody waits for it, and a journal that has failed is told of elsewhere.
             let (store, trimmed) =

@@ -8,5 +8,6 @@ mod impls;
 mod imports;
 mod layers;
 mod lines;
+mod metric_names;
 mod names;
 mod sources;

@@ -46,6 +46,7 @@ fn frame() -> OutboundBatch {
         label: BatchId::SeqRange { first: Some(Seq(5)), last: Seq(7) },
         items: vec![Item::Update(Bytes::from_static(b"{}")); 3],
         weak: vec![],
+        traces: vec![],
         deadlines: RequestDeadlines { connect: second, total: second },
     }
 }

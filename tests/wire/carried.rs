@@ -105,6 +105,7 @@ fn push_encodes_updates_pdus_and_ephemeral() {
             Item::Pdu(reference("blue", "i"), Bytes::from_static(PDU.as_bytes())),
         ],
         weak: vec![typing(1), typing(2)],
+        traces: vec![],
         deadlines: RequestDeadlines { connect: second, total: second },
     };
     let strong = format!(r#""strong":[{{"a": 1.0}},{{"update":"pdu","pdu":{PDU}}}],"seq":5,"from_seq":4"#);

@@ -58,6 +58,7 @@ async fn transaction_round_trip_returns_refusals() {
         label: BatchId::Transaction { id: 1_404_835_423_001, prev: Some(9), ts: Millis(1_404_835_423_000) },
         items: sent.to_vec(),
         weak: vec![typing.clone()],
+        traces: vec![],
         deadlines: DEADLINES,
     };
     let reason = "NOT_A_PARTICIPANT: green does not take part".to_owned();
@@ -65,7 +66,7 @@ async fn transaction_round_trip_returns_refusals() {
     let answered = transport(listening.address).push(frame).await;
     assert_eq!(
         answered,
-        Ok(PushResponse { ack: Ack::Taken, window: None, refused, receipts: PeerReceipts::NONE, reason: None })
+        Ok(PushResponse { ack: Ack::Taken, window: Some(2), refused, receipts: PeerReceipts::NONE, reason: None })
     );
     let (from, transaction) = core.transactions.lock().expect("not poisoned")[0].clone();
     assert_eq!((from.as_str(), transaction.id.as_str()), ("red.example", "1404835423001"));

@@ -2,13 +2,14 @@
 
 use std::future::ready;
 use std::net::{IpAddr, SocketAddr};
+use std::rc::Rc;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use actix_web::body::{MessageBody, to_bytes};
 use actix_web::http::Method;
-use actix_web::middleware::from_fn;
 use actix_web::test::{TestRequest, init_service, try_call_service};
+use actix_web::web::Data;
 use actix_web::{App, web};
 use actors::errors::{AdmissionError, BatchError, PeerError, UnavailableError};
 use actors::limits::{HistoryLimits, InteropQuirks};
@@ -18,11 +19,15 @@ use actors::model::{
 };
 use actors::ports::{ArchiveError, ServedPdu, Task};
 use bytes::Bytes;
-use fernpost::http::authentication::PeerAuthPolicy;
+use fernpost::http::authentication::{CallerChecks, PeerAuthPolicy};
 use fernpost::http::body::BodyLimit;
-use fernpost::http::error_middleware::error_middleware;
+use fernpost::http::drain::DrainSignal;
+use fernpost::http::error_middleware::ErrorMiddleware;
+use fernpost::http::error_middleware::direct_routes::DirectTable;
+use fernpost::http::head_limit::HeadLimit;
 use fernpost::json::nesting::{BodyNestingLimit, JSON_DEPTH_MAX};
 use fernpost::wire::core_api::Soon;
+use fernpost::wire::direct_pushes::DirectPushes;
 use fernpost::wire::pdu::ReferenceContext;
 use fernpost::wire::{DialectServices, FederationCore, routes};
 use fixtures::keys::TrustingRelayJudge;
@@ -213,6 +218,19 @@ pub(crate) async fn send(core: &Arc<ScriptedCore>, request: TestRequest) -> Answ
 }
 
 pub(crate) async fn send_raw(core: &Arc<ScriptedCore>, request: TestRequest) -> RawAnswer {
+    send_by(RouteKind::Direct, core, request).await
+}
+
+/// The routes that a request takes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum RouteKind {
+    /// Direct ones, for requests that have one.
+    Direct,
+    /// Those of the table, without the checks around it.
+    Table,
+}
+
+pub(crate) async fn send_by(routes_of: RouteKind, core: &Arc<ScriptedCore>, request: TestRequest) -> RawAnswer {
     let gate = DialectServices {
         intake: core.clone(),
         admission: Arc::new(TestAdmission),
@@ -220,7 +238,15 @@ pub(crate) async fn send_raw(core: &Arc<ScriptedCore>, request: TestRequest) -> 
         body: LIMIT,
         nesting: BodyNestingLimit::default(),
     };
-    let app = App::new().wrap(from_fn(error_middleware)).configure(|config| routes(&gate, config));
+    let checks = CallerChecks { policy: Data::from(gate.admission.clone()), signatures: None, forwarded: None };
+    let head = HeadLimit { key: "federation.headers_max", bytes: 16 << 10 };
+    let direct = DirectPushes::new(&gate, head, checks, DrainSignal::default().door(|_, _| None));
+    let app = App::new().wrap(ErrorMiddleware).configure(|config| {
+        if routes_of == RouteKind::Direct {
+            config.app_data(DirectTable(Rc::new(direct)));
+        }
+        routes(&gate, config);
+    });
     let app = app.route("/number/{n}", web::get().to(|n: web::Path<u32>| async move { n.to_string() }));
     let response = match try_call_service(&init_service(app).await, request.to_request()).await {
         Ok(response) => response.into_parts().1.map_into_boxed_body(),

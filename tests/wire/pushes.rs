@@ -29,6 +29,7 @@ fn frame(strong: Vec<Bytes>, first: Option<u64>, last: u64) -> OutboundBatch {
         label,
         items,
         weak: vec![],
+        traces: vec![],
         deadlines,
     }
 }

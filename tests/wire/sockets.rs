@@ -84,6 +84,7 @@ async fn pushed_with(us: &str, at: SocketAddr, update: Bytes) -> Result<PushResp
         label,
         items: vec![Item::Update(update)],
         weak: vec![],
+        traces: vec![],
         deadlines,
     };
     transport.push(frame).await

@@ -201,6 +201,7 @@ fn frame(items: Vec<Item>, weak: Vec<Edu>, id: u64, prev: Option<u64>) -> Outbou
         label,
         items,
         weak,
+        traces: vec![],
         deadlines,
     }
 }
@@ -282,6 +283,7 @@ fn queued_update_after_dialect_change_refused() {
         label,
         items,
         weak: vec![],
+        traces: vec![],
         deadlines,
     };
     let refused = DIALECTS.of(frame.dialect).encode_push(&name("red"), &frame, InteropQuirks::default());

@@ -41,6 +41,7 @@ fn frame() -> OutboundBatch {
         label: BatchId::Transaction { id: 1, prev: None, ts: Millis(1) },
         items: items.map(|(origin, id)| Item::Pdu(reference(origin, id), Bytes::from_static(b"{}"))).to_vec(),
         weak: vec![],
+        traces: vec![],
         deadlines: RequestDeadlines { connect: second, total: second },
     }
 }

@@ -242,6 +242,8 @@ impl ContextActor {
                 });
             }
             ContextEffect::TakeBack { participants, after, limit } => {
+                // Messages of their groups wait in the quarantine of their peers, not in that of the context.
+                self.routes.note_participants();
                 self.read_quarantine(ctx, participants, after, limit);
             }
             ContextEffect::ReadStage { after } => self.read_stage(after, ctx),

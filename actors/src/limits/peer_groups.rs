@@ -47,6 +47,16 @@ impl ContextGroups {
         Self(Arc::new(contexts))
     }
 
+    /// Returns whether no context is a group of anybody.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Returns the contexts that are groups, each with the servers for which it is one.
+    pub fn iter(&self) -> impl Iterator<Item = (&ContextId, &[(ServerName, GroupId)])> {
+        self.0.iter().map(|(context, servers)| (context, servers.as_slice()))
+    }
+
     /// Returns the servers for which this context is a group, each with the id of the group.
     pub fn of_context(&self, context: &ContextId) -> &[(ServerName, GroupId)] {
         self.0.get(context).map_or(&[], Vec::as_slice)

@@ -13,6 +13,7 @@ use crate::model::frame::forward::ForwardRoute;
 use crate::model::frame::strong::StrongUpdate;
 use crate::model::{
     BadPdu, ContextId, DeadLetterReason, Millis, Pdu, PduRef, PeerReceipts, Seq, ServerName, ShortDuration,
+    SubmissionId,
 };
 
 /// An ephemeral item of the transactions dialect.
@@ -197,6 +198,17 @@ pub struct InboundPush {
     pub nonce: Option<UsedNonce>,
 }
 
+/// The origin of an item in an outbound batch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ItemTrace {
+    /// Submission that the item belongs to.
+    pub submission: SubmissionId,
+    /// Context of a PDU.
+    pub context: Option<ContextId>,
+    /// Time at which the item was queued.
+    pub queued: Millis,
+}
+
 /// An outbound batch: one request to a peer.
 #[derive(Debug, Clone)]
 pub struct OutboundBatch {
@@ -208,6 +220,8 @@ pub struct OutboundBatch {
     pub label: BatchId,
     /// The durable items, in order.
     pub items: Vec<Item>,
+    /// Origin of each item, in the same order, for logs and metrics; nothing of it is sent.
+    pub traces: Vec<ItemTrace>,
     /// Ephemeral items that are sent with the batch, in the peer's dialect: weak updates or EDUs.
     pub weak: Vec<Edu>,
     /// Receipts for items of the peer.
@@ -277,7 +291,7 @@ pub enum PushNovelty {
     New,
     /// Some of its updates came before. Its first one has this number.
     Repeated(Seq),
-    /// It has no updates: nothing shows whether the peer has read the answer.
+    /// It has no updates, or the answer does not go to their sender: nothing shows whether the peer has read it.
     Empty,
 }
 

@@ -1,10 +1,12 @@
 //! Names that peers and clients send, parsed once: an invalid name cannot be represented outside this module.
 
 use std::borrow::Borrow;
+use std::cmp::Ordering;
 use std::fmt;
+use std::hash::{BuildHasher, Hash, Hasher, RandomState};
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 /// The name of a server: a host name, an IPv4 address or a bracketed IPv6 address, with an optional port.
 ///
@@ -184,16 +186,24 @@ pub struct BadId(&'static str);
 
 const ID_BYTES_MAX: usize = 255;
 
+/// The key of the hashes that ids keep. It is secret and differs in each process, because peers choose the ids.
+static ID_HASHER: LazyLock<RandomState> = LazyLock::new(RandomState::new);
+
 macro_rules! opaque_id {
     ($(#[$doc:meta])* $name:ident, $noun:literal) => {
         $(#[$doc])*
-        #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-        pub struct $name(Arc<str>);
+        ///
+        /// It keeps the hash of its text, because a PDU is looked up in some twenty maps on its way. Cloning is a reference count.
+        #[derive(Clone)]
+        pub struct $name {
+            text: Arc<str>,
+            hash: u64,
+        }
 
         impl $name {
             /// Returns the id as it was received.
             pub fn as_str(&self) -> &str {
-                &self.0
+                &self.text
             }
         }
 
@@ -202,19 +212,45 @@ macro_rules! opaque_id {
 
             fn from_str(text: &str) -> Result<Self, BadId> {
                 let sound = (1..=ID_BYTES_MAX).contains(&text.len()) && !text.chars().any(char::is_control);
-                if sound { Ok(Self(text.into())) } else { Err(BadId($noun)) }
+                if sound { Ok(Self { text: text.into(), hash: ID_HASHER.hash_one(text) }) } else { Err(BadId($noun)) }
+            }
+        }
+
+        impl PartialEq for $name {
+            fn eq(&self, other: &Self) -> bool {
+                self.hash == other.hash && self.text == other.text
+            }
+        }
+
+        impl Eq for $name {}
+
+        impl PartialOrd for $name {
+            fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+                Some(self.cmp(other))
+            }
+        }
+
+        impl Ord for $name {
+            fn cmp(&self, other: &Self) -> Ordering {
+                self.text.cmp(&other.text)
+            }
+        }
+
+        impl Hash for $name {
+            fn hash<H: Hasher>(&self, state: &mut H) {
+                state.write_u64(self.hash);
             }
         }
 
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(&self.0)
+                f.write_str(&self.text)
             }
         }
 
         impl fmt::Debug for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(&self.0)
+                f.write_str(&self.text)
             }
         }
     };
@@ -298,5 +334,14 @@ mod tests {
         for bad in ["", "a/b", "a b", "\u{e9}", &"a".repeat(129)] {
             assert_eq!(bad.parse::<SubmissionId>(), Err(BadSubmissionId), "{bad}");
         }
+    }
+
+    #[test]
+    fn equal_ids_have_equal_hashes() {
+        let [one, same, other]: [PduId; 3] = ["p1", "p1", "p2"].map(|text| text.parse().expect("valid"));
+        assert!(one == same && one != other && one < other);
+        let hasher = RandomState::new();
+        assert_eq!(hasher.hash_one(&one), hasher.hash_one(&same));
+        assert_ne!(hasher.hash_one(&one), hasher.hash_one(&other));
     }
 }

@@ -39,7 +39,7 @@ pub use frame::forward::{
 pub use frame::receipts::{PeerReceipts, ReceiptItem, RejectedItem};
 pub use frame::strong::{ForwardedUpdate, HeldForward, StrongBody, StrongUpdate};
 pub use frame::{
-    Ack, BatchId, Edu, FetchRequest, InboundEphemeral, InboundPush, InboundTransaction, Item, ItemObjection,
+    Ack, BatchId, Edu, FetchRequest, InboundEphemeral, InboundPush, InboundTransaction, Item, ItemObjection, ItemTrace,
     OutboundBatch, PullResponse, PushNovelty, PushResponse, Receipt, RequestDeadlines, UsedNonce,
 };
 pub use numbers::{Index, ItemNo, Millis, Position, Seq};
@@ -50,8 +50,8 @@ pub use pdu::parked_code::ParkedCode;
 pub use pdu::pdu_proof::{MissingProof, PduProof, VERIFIED_AS_OWN, VERIFIED_AS_RELAYED, VERIFIED_BY_PDU_SIGNATURE};
 pub use pdu::{BadPdu, ComposedPdu, GraphPosition, Pdu, PduDraft, PduVerdict, StateSlot};
 pub use record::{
-    DeadLetterReason, DeliveryState, InboundRecord, NumberSegment, OutboundRecord, PeerRecord, PeerState, PeerStatus,
-    RelayRecord, SeenTransaction, Submission, SubmissionRecord, SubmittedContent, SuspendReason,
+    DeadLetterReason, DeliveryState, InboundRecord, NumberSegment, OutboundRecord, PeerQueueSize, PeerRecord,
+    PeerState, PeerStatus, RelayRecord, SeenTransaction, Submission, SubmissionRecord, SubmittedContent, SuspendReason,
 };
 pub use state::{Membership, MissingPrevState, PrevStateLink, StateEntry, StateKey};
 pub use wording::{CountedNoun, NumberRange, ShortDuration};

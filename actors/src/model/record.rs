@@ -394,3 +394,20 @@ pub struct PeerStatus {
     /// Server through which unacknowledged items went, and the index of the newest of them.
     pub relayed: Option<(ServerName, Index)>,
 }
+
+/// The queue and the state of a peer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PeerQueueSize {
+    /// Name of the peer.
+    pub server: ServerName,
+    /// State, as in the metrics.
+    pub state: &'static str,
+    /// Number of items that are not acknowledged.
+    pub backlog: u64,
+    /// Size of these items in bytes.
+    pub backlog_bytes: u64,
+    /// Newest acknowledged index: the oldest pending item follows it.
+    pub acked: Index,
+    /// Time at which the oldest pending item was queued, if the actor knows it.
+    pub oldest: Option<Millis>,
+}

@@ -8,7 +8,7 @@ use crate::change::{Change, CommitPriority};
 use crate::limits::PeerLimits;
 use crate::model::{
     Ack, ContextId, Digest, HeldForward, InboundPush, InboundRecord, Millis, PduVerdict, PeerReceipts, PullResponse,
-    PushFailure, Receipt, SeenTransaction, Seq, ServerName,
+    PushFailure, PushNovelty, Receipt, SeenTransaction, Seq, ServerName,
 };
 use crate::peer::effect::{BatchReply, CommandReply, EffectCollector, PeerEffect, Pull, PushReply, RelayRole};
 use crate::peer::first_dialect::FirstDialect;
@@ -360,7 +360,8 @@ impl Inbound {
                 out.answer(Some(BatchReply::Push(*token, Ok(receipt))));
             }
             InboundBatch::Forwarded(push, token) => {
-                let receipt = self.take_push(push, busy, out);
+                // The answer is for the actor of the relay and never reaches the origin, so receipts in it would be lost.
+                let receipt = Receipt { novelty: PushNovelty::Empty, ..self.take_push(push, busy, out) };
                 out.answer(token.map(|token| BatchReply::Push(token, Ok(receipt))));
             }
             InboundBatch::Transaction(transaction, token) => {

@@ -356,6 +356,11 @@ impl PeerMachine {
         self.outbound.attempts().why_it_asked()
     }
 
+    /// Returns the time at which the oldest unacknowledged item was queued, if it is known without reading the store.
+    pub(crate) fn oldest(&self) -> Option<Millis> {
+        self.outbound.oldest()
+    }
+
     /// Returns the outbox.
     pub(crate) fn outbox(&self) -> &Outbox {
         self.outbound.outbox()

@@ -39,7 +39,8 @@ use tokio::sync::oneshot;
 use crate::errors::{AdmissionError, CommandError, OutboxFullError, UnavailableError};
 use crate::limits::{PeerLimits, PeerListing};
 use crate::model::{
-    ContextId, FetchRequest, InboundPush, InboundTransaction, Millis, PeerCommand, PeerReceipts, PeerStatus, ServerName,
+    ContextId, FetchRequest, InboundPush, InboundTransaction, Millis, PeerCommand, PeerQueueSize, PeerReceipts,
+    PeerStatus, ServerName,
 };
 use crate::peer::effect::{PushReply, TransactionReply};
 use crate::peer::fetch_budget::FetchCost;
@@ -234,6 +235,16 @@ impl PeerHandle {
     /// Returns the state and the backlog after the last step, without asking the actor.
     pub(crate) fn state_and_backlog(&self) -> (&'static str, u64) {
         (self.shared.gauge.state(), self.shared.gauge.backlog())
+    }
+
+    /// Returns the queue of the peer after the last step, without asking the actor.
+    pub(crate) fn queue_size(&self) -> PeerQueueSize {
+        let gauge = &self.shared.gauge;
+        let (state, backlog) = self.state_and_backlog();
+        // A peer whose queue is empty may still have the time of its last item.
+        let oldest = gauge.oldest().filter(|_| backlog > 0);
+        let (server, backlog_bytes) = (self.shared.server.clone(), gauge.bytes());
+        PeerQueueSize { server, state, backlog, backlog_bytes, acked: gauge.acked(), oldest }
     }
 
     /// Records a use of the peer; `count` rises with each use.

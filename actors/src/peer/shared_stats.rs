@@ -21,6 +21,8 @@ pub(crate) struct SharedStats {
     acked: AtomicU64,
     /// Running sum of the queued bytes up to that index.
     acked_bytes: AtomicU64,
+    /// Time at which the oldest unacknowledged item was queued; 0: none, or unknown.
+    oldest: AtomicU64,
     /// Index of the state in [`STATES`].
     state: AtomicU8,
     /// Time from which the peer can be evicted; [`u64::MAX`]: it has work or is not loaded.
@@ -38,6 +40,7 @@ impl Default for SharedStats {
             tail_bytes: AtomicU64::new(0),
             acked: AtomicU64::new(0),
             acked_bytes: AtomicU64::new(0),
+            oldest: AtomicU64::new(0),
             state: AtomicU8::new(0),
             evictable_from: AtomicU64::new(u64::MAX),
             used: AtomicU64::new(0),
@@ -58,6 +61,16 @@ impl SharedStats {
         self.tail_bytes.load(Ordering::Relaxed).saturating_sub(self.acked_bytes.load(Ordering::Relaxed))
     }
 
+    /// Returns the newest acknowledged index after the last step.
+    pub(crate) fn acked(&self) -> Index {
+        Index(self.acked.load(Ordering::Relaxed))
+    }
+
+    /// Returns the time at which the oldest unacknowledged item was queued, as far as the actor knew it in its last step.
+    pub(crate) fn oldest(&self) -> Option<Millis> {
+        Some(Millis(self.oldest.load(Ordering::Relaxed))).filter(|oldest| oldest.0 > 0)
+    }
+
     /// Records a commit that extended the outbox to `tail`, before the actor learns of it.
     pub(crate) fn outbox_grew(&self, tail: Index, tail_bytes: u64) {
         self.tail.fetch_max(tail.0, Ordering::Relaxed);
@@ -75,6 +88,7 @@ impl SharedStats {
         self.outbox_grew(outbox.tail(), outbox.tail_bytes());
         self.acked.store(outbox.acked().0, Ordering::Relaxed);
         self.acked_bytes.store(outbox.acked_bytes(), Ordering::Relaxed);
+        self.oldest.store(machine.oldest().unwrap_or_default().0, Ordering::Relaxed);
         let place = match machine.state() {
             PeerState::Idle => 1,
             PeerState::Sending => 2,

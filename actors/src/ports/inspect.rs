@@ -172,6 +172,10 @@ pub trait StoreInspector: Send + Sync + 'static {
         edges: Vec<Millis>,
     ) -> Task<Result<InspectPage<u64, Index>, ArchiveError>>;
 
+    /// Counts the submissions up to this index in a peer's outbox whose author has asked for a receipt, and which have none yet; no
+    /// more than one page of them is counted.
+    fn receipts_awaited(&self, server: &ServerName, upto: Index) -> Task<Result<u64, ArchiveError>>;
+
     /// Returns quarantined items and dead letters by server, direction and number, without their bytes: at most `limit`
     /// after `after`.
     fn parked(

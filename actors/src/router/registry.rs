@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use actix::{Message, Recipient};
 use parking_lot::RwLock;
+use tokio::sync::Notify;
 
 use crate::context::ContextHandle;
 use crate::context::metrics::ContextMetrics;
@@ -40,6 +41,8 @@ struct PublishedEntry {
     relays: RelayMetrics,
     /// True once a stranger was in memory.
     strangers: AtomicBool,
+    /// Notified when servers have become participants of a context.
+    participants: Notify,
 }
 
 /// The messages that the router accepts on a miss.
@@ -308,6 +311,17 @@ impl ActorRegistry {
         if let Ok(handle) = self.context(context).await {
             handle.fetched(want, from, pdus);
         }
+    }
+
+    /// Tells that servers have become participants of a context.
+    pub(crate) fn note_participants(&self) {
+        // One permit is enough: whoever waits looks at all contexts.
+        self.0.participants.notify_one();
+    }
+
+    /// Waits until servers have become participants of a context.
+    pub(crate) async fn participants_changed(&self) {
+        self.0.participants.notified().await;
     }
 
     fn router(&self) -> Result<&RouterRecipients, UnavailableError> {

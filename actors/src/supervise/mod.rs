@@ -23,6 +23,7 @@ pub mod admission;
 pub(crate) mod again;
 pub mod alarm;
 pub mod catch_panic;
+pub mod histogram;
 pub mod limit_counts;
 pub mod log_throttle;
 pub mod mailbox;

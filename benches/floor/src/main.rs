@@ -1,14 +1,18 @@
 //! One side of a bare durable relay: what forwarding costs before a gateway does anything it is for.
 //!
-//! `floor --listen ADDR[,ADDR..] --db FILE [--to URL] [--max N]`
+//! `floor --listen ADDR[,ADDR..] --db FILE [--to URL [--to-name NAME]] [--max N] [--tls DIR --name NAME [--tls-listen ADDR]]`
+//!
+//! With `--tls` the two sides speak TLS with mutual authentication: A pushes to an `https` URL, and B takes pushes at
+//! `--tls-listen`. `DIR` holds `NAME.pem`, `NAME.key` and `ca.pem`.
 //!
 //! It takes updates from a messenger or from the other side, answers after the commit, pushes them on in order where
 //! `--to` names the other side (at most `--max` in the one push in flight), and else serves them as a feed. Left out,
 //! since it is a gateway's work: who may send, what was sent before, numbers that survive an empty journal.
 
 mod journal;
+mod listen;
 
-use actix_web::{App, HttpResponse, HttpServer, web};
+use actix_web::{App, HttpResponse, HttpServer, rt, web};
 use bytes::Bytes;
 use journal::Journal;
 use serde::{Deserialize, Serialize};
@@ -16,8 +20,9 @@ use serde_json::value::RawValue;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
-use std::{borrow::Cow, error::Error, io::Write};
-use wire::Conn;
+use std::{borrow::Cow, error::Error, io::Write, path::Path};
+use tokio::net::TcpListener;
+use wire::{Conn, tls::TlsIdentity};
 
 const BODY_MAX: usize = 8 << 20;
 const WAIT_MAX: u64 = 60;
@@ -53,6 +58,7 @@ struct FeedQuery {
     after: Option<u64>,
     wait: Option<u64>,
     limit: Option<usize>,
+    ack: Option<bool>,
 }
 
 #[derive(Deserialize)]
@@ -85,8 +91,11 @@ async fn receive(journal: Shared, body: Bytes) -> HttpResponse {
     HttpResponse::Ok().content_type("application/json").body(answer)
 }
 
-/// To the messenger: `GET /v1/events`, a long poll.
+/// To the messenger: `GET /v1/events`, a long poll; with `ack=true` everything up to `after` is acknowledged.
 async fn events(journal: Shared, query: web::Query<FeedQuery>) -> HttpResponse {
+    if let (Some(after), Some(true)) = (query.after, query.ack) {
+        journal.forget(after);
+    }
     let after = query.after.unwrap_or_else(|| journal.forgotten());
     let wait = Duration::from_secs(query.wait.unwrap_or(0).min(WAIT_MAX));
     let read = journal.read(after, query.limit.unwrap_or(100).min(FEED_MAX));
@@ -115,11 +124,20 @@ fn rows(body: &Bytes, strong: &[&RawValue]) -> Vec<Bytes> {
     strong.iter().map(|raw| body.slice_ref(raw.get().as_bytes())).collect()
 }
 
+/// The other side: where it listens, and what it takes for one push.
+struct Neighbour {
+    url: String,
+    /// The name that its certificate covers, and our certificate; none for plain HTTP.
+    tls: Option<(String, TlsIdentity)>,
+    /// Rows in one push.
+    max: usize,
+}
+
 /// Pushes what is committed, in order, one push in flight, each until it is taken.
-async fn forward(journal: Arc<Journal>, to: String, max: usize) {
+async fn forward(journal: Arc<Journal>, to: Neighbour) {
     let (mut link, mut body) = (None, Vec::new());
     loop {
-        let (first, rows) = journal.read(journal.forgotten(), max).await;
+        let (first, rows) = journal.read(journal.forgotten(), to.max).await;
         let last = first + rows.len() as u64 - 1;
         body.clear();
         let mut start = "{\"strong\":[";
@@ -136,44 +154,73 @@ async fn forward(journal: Arc<Journal>, to: String, max: usize) {
     }
 }
 
-/// One try: whether the other side has committed the push.
-async fn taken(link: &mut Option<Conn>, to: &str, body: &[u8], last: u64) -> bool {
+/// One try: true once the other side has committed the push.
+async fn taken(link: &mut Option<Conn>, to: &Neighbour, body: &[u8], last: u64) -> bool {
     let mut conn = match link.take() {
         Some(conn) => conn,
-        None => match Conn::open(to, None).await {
-            Ok(conn) => conn,
-            Err(_) => return false,
-        },
+        None => {
+            let opened = match &to.tls {
+                None => Conn::open(&to.url, None).await,
+                Some((name, identity)) => Conn::open_tls(&to.url, name, identity).await,
+            };
+            match opened {
+                Ok(conn) => conn,
+                Err(error) => {
+                    eprintln!("floor: {}: {error}", to.url);
+                    return false;
+                }
+            }
+        }
     };
     let Ok(answer) = conn.call("POST", "/http/v1/updates", body).await else { return false };
     *link = Some(conn);
     answer.status == 200 && answer.body == format!("{{\"receive\":\"ok\",\"seq\":{last}}}")
 }
 
-fn option(name: &str) -> Option<String> {
-    std::env::args().skip_while(|argument| argument != name).nth(1)
-}
-
-#[actix_web::main]
-async fn main() -> Result<(), Box<dyn Error>> {
-    let listen = option("--listen").ok_or("--listen ADDR is missing")?;
-    let listen: Vec<SocketAddr> = listen.split(',').map(str::parse).collect::<Result<_, _>>()?;
-    let journal = Journal::open(redb::Database::create(option("--db").ok_or("--db FILE is missing")?)?)?;
-    if let Some(to) = option("--to") {
-        let max = option("--max").map_or(Ok(100), |max| max.parse())?;
-        actix_web::rt::spawn(forward(journal.clone(), to, max));
-    }
-    let journal = web::Data::from(journal);
-    let server = HttpServer::new(move || {
-        App::new()
-            .app_data(journal.clone())
+fn routes(journal: Shared) -> impl FnOnce(&mut web::ServiceConfig) {
+    |config| {
+        config
+            .app_data(journal)
             .app_data(web::PayloadConfig::new(BODY_MAX))
             .route("/v1/updates/{id}", web::put().to(submit))
             .route("/v1/events", web::get().to(events))
             .route("/v1/events/ack", web::post().to(acknowledge))
             .route("/http/v1/updates", web::post().to(receive))
-            .route("/health/ready", web::get().to(HttpResponse::Ok))
-    });
+            .route("/health/ready", web::get().to(HttpResponse::Ok));
+    }
+}
+
+fn option(name: &str) -> Option<String> {
+    std::env::args().skip_while(|argument| argument != name).nth(1)
+}
+
+/// The value of an option that another one needs.
+fn needed(name: &str) -> Result<String, String> {
+    option(name).ok_or(format!("{name} is missing"))
+}
+
+#[actix_web::main]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let listen: Vec<SocketAddr> = needed("--listen")?.split(',').map(str::parse).collect::<Result<_, _>>()?;
+    let identity = match option("--tls") {
+        Some(folder) => Some(TlsIdentity::read(Path::new(&folder), &needed("--name")?)?),
+        None => None,
+    };
+    let journal = Journal::open(redb::Database::create(needed("--db")?)?)?;
+    if let Some(url) = option("--to") {
+        let max = option("--max").map_or(Ok(100), |max| max.parse())?;
+        let tls = match &identity {
+            Some(identity) => Some((needed("--to-name")?, identity.clone())),
+            None => None,
+        };
+        rt::spawn(forward(journal.clone(), Neighbour { url, tls, max }));
+    }
+    let journal = web::Data::from(journal);
+    if let (Some(address), Some(identity)) = (option("--tls-listen"), identity) {
+        let listener = TcpListener::bind(address).await?;
+        rt::spawn(listen::serve_tls(listener, identity.acceptor, routes(journal.clone())));
+    }
+    let server = HttpServer::new(move || App::new().configure(routes(journal.clone())));
     // One worker: the writer, the worker and the pusher already ask for more cores than the machine may have.
     let server = server.workers(1).keep_alive(Duration::from_secs(120)).client_request_timeout(Duration::ZERO);
     Ok(server.shutdown_timeout(1).bind(&listen[..])?.run().await?)

@@ -3,9 +3,12 @@
 //! A general client would cost both the relay and the driver several times what is measured here, and on a small
 //! machine what the driver spends is taken from the servers.
 
+pub mod tls;
+
 use bytes::{Buf, Bytes, BytesMut};
 use std::io::{Error, ErrorKind, Result};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tls::{TlsIdentity, server_name};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 const HEAD_MAX: usize = 16 << 10;
@@ -22,10 +25,15 @@ pub struct Answer {
     pub body: Bytes,
 }
 
+/// A socket, or TLS around one.
+trait Stream: AsyncRead + AsyncWrite + Unpin + Send + std::fmt::Debug {}
+
+impl<T: AsyncRead + AsyncWrite + Unpin + Send + std::fmt::Debug> Stream for T {}
+
 /// A connection kept open between calls. After an error it is in an unknown state: drop it and open another.
 #[derive(Debug)]
 pub struct Conn {
-    stream: TcpStream,
+    stream: Box<dyn Stream>,
     input: BytesMut,
     /// The header lines that are the same for every call.
     fixed: String,
@@ -38,11 +46,23 @@ impl Conn {
     /// Fails when no server listens there.
     pub async fn open(base: &str, token: Option<&str>) -> Result<Conn> {
         let host = base.strip_prefix("http://").unwrap_or(base).trim_end_matches('/');
-        let stream = TcpStream::connect(host).await?;
-        stream.set_nodelay(true)?;
+        Ok(Conn::new(Box::new(connect(host).await?), host, token))
+    }
+
+    /// Connects to `base` (`https://host:port`) as `us`, to the server whose certificate covers `name`.
+    ///
+    /// # Errors
+    /// Fails when no server listens there, or it has another certificate.
+    pub async fn open_tls(base: &str, name: &str, us: &TlsIdentity) -> Result<Conn> {
+        let host = base.strip_prefix("https://").unwrap_or(base).trim_end_matches('/');
+        let stream = us.connector.connect(server_name(name)?, connect(host).await?).await?;
+        Ok(Conn::new(Box::new(stream), name, None))
+    }
+
+    fn new(stream: Box<dyn Stream>, host: &str, token: Option<&str>) -> Conn {
         let bearer = token.map(|token| format!("authorization: Bearer {token}\r\n")).unwrap_or_default();
         let fixed = format!("host: {host}\r\n{bearer}content-type: application/json\r\ncontent-length: ");
-        Ok(Conn { stream, input: BytesMut::with_capacity(HEAD_MAX), fixed })
+        Conn { stream, input: BytesMut::with_capacity(HEAD_MAX), fixed }
     }
 
     /// Sends one request and waits for its answer.
@@ -53,6 +73,7 @@ impl Conn {
         let head = format!("{method} {path} HTTP/1.1\r\n{}{}\r\n\r\n", self.fixed, body.len());
         // Chained, so that head and body leave in one system call and one segment without being copied together.
         self.stream.write_all_buf(&mut Buf::chain(head.as_bytes(), body)).await?;
+        self.stream.flush().await?;
         let (head_len, status, length, retry_after) = loop {
             if let Some(end) = self.input.windows(4).position(|four| four == b"\r\n\r\n") {
                 let (status, length, retry_after) = parse_head(&self.input[..end])?;
@@ -77,6 +98,12 @@ impl Conn {
             _ => Ok(()),
         }
     }
+}
+
+async fn connect(host: &str) -> Result<TcpStream> {
+    let stream = TcpStream::connect(host).await?;
+    stream.set_nodelay(true)?;
+    Ok(stream)
 }
 
 fn parse_head(head: &[u8]) -> Result<(u16, usize, Option<u64>)> {

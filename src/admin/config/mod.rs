@@ -1,6 +1,7 @@
 //! `/admin/v1/reload`: takes over a changed configuration.
 
 pub mod config_reloader;
+pub(super) mod log_level;
 
 use actix_web::HttpResponse;
 use actix_web::web::Data;

@@ -5,7 +5,7 @@ use serde_json::json;
 use super::{BODY, NAMED_PEER, OPERATOR};
 use crate::admin::queue::{QueueItemsQuery, QueueShapeQuery};
 use crate::admin::{peer_commands, peers, queue};
-use crate::api::peers::{PeerDetails, PeerList, RenumberRequest};
+use crate::api::peers::{PeerDetails, PeerDrain, PeerList, RenumberRequest};
 use crate::api::queue::{QueueItemsPage, QueueShapePage};
 use crate::openapi::api_operation::ApiOperation;
 use crate::openapi::refusals::{COMMAND, EVERY, PEER, QUERY, UNAVAILABLE};
@@ -33,6 +33,18 @@ pub(super) fn operations() -> Vec<ApiOperation> {
         command(ApiOperation::post("/peers/{server}/retry", "Attempt a delivery now.", |route| {
             route.to(peer_commands::retry)
         })),
+        ApiOperation::post(
+            "/peers/{server}/drain",
+            "Attempt a delivery now, and see what is left for a peer.",
+            |route| route.to(peer_commands::drain),
+        )
+        .answers::<PeerDrain>(200, "What is left.")
+        .refuses(&[EVERY, OPERATOR, NAMED_PEER, COMMAND, UNAVAILABLE]),
+        ApiOperation::get("/peers/{server}/drain", "Show what is left for a peer.", |route| {
+            route.to(peer_commands::get_drain)
+        })
+        .answers::<PeerDrain>(200, "What is left.")
+        .refuses(&[EVERY, OPERATOR, NAMED_PEER, PEER, UNAVAILABLE]),
         command(ApiOperation::post(
             "/peers/{server}/expect",
             "Set the number that is expected from a peer.",

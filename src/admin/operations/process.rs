@@ -2,9 +2,12 @@
 
 use serde_json::json;
 
-use super::{BODY, OPERATOR};
-use crate::admin::{config, store};
+use super::{BODY, NAMED_PEER, OPERATOR};
+use crate::admin::config::log_level;
+use crate::admin::{config, status, store};
 use crate::api::configuration::ReloadReport;
+use crate::api::configuration::{LogLevelDetails, LogLevelRequest};
+use crate::api::health::status::StatusReport;
 use crate::api::store::{BackupProgress, BackupRequest, StoreDetails};
 use crate::openapi::api_operation::ApiOperation;
 use crate::openapi::refusals::{EVERY, UNAVAILABLE};
@@ -15,6 +18,16 @@ pub(super) fn operations() -> Vec<ApiOperation> {
             .answers::<ReloadReport>(200, "It is in force.")
             .answers::<ReloadReport>(422, "It is refused, and nothing has changed.")
             .refuses(&[EVERY, OPERATOR]),
+        ApiOperation::get("/status", "Show the state of the gateway, and its problems.", |route| route.to(status::get))
+            .answers::<StatusReport>(200, "The state, on one screen.")
+            .refuses(&[EVERY, OPERATOR]),
+        ApiOperation::get("/log", "Show the level of the log.", |route| route.to(log_level::show))
+            .answers::<LogLevelDetails>(200, "The standing level, and the one that was set for a time.")
+            .refuses(&[EVERY, OPERATOR, &[(409, &["NO_LOG"])]]),
+        ApiOperation::post("/log", "Set the level of the log for a time.", |route| route.to(log_level::set))
+            .body::<LogLevelRequest>(json!({ "level": "debug", "peer": "blue.example", "for": "10m" }))
+            .answers::<LogLevelDetails>(200, "It is in force until the time that the answer states.")
+            .refuses(&[EVERY, OPERATOR, BODY, NAMED_PEER, &[(409, &["NO_LOG"]), (422, &["BAD_LEVEL", "BAD_TIME"])]]),
         ApiOperation::get("/store", "Show the size of the store.", |route| route.to(store::stats))
             .answers::<StoreDetails>(200, "Its tables, and the work done since the start.")
             .refuses(&[EVERY, OPERATOR, UNAVAILABLE]),

@@ -10,7 +10,9 @@ pub use other_events::{
     ContextGapKeys, DeliveryEventKeys, EphemeralEventShape, GapEventKeys, NoticeEventKeys, ParkedEventKeys,
     ParkedPduKeys, ParkedUpdateKeys, PeerEventKeys, UpdateEventKeys, UpdateGapKeys,
 };
-pub use pdu_events::{HistoryEntryShape, HistoryPageShape, MessageKeys, NextStateShape, StateKeys, StatePageShape};
+pub use pdu_events::{
+    HistoryEntryShape, HistoryEvent, HistoryPageShape, MessageKeys, NextStateShape, StateKeys, StatePageShape,
+};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

@@ -79,9 +79,20 @@ pub struct StateKeys {
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum HistoryEntryShape {
     /// A message.
-    Message(MessageKeys),
+    Message(HistoryEvent<MessageKeys>),
     /// State.
-    State(StateKeys),
+    State(HistoryEvent<StateKeys>),
+}
+
+/// The keys that all PDUs of the history have, with those of a kind.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "History{Keys}")]
+pub struct HistoryEvent<Keys> {
+    /// Id of the event that the feed has of it, if it has one.
+    pub id: String,
+    /// The keys of its kind.
+    #[serde(flatten)]
+    pub keys: Keys,
 }
 
 /// The answer to `GET /v1/contexts/{context}/history`.

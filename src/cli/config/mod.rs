@@ -1,5 +1,6 @@
 //! `fernpost config`: prints the manual, and the values of a configuration.
 
+pub(in crate::cli) mod log_level;
 mod show;
 
 use clap::Subcommand;

@@ -5,8 +5,9 @@ use std::path::PathBuf;
 use actors::model::ServerName;
 
 use crate::app::App;
+use crate::runtime::{build_facts, service_manager};
 use crate::settings::Settings;
-use crate::terminal::format::count;
+use crate::terminal::format::{count, counted};
 
 /// Maximum number of peers whose backlog is logged by name: those with the largest backlogs.
 const PEERS_TOLD: usize = 20;
@@ -18,20 +19,23 @@ pub(super) struct StartSummary {
 }
 
 impl StartSummary {
-    /// Logs that the gateway has started.
+    /// Logs that the gateway has started, and tells the service manager.
     pub(super) async fn tell(self, settings: &Settings, app: &App) {
         let files: Vec<String> = self.files.iter().map(|file| absolute(file)).collect();
         let behind = app.backlog().await;
         let backlog: u64 = behind.iter().map(|(_, items)| items).sum();
+        let peers = app.gateway().peers().len();
+        service_manager::ready(&format!("serves {} with {}", settings.server.name, counted(peers as u64, "peer")));
         tracing::info!(
-            version = env!("CARGO_PKG_VERSION"),
+            version = build_facts::VERSION,
+            commit = build_facts::COMMIT,
             server = %settings.server.name,
             data_dir = %absolute(&settings.server.data_dir),
             configuration = %files.join(", "),
             federation = %settings.federation.listen,
             messenger = %settings.messenger.listen,
             admin = %settings.admin.listen,
-            peers = app.gateway().peers().len(),
+            peers,
             backlog,
             backlog_by_peer = by_peer(behind),
             "ready"

@@ -29,8 +29,12 @@ impl BodyEncoding {
     /// Returns the encoding that a content type names; its parameters are ignored. No type, and any that is not Protobuf, means
     /// JSON, because clients of the protocol text send various types.
     pub fn of(headers: &HeaderMap) -> Self {
-        let named = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-        let essence = named.split(';').next().unwrap_or_default().trim();
+        Self::named(headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default())
+    }
+
+    /// Returns the encoding that a content type means.
+    pub fn named(content_type: &str) -> Self {
+        let essence = content_type.split(';').next().unwrap_or_default().trim();
         let is_protobuf =
             ["application/x-protobuf", "application/protobuf"].iter().any(|known| essence.eq_ignore_ascii_case(known));
         if is_protobuf { Self::Protobuf } else { Self::Json }
@@ -45,15 +49,15 @@ impl BodyEncoding {
     }
 }
 
-/// A peer's body with its encoding. JSON is within its [`BodyNestingLimit`]; the JSON texts in a Protobuf body are not checked
-/// yet, because their framing bytes would count as brackets.
+/// A peer's body with its encoding. Its nesting is not checked yet: who reads a JSON body measures it in the same pass, and in a Protobuf
+/// body the framing bytes would count as brackets.
 #[derive(Debug, Clone)]
 pub struct EncodedBody {
     /// The body.
     pub bytes: Bytes,
     /// Encoding that the request names.
     pub encoding: BodyEncoding,
-    /// Limit of the JSON texts in a Protobuf body.
+    /// Limit of a JSON body, and of the JSON texts in a Protobuf body.
     pub nesting: BodyNestingLimit,
 }
 
@@ -62,7 +66,7 @@ impl FromRequest for EncodedBody {
     type Future = Pin<Box<dyn Future<Output = Result<Self, ApiError>>>>;
 
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
-        if let Some(form) = form_type(request.headers()) {
+        if let Err(form) = refuse_forms(request.headers()) {
             return Box::pin(std::future::ready(Err(form)));
         }
         let limit = request.app_data::<BodyLimit>().copied().unwrap_or_default();
@@ -72,26 +76,21 @@ impl FromRequest for EncodedBody {
         Box::pin(async move {
             let body = payload.await.map_err(|error| broken_off(&error))?;
             let bytes = read(limit, announced, body).await?;
-            if encoding == BodyEncoding::Json {
-                nesting.check(&bytes).map_err(|deep| ApiError::bad_request("NESTS_TOO_DEEP", deep.to_string()))?;
-            }
             Ok(Self { bytes, encoding, nesting })
         })
     }
 }
 
-/// Returns the refusal of a content type that a browser's form can send without asking.
-fn form_type(headers: &HeaderMap) -> Option<ApiError> {
-    let named = headers.get(CONTENT_TYPE)?.to_str().ok()?;
-    let media: mime::Mime = named.trim().parse().ok()?;
-    let is_form = media.type_() == mime::MULTIPART || media.essence_str() == "application/x-www-form-urlencoded";
-    is_form.then(|| {
-        let words = format!(
-            "the content type {} is not accepted; send application/json or {PROTOBUF_TYPE}",
-            media.essence_str()
-        );
-        ApiError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "UNSUPPORTED_MEDIA_TYPE", words)
-    })
+/// Refuses a content type that a browser's form can send without asking.
+pub(crate) fn refuse_forms(headers: &HeaderMap) -> Result<(), ApiError> {
+    let named = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let Ok(media) = named.trim().parse::<mime::Mime>() else { return Ok(()) };
+    let essence = media.essence_str();
+    if media.type_() != mime::MULTIPART && essence != "application/x-www-form-urlencoded" {
+        return Ok(());
+    }
+    let words = format!("the content type {essence} is not accepted; send application/json or {PROTOBUF_TYPE}");
+    Err(ApiError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "UNSUPPORTED_MEDIA_TYPE", words))
 }
 
 #[cfg(test)]
@@ -104,7 +103,7 @@ mod tests {
     fn content_type_names_encoding() {
         let read = |named: &'static str| {
             let headers = [(CONTENT_TYPE, HeaderValue::from_static(named))].into_iter().collect();
-            (form_type(&headers).is_some(), BodyEncoding::of(&headers))
+            (refuse_forms(&headers).is_err(), BodyEncoding::of(&headers))
         };
         for named in
             ["application/x-protobuf", "application/protobuf; proto=fernpost.v1.Push", "Application/X-Protobuf"]

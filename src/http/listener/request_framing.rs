@@ -15,6 +15,8 @@
 //! for a raw `#` on such a connection; the parser refuses most of them anyway. It keeps only a short prefix of a line; the parser
 //! limits the length of lines.
 
+use crate::json::nesting::plain_length;
+
 /// Bytes kept of a line. A header that frames the body is shorter, unless it is padded with blanks.
 const LINE_KEPT: usize = 64;
 
@@ -111,6 +113,13 @@ impl LineScanner {
         self.length = self.length.saturating_add(1);
     }
 
+    fn extend(&mut self, bytes: &[u8]) {
+        let room = self.start.get_mut(self.length..).unwrap_or_default();
+        let kept = room.len().min(bytes.len());
+        room[..kept].copy_from_slice(&bytes[..kept]);
+        self.length = self.length.saturating_add(bytes.len());
+    }
+
     fn is_whole(&self) -> bool {
         self.length <= LINE_KEPT
     }
@@ -153,6 +162,14 @@ impl RequestFraming {
                         };
                     }
                 }
+                // All of a line is taken at once, because most bytes of a head are in header lines.
+                FramingPosition::Version | FramingPosition::Header if byte != b'\n' => {
+                    let line = &bytes[place..place + plain_length(&bytes[place..], |byte| byte == b'\n')];
+                    if matches!(self.at, FramingPosition::Header) {
+                        self.line.extend(line);
+                    }
+                    place += line.len();
+                }
                 at => {
                     if byte == b'#' && matches!(at, FramingPosition::Target) {
                         found(place);
@@ -186,12 +203,9 @@ impl RequestFraming {
             (FramingPosition::Target, b' ') => FramingPosition::Version,
             (FramingPosition::Target, _) => FramingPosition::Target,
             (FramingPosition::Version, b'\n') => self.next_header(),
-            (FramingPosition::Version, _) => FramingPosition::Version,
             (FramingPosition::Header, b'\n') => self.headed(),
-            (FramingPosition::Header, _) => {
-                self.line.push(byte);
-                FramingPosition::Header
-            }
+            // `scan` takes the other bytes of these lines.
+            (FramingPosition::Version | FramingPosition::Header, _) => self.at,
             (FramingPosition::Chunks(chunks), _) => chunks.step(byte),
             (FramingPosition::Body(..) | FramingPosition::Blind, _) => FramingPosition::Blind,
         };

@@ -92,6 +92,7 @@ async fn render(
         let event = PduEvent::new(&fed)?;
         let mut entry = RawObjectWriter::begin(&mut list);
         entry.member("kind", event.kind());
+        entry.member("id", &fed.reference.to_string());
         event.write(&mut entry);
         entry.end();
     }

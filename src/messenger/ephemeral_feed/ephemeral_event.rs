@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use actors::model::{InboundEphemeral, Millis, ServerName};
 use bytes::Bytes;
-use serde_json::value::RawValue;
 use tokio::time::Instant;
 
 use crate::json::reader;
+use crate::json::scanner::ScannedValue;
 use crate::json::writer::RawObjectWriter;
 use crate::messenger::answer::rfc3339;
 
@@ -52,14 +52,16 @@ impl EphemeralItemRead {
         let members = reader::members(text).unwrap_or_default();
         let member = |name: &str| reader::get(&members, name);
         let kind: Option<Box<str>> = match &item {
-            InboundEphemeral::Update(_) => member("update").and_then(reader::text).map(|kind| kind.into()),
+            InboundEphemeral::Update(_) => {
+                member("update").and_then(|kind| reader::text(kind.text)).map(|kind| kind.into())
+            }
             InboundEphemeral::Edu(edu) => Some(edu.kind.as_str().into()),
         };
-        let key = match member("key").and_then(reader::text) {
+        let key = match member("key").and_then(|key| reader::text(key.text)) {
             // JSON texts contain no NUL, so the parts cannot be confused.
             Some(key) => Some(format!("key\0{key}").into()),
             None => {
-                let subject: Vec<(&str, &RawValue)> =
+                let subject: Vec<(&str, ScannedValue<'_>)> =
                     SUBJECT.into_iter().filter_map(|name| Some((name, member(name)?))).collect();
                 (!subject.is_empty()).then(|| {
                     let mut key = format!("kind\0{}", kind.as_deref().unwrap_or_default());
@@ -69,7 +71,7 @@ impl EphemeralItemRead {
             }
         };
         let is_end = member("typing").is_some_and(|typing| typing.get() == "false");
-        let ttl = member("ttl").and_then(read_lifetime);
+        let ttl = member("ttl").and_then(|ttl| read_lifetime(ttl.text));
         Self { kind, key, is_end, ttl, item }
     }
 
@@ -118,11 +120,11 @@ impl EphemeralItemRead {
 }
 
 /// Reads a lifetime: a text with a unit, or a number of seconds above 0.
-pub(crate) fn read_lifetime(written: &RawValue) -> Option<Duration> {
-    let text: Result<String, _> = serde_json::from_str(written.get());
+pub(crate) fn read_lifetime(written: &str) -> Option<Duration> {
+    let text: Result<String, _> = serde_json::from_str(written);
     let ttl = match text {
         Ok(text) => humantime::parse_duration(&text).ok(),
-        Err(_) => serde_json::from_str(written.get()).ok().map(Duration::from_secs),
+        Err(_) => serde_json::from_str(written).ok().map(Duration::from_secs),
     };
     ttl.filter(|ttl| !ttl.is_zero())
 }

@@ -6,11 +6,11 @@
 //!                               +--> ShownItems: items that end at their expiry, such as typing
 //! ```
 
+mod dropped_items;
 mod ephemeral_event;
 mod reader_buffer;
 mod shown_items;
 
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 
 use actors::model::{InboundEphemeral, ServerName};
@@ -19,8 +19,9 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 
+use self::dropped_items::{DropReason, DroppedItems};
 use self::ephemeral_event::EphemeralItemRead;
-use self::reader_buffer::{BYTES_MAX, ReaderBuffer};
+use self::reader_buffer::{BYTES_MAX, PushedOut, ReaderBuffer};
 use self::shown_items::ShownItems;
 
 pub(crate) use self::ephemeral_event::EphemeralEvent;
@@ -33,7 +34,7 @@ pub struct EphemeralFeed {
     state: Mutex<FeedState>,
     /// Notified when an item expires earlier than all others.
     earlier: Notify,
-    dropped: AtomicU64,
+    dropped: Arc<DroppedItems>,
 }
 
 struct FeedState {
@@ -44,6 +45,7 @@ struct FeedState {
 struct ReaderShared {
     buffer: Mutex<ReaderBuffer>,
     arrived: Notify,
+    dropped: Arc<DroppedItems>,
 }
 
 /// One reader of ephemeral items. It gets those that come while it exists.
@@ -53,21 +55,22 @@ impl EphemeralFeed {
     /// Returns a feed in which items of these kinds end at their expiry.
     pub fn new(roster: Arc<dyn PeerConfig>, clock: Arc<dyn Clock>, ends: Vec<String>) -> Self {
         let state = FeedState { shown: ShownItems::new(ends), readers: Vec::new() };
-        Self { roster, clock, state: Mutex::new(state), earlier: Notify::new(), dropped: AtomicU64::new(0) }
+        Self { roster, clock, state: Mutex::new(state), earlier: Notify::new(), dropped: Arc::default() }
     }
 
     /// Returns a new reader.
     pub(crate) fn reader(&self) -> EphemeralReader {
-        let shared = Arc::new(ReaderShared { buffer: Mutex::default(), arrived: Notify::new() });
+        let dropped = Arc::clone(&self.dropped);
+        let shared = Arc::new(ReaderShared { buffer: Mutex::default(), arrived: Notify::new(), dropped });
         let mut state = self.state.lock();
         state.readers.retain(|reader| reader.strong_count() > 0);
         state.readers.push(Arc::downgrade(&shared));
         EphemeralReader(shared)
     }
 
-    /// Returns the number of items that no reader got, because a newer one replaced them, a buffer was full, or they expired.
-    pub fn dropped(&self) -> u64 {
-        self.dropped.load(Ordering::Relaxed)
+    /// Returns the number of items that were not shown, by reason.
+    pub fn dropped(&self) -> Vec<(&'static str, u64)> {
+        self.dropped.counts()
     }
 
     /// Ends items at their expiry, as long as it is polled.
@@ -87,19 +90,20 @@ impl EphemeralFeed {
         let time = self.clock.now();
         for (from, item) in ended {
             let weak_items = self.roster.limits_of(&from).weak_items;
-            self.hand_out(&mut state.readers, &Arc::new(item.ended(&from, time)), weak_items);
+            hand_out(&mut state.readers, &Arc::new(item.ended(&from, time)), weak_items);
         }
     }
+}
 
-    fn hand_out(&self, readers: &mut Vec<Weak<ReaderShared>>, event: &Arc<EphemeralEvent>, weak_items: u32) {
-        readers.retain(|reader| {
-            let Some(reader) = reader.upgrade() else { return false };
-            let dropped = reader.buffer.lock().push(Arc::clone(event), weak_items);
-            self.dropped.fetch_add(dropped, Ordering::Relaxed);
-            reader.arrived.notify_one();
-            true
-        });
-    }
+fn hand_out(readers: &mut Vec<Weak<ReaderShared>>, event: &Arc<EphemeralEvent>, weak_items: u32) {
+    readers.retain(|reader| {
+        let Some(reader) = reader.upgrade() else { return false };
+        let PushedOut { replaced, oldest } = reader.buffer.lock().push(Arc::clone(event), weak_items);
+        reader.dropped.count(DropReason::Replaced, replaced);
+        reader.dropped.count(DropReason::Full, oldest);
+        reader.arrived.notify_one();
+        true
+    });
 }
 
 impl EphemeralSink for EphemeralFeed {
@@ -108,25 +112,26 @@ impl EphemeralSink for EphemeralFeed {
         let (now, time) = (Instant::now(), self.clock.now());
         let mut state = self.state.lock();
         let FeedState { shown, readers } = &mut *state;
+        readers.retain(|reader| reader.strong_count() > 0);
         if readers.is_empty() {
             // Nobody has been shown a start, so nobody needs the end.
-            self.dropped.fetch_add(items.len() as u64, Ordering::Relaxed);
+            self.dropped.count(DropReason::NoReader, items.len());
             return;
         }
         let skipped = items.len().saturating_sub(limits.weak_items as usize);
-        self.dropped.fetch_add(skipped as u64, Ordering::Relaxed);
+        self.dropped.count(DropReason::TooMany, skipped);
         for item in items.into_iter().skip(skipped) {
             let item = EphemeralItemRead::new(item);
             let until = now + item.lifetime(limits.weak_ttl);
             let event = Arc::new(item.event(from, time, until));
             if event.text.len() > BYTES_MAX {
-                self.dropped.fetch_add(1, Ordering::Relaxed);
+                self.dropped.count(DropReason::TooLarge, 1);
                 continue;
             }
             let replaced = shown.arrive(from, item, until, limits.weak_items);
-            self.hand_out(readers, &event, limits.weak_items);
+            hand_out(readers, &event, limits.weak_items);
             for replaced in replaced {
-                self.hand_out(readers, &Arc::new(replaced.ended(from, time)), limits.weak_items);
+                hand_out(readers, &Arc::new(replaced.ended(from, time)), limits.weak_items);
             }
         }
         if shown.next_expiry().is_some() {
@@ -149,7 +154,16 @@ impl EphemeralReader {
 
     /// Takes the items that have not expired, oldest first.
     pub(crate) fn take(&self) -> Vec<Arc<EphemeralEvent>> {
-        self.0.buffer.lock().take(Instant::now())
+        let mut buffer = self.0.buffer.lock();
+        let waited = buffer.len();
+        let taken = buffer.take(Instant::now());
+        self.0.dropped.count(DropReason::Expired, waited - taken.len());
+        taken
+    }
+
+    /// Counts items that were taken, and that the messenger did not get.
+    pub(crate) fn not_taken(&self, items: usize) {
+        self.0.dropped.count(DropReason::NotTaken, items);
     }
 }
 

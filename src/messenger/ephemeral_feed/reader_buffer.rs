@@ -19,14 +19,24 @@ pub(super) struct ReaderBuffer {
     events: VecDeque<Arc<EphemeralEvent>>,
 }
 
+/// The number of events that a new one pushes out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct PushedOut {
+    /// Events with its key.
+    pub(super) replaced: usize,
+    /// The oldest events, beyond a bound.
+    pub(super) oldest: usize,
+}
+
 impl ReaderBuffer {
     /// Adds an event of at most [`BYTES_MAX`], in place of an older one with the same key. Beyond `of_peer` events of its peer, or the
-    /// bounds of all, the oldest are dropped. Returns the number of events that are dropped.
-    pub(super) fn push(&mut self, event: Arc<EphemeralEvent>, of_peer: u32) -> u64 {
+    /// bounds of all, the oldest are dropped.
+    pub(super) fn push(&mut self, event: Arc<EphemeralEvent>, of_peer: u32) -> PushedOut {
         let before = self.events.len();
         if event.key.is_some() {
             self.events.retain(|other| other.key != event.key || other.from != event.from);
         }
+        let kept = self.events.len();
         let is_of_peer = |other: &&Arc<EphemeralEvent>| other.from == event.from;
         if self.events.iter().filter(is_of_peer).count() >= (of_peer as usize).max(1) {
             let oldest = self.events.iter().position(|other| other.from == event.from);
@@ -37,9 +47,13 @@ impl ReaderBuffer {
             let Some(oldest) = self.events.pop_front() else { break };
             bytes -= oldest.text.len();
         }
-        let dropped = before - self.events.len();
+        let oldest = kept - self.events.len();
         self.events.push_back(event);
-        dropped as u64
+        PushedOut { replaced: before - kept, oldest }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.events.len()
     }
 
     pub(super) fn is_empty(&self) -> bool {

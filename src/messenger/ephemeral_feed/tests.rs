@@ -124,3 +124,31 @@ async fn large_items_stay_within_bytes() {
     let shown = feed.state.lock().shown.expire(Instant::now() + Duration::from_secs(60)).len();
     assert_eq!(shown, 2, "the end of others was told when they made room");
 }
+
+#[tokio::test(start_paused = true)]
+async fn each_dropped_item_has_reason() {
+    let feed = feed(3);
+    let seen = |n: u64, rest: &str| update(&format!(r#"{{"update":"seen","n":{n}{rest}}}"#));
+    feed.show(&blue(), vec![seen(0, "")]);
+    let reader = feed.reader();
+    feed.show(&blue(), (1..=4).map(|n| seen(n, "")).collect());
+    feed.show(&blue(), vec![seen(5, r#","key":"k""#), seen(6, r#","key":"k""#)]);
+    feed.show(&blue(), vec![seen(7, &format!(r#","x":"{}""#, "x".repeat(BYTES_MAX)))]);
+    assert_eq!(taken(&reader).len(), 3);
+    reader.not_taken(3);
+    feed.show(&blue(), vec![seen(8, r#","ttl":1"#)]);
+    tokio::time::advance(Duration::from_secs(2)).await;
+    assert_eq!(taken(&reader).len(), 0);
+    drop(reader);
+    feed.show(&blue(), vec![seen(9, "")]);
+    let expected = [
+        ("no_reader", 2),
+        ("too_many", 1),
+        ("too_large", 1),
+        ("replaced", 1),
+        ("full", 1),
+        ("expired", 1),
+        ("not_taken", 3),
+    ];
+    assert_eq!(feed.dropped(), expected);
+}

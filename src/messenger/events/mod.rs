@@ -3,6 +3,7 @@
 pub(crate) mod ack;
 pub(crate) mod ack_cursor;
 pub(crate) mod get;
+pub(crate) mod open_streams;
 pub(crate) mod render;
 pub(crate) mod render_pdu;
 pub(crate) mod rewind;

@@ -2,11 +2,11 @@
 
 use actors::model::{DEPTH_BUILT_UPON_MAX, FeedPdu, StateKey};
 use actors::ports::ArchiveError;
-use serde_json::value::RawValue;
 
 use crate::api::pdus::pairs;
 use crate::http::json_error;
-use crate::json::canonical::RawObject;
+use crate::json::canonical::{NamedValue, split_object};
+use crate::json::scanner::ScannedValue;
 use crate::json::writer::RawObjectWriter;
 
 /// A feed PDU with its text split into members.
@@ -18,30 +18,30 @@ pub(crate) struct PduEvent<'a> {
 /// The members of a stored PDU, in which no member is repeated or null.
 #[derive(Default)]
 struct PduParts<'a> {
-    ts: Option<&'a RawValue>,
-    kind: Option<&'a RawValue>,
-    content: Option<&'a RawValue>,
-    prev: Option<&'a RawValue>,
+    ts: Option<ScannedValue<'a>>,
+    kind: Option<ScannedValue<'a>>,
+    content: Option<ScannedValue<'a>>,
+    prev: Option<ScannedValue<'a>>,
     is_state: bool,
-    state_key: Option<&'a RawValue>,
-    power_level: Option<&'a RawValue>,
-    prev_state_id: Option<&'a RawValue>,
-    prev_state_origin: Option<&'a RawValue>,
+    state_key: Option<ScannedValue<'a>>,
+    power_level: Option<ScannedValue<'a>>,
+    prev_state_id: Option<ScannedValue<'a>>,
+    prev_state_origin: Option<ScannedValue<'a>>,
     depth: Option<u64>,
     /// Recipients, if they are not all participants.
-    to: Option<&'a RawValue>,
+    to: Option<ScannedValue<'a>>,
     /// Group that the message came from.
-    bridged: Option<&'a RawValue>,
+    bridged: Option<ScannedValue<'a>>,
     /// Keys that the gateway does not interpret, in order.
-    extra: Vec<(String, &'a RawValue)>,
+    extra: Vec<NamedValue<'a>>,
 }
 
 impl<'a> PduParts<'a> {
     fn read(text: &'a [u8]) -> Result<Self, serde_json::Error> {
-        let RawObject(members) = serde_json::from_slice(text)?;
+        let members = split_object(text)?;
         let mut parts = Self::default();
         for (name, value) in members {
-            match name.as_str() {
+            match &*name {
                 "ts" => parts.ts = Some(value),
                 "pdu_type" => parts.kind = Some(value),
                 "content" => parts.content = Some(value),
@@ -74,7 +74,7 @@ impl<'a> PduEvent<'a> {
 
     /// Returns the state key that the PDU sets; `None` if it is not state.
     pub(crate) fn sets(&self) -> Option<StateKey> {
-        let text = |value: &RawValue| serde_json::from_str::<String>(value.get()).ok();
+        let text = |value: ScannedValue<'_>| serde_json::from_str::<String>(value.get()).ok();
         let key = self.parts.state_key.filter(|_| self.parts.is_state).and_then(text)?;
         Some((text(self.parts.kind?)?.into(), key))
     }
@@ -124,7 +124,7 @@ impl<'a> PduEvent<'a> {
         event.raw("state_key", or(parts.state_key, "\"\""));
         event.raw("power_level", or(parts.power_level, "0"));
         match (parts.prev_state_origin, parts.prev_state_id) {
-            (Some(origin), Some(id)) => event.member("prev_state", &[origin, id]),
+            (Some(origin), Some(id)) => event.raw("prev_state", format!("[{},{}]", origin.get(), id.get())),
             _ => event.member("prev_state", &()),
         }
         // The value at the time of the feed entry, so that a page that is read again is identical.
@@ -133,14 +133,15 @@ impl<'a> PduEvent<'a> {
     }
 }
 
-fn or<'a>(text: Option<&'a RawValue>, absent: &'a str) -> &'a str {
-    text.map_or(absent, RawValue::get)
+fn or<'a>(text: Option<ScannedValue<'a>>, absent: &'a str) -> &'a str {
+    text.map_or(absent, ScannedValue::get)
 }
 
 #[cfg(test)]
 mod tests {
     use actors::model::{FeedFlags, PduRef};
     use bytes::Bytes;
+    use serde_json::value::RawValue;
 
     use super::*;
 

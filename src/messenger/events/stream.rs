@@ -16,6 +16,7 @@ use crate::http::error::ApiError;
 use crate::messenger::MessengerApi;
 use crate::messenger::ephemeral_feed::{EphemeralEvent, EphemeralReader};
 use crate::messenger::events::ack_cursor::AckCursor;
+use crate::messenger::events::open_streams::OpenStreamGuard;
 use crate::messenger::events::render::render_event;
 
 /// Media type of a stream.
@@ -62,7 +63,7 @@ pub(super) fn respond(api: &MessengerApi, after: Position, permit: OwnedSemaphor
         position: after,
         keep_alive: api.limits.keep_alive,
     };
-    rt::spawn(run(stream, chunks, api.stopping.clone(), permit));
+    rt::spawn(run(stream, chunks, api.stopping.clone(), (permit, api.streams.enter())));
     let body =
         stream::unfold(
             received,
@@ -92,7 +93,7 @@ async fn run(
     mut stream: EventStream,
     chunks: mpsc::Sender<Bytes>,
     mut stopping: watch::Receiver<bool>,
-    _permit: OwnedSemaphorePermit,
+    _permits: (OwnedSemaphorePermit, OpenStreamGuard),
 ) {
     if chunks.send(Bytes::from_static(b"retry: 1000\n\n")).await.is_err() {
         return;

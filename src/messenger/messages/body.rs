@@ -8,12 +8,12 @@ use actors::errors::DraftError;
 use actors::model::{ContextId, Digest, Millis, PduDraft, PduId, ServerName, SubmissionId};
 use actors::ports::PeerConfig;
 use bytes::Bytes;
-use serde_json::value::RawValue;
 
 use crate::http::error::ApiError;
 use crate::http::json_error;
-use crate::json::canonical::{RawObject, write_canonical};
-use crate::json::nesting::{NESTING_MAX, nests_deeper_than};
+use crate::json::canonical::{NamedValue, split_object, write_canonical};
+use crate::json::nesting::NESTING_MAX;
+use crate::json::scanner::ScannedValue;
 use crate::messenger::lists::NameList;
 use crate::messenger::submission;
 
@@ -77,23 +77,23 @@ const KEYS: &[&str] = &["context", "type", "content", "state_key", "power_level"
 /// The members of the body, each as its text.
 #[derive(Default)]
 struct RawMessageFields<'a> {
-    context: Option<&'a RawValue>,
-    kind: Option<&'a RawValue>,
-    content: Option<&'a RawValue>,
-    state_key: Option<&'a RawValue>,
-    power_level: Option<&'a RawValue>,
-    to: Option<&'a RawValue>,
-    extra: Option<&'a RawValue>,
-    receipt: Option<&'a RawValue>,
+    context: Option<ScannedValue<'a>>,
+    kind: Option<ScannedValue<'a>>,
+    content: Option<ScannedValue<'a>>,
+    state_key: Option<ScannedValue<'a>>,
+    power_level: Option<ScannedValue<'a>>,
+    to: Option<ScannedValue<'a>>,
+    extra: Option<ScannedValue<'a>>,
+    receipt: Option<ScannedValue<'a>>,
 }
 
 impl<'a> RawMessageFields<'a> {
     /// Sorts the members by key. An unknown key is refused: if a misspelt `to` were ignored, the message would go to
     /// everybody.
-    fn sort(members: &RawObject<'a>) -> Result<Self, ApiError> {
+    fn sort(members: &[NamedValue<'a>]) -> Result<Self, ApiError> {
         let mut given = Self::default();
-        for (name, value) in &members.0 {
-            let place = match name.as_str() {
+        for (name, value) in members {
+            let place = match &**name {
                 "context" => &mut given.context,
                 "type" => &mut given.kind,
                 "content" => &mut given.content,
@@ -104,7 +104,7 @@ impl<'a> RawMessageFields<'a> {
                 "receipt" => &mut given.receipt,
                 _ => return Err(ApiError::unknown_key(name, "a message", KEYS)),
             };
-            if place.replace(value).is_some() {
+            if place.replace(*value).is_some() {
                 return Err(ApiError::bad_request("BAD_JSON", format!("{name:?} is given twice")));
             }
         }
@@ -114,9 +114,9 @@ impl<'a> RawMessageFields<'a> {
 
 impl MessageBody {
     /// Decodes a body without reference to the configuration. `members` must be slices of `body`.
-    pub(crate) fn decode(body: &Bytes, members: RawObject<'_>) -> Result<Self, ApiError> {
+    pub(crate) fn decode(body: &Bytes, members: Vec<NamedValue<'_>>) -> Result<Self, ApiError> {
         let given = RawMessageFields::sort(&members)?;
-        let slice = |text: &RawValue| body.slice_ref(text.get().as_bytes());
+        let slice = |text: ScannedValue<'_>| body.slice_ref(text.get().as_bytes());
         let content = given.content.ok_or_else(|| bad("BAD_CONTENT", "\"content\" is missing"))?;
         check_nesting("content", content)?;
         if content.get() == "null" {
@@ -129,7 +129,7 @@ impl MessageBody {
         let (context, kind) = (context(given.context)?, kind(given.kind)?);
         let state = state(given.state_key, given.power_level)?;
         let to = given.to.map(recipients).transpose()?;
-        let receipt = submission::wants_receipt(given.receipt)?;
+        let receipt = submission::wants_receipt(given.receipt.map(ScannedValue::get))?;
         let mut canonical = Vec::new();
         write_canonical(&mut canonical, members);
         let digest = submission::digest(&canonical);
@@ -208,14 +208,14 @@ fn bad(code: &'static str, words: impl Into<std::borrow::Cow<'static, str>>) -> 
 }
 
 /// Refuses a value that peers would always refuse, because it would block the queue.
-fn check_nesting(name: &str, value: &RawValue) -> Result<(), ApiError> {
-    if nests_deeper_than(VALUE_NESTING_MAX, value.get().as_bytes()) {
+fn check_nesting(name: &str, value: ScannedValue<'_>) -> Result<(), ApiError> {
+    if value.nests_deeper_than(VALUE_NESTING_MAX) {
         return Err(bad("NESTS_TOO_DEEP", format!("{name:?} nests deeper than {VALUE_NESTING_MAX} levels")));
     }
     Ok(())
 }
 
-fn text(name: &str, code: &'static str, given: &RawValue) -> Result<String, ApiError> {
+fn text(name: &str, code: &'static str, given: ScannedValue<'_>) -> Result<String, ApiError> {
     serde_json::from_str(given.get())
         .map_err(|error| bad(code, format!("{name:?} is not a string: {}", json_error::words(&error))))
 }
@@ -228,12 +228,12 @@ fn short(name: &str, code: &'static str, text: &str) -> Result<(), ApiError> {
     Ok(())
 }
 
-fn context(given: Option<&RawValue>) -> Result<ContextId, ApiError> {
+fn context(given: Option<ScannedValue<'_>>) -> Result<ContextId, ApiError> {
     let given = given.ok_or_else(|| bad("BAD_CONTEXT", "\"context\" is missing"))?;
     text("context", "BAD_CONTEXT", given)?.parse().map_err(|error| bad("BAD_CONTEXT", format!("\"context\": {error}")))
 }
 
-fn kind(given: Option<&RawValue>) -> Result<Arc<str>, ApiError> {
+fn kind(given: Option<ScannedValue<'_>>) -> Result<Arc<str>, ApiError> {
     let given = given.ok_or_else(|| bad("BAD_TYPE", "\"type\" is missing"))?;
     let kind = text("type", "BAD_TYPE", given)?;
     if kind.is_empty() {
@@ -243,7 +243,10 @@ fn kind(given: Option<&RawValue>) -> Result<Arc<str>, ApiError> {
     Ok(kind.into())
 }
 
-fn state(key: Option<&RawValue>, power_level: Option<&RawValue>) -> Result<Option<(String, i64)>, ApiError> {
+fn state(
+    key: Option<ScannedValue<'_>>,
+    power_level: Option<ScannedValue<'_>>,
+) -> Result<Option<(String, i64)>, ApiError> {
     let power = power_level.map(|given| {
         serde_json::from_str::<i64>(given.get())
             .map_err(|_| bad("BAD_POWER_LEVEL", "\"power_level\" is not an integer of 64 bits"))
@@ -260,33 +263,36 @@ fn state(key: Option<&RawValue>, power_level: Option<&RawValue>) -> Result<Optio
     }
 }
 
-fn recipients(given: &RawValue) -> Result<Vec<ServerName>, ApiError> {
+fn recipients(given: ScannedValue<'_>) -> Result<Vec<ServerName>, ApiError> {
     let NameList(names) = serde_json::from_str(given.get()).map_err(|error| {
         bad("BAD_TO", format!("\"to\" is not a list of server names: {}", json_error::words(&error)))
     })?;
     if names.is_empty() { Err(bad("BAD_TO", "\"to\" is empty")) } else { Ok(names) }
 }
 
-fn extra_keys(given: &RawValue, slice: impl Fn(&RawValue) -> Bytes) -> Result<Vec<(String, Bytes)>, ApiError> {
-    let RawObject(members) = serde_json::from_str(given.get())
+fn extra_keys(
+    given: ScannedValue<'_>,
+    slice: impl Fn(ScannedValue<'_>) -> Bytes,
+) -> Result<Vec<(String, Bytes)>, ApiError> {
+    let members = split_object(given.get().as_bytes())
         .map_err(|error| bad("BAD_EXTRA", format!("\"extra\" is not an object: {}", json_error::words(&error))))?;
     if members.len() > EXTRA_MAX {
         return Err(bad("BAD_EXTRA", format!("\"extra\" has more than {EXTRA_MAX} keys")));
     }
     let mut seen = HashSet::new();
     for (name, value) in &members {
-        check_nesting(name, value)?;
+        check_nesting(name, *value)?;
         if value.get() == "null" {
             return Err(bad("BAD_EXTRA", format!("{name:?} in \"extra\" is null, which a PDU treats as missing")));
         }
-        if RESERVED.contains(&name.as_str()) {
+        if RESERVED.contains(&&**name) {
             return Err(bad("BAD_EXTRA", format!("{name:?} in \"extra\" is reserved, because every PDU has this key")));
         }
-        if !seen.insert(name.as_str()) {
+        if !seen.insert(&**name) {
             return Err(bad("BAD_EXTRA", format!("{name:?} is given twice in \"extra\"")));
         }
     }
-    Ok(members.into_iter().map(|(name, value)| (name, slice(value))).collect())
+    Ok(members.into_iter().map(|(name, value)| (name.into_owned(), slice(value))).collect())
 }
 
 #[cfg(test)]
@@ -295,6 +301,7 @@ mod tests {
     use actors::testkit::TestPeers;
 
     use super::*;
+    use crate::json::nesting::nests_deeper_than;
 
     fn name(text: &str) -> ServerName {
         text.parse().expect("valid")
@@ -302,7 +309,7 @@ mod tests {
 
     fn decoded(body: &str) -> Result<MessageBody, ApiError> {
         let body = Bytes::copy_from_slice(body.as_bytes());
-        let members = serde_json::from_slice(&body).expect("an object");
+        let members = split_object(&body).expect("an object");
         MessageBody::decode(&body, members)
     }
 

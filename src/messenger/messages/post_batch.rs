@@ -5,19 +5,21 @@ use actix_web::{Error, HttpResponse, web};
 use actors::errors::UnavailableError;
 use actors::model::{ComposedPdu, ServerName};
 use bytes::Bytes;
-use serde_json::value::RawValue;
 
 use crate::api::pdus::PduName;
 use crate::api::submissions::{BatchAnswer, BatchEntry, EntryOutcome};
 use crate::http::error::ApiError;
 use crate::http::json_error;
-use crate::json::canonical::RawObject;
+use crate::json::canonical::split_object;
+use crate::json::reader::items;
+use crate::json::scanner::ScannedValue;
 use crate::messenger::MessengerApi;
 use crate::messenger::answer::unreadable_body;
 use crate::messenger::lists::RawList;
 use crate::messenger::messages::body::MessageBody;
 use crate::messenger::messages::submit::{Outcome, SubmittedMessage, submit_messages};
 use crate::messenger::submission;
+use crate::messenger::uncancelled_call::UncancelledCall;
 
 /// Maximum number of messages in one call.
 const MESSAGES_MAX: usize = 500;
@@ -28,10 +30,7 @@ const BATCH_BYTES: usize = 8 << 20;
 pub(crate) async fn post(api: web::Data<MessengerApi>, body: Result<Bytes, Error>) -> Result<HttpResponse, ApiError> {
     let body = body.map_err(|error| unreadable_body(&error, api.limits.body_max))?;
     let elements = decode(&body)?;
-    // The call runs in a task of its own, because it must not end with the connection while its ids are locked; see the
-    // submission of updates.
-    let task = actix_web::rt::spawn(async move { take(&api, elements).await });
-    task.await.unwrap_or_else(|_panicked| Err(UnavailableError::OutcomeUnknown.into()))
+    UncancelledCall::new(async move { take(&api, elements).await }).await
 }
 
 async fn take(api: &MessengerApi, elements: Vec<BatchElement>) -> Result<HttpResponse, ApiError> {
@@ -56,14 +55,17 @@ pub(crate) fn decode(body: &Bytes) -> Result<Vec<BatchElement>, ApiError> {
         let words = format!("a batch has at most {BATCH_BYTES} bytes, this one has {}", body.len());
         return Err(ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "TOO_LARGE", words));
     }
-    let RawObject(members) = serde_json::from_slice(body)
+    let members = split_object(body)
         .map_err(|error| bad(format!("the body is not a JSON object: {}", json_error::words(&error))))?;
     let list = match members.as_slice() {
         [(name, list)] if name == "messages" => *list,
         _ => return Err(bad("the body is not {\"messages\":[..]}".into())),
     };
-    let RawList::<MESSAGES_MAX> { first, count } = serde_json::from_str(list.get())
-        .map_err(|error| bad(format!("\"messages\" is not a list: {}", json_error::words(&error))))?;
+    let Some((first, count)) = items(list, MESSAGES_MAX) else {
+        let parsed = serde_json::from_str::<RawList<'_, MESSAGES_MAX>>(list.get());
+        let error = parsed.map(|_| ()).expect_err("it is no list");
+        return Err(bad(format!("\"messages\" is not a list: {}", json_error::words(&error))));
+    };
     if count > MESSAGES_MAX {
         let words = format!("a batch holds at most {MESSAGES_MAX} messages, this one has {count}");
         return Err(ApiError::unprocessable("TOO_MANY_MESSAGES", words));
@@ -71,10 +73,10 @@ pub(crate) fn decode(body: &Bytes) -> Result<Vec<BatchElement>, ApiError> {
     Ok(first.into_iter().map(|text| element(body, text)).collect())
 }
 
-fn element(body: &Bytes, text: &RawValue) -> BatchElement {
+fn element(body: &Bytes, text: ScannedValue<'_>) -> BatchElement {
     let unreadable = |words: String| BatchElement { id: None, message: Err(ApiError::bad_request("BAD_JSON", words)) };
-    let mut members = match serde_json::from_str::<RawObject<'_>>(text.get()) {
-        Ok(RawObject(members)) => members,
+    let mut members = match split_object(text.get().as_bytes()) {
+        Ok(members) => members,
         Err(error) => return unreadable(format!("the message is not a JSON object: {}", json_error::words(&error))),
     };
     let Some(place) = members.iter().position(|(name, _)| name == "id") else {
@@ -85,8 +87,8 @@ fn element(body: &Bytes, text: &RawValue) -> BatchElement {
     let Ok(id) = serde_json::from_str::<String>(id.get()) else {
         return BatchElement { id: None, message: Err(ApiError::unprocessable("BAD_ID", "\"id\" is not a string")) };
     };
-    let message = submission::id(&id)
-        .and_then(|id| Ok(SubmittedMessage { id, body: MessageBody::decode(body, RawObject(members))? }));
+    let message =
+        submission::id(&id).and_then(|id| Ok(SubmittedMessage { id, body: MessageBody::decode(body, members)? }));
     BatchElement { id: Some(id), message }
 }
 

@@ -61,6 +61,7 @@ impl EphemeralTask {
         };
         if let Err(fault) = self.client.call(&request).await {
             let reason = fault.words();
+            self.reader.not_taken(events.len());
             tracing::debug!(events = events.len(), %reason, "the messenger did not take ephemeral events; they are dropped");
         }
     }

@@ -11,6 +11,8 @@ use crate::http::error::ApiError;
 use crate::http::json_error;
 use crate::json::canonical::RawObject;
 use crate::json::nesting::{NESTING_MAX, nests_deeper_than};
+use crate::json::scanned_update::{ScannedUpdate, UpdateKind};
+use crate::json::scanner::JsonScanner;
 use crate::messenger::lists::{NameList, RawList};
 use crate::messenger::submission;
 
@@ -33,8 +35,44 @@ pub(crate) struct UpdatesBody {
 impl UpdatesBody {
     /// Decodes a body without reference to the configuration.
     ///
-    /// An unknown key is refused: if a misspelt key were ignored, updates would be lost.
+    /// An unknown key is refused: if a misspelt key were ignored, updates would be lost. A body that is valid and written as usual is
+    /// read in one pass; any other is read again by the parser, which says what is wrong.
     pub(crate) fn decode(body: &Bytes) -> Result<Self, ApiError> {
+        Self::scan(body).map_or_else(|| Self::parse(body), Ok)
+    }
+
+    /// Decodes a body in one pass; `None`: it has to be parsed.
+    pub(crate) fn scan(body: &Bytes) -> Option<Self> {
+        let mut scanner = JsonScanner::new(std::str::from_utf8(body).ok()?);
+        let (mut to, mut strong, mut receipt) = (None, None, None);
+        scanner.members(|key, scanner| match key {
+            "strong" if strong.is_none() => {
+                let updates: &mut Vec<Bytes> = strong.insert(Vec::new());
+                scanner.items(|scanner| {
+                    let update = ScannedUpdate::read(scanner)?;
+                    let is_free = !matches!(update.kind, UpdateKind::Named("pdu") | UpdateKind::Unclear);
+                    let is_taken =
+                        is_free && update.depth as usize <= UPDATE_NESTING_MAX && updates.len() < UPDATES_MAX;
+                    updates.push(is_taken.then(|| body.slice_ref(update.text.as_bytes()))?);
+                    Some(update.depth)
+                })
+            }
+            "to" if to.is_none() => Some(to.insert(scanner.value()?).depth),
+            "receipt" if receipt.is_none() => Some(receipt.insert(scanner.value()?).depth),
+            _ => None,
+        })?;
+        let receipt = match receipt.map(|receipt| receipt.text) {
+            None | Some("false") => false,
+            Some("true") => true,
+            Some(_) => return None,
+        };
+        let NameList(to) = serde_json::from_str(to?.text).ok()?;
+        let strong = strong.filter(|updates| !updates.is_empty())?;
+        (scanner.is_at_end() && !to.is_empty()).then_some(Self { to, strong, receipt })
+    }
+
+    /// Decodes a body by the parser.
+    pub(crate) fn parse(body: &Bytes) -> Result<Self, ApiError> {
         let RawObject(members) = serde_json::from_slice(body).map_err(|error| {
             ApiError::bad_request("BAD_JSON", format!("the body is not a JSON object: {}", json_error::words(&error)))
         })?;
@@ -50,7 +88,7 @@ impl UpdatesBody {
                 return Err(ApiError::bad_request("BAD_JSON", format!("{name:?} is given twice")));
             }
         }
-        let receipt = submission::wants_receipt(receipt)?;
+        let receipt = submission::wants_receipt(receipt.map(RawValue::get))?;
         Ok(Self { to: recipients(to)?, strong: updates(body, strong)?, receipt })
     }
 

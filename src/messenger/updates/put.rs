@@ -1,7 +1,6 @@
 //! `PUT /v1/updates/{id}`: submits strong updates for servers; a repeat has no effect.
 
 use actix_web::{Error, HttpResponse, web};
-use actors::errors::UnavailableError;
 use actors::model::{Digest, Submission, SubmissionId, SubmissionRecord, SubmittedContent};
 use actors::ports::SubmissionReader;
 use bytes::Bytes;
@@ -12,6 +11,7 @@ use crate::messenger::MessengerApi;
 use crate::messenger::answer::unreadable_body;
 use crate::messenger::submission;
 use crate::messenger::submission::{accepted, digest, id_in_use_error};
+use crate::messenger::uncancelled_call::UncancelledCall;
 use crate::messenger::updates::body::UpdatesBody;
 
 /// Submits updates, and responds after the commit.
@@ -20,13 +20,18 @@ pub(crate) async fn put(
     path: web::Path<String>,
     body: Result<Bytes, Error>,
 ) -> Result<HttpResponse, ApiError> {
-    let id = submission::id(&path)?;
+    submit(api, submission::id(&path)?, body).await
+}
+
+/// Submits updates under an id that was read already.
+pub(crate) async fn submit(
+    api: web::Data<MessengerApi>,
+    id: SubmissionId,
+    body: Result<Bytes, Error>,
+) -> Result<HttpResponse, ApiError> {
     let body = body.map_err(|error| unreadable_body(&error, api.limits.body_max))?;
     let updates = UpdatesBody::decode(&body)?;
-    // The call runs in a task of its own: if it were dropped with a broken connection, its id would be unlocked between
-    // submission and commit, and the messenger's repeat would find no record yet and be accepted a second time.
-    let task = actix_web::rt::spawn(async move { take(&api, &id, digest(&body), updates).await });
-    task.await.unwrap_or_else(|_panicked| Err(UnavailableError::OutcomeUnknown.into()))
+    UncancelledCall::new(async move { take(&api, &id, digest(&body), updates).await }).await
 }
 
 async fn take(

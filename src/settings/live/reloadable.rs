@@ -2,7 +2,7 @@
 
 use actors::ports::PeerConfig;
 
-use crate::settings::{FederationSettings, PeerTable, Settings};
+use crate::settings::{FederationSettings, LogSettings, PeerTable, Settings};
 
 /// Keys, and tables of keys, whose changes a running gateway applies. A change of every other key waits for a restart.
 ///
@@ -14,6 +14,9 @@ const RELOADABLE: &[&[&str]] = &[
     &["federation", "mode"],
     &["federation", "strangers"],
     &["federation", "trusted_proxies"],
+    &["log", "format"],
+    &["log", "level"],
+    &["metrics"],
     &["network"],
     &["peers"],
     &["relay"],
@@ -46,6 +49,12 @@ impl Settings {
                 client_cert_header: read.federation.client_cert_header.clone(),
                 ..self.federation.clone()
             },
+            log: LogSettings {
+                format: read.log.format,
+                level: read.log.level.clone(),
+                deliveries: self.log.deliveries.clone(),
+            },
+            metric_peers_max: read.metric_peers_max,
             rpc: read.rpc,
             network: read.network.clone(),
             peers: peers.into(),

@@ -6,6 +6,7 @@ pub(crate) mod federation;
 pub(crate) mod feed;
 pub(crate) mod messenger;
 pub(crate) mod network;
+pub(crate) mod observation;
 pub(crate) mod peer;
 pub(crate) mod push;
 pub(crate) mod relay;

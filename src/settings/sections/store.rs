@@ -1,10 +1,12 @@
 //! `[store]`: the store on disk and its memory.
 
+use std::time::Duration;
+
 use bytesize::ByteSize;
 use serde::Deserialize;
 
 use crate::settings::check::SettingsCheck;
-use crate::settings::values::units::SizeSetting;
+use crate::settings::values::units::{DurationValue, SizeSetting};
 
 /// Size of the page cache below which the value is probably a mistake.
 const CACHE_SMALL: u64 = 1 << 20;
@@ -26,7 +28,13 @@ pub struct StoreSettings {
     pub recent: usize,
     /// Free bytes on the disk below which nothing is accepted.
     pub min_free: u64,
-    /// If true, each commit costs a little more and a start after a crash is fast.
+    /// Bytes of rows in memory that no checkpoint holds yet.
+    pub memtable: u64,
+    /// Maximum age of a row that no checkpoint holds.
+    pub checkpoint: Duration,
+    /// Bytes of the log at which nothing is accepted.
+    pub log_max: u64,
+    /// If true, each checkpoint costs a little more and a start after a crash is fast.
     pub quick_repair: bool,
 }
 
@@ -34,14 +42,14 @@ pub struct StoreSettings {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum StoreBackend {
-    /// One redb file in the data folder.
+    /// A redb file and a log in the data folder.
     Redb,
 }
 
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct StoreSection {
-    /// Storage engine: "redb" is one file in the data folder.
+    /// Storage engine: "redb" is a file and a log in the data folder.
     backend: StoreBackend,
     /// Maximum number of batches in one commit.
     group_max: u32,
@@ -55,7 +63,13 @@ pub(crate) struct StoreSection {
     recent: SizeSetting,
     /// Free space on the disk below which nothing is accepted; 0B: no limit.
     min_free: SizeSetting,
-    /// If true, each commit costs a little more and a start after a crash is fast.
+    /// Size of rows in memory that no checkpoint holds yet; at half of it one begins.
+    memtable: SizeSetting,
+    /// Time after which what was written is moved from the log into the file.
+    checkpoint: DurationValue,
+    /// Size of the log at which nothing is accepted; at half of it a checkpoint begins.
+    log_max: SizeSetting,
+    /// If true, each checkpoint costs a little more and a start after a crash is fast.
     quick_repair: bool,
 }
 
@@ -69,6 +83,9 @@ impl Default for StoreSection {
             cache: SizeSetting::mib(32),
             recent: SizeSetting::mib(16),
             min_free: SizeSetting::mib(1024),
+            memtable: SizeSetting::mib(32),
+            checkpoint: DurationValue::secs(1),
+            log_max: SizeSetting::mib(256),
             quick_repair: true,
         }
     }
@@ -81,6 +98,9 @@ impl StoreSection {
             ("group_rows", self.group_rows.into()),
             ("queue_rows", self.queue_rows.into()),
             ("cache", self.cache.0),
+            ("memtable", self.memtable.0),
+            ("checkpoint", u64::try_from(self.checkpoint.0.as_millis()).unwrap_or(u64::MAX)),
+            ("log_max", self.log_max.0),
         ];
         check.at_least_one(&["store"], &numbers);
         if (1..CACHE_SMALL).contains(&self.cache.0) {
@@ -98,6 +118,9 @@ impl StoreSection {
             cache: self.cache.in_memory(),
             recent: self.recent.in_memory(),
             min_free: self.min_free.0,
+            memtable: self.memtable.0,
+            checkpoint: self.checkpoint.0,
+            log_max: self.log_max.0,
             quick_repair: self.quick_repair,
         }
     }

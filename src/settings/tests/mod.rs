@@ -182,12 +182,10 @@ fn unknown_variable_or_flag_is_named() {
 
 #[test]
 fn planned_settings_are_refused_by_name() {
-    let planned = "server.actor_threads = 2\nmetrics.listen = \"x\"\n";
     let start = |line: &str| line.split(" (configuration").next().expect("a first part").to_owned();
-    assert_eq!(
-        wrong(planned).iter().map(|line| start(line)).take(2).collect::<Vec<_>>(),
-        ["`server.actor_threads` is not available in this version", "`metrics` is not available in this version"]
-    );
+    let problems = wrong("server.actor_threads = 2\n");
+    let first = problems.first().map(|line| start(line));
+    assert_eq!(first.as_deref(), Some("`server.actor_threads` is not available in this version"));
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Backups: copies of the store at one moment, taken while it works.
 //!
-//! One read transaction is copied table by table into a new store, a few mebibytes per commit, so memory use is
-//! constant and writers do not wait. Pages of the snapshot are not reused meanwhile, so the store's own file may grow
+//! One snapshot, of the file and of the rows that are only in the log yet, is copied table by table into a new store, a few
+//! mebibytes per commit, so memory use is constant and writers do not wait. Pages of the snapshot are not reused meanwhile, so the store's own file may grow
 //! by what is written during the copy. The copy carries a mark that it is a backup: see [`crate::store::offline::adopt_backup`].
 
 use std::io::ErrorKind;
@@ -9,15 +9,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use actors::model::{Millis, Position};
-use redb::{
-    Database, Durability, Key, ReadTransaction, ReadableDatabase, ReadableTable, ReadableTableMetadata, StorageBackend,
-    TableDefinition, Value,
-};
+use redb::{Database, Durability, StorageBackend, TableDefinition};
 
 use crate::runtime::durable_file::{draft_beside, publish};
+use crate::store::engine::log::log_position::LogPosition;
+use crate::store::engine::read_snapshot::ReadSnapshot;
 use crate::store::offline::adopt_backup;
 use crate::store::schema::tables;
-use crate::store::schema::tables::TableVisitor;
+use crate::store::schema::tables::{RowKey, RowValue, TableVisitor};
 use crate::store::shared::StoreShared;
 
 /// Bytes of rows in one commit of the copy.
@@ -134,7 +133,7 @@ fn copy(
     // The time is read before the snapshot is taken: everything committed before it is in the backup, and what was
     // committed later may be missing.
     let taken = shared.clock.now();
-    let read = shared.database.begin_read()?;
+    let read = shared.engine.snapshot();
     let mut totals = CopyTotals { read: &read, rows: 0 };
     tables::each(&mut totals)?;
     let done = CopyProgress { rows_total: totals.rows, ..CopyProgress::default() };
@@ -145,6 +144,7 @@ fn copy(
     let acked = read.open_table(tables::FEED_CURSOR)?.get(tables::MESSENGER)?.map_or(0, |row| row.value());
     let transaction = commitment(&into)?;
     adopt_backup::mark(&transaction, taken)?;
+    LogPosition::remove(&transaction)?;
     transaction.commit()?;
     into.close()?;
     Ok(FinishedBackup { taken, tail: Position(tail.max(acked)), rows: done.rows, bytes: done.bytes })
@@ -158,24 +158,21 @@ fn commitment(into: &Database) -> Result<redb::WriteTransaction, BackupError> {
 }
 
 struct CopyTotals<'t> {
-    read: &'t ReadTransaction,
+    read: &'t ReadSnapshot,
     rows: u64,
 }
 
 impl TableVisitor for CopyTotals<'_> {
     type Error = redb::Error;
 
-    fn visit<K: Key + 'static, V: Value + 'static>(
-        &mut self,
-        table: TableDefinition<'static, K, V>,
-    ) -> Result<(), redb::Error> {
+    fn visit<K: RowKey, V: RowValue>(&mut self, table: TableDefinition<'static, K, V>) -> Result<(), redb::Error> {
         self.rows += self.read.open_table(table)?.len()?;
         Ok(())
     }
 }
 
 struct TableCopy<'t, P> {
-    read: &'t ReadTransaction,
+    read: &'t ReadSnapshot,
     into: &'t Database,
     done: CopyProgress,
     progress: P,
@@ -184,10 +181,7 @@ struct TableCopy<'t, P> {
 impl<P: FnMut(CopyProgress)> TableVisitor for TableCopy<'_, P> {
     type Error = BackupError;
 
-    fn visit<K: Key + 'static, V: Value + 'static>(
-        &mut self,
-        definition: TableDefinition<'static, K, V>,
-    ) -> Result<(), BackupError> {
+    fn visit<K: RowKey, V: RowValue>(&mut self, definition: TableDefinition<'static, K, V>) -> Result<(), BackupError> {
         let source = self.read.open_table(definition)?;
         let mut rows = source.iter()?;
         let mut more = true;

@@ -3,6 +3,7 @@
 pub(crate) mod adopt_backup;
 pub(crate) mod backup;
 pub(crate) mod overlay_backend;
+mod replay_offline;
 pub(crate) mod restore;
 pub(crate) mod summary;
 pub(crate) mod verify;

@@ -7,9 +7,11 @@ use redb::{Database, ReadTransaction, ReadableDatabase};
 
 use crate::runtime::caught_panics::{ExpectedPanics, caught_as};
 use crate::store::delivery_clock::{AHEAD_MS, DeliveryClock};
+use crate::store::engine::log::log_backend::LogFolder;
 use crate::store::error::OpenError;
 use crate::store::offline::overlay_backend::OverlayBackend;
-use crate::store::open::SCHEMA;
+use crate::store::offline::replay_offline::replay_offline;
+use crate::store::open::{SCHEMA, is_known_schema, log_folder};
 use crate::store::schema::tables;
 
 /// The exit code of a process that aborts while it reads a store.
@@ -40,10 +42,12 @@ pub fn summary(path: &Path) -> Result<StoreSummary, OpenError> {
     let read = caught_as(ExpectedPanics { last, ..ExpectedPanics::default() }, || {
         let mut builder = Database::builder();
         builder.set_cache_size(CACHE);
-        facts(&builder.create_with_backend(file)?.begin_read()?)
+        let database = builder.create_with_backend(file)?;
+        replay_offline(&database, &LogFolder::new(log_folder(path)))?;
+        facts(&database.begin_read()?)
     });
     match read {
-        Ok(Ok((schema, summary))) if schema == SCHEMA.to_string() => Ok(summary),
+        Ok(Ok((schema, summary))) if is_known_schema(&schema) => Ok(summary),
         Ok(Ok((found, _))) => Err(OpenError::Schema { place, found, known: SCHEMA }),
         Ok(Err(error)) => Err(OpenError::from_redb(&place, error)),
         Err(_) => Err(unreadable),

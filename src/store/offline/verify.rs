@@ -6,13 +6,16 @@ use std::fmt;
 use std::path::Path;
 
 use actors::model::Millis;
-use redb::{Database, ReadTransaction, ReadableDatabase, StorageBackend};
+use redb::{Database, ReadableDatabase, StorageBackend};
 
 use crate::runtime::caught_panics::{ExpectedPanics, caught_as};
+use crate::store::engine::log::log_backend::{LogBackend, LogFolder};
+use crate::store::engine::read_snapshot::ReadSnapshot;
 use crate::store::error::{OpenError, UNREADABLE, is_damage};
 use crate::store::offline::adopt_backup;
 use crate::store::offline::overlay_backend::OverlayBackend;
-use crate::store::open::SCHEMA;
+use crate::store::offline::replay_offline::replay_offline;
+use crate::store::open::{LoggedBackend, SCHEMA, is_known_schema, log_folder};
 use crate::store::schema::tables;
 use crate::store::stats::{TableStats, measured};
 
@@ -73,15 +76,16 @@ pub fn verify(path: impl AsRef<Path>) -> Result<VerifyResult, OpenError> {
     let path = path.as_ref();
     let place = path.display().to_string();
     let file = OverlayBackend::open(path).map_err(|error| OpenError::from_redb(&place, error))?;
-    examine(&place, file)
+    examine(&place, file, &LogFolder::new(log_folder(path)))
 }
 
 /// Verifies the store in a redb backend. redb may repair it, and thereby change it, if it was not closed.
-pub fn verify_backend(backend: impl StorageBackend) -> Result<VerifyResult, OpenError> {
-    examine("(not a file)", backend)
+pub fn verify_backend(backend: impl LoggedBackend) -> Result<VerifyResult, OpenError> {
+    let log = backend.log();
+    examine("(not a file)", backend, &*log)
 }
 
-fn examine(place: &str, backend: impl StorageBackend) -> Result<VerifyResult, OpenError> {
+fn examine(place: &str, backend: impl StorageBackend, log: &dyn LogBackend) -> Result<VerifyResult, OpenError> {
     match backend.len() {
         Ok(0) => return Ok(VerifyResult::damaged("the file is empty".to_owned())),
         Ok(_) => {}
@@ -93,7 +97,8 @@ fn examine(place: &str, backend: impl StorageBackend) -> Result<VerifyResult, Op
         let mut builder = Database::builder();
         builder.set_cache_size(CACHE).set_check_integrity_on_open(true);
         let database = builder.create_with_backend(backend)?;
-        all_of(&database.begin_read()?)
+        replay_offline(&database, log)?;
+        all_of(&database)
     });
     match examined {
         Ok(Ok(VerifyInput::Sound(verified))) => Ok(verified),
@@ -110,7 +115,8 @@ enum VerifyInput {
     Schema(String),
 }
 
-fn all_of(read: &ReadTransaction) -> Result<VerifyInput, redb::Error> {
+fn all_of(database: &Database) -> Result<VerifyInput, redb::Error> {
+    let read = &database.begin_read()?;
     let meta = match read.open_table(tables::META) {
         Ok(meta) => meta,
         Err(redb::TableError::TableDoesNotExist(_)) => {
@@ -122,7 +128,7 @@ fn all_of(read: &ReadTransaction) -> Result<VerifyInput, redb::Error> {
     };
     let text = |key| Ok::<_, redb::Error>(meta.get(key)?.map(|row| row.value().to_owned()));
     let schema = text("schema")?.unwrap_or_default();
-    if schema != SCHEMA.to_string() {
+    if !is_known_schema(&schema) {
         return Ok(VerifyInput::Schema(schema));
     }
     let mut findings = VerifyFindings::default();
@@ -138,7 +144,8 @@ fn all_of(read: &ReadTransaction) -> Result<VerifyInput, redb::Error> {
     queues::examine(read, &mut findings)?;
     contexts::examine(read, &mut findings)?;
     let VerifyFindings { told, more } = findings;
-    Ok(VerifyInput::Sound(VerifyResult { server, epoch, taken, tables: measured(read)?, findings: told, more }))
+    let tables = measured(&ReadSnapshot::of_file(database.begin_read()?, 0))?;
+    Ok(VerifyInput::Sound(VerifyResult { server, epoch, taken, tables, findings: told, more }))
 }
 
 /// The inconsistencies found so far.

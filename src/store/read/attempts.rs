@@ -3,8 +3,8 @@
 use std::ops::Bound;
 
 use actors::model::{Attempt, AttemptError, DeliveredSpan, Index, Millis, PeerRecord, ServerName};
-use redb::ReadTransaction;
 
+use crate::store::engine::read_snapshot::ReadSnapshot;
 use crate::store::read::Read;
 use crate::store::schema::codec::columns::AttemptValue;
 use crate::store::schema::{codec, tables};
@@ -21,7 +21,7 @@ const DELIVERIES_MAX: usize = 1_000;
 /// Returns the attempts that carried any of the items from `first` to `last`, oldest first.
 pub(super) fn attempts(
     shared: &StoreShared,
-    read: &ReadTransaction,
+    read: &ReadSnapshot,
     server: &ServerName,
     first: u64,
     last: u64,
@@ -48,7 +48,7 @@ pub(super) fn attempts(
 /// Returns deliveries that include those of the items: those in rows, and the newest from the peer's record.
 fn delivered(
     shared: &StoreShared,
-    read: &ReadTransaction,
+    read: &ReadSnapshot,
     server: &ServerName,
     (first, last): (u64, u64),
 ) -> Read<Vec<DeliveredSpan>> {
@@ -74,8 +74,8 @@ fn delivered(
 }
 
 /// Returns the error of the newest failed attempt to deliver to a peer.
-pub(super) fn newest_error(shared: &StoreShared, read: &ReadTransaction, server: &str) -> Read<Option<AttemptError>> {
-    let newest = read.open_table(tables::ATTEMPTS)?.range(tables::all_of(server))?.next_back().transpose()?;
+pub(super) fn newest_error(shared: &StoreShared, read: &ReadSnapshot, server: &str) -> Read<Option<AttemptError>> {
+    let newest = read.open_table(tables::ATTEMPTS)?.range(tables::all_of(server))?.newest()?;
     shared.counters.looked_up(u64::from(newest.is_some()));
     Ok(newest.map(|(_, row)| {
         let (code, words) = codec::attempt_result_from_row(row.value().result);
@@ -87,7 +87,7 @@ pub(super) fn newest_error(shared: &StoreShared, read: &ReadTransaction, server:
 /// that row. It takes one lookup per server.
 pub(super) fn old_deliveries(
     shared: &StoreShared,
-    read: &ReadTransaction,
+    read: &ReadSnapshot,
     before: u64,
     after: Option<&ServerName>,
 ) -> Read<Option<(ServerName, Index)>> {

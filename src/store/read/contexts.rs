@@ -4,8 +4,9 @@ use std::ops::Bound;
 
 use actors::model::{ContextId, Millis};
 use actors::ports::{ContextSummary, InspectPage};
-use redb::{ReadTransaction, Value};
+use redb::Value;
 
+use crate::store::engine::read_snapshot::{MergedTable, ReadSnapshot};
 use crate::store::read::{Read, WALK_MAX};
 use crate::store::schema::tables::{ContextPduKey, after};
 use crate::store::schema::{codec, tables};
@@ -14,7 +15,7 @@ use crate::store::shared::StoreShared;
 /// Returns a page of contexts. It ends at the limit, or when too many rows were counted.
 pub(super) fn page(
     shared: &StoreShared,
-    read: &ReadTransaction,
+    read: &ReadSnapshot,
     from: Option<&ContextId>,
     limit: usize,
 ) -> Read<InspectPage<ContextSummary, ContextId>> {
@@ -36,7 +37,7 @@ pub(super) fn page(
         let further = count(&heads, name, &mut walked, |_| true)?;
         let (held, gaps) =
             (count(&held, name, &mut walked, |_| true)?, count(&gaps, name, &mut walked, |gap| !gap.edge)?);
-        let last = match timeline.range((name, i64::MIN)..=(name, i64::MAX))?.next_back().transpose()? {
+        let last = match timeline.range((name, i64::MIN)..=(name, i64::MAX))?.newest()? {
             // Delivery times may be slightly ahead of the clock.
             Some((_, reference)) => pdus.get(reference.value())?.map(|pdu| Millis(pdu.value().since.min(now))),
             None => None,
@@ -51,7 +52,7 @@ pub(super) fn page(
 
 /// Counts the rows of a context for which `is_meant` holds.
 fn count<V: Value + 'static>(
-    table: &redb::ReadOnlyTable<ContextPduKey, V>,
+    table: &MergedTable<'_, ContextPduKey, V>,
     context: &str,
     walked: &mut usize,
     is_meant: impl Fn(V::SelfType<'_>) -> bool,

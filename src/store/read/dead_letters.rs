@@ -5,8 +5,8 @@ use std::ops::Range;
 
 use actors::model::{DeadLetter, Index, ServerName};
 use bytes::Bytes;
-use redb::ReadTransaction;
 
+use crate::store::engine::read_snapshot::ReadSnapshot;
 use crate::store::read::Read;
 use crate::store::read::peers::ItemBodies;
 use crate::store::schema::codec::columns::DeadLetterValue;
@@ -15,7 +15,7 @@ use crate::store::shared::StoreShared;
 
 pub(super) fn letters(
     shared: &StoreShared,
-    read: &ReadTransaction,
+    read: &ReadSnapshot,
     server: &ServerName,
     first: u64,
     last: u64,
@@ -36,7 +36,7 @@ pub(super) fn letters(
 /// Returns the bytes of the dead letters at `places`, by index.
 pub(super) fn bodies(
     shared: &StoreShared,
-    read: &ReadTransaction,
+    read: &ReadSnapshot,
     server: &ServerName,
     places: &Range<u64>,
 ) -> Read<BTreeMap<u64, Bytes>> {

@@ -6,8 +6,8 @@ use std::ops::Bound;
 
 use actors::model::{FeedEntry, FeedItem, Millis, Position};
 use actors::ports::FeedPage;
-use redb::ReadTransaction;
 
+use crate::store::engine::read_snapshot::ReadSnapshot;
 use crate::store::read::Read;
 use crate::store::schema::codec::{BadRow, DecodedFeedRow};
 use crate::store::schema::{codec, tables};
@@ -17,7 +17,7 @@ use crate::store::shared::StoreShared;
 /// `pdus`.
 pub(super) fn feed_after(
     shared: &StoreShared,
-    read: &ReadTransaction,
+    read: &ReadSnapshot,
     after: u64,
     limit: usize,
     bytes_max: u64,
@@ -65,13 +65,13 @@ pub(super) fn feed_after(
 }
 
 /// Returns the highest transaction id that is reserved for pushes.
-pub(super) fn push_ids_reserved(shared: &StoreShared, read: &ReadTransaction) -> Read<u64> {
+pub(super) fn push_ids_reserved(shared: &StoreShared, read: &ReadSnapshot) -> Read<u64> {
     shared.counters.looked_up(1);
     Ok(read.open_table(tables::PUSH_IDS)?.get(tables::MESSENGER)?.map_or(0, |row| row.value()))
 }
 
 /// Handles an empty page: either the feed ends here, or all of it was trimmed and the reader is behind its own cursor.
-fn gone_or_end(shared: &StoreShared, read: &ReadTransaction, after: u64) -> Read<FeedPage> {
+fn gone_or_end(shared: &StoreShared, read: &ReadSnapshot, after: u64) -> Read<FeedPage> {
     let acked = read.open_table(tables::FEED_CURSOR)?.get(tables::MESSENGER)?.map_or(0, |row| row.value());
     shared.counters.looked_up(u64::from(acked > 0));
     if after < acked {

@@ -4,8 +4,8 @@ use std::collections::HashSet;
 
 use actors::model::{ContextId, FeedFlags, FeedPdu, PduRef, ServerName};
 use actors::ports::ServedPdu;
-use redb::ReadTransaction;
 
+use crate::store::engine::read_snapshot::ReadSnapshot;
 use crate::store::read::Read;
 use crate::store::schema::codec::BadRow;
 use crate::store::schema::{codec, tables};
@@ -15,7 +15,7 @@ use crate::store::shared::StoreShared;
 /// is neither returned nor walked past. Each PDU names a bounded number of parents, so the limit bounds the walk too.
 pub(super) fn backfill(
     shared: &StoreShared,
-    read: &ReadTransaction,
+    read: &ReadSnapshot,
     context: &ContextId,
     asker: &ServerName,
     from: Vec<PduRef>,
@@ -57,7 +57,7 @@ pub(super) fn backfill(
 /// Returns delivered PDUs backwards from a position. A parent that is missing, pruned or held counts as a gap.
 pub(super) fn timeline(
     shared: &StoreShared,
-    read: &ReadTransaction,
+    read: &ReadSnapshot,
     context: &ContextId,
     before: Option<i64>,
     limit: usize,

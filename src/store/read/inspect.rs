@@ -8,9 +8,10 @@ use actors::ports::{
     QuarantineReason, QueuedItem, RefusedRow, StoreInspector, Task,
 };
 use bytes::Bytes;
-use redb::{ReadOnlyTable, ReadTransaction, Value};
+use redb::Value;
 
 use crate::store::Store;
+use crate::store::engine::read_snapshot::{MergedTable, ReadSnapshot};
 use crate::store::read::feed::refused_events;
 use crate::store::read::peers::ItemBodies;
 use crate::store::read::{Read, WALK_MAX, contexts};
@@ -33,6 +34,11 @@ impl StoreInspector for Store {
     ) -> Task<Result<InspectPage<u64, Index>, ArchiveError>> {
         let server = server.clone();
         self.page(move |shared, read| ages(shared, read, &server, after.0, &edges))
+    }
+
+    fn receipts_awaited(&self, server: &ServerName, upto: Index) -> Task<Result<u64, ArchiveError>> {
+        let server = server.clone();
+        self.page(move |_, read| receipts_awaited(read, &server, upto.0))
     }
 
     fn parked(
@@ -66,9 +72,19 @@ impl StoreInspector for Store {
     }
 }
 
+fn receipts_awaited(read: &ReadSnapshot, server: &ServerName, upto: u64) -> Read<u64> {
+    let rows = read.open_table(tables::REQUESTED_RECEIPTS)?;
+    let mut count = 0;
+    for row in rows.range((server.as_str(), 0)..=(server.as_str(), upto))?.take(WALK_MAX) {
+        row?;
+        count += 1;
+    }
+    Ok(count)
+}
+
 fn queued(
     shared: &StoreShared,
-    read: &ReadTransaction,
+    read: &ReadSnapshot,
     server: &ServerName,
     after: u64,
     limit: usize,
@@ -90,7 +106,7 @@ fn queued(
 
 fn ages(
     shared: &StoreShared,
-    read: &ReadTransaction,
+    read: &ReadSnapshot,
     server: &ServerName,
     after: u64,
     edges: &[Millis],
@@ -113,14 +129,14 @@ fn ages(
 }
 
 /// The tables of quarantine and dead letters. A walk visits one server after the other, quarantine first.
-struct ParkedTables {
-    quarantine: ReadOnlyTable<(&'static str, u64), QuarantineValue<'static>>,
-    dead_letters: ReadOnlyTable<(&'static str, u64), DeadLetterValue<'static>>,
-    bodies: ItemBodies,
+struct ParkedTables<'v> {
+    quarantine: MergedTable<'v, (&'static str, u64), QuarantineValue<'static>>,
+    dead_letters: MergedTable<'v, (&'static str, u64), DeadLetterValue<'static>>,
+    bodies: ItemBodies<'v>,
 }
 
-impl ParkedTables {
-    fn open(read: &ReadTransaction) -> Read<Self> {
+impl<'v> ParkedTables<'v> {
+    fn open(read: &'v ReadSnapshot) -> Read<Self> {
         Ok(Self {
             quarantine: read.open_table(tables::QUARANTINE)?,
             dead_letters: read.open_table(tables::DEAD_LETTERS)?,
@@ -168,7 +184,7 @@ impl ParkedTables {
     }
 }
 
-fn first_server<V: Value>(table: &ReadOnlyTable<(&'static str, u64), V>, from: Bound<&str>) -> Read<Option<String>> {
+fn first_server<V: Value>(table: &MergedTable<'_, (&'static str, u64), V>, from: Bound<&str>) -> Read<Option<String>> {
     let from = match from {
         Bound::Included(server) => Bound::Included((server, 0)),
         Bound::Excluded(server) => Bound::Excluded((server, u64::MAX)),
@@ -183,7 +199,7 @@ fn first_server<V: Value>(table: &ReadOnlyTable<(&'static str, u64), V>, from: B
 
 fn parked(
     shared: &StoreShared,
-    read: &ReadTransaction,
+    read: &ReadSnapshot,
     filter: &ParkedFilter,
     after: Option<&QuarantineKey>,
     limit: usize,
@@ -228,7 +244,7 @@ impl InspectWalk<'_> {
     /// Adds one server's items of one direction; returns the last key if the page ends there.
     fn one(
         &mut self,
-        tables: &ParkedTables,
+        tables: &ParkedTables<'_>,
         server: &ServerName,
         direction: Direction,
         after: Option<u64>,
@@ -269,7 +285,7 @@ impl InspectWalk<'_> {
     }
 }
 
-fn parked_row(shared: &StoreShared, read: &ReadTransaction, place: &QuarantineKey) -> Read<Option<ParkedRow>> {
+fn parked_row(shared: &StoreShared, read: &ReadSnapshot, place: &QuarantineKey) -> Read<Option<ParkedRow>> {
     let tables = ParkedTables::open(read)?;
     let key = (place.server.as_str(), place.number);
     let row = match place.direction {
@@ -286,7 +302,7 @@ fn parked_row(shared: &StoreShared, read: &ReadTransaction, place: &QuarantineKe
     Ok(row)
 }
 
-impl ItemBodies {
+impl ItemBodies<'_> {
     /// Returns the size of an item in bytes, and the PDU and its context if it is one.
     fn size(&self, number: u64, origin: &str, id: &str) -> Read<(u64, Option<(PduRef, ContextId)>)> {
         let missing = |what: &str| BadRow::new("outbox", &format!("{what} is missing"));

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use actors::model::{ContextId, PduRef, ServerName};
 use actors::ports::QuarantinedPduRow;
 use bytes::Bytes;
-use redb::{ReadTransaction, ReadableDatabase};
 
+use crate::store::engine::read_snapshot::ReadSnapshot;
 use crate::store::pending::uncommitted_state::SubmissionPlace;
 use crate::store::read::Read;
 use crate::store::schema::codec::columns::{QuarantinePlace, QuarantineValue};
@@ -20,7 +20,7 @@ pub(super) fn is_kept(shared: &StoreShared, context: &ContextId, reference: &Pdu
     if under_way.contains_key(&SubmissionPlace::Stranger(context.clone(), reference.clone(), from.clone())) {
         return Ok(true);
     }
-    let read = shared.database.begin_read()?;
+    let read = shared.engine.snapshot();
     let place = (context.as_str(), reference.origin.as_str(), reference.id.as_str(), from.as_str());
     let number = read.open_table(tables::QUARANTINE_BY_CONTEXT)?.get(place)?.map(|row| row.value().number);
     shared.counters.looked_up(u64::from(number.is_some()));
@@ -32,7 +32,7 @@ pub(super) fn is_kept(shared: &StoreShared, context: &ContextId, reference: &Pdu
 /// rows is bounded by the quarantine limits.
 pub(super) fn page(
     shared: &StoreShared,
-    read: &ReadTransaction,
+    read: &ReadSnapshot,
     context: &ContextId,
     participants: &[ServerName],
     after_place: (u64, u64),

@@ -5,8 +5,8 @@ use std::ops::Bound;
 
 use actors::model::{ContextId, ContextRecord, Gap, Head, HeldPdu, PduRef};
 use actors::ports::{ContextSnapshot, PduStatus, ServedPdu};
-use redb::{ReadTransaction, ReadableDatabase, ReadableTable};
 
+use crate::store::engine::read_snapshot::ReadSnapshot;
 use crate::store::read::{Read, stage, state};
 use crate::store::schema::codec::BadRow;
 use crate::store::schema::codec::columns::GapValue;
@@ -14,11 +14,7 @@ use crate::store::schema::tables::after;
 use crate::store::schema::{codec, tables};
 use crate::store::shared::StoreShared;
 
-pub(super) fn context(
-    shared: &StoreShared,
-    read: &ReadTransaction,
-    context: &ContextId,
-) -> Read<Option<ContextSnapshot>> {
+pub(super) fn context(shared: &StoreShared, read: &ReadSnapshot, context: &ContextId) -> Read<Option<ContextSnapshot>> {
     let Some(mut record) = context_record(shared, read, context)? else { return Ok(None) };
     record.heads.extend(heads(shared, read, context.as_str())?);
     record.heads.sort_by(|one, other| (one.depth, &one.reference).cmp(&(other.depth, &other.reference)));
@@ -30,7 +26,7 @@ pub(super) fn context(
     Ok(Some(ContextSnapshot { record, held, gaps, links, unfinished }))
 }
 
-fn held(shared: &StoreShared, read: &ReadTransaction, context: &ContextId) -> Read<Vec<HeldPdu>> {
+fn held(shared: &StoreShared, read: &ReadSnapshot, context: &ContextId) -> Read<Vec<HeldPdu>> {
     let (from, to) = (context.as_str(), after(context.as_str()));
     let pdus = read.open_table(tables::PDUS)?;
     let mut held = Vec::new();
@@ -56,7 +52,7 @@ fn held(shared: &StoreShared, read: &ReadTransaction, context: &ContextId) -> Re
 
 /// Returns the heads that have rows of their own. The row has the computed depth; the depth that the origin states is in
 /// the PDU's text.
-fn heads(shared: &StoreShared, read: &ReadTransaction, context: &str) -> Read<Vec<Head>> {
+fn heads(shared: &StoreShared, read: &ReadSnapshot, context: &str) -> Read<Vec<Head>> {
     let to = after(context);
     let pdus = read.open_table(tables::PDUS)?;
     let mut heads = Vec::new();
@@ -70,7 +66,7 @@ fn heads(shared: &StoreShared, read: &ReadTransaction, context: &str) -> Read<Ve
     Ok(heads)
 }
 
-fn gaps(shared: &StoreShared, read: &ReadTransaction, context: &str) -> Read<Vec<Gap>> {
+fn gaps(shared: &StoreShared, read: &ReadSnapshot, context: &str) -> Read<Vec<Gap>> {
     let to = after(context);
     let mut gaps = Vec::new();
     for row in read.open_table(tables::GAPS)?.range((context, "", "")..(to.as_str(), "", ""))? {
@@ -85,7 +81,7 @@ fn gaps(shared: &StoreShared, read: &ReadTransaction, context: &str) -> Read<Vec
 
 /// Returns the contexts with unfinished work. It jumps from context to context with one lookup each, however many PDUs
 /// they hold.
-pub(super) fn contexts_holding(shared: &StoreShared, read: &ReadTransaction) -> Read<Vec<ContextId>> {
+pub(super) fn contexts_holding(shared: &StoreShared, read: &ReadSnapshot) -> Read<Vec<ContextId>> {
     let held = read.open_table(tables::HELD)?;
     let mut contexts = Vec::new();
     let mut from = String::new();
@@ -120,7 +116,8 @@ pub(super) fn look_up(
     // The lock is taken before the transaction begins: a commit is visible before its claims are removed, so no PDU is
     // missed in between.
     let mut claims = shared.claims.lock();
-    let pdus = shared.database.begin_read()?.open_table(tables::PDUS)?;
+    let read = shared.engine.snapshot();
+    let pdus = read.open_table(tables::PDUS)?;
     let mut found = HashMap::new();
     for reference in arriving.iter().chain(parents) {
         if found.contains_key(reference) {
@@ -144,7 +141,7 @@ pub(super) fn look_up(
     Ok(found)
 }
 
-pub(super) fn pdu(shared: &StoreShared, read: &ReadTransaction, reference: &PduRef) -> Read<Option<ServedPdu>> {
+pub(super) fn pdu(shared: &StoreShared, read: &ReadSnapshot, reference: &PduRef) -> Read<Option<ServedPdu>> {
     let row = read.open_table(tables::PDUS)?.get((reference.origin.as_str(), reference.id.as_str()))?;
     shared.counters.looked_up(u64::from(row.is_some()));
     Ok(row.map(|row| codec::served(row.value())).transpose()?.flatten())
@@ -152,7 +149,7 @@ pub(super) fn pdu(shared: &StoreShared, read: &ReadTransaction, reference: &PduR
 
 pub(super) fn context_record(
     shared: &StoreShared,
-    read: &ReadTransaction,
+    read: &ReadSnapshot,
     context: &ContextId,
 ) -> Read<Option<ContextRecord>> {
     let row = read.open_table(tables::CONTEXTS)?.get(context.as_str())?;

@@ -10,8 +10,8 @@ use actors::model::{
 };
 use actors::ports::{OutboxRow, PeerSnapshot};
 use bytes::Bytes;
-use redb::{ReadOnlyTable, ReadTransaction, ReadableTable};
 
+use crate::store::engine::read_snapshot::{MergedTable, ReadSnapshot};
 use crate::store::read::{Read, attempts};
 use crate::store::schema::codec::BadRow;
 use crate::store::schema::codec::columns::{ItemValue, OutboxValue, PduValue};
@@ -24,7 +24,7 @@ use crate::store::write::peer::outbound::records::ends;
 const DIGESTS_MAX: usize = 1_024;
 const SEEN_MAX: usize = 1_024;
 
-pub(super) fn peer(shared: &StoreShared, read: &ReadTransaction, server: ServerName) -> Read<PeerSnapshot> {
+pub(super) fn peer(shared: &StoreShared, read: &ReadSnapshot, server: ServerName) -> Read<PeerSnapshot> {
     let (newest, newest_bytes) = newest_row(shared, read, server.as_str())?;
     let row = read.open_table(tables::PEERS)?.get(server.as_str())?;
     shared.counters.looked_up(u64::from(row.is_some()));
@@ -58,7 +58,7 @@ fn settle(record: &mut PeerRecord, shared: &StoreShared, seen: &[SeenTransaction
 }
 
 /// Returns the newest transactions, oldest first.
-fn seen(shared: &StoreShared, read: &ReadTransaction, server: &str) -> Read<Vec<SeenTransaction>> {
+fn seen(shared: &StoreShared, read: &ReadSnapshot, server: &str) -> Read<Vec<SeenTransaction>> {
     let mut newest_first = Vec::new();
     for row in read.open_table(tables::INBOUND_TRANSACTIONS)?.range(tables::all_of(server))?.rev().take(SEEN_MAX) {
         newest_first.push(codec::seen_from_row(row?.1.value())?);
@@ -69,15 +69,15 @@ fn seen(shared: &StoreShared, read: &ReadTransaction, server: &str) -> Read<Vec<
 }
 
 /// Returns the newest index that has a row, and the bytes ever queued up to it.
-fn newest_row(shared: &StoreShared, read: &ReadTransaction, server: &str) -> Read<(u64, u64)> {
-    let newest = read.open_table(tables::OUTBOX)?.range(tables::all_of(server))?.next_back().transpose()?;
+fn newest_row(shared: &StoreShared, read: &ReadSnapshot, server: &str) -> Read<(u64, u64)> {
+    let newest = read.open_table(tables::OUTBOX)?.range(tables::all_of(server))?.newest()?;
     shared.counters.looked_up(u64::from(newest.is_some()));
     Ok(newest.map_or((0, 0), |(key, row)| (tables::number_of(key.value()), row.value().queued_bytes)))
 }
 
 /// Returns the last digests below `expected`, ascending and without a gap; the last one belongs to `expected - 1`. Rows
 /// may overlap where the numbering was reset; the row that begins later is the newer one.
-fn digests_below(shared: &StoreShared, read: &ReadTransaction, server: &str, expected: Seq) -> Read<Vec<Digest>> {
+fn digests_below(shared: &StoreShared, read: &ReadSnapshot, server: &str, expected: Seq) -> Read<Vec<Digest>> {
     let mut newest_first = Vec::new();
     let mut below = expected.0;
     let mut found = 0;
@@ -104,7 +104,7 @@ fn digests_below(shared: &StoreShared, read: &ReadTransaction, server: &str, exp
 
 pub(super) fn outbox_from(
     shared: &StoreShared,
-    read: &ReadTransaction,
+    read: &ReadSnapshot,
     server: &ServerName,
     from: u64,
     rows_max: usize,
@@ -132,13 +132,13 @@ pub(super) fn outbox_from(
 }
 
 /// The tables with the bytes of items. They are stored once, however many outboxes name them.
-pub(super) struct ItemBodies {
-    pub(super) items: ReadOnlyTable<u64, ItemValue<'static>>,
-    pub(super) pdus: ReadOnlyTable<RefValue, PduValue<'static>>,
+pub(super) struct ItemBodies<'v> {
+    pub(super) items: MergedTable<'v, u64, ItemValue<'static>>,
+    pub(super) pdus: MergedTable<'v, RefValue, PduValue<'static>>,
 }
 
-impl ItemBodies {
-    pub(super) fn open(read: &ReadTransaction) -> Read<Self> {
+impl<'v> ItemBodies<'v> {
+    pub(super) fn open(read: &'v ReadSnapshot) -> Read<Self> {
         Ok(Self { items: read.open_table(tables::ITEMS)?, pdus: read.open_table(tables::PDUS)? })
     }
 
@@ -169,7 +169,7 @@ impl ItemBodies {
 /// is among the rows.
 pub(super) fn sent_after(
     shared: &StoreShared,
-    read: &ReadTransaction,
+    read: &ReadSnapshot,
     server: &ServerName,
     after: u64,
     open: Option<(u64, Index, Index)>,
@@ -220,7 +220,7 @@ pub(super) fn sent_after(
 /// store, or that they named and that never arrived.
 pub(super) fn peers_behind(
     shared: &StoreShared,
-    read: &ReadTransaction,
+    read: &ReadSnapshot,
     listed: Vec<ServerName>,
 ) -> Read<Vec<ServerName>> {
     let mut behind = unsent(shared, read)?;
@@ -251,7 +251,7 @@ pub(super) fn peers_behind(
 
 /// Returns the peers with unsent items. It jumps from server to server with three lookups each, however long the
 /// outboxes are.
-fn unsent(shared: &StoreShared, read: &ReadTransaction) -> Read<Vec<ServerName>> {
+fn unsent(shared: &StoreShared, read: &ReadSnapshot) -> Read<Vec<ServerName>> {
     let outbox = read.open_table(tables::OUTBOX)?;
     let peers = read.open_table(tables::PEERS)?;
     let mut behind = Vec::new();

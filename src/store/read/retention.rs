@@ -9,9 +9,10 @@ use actors::ports::{
     ArchiveError, OldPage, OldPdu, RetentionCursor, RetentionPins, RetentionScan, RetentionStep, Task,
 };
 use bytes::Bytes;
-use redb::{AccessGuard, ReadOnlyTable, ReadTransaction, ReadableTable, StorageError};
 
 use crate::store::Store;
+use crate::store::engine::merged_range::MergedRow;
+use crate::store::engine::read_snapshot::{MergedTable, ReadSnapshot};
 use crate::store::read::Read;
 use crate::store::schema::codec::BadRow;
 use crate::store::schema::codec::columns::{DeadLetterValue, OutboxValue, PduValue};
@@ -46,7 +47,7 @@ impl RetentionScan for Store {
     }
 }
 
-fn pinned(shared: &StoreShared, read: &ReadTransaction, before: u64) -> Read<RetentionPins> {
+fn pinned(shared: &StoreShared, read: &ReadSnapshot, before: u64) -> Read<RetentionPins> {
     let oldest = read.open_table(tables::FEED)?.first()?.map(|(_, row)| row.value().time);
     let before = before.min(oldest.unwrap_or(u64::MAX));
     let (mut named, mut ours_before) = (HashSet::new(), before);
@@ -65,7 +66,10 @@ fn pinned(shared: &StoreShared, read: &ReadTransaction, before: u64) -> Read<Ret
         }
     }
     let outbox = read.open_table(tables::OUTBOX)?;
-    for server in tables::servers(&outbox)? {
+    for server in tables::servers_by(|from| {
+        let first = outbox.range::<(&str, u64)>((from, Bound::Unbounded))?.next().transpose()?;
+        Ok(first.map(|(key, _)| key.value().0.to_owned()))
+    })? {
         for (walked, row) in outbox.range(tables::all_of(&server))?.enumerate() {
             let (_, row) = row?;
             let OutboxValue { queued, item, origin, id, .. } = row.value();
@@ -92,9 +96,9 @@ type PlaceOf = (&'static str, i64);
 /// A walk that collects one page.
 struct RetentionWalk<'a> {
     shared: &'a StoreShared,
-    pdus: ReadOnlyTable<RefValue, PduValue<'static>>,
-    timeline: ReadOnlyTable<PlaceOf, RefValue>,
-    heads: ReadOnlyTable<ContextPduKey, u64>,
+    pdus: MergedTable<'a, RefValue, PduValue<'static>>,
+    timeline: MergedTable<'a, PlaceOf, RefValue>,
+    heads: MergedTable<'a, ContextPduKey, u64>,
     before: u64,
     limit: usize,
     bytes_max: u64,
@@ -105,7 +109,7 @@ struct RetentionWalk<'a> {
 }
 
 impl<'a> RetentionWalk<'a> {
-    fn open(shared: &'a StoreShared, read: &ReadTransaction, before: u64, limit: usize, bytes_max: u64) -> Read<Self> {
+    fn open(shared: &'a StoreShared, read: &'a ReadSnapshot, before: u64, limit: usize, bytes_max: u64) -> Read<Self> {
         Ok(Self {
             shared,
             pdus: read.open_table(tables::PDUS)?,
@@ -121,7 +125,7 @@ impl<'a> RetentionWalk<'a> {
         })
     }
 
-    fn all(&mut self, read: &ReadTransaction, after: Option<&RetentionCursor>) -> Read<()> {
+    fn all(&mut self, read: &ReadSnapshot, after: Option<&RetentionCursor>) -> Read<()> {
         let from = after.map_or(Bound::Unbounded, |after| Bound::Included(after.context.as_str()));
         for row in read.open_table(tables::CONTEXTS)?.range::<&str>((from, Bound::Unbounded))? {
             let (name, record) = row?;
@@ -157,10 +161,10 @@ impl<'a> RetentionWalk<'a> {
         self.through(&mut heads, history, RetentionStep::History)
     }
 
-    fn through<'r>(
+    fn through(
         &mut self,
         heads: &mut PinnedHeads<'_>,
-        rows: impl Iterator<Item = Result<(AccessGuard<'r, PlaceOf>, AccessGuard<'r, RefValue>), StorageError>>,
+        rows: impl Iterator<Item = Result<MergedRow<PlaceOf, RefValue>, redb::Error>>,
         at: fn(i64) -> RetentionStep,
     ) -> Read<Option<RetentionStep>> {
         for row in rows {
@@ -209,7 +213,7 @@ struct PinnedHeads<'a> {
 }
 
 impl PinnedHeads<'_> {
-    fn hold(&mut self, further: &ReadOnlyTable<ContextPduKey, u64>, reference: &PduRef) -> Read<bool> {
+    fn hold(&mut self, further: &MergedTable<'_, ContextPduKey, u64>, reference: &PduRef) -> Read<bool> {
         let loaded = match &mut self.loaded {
             Some(loaded) => loaded,
             none => {

@@ -4,8 +4,8 @@ use std::ops::Bound;
 
 use actors::model::{ContextId, PduRef, ServerName, StagedPdu};
 use bytes::Bytes;
-use redb::ReadTransaction;
 
+use crate::store::engine::read_snapshot::ReadSnapshot;
 use crate::store::read::Read;
 use crate::store::schema::codec::columns::StageValue;
 use crate::store::schema::tables::after;
@@ -15,7 +15,7 @@ use crate::store::shared::StoreShared;
 /// Returns the number of staged PDUs of a server, and which of the given ones are staged.
 pub(super) fn of_server(
     shared: &StoreShared,
-    read: &ReadTransaction,
+    read: &ReadSnapshot,
     context: &ContextId,
     from: &ServerName,
     references: Vec<PduRef>,
@@ -40,7 +40,7 @@ pub(super) fn of_server(
 /// Servers after `last` come first, so that a server whose stage never empties does not starve the others.
 pub(super) fn page(
     shared: &StoreShared,
-    read: &ReadTransaction,
+    read: &ReadSnapshot,
     context: &ContextId,
     last: Option<&ServerName>,
     limit: usize,
@@ -75,7 +75,7 @@ pub(super) fn page(
 
 /// Returns the contexts with staged PDUs. It jumps from context to context with one lookup each, however many PDUs are
 /// staged.
-pub(super) fn contexts(shared: &StoreShared, read: &ReadTransaction) -> Read<Vec<ContextId>> {
+pub(super) fn contexts(shared: &StoreShared, read: &ReadSnapshot) -> Read<Vec<ContextId>> {
     let stage = read.open_table(tables::STAGE)?;
     let mut contexts: Vec<ContextId> = Vec::new();
     let mut from = String::new();

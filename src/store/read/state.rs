@@ -6,8 +6,8 @@ use std::ops::Bound;
 use actors::model::{ContextId, MissingPrevState, PduRef, StateEntry, StateKey};
 use actors::ports::{CurrentState, StatePage};
 use bytes::Bytes;
-use redb::{ReadTransaction, ReadableDatabase};
 
+use crate::store::engine::read_snapshot::ReadSnapshot;
 use crate::store::pending::uncommitted_state::{SubmissionPlace, UncommittedChange};
 use crate::store::read::Read;
 use crate::store::schema::codec::BadRow;
@@ -28,7 +28,8 @@ pub(super) fn holder(shared: &StoreShared, context: &ContextId, key: &StateKey) 
     if let Some(newest) = newest {
         return Ok(newest);
     }
-    let state = shared.database.begin_read()?.open_table(tables::STATE)?;
+    let read = shared.engine.snapshot();
+    let state = read.open_table(tables::STATE)?;
     let row = state.get((context.as_str(), &*key.0, key.1.as_str()))?;
     shared.counters.looked_up(u64::from(row.is_some()));
     Ok(row.map(|row| codec::holder_from_row(row.value())).transpose()?)
@@ -36,7 +37,8 @@ pub(super) fn holder(shared: &StoreShared, context: &ContextId, key: &StateKey) 
 
 pub(super) fn set(shared: &StoreShared, context: &ContextId, key: &StateKey) -> Read<Vec<StateEntry>> {
     let under_way = shared.under_way.lock();
-    let table = shared.database.begin_read()?.open_table(tables::STATE_PDUS)?;
+    let read = shared.engine.snapshot();
+    let table = read.open_table(tables::STATE_PDUS)?;
     let (kind, name) = (&*key.0, key.1.as_str());
     let mut set: BTreeMap<PduRef, StateEntry> = BTreeMap::new();
     let from = (context.as_str(), kind, name, "", "");
@@ -60,7 +62,7 @@ pub(super) fn set(shared: &StoreShared, context: &ContextId, key: &StateKey) -> 
 
 pub(super) fn current(
     shared: &StoreShared,
-    read: &ReadTransaction,
+    read: &ReadSnapshot,
     context: &ContextId,
     after: Option<&StateKey>,
     limit: usize,
@@ -102,7 +104,7 @@ pub(super) fn current(
     Ok(StatePage { state: page, more: false })
 }
 
-pub(super) fn links(shared: &StoreShared, read: &ReadTransaction, context: &str) -> Read<Vec<MissingPrevState>> {
+pub(super) fn links(shared: &StoreShared, read: &ReadSnapshot, context: &str) -> Read<Vec<MissingPrevState>> {
     let to = after(context);
     let mut links = Vec::new();
     for row in read.open_table(tables::STATE_LINKS)?.range((context, 0, "", "")..(to.as_str(), 0, "", ""))? {
@@ -117,7 +119,7 @@ pub(super) fn links(shared: &StoreShared, read: &ReadTransaction, context: &str)
 
 /// Returns the contexts with unresolved `prev_state` links. It jumps from context to context: links that were given up
 /// sort last, so the first row of a context shows whether any other is left.
-pub(super) fn contexts_seeking(shared: &StoreShared, read: &ReadTransaction) -> Read<Vec<ContextId>> {
+pub(super) fn contexts_seeking(shared: &StoreShared, read: &ReadSnapshot) -> Read<Vec<ContextId>> {
     let links = read.open_table(tables::STATE_LINKS)?;
     let mut contexts = Vec::new();
     let mut from = String::new();

@@ -3,13 +3,14 @@
 use std::ops::Bound;
 
 use actors::model::ServerName;
-use redb::{ReadOnlyTable, ReadTransaction, ReadableTable, Value};
+use redb::Value;
 
 use super::Read;
+use crate::store::engine::read_snapshot::{MergedTable, ReadSnapshot};
 use crate::store::schema::{codec, tables};
 
 /// Returns the servers whose records keep a dialect, with its name.
-pub(super) fn kept_dialects(read: &ReadTransaction) -> Read<Vec<(ServerName, String)>> {
+pub(super) fn kept_dialects(read: &ReadSnapshot) -> Read<Vec<(ServerName, String)>> {
     let mut kept = Vec::new();
     for row in read.open_table(tables::PEERS)?.iter()? {
         let (server, record) = row?;
@@ -23,11 +24,7 @@ pub(super) fn kept_dialects(read: &ReadTransaction) -> Read<Vec<(ServerName, Str
 /// Returns the number of rows that are keyed by servers for which `is_counted` holds, up to `most`.
 ///
 /// PDUs and contexts are not counted: they are the conversations of the messenger, whoever takes part in them.
-pub(super) fn rows_of_servers(
-    read: &ReadTransaction,
-    is_counted: &dyn Fn(&ServerName) -> bool,
-    most: u64,
-) -> Read<u64> {
+pub(super) fn rows_of_servers(read: &ReadSnapshot, is_counted: &dyn Fn(&ServerName) -> bool, most: u64) -> Read<u64> {
     let mut count = RowCount { is_counted, most, rows: 0 };
     for row in read.open_table(tables::PEERS)?.iter()? {
         let counted = u64::from(count.has(row?.0.value()));
@@ -73,7 +70,7 @@ impl RowCount<'_> {
     }
 
     /// Adds the rows of a table keyed by (server, number); of other servers nothing but the first row is read.
-    fn numbered<V: Value + 'static>(&mut self, table: &ReadOnlyTable<(&'static str, u64), V>) -> Read<()> {
+    fn numbered<V: Value + 'static>(&mut self, table: &MergedTable<'_, (&'static str, u64), V>) -> Read<()> {
         let mut last: Option<String> = None;
         loop {
             let from = last.as_deref().map_or(Bound::Unbounded, |last| Bound::Excluded((last, u64::MAX)));

@@ -5,8 +5,8 @@ use std::ops::Bound;
 use actors::model::{SubmissionId, SubmissionRecord};
 use actors::ports::SubmissionsPage;
 use bytes::Bytes;
-use redb::ReadTransaction;
 
+use crate::store::engine::read_snapshot::ReadSnapshot;
 use crate::store::read::peers::outbox_from;
 use crate::store::read::{Read, dead_letters};
 use crate::store::schema::codec::BadRow;
@@ -19,7 +19,7 @@ const FORGET_WALK_MAX: usize = 10_000;
 
 pub(super) fn submission(
     shared: &StoreShared,
-    read: &ReadTransaction,
+    read: &ReadSnapshot,
     id: &SubmissionId,
 ) -> Read<Option<SubmissionRecord>> {
     let row = read.open_table(tables::SUBMISSIONS)?.get(id.as_str())?;
@@ -31,7 +31,7 @@ pub(super) fn submission(
 /// it refused are among its dead letters. A submission that became a PDU is not read here.
 pub(super) fn submitted_updates(
     shared: &StoreShared,
-    read: &ReadTransaction,
+    read: &ReadSnapshot,
     id: &SubmissionId,
 ) -> Read<Option<Vec<Bytes>>> {
     let Some(record) = submission(shared, read, id)? else { return Ok(None) };
@@ -53,7 +53,7 @@ pub(super) fn submitted_updates(
 
 pub(super) fn submissions_before(
     shared: &StoreShared,
-    read: &ReadTransaction,
+    read: &ReadSnapshot,
     before: u64,
     after: Option<&SubmissionId>,
 ) -> Read<SubmissionsPage> {

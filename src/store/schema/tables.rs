@@ -211,14 +211,23 @@ pub(crate) fn deliveries_from(server: &str, first: u64) -> std::ops::RangeInclus
 pub(crate) fn servers<V: Value + 'static>(
     table: &impl ReadableTable<(&'static str, u64), V>,
 ) -> Result<Vec<String>, redb::Error> {
+    servers_by(|from| {
+        let first = table.range::<(&str, u64)>((from, Bound::Unbounded))?.next().transpose()?;
+        Ok(first.map(|(key, _)| key.value().0.to_owned()))
+    })
+}
+
+/// Returns the servers that have rows in a table of which `first` returns the server of the first row from a bound on.
+pub(crate) fn servers_by(
+    first: impl Fn(Bound<(&str, u64)>) -> Result<Option<String>, redb::Error>,
+) -> Result<Vec<String>, redb::Error> {
     let mut servers: Vec<String> = Vec::new();
     loop {
         let from = servers.last().map_or(Bound::Unbounded, |last| Bound::Excluded((last.as_str(), u64::MAX)));
-        let Some((key, _)) = table.range::<(&str, u64)>((from, Bound::Unbounded))?.next().transpose()? else {
-            return Ok(servers);
-        };
-        let (server, _) = key.value();
-        servers.push(server.to_owned());
+        match first(from)? {
+            Some(server) => servers.push(server),
+            None => return Ok(servers),
+        }
     }
 }
 
@@ -228,16 +237,23 @@ pub(crate) fn after(context: &str) -> String {
     format!("{context}\0")
 }
 
+/// A type of keys whose tables threads may share.
+pub(crate) trait RowKey: Key + Send + Sync + 'static {}
+
+impl<T: Key + Send + Sync + 'static> RowKey for T {}
+
+/// A type of values whose tables threads may share.
+pub(crate) trait RowValue: Value + Send + Sync + 'static {}
+
+impl<T: Value + Send + Sync + 'static> RowValue for T {}
+
 /// An operation that is applied to each table in turn.
 pub(crate) trait TableVisitor {
     /// Error that ends the visit early.
     type Error;
 
     /// Visits the next table.
-    fn visit<K: Key + 'static, V: Value + 'static>(
-        &mut self,
-        table: TableDefinition<'static, K, V>,
-    ) -> Result<(), Self::Error>;
+    fn visit<K: RowKey, V: RowValue>(&mut self, table: TableDefinition<'static, K, V>) -> Result<(), Self::Error>;
 }
 
 /// Visits every table. Code that creates, copies or measures tables uses this function, so that no new table is missed.

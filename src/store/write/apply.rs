@@ -11,9 +11,9 @@ use actors::model::{
     SubmissionId,
 };
 use bytes::Bytes;
-use redb::WriteTransaction;
 
 use crate::store::counters::RowCounts;
+use crate::store::engine::group_write::GroupWrite;
 use crate::store::error::RedbResult;
 use crate::store::schema::codec;
 use crate::store::write::cache::WriterCache;
@@ -62,7 +62,7 @@ pub(crate) struct WriteBatch<'t> {
 }
 
 impl<'t> WriteBatch<'t> {
-    pub(crate) fn new(transaction: &'t WriteTransaction, memory: &'t mut WriterCache, now: Millis) -> Self {
+    pub(crate) fn new(transaction: &'t GroupWrite<'t>, memory: &'t mut WriterCache, now: Millis) -> Self {
         let WriterCache { feed, next_item, order, deliveries, tails } = memory;
         deliveries.at(now.0);
         Self {

@@ -1,6 +1,7 @@
 //! The memory of the writer between groups.
 
 use crate::store::delivery_clock::DeliveryClock;
+use crate::store::engine::engine_writer::EngineWriter;
 use crate::store::write::feed::FeedEnds;
 use crate::store::write::peer_tails::PeerTails;
 use crate::store::write::writer_context::WaitingOrder;
@@ -19,4 +20,11 @@ pub(crate) struct WriterCache {
     pub(crate) deliveries: DeliveryClock,
     /// Ends of the tables of each server.
     pub(crate) tails: PeerTails,
+}
+
+/// The state of the writer between groups.
+#[derive(Debug)]
+pub(crate) struct WriterMemory {
+    pub(crate) cache: WriterCache,
+    pub(crate) engine: EngineWriter,
 }

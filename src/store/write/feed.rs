@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use actors::model::{FeedFlags, PduRef, Position};
 use actors::ports::FeedBounds;
-use redb::{ReadableTable, Table, WriteTransaction};
+use redb::Table;
 
+use crate::store::engine::group_write::GroupWrite;
 use crate::store::error::RedbResult;
 use crate::store::position_jumps::PositionJumps;
 use crate::store::schema::codec::FeedRow;
@@ -70,7 +71,7 @@ pub(crate) struct FeedTables<'t> {
 }
 
 impl<'t> FeedTables<'t> {
-    pub(crate) fn new(transaction: &'t WriteTransaction, ends: &'t mut FeedEnds) -> Self {
+    pub(crate) fn new(transaction: &'t GroupWrite<'t>, ends: &'t mut FeedEnds) -> Self {
         Self {
             rows: LazyTable::new(transaction, tables::FEED),
             cursor: LazyTable::new(transaction, tables::FEED_CURSOR),
@@ -88,7 +89,7 @@ impl<'t> FeedTables<'t> {
     /// Appends an event at the next position.
     pub(crate) fn append(&mut self, cx: &mut WriterContext<'_>, row: &FeedRow<'_>) -> RedbResult {
         let position = self.ends.tail + 1;
-        self.rows.open()?.insert(position, row.row(cx.now.0))?;
+        self.rows.open()?.append(position, row.row(cx.now.0))?;
         self.ends.tail = position;
         cx.counts.rows_written += 1;
         Ok(())
@@ -149,11 +150,8 @@ impl<'t> FeedTables<'t> {
             }
             gone.push(position.value());
         }
-        for position in gone {
-            feed.remove(position)?;
-            cx.counts.rows_trimmed += 1;
-        }
-        Ok(())
+        cx.counts.rows_trimmed += gone.len() as u64;
+        gone.last().map_or(Ok(()), |newest| feed.remove_range(0, newest + 1))
     }
 
     /// Writes the row of the cursor.

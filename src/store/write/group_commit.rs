@@ -1,20 +1,22 @@
-//! Group commit: one writer task commits all batches that were queued during the previous sync with one sync.
+//! Group commit: one writer task commits all batches that were queued during the previous sync with one sync, and starts the
+//! checkpoints.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use actors::ports::OutboxGrown;
-use redb::Durability;
 use tokio::time::Instant;
 
 use crate::runtime::caught_panics;
 use crate::runtime::caught_panics::{ExpectedPanics, caught_as};
 use crate::store::counters::RowCounts;
+use crate::store::engine::log::segment_log::SegmentOrder;
+use crate::store::engine::memtable::Generation;
 use crate::store::error::StoreFailure;
 use crate::store::pending::{claims, uncommitted_state};
 use crate::store::shared::{StoreShared, StoreState};
 use crate::store::write::apply::{AppliedGroup, WriteBatch};
-use crate::store::write::cache::WriterCache;
+use crate::store::write::cache::WriterMemory;
 use crate::store::write::queue::{NextWork, QueueEntry, QueueWork};
 
 /// The exit code of a process that aborts while it commits.
@@ -25,17 +27,22 @@ const DEFER_MAX: Duration = Duration::from_millis(100);
 
 /// Runs the writer's task, which ends with the queue or with the first group that fails. Commits run on the store's
 /// executor.
-pub(crate) fn run(shared: Arc<StoreShared>, memory: WriterCache) -> impl Future<Output = ()> {
+pub(crate) fn run(shared: Arc<StoreShared>, memory: WriterMemory) -> impl Future<Output = ()> {
     // The guard is created here, outside the future, because a task that is dropped before its first poll must report
     // it too.
     let abandoned = StopOnDrop(shared);
     async move { write(&abandoned.0, memory).await }
 }
 
-async fn write(shared: &Arc<StoreShared>, mut memory: WriterCache) {
+async fn write(shared: &Arc<StoreShared>, mut memory: WriterMemory) {
     let mut ride_until = None;
     loop {
+        if let Err(failure) = start_checkpoint(shared, &mut memory) {
+            return stop(shared, failure);
+        }
+        let seals_at = memory.engine.seals_at(&shared.engine);
         match shared.queue.next() {
+            NextWork::Commit if memory.engine.must_wait(&shared.engine) => shared.queue.changed().await,
             NextWork::Commit => {
                 ride_until = None;
                 let job = shared.clone();
@@ -58,13 +65,89 @@ async fn write(shared: &Arc<StoreShared>, mut memory: WriterCache) {
                     biased;
                     () = shared.queue.changed() => {}
                     () = tokio::time::sleep_until(until) => shared.queue.flush(),
+                    () = until_sealed(seals_at) => {}
                 }
             }
-            NextWork::Idle => shared.queue.changed().await,
+            NextWork::Idle => {
+                tokio::select! {
+                    biased;
+                    () = shared.queue.changed() => {}
+                    () = until_sealed(seals_at) => {}
+                }
+            }
             NextWork::End => break,
         }
     }
-    shared.state.send_replace(StoreState::Closed);
+    close(shared, memory).await;
+}
+
+/// Completes when the generation is due because of its age.
+async fn until_sealed(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Seals the generation if it is due, and starts the checkpoint of it.
+fn start_checkpoint(shared: &Arc<StoreShared>, memory: &mut WriterMemory) -> Result<(), StoreFailure> {
+    memory.engine.recycle(&shared.engine).map_err(|error| StoreFailure::disk(&shared.place, &error))?;
+    if let Some(order) = memory.engine.order_segment() {
+        shared.runtime.spawn(create_segment(shared.clone(), order));
+    }
+    if memory.engine.is_due(&shared.engine) {
+        let sealed = memory.engine.seal(&shared.engine);
+        shared.runtime.spawn(checkpoint(shared.clone(), sealed, false));
+    }
+    Ok(())
+}
+
+/// Creates a segment of the log before it is needed.
+async fn create_segment(shared: Arc<StoreShared>, order: SegmentOrder) {
+    // The runtime may end before the job; then nothing needs the segment.
+    if let Ok(Err(error)) = shared.lane.read(move || order.create()).await {
+        stop(&shared, StoreFailure::disk(&shared.place, &redb::Error::Io(error)));
+        shared.queue.wake();
+    }
+}
+
+/// Writes a sealed generation into the file, and wakes the writer, which may wait for that.
+async fn checkpoint(shared: Arc<StoreShared>, sealed: Arc<Generation>, is_last: bool) {
+    let job = shared.clone();
+    let run = move || {
+        let expected = expected_panics(&job);
+        match caught_as(expected, || job.engine.checkpoint(&sealed, is_last)) {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(error)) => Err(StoreFailure::checkpoint(&job.place, &error)),
+            Err(panic) => Err(StoreFailure::panic(&job.place, &panic)),
+        }
+    };
+    // The runtime may end before the job; the log has everything.
+    match shared.lane.checkpoint(run).await {
+        Ok(Ok(())) | Err(_) => {}
+        Ok(Err(failure)) => stop(&shared, failure),
+    }
+    shared.queue.wake();
+}
+
+/// Writes everything into the file, so that the next opening needs no log.
+async fn close(shared: &Arc<StoreShared>, mut memory: WriterMemory) {
+    while shared.engine.is_checkpointing() && shared.is_open() {
+        shared.queue.changed().await;
+    }
+    if !shared.is_open() {
+        return;
+    }
+    let sealed = memory.engine.seal(&shared.engine);
+    checkpoint(shared.clone(), sealed, true).await;
+    drop(memory);
+    shared.state.send_if_modified(|state| {
+        let is_open = matches!(state, StoreState::Open);
+        if is_open {
+            *state = StoreState::Closed;
+        }
+        is_open
+    });
 }
 
 /// Stops the journal if the writer's task is dropped while the journal is open: tickets must not hang, and the journal
@@ -73,7 +156,7 @@ struct StopOnDrop(Arc<StoreShared>);
 
 impl Drop for StopOnDrop {
     fn drop(&mut self) {
-        if matches!(*self.0.state.borrow(), StoreState::Open) {
+        if self.0.is_open() {
             stop(&self.0, StoreFailure::abandoned(&self.0.place));
         }
     }
@@ -81,17 +164,25 @@ impl Drop for StopOnDrop {
 
 fn stop(shared: &StoreShared, failure: StoreFailure) {
     shared.queue.kill();
+    if !shared.is_open() {
+        return;
+    }
     tracing::error!(%failure, "the journal has stopped");
     shared.state.send_replace(StoreState::Failed(failure));
 }
 
 /// Commits groups until none is due. `None` means that the journal has stopped.
-fn drain(shared: &StoreShared, mut memory: WriterCache) -> Option<WriterCache> {
-    while let Some(entries) = shared.queue.take() {
-        // A panic here is a bug of ours, or the engine met a damaged store; the engine may panic again during cleanup.
-        let last = format!("fernpost ends: {}", StoreFailure::panic(&shared.place, "it aborts the process"));
-        let expected = ExpectedPanics { reported: true, last: Some((last, WRONG)) };
-        let committed = caught_as(expected, || commit(shared, &mut memory, entries));
+fn drain(shared: &Arc<StoreShared>, mut memory: WriterMemory) -> Option<WriterMemory> {
+    loop {
+        if let Err(failure) = start_checkpoint(shared, &mut memory) {
+            stop(shared, failure);
+            return None;
+        }
+        if memory.engine.must_wait(&shared.engine) {
+            return Some(memory);
+        }
+        let Some(entries) = shared.queue.take() else { return Some(memory) };
+        let committed = caught_as(expected_panics(shared), || commit(shared, &mut memory, entries));
         let failure = match committed {
             Ok(Ok(())) => continue,
             Ok(Err(error)) => StoreFailure::disk(&shared.place, &error),
@@ -100,23 +191,26 @@ fn drain(shared: &StoreShared, mut memory: WriterCache) -> Option<WriterCache> {
         stop(shared, failure);
         return None;
     }
-    Some(memory)
+}
+
+/// A panic of the writer or of a checkpoint is a bug of ours, or the engine met a damaged store; the engine may panic again
+/// during cleanup.
+fn expected_panics(shared: &StoreShared) -> ExpectedPanics {
+    let last = format!("fernpost ends: {}", StoreFailure::panic(&shared.place, "it aborts the process"));
+    ExpectedPanics { reported: true, last: Some((last, WRONG)) }
 }
 
 /// Commits one group: it writes, waits for the disk, and only then notifies anybody. An early return drops the tickets,
 /// which makes them fail.
-fn commit(shared: &StoreShared, memory: &mut WriterCache, mut entries: Vec<QueueEntry>) -> Result<(), redb::Error> {
+fn commit(shared: &StoreShared, memory: &mut WriterMemory, mut entries: Vec<QueueEntry>) -> Result<(), redb::Error> {
     shared.queue.settled(&entries);
     entries.retain(|entry| is_current(shared, entry));
     let mut applied = None;
     let (mut stored, mut moved) = (Vec::new(), Vec::new());
     if entries.iter().any(|entry| matches!(entry.work, QueueWork::Batch { rows: 1.., .. })) {
-        let mut transaction = shared.database.begin_write()?;
-        // These values are close to redb's defaults. They are set explicitly because every promise of the journal
-        // depends on the first, and the second only helps if the last commit before a crash had it.
-        transaction.set_durability(Durability::Immediate).map_err(|error| redb::Error::Corrupted(error.to_string()))?;
-        transaction.set_quick_repair(shared.quick_repair);
-        let mut group = WriteBatch::new(&transaction, memory, shared.clock.now());
+        let WriterMemory { cache, engine } = memory;
+        let (now, write) = (shared.clock.now(), engine.begin(&shared.engine));
+        let mut group = WriteBatch::new(&write, cache, now);
         for entry in &mut entries {
             if let QueueWork::Batch { changes, .. } = &mut entry.work {
                 stored.extend(claims::references(changes));
@@ -125,7 +219,8 @@ fn commit(shared: &StoreShared, memory: &mut WriterCache, mut entries: Vec<Queue
             }
         }
         applied = Some(group.finish()?);
-        transaction.commit()?;
+        drop(write);
+        engine.commit(&shared.engine, now.0)?;
     }
     let counts = applied.as_ref().map(|applied| RowCounts { commits: 1, ..applied.counts }).unwrap_or_default();
     shared.counters.add(&RowCounts { groups: 1, ..counts });
@@ -133,7 +228,7 @@ fn commit(shared: &StoreShared, memory: &mut WriterCache, mut entries: Vec<Queue
     shared.under_way.settled(moved);
     // The bounds and the outboxes are published before the tickets complete: a caller that learns of a commit finds the
     // feed as that commit left it, and its next submission is counted against the outbox with this one.
-    let bounds = memory.feed.bounds();
+    let bounds = memory.cache.feed.bounds();
     shared.bounds.send_if_modified(|old| std::mem::replace(old, bounds) != bounds);
     if let Some(applied) = applied {
         notify_outboxes(shared, applied);

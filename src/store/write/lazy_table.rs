@@ -1,23 +1,26 @@
 //! A table that is opened at its first use.
 
-use redb::{Key, Table, TableDefinition, Value, WriteTransaction};
+use redb::TableDefinition;
+
+use crate::store::engine::group_write::{GroupWrite, WriteTable};
+use crate::store::schema::tables::{RowKey, RowValue};
 
 /// A table that is opened at its first use, so that a group pays nothing for tables that it does not touch.
-pub(crate) struct LazyTable<'t, K: Key + 'static, V: Value + 'static> {
-    transaction: &'t WriteTransaction,
+pub(crate) struct LazyTable<'t, K: RowKey, V: RowValue> {
+    write: &'t GroupWrite<'t>,
     definition: TableDefinition<'static, K, V>,
-    table: Option<Table<'t, K, V>>,
+    table: Option<WriteTable<'t, K, V>>,
 }
 
-impl<'t, K: Key + 'static, V: Value + 'static> LazyTable<'t, K, V> {
-    pub(crate) fn new(transaction: &'t WriteTransaction, definition: TableDefinition<'static, K, V>) -> Self {
-        Self { transaction, definition, table: None }
+impl<'t, K: RowKey, V: RowValue> LazyTable<'t, K, V> {
+    pub(crate) fn new(write: &'t GroupWrite<'t>, definition: TableDefinition<'static, K, V>) -> Self {
+        Self { write, definition, table: None }
     }
 
-    pub(crate) fn open(&mut self) -> Result<&mut Table<'t, K, V>, redb::Error> {
+    pub(crate) fn open(&mut self) -> Result<&mut WriteTable<'t, K, V>, redb::Error> {
         match &mut self.table {
             Some(table) => Ok(table),
-            closed => Ok(closed.insert(self.transaction.open_table(self.definition)?)),
+            closed => Ok(closed.insert(self.write.open_table(self.definition)?)),
         }
     }
 }

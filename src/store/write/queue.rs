@@ -160,6 +160,11 @@ impl JournalQueue {
         self.lock().flush = true;
     }
 
+    /// Wakes the writer, because a checkpoint has ended.
+    pub(crate) fn wake(&self) {
+        self.news.notify_one();
+    }
+
     pub(crate) fn close(&self) {
         self.lock().closing = true;
         self.news.notify_one();

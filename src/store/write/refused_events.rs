@@ -1,8 +1,8 @@
 //! The events that the messenger refused, and those of them that are pushed again.
 
 use actors::model::{Position, RefusedEvent};
-use redb::{ReadableTable, ReadableTableMetadata, WriteTransaction};
 
+use crate::store::engine::group_write::GroupWrite;
 use crate::store::error::RedbResult;
 use crate::store::schema::codec::columns::{RefusedEventValue, ReleasedEventValue};
 use crate::store::schema::tables;
@@ -19,7 +19,7 @@ pub(crate) struct RefusedEventTables<'t> {
 }
 
 impl<'t> RefusedEventTables<'t> {
-    pub(crate) fn new(transaction: &'t WriteTransaction) -> Self {
+    pub(crate) fn new(transaction: &'t GroupWrite<'t>) -> Self {
         Self {
             refused: LazyTable::new(transaction, tables::REFUSED_EVENTS),
             released: LazyTable::new(transaction, tables::RELEASED_EVENTS),
@@ -42,7 +42,7 @@ impl<'t> RefusedEventTables<'t> {
 
     /// Moves an event to the released ones, to be pushed after the events up to `tail`.
     pub(crate) fn release(&mut self, cx: &mut WriterContext<'_>, position: Position, tail: u64) -> RedbResult {
-        let Some(event) = self.refused.open()?.remove(position.0)? else { return Ok(()) };
+        let Some(event) = self.refused.open()?.take(position.0)? else { return Ok(()) };
         let released = self.released.open()?;
         let number = released.last()?.map_or(0, |(number, _)| number.value()) + 1;
         let row = ReleasedEventValue { position: position.0, after: tail, bytes: event.value().bytes };
@@ -55,7 +55,7 @@ impl<'t> RefusedEventTables<'t> {
 
     /// Deletes a refused event.
     pub(crate) fn remove(&mut self, cx: &mut WriterContext<'_>, position: Position) -> RedbResult {
-        let gone = self.refused.open()?.remove(position.0)?;
+        let gone = self.refused.open()?.take(position.0)?;
         cx.counts.rows_trimmed += u64::from(gone.is_some());
         Ok(())
     }

@@ -1,8 +1,8 @@
 //! The submissions whose author asked to be told of their delivery, until it is reported.
 
 use actors::model::{ServerName, SubmissionId};
-use redb::{ReadableTable, WriteTransaction};
 
+use crate::store::engine::group_write::GroupWrite;
 use crate::store::error::RedbResult;
 use crate::store::schema::codec::BadRow;
 use crate::store::schema::{codec, tables};
@@ -15,7 +15,7 @@ pub(crate) struct RequestedReceiptTable<'t> {
 }
 
 impl<'t> RequestedReceiptTable<'t> {
-    pub(crate) fn new(transaction: &'t WriteTransaction) -> Self {
+    pub(crate) fn new(transaction: &'t GroupWrite<'t>) -> Self {
         Self { rows: LazyTable::new(transaction, tables::REQUESTED_RECEIPTS) }
     }
 

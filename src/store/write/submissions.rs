@@ -1,8 +1,8 @@
 //! The records of submissions: what was accepted, and where its items are queued.
 
 use actors::model::{PduRef, ServerName, Submission, SubmissionId, SubmittedContent};
-use redb::{ReadableTable, WriteTransaction};
 
+use crate::store::engine::group_write::GroupWrite;
 use crate::store::error::RedbResult;
 use crate::store::schema::codec::BadRow;
 use crate::store::schema::codec::columns::SubmissionValue;
@@ -16,7 +16,7 @@ pub(crate) struct SubmissionTable<'t> {
 }
 
 impl<'t> SubmissionTable<'t> {
-    pub(crate) fn new(transaction: &'t WriteTransaction) -> Self {
+    pub(crate) fn new(transaction: &'t GroupWrite<'t>) -> Self {
         Self { rows: LazyTable::new(transaction, tables::SUBMISSIONS) }
     }
 
@@ -85,7 +85,7 @@ impl<'t> SubmissionTable<'t> {
     /// Removes the records of old submissions.
     pub(crate) fn remove(&mut self, cx: &mut WriterContext<'_>, ids: &[SubmissionId]) -> RedbResult {
         for id in ids {
-            let gone = self.rows.open()?.remove(id.as_str())?;
+            let gone = self.rows.open()?.take(id.as_str())?;
             cx.counts.rows_trimmed += u64::from(gone.is_some());
         }
         Ok(())

@@ -13,6 +13,7 @@ use tokio::sync::mpsc;
 use crate::api::messages::MessageTrace;
 use crate::api::pdus::PduName;
 use crate::api::submissions::AcceptedSubmission;
+use crate::runtime::plain_client;
 
 /// Delay before a failed call is repeated: a messenger repeats a call until it gets a response.
 const AGAIN: Duration = Duration::from_millis(100);
@@ -116,7 +117,7 @@ pub(super) struct ChatLine {
 impl SampleMessenger {
     /// Returns a messenger for the gateway whose API is at `url`.
     pub(super) fn new(name: &'static str, url: String) -> anyhow::Result<Self> {
-        let client = Client::builder().no_proxy().build().context("no HTTP client")?;
+        let client = plain_client::builder().build().context("no HTTP client")?;
         Ok(Self { name, url, client })
     }
 

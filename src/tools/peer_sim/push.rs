@@ -8,6 +8,7 @@ use fastrand::Rng;
 use reqwest::{Client, StatusCode};
 use serde_json::{Value, json};
 
+use crate::runtime::plain_client;
 use crate::terminal::exit_code::FINE;
 use crate::terminal::output::remark;
 
@@ -128,7 +129,7 @@ enum PushOutcome {
 pub(super) async fn run(options: &PushPlan, seed: u64) -> anyhow::Result<u8> {
     let url = options.url.as_deref().unwrap_or_default().trim_end_matches('/');
     let sender = options.sender.as_deref().unwrap_or_default();
-    let client = Client::builder().no_proxy().timeout(CALL).build().context("no HTTP client")?;
+    let client = plain_client::builder().timeout(CALL).build().context("no HTTP client")?;
     let all = prepared(options, sender);
     let mut tally = PushTally::default();
     let times = if options.twice { 2 } else { 1 };

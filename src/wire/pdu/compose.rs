@@ -13,6 +13,7 @@ use super::read::{is_taken, read_normalized};
 use super::signer::PduSigner;
 use super::write::{WrittenPdu, WrittenState};
 use crate::json::reader::put;
+use crate::json::scanner::whole_value;
 
 /// Composes PDUs in the form in which they are stored and sent.
 #[derive(Default)]
@@ -85,7 +86,7 @@ impl PduText for ContentText {
     }
 
     fn read(&self, _: &ServerName, bytes: &Bytes) -> Option<Pdu> {
-        read_normalized(serde_json::from_slice(bytes).ok()?).ok()
+        read_normalized(whole_value(std::str::from_utf8(bytes).ok()?)?).ok()
     }
 }
 

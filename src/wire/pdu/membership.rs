@@ -17,7 +17,7 @@ pub(super) fn read(key: &str, text: MembershipSource<'_>) -> Option<Membership> 
         return None;
     }
     let members = reader::members(content).ok()?;
-    let joins = match &*reader::text(reader::get(&members, "membership")?)? {
+    let joins = match &*reader::text(reader::get(&members, "membership")?.text)? {
         "join" | "invite" => true,
         "leave" | "ban" => false,
         _ => return None,

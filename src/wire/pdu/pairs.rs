@@ -12,9 +12,9 @@ use std::collections::HashSet;
 use actors::limits::PairOrder;
 use actors::model::{ContextId, PduRef, ServerName};
 use actors::ports::ArchiveError;
-use serde_json::value::RawValue;
 
 use crate::json::reader;
+use crate::json::scanner::ScannedValue;
 use crate::wire::pdu::{FieldError, PARENTS_MAX, PduReader, flaw};
 
 /// The PDU that the pairs are part of.
@@ -28,7 +28,7 @@ pub(super) struct PairContext<'a> {
 pub(super) type StringPair<'a> = (Cow<'a, str>, Cow<'a, str>);
 
 /// Returns the pairs of texts.
-pub(super) fn pairs(value: Option<&RawValue>) -> Result<Vec<StringPair<'_>>, FieldError> {
+pub(super) fn pairs(value: Option<ScannedValue<'_>>) -> Result<Vec<StringPair<'_>>, FieldError> {
     let Some(value) = value else { return Ok(Vec::new()) };
     let bad = || flaw("BAD_PREV_PDUS", "prev_pdus is not an array of pairs of texts");
     let (raw, count) = reader::items(value, PARENTS_MAX).ok_or_else(bad)?;
@@ -54,10 +54,10 @@ pub(super) fn parents(pairs: &[StringPair<'_>], order: PairOrder) -> Result<Vec<
 }
 
 /// Returns the first two elements; later dialects put hashes into a third.
-fn pair(value: &RawValue) -> Option<StringPair<'_>> {
+fn pair(value: ScannedValue<'_>) -> Option<StringPair<'_>> {
     let (elements, _) = reader::items(value, 2)?;
     match elements[..] {
-        [first, second] => Some((reader::text(first)?, reader::text(second)?)),
+        [first, second] => Some((reader::text(first.text)?, reader::text(second.text)?)),
         _ => None,
     }
 }

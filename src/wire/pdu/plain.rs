@@ -2,9 +2,9 @@
 
 use actors::model::{BridgedMessage, GroupId, PduRef, PlainForm, ServerName, SubmissionId};
 use bytes::Bytes;
-use serde_json::value::RawValue;
 
 use crate::json::reader::{self, digest, get, members, put};
+use crate::json::scanner::ScannedValue;
 
 /// Returns the update for a peer for which the context of this stored PDU is a group.
 pub(super) fn plain(reference: &PduRef, pdu: &[u8], to: &ServerName, group: GroupId) -> PlainForm {
@@ -30,7 +30,7 @@ pub(super) fn plain(reference: &PduRef, pdu: &[u8], to: &ServerName, group: Grou
 
 /// Returns the content as such a peer understands it: byte for byte if it has a `text` and a `type`, else the text of its
 /// `body`.
-fn plain_content(content: &RawValue) -> Option<String> {
+fn plain_content(content: ScannedValue<'_>) -> Option<String> {
     let parts = members(content.get()).ok()?;
     let string = |key| get(&parts, key).filter(|value| value.get().starts_with('"'));
     match (string("text"), string("type"), string("body")) {
@@ -41,9 +41,9 @@ fn plain_content(content: &RawValue) -> Option<String> {
 }
 
 /// Returns the peer that a bridged message came from.
-fn origin_server(bridged: &RawValue) -> Option<ServerName> {
+fn origin_server(bridged: ScannedValue<'_>) -> Option<ServerName> {
     let parts = members(bridged.get()).ok()?;
-    reader::text(get(&parts, "server")?)?.parse().ok()
+    reader::text(get(&parts, "server")?.text)?.parse().ok()
 }
 
 /// Returns the value of the key `bridged` of a message that we compose for a peer's group.

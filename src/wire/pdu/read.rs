@@ -14,9 +14,9 @@ use super::write::{WrittenPdu, WrittenState};
 use super::{FOR_ONE_SERVER, FieldError, NAME_BYTES_MAX, PDU_NESTING_MAX, PairOrder, PduReader, flaw};
 use crate::http::json_error;
 use crate::identity::pdu_signature::{HASHES, SIGNATURES};
-use crate::json::nesting::nests_deeper_than;
 use crate::json::reader;
 use crate::json::reader::ObjectMember;
+use crate::json::scanner::ScannedValue;
 
 /// Largest depth: readers with floating-point numbers distinguish all integers up to here.
 const DEPTH_MAX: u64 = (1 << 53) - 1;
@@ -42,11 +42,16 @@ pub(super) fn is_taken(key: &str) -> bool {
 }
 
 impl PduReader<'_> {
-    /// Reads a PDU from text that is known to be valid JSON.
+    /// Reads a PDU.
     pub async fn read(&self, text: &RawValue) -> Result<Pdu, BadPdu> {
+        self.read_scanned(text.into()).await
+    }
+
+    /// Reads a PDU from text that is known to be valid JSON.
+    pub(crate) async fn read_scanned(&self, text: ScannedValue<'_>) -> Result<Pdu, BadPdu> {
         let fields = fields(text)?;
         let sound = async {
-            let checked = CheckedPdu::of(text.get(), &fields)?;
+            let checked = CheckedPdu::of(text, &fields)?;
             let around = PairContext { reader: self, context: &checked.context, origin: &checked.origin };
             let order = match checked.pairs[..] {
                 [] => PairOrder::OriginFirst,
@@ -65,24 +70,24 @@ impl PduReader<'_> {
     }
 
     /// Reads PDUs, each on its own.
-    pub async fn read_all(&self, texts: Vec<&RawValue>) -> Vec<Result<Pdu, BadPdu>> {
+    pub(crate) async fn read_all(&self, texts: Vec<ScannedValue<'_>>) -> Vec<Result<Pdu, BadPdu>> {
         let mut pdus = Vec::with_capacity(texts.len());
         for text in texts {
-            pdus.push(self.read(text).await);
+            pdus.push(self.read_scanned(text).await);
         }
         pdus
     }
 }
 
 /// Reads a PDU from normalized text, as we store it: each pair is an origin and an id, whatever it looks like.
-pub(super) fn read_normalized(text: &RawValue) -> Result<Pdu, BadPdu> {
+pub(super) fn read_normalized(text: ScannedValue<'_>) -> Result<Pdu, BadPdu> {
     let fields = fields(text)?;
-    let sound = CheckedPdu::of(text.get(), &fields)
-        .and_then(|checked| checked.into_pdu(text.get(), &fields, PairOrder::OriginFirst));
+    let sound =
+        CheckedPdu::of(text, &fields).and_then(|checked| checked.into_pdu(text.get(), &fields, PairOrder::OriginFirst));
     sound.map_err(|error| about(&fields, error))
 }
 
-fn fields(text: &RawValue) -> Result<PduFields<'_>, BadPdu> {
+fn fields(text: ScannedValue<'_>) -> Result<PduFields<'_>, BadPdu> {
     let text = text.get();
     let bad = |FieldError { code, reason }| BadPdu { id: None, origin: None, code, reason };
     if !text.starts_with('{') {
@@ -103,17 +108,17 @@ struct CheckedPdu<'a> {
     context: ContextId,
     ts: &'a str,
     kind: Arc<str>,
-    content: &'a RawValue,
+    content: ScannedValue<'a>,
     state: Option<StateFields>,
     depth: Option<u64>,
-    narrowed: Option<&'a RawValue>,
+    narrowed: Option<ScannedValue<'a>>,
     to: Option<Vec<ServerName>>,
     pairs: Vec<StringPair<'a>>,
 }
 
 impl<'a> CheckedPdu<'a> {
-    fn of(text: &str, fields: &PduFields<'a>) -> Result<Self, FieldError> {
-        if nests_deeper_than(PDU_NESTING_MAX, text.as_bytes()) {
+    fn of(text: ScannedValue<'a>, fields: &PduFields<'a>) -> Result<Self, FieldError> {
+        if text.nests_deeper_than(PDU_NESTING_MAX) {
             return Err(flaw("TOO_DEEP", format!("a PDU nests at most {PDU_NESTING_MAX} levels deep")));
         }
         if let Some(key) = reader::first_duplicate_key(&fields.0) {
@@ -150,7 +155,7 @@ impl<'a> CheckedPdu<'a> {
                 prev: stated.slot.prev.as_ref(),
             }),
             omits_is_state: fields.get("is_state").is_none() && fields.get(SIGNATURES).is_some(),
-            to: narrowed.map(RawValue::get),
+            to: narrowed.map(ScannedValue::get),
             content: content.get().as_bytes(),
         }
         .bytes(further(fields, state.is_some(), to.is_some()), text.len());
@@ -187,7 +192,7 @@ struct StateFields {
 
 /// Reads `is_state`. Absent means false; stored rows of old servers contain 0 and 1.
 fn is_state(fields: &PduFields<'_>) -> Result<bool, FieldError> {
-    match fields.get("is_state").map(RawValue::get) {
+    match fields.get("is_state").map(ScannedValue::get) {
         None | Some("false" | "0") => Ok(false),
         Some("true" | "1") => Ok(true),
         Some(_) => Err(flaw("BAD_IS_STATE", "is_state is neither true nor false")),
@@ -210,8 +215,8 @@ fn state_fields(fields: &PduFields<'_>) -> Result<StateFields, FieldError> {
 }
 
 /// Parses an integer or the text of one: rows of old servers contain it as text.
-fn power(value: &RawValue) -> Result<i64, FieldError> {
-    let written = reader::text(value).unwrap_or_else(|| value.get().into());
+fn power(value: ScannedValue<'_>) -> Result<i64, FieldError> {
+    let written = reader::text(value.text).unwrap_or_else(|| value.get().into());
     let digits = written.strip_prefix('-').unwrap_or(&written);
     let plain = digits == "0" || (!digits.starts_with('0') && digits.bytes().all(|byte| byte.is_ascii_digit()));
     let level = written.parse().ok().filter(|_| plain);
@@ -219,13 +224,13 @@ fn power(value: &RawValue) -> Result<i64, FieldError> {
 }
 
 /// Parses a depth. An invalid one counts as absent: the depth is never trusted, so it is no reason for a refusal.
-fn depth(value: &RawValue) -> Option<u64> {
+fn depth(value: ScannedValue<'_>) -> Option<u64> {
     value.get().parse().ok().filter(|depth| *depth <= DEPTH_MAX)
 }
 
 /// Returns the recipients of a narrowed PDU. A list that contains anything but servers is an error, because we could not
 /// keep to it.
-fn recipients(to: &RawValue, origin: &ServerName, is_state: bool) -> Result<Vec<ServerName>, FieldError> {
+fn recipients(to: ScannedValue<'_>, origin: &ServerName, is_state: bool) -> Result<Vec<ServerName>, FieldError> {
     if is_state {
         return Err(flaw("BAD_TO", "state is for all participants and cannot be narrowed by to"));
     }
@@ -233,7 +238,7 @@ fn recipients(to: &RawValue, origin: &ServerName, is_state: bool) -> Result<Vec<
     if count > RECIPIENTS_MAX {
         return Err(flaw("BAD_TO", format!("to names {count} servers; the maximum is {RECIPIENTS_MAX}")));
     }
-    let name = |name: &RawValue| reader::text(name)?.parse().ok();
+    let name = |name: ScannedValue<'_>| reader::text(name.text)?.parse().ok();
     let names: Option<Vec<ServerName>> = names.into_iter().map(name).collect();
     let names = names.filter(|names| !names.is_empty());
     let names = names.ok_or_else(|| flaw("BAD_TO", "to is not a list of server names"))?;
@@ -267,12 +272,12 @@ struct PduFields<'a>(Vec<ObjectMember<'a>>);
 
 impl<'a> PduFields<'a> {
     /// Returns the value of a key; null counts as absent.
-    fn get(&self, key: &str) -> Option<&'a RawValue> {
+    fn get(&self, key: &str) -> Option<ScannedValue<'a>> {
         reader::get(&self.0, key).filter(|value| value.get() != "null")
     }
 
     /// Returns the value of a required key.
-    fn required(&self, key: &'static str) -> Result<&'a RawValue, FieldError> {
+    fn required(&self, key: &'static str) -> Result<ScannedValue<'a>, FieldError> {
         self.get(key).ok_or_else(|| flaw("MISSING_KEY", format!("{key} is missing")))
     }
 
@@ -310,10 +315,10 @@ impl<'a> PduFields<'a> {
 
     /// Returns the text of a key for a response about an invalid PDU; `None` if the text is too long.
     fn told(&self, key: &str) -> Option<String> {
-        reader::text(self.get(key)?).filter(|text| text.len() <= NAME_BYTES_MAX).map(Cow::into_owned)
+        reader::text(self.get(key)?.text).filter(|text| text.len() <= NAME_BYTES_MAX).map(Cow::into_owned)
     }
 }
 
-fn text<'a>(value: &'a RawValue, key: &'static str, code: &'static str) -> Result<Cow<'a, str>, FieldError> {
-    reader::text(value).ok_or_else(|| flaw(code, format!("{key} is not a text")))
+fn text<'a>(value: ScannedValue<'a>, key: &'static str, code: &'static str) -> Result<Cow<'a, str>, FieldError> {
+    reader::text(value.text).ok_or_else(|| flaw(code, format!("{key} is not a text")))
 }

@@ -3,11 +3,11 @@
 use actors::limits::PairOrder;
 use actors::model::{ContextId, PduRef};
 use bytes::Bytes;
-use serde_json::value::RawValue;
 
 use super::PARENTS_MAX;
 use crate::json::reader;
 use crate::json::reader::put;
+use crate::json::scanner::ScannedValue;
 
 /// A PDU to be written.
 pub(super) struct WrittenPdu<'a> {
@@ -146,7 +146,7 @@ pub fn shown(pdu: &Bytes, depth: Option<u64>, pairs: PairOrder) -> Bytes {
 }
 
 /// Writes the pairs in the requested order: as stored, or each swapped.
-fn swapped(out: &mut Vec<u8>, stored: &RawValue, pairs: PairOrder) {
+fn swapped(out: &mut Vec<u8>, stored: ScannedValue<'_>, pairs: PairOrder) {
     let pair = |value| match reader::items(value, 2) {
         Some((elements, 2)) => Some([elements[1], elements[0]]),
         _ => None,
@@ -154,7 +154,17 @@ fn swapped(out: &mut Vec<u8>, stored: &RawValue, pairs: PairOrder) {
     let listed = reader::items(stored, PARENTS_MAX).filter(|_| pairs == PairOrder::IdFirst);
     let turned = listed.and_then(|(listed, _)| listed.into_iter().map(pair).collect::<Option<Vec<_>>>());
     match turned {
-        Some(turned) => put(out, &turned),
+        Some(turned) => {
+            out.push(b'[');
+            for (place, [first, second]) in turned.iter().enumerate() {
+                out.extend_from_slice(if place > 0 { b",[" } else { b"[" });
+                out.extend_from_slice(first.text.as_bytes());
+                out.push(b',');
+                out.extend_from_slice(second.text.as_bytes());
+                out.push(b']');
+            }
+            out.push(b']');
+        }
         None => out.extend_from_slice(stored.get().as_bytes()),
     }
 }

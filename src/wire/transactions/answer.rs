@@ -9,6 +9,7 @@ use serde_json::value::RawValue;
 
 use crate::json::reader;
 use crate::json::reader::{ObjectMember, put};
+use crate::json::scanner::ScannedValue;
 use crate::wire::receipts::OF_TRANSACTIONS;
 
 /// Maximum length of the reason of a refused PDU.
@@ -90,7 +91,15 @@ pub fn decode(frame: &OutboundBatch, body: &Bytes) -> PushResponse {
     let is_said = body.is_empty() || serde_json::from_slice::<&RawValue>(body).is_ok();
     let ack = if is_said { Ack::Taken } else { Ack::AcceptedUnparsedBody };
     let (refused, receipts) = (refused(frame, body).unwrap_or_default(), receipts(body).unwrap_or_default());
-    PushResponse { ack, window: None, refused, receipts, reason: None }
+    PushResponse { ack, window: stated_window(body), refused, receipts, reason: None }
+}
+
+/// Returns the number of PDUs that the peer accepts in a transaction, if it states one.
+fn stated_window(body: &Bytes) -> Option<u32> {
+    let members = reader::members(std::str::from_utf8(body).ok()?).ok()?;
+    let limits = reader::members(reader::get(&members, "limits")?.get()).ok()?;
+    let stated = reader::get(&limits, "pdus")?.get().parse::<u64>().ok().filter(|pdus| *pdus > 0)?;
+    Some(u32::try_from(stated).unwrap_or(u32::MAX))
 }
 
 fn receipts(body: &Bytes) -> Option<PeerReceipts> {
@@ -116,14 +125,14 @@ fn refused(frame: &OutboundBatch, body: &Bytes) -> Option<Vec<ItemObjection>> {
             Item::Update(_) | Item::Forward(..) => None,
         })
         .collect();
-    let list = if whole.get().starts_with('[') { whole } else { reader::get(&members, "pdus")? };
+    let list = if whole.get().starts_with('[') { whole.into() } else { reader::get(&members, "pdus")? };
     let (entries, count) = reader::items(list, sent.len())?;
     let about = |place: usize, members: &[ObjectMember<'_>]| {
         let named = sent.iter().find(|(_, reference)| is_named(reference, members));
         let meant = named.or_else(|| sent.get(place).filter(|_| count == sent.len() && is_nameless(members)));
         meant.map(|(place, _)| *place)
     };
-    let read = |(place, entry): (usize, &RawValue)| {
+    let read = |(place, entry): (usize, ScannedValue<'_>)| {
         let members = reader::members(entry.get()).ok()?;
         let error = reader::get(&members, "error").filter(|error| error.get() != "null");
         let (fate, reason) = match error {
@@ -147,7 +156,7 @@ fn relay_refusal(members: &[ObjectMember<'_>], route: &ForwardRoute) -> Option<S
 }
 
 fn text_of(members: &[ObjectMember<'_>], key: &str) -> Option<String> {
-    reader::get(members, key).and_then(reader::text).map(Into::into)
+    reader::text(reader::get(members, key)?.text).map(Into::into)
 }
 
 fn is_named(reference: &PduRef, members: &[ObjectMember<'_>]) -> bool {
@@ -161,8 +170,8 @@ fn is_nameless(members: &[ObjectMember<'_>]) -> bool {
 }
 
 /// Returns the peer's message, short enough for the trace and without control characters for the log.
-fn words(error: &RawValue, members: &[ObjectMember<'_>]) -> String {
-    let said = reader::text(error).unwrap_or_else(|| error.get().into());
+fn words(error: ScannedValue<'_>, members: &[ObjectMember<'_>]) -> String {
+    let said = reader::text(error.text).unwrap_or_else(|| error.get().into());
     let code = text_of(members, "code").map(|code| format!("{code}: ")).unwrap_or_default();
     short(&format!("{code}{said}"))
 }

@@ -6,12 +6,11 @@ use actors::model::{
 };
 use bytes::Bytes;
 use serde_json::error::Category;
-use serde_json::value::RawValue;
 
 use crate::http::json_error;
-use crate::json::nesting::nests_deeper_than;
 use crate::json::reader;
 use crate::json::reader::{ObjectMember, digest, put};
+use crate::json::scanner::ScannedValue;
 use crate::wire::pdu::{PDU_NESTING_MAX, PairOrder, PduReader, shown};
 use crate::wire::receipts::OF_TRANSACTIONS;
 
@@ -52,7 +51,7 @@ pub enum BadTransaction {
 pub struct TransactionEnvelope<'a> {
     members: Vec<ObjectMember<'a>>,
     /// List of PDUs; absent means empty.
-    pdus: Option<&'a RawValue>,
+    pdus: Option<ScannedValue<'a>>,
 }
 
 impl<'a> TransactionEnvelope<'a> {
@@ -78,13 +77,13 @@ impl<'a> TransactionEnvelope<'a> {
     pub fn origin(&self) -> Result<ServerName, BadTransaction> {
         let bad = |why: String| BadTransaction::NotATransaction(why);
         let value = reader::get(&self.members, "origin").ok_or_else(|| bad("origin is missing".to_owned()))?;
-        let text = reader::text(value).ok_or_else(|| bad("origin is not a text".to_owned()))?;
+        let text = reader::text(value.text).ok_or_else(|| bad("origin is not a text".to_owned()))?;
         text.parse().map_err(|why| bad(format!("origin: {why}")))
     }
 
     /// Returns the transaction's own id if it is a number.
     pub fn number(&self) -> Option<u64> {
-        reader::get(&self.members, "transaction_id").and_then(reader::text)?.parse().ok()
+        reader::text(reader::get(&self.members, "transaction_id")?.text)?.parse().ok()
     }
 
     /// Returns whether this is a page that is followed by others.
@@ -93,7 +92,7 @@ impl<'a> TransactionEnvelope<'a> {
     }
 
     /// Returns the texts of the PDUs; more than `max` are an error.
-    pub fn pdus(&self, max: u32) -> Result<Vec<&'a RawValue>, BadTransaction> {
+    pub(crate) fn pdus(&self, max: u32) -> Result<Vec<ScannedValue<'a>>, BadTransaction> {
         let Some(pdus) = self.pdus else { return Ok(Vec::new()) };
         let (kept, count) = reader::items(pdus, max as usize)
             .ok_or_else(|| BadTransaction::NotATransaction("pdus is not an array".to_owned()))?;
@@ -104,7 +103,7 @@ impl<'a> TransactionEnvelope<'a> {
     }
 
     /// Returns the texts of the first PDUs, at most `max`; further ones are ignored.
-    pub fn first_pdus(&self, max: u32) -> Result<Vec<&'a RawValue>, BadTransaction> {
+    pub(crate) fn first_pdus(&self, max: u32) -> Result<Vec<ScannedValue<'a>>, BadTransaction> {
         let Some(pdus) = self.pdus else { return Ok(Vec::new()) };
         let not_an_array = || BadTransaction::NotATransaction("pdus is not an array".to_owned());
         reader::items(pdus, max as usize).map(|(kept, _)| kept).ok_or_else(not_an_array)
@@ -140,7 +139,7 @@ impl<'a> TransactionEnvelope<'a> {
     /// Returns the servers to which the sender asks us to pass its PDUs on, at most `RELAY_TO_MAX`.
     pub fn relay_to(&self) -> Vec<ServerName> {
         let listed = reader::get(&self.members, "relay_to").and_then(|names| reader::items(names, RELAY_TO_MAX));
-        let texts = listed.into_iter().flat_map(|(names, _)| names).filter_map(reader::text);
+        let texts = listed.into_iter().flat_map(|(names, _)| names).filter_map(|name| reader::text(name.text));
         let mut servers: Vec<ServerName> = texts.filter_map(|name| name.parse().ok()).collect();
         servers.sort_unstable();
         servers.dedup();
@@ -154,7 +153,7 @@ impl<'a> TransactionEnvelope<'a> {
     /// Returns the ids of earlier transactions. They are only a hint, so unusable ones are left out.
     fn prev_ids(&self) -> Vec<String> {
         let listed = reader::get(&self.members, "prev_ids").and_then(|ids| reader::items(ids, PREV_IDS_MAX));
-        let texts = listed.into_iter().flat_map(|(ids, _)| ids).filter_map(reader::text);
+        let texts = listed.into_iter().flat_map(|(ids, _)| ids).filter_map(|id| reader::text(id.text));
         texts.filter(|id| is_id(id)).map(Into::into).collect()
     }
 
@@ -175,18 +174,18 @@ pub fn is_id(text: &str) -> bool {
 }
 
 /// Reads an ephemeral item; `None` if it is invalid or names another server than the transaction's.
-fn edu(text: &RawValue, origin: &ServerName) -> Option<Edu> {
-    if nests_deeper_than(PDU_NESTING_MAX, text.get().as_bytes()) {
+fn edu(text: ScannedValue<'_>, origin: &ServerName) -> Option<Edu> {
+    if text.nests_deeper_than(PDU_NESTING_MAX) {
         return None;
     }
     let members = reader::members(text.get()).ok()?;
     if reader::first_duplicate_key(&members).is_some() {
         return None;
     }
-    let claimed: ServerName = reader::text(reader::get(&members, "origin")?)?.parse().ok()?;
-    let kind = reader::text(reader::get(&members, "edu_type")?)?;
+    let claimed: ServerName = reader::text(reader::get(&members, "origin")?.text)?.parse().ok()?;
+    let kind = reader::text(reader::get(&members, "edu_type")?.text)?;
     // The content is copied, because an item that waits in a buffer must not keep the whole body in memory.
-    let content = reader::get(&members, "content").map_or("null", RawValue::get).as_bytes();
+    let content = reader::get(&members, "content").map_or("null", ScannedValue::get).as_bytes();
     let sound = claimed == *origin && is_id(&kind);
     sound.then(|| Edu { kind: kind.into_owned(), content: Bytes::copy_from_slice(content) })
 }

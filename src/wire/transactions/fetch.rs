@@ -76,7 +76,7 @@ pub async fn decode(
     match want {
         FetchRequest::Pdu(wanted) => {
             for text in envelope.first_pdus(BESIDE_MAX).map_err(unreadable)? {
-                let pdu = reader.read(text).await;
+                let pdu = reader.read_scanned(text).await;
                 if is_about(&pdu, wanted) {
                     return Ok(vec![pdu]);
                 }

@@ -11,6 +11,7 @@ mod send;
 mod state;
 
 use actix_web::HttpResponse;
+use actix_web::http::Method;
 use actix_web::web::{self, ServiceConfig};
 use actors::limits::InteropQuirks;
 use actors::model::{BatchId, DialectSpec, Item, OutboundBatch, PushFailure, PushResponse, ServerName};
@@ -20,7 +21,16 @@ pub use prefix::PREFIX;
 
 use super::{Dialect, resource};
 use crate::egress::{EgressAnswer, EgressRequest, PeerService};
+use crate::http::body::encoded::BodyEncoding;
+use crate::http::error_middleware::direct_routes::{DirectHandler, handled, is_plain_segment};
 use crate::wire::pdu::forward_text::is_forward;
+
+/// Returns the id in the path of a transaction, if nothing in it needs to be decoded.
+fn plain_id(path: &str) -> Option<&str> {
+    let id = path.strip_prefix(PREFIX)?.strip_prefix("/send/")?;
+    let id = id.strip_suffix('/').unwrap_or(id);
+    is_plain_segment(id).then_some(id)
+}
 
 /// The dialect of transactions, which carry PDUs.
 pub struct TransactionsDialect;
@@ -53,6 +63,18 @@ impl Dialect for TransactionsDialect {
         config.service(backfill.route(web::get().to(backfill::backfill)));
     }
 
+    fn push_handler(&self, method: &Method, path: &str) -> Option<DirectHandler> {
+        (method == Method::PUT && plain_id(path).is_some()).then_some(|request| {
+            Box::pin(async {
+                let id = plain_id(request.path()).unwrap_or_default().to_owned();
+                handled(request, async |(caller, limit, body, admission, intake, judge)| {
+                    send::accept(caller, id, limit, body, (admission, intake, judge)).await
+                })
+                .await
+            })
+        })
+    }
+
     /// Writes a transaction. An update that was queued while the peer used the updates dialect cannot be written in
     /// this one. It is refused as if the peer had refused it: leaving it out would lose it silently, because the
     /// response to the other items would acknowledge it too.
@@ -82,7 +104,7 @@ impl Dialect for TransactionsDialect {
 
     /// Returns `None`: servers of 2014 never resend a transaction after any refusal, so it is served while the gateway
     /// drains.
-    fn draining_response(&self, _: &str) -> Option<HttpResponse> {
+    fn draining_response(&self, _: &str, _: BodyEncoding) -> Option<HttpResponse> {
         None
     }
 

@@ -26,7 +26,20 @@ pub(super) async fn put_transaction(
     intake: web::Data<dyn FederationCore>,
     judge: web::Data<dyn RelayJudge>,
 ) -> Result<HttpResponse, ApiError> {
-    let id = id.into_inner();
+    accept(arrival, id.into_inner(), limit, body, (admission, intake, judge)).await
+}
+
+/// The services that a transaction needs.
+type Services = (web::Data<dyn PeerAuthPolicy>, web::Data<dyn FederationCore>, web::Data<dyn RelayJudge>);
+
+/// Accepts a transaction under an id that was read already.
+pub(super) async fn accept(
+    arrival: CallerClaim,
+    id: String,
+    limit: BodyLimit,
+    body: RequestBody,
+    (admission, intake, judge): Services,
+) -> Result<HttpResponse, ApiError> {
     if !is_id(&id) {
         let words = "the id of a transaction is 1 to 255 bytes without control characters";
         return Err(ApiError::bad_request("BAD_TRANSACTION_ID", words));

@@ -14,7 +14,7 @@ use crate::http::error::whole_seconds;
 use crate::http::json_error;
 use crate::json::reader::put;
 use crate::wire::receipts::OF_UPDATES;
-use crate::wire::updates::envelope::SEQ_MAX;
+use crate::wire::updates::scanned_push::SEQ_MAX;
 
 /// Maximum characters of a peer's code that are kept.
 const CODE_MAX: usize = 40;
@@ -98,10 +98,10 @@ pub fn decode(frame: &OutboundBatch, body: &Bytes) -> Result<PushResponse, PushF
     let reason =
         wire.reason.as_ref().filter(|_| waits).and_then(Value::as_str).map(|words| in_a_log(words, REASON_MAX));
     let receipts = OF_UPDATES.read(|key| match key {
-        "delivered" => wire.delivered,
-        "delivered_pdus" => wire.delivered_pdus,
-        "rejected" => wire.rejected,
-        "rejected_pdus" => wire.rejected_pdus,
+        "delivered" => wire.delivered.map(Into::into),
+        "delivered_pdus" => wire.delivered_pdus.map(Into::into),
+        "rejected" => wire.rejected.map(Into::into),
+        "rejected_pdus" => wire.rejected_pdus.map(Into::into),
         _ => None,
     });
     Ok(PushResponse { ack, window: wire.window.as_ref().and_then(window), refused, receipts, reason })

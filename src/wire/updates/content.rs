@@ -2,12 +2,12 @@
 
 use actors::model::{BadPdu, ParkedCode, Pdu, StrongBody, StrongUpdate};
 use bytes::Bytes;
-use serde_json::value::RawValue;
 
 use crate::http::json_error;
-use crate::json::nesting::{NESTING_MAX, nests_deeper_than};
+use crate::json::nesting::NESTING_MAX;
 use crate::json::reader;
 use crate::json::reader::digest;
+use crate::json::scanner::ScannedValue;
 use crate::wire::pdu::{PduReader, identity};
 use crate::wire::updates::group_message::group_message;
 
@@ -15,21 +15,26 @@ use crate::wire::updates::group_message::group_message;
 const UPDATE_NESTING_MAX: usize = NESTING_MAX - 2;
 
 /// Reads a strong update that is no forward.
-pub(super) async fn read(bytes: Bytes, raw: &RawValue, pdus: &PduReader<'_>) -> StrongUpdate {
-    if !reader::has_string_member(raw.get(), "update", "pdu") {
-        let body = match nests_deeper_than(UPDATE_NESTING_MAX, &bytes) {
-            true => StrongBody::Unsound(ParkedCode::TooDeep, "a strong update nests at most 98 levels deep"),
-            false => match pdus.maps_groups().then(|| group_message(&bytes, raw, pdus.sender)).flatten() {
-                Some(message) => StrongBody::Group(Box::new(message)),
-                None => StrongBody::Plain,
-            },
-        };
-        return StrongUpdate { digest: digest(&bytes), bytes, body };
+pub(super) async fn read(bytes: Bytes, update: ScannedValue<'_>, pdus: &PduReader<'_>) -> StrongUpdate {
+    if !reader::has_string_member(update.text, "update", "pdu") {
+        return read_opaque(bytes, update, pdus);
     }
-    match pdu(raw.get(), pdus).await {
+    match pdu(update.text, pdus).await {
         Ok(pdu) => StrongUpdate { digest: identity(&pdu), bytes, body: StrongBody::Pdu(Box::new(pdu)) },
         Err(bad) => StrongUpdate { digest: digest(&bytes), bytes, body: StrongBody::BadPdu(bad) },
     }
+}
+
+/// Reads a strong update that is neither a forward nor carries a PDU.
+pub(super) fn read_opaque(bytes: Bytes, update: ScannedValue<'_>, pdus: &PduReader<'_>) -> StrongUpdate {
+    let body = match update.nests_deeper_than(UPDATE_NESTING_MAX) {
+        true => StrongBody::Unsound(ParkedCode::TooDeep, "a strong update nests at most 98 levels deep"),
+        false => match pdus.maps_groups().then(|| group_message(&bytes, update.text, pdus.sender)).flatten() {
+            Some(message) => StrongBody::Group(Box::new(message)),
+            None => StrongBody::Plain,
+        },
+    };
+    StrongUpdate { digest: digest(&bytes), bytes, body }
 }
 
 /// Reads the PDU of an update that carries one.
@@ -41,5 +46,5 @@ async fn pdu(update: &str, pdus: &PduReader<'_>) -> Result<Pdu, BadPdu> {
         return Err(bad("DUPLICATE_KEY", format!("the key {shown:?} of the update is there twice")));
     }
     let text = reader::get(&members, "pdu").ok_or_else(|| bad("MISSING_KEY", "pdu is missing".to_owned()))?;
-    pdus.read(text).await
+    pdus.read_scanned(text).await
 }

@@ -10,18 +10,14 @@ use serde::de::{Error, IgnoredAny, MapAccess, Visitor};
 use serde_json::error::Category;
 use serde_json::value::RawValue;
 
+use super::scanned_push::{SEQ_MAX, ScannedPush, WEAK_KEPT_MAX};
 use super::strong;
 use crate::http::json_error;
+use crate::json::nesting::BodyNestingLimit;
 use crate::json::reader::{ArrayItems, LastArrayItems};
 use crate::wire::pdu::PduReader;
 use crate::wire::pdu::forward_text::carrying_update;
 use crate::wire::receipts::OF_UPDATES;
-
-/// Largest sequence number: readers with any integer type agree on numbers up to here.
-pub(super) const SEQ_MAX: u64 = i64::MAX as u64;
-
-/// Maximum number of weak updates that are read of one push. The core keeps `weak_items` of these.
-pub(super) const WEAK_KEPT_MAX: usize = 1_000;
 
 /// Error: a body is not accepted as a push.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -48,6 +44,44 @@ pub enum BadPush {
     },
 }
 
+/// Reads a push that nests within the limit. At most `max` strong updates are kept; memory does not grow with further ones.
+///
+/// A push that is valid and written as usual is read in one pass. Any other is read again by the parser, which says what is wrong.
+pub async fn decode_within(
+    body: &Bytes,
+    (max, nesting): (u32, &BodyNestingLimit),
+    pdus: &PduReader<'_>,
+    verified: &'static str,
+) -> Result<InboundPush, BadPush> {
+    let Some(push) = ScannedPush::read(body, max as usize, nesting.levels()) else {
+        nesting.check(body).map_err(|deep| BadPush::TooDeep(deep.to_string()))?;
+        return decode(body, max, pdus, verified).await;
+    };
+    let ScannedPush { strong: scanned, weak, weak_count, seq, from_seq, receipts } = push;
+    let mut strong = Vec::with_capacity(scanned.len());
+    for update in &scanned {
+        strong.push(strong::read_scanned(body, update, pdus).await);
+    }
+    let receipts = OF_UPDATES.read(|key| receipts.iter().find(|(name, _)| *name == key).map(|(_, value)| *value));
+    Ok(InboundPush {
+        from_seq,
+        seq,
+        strong,
+        weak: weak_count,
+        ephemeral: ephemeral(weak),
+        receipts,
+        verified,
+        nonce: None,
+    })
+}
+
+/// Returns the weak updates that are objects. They are copied, because an item that waits for a reader must not keep the whole body in
+/// memory.
+fn ephemeral<'a>(weak: impl IntoIterator<Item = &'a str>) -> Vec<Bytes> {
+    let objects = weak.into_iter().filter(|text| text.starts_with('{'));
+    objects.map(|text| Bytes::copy_from_slice(text.as_bytes())).collect()
+}
+
 /// Reads a push, whatever its depth: nothing here recurses. At most `max` strong updates are kept; memory does not grow with further ones.
 pub async fn decode(
     body: &Bytes,
@@ -69,14 +103,12 @@ pub async fn decode(
     }
     let mut strong = Vec::with_capacity(envelope.strong.len());
     for raw in envelope.strong {
-        strong.push(strong::read(body, raw, pdus).await);
+        strong.push(strong::read(body, raw.into(), pdus).await);
     }
     let receipts =
-        OF_UPDATES.read(|key| envelope.receipts.iter().find(|(name, _)| name == key).map(|(_, value)| *value));
+        OF_UPDATES.read(|key| envelope.receipts.iter().find(|(name, _)| name == key).map(|(_, value)| (*value).into()));
     let PushEnvelope { from_seq, seq, weak, weak_count, .. } = envelope;
-    // They are copied, because an item that waits for a reader must not keep the whole body in memory.
-    let objects = weak.into_iter().map(|raw| raw.get().as_bytes()).filter(|text| text.starts_with(b"{"));
-    let ephemeral = objects.map(Bytes::copy_from_slice).collect();
+    let ephemeral = ephemeral(weak.into_iter().map(RawValue::get));
     Ok(InboundPush { from_seq, seq, strong, weak: weak_count, ephemeral, receipts, verified, nonce: None })
 }
 

@@ -13,6 +13,7 @@ use crate::identity::key_id::KeyName;
 use crate::identity::public_key::LENIENT_BASE64;
 use crate::json::canonical_object::CanonicalObject;
 use crate::json::reader::{self, ObjectMember};
+use crate::json::scanner::ScannedValue;
 use crate::wire::pdu::PduReader;
 use crate::wire::pdu::forward_text::{KIND, UNSIGNED};
 use crate::wire::pdu::relay_judge::SignedForward;
@@ -24,8 +25,7 @@ const ID_MAX: usize = 255;
 const NUMBER_MAX: u64 = i64::MAX as u64;
 
 /// Reads a forward. One that has not the form of a forward is refused alone, like an update that is no object.
-pub(super) async fn read(body: &Bytes, raw: &RawValue, pdus: &PduReader<'_>) -> StrongBody {
-    let text = raw.get();
+pub(super) async fn read(body: &Bytes, text: &str, pdus: &PduReader<'_>) -> StrongBody {
     let form = match ForwardForm::read(text) {
         Ok(form) => form,
         Err(reason) => return StrongBody::Unsound(ParkedCode::BadForward, reason),
@@ -55,7 +55,7 @@ pub(super) async fn read(body: &Bytes, raw: &RawValue, pdus: &PduReader<'_>) -> 
 /// Reads a forward that was kept, as if this sender had sent it now; `None`: it has not the form of one.
 pub(super) async fn read_again(text: &Bytes, pdus: &PduReader<'_>) -> Option<ForwardedUpdate> {
     let raw: &RawValue = serde_json::from_slice(text).ok()?;
-    match read(text, raw, pdus).await {
+    match read(text, raw.get(), pdus).await {
         StrongBody::Forward(forward) => Some(*forward),
         StrongBody::Plain
         | StrongBody::Group(_)
@@ -76,7 +76,7 @@ struct ForwardForm<'a> {
     number: Seq,
     key: String,
     signature: String,
-    body: &'a RawValue,
+    body: ScannedValue<'a>,
 }
 
 impl<'a> ForwardForm<'a> {
@@ -144,7 +144,7 @@ impl<'a> ForwardForm<'a> {
 }
 
 fn word(members: &[ObjectMember<'_>], key: &str) -> Option<String> {
-    reader::get(members, key).and_then(reader::text).map(Into::into)
+    reader::text(reader::get(members, key)?.text).map(Into::into)
 }
 
 #[cfg(test)]

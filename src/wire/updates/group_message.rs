@@ -2,29 +2,29 @@
 
 use actors::model::{GroupId, GroupMessage, ServerName};
 use bytes::Bytes;
-use serde_json::value::RawValue;
 
 use crate::json::nesting::nests_deeper_than;
 use crate::json::reader::{digest, first_duplicate_key, get, has_string_member, members, text};
+use crate::json::scanner::ScannedValue;
 use crate::wire::pdu::PDU_NESTING_MAX;
 
-/// Returns the message of an update; `None` if it is another update, for another peer than a group, or without a content
+/// Returns the message of an update, which is also given as text; `None` if it is another update, for another peer than a group, or without a content
 /// that a PDU can have. Such an update is the messenger's business as it stands.
-pub(crate) fn group_message(update: &Bytes, raw: &RawValue, sender: &ServerName) -> Option<GroupMessage> {
-    if !has_string_member(raw.get(), "update", "message") || nests_deeper_than(PDU_NESTING_MAX, update) {
+pub(crate) fn group_message(update: &Bytes, read: &str, sender: &ServerName) -> Option<GroupMessage> {
+    if !has_string_member(read, "update", "message") || nests_deeper_than(PDU_NESTING_MAX, update) {
         return None;
     }
-    let parts = members(raw.get()).ok()?;
+    let parts = members(read).ok()?;
     if first_duplicate_key(&parts).is_some() {
         return None;
     }
     let given = |key| get(&parts, key).filter(|value| value.get() != "null");
     let peer = members(given("peer")?.get()).ok()?;
-    if first_duplicate_key(&peer).is_some() || text(get(&peer, "type")?)? != "group" {
+    if first_duplicate_key(&peer).is_some() || text(get(&peer, "type")?.text)? != "group" {
         return None;
     }
     let group = GroupId(get(&peer, "id")?.get().parse().ok()?);
-    let part = |value: &RawValue| update.slice_ref(value.get().as_bytes());
+    let part = |value: ScannedValue<'_>| update.slice_ref(value.get().as_bytes());
     let key = digest(&[format!("group\n{sender}\n").as_bytes(), update].concat());
     Some(GroupMessage { group, content: part(given("content")?), user_id: given("user_id").map(part), key })
 }
@@ -35,8 +35,8 @@ mod tests {
 
     fn read(update: &str) -> Option<GroupMessage> {
         let update = Bytes::copy_from_slice(update.as_bytes());
-        let raw: &RawValue = serde_json::from_slice(&update).expect("JSON");
-        group_message(&update, raw, &"gold".parse().expect("valid"))
+        let text = std::str::from_utf8(&update).expect("text");
+        group_message(&update, text, &"gold".parse().expect("valid"))
     }
 
     #[test]

@@ -7,13 +7,14 @@ pub mod envelope;
 pub mod forward;
 pub(crate) mod group_message;
 pub mod kept_forwards;
+pub mod kept_group_messages;
 pub mod protobuf;
 mod push;
 mod rpc;
+mod scanned_push;
 mod strong;
 
-use actix_web::http::header::ContentType;
-use actix_web::middleware::from_fn;
+use actix_web::http::Method;
 use actix_web::web::{self, ServiceConfig};
 use actix_web::{HttpResponse, ResponseError};
 use actors::errors::UnavailableError;
@@ -23,12 +24,17 @@ use bytes::Bytes;
 
 use super::{Dialect, resource};
 use crate::egress::{EgressAnswer, EgressRequest, PeerService};
-use crate::http::body::encoded::PROTOBUF_TYPE;
+use crate::http::body::encoded::{BodyEncoding, PROTOBUF_TYPE};
+use crate::http::body::encoded_errors::EncodedPaths;
 use crate::http::error::RESTART_WAIT;
+use crate::http::error_middleware::direct_routes::{DirectHandler, handled};
 use crate::rpc::RPC_PATH;
 
 /// Path to which peers push updates.
 pub const UPDATES_PATH: &str = "/http/v1/updates";
+
+/// Beginning of the paths of the dialect.
+const PATH_PREFIX: &str = "/http/v1/";
 
 /// The dialect of numbered updates.
 pub struct UpdatesDialect;
@@ -39,7 +45,7 @@ impl Dialect for UpdatesDialect {
     }
 
     fn path_prefix(&self) -> &'static str {
-        "/http/v1/"
+        PATH_PREFIX
     }
 
     fn service(&self) -> PeerService {
@@ -47,13 +53,24 @@ impl Dialect for UpdatesDialect {
     }
 
     fn routes(&self, config: &mut ServiceConfig) {
+        config.app_data(EncodedPaths(PATH_PREFIX));
         config.service(
             resource(vec![UPDATES_PATH.to_owned(), format!("{UPDATES_PATH}/")])
-                .route(web::post().to(push::post_updates))
-                .wrap(from_fn(protobuf::errors::encode_errors)),
+                .route(web::post().to(push::post_updates)),
         );
         config
             .service(resource(vec![RPC_PATH.to_owned(), format!("{RPC_PATH}/")]).route(web::post().to(rpc::post_rpc)));
+    }
+
+    fn push_handler(&self, method: &Method, path: &str) -> Option<DirectHandler> {
+        (method == Method::POST && path == UPDATES_PATH).then_some(|request| {
+            Box::pin(async {
+                handled(request, async |(caller, body, intake, judge)| {
+                    push::post_updates(caller, body, intake, judge).await
+                })
+                .await
+            })
+        })
     }
 
     fn encode_push(
@@ -70,19 +87,23 @@ impl Dialect for UpdatesDialect {
         })
     }
 
-    fn draining_response(&self, path: &str) -> Option<HttpResponse> {
+    fn draining_response(&self, path: &str, encoding: BodyEncoding) -> Option<HttpResponse> {
         let words = UnavailableError::Stopping.to_string();
         if path.starts_with(UPDATES_PATH) {
-            let body = answer::encode_wait(RESTART_WAIT, &words);
-            return Some(HttpResponse::Ok().content_type(ContentType::json()).body(body));
+            let body = push::encode_wait(encoding, RESTART_WAIT, &words);
+            return Some(HttpResponse::Ok().content_type(encoding.content_type()).body(body));
         }
         path.starts_with(RPC_PATH).then(|| rpc::stopping(words).error_response())
     }
 
+    fn answers_in_json(&self, body: &[u8]) -> bool {
+        !protobuf::answer::is_protobuf(body)
+    }
+
     fn decode_answer(&self, frame: &OutboundBatch, body: &Bytes) -> Result<PushResponse, PushFailure> {
-        match protobuf::answer::is_protobuf(body) {
-            true => protobuf::answer::decode(frame, body),
-            false => answer::decode(frame, body),
+        match self.answers_in_json(body) {
+            true => answer::decode(frame, body),
+            false => protobuf::answer::decode(frame, body),
         }
     }
 }

@@ -26,7 +26,7 @@ pub(super) async fn post_updates(
     let pdus = PduReader::new(&caller.server, &**intake, &**judge);
     let EncodedBody { bytes, encoding, nesting } = body;
     let mut push = match encoding {
-        BodyEncoding::Json => envelope::decode(&bytes, window, &pdus, caller.proof).await?,
+        BodyEncoding::Json => envelope::decode_within(&bytes, (window, &nesting), &pdus, caller.proof).await?,
         BodyEncoding::Protobuf => protobuf::push::decode(&bytes, window, &nesting, &pdus, caller.proof).await?,
     };
     push.nonce = caller.nonce;
@@ -38,11 +38,7 @@ pub(super) async fn post_updates(
         Err(error) => {
             let (reason, limit) = (error.to_string(), error.admission().map(AdmissionError::limit));
             let wait = wait_for(error)?;
-            let body = match encoding {
-                BodyEncoding::Json => Bytes::from(answer::encode_wait(wait, &reason)),
-                BodyEncoding::Protobuf => protobuf::answer::encode_wait(wait),
-            };
-            (body, limit)
+            (encode_wait(encoding, wait, &reason), limit)
         }
     };
     let mut answer = HttpResponse::Ok().content_type(encoding.content_type()).body(body);
@@ -50,6 +46,14 @@ pub(super) async fn post_updates(
         answer.extensions_mut().insert(RefusedByLimit(limit));
     }
     Ok(answer)
+}
+
+/// Writes a `wait`. Protobuf has no field for the reason.
+pub(super) fn encode_wait(encoding: BodyEncoding, wait: Duration, reason: &str) -> Bytes {
+    match encoding {
+        BodyEncoding::Json => answer::encode_wait(wait, reason).into(),
+        BodyEncoding::Protobuf => protobuf::answer::encode_wait(wait),
+    }
 }
 
 /// Returns the `wait` for an error that will pass; any other becomes an error status.

@@ -3,16 +3,19 @@
 use std::time::Duration;
 
 use actix_web::http::StatusCode;
-use actix_web::http::header::{ContentType, RETRY_AFTER};
+use actix_web::http::header::RETRY_AFTER;
 use actix_web::{HttpRequest, HttpResponse, web};
 use actors::errors::AdmissionError;
+use actors::model::CountedNoun;
 use bytes::Bytes;
 
 use crate::http::authentication::VerifiedCaller;
+use crate::http::body::encoded::{BodyEncoding, refuse_forms};
 use crate::http::body::{self, BodyLimit};
 use crate::http::error::{ApiError, RESTART_WAIT, whole_seconds};
 use crate::http::listener::caller_departure::unless_caller_leaves;
 use crate::json::nesting::BodyNestingLimit;
+use crate::rpc::call_message::{self, NotProtobuf};
 use crate::rpc::inbound_calls::{InboundRefusal, ReceivedCallOfPeer};
 use crate::rpc::{InboundCalls, MessengerFault, RpcAnswer, RpcResult, call_timeout};
 
@@ -30,7 +33,7 @@ pub(super) async fn post_rpc(
     let permit = calls.admit(&caller.server).map_err(|limit| busy(&limit))?;
     let answered = unless_caller_leaves(&request, answer(&calls, caller, &request, payload)).await;
     let (answer, result) = match answered {
-        Some(Ok(answer)) => (Ok(shown(answer)), RpcResult::Answered),
+        Some(Ok(answer)) => (Ok(shown(answer, BodyEncoding::of(request.headers()))), RpcResult::Answered),
         Some(Err((error, result))) => (Err(error), result),
         // Nobody reads this.
         None => (Err(ApiError::from(MessengerFault::TimedOut)), RpcResult::Cancelled),
@@ -58,29 +61,39 @@ async fn answer(
     })
 }
 
-/// Reads the body within its limits.
+/// Reads the JSON of the body within its limits. The message around it in Protobuf counts in none of them.
 async fn whole_body(request: &HttpRequest, payload: web::Payload, body_max: usize) -> Result<Bytes, ApiError> {
+    refuse_forms(request.headers())?;
+    let encoding = BodyEncoding::of(request.headers());
+    let around = if encoding == BodyEncoding::Protobuf { call_message::AROUND_MAX } else { 0 };
     let listener = request.app_data::<BodyLimit>().copied().unwrap_or_default();
-    let limit = BodyLimit { key: "rpc.body_max", bytes: body_max, ..listener };
+    let limit = BodyLimit { key: "rpc.body_max", bytes: body_max.saturating_add(around), ..listener };
     let read = body::read(limit, body::announced(request.headers()), payload).await;
     let body = read.map_err(|error| match error.status() {
-        StatusCode::PAYLOAD_TOO_LARGE => {
-            ApiError::new(error.status(), "TOO_LARGE", error.to_string()).by_limit("rpc.body_max")
-        }
+        StatusCode::PAYLOAD_TOO_LARGE => too_large(body_max),
         _ => error,
     })?;
+    let json = call_message::call_json(encoding, body)?;
+    if json.len() > body_max {
+        return Err(too_large(body_max));
+    }
     let nesting = request.app_data::<BodyNestingLimit>().cloned().unwrap_or_default();
-    nesting.check(&body).map_err(|deep| ApiError::bad_request("NESTS_TOO_DEEP", deep.to_string()))?;
-    Ok(body)
+    nesting.check(&json).map_err(|deep| ApiError::bad_request("NESTS_TOO_DEEP", deep.to_string()))?;
+    Ok(json)
 }
 
-fn shown(answer: RpcAnswer) -> HttpResponse {
+fn too_large(body_max: usize) -> ApiError {
+    let words = format!("the body exceeds rpc.body_max ({})", CountedNoun(body_max as u64, "byte"));
+    ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "TOO_LARGE", words).by_limit("rpc.body_max")
+}
+
+fn shown(answer: RpcAnswer, encoding: BodyEncoding) -> HttpResponse {
     let status = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::OK);
     let mut response = HttpResponse::build(status);
     if let Some(wait) = answer.retry_after {
         response.insert_header((RETRY_AFTER, whole_seconds(wait).to_string()));
     }
-    response.content_type(ContentType::json()).body(answer.body)
+    response.content_type(encoding.content_type()).body(call_message::body_of(encoding, answer.body))
 }
 
 fn busy(limit: &AdmissionError) -> ApiError {
@@ -91,6 +104,12 @@ fn busy(limit: &AdmissionError) -> ApiError {
 /// Returns the refusal of a call while the gateway drains.
 pub(super) fn stopping(words: String) -> ApiError {
     ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "STOPPING", words).told_to_wait(RESTART_WAIT)
+}
+
+impl From<NotProtobuf> for ApiError {
+    fn from(bad: NotProtobuf) -> Self {
+        Self::bad_request("NOT_PROTOBUF", bad.to_string())
+    }
 }
 
 impl From<MessengerFault> for ApiError {

@@ -4,12 +4,15 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use actors::model::{Digest, GroupId, GroupMessage, PduDraft, PduVerdict, Seq, SubmissionId};
+use actors::ports::{ParkedFilter, StoreInspector};
+use fernpost::wire::updates::kept_group_messages;
 use fixtures::messenger::{PduView, context, draft, others};
 use fixtures::network::{CALM, TestNetwork};
 use fixtures::node::TestNode;
 use fixtures::peers::server;
 use fixtures::time::{seconds, world};
 use serde_json::Value;
+use tokio::task::spawn_local;
 
 use super::server_of_2016::{GROUP, OldServer, bridging};
 
@@ -138,6 +141,31 @@ async fn unmapped_update_stays_update() {
         let feed = red.feed().await;
         assert!(feed.len() == 3 && feed.iter().all(|event| event.starts_with("Update {")), "{feed:?}");
         assert!(texts(&green).await.is_empty());
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn parked_messages_follow_their_server() {
+    world(async {
+        let network = TestNetwork::new(1, CALM);
+        let ([red, green, _], grey) = mixed(&network).await;
+        spawn_local(kept_group_messages::run(red.gateway().clone(), Arc::new(red.store())));
+        red.with("garden", &["green", "blue"]).await;
+        for text in ["one", "two", "three"] {
+            grey.say(text).await;
+        }
+        grey.push_next(r#"{"update":"message","peer":{"type":"group","id":5},"content":{"text":"elsewhere"}}"#).await;
+        seconds(70).await;
+        assert!(texts(&green).await.is_empty());
+        red.with("garden", &["green", "blue", "grey"]).await;
+        seconds(2).await;
+        assert_eq!(texts(&green).await, ["one", "two", "three"], "without an operator, in their order");
+        let kept = red.store().parked(ParkedFilter::default(), None, 9).await.unwrap();
+        assert!(kept.rows.is_empty(), "{kept:?}");
+        grey.say("four").await;
+        seconds(70).await;
+        assert_eq!(texts(&green).await, ["one", "two", "three", "four"]);
     })
     .await;
 }

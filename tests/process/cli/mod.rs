@@ -2,6 +2,7 @@
 
 mod checks;
 mod commands;
+mod drain;
 mod failures;
 mod keys;
 mod operator;

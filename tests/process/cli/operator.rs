@@ -79,8 +79,19 @@ async fn cli_resume_delivers_suspended_queue() {
     let trace = works(&red, &["message", "trace", "m-0"]).await;
     assert!(trace.starts_with("m-0, accepted ") && trace.contains("blue  queued"), "{trace}");
 
+    let (code, screen, _) = operate(&red, &["status"]).await;
+    assert_eq!(code, Some(1), "{screen}");
+    assert!(screen.contains("backlog      3 items for peers, 1 event for the messenger"), "{screen}");
+    let problem = "\nblue: it is suspended by an operator; 3 items wait\n  `fernpost peer resume blue` sends again\n";
+    assert!(screen.contains(problem), "{screen}");
+
     works(&red, &["peer", "resume", "blue"]).await;
     let events = blue.api().hear(3).await;
+    let status = json(&red, &["status"]).await;
+    assert_eq!((&status["server"], &status["ready"]), (&"red".into(), &true.into()), "{status}");
+    let admin = status["listeners"].as_array().expect("a list").iter().find(|listener| listener["name"] == "admin");
+    assert_eq!(admin.expect("it listens")["address"], red.admin.to_string(), "{status}");
+    assert!(status["disk_free"].as_u64().is_some_and(|free| free > 0), "{status}");
     assert_eq!(texts(&events), ["text 0", "text 1", "text 2"]);
     let peer = json(&red, &["peer", "show", "blue"]).await;
     assert!(peer["last_success"].as_str() >= peer["since"].as_str(), "{peer}");

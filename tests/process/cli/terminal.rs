@@ -1,93 +1,18 @@
-//! The demo in a terminal: a pseudo-terminal whose other end is the test.
+//! The demo in a terminal.
 
-use std::fs::File;
-use std::io::{Read, Write};
-use std::os::fd::OwnedFd;
-use std::process::{Child, Command};
-use std::sync::mpsc::{Receiver, channel};
-use std::time::Duration;
-
-use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
-use rustix::termios::{LocalModes, tcgetattr};
+use std::process::Command;
 
 use crate::fixtures::process::fernpost;
+use crate::fixtures::terminal::TerminalProcess;
 
-/// Longer than any successful step takes, even on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(60);
-
-/// A demo in a terminal of its own.
-struct TerminalDemo {
-    child: Child,
-    keys: File,
-    /// The end that the demo has, to read its modes.
-    terminal: File,
-    output: Receiver<Vec<u8>>,
-    seen: Vec<u8>,
-}
-
-impl TerminalDemo {
-    fn start() -> Self {
-        let test_end: OwnedFd = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("a pseudo-terminal");
-        grantpt(&test_end).expect("ours");
-        unlockpt(&test_end).expect("ours");
-        let name = ptsname(&test_end, Vec::new()).expect("it has a name").into_string().expect("text");
-        let terminal = File::options().read(true).write(true).open(name).expect("its other end");
-        let end = || terminal.try_clone().expect("a descriptor");
-        let mut demo = fernpost();
-        let demo = demo.args(["demo", "--terminal"]).env("TERM", "xterm").stdin(end()).stdout(end()).stderr(end());
-        let child = demo.spawn().expect("the binary starts");
-        let keys = File::from(test_end);
-        let mut screen = keys.try_clone().expect("a descriptor");
-        let (shown, output) = channel();
-        std::thread::spawn(move || {
-            let mut bytes = [0; 4096];
-            while let Ok(count @ 1..) = screen.read(&mut bytes) {
-                if shown.send(bytes[..count].to_vec()).is_err() {
-                    return;
-                }
-            }
-        });
-        Self { child, keys, terminal, output, seen: vec![] }
-    }
-
-    fn types(&mut self, keys: &str) {
-        self.keys.write_all(keys.as_bytes()).expect("it reads");
-    }
-
-    /// Waits until these words were shown this often.
-    fn shows(&mut self, words: &str, times: usize) {
-        while String::from_utf8_lossy(&self.seen).matches(words).count() < times {
-            let more = self.output.recv_timeout(PATIENCE);
-            let more = more.unwrap_or_else(|_| panic!("{words:?} is not shown:\n{}", self.screen()));
-            self.seen.extend(more);
-        }
-    }
-
-    /// Waits until it asks for this line, counted from 1. Before that the kernel edits the line, and takes Ctrl-V for itself.
-    fn asks(&mut self, line: usize) {
-        self.shows("\u{1b}[?2004h", line);
-    }
-
-    fn screen(&self) -> String {
-        String::from_utf8_lossy(&self.seen).into_owned()
-    }
-
-    fn edits(&self) -> bool {
-        !tcgetattr(&self.terminal).expect("a terminal").local_modes.contains(LocalModes::ICANON)
-    }
-}
-
-impl Drop for TerminalDemo {
-    fn drop(&mut self) {
-        // Both fail only if the process has ended.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
+/// Starts the demo in a terminal of its own.
+fn demo() -> TerminalProcess {
+    TerminalProcess::start(fernpost().args(["demo", "--terminal"]))
 }
 
 #[test]
 fn terminal_edits_lines_and_keeps_history() {
-    let mut demo = TerminalDemo::start();
+    let mut demo = demo();
     demo.shows("red> ", 1);
     // The left arrow stands before the o.
     demo.types("helo\u{1b}[Dl\r");
@@ -118,7 +43,7 @@ fn terminal_edits_lines_and_keeps_history() {
 
 #[test]
 fn stopped_demo_restores_its_terminal() {
-    let mut demo = TerminalDemo::start();
+    let mut demo = demo();
     demo.shows("red> ", 1);
     // The prompt is written after the modes are set.
     assert!(demo.edits());

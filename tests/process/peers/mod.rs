@@ -9,3 +9,4 @@ mod relays;
 mod routes;
 pub(crate) mod signatures;
 mod simulated;
+mod skew;

@@ -24,6 +24,25 @@ async fn protobuf_gateways_hold_conversation() {
     assert!(!red.kill().contains("refuses Protobuf"));
 }
 
+/// The number 91 is written as an opening bracket; a bracket nests in JSON alone.
+#[tokio::test]
+async fn bracket_bytes_in_answer_never_nest() {
+    let answer = format!("\n\u{2}ok\u{10}\u{1}{}", ":\u{4}\u{8}[\u{10}[".repeat(70));
+    let head = format!("HTTP/1.1 200 Told\r\ncontent-length: {}\r\n\r\n", answer.len());
+    let reply: &'static str = (head + &answer).leak();
+    let mut blue = PushReceiver::answering(move |_| MessengerReply::CutOff(reply));
+    let address = blue.listen().await;
+    let mut red = GatewayProcess::new("red");
+    red.peer(
+        "blue",
+        &format!("addresses = [\"http://{address}\"]\nallow_from = [\"127.0.0.1/32\"]\nencoding = \"protobuf\""),
+    );
+    red.start().await;
+    red.api().say("m-1", "blue", "one").await;
+    red.api().until_state("m-1", "blue", "acknowledged").await;
+    assert_eq!(blue.until("one push", |calls| !calls.is_empty()).await.len(), 1);
+}
+
 #[tokio::test]
 async fn refused_protobuf_falls_back_to_json() {
     let is_json = |call: &ReceivedCall| call.header("content-type") == Some("application/json");

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use crate::fixtures::gate::Gate;
 use crate::fixtures::node::GatewayProcess;
+use crate::fixtures::process::soon;
 use crate::peers::signatures::key;
 
 /// Short times of the peers, so that a cut is noticed at once.
@@ -125,6 +126,11 @@ async fn cut_pair_delivers_through_third() {
     // The origin has no acknowledgement of it yet.
     alpha.api().until_state("alpha-29", "gamma", "relayed").await;
     assert_eq!(trace(alpha, "alpha-29", "gamma").await["via"], "beta");
+    let left = async || {
+        let left = HttpCaller::at(alpha.admin).get("/admin/v1/peers/gamma/drain").await;
+        json!([left["queued"], left["relayed"], left["drained"]])
+    };
+    assert_eq!(left().await, json!([0, 25, false]), "`peer drain` waits for what is relayed");
     let relayed = gamma.api().page(20).await["events"][0].clone();
     assert_eq!((&relayed["from"], &relayed["verified"]), (&json!("alpha"), &json!("forward-signature")), "{relayed}");
     triangle.heal();
@@ -132,6 +138,7 @@ async fn cut_pair_delivers_through_third() {
     tell(gamma, "alpha", 30..40).await;
     alpha.api().until_state("alpha-39", "gamma", "acknowledged").await;
     gamma.api().until_state("gamma-39", "alpha", "acknowledged").await;
+    assert_eq!(left().await, json!([0, 0, true]));
     assert_eq!(texts(&gamma.api().hear(40).await), numbers(0..40));
     assert_eq!(texts(&alpha.api().hear(40).await), numbers(0..40));
     // Beta's messenger has nothing to do with it.
@@ -329,6 +336,27 @@ async fn overtaking_forwards_survive_a_kill() {
     let direct = r#"{"text":"1","update":"note"}"#.to_owned();
     assert_eq!(push(&triangle.nodes[2], "alpha", 1, &[direct]).await["receive"], "ok");
     assert_eq!(texts(&triangle.nodes[2].api().hear(3).await), ["1", "2", "3"]);
+}
+
+/// Nothing goes through a server that an operator has suspended, until it is resumed.
+#[tokio::test]
+async fn suspended_relay_gets_no_forwards() {
+    let triangle = Triangle::relaying().await;
+    let [alpha, beta, gamma] = &triangle.nodes;
+    let operator = HttpCaller::at(alpha.admin);
+    operator.call_expecting(200, Method::POST, "/admin/v1/peers/beta/suspend", "").await;
+    triangle.cut();
+    tell(alpha, "gamma", 0..3).await;
+    let tried = async {
+        while trace(alpha, "alpha-0", "gamma").await["attempts"].as_array().map_or(0, Vec::len) < 8 {
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+    };
+    soon("attempts for longer than relay.after", tried).await;
+    assert_eq!(trace(alpha, "alpha-2", "gamma").await["state"], "queued");
+    assert_eq!((metric(alpha, "origin", "queued").await, metric(beta, "relay", "queued").await), (0, 0));
+    operator.call_expecting(200, Method::POST, "/admin/v1/peers/beta/resume", "").await;
+    assert_eq!(texts(&gamma.api().hear(3).await), numbers(0..3));
 }
 
 /// In the transactions dialect the relay is asked by `relay_to`, and the signature of each PDU proves its origin.

@@ -41,6 +41,11 @@ async fn ephemeral_events_are_posted_once() {
     };
     let calls = receiver.until("the second one", |calls| texts(calls).contains(&2)).await;
     assert_eq!(texts(&calls), [1, 2]);
+    let metrics = reqwest::get(format!("http://{}/metrics", pair.blue.admin)).await.expect("an answer");
+    let metrics = metrics.text().await.expect("a text");
+    assert!(metrics.contains("\nfernpost_streams 0\n"), "{metrics}");
+    let first = "\nfernpost_ephemeral_dropped_total{reason=\"not_taken\"} 1\n";
+    assert!(metrics.contains(first) || metrics.contains(&first.replace('1', "2")), "{metrics}");
 }
 
 #[tokio::test]

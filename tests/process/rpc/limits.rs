@@ -46,6 +46,25 @@ async fn all_calls_share_a_limit() {
     assert_eq!((counted(&pair.blue, "in", "busy").await, counted(&pair.blue, "out", "busy").await), (1, 1));
 }
 
+/// A messenger that is behind with its events is asked all the same.
+#[tokio::test]
+async fn calls_pass_a_full_feed() {
+    let limits = ["feed.high_water=2", "feed.low_water=1"];
+    let pair = CallingPair::start(json(200, "{}"), &limits).await;
+    pair.messenger.answer(|call| if call.is_rpc() { json(200, "{}") } else { MessengerReply::status(503) });
+    for id in ["m-1", "m-2", "m-3"] {
+        pair.red.api().say(id, "blue", id).await;
+    }
+    let waits = async {
+        while pair.red.api().get("/v1/peers/blue").await["state"] != "waiting" {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    soon("blue's wait", waits).await;
+    let answer = CallAnswer::to(to_peer(&pair.red, "blue", "{}")).await;
+    assert_eq!((answer.refusal(), answer.peer.as_deref()), (refused(200, ""), Some("blue")));
+}
+
 /// The asker of the asker leaves: both gateways close what they have asked.
 #[tokio::test]
 async fn call_ends_with_its_asker() {

@@ -2,6 +2,7 @@
 
 mod asked;
 mod asking;
+mod encoded;
 mod limits;
 mod signed;
 
@@ -28,9 +29,14 @@ struct CallingPair {
 impl CallingPair {
     /// Starts both. Blue's messenger answers calls so, and takes all events.
     async fn start(reply: MessengerReply, overrides: &[&str]) -> Self {
+        Self::linked("", reply, overrides).await
+    }
+
+    /// Starts both with these settings of the other in each.
+    async fn linked(link: &str, reply: MessengerReply, overrides: &[&str]) -> Self {
         let mut messenger = PushReceiver::answering(answering(reply));
         let url = format!("messenger.push.url=http://{}/in", messenger.listen().await);
-        let (mut red, mut blue) = GatewayProcess::pair("");
+        let (mut red, mut blue) = GatewayProcess::pair(link);
         red.start().await;
         blue.start_with(&[&[url.as_str()], overrides].concat()).await;
         Self { red, blue, messenger }

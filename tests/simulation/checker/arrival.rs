@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::checker::reports::IN_QUARANTINE;
+use crate::checker::reports::{HANDED_OVER, IN_QUARANTINE};
 use crate::history::exchange::{Exchange, Outcome};
 use crate::history::{History, Message, Name, Stamp, Update, What};
 
@@ -21,6 +21,7 @@ impl History {
         }
         let token = |what: &What| match what {
             What::Update { token, .. } => Some(token.clone()),
+            What::Pdu { parts, .. } => self.said_in_group(parts).map(ToOwned::to_owned),
             _ => None,
         };
         let tokens: BTreeSet<String> = self.feed(server).filter_map(token).collect();
@@ -62,8 +63,10 @@ impl History {
     pub(crate) fn was_reported(&self, submission: &str, origin: Name, at: Name) -> bool {
         let told = self.events(origin).filter_map(|event| match &event.what {
             What::Delivery { message, server, state, reason } if message == submission && *server == at => {
-                // What lies there in quarantine is taken from it in the end.
-                let is_lost = state != "acknowledged" && !reason.contains(IN_QUARANTINE);
+                // What lies there in quarantine is taken from it in the end. What a messenger has refused has arrived; its sender
+                // does not give it again, where the disk that had it is lost.
+                let is_there = HANDED_OVER.contains(&&**state) && (state != "rejected" || !self.was_restored(at));
+                let is_lost = !is_there && !reason.contains(IN_QUARANTINE);
                 is_lost.then_some((event.position, &**state))
             }
             _ => None,

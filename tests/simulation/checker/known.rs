@@ -28,6 +28,7 @@ impl History {
                 What::Notice { about: Some(about) } => drop(noticed.insert(*about)),
                 What::Pdu { pdu, room, parts, .. } => {
                     match messages.get(&**pdu) {
+                        _ if self.is_of_group(pdu, room, parts) => {}
                         None => faults.push(format!("{server} heard {pdu}, which nobody said")),
                         Some(said) => {
                             self.may_be_heard(said, server, room, faults);

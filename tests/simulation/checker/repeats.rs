@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 
+use crate::checker::reports::HANDED_OVER;
 use crate::history::exchange::{Exchange, Kind, Outcome};
 use crate::history::{Event, History, Name, Restore, Stamp, Update, What};
 use crate::world::liar::Lie;
@@ -94,7 +95,7 @@ impl History {
         let knew = |before: Stamp| self.was_acknowledged(&said.token, from, server, before);
         let restored = self.restores_of(from).any(|r| r.restored <= at && said.begun < r.restored && !knew(r.copied));
         let left = |event: &Event| match &event.what {
-            What::Delivery { server: other, state, .. } => *other == server && state != "acknowledged",
+            What::Delivery { server: other, state, .. } => *other == server && !HANDED_OVER.contains(&&**state),
             _ => false,
         };
         let renumbered = self.events(from).any(|event| event.at <= at && left(event) && !knew(event.at))

@@ -1,6 +1,8 @@
 //! Every report to a messenger about a single item has a cause in the run: an item expires when its time is over, is refused
 //! because a peer refused it, and is in quarantine because of a fault that the run injected.
 
+use actors::model::NO_PLAIN_FORM;
+
 use crate::checker::COMMIT_MAX;
 use crate::history::disturbance::{Disturbance, Done};
 use crate::history::exchange::{Exchange, Outcome};
@@ -9,6 +11,9 @@ use crate::history::{Event, History, Message, Name, Settings, Stamp, What};
 
 /// The words for what a peer has put into its own quarantine, where it may still be taken from.
 pub(super) const IN_QUARANTINE: &str = "it lies in the quarantine of";
+
+/// The states of items that the peer has.
+pub(super) const HANDED_OVER: [&str; 3] = ["acknowledged", "delivered", "rejected"];
 
 /// The reasons of reports about items that were not queued.
 const NEVER_QUEUED: [&str; 3] = ["outbox_full", "not_a_peer", "faulty"];
@@ -23,8 +28,11 @@ impl History {
                 What::Delivery { message, server: to, state, reason } => {
                     let has_cause = match &**state {
                         "acknowledged" => true,
+                        "delivered" => self.may_be_delivered(server, to, message, event.at),
+                        "rejected" => self.may_be_rejected(server, to, message, event.at),
                         "expired" => self.may_expire(server, to, message, event),
                         "parked" => self.may_be_parked(server, to, message, reason, event.at),
+                        "refused" if reason == NO_PLAIN_FORM => self.may_have_no_form(server, to, message),
                         "refused" => self.may_be_refused(server, to, message, event.at),
                         _ => false,
                     };
@@ -35,8 +43,9 @@ impl History {
                         ));
                     }
                 }
-                What::Parked { from, pdu, code, .. }
-                    if !self.may_lie_in_quarantine(server, from, pdu.as_deref(), code, event.at) =>
+                What::Parked { from, pdu, code, text }
+                    if !self.may_lie_in_quarantine(server, from, pdu.as_deref(), code, event.at)
+                        && !self.may_be_bad_forward(server, code, text, event.at) =>
                 {
                     faults.push(format!("{server} is told that {pdu:?} of {from} lies in quarantine ({code}): why?"));
                 }
@@ -120,7 +129,7 @@ impl History {
         let updates = self.updates.iter().filter(|said| said.origin == server && said.hearers.contains(to));
         let updates = updates.filter(|said| said.begun <= at).map(|said| &*said.token);
         let waiting = messages.chain(updates).filter(|item| self.waits(item, server, to, at)).count() as u64;
-        waiting >= *most || self.was_restored(server)
+        waiting + self.waiting_to_be_relayed(server, to, at) >= *most || self.was_restored(server)
     }
 
     /// True if a gateway queued a message for a server that its messenger had not named with success: one that comes late may

@@ -2,16 +2,19 @@
 
 mod arrival;
 mod gaps;
+mod groups;
 mod known;
 mod numbers;
 mod outboxes;
 mod parents;
 mod past;
+mod receipts;
+mod relays;
 mod repeats;
 mod reports;
 mod whispers;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::history::exchange::{Exchange, Kind, Outcome};
 use crate::history::{Event, History, Message, Name, Named, Parts, Restore, Settings, Stamp, Update, What};
@@ -95,6 +98,8 @@ fn sent(begun: Stamp, items: &[&str], seq: u64) -> Exchange {
         to: "blue",
         kind: Kind::Push { seq, ranges: true },
         items: items.iter().map(|item| (*item).to_owned()).collect(),
+        forwards: vec![],
+        relay_to: vec![],
         weak: vec![],
         arrived: vec![begun],
         given: vec![],
@@ -124,6 +129,10 @@ fn settings(server: Name, other: Name) -> Settings {
         blaming: BTreeSet::new(),
         mute: BTreeSet::new(),
         forgets: false,
+        receipts: BTreeSet::new(),
+        routes: BTreeMap::new(),
+        relays: false,
+        trimmed: BTreeSet::new(),
     }
 }
 

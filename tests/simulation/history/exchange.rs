@@ -22,6 +22,10 @@ pub(crate) struct Exchange {
     pub(crate) kind: Kind,
     /// The durable items that the request carries, in order: names of PDUs, tokens of updates.
     pub(crate) items: Vec<String>,
+    /// The updates of others among the items, or those that another server is to pass on.
+    pub(crate) forwards: Vec<Forward>,
+    /// The servers to which the peer is asked to pass on the PDUs of a transaction.
+    pub(crate) relay_to: Vec<String>,
     /// The texts of the ephemeral items that ride on it.
     pub(crate) weak: Vec<String>,
     /// The moments at which copies of the request reached the peer's door.
@@ -40,6 +44,24 @@ pub(crate) struct Exchange {
     pub(crate) lie: Option<Lie>,
     /// The outcome that the sender was told, and the moment.
     pub(crate) ended: Option<(Stamp, Outcome)>,
+}
+
+/// An update of one server for another that travels through a third one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Forward {
+    pub(crate) origin: String,
+    pub(crate) destination: String,
+    pub(crate) id: String,
+    pub(crate) hops: u64,
+    /// The item that it carries.
+    pub(crate) item: String,
+}
+
+impl Forward {
+    /// The name of an item that a peer is to pass on.
+    pub(crate) fn name(&self) -> String {
+        format!("{}>{}:{}", self.origin, self.destination, self.item)
+    }
 }
 
 /// The kind of a request.
@@ -86,6 +108,7 @@ struct Body<'a> {
     strong: Vec<Strong<'a>>,
     #[serde(borrow)]
     pdus: Vec<Head<'a>>,
+    relay_to: Vec<Cow<'a, str>>,
     seq: Option<u64>,
     from_seq: Option<u64>,
     receive: Option<Cow<'a, str>>,
@@ -106,6 +129,40 @@ struct Strong<'a> {
     token: Option<Cow<'a, str>>,
     #[serde(borrow)]
     pdu: Option<Head<'a>>,
+    origin: Option<Cow<'a, str>>,
+    destination: Option<Cow<'a, str>>,
+    id: Option<Cow<'a, str>>,
+    hops: Option<u64>,
+    #[serde(borrow)]
+    body: Option<&'a RawValue>,
+}
+
+impl Strong<'_> {
+    /// The item that the update is.
+    fn item(&self, rooms: &mut RoomsSeen) -> Option<String> {
+        match (&self.token, &self.pdu) {
+            (Some(token), _) => Some(token.to_string()),
+            (None, Some(pdu)) => names(std::slice::from_ref(pdu), rooms).pop(),
+            (None, None) => self.id.as_ref().map(ToString::to_string),
+        }
+    }
+
+    /// The forward that the update is.
+    fn forward(&self, rooms: &mut RoomsSeen) -> Option<Forward> {
+        let body: Strong<'_> = serde_json::from_str(self.body?.get()).ok()?;
+        Some(Forward {
+            origin: word(self.origin.as_deref()?),
+            destination: word(self.destination.as_deref()?),
+            id: self.id.as_deref()?.to_owned(),
+            hops: self.hops?,
+            item: body.item(rooms)?,
+        })
+    }
+}
+
+/// The first word of a server's name.
+fn word(server: &str) -> String {
+    server.split('.').next().unwrap_or(server).to_owned()
 }
 
 /// The name of a PDU, and what a peer says of it.
@@ -146,11 +203,15 @@ impl Exchange {
     pub(crate) fn begin(begun: Stamp, from: Name, to: Name, request: &EgressRequest, rooms: &mut RoomsSeen) -> Self {
         let body: Body<'_> = serde_json::from_slice(&request.body).unwrap_or_default();
         let mut items = names(&body.pdus, rooms);
+        let mut forwards = vec![];
         for strong in &body.strong {
-            match (&strong.token, &strong.pdu) {
-                (Some(token), _) => items.push(token.to_string()),
-                (None, Some(pdu)) => items.extend(names(std::slice::from_ref(pdu), rooms)),
-                (None, None) => {}
+            if let Some(forward) = strong.forward(rooms) {
+                // On its way it is no item of the peer that passes it on.
+                let is_there = forward.destination == to;
+                items.push(if is_there { forward.item.clone() } else { forward.name() });
+                forwards.push(forward);
+            } else {
+                items.extend(strong.item(rooms));
             }
         }
         let weak = body.weak.iter().copied().chain(body.edus.iter().map(|edu| edu.content));
@@ -160,6 +221,8 @@ impl Exchange {
             to,
             kind: Kind::of(request, &body),
             items,
+            forwards,
+            relay_to: body.relay_to.iter().map(|server| word(server)).collect(),
             weak: weak.map(|text| text.get().to_owned()).collect(),
             arrived: vec![],
             given: vec![],
@@ -219,6 +282,16 @@ impl Exchange {
             429 => Outcome::Wait,
             status => Outcome::Refused(status),
         }
+    }
+
+    /// The PDUs of others that the sender passes on as they are.
+    pub(crate) fn passed_on(&self) -> impl Iterator<Item = &String> {
+        let is_forward = |item: &&String| self.forwards.iter().any(|forward| forward.item == **item);
+        // Copies for a group have the whole names of PDUs.
+        let is_other = |origin: &str| origin != self.from && !origin.contains('.');
+        let is_of_other = move |item: &&String| item.split_once('/').is_some_and(|(origin, _)| is_other(origin));
+        let items = self.items.iter().filter(|_| self.is_delivery());
+        items.filter(is_of_other).filter(move |item| !is_forward(item) && !item.contains('>'))
     }
 
     /// True if the request delivers items of its sender.

@@ -11,6 +11,16 @@ use crate::world::read;
 use crate::world::{Member, World};
 
 impl World {
+    /// A receipt that is still to come.
+    pub(crate) fn awaits_receipt(&self) -> Option<String> {
+        if !self.plan.receipts {
+            return None;
+        }
+        let mut missing = vec![];
+        self.close(vec![]).receipts_told(&mut missing);
+        missing.into_iter().next()
+    }
+
     /// The findings of the store's verification on each disk: broken promises between rows.
     pub(crate) fn unsound(&self) -> Vec<String> {
         let looked_at = |member: &Rc<Member>| {
@@ -42,6 +52,7 @@ impl World {
             history.parents.extend(view.parents.clone());
         }
         (history.exchanges, history.seen_in) = self.ledger.close();
+        self.add_copies(&mut history);
         history
     }
 }

@@ -1,6 +1,7 @@
 //! Configurations that change when a gateway begins again: limits, the dialect to a peer, its habits, and who is a peer at all.
 
 use actors::model::DialectSpec;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,6 +12,11 @@ use fixtures::peers::server;
 use crate::history::{Name, Settings};
 use crate::plan::{peer_limits, pick};
 use crate::world::{Member, World};
+
+/// True if items sent to the peer are kept for less than a day, or only a few.
+fn is_trimmed(limits: &PeerLimits) -> bool {
+    limits.retain < Duration::from_secs(24 * 3600) || limits.retain_items < 1000
+}
 
 /// The known software of a server.
 #[derive(Clone, Copy)]
@@ -52,7 +58,10 @@ impl World {
         let other = pick(&mut chance, &others);
         let mut book = self.books.borrow()[member.name].clone();
         let place = book.peers.iter().position(|(name, _)| *name == server(other));
-        let done = match (place, chance.u8(0..5)) {
+        // What a group is stays as it is.
+        let is_group = self.plan.group.is_some_and(|group| group.joins(member.name, other));
+        let change = chance.u8(if is_group { 3..5 } else { 0..5 });
+        let done = match (place, change) {
             (None, _) => {
                 book.peers.push((server(other), self.limits_of(member.name, other)));
                 "a peer is listed again"
@@ -134,6 +143,12 @@ impl World {
         listed.expect("everybody is a peer of everybody at first").1.clone()
     }
 
+    /// The servers through which a peer may be reached.
+    fn vias(&self, limits: &PeerLimits) -> BTreeSet<Name> {
+        let is_via = |name: &&Name| limits.relay.vias().any(|via| *via == server(name));
+        self.plan.names.iter().filter(is_via).copied().collect()
+    }
+
     /// The configuration of a gateway from now on, and what the checker is to know of it.
     pub(crate) fn settings_of(&self, member: &Member) {
         let book: TestPeers = self.books.borrow()[member.name].clone();
@@ -161,6 +176,10 @@ impl World {
                 .map(|(other, _)| other)
                 .collect(),
             mute: listed().filter(|(_, limits)| !limits.fetches).map(|(other, _)| other).collect(),
+            receipts: listed().filter(|(_, limits)| limits.receipts).map(|(other, _)| other).collect(),
+            relays: book.relays,
+            routes: listed().map(|(other, limits)| (other, self.vias(limits))).collect(),
+            trimmed: listed().filter(|(_, limits)| is_trimmed(limits)).map(|(other, _)| other).collect(),
         };
         self.history.borrow_mut().settings.push(settings);
         member.node.configure(book);

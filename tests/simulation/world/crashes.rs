@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use actors::model::{Millis, Position};
 use actors::ports::{FeedPage, FeedReader};
-use fixtures::disk::{FaultyDisk, SurvivingBytes};
+use fixtures::disk::{DiskBytes, FaultyDisk, SurvivingBytes};
 use fixtures::time::millis;
 use redb::TableDefinition;
 use tokio::task::spawn_local;
@@ -18,7 +18,7 @@ use crate::world::{Member, World};
 /// A copy of a disk.
 pub(crate) struct Copied {
     at: Stamp,
-    bytes: Vec<u8>,
+    bytes: DiskBytes,
     /// The newest position of the feed on it.
     tail: u64,
     /// The messenger is not restored with its gateway.
@@ -38,7 +38,7 @@ enum Next {
 }
 
 /// The same disk, marked as a backup is.
-fn as_backup(bytes: Vec<u8>, taken: Millis) -> Vec<u8> {
+fn as_backup(bytes: DiskBytes, taken: Millis) -> DiskBytes {
     let disk = FaultyDisk::with(bytes);
     let meta: TableDefinition<'_, &str, &str> = TableDefinition::new("meta");
     let database = redb::Database::builder().create_with_backend(disk.clone()).expect("a store");

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use actors::model::{
-    BridgedMessage, GraphPosition, GroupId, Membership, MembershipSource, Pdu, PduDraft, PduRef, PlainForm, ServerName,
-    SubmissionId,
+    BridgedMessage, GraphPosition, GroupId, Item, Membership, MembershipSource, Pdu, PduDraft, PduRef, PlainForm, Seq,
+    ServerName, SubmissionId,
 };
 use actors::ports::{PduText, Ports};
 use bytes::Bytes;
@@ -73,6 +73,10 @@ impl PduText for TouchyText {
 
     fn copies_id(&self, reference: &PduRef) -> SubmissionId {
         self.text.copies_id(reference)
+    }
+
+    fn forward(&self, us: &ServerName, to: &ServerName, number: Seq, item: &Item) -> Option<(Box<str>, Bytes)> {
+        self.text.forward(us, to, number, item)
     }
 
     fn read(&self, from: &ServerName, bytes: &Bytes) -> Option<Pdu> {

@@ -10,9 +10,17 @@ use serde_json::value::RawValue;
 
 use crate::history::{Event, Name, Parts, Stamp, What};
 
+/// The name of an update: the token that its messenger gave it, or the PDU whose copy it is.
 #[derive(Deserialize)]
 struct Token {
-    token: String,
+    token: Option<String>,
+    id: Option<String>,
+}
+
+/// The token of an update.
+pub(crate) fn token(update: &[u8]) -> String {
+    let Token { token, id } = serde_json::from_slice(update).expect("an update of ours");
+    token.or(id).expect("each has one of them")
 }
 
 /// The short name of one of these servers.
@@ -45,7 +53,7 @@ pub(crate) fn event(entry: &FeedEntry, at: Stamp, names: &[Name]) -> Event {
             parts: parts(&pdu.bytes),
         },
         FeedItem::Update { from, n, bytes, .. } => {
-            let Token { token } = serde_json::from_slice(bytes).expect("an update of ours");
+            let token = token(bytes);
             let text = String::from_utf8(bytes.to_vec()).expect("an update of ours");
             What::Update { from: name(from, names), n: *n, token, text }
         }

@@ -17,8 +17,10 @@ use fixtures::time::{millis, seconds};
 use tokio::task::spawn_local;
 
 use crate::history::{Message, Name, Update, Whisper};
+use crate::plan::group::GROUP_ROOM;
 use crate::plan::pick;
 use crate::world::content::{Saying, object};
+use crate::world::groups::form;
 use crate::world::{Member, World};
 
 /// The result of a messenger's question about an earlier submission.
@@ -85,6 +87,7 @@ impl World {
     ) {
         let (world, member) = (self.clone(), member.clone());
         let mut saying = self.saying(&member, &id, room, to.is_some());
+        let receipt = self.asks_for_receipt(&id);
         spawn_local(async move {
             for attempt in 0.. {
                 match before(&member, &id).await {
@@ -97,7 +100,8 @@ impl World {
                     Before::No => {}
                 }
                 let pdu = format!("{id}.{attempt}");
-                let draft = world.drafted(&member, &id, &pdu, room, &saying, to.as_deref());
+                let drafted = world.drafted(&member, &id, &pdu, room, &saying, to.as_deref());
+                let draft = PduDraft { receipt, ..drafted };
                 world.history.borrow_mut().messages.last_mut().expect("it was just drafted").insists = true;
                 let life = member.life.get();
                 match member.node.say_draft(room, draft).await {
@@ -170,7 +174,10 @@ impl World {
         if !narrowed && (victim.is_some() || self.plan.stateful && chance.u8(0..10) == 0) {
             return Saying::membership(id, pick(&mut chance, &self.rooms.inside(room)), victim);
         }
-        let said = Saying::draw(id, setting, &mut chance);
+        let mut said = Saying::draw(id, setting, &mut chance);
+        if room == GROUP_ROOM {
+            said = form(said, id, &mut chance);
+        }
         if self.plan.signed.is_some() { said.signable() } else { said }
     }
 
@@ -223,11 +230,26 @@ impl World {
 
     /// A messenger sends plain updates to these servers.
     pub(crate) fn update_to(self: &Rc<Self>, member: &Rc<Member>, id: String, to: Vec<Name>, count: u32) {
+        let said = id.clone();
+        self.updates_to(member, id, to, count, move |world, k| {
+            object(&format!(r#""token":"{said}.{k}""#), &mut world.further.borrow_mut())
+        });
+    }
+
+    /// A messenger sends updates with these texts to these servers.
+    pub(crate) fn updates_to(
+        self: &Rc<Self>,
+        member: &Rc<Member>,
+        id: String,
+        to: Vec<Name>,
+        count: u32,
+        text: impl Fn(&Self, u32) -> String + 'static,
+    ) {
         let (world, member) = (self.clone(), member.clone());
+        let receipt = self.asks_for_receipt(&id);
         spawn_local(async move {
             let begun = world.stamps.next();
-            let text = |k| object(&format!(r#""token":"{id}.{k}""#), &mut world.further.borrow_mut());
-            let texts: Vec<String> = (0..count).map(text).collect();
+            let texts: Vec<String> = (0..count).map(|k| text(&world, k)).collect();
             for (k, text) in texts.iter().enumerate() {
                 world.history.borrow_mut().updates.push(Update {
                     token: format!("{id}.{k}"),
@@ -255,7 +277,7 @@ impl World {
                     said.wall = said.wall.min(accepted.0);
                 }
                 let submission = Submission {
-                    receipt: false,
+                    receipt,
                     id: id.parse().unwrap(),
                     digest: Digest([7; 16]),
                     accepted,

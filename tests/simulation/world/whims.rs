@@ -92,6 +92,18 @@ impl World {
         }
     }
 
+    /// The two servers that have a relay between them cannot reach each other, until a way is mended.
+    pub(crate) fn part(&self) {
+        let Some(relay) = self.plan.relay else { return };
+        let (one, other) = relay.ends;
+        self.trace.note(&format!("cut: {one} <-> {other}"));
+        self.count("two servers with a relay are parted");
+        for (from, to) in [(one, other), (other, one)] {
+            self.disturb(Done::Way(from, to));
+            self.network.cut(&server(from), &server(to));
+        }
+    }
+
     fn someone(&self) -> Rc<Member> {
         let place = self.more.borrow_mut().usize(..self.members.len());
         self.members[place].clone()

@@ -23,7 +23,7 @@ async fn damaged_pages_are_read_in_words() {
     }
     world.store.close().await;
     drop(world);
-    let whole = disk.survivors(SurvivingBytes::Synced);
+    let whole = disk.survivors(SurvivingBytes::Synced).file;
     let is_used = |at: &usize| whole[*at..*at + BLOCK].iter().any(|byte| *byte != 0);
     let used: Vec<usize> = (0..whole.len()).step_by(BLOCK).filter(is_used).collect();
     let (mut panics, mut errors) = (0, 0);

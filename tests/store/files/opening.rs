@@ -2,7 +2,7 @@
 
 use actors::model::Position;
 use actors::ports::{CommitPriority, FeedReader, Journal, JournalStopped};
-use fernpost::store::{OpenError, SCHEMA, StoreLocation};
+use fernpost::store::{OpenError, SCHEMA, StoreLocation, verify_backend};
 use fixtures::disk::{FaultyDisk, SurvivingBytes};
 use redb::{Database, TableDefinition};
 
@@ -28,7 +28,7 @@ async fn foreign_store_is_refused() {
 
 #[tokio::test]
 async fn other_schema_version_is_refused() {
-    let (older, newer) = ((SCHEMA - 1).to_string(), (SCHEMA + 1).to_string());
+    let (older, newer) = ((SCHEMA - 2).to_string(), (SCHEMA + 1).to_string());
     for version in [older.as_str(), newer.as_str(), "banana"] {
         let disk = used().await;
         let database = Database::builder().create_with_backend(disk.clone()).unwrap();
@@ -41,6 +41,25 @@ async fn other_schema_version_is_refused() {
         let words = format!("schema version {version}, this program knows {SCHEMA}");
         assert!(error.to_string().contains(&words), "{error}");
     }
+}
+
+/// A store of the version before has no log, and is opened as it is.
+#[tokio::test]
+async fn store_without_log_opens() {
+    let disk = FaultyDisk::with(used().await.survivors(SurvivingBytes::Synced).file);
+    let database = Database::builder().create_with_backend(disk.clone()).unwrap();
+    let transaction = database.begin_write().unwrap();
+    transaction.open_table(META).unwrap().insert("schema", "4").unwrap();
+    transaction.open_table(META).unwrap().remove("log").unwrap();
+    transaction.commit().unwrap();
+    drop(database);
+    let verified = verify_backend(FaultyDisk::with(disk.survivors(SurvivingBytes::Synced))).unwrap();
+    assert_eq!(verified.findings, []);
+    let world = World::on(&disk);
+    assert_eq!((world.feed().await.len(), world.outbox(&red()).await.len()), (1, 2));
+    world.commit(vec![notice("in the log")]).await;
+    let world = World::on(&FaultyDisk::with(disk.survivors(SurvivingBytes::Synced)));
+    assert_eq!(world.feed().await.len(), 2);
 }
 
 #[tokio::test]

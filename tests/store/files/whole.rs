@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use actors::model::{FeedItem, Index, Seq};
 use actors::ports::PeerReader;
 use fernpost::store::{self, BackupError, OpenError, RestoreError, StoreLocation, VerifyResult};
-use fixtures::disk::{FaultyDisk, SurvivingBytes};
+use fixtures::disk::{DiskBytes, FaultyDisk, SurvivingBytes};
 use redb::{Database, TableDefinition, WriteTransaction};
 
 use crate::fixtures::scenario::{BATCHES, Scenario};
@@ -139,9 +139,16 @@ async fn verify_accepts_store_leaves_file_unchanged() {
             for n in 1..=BATCHES {
                 world.commit(scenario.batch(n)).await;
             }
-            let bytes = disk.survivors(SurvivingBytes::Synced);
+            let DiskBytes { file: bytes, segments } = disk.survivors(SurvivingBytes::Synced);
             std::fs::write(&path, &bytes).unwrap();
+            std::fs::create_dir_all(path.with_extension("journal")).unwrap();
+            for (number, segment) in &segments {
+                let path = path.with_extension("journal").join(format!("{number:08}.segment"));
+                std::fs::write(path, &segment.bytes).unwrap();
+            }
             let verified = store::verify(&path).unwrap();
+            let rows = |name: &str| verified.tables.iter().find(|table| table.name == name).unwrap().rows;
+            assert!(rows("feed") > 0, "the rows of the log are verified, too");
             assert_eq!(
                 (verified.findings.as_slice(), verified.more, verified.epoch),
                 (&[][..], 0, world.fence().epoch)

@@ -19,7 +19,7 @@ use actors::gateway::Gateway;
 use fernpost::egress::EgressMethod;
 use fernpost::http::authentication::{ORIGIN_HEADER, PeerAuthPolicy};
 use fernpost::http::body::BodyLimit;
-use fernpost::http::error_middleware::error_middleware;
+use fernpost::http::error_middleware::ErrorMiddleware;
 use fernpost::wire::FederationCore;
 use fernpost::wire::pdu::relay_judge::RelayJudge;
 use tokio::sync::mpsc;
@@ -45,10 +45,7 @@ async fn app() -> Answering {
     if let Some(app) = APP.get() {
         return app;
     }
-    let app = App::new()
-        .wrap(from_fn(error_middleware))
-        .wrap(from_fn(stand_on))
-        .configure(|config| TEST_DIALECTS.paths(config));
+    let app = App::new().wrap(ErrorMiddleware).wrap(from_fn(stand_on)).configure(|config| TEST_DIALECTS.paths(config));
     let service = init_service(app).await;
     let app: Answering = Box::leak(Box::new(move |request| {
         let answered = service.call(request);

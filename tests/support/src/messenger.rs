@@ -6,15 +6,19 @@ use std::sync::Arc;
 use actors::change::Change;
 use actors::errors::{ComposeError, ContextError, UnavailableError};
 use actors::model::{
-    ContextId, Digest, FeedEntry, FeedItem, FeedPdu, ParkedWhat, PduDraft, PduRef, Position, ServerName,
+    ContextId, Digest, FeedEntry, FeedItem, FeedPdu, ParkedWhat, PduDraft, PduRef, Position, RefusedEvent, ServerName,
 };
 use actors::ports::{CommitPriority, FeedPage, FeedReader, Journal, Ownership};
+use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::network::short;
 use crate::node::TestNode;
 use crate::peers::server;
+
+/// Number of refused events that a gateway keeps.
+const REFUSED_KEPT: u64 = 10_000;
 
 /// The context of this id.
 pub fn context(name: &str) -> ContextId {
@@ -107,29 +111,46 @@ impl TestNode {
 
     /// Reads the new events of the feed, and acknowledges all events or none yet.
     pub async fn read_on(&self, acknowledges: bool) {
+        self.read_refusing(acknowledges, |_| false).await;
+    }
+
+    /// Reads on like [`read_on`](Self::read_on), and refuses some of the events that it acknowledges. Returns the position up to
+    /// which the messenger has acknowledged its feed; 0: it has acknowledged nothing now.
+    pub async fn read_refusing(&self, acknowledges: bool, refuses: impl Fn(&FeedEntry) -> bool) -> Position {
+        let mut acknowledged = Position(0);
         if self.alive().is_none() {
-            return;
+            return acknowledged;
         }
         let (store, life) = (self.store(), self.current_run());
         let acknowledge = async |upto| {
             let fence = store.claim_feed().expect("ours");
+            let acked = store.feed_bounds().borrow().acked;
+            let mut changes: Vec<Change> = {
+                let heard = self.heard.borrow();
+                let unread = &heard[heard.partition_point(|entry| entry.position <= acked)..];
+                unread.iter().filter(|entry| refuses(entry)).map(refused).collect()
+            };
+            changes.push(Change::FeedAcked { upto });
             // The messenger ignores a failed journal: it continues after the restart.
-            let _ = store.submit(fence, vec![Change::FeedAcked { upto }], CommitPriority::Now).committed().await;
+            let _ = store.submit(fence, changes, CommitPriority::Now).committed().await;
         };
         let read = self.read_to();
-        if acknowledges && store.feed_bounds().borrow().acked < read {
-            acknowledge(read).await;
+        if acknowledges {
+            acknowledged = read;
+            if store.feed_bounds().borrow().acked < read {
+                acknowledge(read).await;
+            }
         }
         loop {
             let after = self.read_to();
             // A failed disk returns nothing; the messenger continues after the restart.
-            let Ok(page) = store.feed_after(after, 1000, u64::MAX).await else { return };
+            let Ok(page) = store.feed_after(after, 1000, u64::MAX).await else { return acknowledged };
             // The page of a gateway that has ended meanwhile is ignored.
             if life.strong_count() == 0 {
-                return;
+                return acknowledged;
             }
             let FeedPage::Entries(entries) = page else { panic!("nothing is ever trimmed here") };
-            let Some(last) = entries.last().map(|entry| entry.position) else { return };
+            let Some(last) = entries.last().map(|entry| entry.position) else { return acknowledged };
             let mut before = after;
             for entry in &entries {
                 let follows = entry.position == before.next() || skips(before, entry);
@@ -138,6 +159,7 @@ impl TestNode {
             }
             self.heard.borrow_mut().extend(entries);
             if acknowledges {
+                acknowledged = last;
                 acknowledge(last).await;
             }
         }
@@ -190,6 +212,13 @@ impl TestNode {
             }
         }
     }
+}
+
+/// Returns the refusal of an event.
+fn refused(entry: &FeedEntry) -> Change {
+    let event =
+        RefusedEvent { position: entry.position, reason: "unwanted".to_owned(), bytes: Bytes::from_static(b"{}") };
+    Change::EventRefused { event, keep: REFUSED_KEPT }
 }
 
 /// Returns whether the entry is the first event of a restored store. A restored store skips the positions that the lost one

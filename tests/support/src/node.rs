@@ -15,7 +15,7 @@ use fernpost::wire::pdu::relay_judge::RelayJudge;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::{JoinHandle, LocalSet, spawn_local};
 
-use crate::disk::{FaultyDisk, SurvivingBytes};
+use crate::disk::{DiskBytes, FaultyDisk, SurvivingBytes};
 use crate::gateway::{GatewayFixture, UnlaunchedGateway};
 use crate::keys::{TrustingRelayJudge, judge_of, sign_pdus};
 use crate::listener::PeerListener;
@@ -193,7 +193,7 @@ impl TestNode {
     }
 
     /// Replaces its disk while it is ended.
-    pub fn give(&self, bytes: Vec<u8>) {
+    pub fn give(&self, bytes: DiskBytes) {
         assert!(self.alive().is_none(), "a disk is changed only under a gateway that has ended");
         self.disk.replace(FaultyDisk::with(bytes));
     }

@@ -12,6 +12,7 @@ use bytes::Bytes;
 use fernpost::egress::{EgressAnswer, EgressRequest, PeerService};
 use fernpost::http::authentication::{CallerClaim, PeerAuthPolicy};
 use fernpost::http::body::RequestBody;
+use fernpost::http::body::encoded::BodyEncoding;
 use fernpost::http::error::ApiError;
 use fernpost::json::reader::digest;
 use fernpost::wire::pdu::PduReader;
@@ -70,7 +71,7 @@ impl Dialect for SampleDialect {
         Ok(EgressRequest::put(format!("/toy/v1/batches/{id}"), Bytes::from(body), answer))
     }
 
-    fn draining_response(&self, _: &str) -> Option<HttpResponse> {
+    fn draining_response(&self, _: &str, _: BodyEncoding) -> Option<HttpResponse> {
         None
     }
 

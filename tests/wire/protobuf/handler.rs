@@ -5,10 +5,11 @@ use std::net::SocketAddr;
 use actix_web::test::TestRequest;
 use actors::errors::{BatchError, PeerError, UnavailableError};
 use actors::model::{Ack, Seq};
-use fernpost::wire::updates::protobuf::messages::{AnswerMessage, ErrorMessage};
+use fernpost::http::body::encoded_errors::ErrorMessage;
+use fernpost::wire::updates::protobuf::messages::AnswerMessage;
 use prost::Message;
 
-use crate::handler::{core, send, send_raw};
+use crate::handler::{RouteKind, core, send, send_by, send_raw};
 
 fn from(address: &str, content_type: &str) -> TestRequest {
     let peer: SocketAddr = format!("{address}:5000").parse().expect("an address");
@@ -38,21 +39,23 @@ async fn errors_come_in_request_encoding() {
     assert_eq!((wait.status, read.receive.as_str(), read.wait), (200, "wait", 1));
 
     let core = core(Ok(Ack::Ok(Seq(9))));
-    let refused = async |request: TestRequest| {
-        let answer = send_raw(&core, request).await;
+    let refused_by = async |routes, request: TestRequest| {
+        let answer = send_by(routes, &core, request).await;
         assert_eq!(answer.content_type, "application/x-protobuf");
         let read = ErrorMessage::decode(answer.body).expect("an error");
         assert!(!read.error.is_empty(), "{read:?}");
         (answer.status, read.code)
     };
     let protobuf = |address: &str, body: &'static [u8]| from(address, "application/x-protobuf").set_payload(body);
-    assert_eq!(refused(protobuf("10.1.0.1", b"{}")).await, (400, "NOT_PROTOBUF".to_owned()));
-    assert_eq!(
-        refused(protobuf("10.1.0.1", b"\x12\x02{}\x12\x02{}\x12\x02{}")).await,
-        (413, "PUSH_TOO_LONG".to_owned())
-    );
-    assert_eq!(refused(protobuf("10.1.0.1", &[0; 500])).await, (413, "BODY_TOO_LARGE".to_owned()));
-    assert_eq!(refused(protobuf("10.9.0.1", b"")).await, (401, "UNAUTHENTICATED".to_owned()));
+    for routes in [RouteKind::Direct, RouteKind::Table] {
+        let refused = async |body: &'static [u8]| refused_by(routes, protobuf("10.1.0.1", body)).await;
+        assert_eq!(refused(b"{}").await, (400, "NOT_PROTOBUF".to_owned()));
+        assert_eq!(refused(b"\x12\x02{}\x12\x02{}\x12\x02{}").await, (413, "PUSH_TOO_LONG".to_owned()));
+        assert_eq!(refused(&[0; 500]).await, (413, "BODY_TOO_LARGE".to_owned()));
+    }
+    // The checks before the table refuse in JSON.
+    let stranger = protobuf("10.9.0.1", b"");
+    assert_eq!(refused_by(RouteKind::Table, stranger).await, (401, "UNAUTHENTICATED".to_owned()));
     assert!(core.taken.lock().expect("not poisoned").is_empty(), "nothing was taken");
 }
 

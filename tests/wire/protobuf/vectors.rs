@@ -4,15 +4,16 @@
 use std::time::Duration;
 
 use actors::model::{
-    Ack, BatchId, DialectSpec, Edu, InboundPush, Item, OutboundBatch, PeerReceipts, PushNovelty, Receipt,
-    RequestDeadlines, Seq, StrongBody,
+    Ack, BatchId, DialectSpec, Edu, InboundPush, Item, OutboundBatch, PeerReceipts, PushNovelty, Receipt, ReceiptItem,
+    RejectedItem, RequestDeadlines, Seq, StrongBody,
 };
 use actors::testkit::at_once;
 use bytes::Bytes;
+use fernpost::http::body::encoded_errors::ErrorMessage;
 use fernpost::json::nesting::BodyNestingLimit;
+use fernpost::rpc::call_message::CallMessage;
 use fernpost::wire::pdu::PduReader;
 use fernpost::wire::updates::envelope::{self, BadPush};
-use fernpost::wire::updates::protobuf::messages::{ErrorMessage, RpcMessage};
 use fernpost::wire::updates::{answer, protobuf};
 use fixtures::keys::TrustingRelayJudge;
 use proptest::prelude::*;
@@ -59,6 +60,7 @@ fn batch(label: BatchId, strong: &[&str], weak: &[&str]) -> OutboundBatch {
         label,
         items: strong.iter().map(content).map(Item::Update).collect(),
         weak: weak.iter().map(content).map(|content| Edu { kind: "typing".to_owned(), content }).collect(),
+        traces: vec![],
         deadlines: RequestDeadlines { connect: second, total: second },
     }
 }
@@ -125,9 +127,35 @@ fn answers_have_one_encoded_form() {
 }
 
 #[test]
+fn receipts_have_golden_bytes() {
+    let number = |seq| ReceiptItem::Number(Seq(seq));
+    let rejected = vec![RejectedItem { item: number(4), reason: "unknown user".to_owned() }];
+    let receipts = |ranges: &[(u64, u64)]| {
+        let numbers = ranges.iter().map(|(first, last)| (Seq(*first), Seq(*last))).collect();
+        PeerReceipts { numbers, pdus: vec![], rejected: rejected.clone() }
+    };
+    let (binary, json) = vector!("push-receipts");
+    let label = BatchId::SeqRange { first: Some(Seq(8)), last: Seq(8) };
+    let sent = receipts(&[(1, 3), (91, 91), (1 << 40, 1 << 41)]);
+    let batch = OutboundBatch { receipts: sent.clone(), ..batch(label, &["{}"], &[]) };
+    assert_eq!((protobuf::push::encode(&batch), envelope::encode(&batch)), (binary.clone(), json.clone()));
+    assert_eq!((read(&binary).expect("a push").receipts, read_json(&json).receipts), (sent.clone(), sent));
+
+    let (binary, json) = vector!("answer-receipts");
+    let (told, novelty) = (receipts(&[(1, 3), (91, 91)]), PushNovelty::Empty);
+    let receipt = Receipt { ack: Ack::Ok(Seq(7)), parked: vec![], receipts: told.clone(), novelty };
+    assert_eq!(protobuf::answer::encode(&receipt, 100), binary);
+    assert_eq!(answer::encode(&receipt, 100).as_bytes(), json);
+    let read = protobuf::answer::decode(&batch, &binary).expect("an answer");
+    assert_eq!((&read.receipts, &read), (&told, &answer::decode(&batch, &json).expect("an answer")));
+}
+
+#[test]
 fn calls_and_errors_have_golden_bytes() {
-    let (binary, json) = vector!("rpc");
-    assert_eq!(RpcMessage { json }.encode_to_vec(), binary);
+    for (binary, json) in [vector!("rpc"), vector!("rpc-answer")] {
+        assert_eq!(CallMessage { json: json.clone() }.encode_to_vec(), binary);
+        assert_eq!(CallMessage::decode(binary).expect("a message").json, json);
+    }
     let error = |error: &str, code: &str, wait| ErrorMessage { error: error.to_owned(), code: code.to_owned(), wait };
     assert_eq!(error("the body is not JSON", "NOT_JSON", 0).encode_to_vec(), vector!("error").0);
     assert_eq!(error("busy", "RPC_BUSY", 2).encode_to_vec(), vector!("error-wait").0);

@@ -20,6 +20,9 @@ pub struct BatchNumbering {
     scheme: NumberingScheme,
     /// Number of strong updates that the peer accepts per push; `None`: it never stated it.
     window: Option<u32>,
+    /// Number of PDUs that the peer accepts per transaction, as its last answer states. It is not stored: a peer that accepts fewer than
+    /// it is sent refuses the transaction for its size, and tells again.
+    transaction_window: Option<u32>,
     reserved: u64,
     newest: u64,
     last_acked: Option<u64>,
@@ -50,6 +53,7 @@ impl BatchNumbering {
         Self {
             scheme,
             window: record.window,
+            transaction_window: None,
             reserved: record.transaction_reserved,
             newest: record.transaction_reserved,
             last_acked: record.transaction_last,
@@ -74,8 +78,12 @@ impl BatchNumbering {
         record.transaction_last = self.last_acked;
     }
 
-    /// Learns the window that the peer stated; returns whether it changed.
+    /// Learns the window that the peer stated; returns whether the stored one changed.
     pub fn learn_window(&mut self, window: Option<u32>) -> bool {
+        if self.scheme == NumberingScheme::TransactionIds {
+            self.transaction_window = window.or(self.transaction_window);
+            return false;
+        }
         let news = window.is_some() && window != self.window;
         if news {
             self.window = window;
@@ -94,7 +102,10 @@ impl BatchNumbering {
             (NumberingScheme::TransactionIds, Some(span)) => {
                 BatchCapacity { items: u32::try_from(span.count()).unwrap_or(u32::MAX), bytes: u64::MAX }
             }
-            (NumberingScheme::TransactionIds, None) => BatchCapacity { items: cap.max(1), bytes: limits.batch_bytes },
+            (NumberingScheme::TransactionIds, None) => BatchCapacity {
+                items: self.transaction_window.map_or(cap, |window| window.min(cap)).max(1),
+                bytes: limits.batch_bytes,
+            },
         }
     }
 
@@ -182,6 +193,18 @@ mod tests {
             assert_eq!(id(&mut labels, 1000, other).0, later, "{other:?}");
         }
         assert_eq!(id(&mut labels, 1000, span(1, 3)).0, 1006, "an id that was left is not taken up again");
+    }
+
+    #[test]
+    fn stated_limit_bounds_transactions() {
+        let mut labels = labels();
+        let items = |labels: &BatchNumbering| labels.room(100, &PeerLimits::default()).items;
+        assert_eq!((labels.learn_window(None), items(&labels)), (false, 100));
+        assert_eq!((labels.learn_window(Some(20)), items(&labels)), (false, 20));
+        assert_eq!((labels.learn_window(None), items(&labels)), (false, 20), "an answer may not state it");
+        assert_eq!((labels.learn_window(Some(0)), items(&labels)), (false, 1));
+        labels.change_scheme(NumberingScheme::Sequence);
+        assert_eq!(items(&labels), 1, "it is no window for updates");
     }
 
     #[test]

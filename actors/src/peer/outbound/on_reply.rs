@@ -129,7 +129,8 @@ impl AttemptReply<'_> {
         self.confirmed(out);
         if let Some(span) = span {
             self.queue.unconfirmed.taken(span.last);
-            self.requests.rejected.accepted(span);
+            let took = self.progress.attempt_began().until(self.now);
+            self.requests.rejected.accepted(span, took, self.limits.deadlines().total);
             self.queue.emit_delivery_events(self.now, span, refused, out);
             if let Some(id) = transaction {
                 let server = self.queue.server.clone();

@@ -21,6 +21,8 @@ pub(super) struct DeliveryProgress {
     failures: u32,
     /// Number of the newest attempt within this incarnation.
     attempt: u64,
+    /// Time at which it was begun.
+    attempt_began: Millis,
     /// True if the peer was suspended and has accepted nothing since: the next push carries one item only.
     probing: bool,
     /// Earliest time of the next attempt that the peer asked for with its last failure.
@@ -44,6 +46,7 @@ impl DeliveryProgress {
             since: record.since,
             failures: record.failures,
             attempt: 0,
+            attempt_began: Millis(0),
             probing: false,
             not_before: None,
             timer: AttemptTimer::default(),
@@ -172,10 +175,16 @@ impl DeliveryProgress {
     /// Starts an attempt; returns its number.
     pub(super) fn begin_attempt(&mut self, now: Millis, label: BatchId, mode: SendMode) -> u64 {
         self.attempt += 1;
+        self.attempt_began = now;
         self.not_before = None;
         let (attempt, original_retry_at) = (self.attempt, self.timer.take_original());
         self.enter(now, OutboundState::Sending { attempt, label, mode, original_retry_at });
         attempt
+    }
+
+    /// Returns the time at which the newest attempt was begun.
+    pub(super) const fn attempt_began(&self) -> Millis {
+        self.attempt_began
     }
 
     /// Returns whether this is the attempt in flight.

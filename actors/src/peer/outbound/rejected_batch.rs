@@ -1,5 +1,7 @@
 //! Consequences of a refusal for content: smaller batches, until the refused item is found.
 
+use std::time::Duration;
+
 use crate::limits::PeerLimits;
 use crate::model::Index;
 use crate::peer::outbound::outbox_window::IndexSpan;
@@ -115,10 +117,13 @@ impl RejectedBatch {
         self.rejected_in_a_row = 0;
     }
 
-    /// Records that the peer accepted these items. The batch size grows by one step, and only if it limited this batch, so
-    /// that a size which the peer could not accept is not tried again and again.
-    pub(super) fn accepted(&mut self, span: IndexSpan) {
-        if span.count() >= u64::from(self.batch_cap) {
+    /// Records that the peer accepted these items, and how long its answer took of the time that a request has. The batch size grows by
+    /// one step, and only if it limited this batch, so that a size which the peer could not accept is not tried again and again. It is
+    /// halved if the answer came late, because the answer to a larger batch would come too late; a whole batch is refused for that.
+    pub(super) fn accepted(&mut self, span: IndexSpan, took: Duration, allowed: Duration) {
+        if took > allowed / 2 {
+            self.limit_to_half(u32::try_from(span.count()).unwrap_or(u32::MAX));
+        } else if span.count() >= u64::from(self.batch_cap) && took <= allowed / 4 {
             self.batch_cap = (self.batch_cap + (self.batch_max / GROWTH_STEPS).max(1)).min(self.batch_max);
         }
     }
@@ -138,6 +143,9 @@ mod tests {
     fn span(first: u64, last: u64) -> IndexSpan {
         IndexSpan { first: Index(first), last: Index(last), first_number: Seq(first), last_number: Seq(last) }
     }
+
+    const ALLOWED: Duration = Duration::from_secs(60);
+    const SOON: Duration = Duration::from_secs(1);
 
     fn batches_of(batch_items: u32) -> RejectedBatch {
         RejectedBatch::new(&PeerLimits { batch_items, ..PeerLimits::default() })
@@ -181,14 +189,27 @@ mod tests {
         rejected.timed_out(Some(span(1, 8)));
         let mut caps = vec![rejected.batch_cap()];
         for count in [3, 4, 6, 40] {
-            rejected.accepted(span(1, count));
+            rejected.accepted(span(1, count), SOON, ALLOWED);
             caps.push(rejected.batch_cap());
         }
         assert_eq!(caps, [4, 4, 6, 8, 10], "a batch below the size proves nothing");
-        (0..99).for_each(|_| rejected.accepted(span(1, 40)));
+        (0..99).for_each(|_| rejected.accepted(span(1, 40), SOON, ALLOWED));
         assert_eq!(rejected.batch_cap(), 40);
         rejected.timed_out(None);
         assert_eq!(rejected.batch_cap(), 1);
+    }
+
+    #[test]
+    fn late_answer_reduces_batch_size() {
+        let mut rejected = batches_of(40);
+        let mut cap_after = |seconds, count| {
+            rejected.accepted(span(1, count), Duration::from_secs(seconds), ALLOWED);
+            rejected.batch_cap()
+        };
+        assert_eq!(cap_after(30, 40), 40, "half of the time is soon enough");
+        assert_eq!(cap_after(31, 40), 20);
+        assert_eq!((cap_after(16, 20), cap_after(15, 20)), (20, 22), "it grows only if the answer comes early");
+        assert_eq!((cap_after(59, 1), cap_after(59, 1)), (1, 1));
     }
 
     #[test]

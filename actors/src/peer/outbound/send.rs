@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use crate::change::CommitPriority;
 use crate::limits::PeerLimits;
-use crate::model::{BatchId, Edu, Index, Millis, OutboundBatch, OutboundRecord, OutboxRow, PeerReceipts, ServerName};
+use crate::model::{
+    BatchId, Edu, Index, ItemTrace, Millis, OutboundBatch, OutboundRecord, OutboxRow, PeerReceipts, ServerName,
+};
 use crate::peer::effect::EffectCollector;
 use crate::peer::outbound::batch_numbering::BatchNumbering;
 use crate::peer::outbound::ephemeral_buffer::{EphemeralBuffer, EphemeralItem, RingLimits};
@@ -138,11 +140,16 @@ impl RequestComposer {
 
     /// Returns the push as the transport sends it.
     pub(super) fn batch(&self, to: ServerName, push: PushContent) -> OutboundBatch {
+        let of_row = |OutboxRow { item, submission, context, queued, .. }: OutboxRow| {
+            (item, ItemTrace { submission, context, queued })
+        };
+        let (items, traces) = push.rows.into_iter().map(of_row).unzip();
         OutboundBatch {
             to,
             dialect: self.limits.dialect,
             label: push.label,
-            items: push.rows.into_iter().map(|row| row.item).collect(),
+            items,
+            traces,
             weak: push.weak,
             receipts: push.receipts,
             deadlines: self.limits.deadlines(),

@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 
-use crate::model::{PduRef, PeerReceipts, RejectedItem, Seq};
+use crate::model::{PduRef, PeerReceipts, ReceiptItem, RejectedItem, Seq};
 use crate::peer::receipts::settled_items::SettledItems;
 
 /// Maximum number of PDUs, and of rejected items, that wait. Further ones are told after the next start, when the feed is read again.
@@ -47,7 +47,8 @@ impl ReceiptQueue {
         self.0.as_mut().map_or(0, |queue| queue.ended(has_arrived))
     }
 
-    /// Returns the receipts for the answer to a new push up to this number. The peer has read the answers to those before.
+    /// Returns the receipts for the answer to a new push up to this number. The peer has read the answers to those before. No PDU is
+    /// named in it, because an answer in Protobuf has no field for that; PDUs go with requests.
     pub(crate) fn answer(&mut self, number: Seq) -> PeerReceipts {
         self.0.as_mut().map_or(PeerReceipts::NONE, |queue| queue.answer(number))
     }
@@ -89,7 +90,11 @@ impl QueuedReceipts {
 
     fn send(&mut self) -> PeerReceipts {
         self.ended(false);
-        self.in_flight = self.take(REQUEST_MAX);
+        self.in_flight = PeerReceipts {
+            numbers: self.take_numbers(REQUEST_MAX),
+            pdus: self.pdus.drain(..REQUEST_MAX.min(self.pdus.len())).collect(),
+            rejected: self.take_rejected(REQUEST_MAX, |_| true),
+        };
         self.in_flight.clone()
     }
 
@@ -105,7 +110,11 @@ impl QueuedReceipts {
     fn answer(&mut self, number: Seq) -> PeerReceipts {
         // A sender that was restored from a backup uses numbers again.
         self.put_back(number);
-        let receipts = self.take(ANSWER_MAX);
+        let receipts = PeerReceipts {
+            numbers: self.take_numbers(ANSWER_MAX),
+            pdus: Vec::new(),
+            rejected: self.take_rejected(ANSWER_MAX, |rejected| matches!(rejected.item, ReceiptItem::Number(_))),
+        };
         self.answered = (!receipts.is_empty()).then(|| (number, receipts.clone()));
         receipts
     }
@@ -115,11 +124,21 @@ impl QueuedReceipts {
         lost.map(|(_, receipts)| self.add(receipts)).is_some()
     }
 
-    fn take(&mut self, max: usize) -> PeerReceipts {
-        let numbers = self.numbers.take(max).into_iter().map(|(first, last)| (Seq(first), Seq(last))).collect();
-        let pdus = self.pdus.drain(..max.min(self.pdus.len())).collect();
-        let rejected = self.rejected.drain(..max.min(self.rejected.len())).collect();
-        PeerReceipts { numbers, pdus, rejected }
+    fn take_numbers(&mut self, max: usize) -> Vec<(Seq, Seq)> {
+        self.numbers.take(max).into_iter().map(|(first, last)| (Seq(first), Seq(last))).collect()
+    }
+
+    /// Removes and returns the first rejected items of this kind.
+    fn take_rejected(&mut self, max: usize, is_kind: fn(&RejectedItem) -> bool) -> Vec<RejectedItem> {
+        let mut taken = Vec::new();
+        self.rejected.retain(|rejected| {
+            let stays = taken.len() == max || !is_kind(rejected);
+            if !stays {
+                taken.push(rejected.clone());
+            }
+            stays
+        });
+        taken
     }
 }
 
@@ -147,6 +166,25 @@ mod tests {
         assert!(!queue.is_empty() && queue.ended(false) == 0);
         assert_eq!(queue.send(), numbers(&[(1, 4)]));
         assert_eq!((queue.ended(true), queue.is_empty()), (4, true));
+    }
+
+    #[test]
+    fn answer_names_no_pdu() {
+        let pdu = PduRef { origin: "red".parse().expect("valid"), id: "1".parse().expect("valid") };
+        let rejected = |item| RejectedItem { item, reason: "no".into() };
+        let numbered = rejected(ReceiptItem::Number(Seq(4)));
+        let named = rejected(ReceiptItem::Pdu(pdu.clone()));
+        let mut queue = ReceiptQueue::default();
+        let all = PeerReceipts {
+            pdus: vec![pdu.clone()],
+            rejected: vec![named.clone(), numbered.clone()],
+            ..numbers(&[(1, 3)])
+        };
+        queue.add(all);
+        let answered = queue.answer(Seq(9));
+        assert_eq!(answered, PeerReceipts { rejected: vec![numbered], ..numbers(&[(1, 3)]) });
+        assert!(!answered.names_pdus() && queue.is_waiting());
+        assert_eq!(queue.send(), PeerReceipts { numbers: vec![], pdus: vec![pdu], rejected: vec![named] });
     }
 
     #[test]

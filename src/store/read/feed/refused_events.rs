@@ -5,8 +5,8 @@ use std::ops::Bound;
 use actors::model::{Millis, Position, RefusedEvent, ReleasedEvent};
 use actors::ports::{InspectPage, RefusedRow};
 use bytes::Bytes;
-use redb::{ReadTransaction, ReadableTable};
 
+use crate::store::engine::read_snapshot::ReadSnapshot;
 use crate::store::read::Read;
 use crate::store::schema::codec::columns::{RefusedEventValue, ReleasedEventValue};
 use crate::store::schema::tables;
@@ -15,7 +15,7 @@ use crate::store::shared::StoreShared;
 /// Returns a page of refused events.
 pub(in crate::store::read) fn refused_events(
     shared: &StoreShared,
-    read: &ReadTransaction,
+    read: &ReadSnapshot,
     after: u64,
     limit: usize,
     bytes_max: u64,
@@ -41,7 +41,7 @@ pub(in crate::store::read) fn refused_events(
 /// Returns the positions of the refused events in a range, each with the reason.
 pub(in crate::store::read) fn refused_between(
     shared: &StoreShared,
-    read: &ReadTransaction,
+    read: &ReadSnapshot,
     after: u64,
     upto: u64,
 ) -> Read<Vec<(Position, String)>> {
@@ -57,7 +57,7 @@ pub(in crate::store::read) fn refused_between(
 /// Returns the oldest released events.
 pub(in crate::store::read) fn released_events(
     shared: &StoreShared,
-    read: &ReadTransaction,
+    read: &ReadSnapshot,
     limit: usize,
     bytes_max: u64,
 ) -> Read<Vec<ReleasedEvent>> {

@@ -2,8 +2,8 @@
 
 use actors::model::{Digest, Seq, ServerName, StoredForward};
 use bytes::Bytes;
-use redb::ReadTransaction;
 
+use crate::store::engine::read_snapshot::ReadSnapshot;
 use crate::store::read::Read;
 use crate::store::schema::codec::columns::HeldForwardValue;
 use crate::store::schema::tables;
@@ -13,7 +13,7 @@ use crate::store::shared::StoreShared;
 const HELD_MAX: usize = 100_000;
 
 /// Returns the forwarded updates of a server that wait, in the order of their numbers.
-pub(super) fn held(shared: &StoreShared, read: &ReadTransaction, server: &str) -> Read<Vec<StoredForward>> {
+pub(super) fn held(shared: &StoreShared, read: &ReadSnapshot, server: &str) -> Read<Vec<StoredForward>> {
     let mut held = Vec::new();
     for row in read.open_table(tables::HELD_FORWARDS)?.range(tables::all_of(server))?.take(HELD_MAX) {
         let (key, row) = row?;
@@ -28,7 +28,7 @@ pub(super) fn held(shared: &StoreShared, read: &ReadTransaction, server: &str) -
 /// Returns for each forward, by its origin and id, whether it is remembered.
 pub(in crate::store::read) fn are_known(
     shared: &StoreShared,
-    read: &ReadTransaction,
+    read: &ReadSnapshot,
     forwards: &[(ServerName, Box<str>)],
 ) -> Read<Vec<bool>> {
     let ids = read.open_table(tables::SEEN_FORWARD_IDS)?;

@@ -19,9 +19,9 @@
 
 use actors::model::{ContextId, Delivery, FeedFlags, Gap, PduRef, PduState, PendingParents, StoredPdu};
 use bytes::Bytes;
-use redb::{ReadableTable, WriteTransaction};
 
 use crate::store::delivery_clock::DeliveryClock;
+use crate::store::engine::group_write::GroupWrite;
 use crate::store::error::RedbResult;
 use crate::store::schema::codec::columns::{GapValue, HeldValue, PduValue};
 use crate::store::schema::codec::{BadRow, OwnedPdu};
@@ -54,7 +54,7 @@ pub(crate) struct PduTables<'t> {
 }
 
 impl<'t> PduTables<'t> {
-    pub(crate) fn new(transaction: &'t WriteTransaction, deliveries: &'t mut DeliveryClock) -> Self {
+    pub(crate) fn new(transaction: &'t GroupWrite<'t>, deliveries: &'t mut DeliveryClock) -> Self {
         Self {
             rows: LazyTable::new(transaction, tables::PDUS),
             timeline: LazyTable::new(transaction, tables::TIMELINE),
@@ -74,8 +74,8 @@ impl<'t> PduTables<'t> {
         let (reference, context) = (&stored.pdu.reference, &stored.pdu.context);
         let prev = codec::refs_to_row(&stored.pdu.prev);
         let pdus = self.rows.open()?;
-        // `insert` returns the previous row; checking it afterwards and undoing saves a lookup per PDU.
-        let before = pdus.insert(key(reference), codec::pdu_to_row(stored, &prev, self.deliveries.last))?;
+        // `replace` returns the previous row; checking it afterwards and undoing saves a lookup per PDU.
+        let before = pdus.replace(key(reference), codec::pdu_to_row(stored, &prev, self.deliveries.last))?;
         if let Some(first) = before.map(|row| OwnedPdu::from_row(row.value())) {
             pdus.insert(key(reference), first.row())?;
             log_inconsistent(context, reference, "a PDU is stored for the second time");
@@ -116,7 +116,7 @@ impl<'t> PduTables<'t> {
         row.deliver(delivery, self.deliveries.last);
         pdus.insert(key(reference), row.row())?;
         cx.counts.rows_written += 1;
-        let held = self.held.open()?.remove(place(context, reference))?;
+        let held = self.held.open()?.take(place(context, reference))?;
         cx.counts.rows_trimmed += u64::from(held.is_some());
         drop(held);
         self.add_to_timeline(cx, context, reference, delivery)
@@ -176,7 +176,7 @@ impl<'t> PduTables<'t> {
         context: &ContextId,
         missing: &PduRef,
     ) -> RedbResult {
-        let gone = self.gaps.open()?.remove(place(context, missing))?;
+        let gone = self.gaps.open()?.take(place(context, missing))?;
         cx.counts.rows_trimmed += u64::from(gone.is_some());
         Ok(())
     }

@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 
 use actors::model::{ContextId, ContextRecord, Head, PduRef};
-use redb::WriteTransaction;
 
+use crate::store::engine::group_write::GroupWrite;
 use crate::store::error::RedbResult;
 use crate::store::schema::tables::ContextPduKey;
 use crate::store::schema::{codec, tables};
@@ -20,7 +20,7 @@ pub(crate) struct ContextRecordTables<'t> {
 }
 
 impl<'t> ContextRecordTables<'t> {
-    pub(crate) fn new(transaction: &'t WriteTransaction) -> Self {
+    pub(crate) fn new(transaction: &'t GroupWrite<'t>) -> Self {
         Self {
             rows: LazyTable::new(transaction, tables::CONTEXTS),
             heads: LazyTable::new(transaction, tables::HEADS),
@@ -43,7 +43,7 @@ impl<'t> ContextRecordTables<'t> {
     ) -> RedbResult {
         let heads = self.heads.open()?;
         for reference in gone {
-            let row = heads.remove((context.as_str(), reference.origin.as_str(), reference.id.as_str()))?;
+            let row = heads.take((context.as_str(), reference.origin.as_str(), reference.id.as_str()))?;
             cx.counts.rows_trimmed += u64::from(row.is_some());
         }
         for Head { reference, depth, .. } in added {
@@ -65,7 +65,7 @@ impl<'t> ContextRecordTables<'t> {
             work.insert(context.as_str(), ())?;
             cx.counts.rows_written += 1;
         } else {
-            cx.counts.rows_trimmed += u64::from(work.remove(context.as_str())?.is_some());
+            cx.counts.rows_trimmed += u64::from(work.take(context.as_str())?.is_some());
         }
         Ok(())
     }

@@ -2,8 +2,8 @@
 
 use actors::model::{ContextId, PduRef, ServerName};
 use bytes::Bytes;
-use redb::{ReadableTable, WriteTransaction};
 
+use crate::store::engine::group_write::GroupWrite;
 use crate::store::error::RedbResult;
 use crate::store::schema::codec::columns::StageValue;
 use crate::store::schema::tables;
@@ -18,7 +18,7 @@ pub(crate) struct StageTables<'t> {
 }
 
 impl<'t> StageTables<'t> {
-    pub(crate) fn new(transaction: &'t WriteTransaction) -> Self {
+    pub(crate) fn new(transaction: &'t GroupWrite<'t>) -> Self {
         Self { rows: LazyTable::new(transaction, tables::STAGE), ids: LazyTable::new(transaction, tables::STAGE_IDS) }
     }
 
@@ -34,7 +34,7 @@ impl<'t> StageTables<'t> {
     ) -> RedbResult {
         let (context, from) = (context.as_str(), from.as_str());
         let (stage, ids) = (self.rows.open()?, self.ids.open()?);
-        let last = stage.range((context, from, 0)..=(context, from, u64::MAX))?.next_back().transpose()?;
+        let last = stage.range((context, from, 0)..=(context, from, u64::MAX))?.newest()?;
         let mut number = last.map_or(0, |(key, _)| {
             let (_, _, number) = key.value();
             number
@@ -47,9 +47,9 @@ impl<'t> StageTables<'t> {
                 continue;
             }
             number += 1;
-            ids.insert(key, number)?;
+            ids.append(key, number)?;
             let (origin, id, time) = (origin.as_str(), id.as_str(), cx.now.0);
-            stage.insert((context, from, number), StageValue { origin, id, verified, time, bytes })?;
+            stage.append((context, from, number), StageValue { origin, id, verified, time, bytes })?;
             cx.counts.rows_written += 2;
         }
         Ok(())

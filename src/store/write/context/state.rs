@@ -1,8 +1,8 @@
 //! The state of contexts: candidates of a key, the current state of a key, and missing `prev_state` links.
 
 use actors::model::{ContextId, MissingPrevState, PduRef, StateEntry, StateKey};
-use redb::WriteTransaction;
 
+use crate::store::engine::group_write::GroupWrite;
 use crate::store::error::RedbResult;
 use crate::store::schema::codec::columns::{HolderValue, PieceValue};
 use crate::store::schema::tables::{ContextPduKey, StateEntryKey};
@@ -18,7 +18,7 @@ pub(crate) struct StateTables<'t> {
 }
 
 impl<'t> StateTables<'t> {
-    pub(crate) fn new(transaction: &'t WriteTransaction) -> Self {
+    pub(crate) fn new(transaction: &'t GroupWrite<'t>) -> Self {
         Self {
             current: LazyTable::new(transaction, tables::STATE),
             candidates: LazyTable::new(transaction, tables::STATE_PDUS),
@@ -56,7 +56,7 @@ impl<'t> StateTables<'t> {
                 cx.counts.rows_written += 1;
             }
             None => {
-                let gone = self.current.open()?.remove(place)?;
+                let gone = self.current.open()?.take(place)?;
                 cx.counts.rows_trimmed += u64::from(gone.is_some());
             }
         }
@@ -100,7 +100,7 @@ impl<'t> StateTables<'t> {
         missing: &PduRef,
     ) -> RedbResult {
         let place = (context.as_str(), given_up, missing.origin.as_str(), missing.id.as_str());
-        let gone = self.links.open()?.remove(place)?;
+        let gone = self.links.open()?.take(place)?;
         cx.counts.rows_trimmed += u64::from(gone.is_some());
         Ok(())
     }

@@ -1,8 +1,8 @@
 //! Records delivery attempts for the trace of a message: each failed attempt is a row, and one row holds many deliveries.
 
 use actors::model::{Attempt, DeliveredSpan, ServerName};
-use redb::{ReadableTable, WriteTransaction};
 
+use crate::store::engine::group_write::GroupWrite;
 use crate::store::error::RedbResult;
 use crate::store::schema::codec::columns::AttemptValue;
 use crate::store::schema::tables::DeliveredKey;
@@ -18,7 +18,7 @@ pub(crate) struct AttemptTables<'t> {
 }
 
 impl<'t> AttemptTables<'t> {
-    pub(crate) fn new(transaction: &'t WriteTransaction) -> Self {
+    pub(crate) fn new(transaction: &'t GroupWrite<'t>) -> Self {
         Self {
             attempts: LazyTable::new(transaction, tables::ATTEMPTS),
             delivered: LazyTable::new(transaction, tables::DELIVERED),
@@ -43,7 +43,7 @@ impl<'t> AttemptTables<'t> {
         let (time, first, last) = (attempt.time.0, attempt.first.0, attempt.last.0);
         let result = codec::attempt_result_to_row(attempt);
         let row = AttemptValue { time, first, last, result: &result };
-        attempts.insert((name, number), row)?;
+        attempts.append((name, number), row)?;
         cx.counts.rows_written += 1;
         trim_oldest(attempts, &mut cx.counts, name, number.saturating_sub(keep.into()))?;
         cx.tails.entry(server).attempts = Some(number);

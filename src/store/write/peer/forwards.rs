@@ -1,8 +1,8 @@
 //! Forwards that were taken or passed on, and forwarded updates that wait for those before them.
 
 use actors::model::{ForwardMemory, HeldForward, Seq, ServerName, StrongBody};
-use redb::{ReadableTable, WriteTransaction};
 
+use crate::store::engine::group_write::GroupWrite;
 use crate::store::error::RedbResult;
 use crate::store::schema::codec::columns::{HeldForwardValue, SeenForwardValue};
 use crate::store::schema::tables;
@@ -21,7 +21,7 @@ pub(crate) struct ForwardTables<'t> {
 }
 
 impl<'t> ForwardTables<'t> {
-    pub(crate) fn new(transaction: &'t WriteTransaction) -> Self {
+    pub(crate) fn new(transaction: &'t GroupWrite<'t>) -> Self {
         Self {
             seen: LazyTable::new(transaction, tables::SEEN_FORWARDS),
             ids: LazyTable::new(transaction, tables::SEEN_FORWARD_IDS),
@@ -45,8 +45,8 @@ impl<'t> ForwardTables<'t> {
         }
         let seen = self.seen.open()?;
         let number = newest_number(seen, &mut cx.counts, origin)?.unwrap_or(0) + 1;
-        seen.insert((server, number), SeenForwardValue { time: cx.now.0, id })?;
-        self.ids.open()?.insert((server, id), number)?;
+        seen.append((server, number), SeenForwardValue { time: cx.now.0, id })?;
+        self.ids.open()?.append((server, id), number)?;
         cx.counts.rows_written += 2;
         self.trim(cx, server, number, memory)?;
         Ok(true)

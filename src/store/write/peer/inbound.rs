@@ -1,8 +1,8 @@
 //! Records by which repeats of a peer are recognised: digests, transactions and nonces.
 
 use actors::model::{Digest, SeenTransaction, ServerName, UsedNonce};
-use redb::{ReadableTable, WriteTransaction};
 
+use crate::store::engine::group_write::GroupWrite;
 use crate::store::error::RedbResult;
 use crate::store::schema::codec::columns::SeenValue;
 use crate::store::schema::tables::{NONCE_SLACK, NonceKey};
@@ -23,7 +23,7 @@ pub(crate) struct InboundTables<'t> {
 }
 
 impl<'t> InboundTables<'t> {
-    pub(crate) fn new(transaction: &'t WriteTransaction) -> Self {
+    pub(crate) fn new(transaction: &'t GroupWrite<'t>) -> Self {
         Self {
             taken: LazyTable::new(transaction, tables::INBOUND_DIGESTS),
             seen: LazyTable::new(transaction, tables::INBOUND_TRANSACTIONS),
@@ -49,7 +49,7 @@ impl<'t> InboundTables<'t> {
             ends = self.read_taken_ends(cx, server)?;
         }
         if !digests.is_empty() {
-            self.taken.open()?.insert((server, first), codec::digests_to_row(digests).as_slice())?;
+            self.taken.open()?.append((server, first), codec::digests_to_row(digests).as_slice())?;
             cx.counts.rows_written += 1;
             let newest = first + digests.len() as u64;
             ends = Some(TakenEnds { oldest: ends.map_or(newest, |ends| ends.oldest), newest });
@@ -63,14 +63,21 @@ impl<'t> InboundTables<'t> {
     }
 
     fn read_taken_ends(&mut self, cx: &mut WriterContext<'_>, server: &str) -> Result<Option<TakenEnds>, redb::Error> {
-        let mut range = self.taken.open()?.range(tables::all_of(server))?;
-        let end = |(key, row): (redb::AccessGuard<'_, (&str, u64)>, redb::AccessGuard<'_, &[u8]>)| {
-            tables::number_of(key.value()) + codec::digests_len(row.value())
-        };
-        let oldest = range.next().transpose()?.map(end);
-        let newest = range.next_back().transpose()?.map(end);
-        cx.counts.trim_reads += u64::from(oldest.is_some()) + u64::from(newest.is_some());
-        Ok(oldest.map(|oldest| TakenEnds { oldest, newest: newest.unwrap_or(oldest) }))
+        let taken = self.taken.open()?;
+        let (mut first, mut oldest) = (0, None);
+        if let Some((key, row)) = taken.range(tables::all_of(server))?.next().transpose()? {
+            first = tables::number_of(key.value());
+            oldest = Some(first + codec::digests_len(row.value()));
+        }
+        let Some(oldest) = oldest else { return Ok(None) };
+        let mut newest = oldest;
+        cx.counts.trim_reads += 1;
+        if let Some((key, row)) = taken.range(tables::all_of(server))?.newest()? {
+            let last = tables::number_of(key.value());
+            newest = last + codec::digests_len(row.value());
+            cx.counts.trim_reads += u64::from(last > first);
+        }
+        Ok(Some(TakenEnds { oldest, newest }))
     }
 
     /// Removes the rows for which `goes(first number, number after the last)` holds. Their count is bounded by the
@@ -93,11 +100,11 @@ impl<'t> InboundTables<'t> {
                 break;
             }
         }
-        for first in gone {
-            taken.remove((server, first))?;
-            cx.counts.rows_trimmed += 1;
+        cx.counts.rows_trimmed += gone.len() as u64;
+        match (gone.first(), gone.last().and_then(|last| last.checked_add(1))) {
+            (Some(first), Some(behind)) => taken.remove_range((server, *first), (server, behind)),
+            _ => Ok(()),
         }
-        Ok(())
     }
 
     /// Adds a transaction, and removes the oldest beyond `keep`.
@@ -121,7 +128,7 @@ impl<'t> InboundTables<'t> {
         let number = newest + 1;
         let verdicts = codec::verdicts_to_row(&seen.verdicts);
         let row = SeenValue { id: &seen.id, digest: &seen.digest.0, verdicts: &verdicts };
-        table.insert((server, number), row)?;
+        table.append((server, number), row)?;
         cx.counts.rows_written += 1;
         trim_oldest(table, &mut cx.counts, server, number.saturating_sub(keep.into()))?;
         cx.tails.entry(from).seen = Some(number);

@@ -15,8 +15,8 @@ use actors::model::{
     DeadLetterReason, ForwardRoute, Index, Item, Millis, PeerRecord, PlainCopy, ServerName, Submission, SubmissionId,
 };
 use bytes::Bytes;
-use redb::WriteTransaction;
 
+use crate::store::engine::group_write::GroupWrite;
 use crate::store::error::RedbResult;
 use crate::store::schema::codec;
 use crate::store::schema::codec::BadRow;
@@ -52,7 +52,7 @@ pub(crate) struct OutboundTables<'t> {
 }
 
 impl<'t> OutboundTables<'t> {
-    pub(crate) fn new(transaction: &'t WriteTransaction, next_item: &'t mut u64) -> Self {
+    pub(crate) fn new(transaction: &'t GroupWrite<'t>, next_item: &'t mut u64) -> Self {
         Self {
             records: PeerRecordTable::new(transaction),
             outbox: OutboxTables::new(transaction),

@@ -1,8 +1,8 @@
 //! The quarantine of peers, and the index of its PDUs of non-participants by context.
 
 use actors::model::{ParkedItem, ServerName};
-use redb::{ReadableTable, WriteTransaction};
 
+use crate::store::engine::group_write::GroupWrite;
 use crate::store::error::RedbResult;
 use crate::store::schema::codec::columns::{QuarantinePlace, QuarantineValue};
 use crate::store::schema::tables::CopyKey;
@@ -22,7 +22,7 @@ pub(crate) struct QuarantineTables<'t> {
 }
 
 impl<'t> QuarantineTables<'t> {
-    pub(crate) fn new(transaction: &'t WriteTransaction) -> Self {
+    pub(crate) fn new(transaction: &'t GroupWrite<'t>) -> Self {
         Self {
             rows: LazyTable::new(transaction, tables::QUARANTINE),
             by_context: LazyTable::new(transaction, tables::QUARANTINE_BY_CONTEXT),
@@ -58,7 +58,7 @@ impl<'t> QuarantineTables<'t> {
     /// Removes an item. Its number can be assigned again: the next is the highest row + 1, so removing the newest row before a
     /// restart frees its number.
     pub(crate) fn remove(&mut self, cx: &mut WriterContext<'_>, server: &ServerName, number: u64) -> RedbResult {
-        let gone = self.rows.open()?.remove((server.as_str(), number))?.map(|row| stranger_in(row.value()));
+        let gone = self.rows.open()?.take((server.as_str(), number))?.map(|row| stranger_in(row.value()));
         cx.counts.rows_trimmed += u64::from(gone.is_some());
         match gone.flatten() {
             Some((context, origin, id)) => {

@@ -8,6 +8,7 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::header::{ACCEPT, HeaderValue};
 use reqwest::{Client, Method, Response};
 
+use crate::runtime::plain_client;
 use crate::tools::demo::page::error::PageError;
 
 /// Timeout of a call; a read of history may wait for other servers for 20 seconds.
@@ -37,7 +38,7 @@ impl From<PassedAnswer> for HttpResponse {
 impl PageMessenger {
     /// Returns a client for the API at `url`.
     pub(super) fn new(url: &str) -> Self {
-        let client = Client::builder().no_proxy().build().expect("without TLS files nothing can fail");
+        let client = plain_client::builder().build().expect("without TLS files nothing can fail");
         Self { client, url: url.to_owned() }
     }
 

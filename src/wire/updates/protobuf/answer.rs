@@ -12,7 +12,7 @@ use super::messages::{AnswerMessage, RangeMessage, ReasonMessage};
 use crate::http::error::whole_seconds;
 use crate::wire::receipts::shortened as shortened_reason;
 use crate::wire::updates::answer::{WAIT_MAX, parked_items, shortened, unreadable};
-use crate::wire::updates::envelope::SEQ_MAX;
+use crate::wire::updates::scanned_push::SEQ_MAX;
 
 /// Writes a response. `window` is the number of strong updates that we accept in a push.
 pub fn encode(receipt: &Receipt, window: u32) -> Bytes {

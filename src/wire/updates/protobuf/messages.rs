@@ -1,6 +1,4 @@
-//! The messages of `config/fernpost.proto` that are read or written whole.
-
-use bytes::Bytes;
+//! The answer to a push, and its parts, as messages of `config/fernpost.proto`.
 
 /// The answer to a push.
 #[derive(Clone, PartialEq, prost::Message)]
@@ -29,28 +27,6 @@ pub struct AnswerMessage {
     /// Updates that the peer's messenger has refused.
     #[prost(message, repeated, tag = "8")]
     pub rejected: Vec<ReasonMessage>,
-}
-
-/// A call or its answer.
-#[derive(Clone, PartialEq, prost::Message)]
-pub struct RpcMessage {
-    /// One JSON object.
-    #[prost(bytes = "bytes", tag = "1")]
-    pub json: Bytes,
-}
-
-/// The body of an answer that is an error.
-#[derive(Clone, PartialEq, prost::Message)]
-pub struct ErrorMessage {
-    /// Reason in words.
-    #[prost(string, tag = "1")]
-    pub error: String,
-    /// Code for programs.
-    #[prost(string, tag = "2")]
-    pub code: String,
-    /// Seconds after which to try again; 0 says nothing.
-    #[prost(uint32, tag = "3")]
-    pub wait: u32,
 }
 
 /// Numbers from `first` to `last`.

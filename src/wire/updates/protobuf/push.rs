@@ -15,9 +15,10 @@ use crate::json::nesting::BodyNestingLimit;
 use crate::json::reader::{digest, put as put_json};
 use crate::wire::pdu::PduReader;
 use crate::wire::pdu::forward_text::carrying_update;
-use crate::wire::updates::envelope::{BadPush, SEQ_MAX, WEAK_KEPT_MAX};
+use crate::wire::updates::envelope::BadPush;
 use crate::wire::updates::protobuf::answer::{ranges, reasons, receipts};
 use crate::wire::updates::protobuf::messages::{RangeMessage, ReasonMessage};
+use crate::wire::updates::scanned_push::{SEQ_MAX, WEAK_KEPT_MAX};
 use crate::wire::updates::strong;
 
 const WEAK: u32 = 1;
@@ -68,7 +69,7 @@ pub async fn decode(
     for item in fields.strong {
         nesting.check(&item).map_err(|deep| BadPush::TooDeep(deep.to_string()))?;
         strong.push(match json_text(&item) {
-            Some(raw) => strong::read(&item, raw, pdus).await,
+            Some(raw) => strong::read(&item, raw.into(), pdus).await,
             None => not_json(&item),
         });
     }

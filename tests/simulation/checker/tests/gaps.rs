@@ -156,10 +156,10 @@ fn gap_of_crowded_room_passes() {
     assert_eq!(history.faults(), NONE, "a itself has come, and was not delivered before");
     history.settings[1].held_max = 1;
     assert_eq!(history.faults(), FAULT);
-    history.seen_in.insert("green/c".to_owned(), "garden".to_owned());
-    history.exchanges.push(sent(5, &["green/c"], 0));
+    history.seen_in.insert("red/c".to_owned(), "garden".to_owned());
+    history.exchanges.push(sent(5, &["red/c"], 0));
     assert_eq!(history.faults(), NONE);
-    history.seen_in.insert("green/c".to_owned(), "kitchen".to_owned());
+    history.seen_in.insert("red/c".to_owned(), "kitchen".to_owned());
     assert_eq!(history.faults(), FAULT, "it is of another room");
 }
 

@@ -135,7 +135,7 @@ fn repeated_inbound_item_writes_nothing() {
         history.exchanges.extend([first, came]);
         history.faults()
     };
-    let carried = |item| Exchange { from: "green", to: "red", ..sent(5, &[item], 1) };
+    let carried = |item| Exchange { from: "blue", to: "red", ..sent(5, &[item], 1) };
     assert_eq!(faults(carried("blue/x")), NONE, "it had come before");
     let given = |item: &str| Exchange { from: "red", to: "green", given: vec![item.to_owned()], ..sent(5, &[], 1) };
     assert_eq!(faults(given("blue/x")), NONE, "red had been given it before");

@@ -9,7 +9,7 @@ use crate::errors::UnavailableError;
 use crate::limits::PeerLimits;
 use crate::model::{
     Ack, Digest, ForwardFacts, ForwardProof, ForwardRoute, ForwardedUpdate, InboundPush, InboundRecord, Millis,
-    ParkedItem, PeerReceipts, Receipt, Seq, StrongBody, StrongUpdate,
+    ParkedItem, PeerReceipts, PushNovelty, Receipt, Seq, StrongBody, StrongUpdate,
 };
 use crate::peer::effect::{BatchReply, EffectCollector, PeerEffect, PushReply};
 use crate::peer::inbound::dispatch::UnknownContexts;
@@ -237,6 +237,25 @@ fn renumbering_origin_loses_held_forwards() {
     bench.forwarded(2, "x");
     assert_eq!(bench.trace[2], "another b: feed; drop all; Hole { expected: 3, conflict: true }");
     assert_eq!(bench.trace[3], "x from 2: destination differs; ok 2");
+}
+
+/// The answer to a forwarded run does not reach its origin, so no receipts may go with it.
+#[test]
+fn forwarded_answer_takes_no_receipts() {
+    let novelty = |forwarded: bool| {
+        let (mut bench, mut out) = (Bench::of("a", 9), EffectCollector::default());
+        let (push, token) = (letter_push(Some(1), 2, "ab"), ReplyToken::new(1));
+        let batch = match forwarded {
+            true => InboundBatch::Forwarded(forwarded_push(Seq(1), push.strong), Some(token)),
+            false => InboundBatch::Push(push, token),
+        };
+        bench.inbound.accept(batch, UnknownContexts::default(), &mut out);
+        out.effects.iter().find_map(|effect| match effect {
+            PeerEffect::Answer(BatchReply::Push(_, Ok(receipt))) => Some(receipt.novelty),
+            _ => None,
+        })
+    };
+    assert_eq!((novelty(true), novelty(false)), (Some(PushNovelty::Empty), Some(PushNovelty::New)));
 }
 
 /// Two servers pass on to us what each wrote: the actor of each waits for the other, and both go on.

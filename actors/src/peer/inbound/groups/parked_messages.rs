@@ -24,8 +24,8 @@ impl PeerQuarantine {
         let Some(code) = code else { return };
         let reason = match code {
             ParkedCode::NotAParticipant => format!(
-                "{} is not a participant of the context that this group is mapped to; add it to the context's servers, and \
-                 release the message",
+                "{} is not a participant of the context that this group is mapped to; the message is composed once it is one of \
+                 the context's servers",
                 self.peer()
             ),
             other => words(other),

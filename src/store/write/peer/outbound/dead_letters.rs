@@ -1,8 +1,8 @@
 //! The dead letters of peers, of which the newest are kept.
 
 use actors::model::{DeadLetterReason, PduRef, ServerName, SubmissionId};
-use redb::{ReadableTable, WriteTransaction};
 
+use crate::store::engine::group_write::GroupWrite;
 use crate::store::error::RedbResult;
 use crate::store::schema::codec::BadRow;
 use crate::store::schema::codec::columns::DeadLetterValue;
@@ -37,7 +37,7 @@ pub(crate) struct DeadLetterTable<'t> {
 }
 
 impl<'t> DeadLetterTable<'t> {
-    pub(crate) fn new(transaction: &'t WriteTransaction) -> Self {
+    pub(crate) fn new(transaction: &'t GroupWrite<'t>) -> Self {
         Self { rows: LazyTable::new(transaction, tables::DEAD_LETTERS) }
     }
 
@@ -114,7 +114,7 @@ impl<'t> DeadLetterTable<'t> {
         index: u64,
     ) -> Result<Option<RemovedDeadLetter>, redb::Error> {
         cx.counts.lookups += 1;
-        let Some(row) = self.rows.open()?.remove((server.as_str(), index))? else { return Ok(None) };
+        let Some(row) = self.rows.open()?.take((server.as_str(), index))? else { return Ok(None) };
         cx.counts.rows_trimmed += 1;
         if let Some(count) = cx.tails.get_mut(server).and_then(|ends| ends.dead_letters.as_mut()) {
             *count = count.saturating_sub(1);

@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 
 use actors::model::{Item, Submission, SubmittedContent};
 use bytes::Bytes;
-use redb::{ReadableTable, WriteTransaction};
 
+use crate::store::engine::group_write::GroupWrite;
 use crate::store::error::RedbResult;
 use crate::store::schema::codec::columns::ItemValue;
 use crate::store::schema::tables;
@@ -25,7 +25,7 @@ pub(crate) struct ItemTable<'t> {
 }
 
 impl<'t> ItemTable<'t> {
-    pub(crate) fn new(transaction: &'t WriteTransaction, next: &'t mut u64) -> Self {
+    pub(crate) fn new(transaction: &'t GroupWrite<'t>, next: &'t mut u64) -> Self {
         Self { rows: LazyTable::new(transaction, tables::ITEMS), next, decrements: BTreeMap::new() }
     }
 
@@ -46,7 +46,7 @@ impl<'t> ItemTable<'t> {
         if let Ok(names @ 1..) = u32::try_from(submission.servers.len()) {
             let items = self.rows.open()?;
             for (number, bytes) in (first..).zip(updates) {
-                items.insert(number, ItemValue { names, bytes })?;
+                items.append(number, ItemValue { names, bytes })?;
             }
             *self.next += updates.len() as u64;
             cx.counts.rows_written += updates.len() as u64;
@@ -62,7 +62,7 @@ impl<'t> ItemTable<'t> {
         names: u32,
     ) -> Result<u64, redb::Error> {
         let number = *self.next;
-        self.rows.open()?.insert(number, ItemValue { names, bytes })?;
+        self.rows.open()?.append(number, ItemValue { names, bytes })?;
         *self.next += 1;
         cx.counts.rows_written += 1;
         Ok(number)
@@ -111,7 +111,7 @@ impl<'t> ItemTable<'t> {
             match left {
                 Some((names, bytes)) => items.insert(number, ItemValue { names, bytes: &bytes })?,
                 None => items.remove(number)?,
-            };
+            }
             cx.counts.trim_reads += 1;
             cx.counts.rows_trimmed += 1;
         }

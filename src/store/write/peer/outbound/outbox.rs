@@ -5,8 +5,8 @@ use std::ops::RangeInclusive;
 
 use actors::model::{ContextId, Index, Item, Millis, ServerName, SubmissionId};
 use actors::ports::OutboxRow;
-use redb::{ReadableTable, WriteTransaction};
 
+use crate::store::engine::group_write::GroupWrite;
 use crate::store::error::RedbResult;
 use crate::store::schema::codec::columns::OutboxValue;
 use crate::store::schema::tables;
@@ -59,7 +59,7 @@ pub(crate) struct OutboxTables<'t> {
 }
 
 impl<'t> OutboxTables<'t> {
-    pub(crate) fn new(transaction: &'t WriteTransaction) -> Self {
+    pub(crate) fn new(transaction: &'t GroupWrite<'t>) -> Self {
         Self {
             rows: LazyTable::new(transaction, tables::OUTBOX),
             sent: LazyTable::new(transaction, tables::OUTBOUND_TRANSACTIONS),
@@ -93,7 +93,7 @@ impl<'t> OutboxTables<'t> {
             queued_bytes += item.bytes().len() as u64;
             let (queued, submission_id) = (since.0, submission.as_str());
             let row = OutboxValue { queued, queued_bytes, again, item: number, origin, id, submission: submission_id };
-            outbox.insert((server.as_str(), index), row)?;
+            outbox.append((server.as_str(), index), row)?;
             cx.counts.rows_written += 1;
             (grown.tail, grown.queued_bytes) = (Index(index), queued_bytes);
             let (index, queued) = (Index(index), since);
@@ -114,7 +114,7 @@ impl<'t> OutboxTables<'t> {
         if let Some(tail) = cx.tails.get(server).and_then(|ends| ends.outbox) {
             return Ok(tail);
         }
-        let newest = self.rows.open()?.range(tables::all_of(server.as_str()))?.next_back().transpose()?;
+        let newest = self.rows.open()?.range(tables::all_of(server.as_str()))?.newest()?;
         let newest = newest.map_or((0, 0), |(key, row)| (tables::number_of(key.value()), row.value().queued_bytes));
         cx.counts.lookups += 1;
         cx.counts.rows_read += u64::from(newest.0 > 0);
@@ -132,7 +132,7 @@ impl<'t> OutboxTables<'t> {
         id: u64,
         (first, last): (Index, Index),
     ) -> RedbResult {
-        self.sent.open()?.insert((server.as_str(), id), (first.0, last.0))?;
+        self.sent.open()?.append((server.as_str(), id), (first.0, last.0))?;
         cx.counts.rows_written += 1;
         Ok(())
     }
@@ -188,11 +188,9 @@ impl<'t> OutboxTables<'t> {
             }
             gone.push((index, item));
         }
-        for &(index, _) in &gone {
-            outbox.remove((server.as_str(), index))?;
-            cx.counts.rows_trimmed += 1;
-        }
         if let Some(&(newest, _)) = gone.last() {
+            outbox.remove_range((server.as_str(), 0), (server.as_str(), newest + 1))?;
+            cx.counts.rows_trimmed += gone.len() as u64;
             self.trim_sent(cx, server, newest, rows_max)?;
         }
         Ok(gone)
@@ -201,7 +199,7 @@ impl<'t> OutboxTables<'t> {
     /// Removes transactions of which no outbox row is left, oldest first.
     fn trim_sent(&mut self, cx: &mut WriterContext<'_>, server: &ServerName, newest: u64, rows_max: u32) -> RedbResult {
         let sent = self.sent.open()?;
-        let mut gone = Vec::new();
+        let mut behind = None;
         for row in sent.range(tables::all_of(server.as_str()))?.take(rows_max as usize) {
             let (key, places) = row?;
             cx.counts.trim_reads += 1;
@@ -209,13 +207,10 @@ impl<'t> OutboxTables<'t> {
             if last > newest {
                 break;
             }
-            gone.push(tables::number_of(key.value()));
-        }
-        for id in gone {
-            sent.remove((server.as_str(), id))?;
+            behind = tables::number_of(key.value()).checked_add(1);
             cx.counts.rows_trimmed += 1;
         }
-        Ok(())
+        behind.map_or(Ok(()), |behind| sent.remove_range((server.as_str(), 0), (server.as_str(), behind)))
     }
 
     /// Returns the outboxes that grew in this group.

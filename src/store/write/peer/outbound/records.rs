@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 
 use actors::model::{OutboundRecord, PeerRecord, ServerName};
-use redb::{ReadableTable, WriteTransaction};
 
+use crate::store::engine::group_write::GroupWrite;
 use crate::store::error::RedbResult;
 use crate::store::schema::codec::BadRow;
 use crate::store::schema::{codec, tables};
@@ -18,7 +18,7 @@ pub(crate) struct PeerRecordTable<'t> {
 }
 
 impl<'t> PeerRecordTable<'t> {
-    pub(crate) fn new(transaction: &'t WriteTransaction) -> Self {
+    pub(crate) fn new(transaction: &'t GroupWrite<'t>) -> Self {
         Self { rows: LazyTable::new(transaction, tables::PEERS), updated: HashMap::new() }
     }
 

@@ -1,0 +1,153 @@
+//! `/admin/v1/status`: the gateway on one screen, with its problems and what to do about each.
+
+pub mod status_sources;
+
+use actix_web::{HttpResponse, web};
+use actors::gateway::GatewayMetrics;
+use actors::model::{Millis, PeerState, PeerStatus, SuspendReason};
+
+use crate::admin::AdminApi;
+use crate::admin::status::status_sources::StatusSources;
+use crate::api::health::FailingCheck;
+use crate::api::health::status::{CertificateRow, StatusProblem, StatusReport};
+
+use crate::http::error::ApiError;
+use crate::http::responses::rfc3339;
+use crate::messenger::peers::statuses;
+use crate::runtime::build_facts;
+use crate::tls::own_certificate::CertificateEnd;
+
+/// Maximum number of peers whose problem is listed.
+const PEER_PROBLEMS: usize = 20;
+
+/// Age of the oldest pending item from which a peer that fails is a problem: shorter outages end by themselves.
+const LONG_OUTAGE: u64 = 5 * 60 * 1000;
+
+/// Returns the status of the gateway.
+pub(super) async fn get(api: web::Data<AdminApi>) -> Result<HttpResponse, ApiError> {
+    let StatusSources { started, listeners, readiness, ends, push } = &api.status;
+    let ports = api.gateway.ports();
+    let failing: Vec<FailingCheck> = readiness.failing().into_iter().chain(push.failing()).collect();
+    let mut problems: Vec<StatusProblem> = failing.iter().map(failing_problem).collect();
+    problems.extend(ends.warnings().into_iter().map(|warning| {
+        let state = if warning.days < 0 { "has ended" } else { "ends soon" };
+        StatusProblem {
+            what: "certificate".to_owned(),
+            why: format!("{} {state}: {}", warning.subject, warning.ends),
+            fix: "renew its files; they are taken over when they change".to_owned(),
+        }
+    }));
+    let now = ports.clock.now();
+    let asked = statuses(&api.gateway, api.gateway.peers(), true).await;
+    let mut peers = asked.into_iter().filter_map(|(_, status)| peer_problem(&status.ok()?, now));
+    problems.extend(peers.by_ref().take(PEER_PROBLEMS));
+    let more_problems = peers.next().is_some();
+    let GatewayMetrics { peers, outbox_items, .. } = api.gateway.metrics();
+    Ok(HttpResponse::Ok().json(StatusReport {
+        server: ports.us.to_string(),
+        version: build_facts::VERSION.into(),
+        started: rfc3339(*started),
+        ready: failing.is_empty(),
+        listeners: listeners.clone(),
+        peers: peers.into_iter().map(|(state, count)| (state.into(), count)).collect(),
+        backlog: outbox_items,
+        unread: ports.archive.feed.feed_bounds().borrow().unread(),
+        disk_free: ports.disk.free(),
+        disk_min_free: ports.roster.overload().min_free,
+        certificates: ends.ends().iter().map(certificate_row).collect(),
+        problems,
+        more_problems,
+    }))
+}
+
+fn certificate_row(end: &CertificateEnd) -> CertificateRow {
+    CertificateRow { subject: end.subject.into(), ends: rfc3339(end.ends), days: end.days }
+}
+
+fn failing_problem(failing: &FailingCheck) -> StatusProblem {
+    let fix = match &*failing.what {
+        "disk" => "free space on the disk of server.data_dir, or lower store.min_free",
+        "feed" => "let the messenger read and acknowledge its events",
+        "push_stuck" => "repair the messenger, or take the event out: `fernpost quarantine list --messenger`",
+        "stopping" => "wait, or start the gateway again",
+        _ => "see the log of the gateway",
+    };
+    StatusProblem { what: failing.what.to_string(), why: failing.why.clone(), fix: fix.to_owned() }
+}
+
+/// Returns the problem of a peer to which items do not get; `None` if it has none.
+fn peer_problem(peer: &PeerStatus, now: Millis) -> Option<StatusProblem> {
+    let name = &peer.server;
+    let waiting = format!("{} items wait", peer.backlog);
+    let age = peer.oldest_unacknowledged.map_or(0, |oldest| now.0.saturating_sub(oldest.0));
+    let error = peer.last_error.as_deref().map(|error| format!(": {error}")).unwrap_or_default();
+    let (why, fix) = match peer.state {
+        PeerState::Suspended(SuspendReason::Admin) => {
+            ("it is suspended by an operator".to_owned(), format!("`fernpost peer resume {name}` sends again"))
+        }
+        PeerState::Suspended(SuspendReason::NotListed | SuspendReason::Denied) => (
+            "the configuration does not allow it any more".to_owned(),
+            "list it again, or drop its items with `fernpost message drop`".to_owned(),
+        ),
+        PeerState::Suspended(SuspendReason::AheadOfUs) => (
+            "it expects a number above ours".to_owned(),
+            format!("compare `fernpost peer show {name}` on both sides, then `fernpost peer renumber {name}`"),
+        ),
+        PeerState::Suspended(reason) => (
+            format!("it is suspended ({}){error}", reason.as_str()),
+            format!("`fernpost peer explain {name}`, then `fernpost peer resume {name}`"),
+        ),
+        PeerState::BackingOff if age >= LONG_OUTAGE => {
+            (format!("{} attempts in a row failed{error}", peer.failures), format!("`fernpost peer explain {name}`"))
+        }
+        PeerState::Idle | PeerState::Sending | PeerState::Waiting | PeerState::BackingOff => return None,
+    };
+    Some(StatusProblem { what: name.to_string(), why: format!("{why}; {waiting}"), fix })
+}
+
+#[cfg(test)]
+mod tests {
+    use actors::model::{Index, Seq};
+
+    use super::*;
+
+    fn peer(state: PeerState, oldest: u64) -> PeerStatus {
+        PeerStatus {
+            server: "blue".parse().expect("a name"),
+            state,
+            shut: None,
+            since: Millis(1),
+            backlog: 3,
+            acked: Index(0),
+            oldest_unacknowledged: Some(Millis(oldest)),
+            next_attempt: None,
+            last_success: None,
+            failures: 4,
+            last_error: Some("no route".into()),
+            last_code: None,
+            expected_seq: Seq(1),
+            next_seq: None,
+            backlog_bytes: 9,
+            settled: vec![],
+            open: None,
+            relayed: None,
+        }
+    }
+
+    #[test]
+    fn long_outage_is_a_problem() {
+        let now = Millis(10 + LONG_OUTAGE);
+        assert_eq!(peer_problem(&peer(PeerState::BackingOff, 11), now), None);
+        let problem = peer_problem(&peer(PeerState::BackingOff, 10), now).expect("it lasts five minutes");
+        assert_eq!(problem.why, "4 attempts in a row failed: no route; 3 items wait");
+        assert_eq!(problem.fix, "`fernpost peer explain blue`");
+    }
+
+    #[test]
+    fn suspended_peer_names_its_remedy() {
+        let fix = |reason| peer_problem(&peer(PeerState::Suspended(reason), 0), Millis(1)).expect("a problem").fix;
+        assert_eq!(fix(SuspendReason::Admin), "`fernpost peer resume blue` sends again");
+        assert!(fix(SuspendReason::AheadOfUs).ends_with("`fernpost peer renumber blue`"));
+        assert!(fix(SuspendReason::Unreachable).starts_with("`fernpost peer explain blue`, then"));
+    }
+}
