@@ -50,8 +50,9 @@ pub use pdu::parked_code::ParkedCode;
 pub use pdu::pdu_proof::{MissingProof, PduProof, VERIFIED_AS_OWN, VERIFIED_AS_RELAYED, VERIFIED_BY_PDU_SIGNATURE};
 pub use pdu::{BadPdu, ComposedPdu, GraphPosition, Pdu, PduDraft, PduVerdict, StateSlot};
 pub use record::{
-    DeadLetterReason, DeliveryState, InboundRecord, NumberSegment, OutboundRecord, PeerQueueSize, PeerRecord,
-    PeerState, PeerStatus, RelayRecord, SeenTransaction, Submission, SubmissionRecord, SubmittedContent, SuspendReason,
+    DeadLetterReason, DeliveryState, HeldReceiptRecord, HeldRejection, InboundRecord, NumberSegment, OutboundRecord,
+    PeerQueueSize, PeerRecord, PeerState, PeerStatus, RelayRecord, SeenTransaction, Submission, SubmissionRecord,
+    SubmittedContent, SuspendReason,
 };
 pub use state::{Membership, MissingPrevState, PrevStateLink, StateEntry, StateKey};
 pub use wording::{CountedNoun, NumberRange, ShortDuration};

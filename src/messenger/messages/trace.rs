@@ -154,6 +154,8 @@ fn leg(runs: &[(Index, Index)], seen: RecipientProgress) -> RecipientTrace {
     let attempts = attempts.map(AttemptRow::from).collect();
     let last = runs.iter().map(|(_, last)| *last).max().unwrap_or(Index(0));
     let next = seen.next;
+    // A receipt that names a PDU by its identity may come before the acknowledgement of its number.
+    let is_handed_over = runs.iter().all(|(first, last)| seen.settled.has_all(first.0, last.0));
     match seen.letters.into_iter().next() {
         Some(letter) => RecipientTrace {
             state: letter.fate.state().into(),
@@ -167,8 +169,7 @@ fn leg(runs: &[(Index, Index)], seen: RecipientProgress) -> RecipientTrace {
             let reason = Some("dropped by an operator".to_owned());
             RecipientTrace { state: DeadLetterReason::Refused.state().into(), via: None, attempts, next: None, reason }
         }
-        None if seen.acked >= last => {
-            let is_handed_over = runs.iter().all(|(first, last)| seen.settled.has_all(first.0, last.0));
+        None if seen.acked >= last || is_handed_over => {
             let state = if is_handed_over { "delivered" } else { "acknowledged" };
             RecipientTrace { state: state.into(), via: None, attempts, next: None, reason: None }
         }

@@ -82,13 +82,19 @@ impl History {
         let mut seen = BTreeSet::new();
         for (submission, origin, hearers, taken) in messages.chain(updates) {
             let Some(taken) = taken else { continue };
-            if !seen.insert(submission) || self.went_with_the_disk(origin, taken) {
+            if !seen.insert(submission) || self.was_restored_since(origin, taken) {
                 continue;
             }
             for to in hearers {
                 self.receipts_told_of(submission, (origin, to), faults);
             }
         }
+    }
+
+    /// True if the server was restored after this moment. It may have been told by then, on the lost disk, and nobody tells it twice; and
+    /// it believes no receipt for a number that it gave before a restore.
+    fn was_restored_since(&self, server: Name, taken: Stamp) -> bool {
+        self.restores.iter().any(|restore| restore.server == server && taken <= restore.restored)
     }
 
     fn receipts_told_of(&self, submission: &str, (origin, to): (Name, Name), faults: &mut Vec<String>) {

@@ -46,7 +46,8 @@ impl OutboundQueue {
         let room = WindowRoom::of(&limits);
         let mut outbox = Outbox::new(record.acked, tail, record.segments.clone(), room)
             .weighing(record.acked_bytes, queued_bytes)
-            .spreading(limits.one_a_context);
+            .spreading(limits.one_a_context)
+            .telling_from(record.told_from);
         outbox.change_routing(!limits.dialect.numbers_items());
         Self {
             us,
@@ -71,6 +72,7 @@ impl OutboundQueue {
     pub(super) fn keep(&self, record: &mut OutboundRecord) {
         record.acked = self.outbox.acked();
         record.segments = self.outbox.segments().to_vec();
+        record.told_from = self.outbox.told_from();
         record.acked_bytes = self.outbox.acked_bytes();
         record.highest_index_assigned = self.newest;
     }

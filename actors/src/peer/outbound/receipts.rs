@@ -49,7 +49,7 @@ impl ReceiptExchange<'_> {
     /// push was duplicated under way.
     pub fn add_to_answers(&mut self, at: StepInput, out: &mut EffectCollector) {
         let Outbound { received, queue, requests, limits, .. } = &mut *self.outbound;
-        received.take_early(queue, out);
+        received.take_held(queue, out);
         if !limits.receipts {
             return;
         }
@@ -76,4 +76,5 @@ impl ReceiptExchange<'_> {
     }
 }
 
+mod held_receipts;
 pub mod received_receipts;

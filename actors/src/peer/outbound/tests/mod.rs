@@ -6,8 +6,8 @@ use bytes::Bytes;
 
 use crate::change::Change;
 use crate::model::{
-    Ack, BatchId, DeadLetterReason, DeliveryState, DialectSpec, Edu, FeedItem, Item, ItemObjection, NumberSegment,
-    PeerCommand, PeerRecord, PeerSnapshot, PushFailure, PushResponse, Seq,
+    Ack, BatchId, DeadLetterReason, DeliveryState, DialectSpec, Edu, FeedItem, HeldReceiptRecord, Item, ItemObjection,
+    NumberSegment, PeerCommand, PeerRecord, PeerSnapshot, PushFailure, PushResponse, Seq,
 };
 use crate::peer::inbound::InboundBatch;
 use crate::peer::inbound::dispatch::UnknownContexts;
@@ -494,6 +494,7 @@ mod leaving;
 mod listing;
 mod orders;
 mod parking;
+mod receipts;
 mod transactions;
 mod transition_table;
 mod weak;
