@@ -40,7 +40,7 @@ pub use frame::receipts::{PeerReceipts, ReceiptItem, RejectedItem};
 pub use frame::strong::{ForwardedUpdate, HeldForward, StrongBody, StrongUpdate};
 pub use frame::{
     Ack, BatchId, Edu, FetchRequest, InboundEphemeral, InboundPush, InboundTransaction, Item, ItemObjection, ItemTrace,
-    OutboundBatch, PullResponse, PushNovelty, PushResponse, Receipt, RequestDeadlines, UsedNonce,
+    OutboundBatch, PullResponse, PushNovelty, PushResponse, Receipt, RequestDeadlines, TransactionReceipt, UsedNonce,
 };
 pub use numbers::{Index, ItemNo, Millis, Position, Seq};
 pub use pdu::group_message::{

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use crate::change::Change;
 use crate::errors::BatchError;
 use crate::limits::PeerLimits;
-use crate::model::{ForwardRoute, InboundTransaction, PduVerdict, SeenTransaction, ServerName};
+use crate::model::{
+    ForwardRoute, InboundTransaction, PduVerdict, PeerReceipts, SeenTransaction, ServerName, TransactionReceipt,
+};
 use crate::peer::effect::{EffectCollector, PeerEffect, RelayRole, TransactionReply};
 use crate::peer::inbound::batch_queue::{BatchInProgress, NewItems};
 use crate::peer::inbound::forwards;
@@ -43,7 +45,8 @@ impl InboundTransactions {
         }
         if let Some(verdicts) = self.seen.verdicts(transaction) {
             out.changes.extend(transaction.nonce.clone().map(Change::NonceUsed));
-            return Err(Ok(verdicts.to_vec()));
+            let (verdicts, id) = (verdicts.to_vec(), transaction.id.as_str().into());
+            return Err(Ok(TransactionReceipt { verdicts, receipts: PeerReceipts::NONE, id, new_after: None }));
         }
         Ok(NewItems { places: (0..count).collect(), pushes: false })
     }

@@ -115,7 +115,8 @@ impl BatchNumbering {
     /// because it compares items with what it holds only then, and a receipt by number is exact only if it has compared.
     pub fn label(&mut self, now: Millis, span: Option<IndexSpan>, tail: Seq, is_gateway: bool) -> (BatchId, bool) {
         if self.scheme == NumberingScheme::Sequence {
-            let first = (is_gateway || self.window.is_some()).then(|| span.map_or(tail.next(), |span| span.first_number));
+            let first =
+                (is_gateway || self.window.is_some()).then(|| span.map_or(tail.next(), |span| span.first_number));
             return (BatchId::SeqRange { first, last: span.map_or(tail, |span| span.last_number) }, false);
         }
         let again = self.open.filter(|open| open.span.is_some() && open.span == span);

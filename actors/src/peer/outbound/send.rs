@@ -123,8 +123,7 @@ impl RequestComposer {
     /// number is two above the item's, so it is never the number that the peer expects, and the peer cannot take it for a
     /// numbered push.
     fn confirmation_probe(&mut self, now: Millis, queue: &OutboundQueue, last: Index) -> PushContent {
-        let (label, _) = 
-            self.labels.label(now, None, queue.outbox.number(last).next().next(), self.limits.receipts);
+        let (label, _) = self.labels.label(now, None, queue.outbox.number(last).next().next(), self.limits.receipts);
         self.ephemeral.let_go();
         PushContent { label, mode: SendMode::Confirm, rows: vec![], weak: vec![], receipts: PeerReceipts::NONE }
     }

@@ -32,6 +32,11 @@ impl SettledItems {
         self.ranges.iter().any(|&(from, to)| from <= first && last <= to)
     }
 
+    /// Returns the last of the numbers from this one on of which none is missing; `None`: this one is missing.
+    pub(crate) fn run_from(&self, first: u64) -> Option<u64> {
+        self.ranges.iter().find(|&&(from, to)| from <= first && first <= to).map(|&(_, to)| to)
+    }
+
     /// Returns the first number that it lacks, from 1 on.
     pub fn first_open(&self) -> u64 {
         match self.ranges.first() {
@@ -112,6 +117,7 @@ mod tests {
         assert_eq!((set.first_open(), set.has_all(3, 5), set.has_all(5, 8)), (1, true, false));
         assert_eq!(set.insert(4, 8), [(6, 7)], "the rest was there");
         assert_eq!(set.ranges(), [(3, 9)]);
+        assert_eq!((set.run_from(2), set.run_from(4), set.run_from(10)), (None, Some(9), None));
         assert_eq!(set.insert(1, 2), [(1, 2)]);
         assert_eq!((set.ranges(), set.first_open()), (&[(1, 9)][..], 10));
         assert!(set.insert(2, 2).is_empty() && set.insert(5, 4).is_empty());

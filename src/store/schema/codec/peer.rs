@@ -1,8 +1,8 @@
 //! Codec of the rows of peers and of submissions.
 
 use actors::model::{
-    DeliveredSpan, DeliveryState, Digest, HeldReceiptRecord, HeldRejection, InboundRecord, Index, Millis, NumberSegment,
-    OutboundRecord, PeerRecord, RelayRecord, Seq, ServerName, SubmissionRecord, SuspendReason,
+    DeliveredSpan, DeliveryState, Digest, HeldReceiptRecord, HeldRejection, InboundRecord, Index, Millis,
+    NumberSegment, OutboundRecord, PeerRecord, RelayRecord, Seq, ServerName, SubmissionRecord, SuspendReason,
 };
 use serde::{Deserialize, Serialize};
 

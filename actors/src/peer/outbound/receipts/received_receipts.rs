@@ -32,6 +32,11 @@ impl ReceivedReceipts {
         self.settled.ranges()
     }
 
+    /// Returns the last of the items from this one on whose fate is known; `None`: that of this one is not.
+    pub(in crate::peer::outbound) fn settled_from(&self, first: Index) -> Option<Index> {
+        self.settled.run_from(first.0).map(Index)
+    }
+
     /// Returns the receipts that wait, as the store keeps them.
     pub(in crate::peer::outbound) fn held(&self) -> HeldReceiptRecord {
         self.held.as_ref().map(|held| held.record()).unwrap_or_default()
@@ -166,6 +171,21 @@ impl ReceivedReceipts {
             }
         }
     }
+}
+
+/// Returns the newest item that the receipts name by a number which no item had before. Numbers are taken in order, so the peer has
+/// everything up to it.
+pub(in crate::peer::outbound) fn newest_numbered(receipts: &PeerReceipts, outbox: &Outbox) -> Option<Index> {
+    let rejected = receipts.rejected.iter().filter_map(|rejected| match rejected.item {
+        ReceiptItem::Number(number) => Some((number, number)),
+        ReceiptItem::Pdu(_) => None,
+    });
+    let ranges = receipts.numbers.iter().copied().chain(rejected);
+    let newest =
+        ranges.flat_map(|(first, last)| index_spans(outbox, first, last)).map(|(_, last)| Index(last)).max()?;
+    let [first, later @ ..] = outbox.segments() else { return None };
+    let is_original = first.first == Index(1) && later.iter().all(|segment| newest < segment.first);
+    is_original.then_some(newest)
 }
 
 /// Returns the items that have these numbers now. Of two items with the same number the newer one counts, because the older one has

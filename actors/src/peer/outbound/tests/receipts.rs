@@ -1,7 +1,9 @@
 //! Receipts by number count for the item that the peer holds under the number, and for no other.
 
 use super::*;
+use crate::limits::relay::RouteStep;
 use crate::model::{PduRef, ReceiptItem, RejectedItem};
+use crate::peer::outbound::relay::{RelayEvent, ViaState};
 
 impl Bench {
     /// Returns a machine whose peer gives receipts.
@@ -44,14 +46,9 @@ fn early_receipt_waits_for_acknowledgement() {
     bench.queue(3).delivered(1, 1).rejected(2);
     assert_eq!(bench.settled(), []);
     let mut again = bench.restart(|limits| limits.receipts = true);
-    again.load(1, 3).step(PeerEvent::Woken { tail: Index(3), queued_bytes: 6, rows: vec![] });
-    for bench in [&mut bench, &mut again] {
-        bench.machine.step(
-            StepInput { now: Millis(0), jitter_roll: 0.5 },
-            PeerEvent::Replied { attempt: 1, outcome: Ok(response(Ack::Ok(Seq(3)), Some(100))) },
-        );
-    }
-    assert_eq!(bench.settled(), [(1, 2)]);
+    again.step(PeerEvent::Woken { tail: Index(3), queued_bytes: 6, rows: vec![] }).load(1, 3);
+    assert_eq!(bench.ok(3).settled(), [(1, 2)]);
+    assert_eq!(again.ok(3).settled(), [(1, 2)], "also after a restart: {:?}", again.trace);
 }
 
 /// The peer took number 1, its answer was lost, and the item expired: the next item has its number now.
@@ -78,7 +75,9 @@ fn conflict_drops_held_receipts() {
 #[test]
 fn lost_numbers_are_not_told_again() {
     let mut bench = Bench::receiving(|_, record| record.outbound.acked = Index(4));
-    bench.queue(1).hole(3).load(4, 5).ok(4).delivered(3, 4);
+    bench.queue(1).hole(3);
+    let rows = Ok(bench.rows(4, 5));
+    bench.step(PeerEvent::Loaded { from: Index(3), rows }).load(4, 5).ok(4).delivered(3, 4);
     assert_eq!(bench.settled(), [], "{:?}", bench.trace);
     bench.queue(1).ok(5).delivered(5, 5).queue(1).ok(6).delivered(6, 6);
     assert_eq!(bench.settled(), [(7, 7)], "the first number that was not given before: {:?}", bench.trace);
@@ -122,4 +121,34 @@ fn named_refusal_survives_new_numbers() {
     let pdu = PduRef { origin: "us".parse().expect("valid"), id: "p".parse().expect("valid") };
     bench.told(PeerReceipts { pdus: vec![pdu], ..PeerReceipts::NONE });
     assert!(bench.trace.last().is_some_and(|line| line.contains("find items")), "{:?}", bench.trace.last());
+}
+
+/// The route leads through another server alone, so that the peer itself acknowledges nothing.
+#[test]
+fn receipt_alone_ends_relayed_item() {
+    let via: ServerName = "grey".parse().expect("valid");
+    let mut bench = Bench::receiving(|limits, _| limits.relay.route = vec![RouteStep::Via(via.clone())]);
+    let rows = bench.rows(1, 4);
+    let state = ViaState { server: via.clone(), is_usable: true, has_numbers: true, room: 9, shared: vec![] };
+    let numbers = |last| {
+        let mut push = letter_push(None, 0, "");
+        push.receipts = PeerReceipts { numbers: vec![(Seq(last), Seq(last))], ..PeerReceipts::NONE };
+        PeerEvent::Accept(InboundBatch::Push(push, ReplyToken::new(1)), UnknownContexts::default())
+    };
+    let mut acked = vec![];
+    for event in [
+        PeerEvent::Woken { tail: Index(4), queued_bytes: 8, rows: vec![] },
+        PeerEvent::Relay(RelayEvent::Loaded(Index(1), Ok(rows), vec![state])),
+        numbers(1),
+        PeerEvent::Relay(RelayEvent::Queued(via.clone(), Index(3))),
+        // Numbers are taken in order, so the peer has number 1 too.
+        numbers(2),
+        PeerEvent::ItemsFound { taken: vec![Index(4)], rejected: vec![] },
+        PeerEvent::ItemsFound { taken: vec![Index(3)], rejected: vec![] },
+    ] {
+        bench.machine.step(StepInput { now: Millis(0), jitter_roll: 0.5 }, event);
+        acked.push(bench.machine.status().acked.0);
+    }
+    assert_eq!(acked, [0, 0, 0, 0, 2, 2, 3], "number 4 was not relayed yet");
+    assert_eq!(bench.settled(), [(1, 4)]);
 }
