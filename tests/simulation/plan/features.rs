@@ -28,10 +28,8 @@ impl Plan {
         let [from, to, via, ref more @ ..] = names[..] else { return self };
         let dialect = pick(&mut chance, &[DialectSpec::UPDATES, DialectSpec::UPDATES, DialectSpec::TRANSACTIONS]);
         let two_ways = chance.u8(0..3) > 0;
-        let mut asked = BTreeSet::new();
         for (name, other) in [(from, to), (to, from)] {
             let vias: Vec<Name> = more.iter().copied().filter(|_| chance.u8(0..4) == 0).chain([via]).collect();
-            asked.extend(vias.iter().copied());
             let route = vias.into_iter().map(|via| RouteStep::Via(server(via)));
             let route: Vec<RouteStep> = [RouteStep::Direct].into_iter().chain(route).collect();
             let relay = RelayLimits {
@@ -55,12 +53,6 @@ impl Plan {
         }
         for (name, book) in &mut self.books {
             book.relays = *name == via && chance.u8(0..8) > 0;
-        }
-        // In the transactions dialect a relay gets a PDU as a participant does, whether it passes it on or refuses that.
-        let have_both = |members: &[Name]| members.contains(&from) && members.contains(&to);
-        for (_, members) in self.rooms.iter_mut().filter(|(_, members)| have_both(members)) {
-            let absent: Vec<Name> = asked.iter().copied().filter(|via| !members.contains(via)).collect();
-            members.extend(absent);
         }
         self.bound += 300;
         self.relay = Some(Relay { ends: (from, to) });
