@@ -6,9 +6,10 @@ use bytes::Bytes;
 use crate::change::Change;
 use crate::errors::{BatchError, CommandError, ContextError, PeerError, UnavailableError};
 use crate::gateway::Gateway;
+use crate::limits::Numbering;
 use crate::model::{
-    Ack, ForwardedUpdate, GroupMessage, Index, Pdu, PduVerdict, PeerCommand, PlainCopy, PlainForm, RelayCode, SentPage,
-    Seq, ServerName, SubmissionId, SubmissionRecord,
+    Ack, ForwardedUpdate, GroupMessage, Index, MessagePlace, Pdu, PduVerdict, PeerCommand, PlainCopy, PlainForm,
+    RelayCode, SentPage, Seq, ServerName, SubmissionId, SubmissionRecord,
 };
 use crate::peer::inbound::dispatch::DispatchError;
 use crate::peer::inbound::forwards;
@@ -134,16 +135,28 @@ impl Gateway {
 
     /// Passes a quarantined message of a mapped group to its context. It answers after the commit of the result; `None`: the group
     /// is not mapped. The caller decides whether to keep the quarantine row.
+    ///
+    /// If the peer numbers its pushes, the number of the row is part of the identity of the message: equal messages of one push have
+    /// the same number, and each of them is composed.
     pub async fn bridge_parked(
         &self,
-        from: &ServerName,
+        row: &QuarantineKey,
         seq: Seq,
         message: &GroupMessage,
     ) -> Result<Option<PduVerdict>, ContextError> {
         self.check_overload()?;
+        let from = &row.server;
         let limits = self.ports.roster.limits_of(from);
         let Some(context) = limits.groups.context(message.group) else { return Ok(None) };
-        let messages = vec![message.numbered(seq, None)];
+        let numbers_pushes = match limits.numbering {
+            Numbering::Pushes => true,
+            Numbering::Updates => false,
+            Numbering::Auto => {
+                let peer = self.ports.archive.peers.peer(from).await.map_err(|_| UnavailableError::OutcomeUnknown)?;
+                peer.record.is_some_and(|record| record.inbound.numbers_pushes)
+            }
+        };
+        let messages = vec![message.numbered(seq, numbers_pushes.then_some(MessagePlace::InQuarantine(row.number)))];
         // A release does not know how the peer was authenticated, so assume the weakest proof.
         let bridged = self.routes.context(context).await?.bridge(from.clone(), "network", messages).await;
         let verdicts = bridged.map_err(|error| match error {

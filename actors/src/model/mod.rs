@@ -44,7 +44,7 @@ pub use frame::{
 };
 pub use numbers::{Index, ItemNo, Millis, Position, Seq};
 pub use pdu::group_message::{
-    BridgedMessage, GroupId, GroupMessage, GroupSubmission, NO_PLAIN_FORM, PlainCopy, PlainForm,
+    BridgedMessage, GroupId, GroupMessage, GroupSubmission, MessagePlace, NO_PLAIN_FORM, PlainCopy, PlainForm,
 };
 pub use pdu::parked_code::ParkedCode;
 pub use pdu::pdu_proof::{MissingProof, PduProof, VERIFIED_AS_OWN, VERIFIED_AS_RELAYED, VERIFIED_BY_PDU_SIGNATURE};
