@@ -4,7 +4,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::checker::reports::HANDED_OVER;
-use crate::history::{History, Name, Stamp, What};
+use crate::history::exchange::Exchange;
+use crate::history::{Event, History, Name, Stamp, What};
+use crate::world::liar::Lie;
 
 impl History {
     /// The items of a submission, in order. A message that was composed in vain before is one of several attempts at it.
@@ -97,10 +99,21 @@ impl History {
         self.restores.iter().any(|restore| restore.server == server && taken <= restore.restored)
     }
 
+    /// True if the peer asked for numbers that it had acknowledged, because it was restored or lied, so that the server numbered its
+    /// items otherwise: it believes no receipt for a number that it gave before then.
+    fn asked_for_lost_numbers(&self, server: Name, peer: Name) -> bool {
+        let is_notice = |event: &Event| event.what == What::Notice { about: Some(peer) };
+        let is_lie = |exchange: &Exchange| matches!(exchange.lie, Some(Lie::Hole | Lie::Conflict));
+        self.events(server).any(is_notice) && (self.was_restored(peer) || self.way(server, peer).any(is_lie))
+    }
+
     fn receipts_told_of(&self, submission: &str, (origin, to): (Name, Name), faults: &mut Vec<String>) {
         let last = |server| self.settings.iter().rfind(|settings| settings.server == server);
         let (Some(own), Some(theirs)) = (last(origin), last(to)) else { return };
         if !own.receipts.contains(to) || !theirs.receipts.contains(origin) || own.trimmed.contains(to) {
+            return;
+        }
+        if self.asked_for_lost_numbers(origin, to) {
             return;
         }
         let (items, is_message) = self.items_of(submission);
