@@ -100,7 +100,7 @@ fn missing_receipt_is_fault() {
     assert_eq!(history.faults(), ["red is never told that blue has red/b"]);
 }
 
-/// What was told on a lost disk is not told again, and numbers of before the restore are not believed.
+/// A receipt that a lost disk was told is not told again, and a number of before the restore is not believed.
 #[test]
 fn restore_excuses_missing_receipt() {
     let mut history = with_receipts(whole());
