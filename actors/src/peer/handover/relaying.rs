@@ -73,15 +73,23 @@ impl Relaying {
     /// Returns the indexes of the PDUs that are for this server as well. What cannot be read waits for the peer itself.
     async fn shared(&self, via: &ServerName, rows: &[OutboxRow]) -> Vec<Index> {
         let contexts = &self.ports.archive.contexts;
-        let (mut takes_part, mut shared) = (HashMap::new(), Vec::new());
+        let (mut seen, mut shared) = (HashMap::new(), Vec::new());
         for row in rows {
             let (Item::Pdu(reference, _), Some(context)) = (&row.item, &row.context) else { continue };
-            if !takes_part.contains_key(context) {
-                let record = contexts.context_record(context).await.ok().flatten();
-                takes_part.insert(context, record.is_some_and(|record| record.participants.contains(via)));
+            let takes_part = match seen.get(context) {
+                Some(takes_part) => *takes_part,
+                None => {
+                    let record = contexts.context_record(context).await.ok().flatten();
+                    let takes_part = record.is_some_and(|record| record.participants.contains(via));
+                    seen.insert(context, takes_part);
+                    takes_part
+                }
+            };
+            if !takes_part {
+                continue;
             }
-            let is_for = async || contexts.pdu(reference).await.ok().flatten().is_some_and(|pdu| pdu.is_for(via));
-            if takes_part[context] && is_for().await {
+            let pdu = contexts.pdu(reference).await.ok().flatten();
+            if pdu.is_some_and(|pdu| pdu.is_for(via)) {
                 shared.push(row.index);
             }
         }
