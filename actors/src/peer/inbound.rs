@@ -173,7 +173,7 @@ impl Inbound {
                 };
             }
             InboundBatch::Transaction(transaction, token) => {
-                self.transactions.receive(transaction, out).map_err(|reply| BatchReply::Transaction(*token, reply))
+                self.transactions.receive(transaction, out).map_err(|reply| BatchReply::Transaction(*token, *reply))
             }
             InboundBatch::Pulled(pdus, ..) => Ok(NewItems { places: (0..pdus.len()).collect(), pushes: false }),
         };

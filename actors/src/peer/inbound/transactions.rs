@@ -38,15 +38,16 @@ impl InboundTransactions {
         &self,
         transaction: &InboundTransaction,
         out: &mut EffectCollector,
-    ) -> Result<NewItems, TransactionReply> {
+    ) -> Result<NewItems, Box<TransactionReply>> {
         let (count, max) = (transaction.pdus.len(), self.limits.intake_items);
         if count > max as usize {
-            return Err(Err(BatchError::TooManyItems { count, max }));
+            return Err(Box::new(Err(BatchError::TooManyItems { count, max })));
         }
         if let Some(verdicts) = self.seen.verdicts(transaction) {
             out.changes.extend(transaction.nonce.clone().map(Change::NonceUsed));
             let (verdicts, id) = (verdicts.to_vec(), transaction.id.as_str().into());
-            return Err(Ok(TransactionReceipt { verdicts, receipts: PeerReceipts::NONE, id, new_after: None }));
+            let receipts = PeerReceipts::NONE;
+            return Err(Box::new(Ok(TransactionReceipt { verdicts, receipts, id, new_after: None })));
         }
         Ok(NewItems { places: (0..count).collect(), pushes: false })
     }
