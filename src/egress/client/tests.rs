@@ -267,6 +267,22 @@ async fn connection_is_kept_for_next_request() {
 }
 
 #[tokio::test]
+async fn ended_connections_leave_the_pool() {
+    let (url, _connections) = keeping(1).await;
+    let gate = gate(&[url], false);
+    for _ in 0..2 {
+        assert_eq!(gate.send(&blue(), push(), PATIENT).await, Ok(Bytes::from_static(b"{}")));
+        let (peers, is_swept) = gate.pool.load();
+        assert!(peers == 0 || is_swept, "a connection is kept and never looked at again");
+        tokio::time::pause();
+        while gate.pool.load() != (0, false) {
+            tokio::time::advance(Duration::from_secs(1)).await;
+        }
+        tokio::time::resume();
+    }
+}
+
+#[tokio::test]
 async fn in_flight_requests_are_bounded() {
     let (silent, mut heads) = answering("", true).await;
     let options = EgressOptions { requests_max: 1, ..EgressOptions::default() };
