@@ -29,7 +29,7 @@ use crate::store::position_jumps::PositionJumps;
 use crate::store::schema::tables;
 use crate::store::schema::tables::{RowKey, RowValue, TableVisitor};
 use crate::store::write::cache::{WriterCache, WriterMemory};
-use crate::store::write::context::newest_pdus::NewestPdus;
+use crate::store::write::context::latest_pdu_ids::LatestPduIds;
 use crate::store::write::feed::FeedEnds;
 use crate::store::write::peer::non_participants;
 use crate::store::write::peer_tails::PeerTails;
@@ -339,7 +339,7 @@ fn ends(transaction: &WriteTransaction, epoch: u64) -> Result<WriterCache, redb:
         next_item: item + 1,
         order: WaitingOrder::new(epoch),
         deliveries,
-        newest_pdus: NewestPdus::default(),
+        latest_pdu_ids: LatestPduIds::default(),
         tails: PeerTails::default(),
     })
 }

@@ -63,7 +63,7 @@ pub(crate) struct WriteBatch<'t> {
 
 impl<'t> WriteBatch<'t> {
     pub(crate) fn new(transaction: &'t GroupWrite<'t>, memory: &'t mut WriterCache, now: Millis) -> Self {
-        let WriterCache { feed, next_item, order, deliveries, newest_pdus, tails } = memory;
+        let WriterCache { feed, next_item, order, deliveries, latest_pdu_ids, tails } = memory;
         deliveries.at(now.0);
         Self {
             context: WriterContext { now, counts: RowCounts::default(), tails, order },
@@ -72,7 +72,7 @@ impl<'t> WriteBatch<'t> {
             inbound: InboundTables::new(transaction),
             quarantine: QuarantineTables::new(transaction),
             forwards: ForwardTables::new(transaction),
-            pdus: PduTables::new(transaction, deliveries, newest_pdus),
+            pdus: PduTables::new(transaction, deliveries, latest_pdu_ids),
             state: StateTables::new(transaction),
             context_records: ContextRecordTables::new(transaction),
             stage: StageTables::new(transaction),

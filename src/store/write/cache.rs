@@ -2,7 +2,7 @@
 
 use crate::store::delivery_clock::DeliveryClock;
 use crate::store::engine::engine_writer::EngineWriter;
-use crate::store::write::context::newest_pdus::NewestPdus;
+use crate::store::write::context::latest_pdu_ids::LatestPduIds;
 use crate::store::write::feed::FeedEnds;
 use crate::store::write::peer_tails::PeerTails;
 use crate::store::write::writer_context::WaitingOrder;
@@ -20,7 +20,7 @@ pub(crate) struct WriterCache {
     /// Clock that gives delivery times.
     pub(crate) deliveries: DeliveryClock,
     /// Greatest ids of PDUs.
-    pub(crate) newest_pdus: NewestPdus,
+    pub(crate) latest_pdu_ids: LatestPduIds,
     /// Ends of the tables of each server.
     pub(crate) tails: PeerTails,
 }

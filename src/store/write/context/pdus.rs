@@ -27,7 +27,7 @@ use crate::store::schema::codec::columns::{GapValue, HeldValue, PduValue};
 use crate::store::schema::codec::{BadRow, OwnedPdu};
 use crate::store::schema::tables::{ContextPduKey, RefValue};
 use crate::store::schema::{codec, tables};
-use crate::store::write::context::newest_pdus::NewestPdus;
+use crate::store::write::context::latest_pdu_ids::LatestPduIds;
 use crate::store::write::lazy_table::LazyTable;
 use crate::store::write::writer_context::WriterContext;
 
@@ -52,14 +52,14 @@ pub(crate) struct PduTables<'t> {
     meta: LazyTable<'t, &'static str, &'static str>,
     /// Clock that gives delivery times; the time that is ahead of them is in `meta`.
     deliveries: &'t mut DeliveryClock,
-    newest: &'t mut NewestPdus,
+    newest: &'t mut LatestPduIds,
 }
 
 impl<'t> PduTables<'t> {
     pub(crate) fn new(
         transaction: &'t GroupWrite<'t>,
         deliveries: &'t mut DeliveryClock,
-        newest: &'t mut NewestPdus,
+        newest: &'t mut LatestPduIds,
     ) -> Self {
         Self {
             rows: LazyTable::new(transaction, tables::PDUS),

@@ -11,9 +11,9 @@ const REMEMBERED_MAX: usize = 4_096;
 /// The greatest id among the PDUs of each origin, filled in at the first use. Ids of this program rise, and so do those of most
 /// others.
 #[derive(Debug, Default)]
-pub(crate) struct NewestPdus(HashMap<ServerName, Option<PduId>>);
+pub(crate) struct LatestPduIds(HashMap<ServerName, Option<PduId>>);
 
-impl NewestPdus {
+impl LatestPduIds {
     /// Returns whether the greatest id of an origin is known.
     pub(crate) fn knows(&self, origin: &ServerName) -> bool {
         self.0.contains_key(origin)
