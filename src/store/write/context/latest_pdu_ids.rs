@@ -37,3 +37,29 @@ impl LatestPduIds {
         rises
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_greater_ids_rise() {
+        let pdu =
+            |origin: &str, id: &str| PduRef { origin: origin.parse().expect("a name"), id: id.parse().expect("an id") };
+        let mut latest = LatestPduIds::default();
+        assert!(!latest.rises(&pdu("red", "9")), "nothing is known of red");
+        latest.fill(&pdu("red", "5").origin, Some(pdu("red", "5").id));
+        latest.fill(&pdu("blue", "5").origin, None);
+        for (origin, id, rises) in [
+            ("red", "4", false),
+            ("red", "5", false),
+            ("red", "6", true),
+            ("red", "6", false),
+            ("red", "55", false),
+            ("blue", "1", true),
+            ("blue", "1", false),
+        ] {
+            assert_eq!(latest.rises(&pdu(origin, id)), rises, "{origin} {id}");
+        }
+    }
+}
