@@ -85,6 +85,11 @@ impl WrittenValues {
         self.values.contains_key(&packed(key))
     }
 
+    /// Returns the text of a value.
+    fn text(&self, key: &PackedKey) -> Option<&str> {
+        self.values.get(key).map(|text| &**text)
+    }
+
     /// Returns these values with the reloadable ones of another configuration.
     #[must_use]
     pub fn adopting(&self, read: &Self) -> Self {
@@ -100,7 +105,7 @@ impl WrittenValues {
         let mut found: Vec<Key> = self.tables.symmetric_difference(&other.tables).map(|key| unpacked(key)).collect();
         let keys: BTreeSet<&PackedKey> = self.values.keys().chain(other.values.keys()).collect();
         for packed in keys {
-            let (one, other) = (self.values.get(packed), other.values.get(packed));
+            let (one, other) = (self.text(packed), other.text(packed));
             if one == other {
                 continue;
             }
@@ -139,7 +144,7 @@ fn is_named(path: &[String]) -> bool {
 
 /// Returns whether two different written values mean the same. An absent value is the compiled default, except in the table of a
 /// server or a pattern, which then inherits it.
-fn is_same(key: &Key, one: Option<&Box<str>>, other: Option<&Box<str>>) -> bool {
+fn is_same(key: &Key, one: Option<&str>, other: Option<&str>) -> bool {
     let inherits = key.len() > 3 && is_named(&key[..3]);
     if inherits && one.is_some() != other.is_some() {
         return false;
@@ -148,7 +153,7 @@ fn is_same(key: &Key, one: Option<&Box<str>>, other: Option<&Box<str>>) -> bool 
 }
 
 /// Returns the configuration with this value alone.
-fn alone(key: &Key, value: Option<&Box<str>>) -> RawSettings {
+fn alone(key: &Key, value: Option<&str>) -> RawSettings {
     let Some(text) = value else { return RawSettings::default() };
     let value: Value = serde_json::from_str(text).expect("it was written as JSON");
     let nested = key.iter().rev().fold(value, |inner, segment| {

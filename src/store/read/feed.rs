@@ -21,7 +21,7 @@ const IN_MEMORY_MAX: u64 = 64;
 pub(super) fn are_in_memory(shared: &StoreShared, after: u64) -> bool {
     let tail = shared.bounds.borrow().tail.0;
     let count = tail.saturating_sub(after);
-    (1..=IN_MEMORY_MAX).contains(&count) && shared.engine.snapshot().is_in_memory(tables::FEED, after + 1)
+    (1..=IN_MEMORY_MAX).contains(&count) && shared.engine.snapshot().is_in_memory(tables::FEED, &(after + 1))
 }
 
 /// Returns a page of the feed. Each row that names a PDU costs one lookup, because the PDU's bytes are stored once, in
