@@ -6,6 +6,7 @@ mod drain;
 mod failures;
 mod keys;
 mod operator;
+mod peer_files;
 mod secrets;
 mod talk;
 mod terminal;
