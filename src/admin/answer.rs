@@ -10,7 +10,7 @@ use actix_web::error::PayloadError;
 use actix_web::http::StatusCode;
 use actix_web::{FromRequest, HttpRequest};
 use actors::gateway::Gateway;
-use actors::model::ServerName;
+use actors::model::{Millis, ServerName};
 use bytes::Bytes;
 use serde::de::DeserializeOwned;
 

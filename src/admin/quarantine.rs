@@ -35,7 +35,7 @@ pub(super) struct QuarantineListQuery {
 }
 
 /// Returns the reason as a code. For an item that the peer refused, the reason text is the peer's own.
-const fn code(why: QuarantineReason) -> &'static str {
+pub(super) const fn code(why: QuarantineReason) -> &'static str {
     match why {
         QuarantineReason::Inbound(code) => code.as_str(),
         QuarantineReason::Outbound(DeadLetterReason::Parked | DeadLetterReason::Refused) => "REFUSED_BY_PEER",

@@ -2,7 +2,9 @@
 
 use clap::Subcommand;
 
-use crate::api::messages::{AttemptRow, MessageCommandResult, MessageTrace, RecipientResult, RecipientTrace};
+use crate::api::messages::{
+    AttemptRow, InboundTrace, MessageCommandResult, MessageTrace, RecipientResult, RecipientTrace,
+};
 use crate::api::pdus::PduName;
 use crate::cli::admin_client::{AdminArgs, AdminClient, CommandFailure, print_json, query, segment};
 use crate::cli::print;
@@ -15,7 +17,15 @@ use crate::terminal::table::TextTable;
 /// Commands for a submission.
 #[derive(Debug, Subcommand)]
 pub(super) enum MessageCommand {
-    /// Show the delivery peer by peer; exits with 1 if the delivery to a peer has failed.
+    /// List submissions by peer, context, state and age, in the order of their ids.
+    List {
+        #[command(flatten)]
+        filter: list::ListFilter,
+        #[command(flatten)]
+        operator: AdminArgs,
+    },
+    /// Show the delivery peer by peer, or how an item of a peer came in; exits with 1 if a delivery has failed, or if the item is in
+    /// quarantine.
     Trace {
         /// Id of the submission, as the messenger chose it.
         id: String,
@@ -24,7 +34,7 @@ pub(super) enum MessageCommand {
     },
     /// Queue refused items again, queue the message for peers whose outbox was full, and send to waiting peers now.
     Retry {
-        /// Id of the submission, as the messenger chose it.
+        /// Id of the submission, as the messenger chose it; or of an event: ORIGIN/PDU_ID, or SERVER#N for an update of a peer.
         id: String,
         /// Act on this peer only.
         #[arg(long, value_name = "NAME")]
@@ -39,8 +49,20 @@ pub(super) enum MessageCommand {
         id: String,
         /// Act on this peer only.
         #[arg(long, value_name = "NAME")]
+        /// Queue all dead letters of this peer again, in their order.
+        #[arg(long, value_name = "NAME")]
+        peer: Option<String>,
+        /// With --peer: only those with this code, or with this text in their reason.
+        #[arg(long, requires = "peer")]
+        reason: Option<String>,
+        /// With --peer: only print the number of dead letters that match.
+        #[arg(long, requires = "peer", conflicts_with = "yes")]
+        dry_run: bool,
+        /// With --peer: confirm; without --yes the command prints what it would do, and asks if it is used at a terminal.
+        #[arg(long, requires = "peer")]
+        yes: bool,
         server: Option<String>,
-        /// Confirm; without --yes the command prints what it would do.
+        /// Confirm; without --yes the command prints what it would do, and asks if it is used at a terminal.
         #[arg(long)]
         yes: bool,
         #[command(flatten)]
@@ -83,7 +105,7 @@ const RESULT_LENGTH: usize = 50;
 pub(super) fn run(command: MessageCommand) -> u8 {
     match command {
         MessageCommand::Trace { id, operator } => operator.run(async |gateway, json| trace(gateway, json, &id).await),
-        MessageCommand::Retry { id, server, operator } => {
+        MessageCommand::Retry { id: Some(id), server, operator, .. } => {
             operator.run(async |gateway, json| retry(gateway, json, &id, server).await)
         }
         MessageCommand::Drop { id, server, yes, operator } => {
@@ -92,6 +114,9 @@ pub(super) fn run(command: MessageCommand) -> u8 {
     }
 }
 
+        MessageCommand::List { filter, operator } => {
+            operator.run(async |gateway, json| list::list(gateway, json, filter).await)
+        }
 async fn retry(gateway: &AdminClient, json: bool, id: &str, server: Option<String>) -> Result<u8, CommandFailure> {
     let path = format!("/messages/{}/retry{}", segment(id), query(&[("server", server)]));
     let answer = gateway.post(&path, String::new()).await?;
@@ -114,15 +139,31 @@ async fn drop(
     server: Option<String>,
     yes: bool,
 ) -> Result<u8, CommandFailure> {
-    let dry_run = (!yes).then(|| "true".to_owned());
-    let asked = query(&[("server", server), ("dry_run", dry_run)]);
-    let answer = gateway.post(&format!("/messages/{}/drop{asked}", segment(id)), String::new()).await?;
-    let MessageCommandResult { peers, .. } = gateway.read(&answer)?;
-    let would = peers.iter().any(|leg| !dropped(leg).is_empty());
-    let code = if !yes && would { COULD_NOT_RUN } else { FINE };
-    if json {
-        print_json(&answer);
-        return Ok(code);
+    let post = async |dry_run: bool| {
+        let asked = query(&[("server", server.clone()), ("dry_run", dry_run.then(|| "true".to_owned()))]);
+        gateway.post(&format!("/messages/{}/drop{asked}", segment(id)), String::new()).await
+    };
+    let mut answer = post(!yes).await?;
+    let MessageCommandResult { mut peers, .. } = gateway.read(&answer)?;
+    let mut code = FINE;
+    if !yes && peers.iter().any(|leg| !dropped(leg).is_empty()) {
+        let preview = drop_lines(&peers);
+        let consent = if json { None } else { confirmation::ask(&preview, &format!("Do this to {id}?")) };
+        match consent {
+            Some(true) => {
+                answer = post(false).await?;
+                peers = gateway.read::<MessageCommandResult>(&answer)?.peers;
+            }
+            Some(false) => {
+                remark!("nothing was changed");
+                return Ok(COULD_NOT_RUN);
+            }
+            None if json => code = COULD_NOT_RUN,
+            None => {
+                remark!("{preview}nothing was changed; add --yes to do this to {id}");
+                return Ok(COULD_NOT_RUN);
+            }
+        }
     }
     let line = |leg: &RecipientResult| {
         let said = match (dropped(leg), leg.taken_out.unwrap_or(0)) {
@@ -139,22 +180,22 @@ async fn drop(
         };
         format!("{}: {said}\n", leg.server)
     };
-    let lines = peers.iter().map(line).collect::<String>();
-    if code == FINE {
-        return Ok(print(&lines, FINE));
-    }
-    remark!("{lines}nothing was changed; add --yes to do this to {id}");
-    Ok(code)
+    peers.iter().map(line).collect()
 }
 
 async fn trace(gateway: &AdminClient, json: bool, id: &str) -> Result<u8, CommandFailure> {
     let answer = gateway.get(&format!("/messages/{}", segment(id))).await?;
     let trace: MessageTrace = gateway.read(&answer)?;
-    let ends_badly = |leg: &RecipientTrace| !matches!(&*leg.state, "queued" | "acknowledged");
+    let ends_badly = |leg: &RecipientTrace| !matches!(&*leg.state, "queued" | "relayed" | "acknowledged" | "delivered");
     let code = if trace.peers.values().any(ends_badly) { WRONG } else { FINE };
     if json {
         print_json(&answer);
         return Ok(code);
+    Ok(if json { crate::cli::print_json(&answer, code) } else { print(&drop_lines(&peers), code) })
+}
+
+/// Describes the result of a drop for each recipient, one a line.
+fn drop_lines(peers: &[RecipientResult]) -> String {
     }
     let pdu = trace.pdu.map(|PduName { origin, pdu_id }| format!(", as {origin}/{pdu_id}")).unwrap_or_default();
     let mut table = TextTable::new([
@@ -179,6 +220,10 @@ async fn trace(gateway: &AdminClient, json: bool, id: &str) -> Result<u8, Comman
             leg.next.as_deref().map(until).unwrap_or_default(),
             leg.reason.unwrap_or_default(),
         ]);
+    }
+    if let Ok(trace) = gateway.read::<InboundTrace>(&answer) {
+        let (text, code) = inbound::told(&trace);
+        return Ok(if json { crate::cli::print_json(&answer, code) } else { print(&text, code) });
     }
     let accepted = ago(&trace.accepted);
     Ok(print(&format!("{}, accepted {accepted} ago{pdu}\n\n{}{histories}", trace.id, table.text()), code))

@@ -28,8 +28,17 @@ const BODY: RefusalSet = &[(400, &["BAD_BODY"]), (408, &["BODY_TIMEOUT"]), (413,
 /// A path that names a peer.
 const NAMED_PEER: RefusalSet = &[(404, &["UNKNOWN_PEER"])];
 
+/// A list with a filter and places to continue from.
+const FILTER: RefusalSet = &[(400, &["BAD_FILTER", "BAD_AFTER"])];
+
 const PATH_PARAMETERS: &[PathParameter] = &[
-    PathParameter { name: "id", description: "Id of a submission.", example: "m-1", pattern: "" },
+    PathParameter {
+        name: "id",
+        description: "Id of a submission; for a trace also that of an event: `ORIGIN/PDU_ID` or `SERVER#N`, with `/` written `%2F` and \
+                      `#` written `%23`.",
+        example: "m-1",
+        pattern: "",
+    },
     PathParameter {
         name: "context",
         description: "Id of a context. `#` is written `%23`.",

@@ -3,7 +3,7 @@
 use actix_web::guard::fn_guard;
 use serde_json::{Value, json};
 
-use super::{BODY, NAMED_PEER, OPERATOR};
+use super::{BODY, FILTER, NAMED_PEER, OPERATOR};
 use crate::admin::messenger::refused_events;
 use crate::admin::quarantine::QuarantineListQuery;
 use crate::admin::{quarantine, release};
@@ -14,7 +14,6 @@ use crate::api::quarantine::{
 use crate::openapi::api_operation::ApiOperation;
 use crate::openapi::refusals::{COMMAND, CONTEXT, EVERY, FEED_OWNER, PEER, QUERY, RefusalSet, UNAVAILABLE};
 
-const FILTER: RefusalSet = &[(400, &["BAD_FILTER", "BAD_AFTER"])];
 const ITEM: RefusalSet = &[(400, &["BAD_ID"]), (404, &["UNKNOWN_ITEM"]), (422, &["AMBIGUOUS_ID"])];
 const REFUSED_EVENT: RefusalSet = &[(400, &["BAD_ID"]), (404, &["UNKNOWN_ITEM"])];
 const PUSH: RefusalSet = &[(409, &["PUSH_OFF"])];

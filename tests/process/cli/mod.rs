@@ -5,6 +5,7 @@ mod commands;
 mod drain;
 mod failures;
 mod keys;
+mod messages;
 mod operator;
 mod peer_files;
 mod secrets;
