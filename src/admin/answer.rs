@@ -4,6 +4,7 @@ use std::fmt;
 use std::future::{Ready, ready};
 use std::net::SocketAddr;
 use std::pin::Pin;
+use std::time::UNIX_EPOCH;
 
 use actix_web::dev::Payload;
 use actix_web::error::PayloadError;
@@ -30,6 +31,22 @@ const NEAR: f64 = 0.8;
 /// Returns the number of rows on a page.
 pub(super) fn page(limit: Option<u32>) -> u32 {
     limit.unwrap_or(PAGE).clamp(1, PAGE_MAX)
+}
+
+/// Returns the time that lies this age before now.
+pub(super) fn older_than(gateway: &Gateway, age: &str) -> Result<Millis, ApiError> {
+    let bad = |why| ApiError::bad_request("BAD_FILTER", format!("{age:?} is no age, such as \"90m\" or \"7d\": {why}"));
+    let age = humantime::parse_duration(age).map_err(bad)?;
+    let age = u64::try_from(age.as_millis()).unwrap_or(u64::MAX);
+    Ok(Millis(gateway.ports().clock.now().0.saturating_sub(age)))
+}
+
+/// Parses a time that an earlier answer stated.
+pub(super) fn stated_time(text: &str) -> Result<Millis, ApiError> {
+    let since = humantime::parse_rfc3339(text).ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+    let time = since.and_then(|since| u64::try_from(since.as_millis()).ok());
+    time.map(Millis)
+        .ok_or_else(|| ApiError::bad_request("BAD_FILTER", format!("{text:?} is not the `time` of an answer")))
 }
 
 /// Parses the name of a peer; the error suggests a similar one.

@@ -120,6 +120,13 @@ const NOT_IN_APIS: &[&str] = &[
     "EXPIRED",
     "TAKEN_OUT",
     "REJECTED_BY_MESSENGER",
+    "GROUP_FORM", // these seven are reasons for which items stay in a queue, in an answer
+    "NARROWED",
+    "NOT_RECORDED",
+    "PARTLY_SENT",
+    "RELAYED",
+    "SENT_TO_BOTH",
+    "TOO_LARGE",
     "FILE_EXISTS", // only in the log: the backup fails later
 ];
 

@@ -7,8 +7,8 @@ use crate::change::Change;
 use crate::errors::{BatchError, CommandError, ContextError, PeerError, UnavailableError};
 use crate::gateway::Gateway;
 use crate::model::{
-    Ack, ForwardedUpdate, GroupMessage, Index, Pdu, PduVerdict, PeerCommand, PlainCopy, PlainForm, RelayCode, SentPage,
-    Seq, ServerName, SubmissionId, SubmissionRecord,
+    Ack, ForwardedUpdate, GroupMessage, Index, Pdu, PduVerdict, PeerCommand, PlainCopy, PlainForm, RelayCode,
+    RemovalFate, SentPage, Seq, ServerName, SubmissionId, SubmissionRecord,
 };
 use crate::peer::inbound::dispatch::DispatchError;
 use crate::peer::inbound::forwards;
@@ -26,9 +26,27 @@ impl Gateway {
             return Err(CommandError::UnknownSubmission(message.clone()));
         }
         for (server, first, last) in legs {
-            self.order(&server, PeerCommand::Drop { message: message.clone(), first, last }).await?;
+            let fate = RemovalFate::TAKEN_OUT;
+            self.order(&server, PeerCommand::Drop { message: message.clone(), first, last, fate }).await?;
         }
         Ok(())
+    }
+
+    /// Moves the items of a submission, which are of this size, from the outbox of one peer to the end of that of another. It answers
+    /// after the commit; the items stay if they are no longer all unacknowledged.
+    pub async fn move_items(
+        &self,
+        from: &ServerName,
+        to: &ServerName,
+        message: &SubmissionId,
+        (first, last): (Index, Index),
+        bytes: usize,
+    ) -> Result<(), CommandError> {
+        self.check_overload()?;
+        let items = usize::try_from(last.since(first)).unwrap_or(usize::MAX).saturating_add(1);
+        self.routes.peer(to, LookupPurpose::Deliver).await?.has_room(items, bytes)?;
+        let fate = RemovalFate::MoveTo(to.clone());
+        self.order(from, PeerCommand::Drop { message: message.clone(), first, last, fate }).await.map(|_| ())
     }
 
     /// Requeues the dead letters of a submission, and queues it for skipped recipients, for one server or for all. It

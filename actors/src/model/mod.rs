@@ -21,7 +21,7 @@ pub use crate::model::dialect::{DialectSpec, NumberingScheme};
 pub use crate::model::digest::Digest;
 pub use crate::model::ids::{BadId, ContextId, PduId, PduRef};
 pub use crate::model::ids::{BadName, BadSubmissionId, ServerName, SubmissionId};
-pub use crate::model::peer_command::PeerCommand;
+pub use crate::model::peer_command::{PeerCommand, RemovalFate};
 pub use crate::model::stored::{
     ContextSnapshot, CurrentState, DeadLetter, MembershipSource, OutboxRow, PduStatus, PduText, PeerSnapshot,
     QuarantinedPduRow, SentPage, ServedPdu, StagedPdu,

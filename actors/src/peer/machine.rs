@@ -277,7 +277,9 @@ impl PeerMachine {
                     return out.effect(PeerEffect::Decline(token, refusal));
                 }
             }
-            PeerCommand::Drop { message, first, last } => self.outbound.drop_items(at, message, first, last, out),
+            PeerCommand::Drop { message, first, last, fate } => {
+                self.outbound.drop_items(at, message, (first, last), &fate, out);
+            }
         }
         out.effect(PeerEffect::Report(token));
     }

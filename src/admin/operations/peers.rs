@@ -2,11 +2,13 @@
 
 use serde_json::json;
 
-use super::{BODY, NAMED_PEER, OPERATOR};
-use crate::admin::queue::{QueueItemsQuery, QueueShapeQuery};
+use super::{BODY, FILTER, NAMED_PEER, OPERATOR};
+use crate::admin::queue::{QueueItemsQuery, QueueShapeQuery, purge, transfer};
 use crate::admin::{peer_commands, peers, queue};
 use crate::api::peers::{PeerDetails, PeerDrain, PeerList, RenumberRequest};
-use crate::api::queue::{QueueItemsPage, QueueShapePage};
+use crate::api::queue::{
+    QueueItemsPage, QueueMoveRequest, QueueMoveResult, QueuePurgeResult, QueueSelection, QueueShapePage,
+};
 use crate::openapi::api_operation::ApiOperation;
 use crate::openapi::refusals::{COMMAND, EVERY, PEER, QUERY, UNAVAILABLE};
 
@@ -65,5 +67,17 @@ pub(super) fn operations() -> Vec<ApiOperation> {
             .query::<QueueItemsQuery>()
             .answers::<QueueItemsPage>(200, "Its unacknowledged items, oldest first.")
             .refuses(&[EVERY, OPERATOR, QUERY, NAMED_PEER, UNAVAILABLE]),
+        ApiOperation::post("/queue/{server}/purge", "Take items out of the queue of a peer.", |route| {
+            route.to(purge::purge)
+        })
+        .body::<QueueSelection>(json!({ "context": "#garden", "older_than": "1h", "dry_run": true }))
+        .answers::<QueuePurgeResult>(200, "The items that match, or left the queue, for one page of it.")
+        .refuses(&[EVERY, OPERATOR, BODY, FILTER, NAMED_PEER, PEER, COMMAND]),
+        ApiOperation::post("/queue/{server}/move", "Move items to the queue of another peer.", |route| {
+            route.to(transfer::transfer)
+        })
+        .body::<QueueMoveRequest>(json!({ "to": "green.example", "dry_run": true }))
+        .answers::<QueueMoveResult>(200, "The items that were moved, or may be, and those that stay, for one page.")
+        .refuses(&[EVERY, OPERATOR, BODY, FILTER, NAMED_PEER, PEER, COMMAND, &[(422, &["SAME_PEER"])]]),
     ]
 }

@@ -220,6 +220,7 @@ fn name(change: &Change) -> String {
             format!("{verb} {first}")
         }
         Change::OutboxDeadLettered { first, last, fate, .. } => format!("{} {first}..={last}", fate.as_str()),
+        Change::OutboxMoved { first, last, to, .. } => format!("move {first}..={last} to {to}"),
         Change::TransactionSent { id, first, last, .. } => format!("sent #{id} {first}..={last}"),
         Change::FeedAppended(FeedItem::UpdateGap { first, last, .. }) => format!("gap {first}..={last}"),
         Change::FeedAppended(FeedItem::Delivery { message, state, reason, .. }) => {
