@@ -1,6 +1,8 @@
 //! `/admin/v1/quarantine`: quarantined items and dead letters in one form. A quarantined item could not be delivered to
 //! the messenger; a dead letter was refused by a peer.
 
+pub(super) mod bulk;
+
 use std::fmt;
 use std::str::FromStr;
 
@@ -91,7 +93,7 @@ fn body(bytes: &[u8]) -> Box<RawValue> {
     })
 }
 
-const fn direction(direction: Direction) -> &'static str {
+pub(super) const fn direction(direction: Direction) -> &'static str {
     match direction {
         Direction::In => "in",
         Direction::Out => "out",

@@ -19,17 +19,17 @@ use crate::wire::pdu::PduReader;
 use crate::wire::updates::{kept_forwards, kept_group_messages};
 
 /// Maximum number of items in one call on all of a server: each may be a commit, and the caller waits.
-const AT_ONCE: u32 = 100;
+pub(super) const AT_ONCE: u32 = 100;
 
 /// The action on an item.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum QuarantineAction {
+pub(super) enum QuarantineAction {
     Release,
     Drop,
 }
 
 impl QuarantineAction {
-    const fn word(self) -> &'static str {
+    pub(super) const fn word(self) -> &'static str {
         match self {
             Self::Release => "quarantine.release",
             Self::Drop => "quarantine.drop",
@@ -124,7 +124,7 @@ async fn many(
 }
 
 /// Applies the action and returns the result for the item.
-async fn done(api: &AdminApi, row: ParkedRow, act: QuarantineAction) -> Result<&'static str, ApiError> {
+pub(super) async fn done(api: &AdminApi, row: ParkedRow, act: QuarantineAction) -> Result<&'static str, ApiError> {
     match (act, row.place.direction) {
         (QuarantineAction::Drop, _) => {
             api.gateway.forget_parked(&row.place).await?;

@@ -1,4 +1,9 @@
-//! `fernpost message`: one submission and its delivery to the peers.
+//! `fernpost message`: submissions and their delivery to the peers.
+
+mod inbound;
+mod list;
+
+use std::collections::BTreeSet;
 
 use clap::Subcommand;
 
@@ -6,8 +11,11 @@ use crate::api::messages::{
     AttemptRow, InboundTrace, MessageCommandResult, MessageTrace, RecipientResult, RecipientTrace,
 };
 use crate::api::pdus::PduName;
+use crate::api::quarantine::QuarantineSelection;
 use crate::cli::admin_client::{AdminArgs, AdminClient, CommandFailure, print_json, query, segment};
 use crate::cli::print;
+use crate::cli::quarantine::bulk::{self, BulkConsent};
+use crate::terminal::confirmation;
 use crate::terminal::exit_code::{COULD_NOT_RUN, FINE, WRONG};
 use crate::terminal::format::{ago, count, items, truncate_middle, until};
 use crate::terminal::output::remark;
@@ -27,28 +35,20 @@ pub(super) enum MessageCommand {
     /// Show the delivery peer by peer, or how an item of a peer came in; exits with 1 if a delivery has failed, or if the item is in
     /// quarantine.
     Trace {
-        /// Id of the submission, as the messenger chose it.
-        id: String,
-        #[command(flatten)]
-        operator: AdminArgs,
-    },
-    /// Queue refused items again, queue the message for peers whose outbox was full, and send to waiting peers now.
-    Retry {
         /// Id of the submission, as the messenger chose it; or of an event: ORIGIN/PDU_ID, or SERVER#N for an update of a peer.
         id: String,
-        /// Act on this peer only.
-        #[arg(long, value_name = "NAME")]
-        server: Option<String>,
         #[command(flatten)]
         operator: AdminArgs,
     },
-    /// Move pending items from the queues to quarantine, which can release them; delete items that peers refused
-    /// before.
-    Drop {
+    /// Queue refused items again, queue the message for peers whose outbox was full, and send to waiting peers now; with --peer: queue
+    /// all dead letters of a peer again that match.
+    Retry {
         /// Id of the submission, as the messenger chose it.
-        id: String,
+        #[arg(required_unless_present = "peer", conflicts_with = "peer")]
+        id: Option<String>,
         /// Act on this peer only.
-        #[arg(long, value_name = "NAME")]
+        #[arg(long, value_name = "NAME", conflicts_with = "peer")]
+        server: Option<String>,
         /// Queue all dead letters of this peer again, in their order.
         #[arg(long, value_name = "NAME")]
         peer: Option<String>,
@@ -61,6 +61,16 @@ pub(super) enum MessageCommand {
         /// With --peer: confirm; without --yes the command prints what it would do, and asks if it is used at a terminal.
         #[arg(long, requires = "peer")]
         yes: bool,
+        #[command(flatten)]
+        operator: AdminArgs,
+    },
+    /// Move pending items from the queues to quarantine, which can release them; delete items that peers refused
+    /// before.
+    Drop {
+        /// Id of the submission, as the messenger chose it.
+        id: String,
+        /// Act on this peer only.
+        #[arg(long, value_name = "NAME")]
         server: Option<String>,
         /// Confirm; without --yes the command prints what it would do, and asks if it is used at a terminal.
         #[arg(long)]
@@ -104,9 +114,16 @@ const RESULT_LENGTH: usize = 50;
 /// Runs a command and returns its exit code.
 pub(super) fn run(command: MessageCommand) -> u8 {
     match command {
+        MessageCommand::List { filter, operator } => {
+            operator.run(async |gateway, json| list::list(gateway, json, filter).await)
+        }
         MessageCommand::Trace { id, operator } => operator.run(async |gateway, json| trace(gateway, json, &id).await),
         MessageCommand::Retry { id: Some(id), server, operator, .. } => {
             operator.run(async |gateway, json| retry(gateway, json, &id, server).await)
+        }
+        MessageCommand::Retry { peer, reason, dry_run, yes, operator, .. } => {
+            let consent = BulkConsent::of(dry_run, yes);
+            operator.run(async |gateway, json| retry_many(gateway, json, peer, reason, consent).await)
         }
         MessageCommand::Drop { id, server, yes, operator } => {
             operator.run(async |gateway, json| drop(gateway, json, &id, server, yes).await)
@@ -114,9 +131,6 @@ pub(super) fn run(command: MessageCommand) -> u8 {
     }
 }
 
-        MessageCommand::List { filter, operator } => {
-            operator.run(async |gateway, json| list::list(gateway, json, filter).await)
-        }
 async fn retry(gateway: &AdminClient, json: bool, id: &str, server: Option<String>) -> Result<u8, CommandFailure> {
     let path = format!("/messages/{}/retry{}", segment(id), query(&[("server", server)]));
     let answer = gateway.post(&path, String::new()).await?;
@@ -130,6 +144,23 @@ async fn retry(gateway: &AdminClient, json: bool, id: &str, server: Option<Strin
         format!("{}: {said}\n", leg.server)
     };
     Ok(print(&peers.iter().map(line).collect::<String>(), FINE))
+}
+
+/// Queues the dead letters of a peer again, and makes the next attempt now.
+async fn retry_many(
+    gateway: &AdminClient,
+    json: bool,
+    peer: Option<String>,
+    reason: Option<String>,
+    consent: BulkConsent,
+) -> Result<u8, CommandFailure> {
+    let direction = Some("out".to_owned());
+    let selection = QuarantineSelection { from: peer, reason, direction, ..QuarantineSelection::default() };
+    let (code, servers) = bulk::act(gateway, json, selection, consent, "release").await?;
+    for server in servers.iter().collect::<BTreeSet<_>>() {
+        gateway.post(&format!("/peers/{}/retry", segment(server)), String::new()).await?;
+    }
+    Ok(code)
 }
 
 async fn drop(
@@ -165,6 +196,11 @@ async fn drop(
             }
         }
     }
+    Ok(if json { crate::cli::print_json(&answer, code) } else { print(&drop_lines(&peers), code) })
+}
+
+/// Describes the result of a drop for each recipient, one a line.
+fn drop_lines(peers: &[RecipientResult]) -> String {
     let line = |leg: &RecipientResult| {
         let said = match (dropped(leg), leg.taken_out.unwrap_or(0)) {
             (said, _) if !said.is_empty() => said.join(", "),
@@ -185,17 +221,16 @@ async fn drop(
 
 async fn trace(gateway: &AdminClient, json: bool, id: &str) -> Result<u8, CommandFailure> {
     let answer = gateway.get(&format!("/messages/{}", segment(id))).await?;
+    if let Ok(trace) = gateway.read::<InboundTrace>(&answer) {
+        let (text, code) = inbound::told(&trace);
+        return Ok(if json { crate::cli::print_json(&answer, code) } else { print(&text, code) });
+    }
     let trace: MessageTrace = gateway.read(&answer)?;
     let ends_badly = |leg: &RecipientTrace| !matches!(&*leg.state, "queued" | "relayed" | "acknowledged" | "delivered");
     let code = if trace.peers.values().any(ends_badly) { WRONG } else { FINE };
     if json {
         print_json(&answer);
         return Ok(code);
-    Ok(if json { crate::cli::print_json(&answer, code) } else { print(&drop_lines(&peers), code) })
-}
-
-/// Describes the result of a drop for each recipient, one a line.
-fn drop_lines(peers: &[RecipientResult]) -> String {
     }
     let pdu = trace.pdu.map(|PduName { origin, pdu_id }| format!(", as {origin}/{pdu_id}")).unwrap_or_default();
     let mut table = TextTable::new([
@@ -220,10 +255,6 @@ fn drop_lines(peers: &[RecipientResult]) -> String {
             leg.next.as_deref().map(until).unwrap_or_default(),
             leg.reason.unwrap_or_default(),
         ]);
-    }
-    if let Ok(trace) = gateway.read::<InboundTrace>(&answer) {
-        let (text, code) = inbound::told(&trace);
-        return Ok(if json { crate::cli::print_json(&answer, code) } else { print(&text, code) });
     }
     let accepted = ago(&trace.accepted);
     Ok(print(&format!("{}, accepted {accepted} ago{pdu}\n\n{}{histories}", trace.id, table.text()), code))

@@ -5,11 +5,11 @@ use serde_json::{Value, json};
 
 use super::{BODY, FILTER, NAMED_PEER, OPERATOR};
 use crate::admin::messenger::refused_events;
-use crate::admin::quarantine::QuarantineListQuery;
+use crate::admin::quarantine::{QuarantineListQuery, bulk};
 use crate::admin::{quarantine, release};
 use crate::api::quarantine::{
-    BulkReleaseRequest, BulkReleaseResult, QuarantineListPage, QuarantineRow, RefusedEventPage, RefusedEventResult,
-    ReleaseResult,
+    BulkReleaseRequest, BulkReleaseResult, QuarantineListPage, QuarantineRow, QuarantineSelection, RefusedEventPage,
+    RefusedEventResult, ReleaseResult, SelectionResult,
 };
 use crate::openapi::api_operation::ApiOperation;
 use crate::openapi::refusals::{COMMAND, CONTEXT, EVERY, FEED_OWNER, PEER, QUERY, RefusalSet, UNAVAILABLE};
@@ -48,7 +48,17 @@ pub(super) fn operations() -> Vec<ApiOperation> {
                 FEED_OWNER,
             ])
     };
+    let selected = |operation: ApiOperation| {
+        operation
+            .body::<QuarantineSelection>(json!({ "from": "*.example", "code": "REFUSED_BY_PEER", "dry_run": true }))
+            .answers::<SelectionResult>(200, "The items that match, and what was done, for one page of the items.")
+            .refuses(&[EVERY, OPERATOR, QUERY, BODY, FILTER, COMMAND, CONTEXT])
+    };
     vec![
+        selected(ApiOperation::post("/quarantine/release", "Release all items that match.", |route| {
+            route.to(bulk::release)
+        })),
+        selected(ApiOperation::post("/quarantine/drop", "Delete all items that match.", |route| route.to(bulk::drop))),
         of_messenger(
             ApiOperation::get("/quarantine", "List a quarantine.", |route| route.to(quarantine::list))
                 .or_if_guarded(|route| route.guard(fn_guard(refused_events::is_of_messenger)).to(refused_events::list)),
