@@ -8,12 +8,14 @@ use std::pin::Pin;
 use actix_web::dev::Payload;
 use actix_web::error::PayloadError;
 use actix_web::http::StatusCode;
-use actix_web::{FromRequest, HttpRequest};
+use actix_web::{FromRequest, HttpMessage, HttpRequest};
 use actors::gateway::Gateway;
 use actors::model::ServerName;
 use bytes::Bytes;
 use serde::de::DeserializeOwned;
 
+use crate::http::bearer::operator_role::OperatorRole;
+use crate::http::bearer::operator_tokens::{OperatorCaller, check_role};
 use crate::http::error::ApiError;
 use crate::http::json_error;
 
@@ -81,22 +83,31 @@ impl<T: DeserializeOwned> FromRequest for OperatorBody<T> {
     }
 }
 
-/// The caller of an operator's call.
-pub(super) struct OperatorCall(Option<SocketAddr>);
+/// The caller of an operator's call: its address, and its token's name and role.
+pub(super) struct OperatorCall(Option<SocketAddr>, Option<OperatorCaller>);
 
 impl FromRequest for OperatorCall {
     type Error = ApiError;
     type Future = Ready<Result<Self, ApiError>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        ready(Ok(Self(request.peer_addr())))
+        ready(Ok(Self(request.peer_addr(), request.extensions().get().cloned())))
     }
 }
 
 impl OperatorCall {
-    /// Returns the address of the caller, for the log.
+    /// Returns the address of the caller and the name of its token, for the log.
     pub(super) fn origin(&self) -> String {
-        self.0.map_or_else(|| "this process".to_owned(), |address| address.to_string())
+        let address = self.0.map_or_else(|| "this process".to_owned(), |address| address.to_string());
+        match self.1.as_ref().and_then(|caller| caller.name.as_deref()) {
+            Some(name) => format!("{address} ({name})"),
+            None => address,
+        }
+    }
+
+    /// Returns an error unless the caller has this role, for a handler that needs more than its operation.
+    pub(super) fn check_role(&self, role: OperatorRole) -> Result<(), ApiError> {
+        check_role(self.1.as_ref(), role)
     }
 
     /// Logs that this was requested, and its result.

@@ -34,7 +34,7 @@ use crate::admin::answer::BODY_MAX;
 use crate::admin::backup_jobs::BackupJobs;
 use crate::admin::config::config_reloader::ConfigReloader;
 use crate::admin::status::status_sources::StatusSources;
-use crate::http::bearer::{self, BearerToken};
+use crate::http::bearer::operator_tokens::{OperatorTokens, require_operator};
 use crate::http::error::ApiError;
 use crate::http::responses::no_route;
 use crate::messenger::messages::pdu_id_generator::PduIdGenerator;
@@ -111,13 +111,13 @@ impl AdminApi {
     }
 }
 
-/// Adds the routes of `/admin/v1`, which need the token.
-pub fn configure(config: &mut web::ServiceConfig, api: AdminApi, token: BearerToken) {
+/// Adds the routes of `/admin/v1`, which need a token with the role of each.
+pub fn configure(config: &mut web::ServiceConfig, api: AdminApi, tokens: OperatorTokens) {
     let scope = web::scope("/admin/v1")
         .app_data(web::Data::new(api))
-        .app_data(web::Data::new(token))
+        .app_data(web::Data::new(tokens))
         .app_data(web::PayloadConfig::new(BODY_MAX))
-        .wrap(from_fn(bearer::require))
+        .wrap(from_fn(require_operator))
         .wrap(from_fn(server_header::server_header_middleware));
     let resources = resources(&operations::operations(), TrailingSlash::Counts);
     let scope = resources.into_iter().fold(scope, Scope::service);

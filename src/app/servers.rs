@@ -27,6 +27,7 @@ use crate::app::{StartError, SystemClock};
 use crate::egress::EgressClient;
 use crate::http::authentication::signature_proof::SignatureJudge;
 use crate::http::authentication::{self, CallerChecks};
+use crate::http::bearer::operator_tokens::OperatorTokens;
 use crate::http::bearer::{self, BearerToken};
 use crate::http::body::BodyLimit;
 use crate::http::drain;
@@ -199,13 +200,14 @@ pub(super) fn start_servers(
         ends: ends.clone(),
         push: push_health.clone(),
     };
+    let table = live.clone();
+    let tokens = OperatorTokens::new(Arc::new(move || table.current().admin.accepted_tokens()));
     let api = AdminApi::new(gateway.clone(), store.clone(), relays)
         .describing(live, clocks)
         .reloading(reloader.clone())
         .reporting(status)
         .pushing(push);
-    let token = BearerToken::new("admin.token", settings.admin.token.as_ref().map(SecretValue::expose));
-    if token.is_open() {
+    if tokens.is_open() {
         tracing::warn!(listen = %settings.admin.listen, "the admin API requires no token; set admin.token_file");
     }
     let admin = serve(listeners.admin, &one, move |config| {
@@ -213,7 +215,7 @@ pub(super) fn start_servers(
         health::configure(config, readiness.clone(), ends.clone(), push_health.clone());
         metrics::configure(config, metrics.clone());
         admin::configure_document(config);
-        admin::configure(config, api.clone(), token.clone());
+        admin::configure(config, api.clone(), tokens.clone());
     });
 
     let mut handles = vec![];

@@ -130,7 +130,7 @@ impl AdminClient {
         let meant = Some(ExpectedServer { server: settings.server.name.to_string(), file });
         let admin = &settings.admin;
         let (client, base) = ReachedListener::configured(("admin", &admin.listen, &admin.tls), ca)?.client()?;
-        Ok(Self { client, base, token: admin.token.clone(), meant })
+        Ok(Self { client, base, token: admin.strongest_token().cloned(), meant })
     }
 
     /// Sends a GET and returns the response.

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Map, Value, json};
 
 use crate::api::errors::ErrorBody;
+use crate::http::bearer::operator_role::OperatorRole;
 use crate::openapi::api_operation::{AnswerShape, ApiOperation};
 use crate::openapi::api_webhook::ApiWebhook;
 use crate::openapi::path_parameters::{PathParameter, names_in};
@@ -105,6 +106,9 @@ impl ApiDocument {
         if operation.is_open {
             described["security"] = json!([]);
         }
+        if let Some(role) = operation.role {
+            described["description"] = format!("The token needs the role `{role}`.").into();
+        }
         described
     }
 }
@@ -155,6 +159,9 @@ fn responses(operation: &ApiOperation, book: &mut SchemaBook) -> Value {
     let mut codes: BTreeMap<u16, BTreeSet<&str>> = BTreeMap::new();
     for (status, of_status) in operation.refusals.iter().flat_map(|set| set.iter()) {
         codes.entry(*status).or_default().extend(*of_status);
+    }
+    if let Some(role) = operation.role.filter(|role| *role > OperatorRole::Read) {
+        codes.entry(403).or_default().insert(role.code());
     }
     for (status, codes) in codes {
         let mut schema = reference::<ErrorBody>(&mut book.written).to_value();

@@ -8,5 +8,6 @@ mod parked;
 mod peers;
 mod queue;
 mod release;
+mod roles;
 
 mod store;

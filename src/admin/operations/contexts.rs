@@ -6,6 +6,7 @@ use crate::admin::messages::MessageCommandQuery;
 use crate::admin::{contexts, messages};
 use crate::api::contexts::{ContextDetails, ContextPage, MergeResult};
 use crate::api::messages::{MessageCommandResult, MessageTrace};
+use crate::http::bearer::operator_role::OperatorRole;
 use crate::openapi::api_operation::ApiOperation;
 use crate::openapi::refusals::{COMMAND, CONTEXT, DRAFT, EVERY, QUERY, RefusalSet, UNAVAILABLE};
 
@@ -25,7 +26,8 @@ pub(super) fn operations() -> Vec<ApiOperation> {
             .refuses(&[EVERY, OPERATOR, SUBMISSION, UNAVAILABLE]),
         command(ApiOperation::post("/messages/{id}/retry", "Queue a submission again.", |route| {
             route.to(messages::retry)
-        })),
+        }))
+        .needs(OperatorRole::Operate),
         command(ApiOperation::post("/messages/{id}/drop", "Take a submission out of the queues.", |route| {
             route.to(messages::drop)
         })),
@@ -40,6 +42,7 @@ pub(super) fn operations() -> Vec<ApiOperation> {
             route.to(contexts::merge)
         })
         .answers::<MergeResult>(200, "The number of heads before and after.")
-        .refuses(&[EVERY, OPERATOR, CONTEXT, DRAFT]),
+        .refuses(&[EVERY, OPERATOR, CONTEXT, DRAFT])
+        .needs(OperatorRole::Operate),
     ]
 }

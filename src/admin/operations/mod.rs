@@ -62,9 +62,10 @@ static DOCUMENT: LazyLock<Bytes> = LazyLock::new(|| document().to_string().into(
 /// The document, for its operation.
 pub(super) const SERVED: ServedDocument = ServedDocument(&DOCUMENT);
 
-/// Returns the operations below `/admin/v1`.
+/// Returns the operations below `/admin/v1`, each with the role that its caller needs.
 pub(super) fn operations() -> Vec<ApiOperation> {
-    [peers::operations(), contexts::operations(), process::operations(), quarantine::operations()].concat()
+    let all = [peers::operations(), contexts::operations(), process::operations(), quarantine::operations()].concat();
+    all.into_iter().map(ApiOperation::with_role).collect()
 }
 
 /// Returns the document.
@@ -77,7 +78,7 @@ pub(super) fn document() -> Value {
     let document = ApiDocument {
         title: "Fernpost, API of the operator",
         description: DESCRIPTION,
-        token: "admin.token_file",
+        token: "admin.token_file` or `admin.tokens",
         path_parameters: PATH_PARAMETERS,
         groups: vec![
             OperationGroup { prefix: "/admin/v1", operations: addressed.collect() },

@@ -7,6 +7,7 @@ use crate::admin::queue::{QueueItemsQuery, QueueShapeQuery};
 use crate::admin::{peer_commands, peers, queue};
 use crate::api::peers::{PeerDetails, PeerDrain, PeerList, RenumberRequest};
 use crate::api::queue::{QueueItemsPage, QueueShapePage};
+use crate::http::bearer::operator_role::OperatorRole;
 use crate::openapi::api_operation::ApiOperation;
 use crate::openapi::refusals::{COMMAND, EVERY, PEER, QUERY, UNAVAILABLE};
 
@@ -15,6 +16,7 @@ pub(super) fn operations() -> Vec<ApiOperation> {
         operation
             .answers::<PeerDetails>(200, "Done; the peer as it is now.")
             .refuses(&[EVERY, OPERATOR, NAMED_PEER, COMMAND])
+            .needs(OperatorRole::Operate)
     };
     let number = json!({ "seq": 7 });
     vec![
@@ -39,7 +41,8 @@ pub(super) fn operations() -> Vec<ApiOperation> {
             |route| route.to(peer_commands::drain),
         )
         .answers::<PeerDrain>(200, "What is left.")
-        .refuses(&[EVERY, OPERATOR, NAMED_PEER, COMMAND, UNAVAILABLE]),
+        .refuses(&[EVERY, OPERATOR, NAMED_PEER, COMMAND, UNAVAILABLE])
+        .needs(OperatorRole::Operate),
         ApiOperation::get("/peers/{server}/drain", "Show what is left for a peer.", |route| {
             route.to(peer_commands::get_drain)
         })
@@ -51,12 +54,14 @@ pub(super) fn operations() -> Vec<ApiOperation> {
             |route| route.to(peer_commands::expect),
         ))
         .body::<RenumberRequest>(number.clone())
-        .refuses(&[BODY]),
+        .refuses(&[BODY])
+        .needs(OperatorRole::Administer),
         command(ApiOperation::post("/peers/{server}/renumber", "Set the number of our next item.", |route| {
             route.to(peer_commands::renumber)
         }))
         .body::<RenumberRequest>(number)
-        .refuses(&[BODY, &[(422, &["DIALECT"])]]),
+        .refuses(&[BODY, &[(422, &["DIALECT"])]])
+        .needs(OperatorRole::Administer),
         ApiOperation::get("/queue", "Show the queues by age.", |route| route.to(queue::shape))
             .query::<QueueShapeQuery>()
             .answers::<QueueShapePage>(200, "The peers with unacknowledged items.")

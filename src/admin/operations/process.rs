@@ -9,6 +9,7 @@ use crate::api::configuration::ReloadReport;
 use crate::api::configuration::{LogLevelDetails, LogLevelRequest};
 use crate::api::health::status::StatusReport;
 use crate::api::store::{BackupProgress, BackupRequest, StoreDetails};
+use crate::http::bearer::operator_role::OperatorRole;
 use crate::openapi::api_operation::ApiOperation;
 use crate::openapi::refusals::{EVERY, UNAVAILABLE};
 
@@ -27,7 +28,8 @@ pub(super) fn operations() -> Vec<ApiOperation> {
         ApiOperation::post("/log", "Set the level of the log for a time.", |route| route.to(log_level::set))
             .body::<LogLevelRequest>(json!({ "level": "debug", "peer": "blue.example", "for": "10m" }))
             .answers::<LogLevelDetails>(200, "It is in force until the time that the answer states.")
-            .refuses(&[EVERY, OPERATOR, BODY, NAMED_PEER, &[(409, &["NO_LOG"]), (422, &["BAD_LEVEL", "BAD_TIME"])]]),
+            .refuses(&[EVERY, OPERATOR, BODY, NAMED_PEER, &[(409, &["NO_LOG"]), (422, &["BAD_LEVEL", "BAD_TIME"])]])
+            .needs(OperatorRole::Operate),
         ApiOperation::get("/store", "Show the size of the store.", |route| route.to(store::stats))
             .answers::<StoreDetails>(200, "Its tables, and the work done since the start.")
             .refuses(&[EVERY, OPERATOR, UNAVAILABLE]),

@@ -11,6 +11,7 @@ use crate::api::quarantine::{
     BulkReleaseRequest, BulkReleaseResult, QuarantineListPage, QuarantineRow, RefusedEventPage, RefusedEventResult,
     ReleaseResult,
 };
+use crate::http::bearer::operator_role::OperatorRole;
 use crate::openapi::api_operation::ApiOperation;
 use crate::openapi::refusals::{COMMAND, CONTEXT, EVERY, FEED_OWNER, PEER, QUERY, RefusalSet, UNAVAILABLE};
 
@@ -59,23 +60,26 @@ pub(super) fn operations() -> Vec<ApiOperation> {
             200,
             "A page of items, or with `of=messenger` of events.",
         )
-        .refuses(&[EVERY, OPERATOR, QUERY, FILTER, NAMED_PEER, UNAVAILABLE]),
+        .refuses(&[EVERY, OPERATOR, QUERY, FILTER, NAMED_PEER, UNAVAILABLE, &[(403, &["NEEDS_OPERATE"])]]),
         all(ApiOperation::post(
             "/quarantine/{server}/release",
             "Release all items of a server, or one event.",
             |route| route.to(release::release_all),
         )
-        .or_if_guarded(|route| route.guard(fn_guard(refused_events::is_of_messenger)).to(refused_events::release))),
+        .or_if_guarded(|route| route.guard(fn_guard(refused_events::is_of_messenger)).to(refused_events::release)))
+        .needs(OperatorRole::Operate),
         all(ApiOperation::post("/quarantine/{server}/drop", "Delete all items of a server, or one event.", |route| {
             route.to(release::drop_all)
         })
         .or_if_guarded(|route| route.guard(fn_guard(refused_events::is_of_messenger)).to(refused_events::drop))),
         ApiOperation::get("/quarantine/{server}/{item}", "Show an item.", |route| route.to(quarantine::show))
             .answers::<QuarantineRow>(200, "The item with its content.")
-            .refuses(&[EVERY, OPERATOR, NAMED_PEER, ITEM, PEER]),
+            .refuses(&[EVERY, OPERATOR, NAMED_PEER, ITEM, PEER])
+            .needs(OperatorRole::Operate),
         one(ApiOperation::post("/quarantine/{server}/{item}/release", "Release an item.", |route| {
             route.to(release::release)
-        })),
+        }))
+        .needs(OperatorRole::Operate),
         one(ApiOperation::post("/quarantine/{server}/{item}/drop", "Delete an item.", |route| route.to(release::drop))),
     ]
 }

@@ -2,12 +2,13 @@
 
 use actors::ports::PeerConfig;
 
-use crate::settings::{FederationSettings, LogSettings, PeerTable, Settings};
+use crate::settings::{AdminSettings, FederationSettings, LogSettings, PeerTable, Settings};
 
 /// Keys, and tables of keys, whose changes a running gateway applies. A change of every other key waits for a restart.
 ///
 /// A new entry needs its field in [`Settings::adopting`], and the word in `config/fernpost.toml`; a test compares the three.
 const RELOADABLE: &[&[&str]] = &[
+    &["admin", "tokens"],
     &["contexts"],
     &["federation", "client_cert_header"],
     &["federation", "deny"],
@@ -41,6 +42,7 @@ impl Settings {
             read.peers.nonces_max(),
         );
         Self {
+            admin: AdminSettings { tokens: read.admin.tokens.clone(), ..self.admin.clone() },
             federation: FederationSettings {
                 mode: read.federation.mode,
                 strangers: read.federation.strangers,

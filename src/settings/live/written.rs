@@ -14,6 +14,19 @@ pub(crate) fn is_secret(key: &[impl AsRef<str>]) -> bool {
     key.last().is_some_and(|last| matches!(last.as_ref(), "token" | "secret"))
 }
 
+/// Returns the value without the secrets of the tables in it.
+fn without_secrets(value: &Value) -> Value {
+    let kind = match &value.kind {
+        ValueKind::Table(table) => {
+            let open = table.iter().filter(|(key, _)| !is_secret(&[key]));
+            ValueKind::Table(open.map(|(key, value)| (key.clone(), without_secrets(value))).collect())
+        }
+        ValueKind::Array(items) => ValueKind::Array(items.iter().map(without_secrets).collect()),
+        kind => kind.clone(),
+    };
+    Value::new(None, kind)
+}
+
 /// The values of all layers by their keys, without secrets.
 #[derive(Debug, Clone, Default)]
 pub struct WrittenValues {
@@ -37,7 +50,7 @@ impl WrittenValues {
             Some(_) => &value.kind,
             None if is_secret(path) => return,
             None => {
-                self.values.insert(path.clone(), value.clone());
+                self.values.insert(path.clone(), without_secrets(value));
                 return;
             }
         }) else {

@@ -40,6 +40,7 @@ const OTHERS: &[(&str, &str)] = &[
     ("admin.tls.cert", "c"),
     ("admin.tls.key", "c"),
     ("admin.token", "sesame"),
+    ("admin.tokens", "[{ name = \"desk\", role = \"operate\", token = \"sesame\" }]"),
     ("log.format", "json"),
     ("log.level", "debug"),
     ("log.deliveries", "stderr"),

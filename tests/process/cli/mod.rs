@@ -9,3 +9,4 @@ mod operator;
 mod secrets;
 mod talk;
 mod terminal;
+mod tokens;
