@@ -44,6 +44,7 @@ use crate::identity::key_ring::LiveKeyRing;
 use crate::json::nesting::BodyNestingLimit;
 use crate::maintenance::feed_and_submissions;
 use crate::maintenance::history_retention;
+use crate::maintenance::scheduled_backup::BackupSchedule;
 use crate::messenger::ephemeral_feed::EphemeralFeed;
 use crate::messenger::push::PushSetup;
 use crate::runtime::free_space::FolderDisk;
@@ -95,7 +96,7 @@ pub struct App {
     push_task: Option<AbortOnDropHandle<()>>,
     /// Counts the rows of strangers, with the store open.
     row_watch: AbortOnDropHandle<()>,
-    /// Looks again at kept forwards and at kept messages of groups, with the store open.
+    /// Looks again at kept forwards and at kept messages of groups, and takes backups, with the store open.
     kept_items: AbortOnDropHandle<()>,
     drain: Duration,
     router_gone: oneshot::Receiver<bool>,
@@ -172,8 +173,12 @@ impl App {
         ));
         let forwards = kept_forwards::run(gateway.clone(), Arc::new(store.clone()), relays.clone());
         let messages = kept_group_messages::run(gateway.clone(), Arc::new(store.clone()));
+        let table = live.clone();
+        let rules = Arc::new(move || table.current().store.backup.clone());
+        let backups = BackupSchedule::new(rules, Arc::new(SystemClock));
+        let taken = backups.clone().run(store.clone(), us.to_string());
         let kept_items = AbortOnDropHandle::new(actix::spawn(async move {
-            tokio::join!(forwards, messages);
+            tokio::join!(forwards, messages, taken);
         }));
         let parts = ServedParts {
             live,
@@ -192,6 +197,7 @@ impl App {
             nesting,
             clocks,
             deliveries: deliveries.clone(),
+            backups,
         };
         let servers = start_servers(parts, (listeners, &certificates), &readiness, (stops, &closing))?;
         let watch = file_watch::watch(certificates.watched());

@@ -14,7 +14,7 @@ use actors::ports::Clock;
 use tokio::sync::watch;
 
 use crate::admin::certificates::CertificateEnds;
-use crate::admin::health::{self, ReadinessReport};
+use crate::admin::health::{self, ReadinessReport, ShownHealth};
 use crate::admin::messenger::health::PushHealth;
 use crate::admin::metrics::{self, MetricsRecorder, ObservedParts};
 use crate::admin::status::status_sources::StatusSources;
@@ -40,6 +40,7 @@ use crate::http::listener::forwarded_requests::ForwardedRequests;
 use crate::http::serve::{serve, serve_raw_targets};
 use crate::identity::key_ring::LiveKeyRing;
 use crate::json::nesting::BodyNestingLimit;
+use crate::maintenance::scheduled_backup::BackupSchedule;
 use crate::messenger;
 use crate::messenger::direct_calls::DirectCalls;
 use crate::messenger::ephemeral_feed::EphemeralFeed;
@@ -77,6 +78,8 @@ pub(super) struct ServedParts<'a> {
     pub(super) nesting: BodyNestingLimit,
     pub(super) clocks: PeerClocks,
     pub(super) deliveries: DeliveryObserver,
+    /// Scheduled backups.
+    pub(super) backups: BackupSchedule,
 }
 
 fn federation_body(settings: &Settings) -> BodyLimit {
@@ -108,7 +111,7 @@ pub(super) fn start_servers(
     (stops, closing): (watch::Receiver<bool>, &DrainSignal),
 ) -> Result<Vec<ServerHandle>, StartError> {
     let ServedParts { live, keys, judge, relays, push, gateway, store, reloader, ephemeral, .. } = parts;
-    let ServedParts { strangers, counts, nesting, clocks, line, egress, deliveries, .. } = parts;
+    let ServedParts { strangers, counts, nesting, clocks, line, egress, deliveries, backups, .. } = parts;
     let register = Arc::new(CallRegister::new(live.clone()));
     let calls = Data::new(InboundCalls::new(gateway.ports().clone(), register.clone(), line));
     let settings = live.current();
@@ -190,6 +193,7 @@ pub(super) fn start_servers(
         clocks: clocks.clone(),
         named_max: Arc::new(move || table.current().metric_peers_max),
         refused_callers,
+        backups: backups.clone(),
         began: SystemClock.now(),
     });
     let push_health = PushHealth::new(push.clone(), gateway.ports().archive.feed.feed_bounds());
@@ -199,7 +203,9 @@ pub(super) fn start_servers(
         readiness: readiness.clone(),
         ends: ends.clone(),
         push: push_health.clone(),
+        backups: backups.clone(),
     };
+    let shown_health = ShownHealth { ends, push: push_health, backups };
     let table = live.clone();
     let tokens = OperatorTokens::new(Arc::new(move || table.current().admin.accepted_tokens()));
     let api = AdminApi::new(gateway.clone(), store.clone(), relays)
@@ -212,7 +218,7 @@ pub(super) fn start_servers(
     }
     let admin = serve(listeners.admin, &one, move |config| {
         config.app_data(admin_counts.clone());
-        health::configure(config, readiness.clone(), ends.clone(), push_health.clone());
+        health::configure(config, readiness.clone(), shown_health.clone());
         metrics::configure(config, metrics.clone());
         admin::configure_document(config);
         admin::configure(config, api.clone(), tokens.clone());

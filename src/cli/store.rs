@@ -1,5 +1,6 @@
 //! `fernpost store`: size of the store, backups, and verification of files.
 
+mod backups;
 mod offline;
 
 use std::path::{Path, PathBuf};
@@ -34,6 +35,14 @@ pub(super) enum StoreCommand {
         #[command(flatten)]
         operator: AdminArgs,
     },
+    /// Show the scheduled backups of a running gateway; exits with 1 if they fail.
+    Backups {
+        /// Take the next one now, and wait for it.
+        #[arg(long)]
+        now: bool,
+        #[command(flatten)]
+        operator: AdminArgs,
+    },
     /// Verify a store that is not in use, or a backup; exits with 1 if it is damaged.
     Verify {
         /// File to verify; default: the store of the configuration.
@@ -65,6 +74,9 @@ pub(super) fn run(command: StoreCommand) -> u8 {
         StoreCommand::Stats { operator } => operator.run(stats),
         StoreCommand::Backup { file, operator } => {
             operator.run(async |gateway, json| backup(gateway, json, &file).await)
+        }
+        StoreCommand::Backups { now, operator } => {
+            operator.run(async |gateway, json| backups::run(gateway, json, now).await)
         }
         StoreCommand::Verify { file, json, source } => offline::verify(file, json, source),
         StoreCommand::Restore { backup, to, json, source } => offline::restore(&backup, to, json, source),

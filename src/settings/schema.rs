@@ -17,7 +17,7 @@ use crate::settings::sections::push::PushSection;
 use crate::settings::sections::relay::RelaySection;
 use crate::settings::sections::rpc::RpcSection;
 use crate::settings::sections::server::ServerSection;
-use crate::settings::sections::store::StoreSection;
+use crate::settings::sections::store::{BackupSection, StoreSection};
 use crate::settings::sections::strangers::StrangersSection;
 use crate::settings::sections::tls::{FederationTlsSection, TlsSection};
 
@@ -64,6 +64,7 @@ pub(super) fn names(path: &[impl AsRef<str>]) -> Option<KnownNames> {
         ["metrics"] => fields_of::<MetricsSection>(),
         ["log"] => fields_of::<LogSection>(),
         ["store"] => fields_of::<StoreSection>(),
+        ["store", "backup"] => fields_of::<BackupSection>(),
         ["contexts"] => fields_of::<ContextsSection>(),
         ["contexts", "gap"] => fields_of::<GapSection>(),
         ["contexts", "history"] => fields_of::<HistorySection>(),

@@ -4,10 +4,12 @@ use serde_json::json;
 
 use super::{BODY, NAMED_PEER, OPERATOR};
 use crate::admin::config::log_level;
+use crate::admin::store::backups;
 use crate::admin::{config, status, store};
 use crate::api::configuration::ReloadReport;
 use crate::api::configuration::{LogLevelDetails, LogLevelRequest};
 use crate::api::health::status::StatusReport;
+use crate::api::store::backups::ScheduledBackups;
 use crate::api::store::{BackupProgress, BackupRequest, StoreDetails};
 use crate::http::bearer::operator_role::OperatorRole;
 use crate::openapi::api_operation::ApiOperation;
@@ -33,6 +35,13 @@ pub(super) fn operations() -> Vec<ApiOperation> {
         ApiOperation::get("/store", "Show the size of the store.", |route| route.to(store::stats))
             .answers::<StoreDetails>(200, "Its tables, and the work done since the start.")
             .refuses(&[EVERY, OPERATOR, UNAVAILABLE]),
+        ApiOperation::get("/store/backups", "Show the scheduled backups.", |route| route.to(backups::show))
+            .answers::<ScheduledBackups>(200, "The rules, the verified files, and what is wrong.")
+            .refuses(&[EVERY, OPERATOR]),
+        ApiOperation::post("/store/backups", "Take the next scheduled backup now.", |route| route.to(backups::begin))
+            .answers::<ScheduledBackups>(202, "It has begun.")
+            .refuses(&[EVERY, OPERATOR, &[(409, &["NO_SCHEDULE"])]])
+            .needs(OperatorRole::Operate),
         ApiOperation::get("/store/backup", "Show the progress of a backup.", |route| route.to(store::progress))
             .answers::<BackupProgress>(200, "The running backup, or the last one.")
             .refuses(&[EVERY, OPERATOR, &[(404, &["NO_BACKUP"])]]),

@@ -25,17 +25,22 @@ const LONG_OUTAGE: u64 = 5 * 60 * 1000;
 
 /// Returns the status of the gateway.
 pub(super) async fn get(api: web::Data<AdminApi>) -> Result<HttpResponse, ApiError> {
-    let StatusSources { started, listeners, readiness, ends, push } = &api.status;
+    let StatusSources { started, listeners, readiness, ends, push, backups } = &api.status;
     let ports = api.gateway.ports();
     let failing: Vec<FailingCheck> = readiness.failing().into_iter().chain(push.failing()).collect();
     let mut problems: Vec<StatusProblem> = failing.iter().map(failing_problem).collect();
     problems.extend(ends.warnings().into_iter().map(|warning| {
-        let state = if warning.days < 0 { "has ended" } else { "ends soon" };
+        let state = if warning.days.is_some_and(|days| days < 0) { "has ended" } else { "ends soon" };
         StatusProblem {
             what: "certificate".to_owned(),
-            why: format!("{} {state}: {}", warning.subject, warning.ends),
+            why: format!("{} {state}: {}", warning.subject, warning.ends.unwrap_or_default()),
             fix: "renew its files; they are taken over when they change".to_owned(),
         }
+    }));
+    problems.extend(backups.problem().map(|why| StatusProblem {
+        what: "backup".to_owned(),
+        why,
+        fix: "`fernpost store backups` shows the schedule and its files; with --now it takes one".to_owned(),
     }));
     let now = ports.clock.now();
     let asked = statuses(&api.gateway, api.gateway.peers(), true).await;

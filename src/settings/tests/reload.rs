@@ -9,6 +9,7 @@ use crate::settings::{LoadedSettings, SettingsDiff};
 /// A configuration in which every key can be changed by itself.
 const BASE: &str = "federation.tls = { cert = \"a\", key = \"b\" }\nmessenger.tls = { cert = \"a\", key = \"b\" }\n\
                     messenger.push.url = \"http://127.0.0.1:7000\"\nadmin.tls = { cert = \"a\", key = \"b\" }\n\
+                    store.backup.folder = \"a\"\n\
                     [peers.default]\nauth = \"network\"\nallow_from = [\"127.0.0.0/8\"]\n[peers.server.blue]\n\
                     [peers.server.green]\nallow_from = [\"10.0.0.1/32\"]\n";
 
@@ -45,6 +46,7 @@ const OTHERS: &[(&str, &str)] = &[
     ("log.level", "debug"),
     ("log.deliveries", "stderr"),
     ("log.deliveries_file", "c"),
+    ("store.backup.folder", "c"),
     ("feed.low_water", "9"),
     ("feed.ends", "typing"),
     ("contexts.admission", "open"),

@@ -53,22 +53,22 @@ pub(crate) struct WrittenOperatorTokens(Vec<WrittenOperatorToken>);
 
 impl<'de> Deserialize<'de> for WrittenOperatorToken {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(EntryVisitor)
+        deserializer.deserialize_map(TokenEntryVisitor)
     }
 }
 
 impl<'de> Deserialize<'de> for WrittenOperatorTokens {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_seq(ListVisitor)
+        deserializer.deserialize_seq(TokenListVisitor)
     }
 }
 
 /// Words for a text where a table belongs. serde's own would show the text, which may be a token.
 const ENTRY: &str = "a table such as { name = \"desk\", role = \"operate\", token_file = \"desk.token\" }";
 
-struct EntryVisitor;
+struct TokenEntryVisitor;
 
-impl<'de> Visitor<'de> for EntryVisitor {
+impl<'de> Visitor<'de> for TokenEntryVisitor {
     type Value = WrittenOperatorToken;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -84,9 +84,9 @@ impl<'de> Visitor<'de> for EntryVisitor {
     }
 }
 
-struct ListVisitor;
+struct TokenListVisitor;
 
-impl<'de> Visitor<'de> for ListVisitor {
+impl<'de> Visitor<'de> for TokenListVisitor {
     type Value = WrittenOperatorTokens;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -139,7 +139,9 @@ impl TokenEntry {
         let secret = secret.ok_or("it has neither token_file nor token")?;
         let same_name: Vec<&OperatorToken> = earlier.iter().filter(|other| other.name == name).collect();
         if same_name.len() >= SAME_NAME_MAX {
-            return Err("two tokens have this name already, the old and the new one of a rotation; remove one".to_owned());
+            return Err(
+                "two tokens have this name already, the old and the new one of a rotation; remove one".to_owned()
+            );
         }
         if let Some(other) = same_name.iter().find(|other| other.role != role) {
             return Err(format!("another token of this name has the role {}; give both the same one", other.role));

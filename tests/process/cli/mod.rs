@@ -1,5 +1,6 @@
 //! The command line: exit codes, messages, and the demo.
 
+mod backups;
 mod checks;
 mod commands;
 mod drain;

@@ -4,15 +4,18 @@
 use std::sync::LazyLock;
 
 use actix_web::http::Method;
+use fernpost::api::configuration::LogLevelDetails;
 use fernpost::api::contexts::{ContextDetails, ContextPage, JoinStarted, MergeResult, ParticipantsSet};
 use fernpost::api::errors::ErrorBody;
 use fernpost::api::feed::{EventsPage, HistoryPageShape, StatePageShape};
+use fernpost::api::health::status::StatusReport;
 use fernpost::api::messages::{MessageCommandResult, MessageTrace};
-use fernpost::api::peers::{PeerDetails, PeerList};
+use fernpost::api::peers::{PeerDetails, PeerDrain, PeerList};
 use fernpost::api::quarantine::{
     BulkReleaseResult, QuarantineListPage, QuarantineRow, RefusedEventPage, RefusedEventResult, ReleaseResult,
 };
 use fernpost::api::queue::{QueueItemsPage, QueueShapePage};
+use fernpost::api::store::backups::ScheduledBackups;
 use fernpost::api::store::{BackupProgress, StoreDetails};
 use fernpost::api::submissions::{AcceptedSubmission, BatchAnswer};
 use serde::Serialize;
@@ -34,6 +37,7 @@ pub fn assert_answer_has_type(method: &Method, path: &str, status: u16, body: &s
     let is_of_messenger = path.contains("of=messenger");
     match (method.as_str(), segments) {
         (_, ["peers"]) => same::<PeerList>(path, body),
+        (_, ["peers", _, "drain"]) => same::<PeerDrain>(path, body),
         (_, ["peers", ..]) => same::<PeerDetails>(path, body),
         ("GET", ["contexts"]) => same::<ContextPage>(path, body),
         ("GET", ["contexts", _]) => same::<ContextDetails>(path, body),
@@ -53,6 +57,9 @@ pub fn assert_answer_has_type(method: &Method, path: &str, status: u16, body: &s
         ("POST", ["quarantine", _, _]) => same::<BulkReleaseResult>(path, body),
         ("POST", ["quarantine", ..]) => same::<ReleaseResult>(path, body),
         ("GET", ["store"]) => same::<StoreDetails>(path, body),
+        ("GET", ["status"]) => same::<StatusReport>(path, body),
+        (_, ["log"]) => same::<LogLevelDetails>(path, body),
+        (_, ["store", "backups"]) => same::<ScheduledBackups>(path, body),
         (_, ["store", "backup"]) => same::<BackupProgress>(path, body),
         ("GET", ["events"]) => same_value::<EventsPage>(path, body),
         ("GET", ["contexts", _, "history"]) => same_value::<HistoryPageShape>(path, body),
