@@ -1,12 +1,13 @@
 //! `fernpost store`: size of the store, backups, and verification of files.
 
 mod backups;
+mod lines;
 mod offline;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use clap::Subcommand;
+use clap::{Args, Subcommand};
 
 use crate::api::store::{BackupProgress, BackupRequest, StoreCounters, StoreDetails, TableSize};
 use crate::cli::admin_client::{AdminArgs, AdminClient, CommandFailure, print_json};
@@ -53,6 +54,10 @@ pub(super) enum StoreCommand {
         #[command(flatten)]
         source: ConfigSource,
     },
+    /// Write the rows of a store that is not in use, or of a backup, as lines of JSON.
+    Export(ExportOptions),
+    /// Make a new store of the rows of an export.
+    Import(ImportOptions),
     /// Install a backup as the store of a gateway that has lost its own.
     Restore {
         /// Backup file.
@@ -68,6 +73,39 @@ pub(super) enum StoreCommand {
     },
 }
 
+/// Arguments of `store export`.
+#[derive(Debug, Args)]
+pub(super) struct ExportOptions {
+    /// File to write, which must not exist; - is standard output.
+    file: PathBuf,
+    /// Store or backup to read; default: the store of the configuration.
+    #[arg(long, value_name = "FILE")]
+    from: Option<PathBuf>,
+    /// Print the result as JSON; with - on standard error.
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    source: ConfigSource,
+}
+
+/// Arguments of `store import`.
+#[derive(Debug, Args)]
+pub(super) struct ImportOptions {
+    /// File to read; - is standard input.
+    file: PathBuf,
+    /// Data folder of the gateway; default: that of the configuration.
+    #[arg(long, value_name = "FOLDER")]
+    to: Option<PathBuf>,
+    /// The export is of a stopped gateway that was not started since and will not be: nothing is announced at the next start.
+    #[arg(long)]
+    moved: bool,
+    /// Print the result as JSON.
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    source: ConfigSource,
+}
+
 /// Runs a command and returns its exit code.
 pub(super) fn run(command: StoreCommand) -> u8 {
     match command {
@@ -79,6 +117,8 @@ pub(super) fn run(command: StoreCommand) -> u8 {
             operator.run(async |gateway, json| backups::run(gateway, json, now).await)
         }
         StoreCommand::Verify { file, json, source } => offline::verify(file, json, source),
+        StoreCommand::Export(options) => lines::export(options),
+        StoreCommand::Import(options) => lines::import(options),
         StoreCommand::Restore { backup, to, json, source } => offline::restore(&backup, to, json, source),
     }
 }

@@ -57,6 +57,8 @@ pub use crate::store::error::{OpenError, StoreFailure};
 pub use crate::store::executor::BlockingExecutor;
 pub use crate::store::offline::backup::{BackupError, CopyProgress, FinishedBackup};
 pub use crate::store::offline::restore::{RestoreError, RestoreReport, restore};
+pub use crate::store::offline::row_lines::export::{ExportError, ExportReport, export};
+pub use crate::store::offline::row_lines::import::{ImportError, ImportKind, ImportReport, import};
 pub use crate::store::offline::summary::{StoreSummary, summary};
 pub use crate::store::offline::verify::{VerifyFinding, VerifyResult, verify, verify_backend};
 pub use counters::RowCounts;

@@ -6,6 +6,7 @@ mod commands;
 mod drain;
 mod failures;
 mod keys;
+mod lines;
 mod operator;
 mod secrets;
 mod talk;

@@ -2,6 +2,7 @@
 
 mod crash;
 mod damaged;
+mod lines;
 mod logged;
 mod marked;
 mod opening;
