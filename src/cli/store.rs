@@ -1,6 +1,7 @@
 //! `fernpost store`: size of the store, backups, and verification of files.
 
 mod backups;
+mod compact;
 mod lines;
 mod offline;
 
@@ -49,6 +50,16 @@ pub(super) enum StoreCommand {
         /// File to verify; default: the store of the configuration.
         file: Option<PathBuf>,
         /// Print the result as JSON.
+        #[arg(long)]
+        json: bool,
+        #[command(flatten)]
+        source: ConfigSource,
+    },
+    /// Give the unused space of a store that is not in use back to the system.
+    Compact {
+        /// File to compact; default: the store of the configuration.
+        file: Option<PathBuf>,
+        /// Print the sizes before and after as JSON.
         #[arg(long)]
         json: bool,
         #[command(flatten)]
@@ -117,6 +128,7 @@ pub(super) fn run(command: StoreCommand) -> u8 {
             operator.run(async |gateway, json| backups::run(gateway, json, now).await)
         }
         StoreCommand::Verify { file, json, source } => offline::verify(file, json, source),
+        StoreCommand::Compact { file, json, source } => compact::run(file, json, source),
         StoreCommand::Export(options) => lines::export(options),
         StoreCommand::Import(options) => lines::import(options),
         StoreCommand::Restore { backup, to, json, source } => offline::restore(&backup, to, json, source),

@@ -56,6 +56,7 @@ pub use crate::store::engine::log::log_backend::{LogBackend, LogSegment};
 pub use crate::store::error::{OpenError, StoreFailure};
 pub use crate::store::executor::BlockingExecutor;
 pub use crate::store::offline::backup::{BackupError, CopyProgress, FinishedBackup};
+pub use crate::store::offline::compact::{CompactError, CompactReport, compact};
 pub use crate::store::offline::restore::{RestoreError, RestoreReport, restore};
 pub use crate::store::offline::row_lines::export::{ExportError, ExportReport, export};
 pub use crate::store::offline::row_lines::import::{ImportError, ImportKind, ImportReport, import};

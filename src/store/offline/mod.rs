@@ -2,6 +2,7 @@
 
 pub(crate) mod adopt_backup;
 pub(crate) mod backup;
+pub(crate) mod compact;
 pub(crate) mod overlay_backend;
 mod replay_offline;
 pub(crate) mod restore;

@@ -1,5 +1,6 @@
 //! The file of the store: power loss, damage, markers, backup and restore.
 
+mod compacted;
 mod crash;
 mod damaged;
 mod lines;
