@@ -8,6 +8,7 @@
 //! - `offline`: backup, restore and verification of a whole file. `stats`: sizes. `position_jumps`: feed positions that a
 //!   restore skipped.
 //! - `executor`: the threads for commits, checkpoints and range reads. `delivery_clock`: delivery times that never go back.
+//! - `migration`: the conversion of a store of the schema version before.
 //! - `marker`: whether a store was created in a folder. `error`: why a store does not open, or has stopped. `counters`:
 //!   rows written and read.
 //!
@@ -23,6 +24,7 @@ mod executor;
 mod figures;
 mod handoff_budget;
 mod marker;
+mod migration;
 mod offline;
 mod open;
 mod pending;
@@ -65,7 +67,8 @@ pub use crate::store::offline::verify::{VerifyFinding, VerifyResult, verify, ver
 pub use counters::RowCounts;
 pub use figures::StoreFigures;
 pub use marker::MARKER;
-pub use open::{FILE, LoggedBackend, SCHEMA, StoreLocation, StoreOptions};
+pub use open::{FILE, LoggedBackend, StoreLocation, StoreOptions};
+pub use schema::version::SCHEMA;
 pub use shared::Wake;
 pub use stats::{StoreStats, TableStats};
 

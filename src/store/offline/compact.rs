@@ -11,8 +11,8 @@ use redb::{CompactionError, Database, ReadableDatabase, TableError};
 use crate::runtime::caught_panics::{ExpectedPanics, caught_as};
 use crate::runtime::free_space::FolderDisk;
 use crate::store::error::OpenError;
-use crate::store::open::{SCHEMA, is_known_schema};
 use crate::store::schema::tables;
+use crate::store::schema::version::{SCHEMA, is_known_schema};
 
 /// The exit code of a process that aborts while it reads a store.
 const WRONG: i32 = 1;

@@ -8,4 +8,5 @@ mod logged;
 mod marked;
 mod opening;
 mod restored;
+mod upgraded;
 pub(crate) mod whole;

@@ -17,9 +17,10 @@ use crate::store::offline::replay_offline::replay_offline;
 use crate::store::offline::row_lines::line::{
     ExportEnd, ExportHeader, ExportTotals, ExportedBytes, ExportedRow, FORMAT, LineTotals,
 };
-use crate::store::open::{SCHEMA, is_known_schema, log_folder};
+use crate::store::open::log_folder;
 use crate::store::schema::tables;
 use crate::store::schema::tables::{RowKey, RowValue, TableVisitor};
+use crate::store::schema::version::{SCHEMA, is_known_schema};
 
 /// The exit code of a process that aborts while it reads a store.
 const WRONG: i32 = 1;

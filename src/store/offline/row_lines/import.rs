@@ -15,9 +15,10 @@ use crate::store::offline::adopt_backup;
 use crate::store::offline::restore::{CreatedFolders, is_in_use};
 use crate::store::offline::row_lines::line::{END, ExportEnd, ExportHeader, ExportedRow, FORMAT, LINE_MAX, LineTotals};
 use crate::store::offline::verify::{VerifyResult, verify};
-use crate::store::open::{FILE, SCHEMA, is_known_schema};
+use crate::store::open::FILE;
 use crate::store::schema::tables;
 use crate::store::schema::tables::{RowKey, RowValue, TableVisitor};
+use crate::store::schema::version::{SCHEMA, is_known_schema};
 
 /// Bytes of rows in one commit.
 const BATCH_BYTES: usize = 4 << 20;
