@@ -4,6 +4,7 @@ mod admin_client;
 mod check;
 mod config;
 mod context;
+mod doctor;
 pub(crate) mod failure;
 mod health;
 mod init;
@@ -62,6 +63,8 @@ enum CliCommand {
     Config(config::ConfigCommand),
     /// Show the state of the gateway, its problems, and what to do about each; exits with 1 if it has any.
     Status(status::StatusOptions),
+    /// Collect what a bug report needs, without secrets and without texts of messages, whether the gateway runs or not.
+    Doctor(doctor::DoctorOptions),
     /// Read the configuration again and apply what a running gateway can take over: all of it, or nothing.
     Reload(reload::Reload),
     /// Show the level of the running gateway's log, or set another one for a time.
@@ -189,6 +192,7 @@ pub fn run() -> ExitCode {
         CliCommand::Health(options) => health::run(options),
         CliCommand::Config(command) => config::run(command),
         CliCommand::Status(options) => status::run(options),
+        CliCommand::Doctor(options) => doctor::run(options),
         CliCommand::Reload(options) => reload::run(options),
         CliCommand::Log(options) => config::log_level::run(options),
         CliCommand::Peer(command) => peer::run(command),

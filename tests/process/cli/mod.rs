@@ -3,6 +3,7 @@
 mod backups;
 mod checks;
 mod commands;
+mod doctor;
 mod drain;
 mod failures;
 mod keys;
