@@ -52,6 +52,7 @@ use crate::store::{self, BlockingExecutor, Store, StoreLocation, StoreOptions};
 use crate::telemetry::deliveries::{
     DeliveryLog, DeliveryLogOutput, DeliveryObserver, ObservedJournal, ObservedTransport,
 };
+use crate::telemetry::flow_history::FlowHistory;
 use crate::telemetry::limit_counts::LimitCounts;
 use crate::telemetry::logging_journal::LoggingJournal;
 use crate::tls::{file_watch, own_certificate};
@@ -90,7 +91,7 @@ pub struct App {
     closing: DrainSignal,
     reloader: Arc<SettingsReloader>,
     deliveries: DeliveryObserver,
-    _tasks: [AbortOnDropHandle<()>; 3],
+    _tasks: [AbortOnDropHandle<()>; 4],
     /// Task of push mode, if it is on.
     push_task: Option<AbortOnDropHandle<()>>,
     /// Counts the rows of strangers, with the store open.
@@ -175,6 +176,7 @@ impl App {
         let kept_items = AbortOnDropHandle::new(actix::spawn(async move {
             tokio::join!(forwards, messages);
         }));
+        let flow = FlowHistory::default();
         let parts = ServedParts {
             live,
             keys,
@@ -192,12 +194,14 @@ impl App {
             nesting,
             clocks,
             deliveries: deliveries.clone(),
+            flow: flow.clone(),
         };
         let servers = start_servers(parts, (listeners, &certificates), &readiness, (stops, &closing))?;
         let watch = file_watch::watch(certificates.watched());
         let ends = own_certificate::warn_of_ends(certificates.all(), Arc::new(SystemClock));
-        let tasks =
-            [tokio::spawn(watch), tokio::spawn(ends), tokio::spawn(ephemeral.run())].map(AbortOnDropHandle::new);
+        let flow = flow.follow(deliveries.clone(), Arc::new(SystemClock));
+        let tasks = [tokio::spawn(watch), tokio::spawn(ends), tokio::spawn(ephemeral.run()), tokio::spawn(flow)]
+            .map(AbortOnDropHandle::new);
         settings.notes.iter().for_each(|note| tracing::warn!(%note, "configuration warning"));
         let drain = settings.server.drain;
         Ok(Self {

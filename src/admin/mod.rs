@@ -8,6 +8,7 @@ mod backup_jobs;
 pub mod certificates;
 pub mod config;
 mod contexts;
+pub mod dashboard;
 pub mod health;
 mod messages;
 pub mod messenger;
@@ -43,6 +44,7 @@ use crate::openapi::routes::{TrailingSlash, resources};
 use crate::openapi::served_document;
 use crate::settings::LiveSettings;
 use crate::store::Store;
+use crate::telemetry::flow_history::FlowHistory;
 use crate::telemetry::peer_clocks::PeerClocks;
 use crate::wire::pdu::relay_judge::RelayJudge;
 
@@ -66,6 +68,8 @@ pub struct AdminApi {
     judge: Arc<dyn RelayJudge>,
     /// Parts of the status that the core does not know.
     status: StatusSources,
+    /// Flow of items over the last day.
+    flow: FlowHistory,
 }
 
 impl AdminApi {
@@ -83,6 +87,7 @@ impl AdminApi {
             push: None,
             judge,
             status: StatusSources::default(),
+            flow: FlowHistory::default(),
         }
     }
 
@@ -102,6 +107,12 @@ impl AdminApi {
     #[must_use]
     pub fn reporting(self, status: StatusSources) -> Self {
         Self { status, ..self }
+    }
+
+    /// Adds the flow of items.
+    #[must_use]
+    pub fn flowing(self, flow: FlowHistory) -> Self {
+        Self { flow, ..self }
     }
 
     /// Adds the push of the feed, to which released events are handed.

@@ -1,5 +1,6 @@
 //! `GET /health/live` and `/health/ready`.
 
+pub mod flow;
 pub mod status;
 
 use schemars::JsonSchema;

@@ -14,6 +14,8 @@ use actors::ports::Clock;
 use tokio::sync::watch;
 
 use crate::admin::certificates::CertificateEnds;
+use crate::admin::dashboard;
+use crate::admin::dashboard::dashboard_site::DashboardSite;
 use crate::admin::health::{self, ReadinessReport};
 use crate::admin::messenger::health::PushHealth;
 use crate::admin::metrics::{self, MetricsRecorder, ObservedParts};
@@ -48,6 +50,7 @@ use crate::rpc::{CallRegister, InboundCalls, MessengerLine};
 use crate::settings::{LiveSettings, SecretValue, Settings};
 use crate::store::Store;
 use crate::telemetry::deliveries::DeliveryObserver;
+use crate::telemetry::flow_history::FlowHistory;
 use crate::telemetry::limit_counts::LimitCounts;
 use crate::telemetry::peer_clocks::PeerClocks;
 use crate::telemetry::refused_callers::RefusedCallers;
@@ -76,6 +79,8 @@ pub(super) struct ServedParts<'a> {
     pub(super) nesting: BodyNestingLimit,
     pub(super) clocks: PeerClocks,
     pub(super) deliveries: DeliveryObserver,
+    /// Flow of items over the last day.
+    pub(super) flow: FlowHistory,
 }
 
 fn federation_body(settings: &Settings) -> BodyLimit {
@@ -107,7 +112,7 @@ pub(super) fn start_servers(
     (stops, closing): (watch::Receiver<bool>, &DrainSignal),
 ) -> Result<Vec<ServerHandle>, StartError> {
     let ServedParts { live, keys, judge, relays, push, gateway, store, reloader, ephemeral, .. } = parts;
-    let ServedParts { strangers, counts, nesting, clocks, line, egress, deliveries, .. } = parts;
+    let ServedParts { strangers, counts, nesting, clocks, line, egress, deliveries, flow, .. } = parts;
     let register = Arc::new(CallRegister::new(live.clone()));
     let calls = Data::new(InboundCalls::new(gateway.ports().clone(), register.clone(), line));
     let settings = live.current();
@@ -203,17 +208,20 @@ pub(super) fn start_servers(
         .describing(live, clocks)
         .reloading(reloader.clone())
         .reporting(status)
+        .flowing(flow)
         .pushing(push);
     let token = BearerToken::new("admin.token", settings.admin.token.as_ref().map(SecretValue::expose));
     if token.is_open() {
         tracing::warn!(listen = %settings.admin.listen, "the admin API requires no token; set admin.token_file");
     }
+    let site = DashboardSite::new(api.clone(), token.clone(), settings.admin.tls.is_some());
     let admin = serve(listeners.admin, &one, move |config| {
         config.app_data(admin_counts.clone());
         health::configure(config, readiness.clone(), ends.clone(), push_health.clone());
         metrics::configure(config, metrics.clone());
         admin::configure_document(config);
         admin::configure(config, api.clone(), token.clone());
+        dashboard::configure(config, site.clone());
     });
 
     let mut handles = vec![];

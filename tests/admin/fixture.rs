@@ -52,6 +52,11 @@ impl OperatorFixture {
         Self { core, api, is_up, accepted }
     }
 
+    /// Returns the API, for the pages of the dashboard.
+    pub(crate) fn api(&self) -> AdminApi {
+        self.api.clone()
+    }
+
     /// Moves the clock forward. No timer fires.
     pub(crate) fn pass(&self, minutes: i64) {
         self.core.clock.jump(minutes * 60_000);

@@ -1,6 +1,7 @@
 //! The operator's API over a real store, with scripted peers: pending items, quarantine, and the operator's commands.
 
 mod contexts;
+mod dashboard;
 mod fixture;
 mod metrics;
 mod orders;

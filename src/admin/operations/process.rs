@@ -4,13 +4,15 @@ use serde_json::json;
 
 use super::{BODY, NAMED_PEER, OPERATOR};
 use crate::admin::config::log_level;
+use crate::admin::status::flow;
 use crate::admin::{config, status, store};
 use crate::api::configuration::ReloadReport;
 use crate::api::configuration::{LogLevelDetails, LogLevelRequest};
+use crate::api::health::flow::FlowReport;
 use crate::api::health::status::StatusReport;
 use crate::api::store::{BackupProgress, BackupRequest, StoreDetails};
 use crate::openapi::api_operation::ApiOperation;
-use crate::openapi::refusals::{EVERY, UNAVAILABLE};
+use crate::openapi::refusals::{EVERY, QUERY, UNAVAILABLE};
 
 pub(super) fn operations() -> Vec<ApiOperation> {
     vec![
@@ -21,6 +23,10 @@ pub(super) fn operations() -> Vec<ApiOperation> {
         ApiOperation::get("/status", "Show the state of the gateway, and its problems.", |route| route.to(status::get))
             .answers::<StatusReport>(200, "The state, on one screen.")
             .refuses(&[EVERY, OPERATOR]),
+        ApiOperation::get("/flow", "Show the flow of items, minute by minute.", |route| route.to(flow::get))
+            .query::<flow::FlowQuery>()
+            .answers::<FlowReport>(200, "The last minutes, up to a day, as far as the process has run.")
+            .refuses(&[EVERY, OPERATOR, QUERY]),
         ApiOperation::get("/log", "Show the level of the log.", |route| route.to(log_level::show))
             .answers::<LogLevelDetails>(200, "The standing level, and the one that was set for a time.")
             .refuses(&[EVERY, OPERATOR, &[(409, &["NO_LOG"])]]),

@@ -43,8 +43,13 @@ pub(crate) async fn get(api: web::Data<MessengerApi>, path: web::Path<String>) -
     answer(&api.gateway, &path).await
 }
 
-/// Returns the trace of the submission with this id.
+/// Returns the trace of the submission with this id, as an answer.
 pub(crate) async fn answer(gateway: &Gateway, id: &str) -> Result<HttpResponse, ApiError> {
+    Ok(HttpResponse::Ok().json(traced(gateway, id).await?))
+}
+
+/// Returns the trace of the submission with this id.
+pub(crate) async fn traced(gateway: &Gateway, id: &str) -> Result<MessageTrace, ApiError> {
     let unknown = || ApiError::not_found("UNKNOWN_ID", format!("there is no submission {id:?}"));
     let id: SubmissionId = id.parse().map_err(|_| unknown())?;
     let ports = gateway.ports();
@@ -74,7 +79,7 @@ pub(crate) async fn answer(gateway: &Gateway, id: &str) -> Result<HttpResponse, 
         seen.attempts.dedup();
         seen.dropped = record.dropped.contains(server);
     }
-    Ok(HttpResponse::Ok().json(trace(&id, &record, seen)))
+    Ok(trace(&id, &record, seen))
 }
 
 impl From<Attempt> for AttemptRow {

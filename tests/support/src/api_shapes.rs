@@ -7,6 +7,7 @@ use actix_web::http::Method;
 use fernpost::api::contexts::{ContextDetails, ContextPage, JoinStarted, MergeResult, ParticipantsSet};
 use fernpost::api::errors::ErrorBody;
 use fernpost::api::feed::{EventsPage, HistoryPageShape, StatePageShape};
+use fernpost::api::health::flow::FlowReport;
 use fernpost::api::messages::{MessageCommandResult, MessageTrace};
 use fernpost::api::peers::{PeerDetails, PeerList};
 use fernpost::api::quarantine::{
@@ -52,6 +53,7 @@ pub fn assert_answer_has_type(method: &Method, path: &str, status: u16, body: &s
         ("GET", ["quarantine", ..]) => same::<QuarantineRow>(path, body),
         ("POST", ["quarantine", _, _]) => same::<BulkReleaseResult>(path, body),
         ("POST", ["quarantine", ..]) => same::<ReleaseResult>(path, body),
+        ("GET", ["flow"]) => same::<FlowReport>(path, body),
         ("GET", ["store"]) => same::<StoreDetails>(path, body),
         (_, ["store", "backup"]) => same::<BackupProgress>(path, body),
         ("GET", ["events"]) => same_value::<EventsPage>(path, body),
