@@ -4,6 +4,7 @@ mod admin_client;
 mod check;
 mod config;
 mod context;
+mod events;
 pub(crate) mod failure;
 mod health;
 mod init;
@@ -78,6 +79,9 @@ enum CliCommand {
     /// Contexts: participants, status and heads.
     #[command(subcommand)]
     Context(context::ContextCommand),
+    /// The feed of the messenger, for reading only.
+    #[command(subcommand)]
+    Events(events::EventsCommand),
     /// Pending items of peers, by age.
     #[command(subcommand)]
     Queue(queue::QueueCommand),
@@ -195,6 +199,7 @@ pub fn run() -> ExitCode {
         CliCommand::Keys(command) => keys::run(command),
         CliCommand::Message(command) => message::run(command),
         CliCommand::Context(command) => context::run(command),
+        CliCommand::Events(command) => events::run(command),
         CliCommand::Queue(command) => queue::run(command),
         CliCommand::Quarantine(command) => quarantine::run(command),
         CliCommand::Store(command) => store::run(command),

@@ -4,10 +4,12 @@ use serde_json::json;
 
 use super::{BODY, NAMED_PEER, OPERATOR};
 use crate::admin::config::log_level;
+use crate::admin::messenger::feed_tail;
 use crate::admin::status::flow;
 use crate::admin::{config, status, store};
 use crate::api::configuration::ReloadReport;
 use crate::api::configuration::{LogLevelDetails, LogLevelRequest};
+use crate::api::feed::EventsPage;
 use crate::api::health::flow::FlowReport;
 use crate::api::health::status::StatusReport;
 use crate::api::store::{BackupProgress, BackupRequest, StoreDetails};
@@ -23,6 +25,18 @@ pub(super) fn operations() -> Vec<ApiOperation> {
         ApiOperation::get("/status", "Show the state of the gateway, and its problems.", |route| route.to(status::get))
             .answers::<StatusReport>(200, "The state, on one screen.")
             .refuses(&[EVERY, OPERATOR]),
+        ApiOperation::get("/events", "Read the feed of the messenger; this moves nothing.", |route| {
+            route.to(feed_tail::get)
+        })
+        .query::<feed_tail::FeedTailQuery>()
+        .answers::<EventsPage>(200, "A page of events.")
+        .refuses(&[
+            EVERY,
+            OPERATOR,
+            QUERY,
+            UNAVAILABLE,
+            &[(410, &["GONE"]), (422, &["BEYOND_TAIL"]), (429, &["TOO_MANY_READS"])],
+        ]),
         ApiOperation::get("/flow", "Show the flow of items, minute by minute.", |route| route.to(flow::get))
             .query::<flow::FlowQuery>()
             .answers::<FlowReport>(200, "The last minutes, up to a day, as far as the process has run.")

@@ -154,7 +154,7 @@ async fn page(
 }
 
 /// Returns whether the feed has events after `after`, now or within `wait`.
-async fn something_follows(
+pub(crate) async fn something_follows(
     after: Position,
     mut bounds: watch::Receiver<FeedBounds>,
     wait: Duration,
