@@ -2,6 +2,7 @@
 
 mod drain;
 mod explain;
+mod watch;
 
 use std::time::Duration;
 
@@ -29,6 +30,13 @@ pub(super) enum PeerCommandLine {
     Show {
         /// Name of the peer.
         name: String,
+        #[command(flatten)]
+        operator: AdminArgs,
+    },
+    /// Print the changes of the peers' states as they happen, until it is interrupted.
+    Watch {
+        /// Name of the peer; default: all.
+        name: Option<String>,
         #[command(flatten)]
         operator: AdminArgs,
     },
@@ -123,6 +131,9 @@ pub(super) fn run(command: PeerCommandLine) -> u8 {
         PeerCommandLine::List { operator } => operator.run(list),
         PeerCommandLine::Show { name, operator } => {
             operator.run(async |gateway, json| show(gateway, json, &name).await)
+        }
+        PeerCommandLine::Watch { name, operator } => {
+            operator.run(async |gateway, json| watch::watch(gateway, json, name.as_deref()).await)
         }
         PeerCommandLine::Explain(options) => explain::run(options),
         PeerCommandLine::Suspend { name, operator } => order(operator, &name, "suspend", String::new()),

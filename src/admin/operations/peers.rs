@@ -19,8 +19,9 @@ pub(super) fn operations() -> Vec<ApiOperation> {
     let number = json!({ "seq": 7 });
     vec![
         ApiOperation::get("/peers", "List the peers.", |route| route.to(peers::list))
+            .query::<peers::PeerListQuery>()
             .answers::<PeerList>(200, "The peers, in the order of the configuration.")
-            .refuses(&[EVERY, OPERATOR, PEER]),
+            .refuses(&[EVERY, OPERATOR, QUERY, PEER]),
         ApiOperation::get("/peers/{server}", "Show a peer.", |route| route.to(peers::get))
             .answers::<PeerDetails>(200, "Its state, its addresses and its limits.")
             .refuses(&[EVERY, OPERATOR, NAMED_PEER, PEER]),
