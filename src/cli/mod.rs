@@ -20,6 +20,7 @@ mod serve;
 mod shell;
 mod status;
 mod store;
+mod top;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -63,6 +64,8 @@ enum CliCommand {
     Config(config::ConfigCommand),
     /// Show the state of the gateway, its problems, and what to do about each; exits with 1 if it has any.
     Status(status::StatusOptions),
+    /// Show the state of the gateway on a screen that renews itself: problems, flow, and the peers by their backlog.
+    Top(top::TopOptions),
     /// Read the configuration again and apply what a running gateway can take over: all of it, or nothing.
     Reload(reload::Reload),
     /// Show the level of the running gateway's log, or set another one for a time.
@@ -193,6 +196,7 @@ pub fn run() -> ExitCode {
         CliCommand::Health(options) => health::run(options),
         CliCommand::Config(command) => config::run(command),
         CliCommand::Status(options) => status::run(options),
+        CliCommand::Top(options) => top::run(options),
         CliCommand::Reload(options) => reload::run(options),
         CliCommand::Log(options) => config::log_level::run(options),
         CliCommand::Peer(command) => peer::run(command),

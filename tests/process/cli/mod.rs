@@ -4,6 +4,7 @@ mod checks;
 mod commands;
 mod drain;
 mod failures;
+mod follow;
 mod keys;
 mod operator;
 mod secrets;
