@@ -39,9 +39,9 @@ pub(super) async fn guard(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
-    let mut answer = match admit(&site, &request) {
-        Err(refusal) => request.into_response(refusal),
-        Ok(()) => next.call(request).await?.map_into_boxed_body(),
+    let mut answer = match refusal(&site, &request) {
+        Some(refusal) => request.into_response(refusal),
+        None => next.call(request).await?.map_into_boxed_body(),
     };
     for (name, value) in HEADERS {
         answer.headers_mut().insert(HeaderName::from_static(name), HeaderValue::from_static(value));
@@ -49,11 +49,11 @@ pub(super) async fn guard(
     Ok(answer)
 }
 
-/// Returns the answer to a request that gets no further.
-fn admit(site: &DashboardSite, request: &ServiceRequest) -> Result<(), HttpResponse> {
+/// Returns the answer to a request that gets no further; `None`: it goes on, with its visitor.
+fn refusal(site: &DashboardSite, request: &ServiceRequest) -> Option<HttpResponse> {
     let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
     if let Err(why) = judge_source(request.headers(), is_read, site.is_open()) {
-        return Err(PageRefusal::of(StatusCode::FORBIDDEN, why).error_response());
+        return Some(PageRefusal::of(StatusCode::FORBIDDEN, why).error_response());
     }
     if let Some(visitor) = site.visitor(request.headers()) {
         request.extensions_mut().insert(visitor);
@@ -62,9 +62,9 @@ fn admit(site: &DashboardSite, request: &ServiceRequest) -> Result<(), HttpRespo
         let back = Some(target).filter(|target| is_read && *target != "/");
         let query = back.map(|target| format!("?next={}", utf8_percent_encode(target, NON_ALPHANUMERIC)));
         let location = format!("/login{}", query.unwrap_or_default());
-        return Err(HttpResponse::SeeOther().insert_header((LOCATION, location)).finish());
+        return Some(HttpResponse::SeeOther().insert_header((LOCATION, location)).finish());
     }
-    Ok(())
+    None
 }
 
 /// Judges where a request comes from.

@@ -69,9 +69,12 @@ fn head(status: &StatusReport) -> Vec<Line<'static>> {
     vec![first, Line::from(second.replace('_', " "))]
 }
 
+/// The choice of one number of a minute.
+type FlowPick = fn(&FlowRow) -> u64;
+
 fn draw_flow(frame: &mut Frame<'_>, area: Rect, minutes: &[FlowRow]) {
     let halves = Layout::vertical([Constraint::Length(FLOW_LINES); 2]).split(area);
-    let series: [(&str, Style, fn(&FlowRow) -> u64); 2] =
+    let series: [(&str, Style, FlowPick); 2] =
         [("delivered", GOOD, |row| row.delivered), ("received", Style::new().fg(Color::Blue), |row| row.received)];
     for ((name, style, pick), half) in series.into_iter().zip(halves.iter()) {
         let parts = Layout::horizontal([Constraint::Length(FLOW_NAME), Constraint::Min(1)]).split(*half);
