@@ -1,6 +1,7 @@
 //! The dashboard of a gateway with a peer that is down, in light, in dark and on a phone.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use ::fixtures::clients::http_caller::HttpCaller;
 use base64::Engine;
@@ -9,7 +10,11 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::fixtures::node::GatewayProcess;
+use crate::fixtures::process::soon;
 use crate::page::browser::{BrowserWindow, HeadlessBrowser, has_browser};
+
+/// Interval of looks at a page and at the gateway.
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
 /// The operator's token.
 const TOKEN: &str = "sesame-of-the-operator";
@@ -46,10 +51,10 @@ async fn scene() -> (GatewayProcess, GatewayProcess) {
     let admin = HttpCaller::at(red.admin).authorized(&format!("Bearer {TOKEN}"));
     let parked = async {
         while admin.get("/admin/v1/quarantine").await["items"].as_array().is_none_or(Vec::is_empty) {
-            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+            tokio::time::sleep(LOOK_AGAIN).await;
         }
     };
-    crate::fixtures::process::soon("an item in quarantine", parked).await;
+    soon("an item in quarantine", parked).await;
     admin.call_expecting(200, Method::POST, "/admin/v1/peers/green/suspend", "").await;
     (red, blue)
 }
@@ -77,8 +82,19 @@ fn is_hint(line: &str) -> bool {
     line.contains("[DOM]")
 }
 
+/// Waits until an expression is true. It is asked anew each time, because a script that waits ends with the page that a form leaves.
+async fn becomes(browser: &HeadlessBrowser, window: &BrowserWindow, expression: &str) {
+    let asked = format!("(() => {{ try {{ return !!({expression}); }} catch {{ return false; }} }})()");
+    let happens = async {
+        while browser.value(window, &asked).await != true {
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
+    };
+    soon(expression, happens).await;
+}
+
 async fn has(browser: &HeadlessBrowser, window: &BrowserWindow, words: &str) {
-    browser.until(window, &format!("document.body.textContent.includes({})", Value::from(words))).await;
+    becomes(browser, window, &format!("document.body.textContent.includes({})", Value::from(words))).await;
 }
 
 #[tokio::test]
@@ -90,7 +106,7 @@ async fn dashboard_works_in_a_browser() {
     let browser = HeadlessBrowser::start().await;
     let at = |path: &str| format!("http://{}{path}", red.admin);
     let window = browser.open(&at("/peers")).await;
-    browser.until(&window, "location.pathname === '/login'").await;
+    becomes(&browser, &window, "location.pathname === '/login'").await;
     keep_picture(&browser, &window, "login").await;
     browser.type_keys(&window, "#credential", "wrong\u{e007}").await;
     has(&browser, &window, "This is not the token of this gateway.").await;
@@ -98,7 +114,7 @@ async fn dashboard_works_in_a_browser() {
     let reported = browser.console(&window).await;
     assert!(reported.iter().all(|line| line.contains("403") || is_hint(line)), "{reported:?}");
     browser.type_keys(&window, "#credential", &format!("{TOKEN}\u{e007}")).await;
-    browser.until(&window, "location.pathname === '/peers'").await;
+    becomes(&browser, &window, "location.pathname === '/peers'").await;
     assert_eq!(browser.value(&window, "document.cookie").await, "", "scripts do not see the cookie");
 
     let pages = [
@@ -138,22 +154,22 @@ async fn dashboard_works_in_a_browser() {
 
     // A node of the graph leads to its trace.
     browser.go(&window, &at("/contexts/%23garden")).await;
-    browser.until(&window, "document.querySelectorAll('svg a.node').length >= 16").await;
+    becomes(&browser, &window, "document.querySelectorAll('svg a.node').length >= 16").await;
     browser.click(&window, "main table a").await;
-    browser.until(&window, "location.pathname === '/trace'").await;
+    becomes(&browser, &window, "location.pathname === '/trace'").await;
     has(&browser, &window, "delivered").await;
 
     // Forms: the browser sends where they come from, and the gateway takes them.
     browser.go(&window, &at("/peers/green")).await;
     browser.click(&window, "button[value=resume]").await;
-    browser.until(&window, "!!document.querySelector('button[value=suspend]')").await;
+    becomes(&browser, &window, "!!document.querySelector('button[value=suspend]')").await;
     browser.go(&window, &at("/quarantine/blue/in:1")).await;
     browser.click(&window, "input[name=sure]").await;
     browser.click(&window, "button[value=drop]").await;
     has(&browser, &window, "The item was dropped.").await;
     browser.click(&window, ".leave button").await;
-    browser.until(&window, "location.pathname === '/login'").await;
+    becomes(&browser, &window, "location.pathname === '/login'").await;
     browser.go(&window, &at("/")).await;
-    browser.until(&window, "location.pathname === '/login'").await;
+    becomes(&browser, &window, "location.pathname === '/login'").await;
     fits(&browser, &window, "/login").await;
 }
