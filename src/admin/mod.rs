@@ -9,6 +9,7 @@ pub mod certificates;
 pub mod config;
 mod contexts;
 pub mod health;
+pub mod manual;
 mod messages;
 pub mod messenger;
 pub mod metrics;

@@ -213,6 +213,7 @@ pub(super) fn start_servers(
         health::configure(config, readiness.clone(), ends.clone(), push_health.clone());
         metrics::configure(config, metrics.clone());
         admin::configure_document(config);
+        admin::manual::configure(config);
         admin::configure(config, api.clone(), token.clone());
     });
 

@@ -9,6 +9,7 @@ mod health;
 mod init;
 mod join_token;
 mod keys;
+mod manual;
 mod message;
 mod peer;
 mod quarantine;
@@ -23,7 +24,7 @@ mod store;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Command, CommandFactory, Parser, Subcommand};
 
 use crate::runtime::{build_facts, caught_panics, memory_dumps};
 use crate::settings::{self, LoadedSettings, Settings, SettingsProblems, Sources};
@@ -89,6 +90,8 @@ enum CliCommand {
     Store(store::StoreCommand),
     /// Print a script by which a shell completes commands and options.
     Completions(shell::CompletionsOptions),
+    /// Print a topic of the manual, or list all topics.
+    Manual(manual::ManualOptions),
     /// Write the manual pages of all commands into a folder, or print that of the program.
     Man(shell::ManualPagesOptions),
     /// Run three gateways with a sample messenger each, in this process, on loopback, with temporary data.
@@ -169,6 +172,11 @@ fn misused(error: &clap::Error) -> u8 {
     u8::try_from(error.exit_code()).unwrap_or(COULD_NOT_RUN)
 }
 
+/// Returns the definition of the command line, which documents are compared with.
+pub fn definition() -> Command {
+    Cli::command()
+}
+
 /// Runs the command that the arguments name.
 pub fn run() -> ExitCode {
     let report = std::panic::take_hook();
@@ -199,6 +207,7 @@ pub fn run() -> ExitCode {
         CliCommand::Quarantine(command) => quarantine::run(command),
         CliCommand::Store(command) => store::run(command),
         CliCommand::Completions(options) => shell::complete(&options),
+        CliCommand::Manual(options) => manual::run(&options),
         CliCommand::Man(options) => shell::write_pages(&options),
         CliCommand::Demo(options) => crate::tools::demo::run(&options),
         CliCommand::PeerSim(options) => crate::tools::peer_sim::run(*options),

@@ -2,6 +2,7 @@
 
 mod contexts;
 mod fixture;
+mod manual;
 mod metrics;
 mod orders;
 mod parked;

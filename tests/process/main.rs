@@ -6,6 +6,7 @@ mod corpus;
 mod faults;
 mod fixtures;
 mod install;
+mod manual;
 mod observation;
 mod openapi;
 mod page;

@@ -12,7 +12,7 @@ use std::sync::LazyLock;
 use bytes::Bytes;
 use serde_json::Value;
 
-use crate::admin::{health, metrics};
+use crate::admin::{health, manual, metrics};
 use crate::openapi::api_document::{ApiDocument, OperationGroup};
 use crate::openapi::api_operation::ApiOperation;
 use crate::openapi::path_parameters::PathParameter;
@@ -48,6 +48,7 @@ const PATH_PARAMETERS: &[PathParameter] = &[
         example: "in:1",
         pattern: "^((in|out):)?[0-9]{1,18}$",
     },
+    manual::TOPIC_PARAMETER,
 ];
 
 const DESCRIPTION: &str = "\
@@ -73,7 +74,8 @@ pub(super) fn document() -> Value {
         let words = "Name of the gateway that is meant.";
         operation.parameter("header", "Fernpost-Server", words, &serde_json::json!({ "type": "string" }))
     });
-    let root = [health::operations(), metrics::operations(), vec![served_document::operation()]].concat();
+    let document = vec![served_document::operation()];
+    let root = [health::operations(), metrics::operations(), document, manual::operations()].concat();
     let document = ApiDocument {
         title: "Fernpost, API of the operator",
         description: DESCRIPTION,
