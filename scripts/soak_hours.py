@@ -5,10 +5,11 @@
 
 The hub sends numbered updates to all peers, each peer sends numbered updates to the hub, and the hub and four peers talk in a context.
 Meanwhile, one after the other: the configuration is changed and reloaded, certificates and signing keys are rotated, backups are taken
-and verified, the level of the log goes up and down, peers are suspended and resumed, and gateways are stopped and killed and started
-again; with --other, each start takes the other program, as an upgrade does. At the end everything has to be there once and in order, and
-memory (PSS) and descriptors of each gateway have to be flat. The result is a table; the exit code is 0, 1 (something is wrong) or 2 (it
-could not run). It needs openssl, and stops only the processes that it has started.
+and verified, the level of the log goes up and down, peers are suspended and resumed, and half of the peers are stopped and killed and
+started again, the hub three times; with --other, each start takes the other program, as an upgrade does. At the end everything has to
+be there once and in order, and memory (PSS) and descriptors of each gateway have to be flat during its longest life. The result is a
+table; the exit code is 0, 1 (something is wrong) or 2 (it could not run). It needs openssl, and stops only the processes that it has
+started.
 """
 
 import argparse
@@ -87,8 +88,12 @@ def run(options, folder):
             messenger.start()
         measures.start()
         disturbances = Disturbances(hub, peers, random.Random(options.seed))
-        end = time.monotonic() + options.minutes * 60
+        length, begun, restarts = options.minutes * 60, time.monotonic(), 0
+        end = begun + length
         while time.monotonic() < end:
+            if restarts < 3 and time.monotonic() > begun + length * (restarts + 1) / 4:
+                restarts += 1
+                disturbances.restart_hub(restarts)
             disturbances.one()
             print(f"\r{max(0, end - time.monotonic()):5.0f} s  {disturbances.last:40}", end="", file=sys.stderr, flush=True)
             ending.wait(min(2.0, max(0.0, end - time.monotonic())))
@@ -134,8 +139,8 @@ def report(messengers, measures, disturbances):
 def main():
     options = arguments()
     wrong = [path for path in (options.binary, options.other) if path and not path.is_file()]
-    if wrong or not shutil.which("openssl") or not 1 <= options.peers <= 200 or options.minutes <= 0 or options.rate <= 0:
-        print(f"soak: no program at {wrong[0]}" if wrong else "soak: it needs openssl, 1 to 200 peers, and a length and rate above 0", file=sys.stderr)
+    if wrong or not shutil.which("openssl") or not 2 <= options.peers <= 200 or options.minutes <= 0 or options.rate <= 0:
+        print(f"soak: no program at {wrong[0]}" if wrong else "soak: it needs openssl, 2 to 200 peers, and a length and rate above 0", file=sys.stderr)
         return 2
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="fernpost-soak.") as temporary:

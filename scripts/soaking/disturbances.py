@@ -20,10 +20,14 @@ CHANGES = [
 
 
 class Disturbances:
-    """What the operator does, in turn, at the hub or at a peer."""
+    """What the operator does, in turn, at the hub or at a peer.
+
+    The first half of the peers is never stopped, and the hub three times only: memory that grows slowly is seen in a long life alone.
+    """
 
     def __init__(self, hub, peers, chance):
         self.hub, self.peers, self.chance = hub, peers, chance
+        self.stopped_peers = peers[len(peers) // 2 :]
         self.turn, self.last = 0, ""
         # Times and failures of each action.
         self.counts = collections.defaultdict(lambda: [0, 0])
@@ -47,6 +51,15 @@ class Disturbances:
         action = self.actions[self.turn % len(self.actions)]
         gateway = self.hub if self.turn // len(self.actions) % 2 == 0 else self.chance.choice(self.peers)
         self.turn += 1
+        if action in (self.restart, self.kill):
+            gateway = self.chance.choice(self.stopped_peers)
+        self.do(action, gateway)
+
+    def restart_hub(self, number):
+        """Restarts the hub; the second time it is killed."""
+        self.do(self.kill if number == 2 else self.restart, self.hub)
+
+    def do(self, action, gateway):
         self.last = f"{action.__name__} {gateway.name}"
         self.counts[action.__name__][0] += 1
         before = len(self.faults)

@@ -8,7 +8,8 @@ import threading
 # Time between two measurements.
 EVERY = 2.0
 
-# The median of the last quarter may exceed that of the second one by this share and this much: caches and allocators fill up.
+# Of the longest life of each process, the median of the last quarter may exceed that of the second one by this share and this much, in
+# megabytes: caches and allocators fill up.
 PSS_SHARE, PSS_MORE = 0.25, 24.0
 
 # The same for descriptors: connections come and go.
@@ -49,7 +50,8 @@ class Measures:
     """A thread that measures all gateways."""
 
     def __init__(self, gateways):
-        self.taken = {gateway: [] for gateway in gateways}
+        # Figures of each life of each gateway, by process id.
+        self.taken = {gateway: {} for gateway in gateways}
         self.ending = threading.Event()
         self.thread = threading.Thread(target=self.work, daemon=True)
 
@@ -63,15 +65,16 @@ class Measures:
 
     def work(self):
         while not self.ending.wait(EVERY):
-            for gateway, taken in self.taken.items():
+            for gateway, lives in self.taken.items():
                 pid = gateway.pid()
                 found = figures(pid) if pid else None
                 if found:
-                    taken.append(found)
+                    lives.setdefault(pid, []).append(found)
 
     def rows(self):
         """Returns a row for each gateway that was measured often enough."""
-        for gateway, taken in self.taken.items():
+        for gateway, lives in self.taken.items():
+            taken = max(lives.values(), key=len, default=[])
             quarter = len(taken) // 4
             if not quarter:
                 continue

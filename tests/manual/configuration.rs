@@ -76,8 +76,12 @@ fn keys() -> Vec<KeyRow> {
 
 /// Returns the row of a key.
 fn row(key: &KeyRow) -> String {
-    let KeyRow { name, default, form, reload, meaning, .. } = key;
-    format!("| `{name}` | {} | {form} | {reload} | {} |", default.replace('|', "\\|"), meaning.replace('|', "\\|"))
+    let KeyRow { section, name, default, form, reload, meaning } = key;
+    format!(
+        "| `{section}.{name}` | {} | {form} | {reload} | {} |",
+        default.replace('|', "\\|"),
+        meaning.replace('|', "\\|")
+    )
 }
 
 fn tables() -> String {

@@ -1,5 +1,7 @@
 //! `fernpost manual`: prints a topic of the manual, which is part of the binary.
 
+mod found_lines;
+
 use std::fmt::Write;
 use std::io::{self, IsTerminal};
 
@@ -8,8 +10,9 @@ use serde::Serialize;
 
 use crate::admin::manual::{ManualTopic, TOPICS};
 use crate::cli::failure::CommandFailure;
+use crate::cli::manual::found_lines::FoundLines;
 use crate::cli::print_json;
-use crate::terminal::exit_code::FINE;
+use crate::terminal::exit_code::{FINE, WRONG};
 use crate::terminal::output::print_script;
 
 /// Escape sequences of a terminal around a bold text.
@@ -23,6 +26,9 @@ const SLIP: f64 = 0.8;
 pub(super) struct ManualOptions {
     /// Topic, such as start or trouble; without it, all topics are listed.
     topic: Option<String>,
+    /// Print the lines that contain this text, such as a code or a key, of the topic or of all topics; 1 if there are none.
+    #[arg(long, value_name = "TEXT")]
+    search: Option<String>,
     /// Print the topics, or the text of the topic, as JSON.
     #[arg(long)]
     json: bool,
@@ -53,17 +59,30 @@ struct TopicList {
 /// Prints a topic, or the list of topics, and returns the exit code.
 pub(super) fn run(options: &ManualOptions) -> u8 {
     let found = options.topic.as_deref().map(|name| ManualTopic::named(name).ok_or_else(|| unknown(name))).transpose();
-    match found {
-        Err(failure) => failure.tell(options.json),
-        Ok(Some(topic)) if options.json => json(&TopicRow { text: Some(topic.text), ..topic.into() }),
-        Ok(None) if options.json => json(&TopicList { topics: TOPICS.iter().map(TopicRow::from).collect() }),
-        Ok(Some(topic)) => print_script(shown(topic.text, is_bold_shown()).as_bytes(), FINE),
-        Ok(None) => print_script(list().as_bytes(), FINE),
+    match (found, &options.search) {
+        (Err(failure), _) => failure.tell(options.json),
+        (Ok(topic), Some(text)) => search(topic, text, options.json),
+        (Ok(Some(topic)), None) if options.json => json(&TopicRow { text: Some(topic.text), ..topic.into() }, FINE),
+        (Ok(None), None) if options.json => {
+            json(&TopicList { topics: TOPICS.iter().map(TopicRow::from).collect() }, FINE)
+        }
+        (Ok(Some(topic)), None) => print_script(shown(topic.text, is_bold_shown()).as_bytes(), FINE),
+        (Ok(None), None) => print_script(list().as_bytes(), FINE),
     }
 }
 
-fn json(answer: &impl Serialize) -> u8 {
-    print_json(&serde_json::to_string(answer).expect("texts always serialize"), FINE)
+/// Prints the lines with a text, and returns the exit code: 1 if there are none.
+fn search(topic: Option<&'static ManualTopic>, text: &str, is_json: bool) -> u8 {
+    let found = topic.map_or_else(|| FoundLines::of(TOPICS, text), |topic| FoundLines::of([topic], text));
+    let code = if found.lines.is_empty() { WRONG } else { FINE };
+    match is_json {
+        true => json(&found, code),
+        false => print_script(found.text().as_bytes(), code),
+    }
+}
+
+fn json(answer: &impl Serialize, code: u8) -> u8 {
+    print_json(&serde_json::to_string(answer).expect("texts always serialize"), code)
 }
 
 fn unknown(name: &str) -> CommandFailure {
@@ -86,7 +105,8 @@ fn list() -> String {
     for ManualTopic { name, summary, .. } in TOPICS {
         let _ = writeln!(text, "{name:width$}  {summary}");
     }
-    text.push_str("\n`fernpost manual TOPIC` prints one. A running gateway serves them at /manual of admin.listen.\n");
+    text.push_str("\n`fernpost manual TOPIC` prints one, `fernpost manual --search TEXT` the lines with a text. A running gateway serves them at \
+         /manual of admin.listen.\n");
     text
 }
 

@@ -40,6 +40,23 @@ fn manual_prints_topics_as_json() {
 }
 
 #[test]
+fn search_finds_codes_in_topics() {
+    let found = manual(&["--search", "outbox_full"]);
+    assert_eq!(found.status.code(), Some(0));
+    let said = text(&found.stdout);
+    assert!(
+        said.contains("messenger: Errors\n  | `OUTBOX_FULL` | 429 |") && said.contains("trouble: Messages"),
+        "{said}"
+    );
+    let of_topic: Value =
+        serde_json::from_slice(&manual(&["trouble", "--search", "OUTBOX_FULL", "--json"]).stdout).expect("JSON");
+    let lines = of_topic["lines"].as_array().expect("a list");
+    assert!(!lines.is_empty() && lines.iter().all(|line| line["topic"] == "trouble"), "{of_topic}");
+    let nothing = manual(&["--search", "no such text anywhere"]);
+    assert_eq!((nothing.status.code(), &*nothing.stdout), (Some(1), &b""[..]));
+}
+
+#[test]
 fn unknown_topic_exits_2() {
     let wrong = manual(&["troubles"]);
     assert_eq!((wrong.status.code(), &*wrong.stdout), (Some(2), &b""[..]));
