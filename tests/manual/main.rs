@@ -5,8 +5,8 @@
 
 mod codes;
 mod configuration;
-mod events;
 mod examples;
 mod links;
+mod messenger;
 mod pages;
 mod verbs;

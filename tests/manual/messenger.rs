@@ -1,4 +1,5 @@
-//! Events: docs/messenger.md has an example of each kind, of which the API's type writes the same values.
+//! The messenger's API: docs/messenger.md lists each call, and has an example of each kind of event, of which the API's type writes the same
+//! values.
 
 use std::collections::BTreeSet;
 
@@ -7,7 +8,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::pages::{assert_complete, page};
+use crate::pages::{assert_complete, page, quoted};
 
 /// Page that describes the events.
 const EVENTS: &str = "docs/messenger.md";
@@ -67,6 +68,24 @@ fn every_event_kind_has_example() {
         }
         if !UNNUMBERED.contains(&&*kind) && !cells.iter().any(|cell| *cell == format!("`{kind}`")) {
             complaints.push(format!("{EVENTS}: the table of events has no row of the kind {kind}"));
+        }
+    }
+    assert_complete(&complaints);
+}
+
+#[test]
+fn every_messenger_call_is_listed() {
+    let page = page(EVENTS);
+    let cells = page.first_cells();
+    let listed: BTreeSet<&str> = cells.iter().flat_map(|cell| quoted(cell)).collect();
+    let document = fernpost::messenger::document();
+    let mut complaints = Vec::new();
+    for (path, item) in document["paths"].as_object().expect("paths") {
+        for method in item.as_object().expect("an item").keys() {
+            let call = format!("{} {path}", method.to_uppercase());
+            if !listed.contains(call.as_str()) {
+                complaints.push(format!("{EVENTS}: no table of calls has `{call}`"));
+            }
         }
     }
     assert_complete(&complaints);
