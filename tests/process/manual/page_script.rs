@@ -115,6 +115,7 @@ impl PageScript {
                 form += comment.trim_start();
                 lines.next();
             }
+            assert!(form.is_empty() || object(&form).is_some(), "{path}: the answer has no end: {form}");
             // Writing to a string cannot fail.
             let _ = match object(&form).filter(|_| !form.is_empty()) {
                 None => writeln!(self.text, "{command}"),
