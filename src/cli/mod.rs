@@ -35,7 +35,7 @@ pub(crate) use crate::terminal::output::{print, print_json, remark};
 
 /// Text that the help of every command ends with.
 const EXITS: &str = "Exit codes: 0 fine, 1 found something wrong, 2 could not run. With --json, answers are JSON on stdout and failures \
-                     are {\"error\",\"code\"} on stderr.";
+                     are {\"error\",\"code\"} on stderr. The manual: fernpost manual.";
 
 /// A durable federation gateway in front of an existing messenger.
 #[derive(Debug, Parser)]

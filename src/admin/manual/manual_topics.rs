@@ -25,8 +25,8 @@ macro_rules! topics {
 pub const TOPICS: &[ManualTopic] = topics! {
     "concepts": "The words: servers, peers, contexts, messages, the feed, and what \"accepted\" and \"acknowledged\" mean.",
     "start": "Two gateways on one machine, a first message, and an outage to watch, in five minutes.",
-    "install": "Package, container, and the first configuration by `fernpost init`.",
-    "connecting": "Two servers over the internet: names, certificates, join tokens, and `fernpost peer explain`.",
+    "install": "Package, container, and the first configuration by fernpost init.",
+    "connecting": "Two servers over the internet: names, certificates, join tokens, and fernpost peer explain.",
     "messenger": "The API of the messenger: every call, every event and every code, with examples.",
     "configuration": "Every key: its default, its form, and whether a reload applies it; where keys are set.",
     "operating": "Commands, exit codes, reload, checks, logs, metrics, data and backups.",
