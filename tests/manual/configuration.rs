@@ -100,19 +100,6 @@ fn tables() -> String {
     text
 }
 
-/// Returns the rows of tables, each with the section of its table.
-fn rows_of(text: &str) -> BTreeSet<(&str, &str)> {
-    let mut section = "";
-    let mut rows = BTreeSet::new();
-    for line in text.lines() {
-        section = line.strip_prefix("### ").unwrap_or(section);
-        if line.starts_with("| `") {
-            rows.insert((section, line));
-        }
-    }
-    rows
-}
-
 #[test]
 fn every_key_stands_in_manual() {
     let text = page(PAGE).text;

@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use crate::admin::manual::html_body::HtmlBody;
 use crate::admin::manual::{ManualTopic, TOPICS};
+use crate::runtime::build_facts;
 
 /// Returns a text with the characters replaced that HTML gives a meaning.
 fn escaped(text: &str) -> String {
@@ -25,7 +26,7 @@ fn page(title: &str, current: Option<&ManualTopic>, body: &str) -> String {
          <nav aria-label=\"Topics\"><p><a href=\"/manual\">Manual of Fernpost {version}</a></p>\n<ul>{topics}</ul></nav>\n\
          <main id=\"text\">\n{body}</main>\n</body>\n</html>\n",
         title = escaped(title),
-        version = env!("CARGO_PKG_VERSION"),
+        version = build_facts::VERSION,
     )
 }
 
