@@ -21,6 +21,7 @@ const SCRIPT_TIMEOUT: &str = "120";
 /// Functions of each script. `shows PLACE FORM COMMAND` runs the command until its output has the form.
 const BEGIN: &str = r#"set -eu
 trap 'kill $(jobs -p) 2>/dev/null || true' EXIT
+curl() { command curl -sS "$@"; }
 shows() {
   for _ in $(seq 100); do
     seen=$(eval "$3" 2>>shown.log) || true
