@@ -167,7 +167,9 @@ fn responses(operation: &ApiOperation, book: &mut SchemaBook) -> Value {
             // The status is also one of the operation's own answers.
             Some(response) => {
                 let own = response["content"]["application/json"]["schema"].take();
-                response["content"]["application/json"]["schema"] = json!({ "anyOf": [own, schema] });
+                // The operation's own answer may be in another form alone, such as a page for people.
+                let schema = if own.is_null() { schema } else { json!({ "anyOf": [own, schema] }) };
+                response["content"]["application/json"]["schema"] = schema;
                 let words = response["description"].as_str().unwrap_or_default();
                 response["description"] = format!("{words} Or refused: {}.", named.join(", ")).into();
             }
