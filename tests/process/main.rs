@@ -16,4 +16,5 @@ mod receipts;
 mod reload;
 mod requests;
 mod rpc;
+mod soak;
 mod tls;
