@@ -15,8 +15,7 @@ fn short_soak_finds_no_fault() {
     let output = soak.arg("--binary").arg(fernpost().get_program()).output().expect("python3 is installed");
     let said = String::from_utf8_lossy(&output.stdout);
     assert_eq!(output.status.code(), Some(0), "{said}{}", String::from_utf8_lossy(&output.stderr));
-    for words in ["hub.example", "peer2.example", "restart", "rotate_key", "Everything was received once and in order"]
-    {
+    for words in ["hub.example", "peer2.example", "Everything was received once and in order"] {
         assert!(said.contains(words), "{words} is not shown:\n{said}");
     }
 }
