@@ -212,8 +212,8 @@ pub(super) fn start_servers(
         config.app_data(admin_counts.clone());
         health::configure(config, readiness.clone(), ends.clone(), push_health.clone());
         metrics::configure(config, metrics.clone());
-        admin::configure_document(config);
         admin::manual::configure(config);
+        admin::configure_document(config);
         admin::configure(config, api.clone(), token.clone());
     });
 
