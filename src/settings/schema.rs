@@ -19,6 +19,7 @@ use crate::settings::sections::rpc::RpcSection;
 use crate::settings::sections::server::ServerSection;
 use crate::settings::sections::store::StoreSection;
 use crate::settings::sections::strangers::StrangersSection;
+use crate::settings::sections::tls::acme::AcmeSection;
 use crate::settings::sections::tls::{FederationTlsSection, TlsSection};
 
 /// The whole configuration as written.
@@ -55,6 +56,7 @@ pub(super) fn names(path: &[impl AsRef<str>]) -> Option<KnownNames> {
         [] => fields_of::<RawSettings>(),
         ["server"] => fields_of::<ServerSection>(),
         ["federation"] => fields_of::<FederationSection>(),
+        ["federation", "acme"] => fields_of::<AcmeSection>(),
         ["federation", "tls"] => fields_of::<FederationTlsSection>(),
         ["federation", "strangers"] => fields_of::<StrangersSection>(),
         ["messenger" | "admin", "tls"] => fields_of::<TlsSection>(),
