@@ -104,8 +104,12 @@ def copy(stage, arguments, stages):
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(source.folder / words[1].lstrip("/"), target)
         return
+    *sources, target_folder = words
+    if target_folder not in ("./", *sources):
+        sys.exit(f"scripts/image.py copies files and folders only to where they lie in the repository, unlike: COPY {arguments}")
     listed = subprocess.run(
-        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"], cwd=ROOT, check=True, capture_output=True
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z", "--", *sources],
+        cwd=ROOT, check=True, capture_output=True,
     )
     for name in filter(None, listed.stdout.decode().split("\0")):
         if (ROOT / name).is_file():

@@ -3,6 +3,7 @@
 //! The core (router, actors, the journal's writer) runs on one thread of its own, an actix arbiter, so that a message
 //! from an actor to the journal needs no thread switch. HTTP workers reach it through [`Gateway`].
 
+mod certificate_orders;
 mod configured_keys;
 mod configured_peers;
 mod core_probe;
@@ -30,6 +31,7 @@ use tokio::sync::{oneshot, watch};
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::admin::health::{self, ReadinessReport};
+use crate::app::certificate_orders::CertificateOrders;
 use crate::app::configured_keys::relay_judge;
 use crate::app::configured_peers::{ConfiguredAddresses, peer_clocks};
 use crate::app::directory_source::EgressDirectories;
@@ -44,6 +46,7 @@ use crate::identity::key_ring::LiveKeyRing;
 use crate::json::nesting::BodyNestingLimit;
 use crate::maintenance::feed_and_submissions;
 use crate::maintenance::history_retention;
+use crate::maintenance::scheduled_backup::BackupSchedule;
 use crate::messenger::ephemeral_feed::EphemeralFeed;
 use crate::messenger::push::PushSetup;
 use crate::runtime::free_space::FolderDisk;
@@ -52,6 +55,7 @@ use crate::store::{self, BlockingExecutor, Store, StoreLocation, StoreOptions};
 use crate::telemetry::deliveries::{
     DeliveryLog, DeliveryLogOutput, DeliveryObserver, ObservedJournal, ObservedTransport,
 };
+use crate::telemetry::flow_history::FlowHistory;
 use crate::telemetry::limit_counts::LimitCounts;
 use crate::telemetry::logging_journal::LoggingJournal;
 use crate::tls::{file_watch, own_certificate};
@@ -90,12 +94,14 @@ pub struct App {
     closing: DrainSignal,
     reloader: Arc<SettingsReloader>,
     deliveries: DeliveryObserver,
-    _tasks: [AbortOnDropHandle<()>; 3],
+    _tasks: [AbortOnDropHandle<()>; 4],
+    /// Orders of the federation listener's certificate, if they are on.
+    orders: Option<CertificateOrders>,
     /// Task of push mode, if it is on.
     push_task: Option<AbortOnDropHandle<()>>,
     /// Counts the rows of strangers, with the store open.
     row_watch: AbortOnDropHandle<()>,
-    /// Looks again at kept forwards and at kept messages of groups, with the store open.
+    /// Looks again at kept forwards and at kept messages of groups, and takes backups, with the store open.
     kept_items: AbortOnDropHandle<()>,
     drain: Duration,
     router_gone: oneshot::Receiver<bool>,
@@ -112,6 +118,7 @@ impl App {
     /// gateway.
     pub async fn start(loaded: LoadedSettings, listeners: Listeners, found: DataDir) -> Result<Self, StartError> {
         let settings = &loaded.settings;
+        certificate_orders::make_first(settings)?;
         let certificates = ListenerCertificates::load(settings)?;
         let push = settings.messenger.push.as_ref();
         let push =
@@ -172,9 +179,14 @@ impl App {
         ));
         let forwards = kept_forwards::run(gateway.clone(), Arc::new(store.clone()), relays.clone());
         let messages = kept_group_messages::run(gateway.clone(), Arc::new(store.clone()));
+        let table = live.clone();
+        let rules = Arc::new(move || table.current().store.backup.clone());
+        let backups = BackupSchedule::new(rules, Arc::new(SystemClock));
+        let taken = backups.clone().run(store.clone(), us.to_string());
         let kept_items = AbortOnDropHandle::new(actix::spawn(async move {
-            tokio::join!(forwards, messages);
+            tokio::join!(forwards, messages, taken);
         }));
+        let flow = FlowHistory::default();
         let parts = ServedParts {
             live,
             keys,
@@ -192,12 +204,15 @@ impl App {
             nesting,
             clocks,
             deliveries: deliveries.clone(),
+            backups,
+            flow: flow.clone(),
         };
         let servers = start_servers(parts, (listeners, &certificates), &readiness, (stops, &closing))?;
         let watch = file_watch::watch(certificates.watched());
         let ends = own_certificate::warn_of_ends(certificates.all(), Arc::new(SystemClock));
-        let tasks =
-            [tokio::spawn(watch), tokio::spawn(ends), tokio::spawn(ephemeral.run())].map(AbortOnDropHandle::new);
+        let flow = flow.follow(deliveries.clone(), Arc::new(SystemClock));
+        let tasks = [tokio::spawn(watch), tokio::spawn(ends), tokio::spawn(ephemeral.run()), tokio::spawn(flow)]
+            .map(AbortOnDropHandle::new);
         settings.notes.iter().for_each(|note| tracing::warn!(%note, "configuration warning"));
         let drain = settings.server.drain;
         Ok(Self {
@@ -212,6 +227,7 @@ impl App {
             reloader,
             deliveries,
             _tasks: tasks,
+            orders: certificate_orders::start(settings)?,
             push_task,
             row_watch: AbortOnDropHandle::new(tokio::spawn(rows)),
             kept_items,
@@ -267,6 +283,9 @@ impl App {
         // All servers are told to stop before any is waited for; otherwise each could take the whole drain time. The
         // admin server responds to health checks until the others have stopped, and its own requests are not waited
         // for.
+        if let Some(orders) = self.orders.take() {
+            orders.stop().await;
+        }
         let (admin, doors) = self.servers.split_last().expect("three are served");
         let stops: Vec<_> = doors.iter().map(|server| server.stop(finished)).collect();
         for stopped in stops {

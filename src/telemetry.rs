@@ -1,6 +1,7 @@
 //! The log of the process: to stderr, one line per state change, by the filter of `FERNPOST_LOG`, else of `log.level`.
 
 pub mod deliveries;
+pub mod flow_history;
 pub mod limit_counts;
 pub mod log_control;
 pub mod log_filter;

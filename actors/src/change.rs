@@ -51,6 +51,20 @@ pub enum Change {
         /// Number of dead letters kept for this peer.
         keep: u64,
     },
+    /// Items of a peer's outbox, which are those of one submission, are appended to the outbox of another peer, which is notified after
+    /// the commit. Their submission records both.
+    OutboxMoved {
+        /// Peer whose outbox the items are in.
+        server: ServerName,
+        /// Index of the first row.
+        first: Index,
+        /// Index of the last row.
+        last: Index,
+        /// Peer to whose outbox they go.
+        to: ServerName,
+        /// Submission of the items.
+        submission: SubmissionId,
+    },
     /// A delivery attempt failed; it is kept for the traces of its items. If the peer has more than `keep` attempts, the
     /// oldest are removed.
     AttemptFailed {

@@ -19,7 +19,7 @@ use crate::limits::PeerListing;
 use crate::model::{
     ComposedPdu, ContextId, ContextRecord, ContextStatus, InboundEphemeral, InboundPush, InboundTransaction,
     MembershipSource, Millis, PduDraft, PduVerdict, PeerCommand, PeerQueueSize, PeerStatus, Receipt, ServerName,
-    Submission, SubmittedContent,
+    Submission, SubmittedContent, TransactionReceipt,
 };
 use crate::overload::{HIGH_WATER, OverloadMonitor};
 use crate::peer::machine::PeerMachine;
@@ -129,23 +129,22 @@ impl Gateway {
         }
     }
 
-    /// Accepts a peer's transaction and returns one verdict per PDU, in order. It answers after the commit of
-    /// everything that the answer depends on.
+    /// Accepts a peer's transaction. It answers after the commit of everything that the answer depends on.
     pub async fn accept_transaction(
         &self,
         from: &ServerName,
         mut transaction: InboundTransaction,
-    ) -> Result<Vec<PduVerdict>, BatchError> {
+    ) -> Result<TransactionReceipt, BatchError> {
         let load = BatchSize { durable: transaction.pdus.len(), fleeting: transaction.edus.len() };
         let arrived = Instant::now();
         let (peer, permit) = self.admit_batch(from, load).await?;
         let ephemeral = std::mem::take(&mut transaction.edus);
-        let verdicts = peer.accept_transaction(transaction, permit).await;
-        self.show_ephemeral(from, &verdicts, ephemeral.into_iter().map(InboundEphemeral::Edu).collect());
-        self.note_feed_time(arrived, load, verdicts.is_ok());
-        let verdicts = verdicts.inspect_err(|error| self.note_limit(from, error.admission()))?;
-        self.count_refused(&verdicts);
-        Ok(verdicts)
+        let receipt = peer.accept_transaction(transaction, permit).await;
+        self.show_ephemeral(from, &receipt, ephemeral.into_iter().map(InboundEphemeral::Edu).collect());
+        self.note_feed_time(arrived, load, receipt.is_ok());
+        let receipt = receipt.inspect_err(|error| self.note_limit(from, error.admission()))?;
+        self.count_refused(&receipt.verdicts);
+        Ok(receipt)
     }
 
     /// Notes the time of a batch that was accepted and has durable items; its answer follows the commit.

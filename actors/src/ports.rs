@@ -29,8 +29,8 @@ pub use crate::ports::readers::{
 };
 pub use crate::ports::retention::{OldPage, OldPdu, RetentionCursor, RetentionPins, RetentionScan, RetentionStep};
 pub use inspect::{
-    ContextSummary, Direction, InspectPage, ParkedFilter, ParkedRow, QuarantineItemKind, QuarantineKey,
-    QuarantineReason, QueuedItem, RefusedRow, StoreInspector,
+    ContextSummary, Direction, InspectPage, ParkedFilter, ParkedRow, PduReception, QuarantineItemKind, QuarantineKey,
+    QuarantineReason, QueuedItem, RefusedRow, SearchedEvent, StoreInspector, SubmissionFilter, SubmissionRow,
 };
 
 /// A future that may cross threads.

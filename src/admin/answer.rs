@@ -4,16 +4,19 @@ use std::fmt;
 use std::future::{Ready, ready};
 use std::net::SocketAddr;
 use std::pin::Pin;
+use std::time::UNIX_EPOCH;
 
 use actix_web::dev::Payload;
 use actix_web::error::PayloadError;
 use actix_web::http::StatusCode;
-use actix_web::{FromRequest, HttpRequest};
+use actix_web::{FromRequest, HttpMessage, HttpRequest};
 use actors::gateway::Gateway;
-use actors::model::ServerName;
+use actors::model::{Millis, ServerName};
 use bytes::Bytes;
 use serde::de::DeserializeOwned;
 
+use crate::http::bearer::operator_role::OperatorRole;
+use crate::http::bearer::operator_tokens::{OperatorCaller, check_role};
 use crate::http::error::ApiError;
 use crate::http::json_error;
 
@@ -30,6 +33,22 @@ const NEAR: f64 = 0.8;
 /// Returns the number of rows on a page.
 pub(super) fn page(limit: Option<u32>) -> u32 {
     limit.unwrap_or(PAGE).clamp(1, PAGE_MAX)
+}
+
+/// Returns the time that lies this age before now.
+pub(super) fn older_than(gateway: &Gateway, age: &str) -> Result<Millis, ApiError> {
+    let bad = |why| ApiError::bad_request("BAD_FILTER", format!("{age:?} is no age, such as \"90m\" or \"7d\": {why}"));
+    let age = humantime::parse_duration(age).map_err(bad)?;
+    let age = u64::try_from(age.as_millis()).unwrap_or(u64::MAX);
+    Ok(Millis(gateway.ports().clock.now().0.saturating_sub(age)))
+}
+
+/// Parses a time that an earlier answer stated.
+pub(super) fn stated_time(text: &str) -> Result<Millis, ApiError> {
+    let since = humantime::parse_rfc3339(text).ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+    let time = since.and_then(|since| u64::try_from(since.as_millis()).ok());
+    time.map(Millis)
+        .ok_or_else(|| ApiError::bad_request("BAD_FILTER", format!("{text:?} is not the `time` of an answer")))
 }
 
 /// Parses the name of a peer; the error suggests a similar one.
@@ -81,22 +100,31 @@ impl<T: DeserializeOwned> FromRequest for OperatorBody<T> {
     }
 }
 
-/// The caller of an operator's call.
-pub(super) struct OperatorCall(Option<SocketAddr>);
+/// The caller of an operator's call: its address, and its token's name and role.
+pub(super) struct OperatorCall(Option<SocketAddr>, Option<OperatorCaller>);
 
 impl FromRequest for OperatorCall {
     type Error = ApiError;
     type Future = Ready<Result<Self, ApiError>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        ready(Ok(Self(request.peer_addr())))
+        ready(Ok(Self(request.peer_addr(), request.extensions().get().cloned())))
     }
 }
 
 impl OperatorCall {
-    /// Returns the address of the caller, for the log.
+    /// Returns the address of the caller and the name of its token, for the log.
     pub(super) fn origin(&self) -> String {
-        self.0.map_or_else(|| "this process".to_owned(), |address| address.to_string())
+        let address = self.0.map_or_else(|| "this process".to_owned(), |address| address.to_string());
+        match self.1.as_ref().and_then(|caller| caller.name.as_deref()) {
+            Some(name) => format!("{address} ({name})"),
+            None => address,
+        }
+    }
+
+    /// Returns an error unless the caller has this role, for a handler that needs more than its operation.
+    pub(super) fn check_role(&self, role: OperatorRole) -> Result<(), ApiError> {
+        check_role(self.1.as_ref(), role)
     }
 
     /// Logs that this was requested, and its result.

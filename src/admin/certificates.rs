@@ -38,8 +38,9 @@ impl CertificateEnds {
         soon.map(|end| HealthWarning {
             what: "certificate".into(),
             subject: end.subject.into(),
-            ends: rfc3339(end.ends),
-            days: end.days,
+            ends: Some(rfc3339(end.ends)),
+            days: Some(end.days),
+            why: None,
         })
         .collect()
     }

@@ -30,8 +30,13 @@ pub(super) async fn list(
     api: web::Data<AdminApi>,
     asked: query::QueryParams<ContextListQuery>,
 ) -> Result<HttpResponse, ApiError> {
-    let after = asked.after.as_deref().map(known).transpose()?;
-    let page = api.inspect.contexts(after, page(asked.limit)).await?;
+    Ok(HttpResponse::Ok().json(listed(&api, asked.after.as_deref(), page(asked.limit)).await?))
+}
+
+/// Returns at most `limit` contexts after this one.
+pub(super) async fn listed(api: &AdminApi, after: Option<&str>, limit: u32) -> Result<ContextPage, ApiError> {
+    let after = after.map(known).transpose()?;
+    let page = api.inspect.contexts(after, limit).await?;
     let us = &api.gateway.ports().us;
     let listing = |row: ContextSummary| ContextPageRow {
         context: row.record.context.to_string(),
@@ -43,7 +48,7 @@ pub(super) async fn list(
         last: row.last.map(rfc3339),
     };
     let next = page.next.map(|next| next.to_string());
-    Ok(HttpResponse::Ok().json(ContextPage { contexts: page.rows.into_iter().map(listing).collect(), next }))
+    Ok(ContextPage { contexts: page.rows.into_iter().map(listing).collect(), next })
 }
 
 /// Returns the status of a context in the form that the messenger gets.

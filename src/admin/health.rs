@@ -10,7 +10,8 @@ use parking_lot::{Mutex, MutexGuard};
 
 use crate::admin::certificates::CertificateEnds;
 use crate::admin::messenger::health::PushHealth;
-use crate::api::health::{FailingCheck, HealthReport};
+use crate::api::health::{FailingCheck, HealthReport, HealthWarning};
+use crate::maintenance::scheduled_backup::BackupSchedule;
 use crate::openapi::api_operation::ApiOperation;
 use crate::openapi::refusals::EVERY;
 use crate::openapi::routes::{TrailingSlash, resources};
@@ -75,9 +76,34 @@ pub async fn follow(readiness: ReadinessReport, overload: Arc<OverloadMonitor>) 
     }
 }
 
+/// The parts of a gateway whose health is shown, beside its readiness. The default has none.
+#[derive(Clone, Default)]
+pub struct ShownHealth {
+    /// The ends of the certificates.
+    pub ends: CertificateEnds,
+    /// The push of the feed.
+    pub push: PushHealth,
+    /// The scheduled backups.
+    pub backups: BackupSchedule,
+}
+
+impl ShownHealth {
+    fn warnings(&self) -> Vec<HealthWarning> {
+        let mut warnings = self.ends.warnings();
+        warnings.extend(self.backups.problem().map(|why| HealthWarning {
+            what: "backup".into(),
+            subject: "store.backup".into(),
+            ends: None,
+            days: None,
+            why: Some(why),
+        }));
+        warnings
+    }
+}
+
 /// Adds the health routes; they need no token.
-pub fn configure(config: &mut web::ServiceConfig, readiness: ReadinessReport, ends: CertificateEnds, push: PushHealth) {
-    config.app_data(web::Data::new(push)).app_data(web::Data::new(ends)).app_data(web::Data::new(readiness));
+pub fn configure(config: &mut web::ServiceConfig, readiness: ReadinessReport, shown: ShownHealth) {
+    config.app_data(web::Data::new(shown)).app_data(web::Data::new(readiness));
     for resource in resources(&operations(), TrailingSlash::Ignored) {
         config.service(resource);
     }
@@ -108,13 +134,9 @@ async fn live() -> HttpResponse {
     })
 }
 
-async fn ready(
-    readiness: web::Data<ReadinessReport>,
-    ends: web::Data<CertificateEnds>,
-    push: web::Data<PushHealth>,
-) -> HttpResponse {
-    let (warnings, messenger) = (ends.warnings(), push.shown());
-    let failing: Vec<_> = readiness.failing().into_iter().chain(push.failing()).collect();
+async fn ready(readiness: web::Data<ReadinessReport>, shown: web::Data<ShownHealth>) -> HttpResponse {
+    let (warnings, messenger) = (shown.warnings(), shown.push.shown());
+    let failing: Vec<_> = readiness.failing().into_iter().chain(shown.push.failing()).collect();
     if failing.is_empty() {
         HttpResponse::Ok().json(HealthReport { status: "ok".into(), failing, warnings, messenger })
     } else {
@@ -131,7 +153,7 @@ mod tests {
 
     async fn ask(readiness: &ReadinessReport, path: &str) -> (StatusCode, String) {
         let app = init_service(App::new().configure(|config| {
-            configure(config, readiness.clone(), CertificateEnds::default(), PushHealth::default());
+            configure(config, readiness.clone(), ShownHealth::default());
         }))
         .await;
         let answer = call_service(&app, TestRequest::get().uri(path).to_request()).await;

@@ -1,4 +1,7 @@
-//! `/admin/v1/messages/{id}`: the delivery of one submission to its peers, and the operator's commands for it.
+//! `/admin/v1/messages`: the delivery of submissions to their peers, and the operator's commands for one of them.
+
+pub(super) mod list;
+mod trace_by_id;
 
 use actix_web::{HttpResponse, web};
 use actors::errors::UnavailableError;
@@ -12,11 +15,10 @@ use super::answer::OperatorCall;
 use crate::api::messages::{MessageCommandResult, RecipientResult};
 use crate::http::error::ApiError;
 use crate::http::query;
-use crate::messenger::messages::trace;
 
-/// Returns the trace in the form that the messenger gets.
+/// Returns the trace of a submission in the form that the messenger gets, or how the item of an event came in.
 pub(super) async fn get(api: web::Data<AdminApi>, path: web::Path<String>) -> Result<HttpResponse, ApiError> {
-    trace::answer(&api.gateway, &path).await
+    trace_by_id::answer(&api, &path).await
 }
 
 /// The selection of recipients.

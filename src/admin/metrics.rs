@@ -3,6 +3,7 @@
 //! Metrics are computed only when they are scraped: the core keeps its sums up to date, and a scrape copies them. No label names a
 //! context, and only `metrics.peers_max` peers have labels, so the number of lines is bounded.
 
+mod backup_lines;
 mod metric_text;
 mod observed_parts;
 mod peer_lines;

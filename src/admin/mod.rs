@@ -8,7 +8,9 @@ mod backup_jobs;
 pub mod certificates;
 pub mod config;
 mod contexts;
+pub mod dashboard;
 pub mod health;
+pub mod manual;
 mod messages;
 pub mod messenger;
 pub mod metrics;
@@ -34,7 +36,7 @@ use crate::admin::answer::BODY_MAX;
 use crate::admin::backup_jobs::BackupJobs;
 use crate::admin::config::config_reloader::ConfigReloader;
 use crate::admin::status::status_sources::StatusSources;
-use crate::http::bearer::{self, BearerToken};
+use crate::http::bearer::operator_tokens::{OperatorTokens, require_operator};
 use crate::http::error::ApiError;
 use crate::http::responses::no_route;
 use crate::messenger::messages::pdu_id_generator::PduIdGenerator;
@@ -43,6 +45,7 @@ use crate::openapi::routes::{TrailingSlash, resources};
 use crate::openapi::served_document;
 use crate::settings::LiveSettings;
 use crate::store::Store;
+use crate::telemetry::flow_history::FlowHistory;
 use crate::telemetry::peer_clocks::PeerClocks;
 use crate::wire::pdu::relay_judge::RelayJudge;
 
@@ -66,6 +69,8 @@ pub struct AdminApi {
     judge: Arc<dyn RelayJudge>,
     /// Parts of the status that the core does not know.
     status: StatusSources,
+    /// Flow of items over the last day.
+    flow: FlowHistory,
 }
 
 impl AdminApi {
@@ -83,6 +88,7 @@ impl AdminApi {
             push: None,
             judge,
             status: StatusSources::default(),
+            flow: FlowHistory::default(),
         }
     }
 
@@ -104,6 +110,12 @@ impl AdminApi {
         Self { status, ..self }
     }
 
+    /// Adds the flow of items.
+    #[must_use]
+    pub fn flowing(self, flow: FlowHistory) -> Self {
+        Self { flow, ..self }
+    }
+
     /// Adds the push of the feed, to which released events are handed.
     #[must_use]
     pub fn pushing(self, push: Option<PushHandle>) -> Self {
@@ -111,13 +123,13 @@ impl AdminApi {
     }
 }
 
-/// Adds the routes of `/admin/v1`, which need the token.
-pub fn configure(config: &mut web::ServiceConfig, api: AdminApi, token: BearerToken) {
+/// Adds the routes of `/admin/v1`, which need a token with the role of each.
+pub fn configure(config: &mut web::ServiceConfig, api: AdminApi, tokens: OperatorTokens) {
     let scope = web::scope("/admin/v1")
         .app_data(web::Data::new(api))
-        .app_data(web::Data::new(token))
+        .app_data(web::Data::new(tokens))
         .app_data(web::PayloadConfig::new(BODY_MAX))
-        .wrap(from_fn(bearer::require))
+        .wrap(from_fn(require_operator))
         .wrap(from_fn(server_header::server_header_middleware));
     let resources = resources(&operations::operations(), TrailingSlash::Counts);
     let scope = resources.into_iter().fold(scope, Scope::service);

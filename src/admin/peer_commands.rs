@@ -108,10 +108,22 @@ async fn run_command(
     order: PeerCommand,
     what: &'static str,
 ) -> Result<HttpResponse, ApiError> {
+    let status = commanded(api, operator, name, order, what).await?;
+    Ok(HttpResponse::Ok().json(PeerDetails::from(with_oldest_age(&api.gateway, status).await)))
+}
+
+/// Runs a command for a peer and logs it; returns the status afterwards.
+pub(super) async fn commanded(
+    api: &AdminApi,
+    operator: &OperatorCall,
+    name: &str,
+    order: PeerCommand,
+    what: &'static str,
+) -> Result<PeerStatus, ApiError> {
     let server = peer(&api.gateway, name)?;
     let status = api.gateway.order(&server, order).await;
     // A peer whose actor was given up takes no commands; the error says that it is faulty, and the log has the reason.
     let done = status.map_err(ApiError::from);
     operator.log_action(what, &server, done.as_ref().map(|_| ()));
-    Ok(HttpResponse::Ok().json(PeerDetails::from(with_oldest_age(&api.gateway, done?).await)))
+    done
 }

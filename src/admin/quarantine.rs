@@ -1,6 +1,8 @@
 //! `/admin/v1/quarantine`: quarantined items and dead letters in one form. A quarantined item could not be delivered to
 //! the messenger; a dead letter was refused by a peer.
 
+pub(super) mod bulk;
+
 use std::fmt;
 use std::str::FromStr;
 
@@ -35,7 +37,7 @@ pub(super) struct QuarantineListQuery {
 }
 
 /// Returns the reason as a code. For an item that the peer refused, the reason text is the peer's own.
-const fn code(why: QuarantineReason) -> &'static str {
+pub(super) const fn code(why: QuarantineReason) -> &'static str {
     match why {
         QuarantineReason::Inbound(code) => code.as_str(),
         QuarantineReason::Outbound(DeadLetterReason::Parked | DeadLetterReason::Refused) => "REFUSED_BY_PEER",
@@ -91,7 +93,7 @@ fn body(bytes: &[u8]) -> Box<RawValue> {
     })
 }
 
-const fn direction(direction: Direction) -> &'static str {
+pub(super) const fn direction(direction: Direction) -> &'static str {
     match direction {
         Direction::In => "in",
         Direction::Out => "out",

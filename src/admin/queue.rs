@@ -1,5 +1,9 @@
 //! `/admin/v1/queue`: unacknowledged items by peer and age.
 
+pub(super) mod purge;
+mod selection;
+pub(super) mod transfer;
+
 use actix_web::{HttpResponse, web};
 use actors::errors::PeerError;
 use actors::model::{Index, Millis, ServerName};

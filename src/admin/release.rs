@@ -19,17 +19,17 @@ use crate::wire::pdu::PduReader;
 use crate::wire::updates::{kept_forwards, kept_group_messages};
 
 /// Maximum number of items in one call on all of a server: each may be a commit, and the caller waits.
-const AT_ONCE: u32 = 100;
+pub(super) const AT_ONCE: u32 = 100;
 
 /// The action on an item.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum QuarantineAction {
+pub(super) enum QuarantineAction {
     Release,
     Drop,
 }
 
 impl QuarantineAction {
-    const fn word(self) -> &'static str {
+    pub(super) const fn word(self) -> &'static str {
         match self {
             Self::Release => "quarantine.release",
             Self::Drop => "quarantine.drop",
@@ -43,7 +43,7 @@ pub(super) async fn release(
     operator: OperatorCall,
     path: web::Path<(String, String)>,
 ) -> Result<HttpResponse, ApiError> {
-    one(&api, &operator, &path, QuarantineAction::Release).await
+    Ok(HttpResponse::Ok().json(one(&api, &operator, &path, QuarantineAction::Release).await?))
 }
 
 /// Deletes one item from quarantine or from the dead letters.
@@ -52,20 +52,21 @@ pub(super) async fn drop(
     operator: OperatorCall,
     path: web::Path<(String, String)>,
 ) -> Result<HttpResponse, ApiError> {
-    one(&api, &operator, &path, QuarantineAction::Drop).await
+    Ok(HttpResponse::Ok().json(one(&api, &operator, &path, QuarantineAction::Drop).await?))
 }
 
-async fn one(
+/// Releases or drops the item that a path names, and logs it.
+pub(super) async fn one(
     api: &AdminApi,
     operator: &OperatorCall,
     path: &(String, String),
     act: QuarantineAction,
-) -> Result<HttpResponse, ApiError> {
+) -> Result<ReleaseResult, ApiError> {
     let row = find(api, path).await?;
     let (server, id) = (row.place.server.to_string(), QuarantineId::of(&row.place).to_string());
     let outcome = done(api, row, act).await;
     operator.log_action(act.word(), &format_args!("{server} {id}"), outcome.as_ref().map(|_| ()));
-    Ok(HttpResponse::Ok().json(ReleaseResult { server, id, outcome: outcome?.into() }))
+    Ok(ReleaseResult { server, id, outcome: outcome?.into() })
 }
 
 /// The query of a call on all items, which has no keys: a misspelt `of=messenger` must not be about a server.
@@ -124,7 +125,7 @@ async fn many(
 }
 
 /// Applies the action and returns the result for the item.
-async fn done(api: &AdminApi, row: ParkedRow, act: QuarantineAction) -> Result<&'static str, ApiError> {
+pub(super) async fn done(api: &AdminApi, row: ParkedRow, act: QuarantineAction) -> Result<&'static str, ApiError> {
     match (act, row.place.direction) {
         (QuarantineAction::Drop, _) => {
             api.gateway.forget_parked(&row.place).await?;

@@ -1,6 +1,8 @@
 //! `/admin/v1/store`: the size of the store, and a backup of the running store. A backup may take minutes, so one call
 //! starts it and others return its progress.
 
+pub(super) mod backups;
+
 use std::path::PathBuf;
 
 use actix_web::http::StatusCode;

@@ -1,5 +1,6 @@
 //! `GET /health/live` and `/health/ready`.
 
+pub mod flow;
 pub mod status;
 
 use schemars::JsonSchema;
@@ -34,17 +35,22 @@ pub struct MessengerHealth {
     pub unread: u64,
 }
 
-/// A certificate that ends within 14 days, or has ended.
+/// A certificate that ends within 14 days or has ended, or scheduled backups that fail.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct HealthWarning {
-    /// Kind of the warning: `certificate`.
+    /// Kind of the warning: `certificate` or `backup`.
     pub what: FixedText,
-    /// Configuration key of the certificate, such as `federation.tls`.
+    /// Configuration key of the part, such as `federation.tls`.
     pub subject: FixedText,
-    /// End of its validity (RFC 3339).
-    pub ends: String,
-    /// Whole days until then; negative: it has ended.
-    pub days: i64,
+    /// Of a certificate: the end of its validity (RFC 3339).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ends: Option<String>,
+    /// Of a certificate: whole days until then; negative: it has ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub days: Option<i64>,
+    /// Of backups: the reason, for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
 }
 
 /// A condition that keeps the process from being ready.
@@ -73,11 +79,12 @@ mod tests {
                 r#"{"status":"unready","failing":[{"what":"stopping","why":"a signal was received"},"#,
                 r#"{"what":"store","why":"the disk is full"}]}"#
             ),
+            r#"{"status":"ok","warnings":[{"what":"backup","subject":"store.backup","why":"no space"}]}"#,
             concat!(
                 r#"{"status":"ok","warnings":[{"what":"certificate","subject":"federation.tls","#,
                 r#""ends":"2026-12-01T00:00:00Z","days":2}]}"#
             ),
         ]);
-        assert_eq!((unready.failing.len(), unready.warnings[0].days), (0, 2));
+        assert_eq!((unready.failing.len(), unready.warnings[0].days), (0, Some(2)));
     }
 }

@@ -40,6 +40,73 @@ pub struct RecipientTrace {
     pub reason: Option<String>,
 }
 
+/// A page of submissions, by id.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+pub struct MessageListPage {
+    /// The submissions of the page; it may be empty although more follow.
+    pub messages: Vec<MessageListRow>,
+    /// Id after which the next page begins.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
+}
+
+/// A submission in a list.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+pub struct MessageListRow {
+    /// Id of the submission.
+    pub id: String,
+    /// Time at which it was accepted.
+    pub accepted: String,
+    /// Number of its items.
+    pub items: u32,
+    /// Context of a message.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub context: Option<String>,
+    /// The PDU that a message became; absent for updates.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pdu: Option<PduName>,
+    /// State of the delivery to each recipient, as in a trace; if a peer is asked for, of this one alone.
+    pub peers: BTreeMap<String, FixedText>,
+}
+
+/// An item of a peer: how it came in, and whether the messenger has it.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+pub struct InboundTrace {
+    /// Id of the event: `ORIGIN/PDU_ID`, or `SERVER#N` of an update.
+    pub id: String,
+    /// `pdu` or `update`.
+    pub kind: FixedText,
+    /// `delivered` into its context or the feed, `held` until its parents arrive, or `quarantined`.
+    pub state: FixedText,
+    /// Server that sent it to us.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<String>,
+    /// Proof of that server: `mtls`, `signature`, `network`, `pdu-signature` or `relayed`; absent if it is no longer known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verified: Option<String>,
+    /// Context of a PDU.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub context: Option<String>,
+    /// Time of its delivery, or of its arrival if it waits; absent if it is no longer known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub time: Option<String>,
+    /// Parents that it waits for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub waits_for: Vec<PduName>,
+    /// Position of its event in the feed; absent if it has none, or none that is still kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub position: Option<u64>,
+    /// True if the messenger has acknowledged the event; absent without a position.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub acknowledged: Option<bool>,
+    /// Code of the reason for which it is in quarantine.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<FixedText>,
+    /// That reason in words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
 /// An attempt at a delivery.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct AttemptRow {
@@ -102,6 +169,34 @@ mod tests {
             ),
         ]);
         assert_eq!((trace.peers["blue"].attempts.len(), &*trace.peers["green"].state), (2, "acknowledged"));
+    }
+
+    #[test]
+    fn message_list_round_trips() {
+        let page = assert_round_trip::<MessageListPage>(&[
+            r#"{"messages":[]}"#,
+            concat!(
+                r#"{"messages":[{"id":"m-1","accepted":"1970-01-01T00:00:01.000Z","items":1,"context":"a","#,
+                r#""pdu":{"origin":"red","pdu_id":"0190a1b2"},"peers":{"blue":"queued"}}],"next":"m-1"}"#
+            ),
+        ]);
+        assert_eq!(&*page.messages[0].peers["blue"], "queued");
+    }
+
+    #[test]
+    fn inbound_trace_round_trips() {
+        let trace = assert_round_trip::<InboundTrace>(&[
+            r#"{"id":"red#7","kind":"update","state":"delivered","from":"red"}"#,
+            concat!(
+                r#"{"id":"red/a","kind":"pdu","state":"held","from":"blue","verified":"mtls","context":"c","#,
+                r#""time":"1970-01-01T00:00:01.000Z","waits_for":[{"origin":"red","pdu_id":"b"}]}"#
+            ),
+            concat!(
+                r#"{"id":"red/a","kind":"pdu","state":"delivered","from":"red","verified":"mtls","context":"c","#,
+                r#""time":"1970-01-01T00:00:01.000Z","position":9,"acknowledged":false}"#
+            ),
+        ]);
+        assert_eq!((trace.position, trace.acknowledged), (Some(9), Some(false)));
     }
 
     #[test]

@@ -78,6 +78,10 @@ pub struct PeerConfiguration {
     /// Each limit by its configuration key; durations and sizes are texts with their unit, such as `30d` and `1MiB`.
     #[serde(default)]
     pub limits: BTreeMap<String, serde_json::Value>,
+    /// The place that each limit, and each key of the link, comes from: `default`, `profile "NAME"`, `peers.default`,
+    /// `pattern "PATTERN"`, or the section of the peer; each with its file and line, if it is in a file. For operators only.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub origins: BTreeMap<String, String>,
 }
 
 /// The rest that a drain of a peer waits for.
@@ -134,7 +138,8 @@ mod tests {
             r#""expected_seq":8}"#,
             concat!(
                 r#""expected_seq":8,"dialect":"updates","profile":"fernpost","addresses":["http://127.0.0.1:9880"],"#,
-                r#""limits":{"batch_items":1000,"jitter":0.2,"keep":"30d","paused":false}}"#
+                r#""limits":{"batch_items":1000,"jitter":0.2,"keep":"30d","paused":false},"#,
+                r#""origins":{"batch_items":"default","keep":"fernpost.toml, line 9"}}"#
             ),
         );
         let peer = assert_round_trip::<PeerDetails>(&[&configured]).configured.expect("a configuration");

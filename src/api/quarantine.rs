@@ -107,6 +107,87 @@ pub struct KeptItem {
     pub reason: String,
 }
 
+/// The body of `release` and `drop` of all items that match, of any server: their selection, and the place to continue from. At least
+/// one of `from`, `code`, `context` and `reason` is required. An absent key and null are the same.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct QuarantineSelection {
+    /// Only items of the servers that match this pattern, such as `blue.example` or `*.example`.
+    #[serde(default)]
+    pub from: Option<String>,
+    /// Only items of this direction.
+    #[serde(default)]
+    pub direction: Option<String>,
+    /// Only items of this kind.
+    #[serde(default)]
+    pub kind: Option<String>,
+    /// Only items with this code.
+    #[serde(default)]
+    pub code: Option<String>,
+    /// Only PDUs of this context.
+    #[serde(default)]
+    pub context: Option<String>,
+    /// Only items with this code, or with this text in their reason, in any case.
+    #[serde(default)]
+    pub reason: Option<String>,
+    /// Only items that were put here before this time: `time` of the preview. An item that is refused again is then not selected
+    /// twice.
+    #[serde(default)]
+    pub before: Option<String>,
+    /// True: nothing is changed, and the numbers are those of the items that match.
+    #[serde(default)]
+    pub dry_run: bool,
+    /// `next` of the answer before.
+    #[serde(default)]
+    pub after: Option<String>,
+}
+
+/// The result for a page of the items that match; of the command line, for all of them.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+pub struct SelectionResult {
+    /// Time of the answer.
+    pub time: String,
+    /// True if nothing was changed.
+    pub dry_run: bool,
+    /// Items that match, by server, direction and code.
+    pub groups: Vec<SelectedGroup>,
+    /// Number of items that were released or dropped.
+    pub done: u64,
+    /// Items that could not be released.
+    pub stayed: Vec<UnreleasedItem>,
+    /// Place to continue from, if items remain.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
+}
+
+/// Items that match, of one server, direction and code.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct SelectedGroup {
+    /// Server of the items.
+    pub server: String,
+    /// `in` or `out`.
+    pub direction: FixedText,
+    /// Code of their reasons.
+    pub code: FixedText,
+    /// Number of the items.
+    pub items: u64,
+    /// Their size in bytes.
+    pub bytes: u64,
+}
+
+/// An item of any server that could not be released.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+pub struct UnreleasedItem {
+    /// Server of the item.
+    pub server: String,
+    /// Id of the item.
+    pub id: String,
+    /// Code of the reason for which it stays, for programs.
+    pub code: FixedText,
+    /// Reason for which it stays, for people.
+    pub reason: String,
+}
+
 /// A page of the events that the messenger refused, by position.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct RefusedEventPage {
@@ -162,6 +243,22 @@ mod tests {
         ]);
         let name = page.items[1].pdu.as_ref().expect("a PDU");
         assert_eq!((name.origin.as_deref(), name.pdu_id.as_deref()), (Some("red"), None));
+    }
+
+    #[test]
+    fn quarantine_selection_round_trips() {
+        let asked: QuarantineSelection =
+            serde_json::from_str(r#"{"from":"*.example","dry_run":true}"#).expect("a body");
+        assert_eq!((asked.from.as_deref(), asked.dry_run, asked.code), (Some("*.example"), true, None));
+        let result = assert_round_trip::<SelectionResult>(&[
+            r#"{"time":"1970-01-11T00:00:00.000Z","dry_run":true,"groups":[],"done":0,"stayed":[]}"#,
+            concat!(
+                r#"{"time":"1970-01-11T00:00:00.000Z","dry_run":false,"#,
+                r#""groups":[{"server":"red","direction":"in","code":"NOT_AN_OBJECT","items":2,"bytes":4}],"done":1,"#,
+                r#""stayed":[{"server":"red","id":"in:1","code":"STAYS","reason":"no"}],"next":"red/in:2"}"#
+            ),
+        ]);
+        assert_eq!((result.groups[0].items, result.next.as_deref()), (2, Some("red/in:2")));
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! `/admin/v1/store`: the size of the store, and the backup of the running store.
 
+pub mod backups;
+
 use std::path::PathBuf;
 
 use schemars::JsonSchema;

@@ -13,7 +13,7 @@ use actors::ports::PeerConfig;
 use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep};
 
-use crate::admin::config::config_reloader::{ConfigReloader, RunningReload};
+use crate::admin::config::config_reloader::{ConfigReloader, PlacesRead, RunningReload};
 use crate::api::configuration::ReloadReport;
 use crate::app::listeners::{ChangedFiles, ListenerCertificates};
 use crate::egress::EgressClient;
@@ -21,7 +21,7 @@ use crate::http::authentication::signature_proof::SignatureJudge;
 use crate::identity::key_folder::KeyFolder;
 use crate::identity::key_ring::{KeyRing, LiveKeyRing};
 use crate::runtime::service_manager;
-use crate::settings::{LiveSettings, LoadedSettings, SettingsDiff, SettingsProblems, Sources};
+use crate::settings::{LiveSettings, LoadedSettings, SettingsDiff, SettingsProblems, ShownValue, Sources};
 use crate::telemetry;
 use crate::telemetry::deliveries::DeliveryLog;
 use crate::tls::file_watch::SETTLES;
@@ -94,6 +94,22 @@ impl ConfigReloader for SettingsReloader {
     fn reload(&self, cause: String) -> RunningReload {
         Self::reload(self, cause)
     }
+
+    fn places_of(&self, server: ServerName) -> PlacesRead {
+        let used = self.used.clone();
+        Box::pin(async move {
+            let Some(sources) = used.lock().await.sources.clone() else { return Vec::new() };
+            // A disk may be slow, and this thread answers requests.
+            let read = tokio::task::spawn_blocking(move || ShownValue::of_peer(&sources, &server));
+            let values = read.await.ok().and_then(Result::ok).flatten().unwrap_or_default();
+            values.into_iter().map(|value| (last_segment(&value.key), value.from)).collect()
+        })
+    }
+}
+
+/// Returns the last segment of a key.
+fn last_segment(key: &str) -> String {
+    key.rsplit('.').next().unwrap_or(key).to_owned()
 }
 
 impl ReloadedParts {

@@ -14,7 +14,9 @@ use actors::ports::Clock;
 use tokio::sync::watch;
 
 use crate::admin::certificates::CertificateEnds;
-use crate::admin::health::{self, ReadinessReport};
+use crate::admin::dashboard;
+use crate::admin::dashboard::dashboard_site::DashboardSite;
+use crate::admin::health::{self, ReadinessReport, ShownHealth};
 use crate::admin::messenger::health::PushHealth;
 use crate::admin::metrics::{self, MetricsRecorder, ObservedParts};
 use crate::admin::status::status_sources::StatusSources;
@@ -27,6 +29,7 @@ use crate::app::{StartError, SystemClock};
 use crate::egress::EgressClient;
 use crate::http::authentication::signature_proof::SignatureJudge;
 use crate::http::authentication::{self, CallerChecks};
+use crate::http::bearer::operator_tokens::OperatorTokens;
 use crate::http::bearer::{self, BearerToken};
 use crate::http::body::BodyLimit;
 use crate::http::drain;
@@ -39,6 +42,7 @@ use crate::http::listener::forwarded_requests::ForwardedRequests;
 use crate::http::serve::{serve, serve_raw_targets};
 use crate::identity::key_ring::LiveKeyRing;
 use crate::json::nesting::BodyNestingLimit;
+use crate::maintenance::scheduled_backup::BackupSchedule;
 use crate::messenger;
 use crate::messenger::direct_calls::DirectCalls;
 use crate::messenger::ephemeral_feed::EphemeralFeed;
@@ -48,6 +52,7 @@ use crate::rpc::{CallRegister, InboundCalls, MessengerLine};
 use crate::settings::{LiveSettings, SecretValue, Settings};
 use crate::store::Store;
 use crate::telemetry::deliveries::DeliveryObserver;
+use crate::telemetry::flow_history::FlowHistory;
 use crate::telemetry::limit_counts::LimitCounts;
 use crate::telemetry::peer_clocks::PeerClocks;
 use crate::telemetry::refused_callers::RefusedCallers;
@@ -76,6 +81,10 @@ pub(super) struct ServedParts<'a> {
     pub(super) nesting: BodyNestingLimit,
     pub(super) clocks: PeerClocks,
     pub(super) deliveries: DeliveryObserver,
+    /// Scheduled backups.
+    pub(super) backups: BackupSchedule,
+    /// Flow of items over the last day.
+    pub(super) flow: FlowHistory,
 }
 
 fn federation_body(settings: &Settings) -> BodyLimit {
@@ -107,7 +116,7 @@ pub(super) fn start_servers(
     (stops, closing): (watch::Receiver<bool>, &DrainSignal),
 ) -> Result<Vec<ServerHandle>, StartError> {
     let ServedParts { live, keys, judge, relays, push, gateway, store, reloader, ephemeral, .. } = parts;
-    let ServedParts { strangers, counts, nesting, clocks, line, egress, deliveries, .. } = parts;
+    let ServedParts { strangers, counts, nesting, clocks, line, egress, deliveries, backups, flow, .. } = parts;
     let register = Arc::new(CallRegister::new(live.clone()));
     let calls = Data::new(InboundCalls::new(gateway.ports().clone(), register.clone(), line));
     let settings = live.current();
@@ -189,6 +198,7 @@ pub(super) fn start_servers(
         clocks: clocks.clone(),
         named_max: Arc::new(move || table.current().metric_peers_max),
         refused_callers,
+        backups: backups.clone(),
         began: SystemClock.now(),
     });
     let push_health = PushHealth::new(push.clone(), gateway.ports().archive.feed.feed_bounds());
@@ -198,22 +208,29 @@ pub(super) fn start_servers(
         readiness: readiness.clone(),
         ends: ends.clone(),
         push: push_health.clone(),
+        backups: backups.clone(),
     };
+    let shown_health = ShownHealth { ends, push: push_health, backups };
+    let table = live.clone();
+    let tokens = OperatorTokens::new(Arc::new(move || table.current().admin.accepted_tokens()));
     let api = AdminApi::new(gateway.clone(), store.clone(), relays)
         .describing(live, clocks)
         .reloading(reloader.clone())
         .reporting(status)
+        .flowing(flow)
         .pushing(push);
-    let token = BearerToken::new("admin.token", settings.admin.token.as_ref().map(SecretValue::expose));
-    if token.is_open() {
+    if tokens.is_open() {
         tracing::warn!(listen = %settings.admin.listen, "the admin API requires no token; set admin.token_file");
     }
+    let site = DashboardSite::new(api.clone(), tokens.clone(), settings.admin.tls.is_some());
     let admin = serve(listeners.admin, &one, move |config| {
         config.app_data(admin_counts.clone());
-        health::configure(config, readiness.clone(), ends.clone(), push_health.clone());
+        health::configure(config, readiness.clone(), shown_health.clone());
         metrics::configure(config, metrics.clone());
+        admin::manual::configure(config);
         admin::configure_document(config);
-        admin::configure(config, api.clone(), token.clone());
+        admin::configure(config, api.clone(), tokens.clone());
+        dashboard::configure(config, site.clone());
     });
 
     let mut handles = vec![];

@@ -8,6 +8,7 @@ use crate::http::listener::bind_advice;
 use crate::identity::key_folder::KeyFolderError;
 use crate::messenger::push::PushSetupError;
 use crate::store::OpenError;
+use crate::tls::acme::first_certificate::FirstCertificateError;
 use crate::tls::key_pair::KeyPairError;
 use crate::tls::trust_roots::TrustRootsError;
 
@@ -32,6 +33,9 @@ pub enum StartError {
         /// The fault of its files.
         source: Box<KeyPairError>,
     },
+    /// The first certificate of a listener cannot be made.
+    #[error("federation.acme: {0}")]
+    FirstCertificate(#[from] FirstCertificateError),
     /// The roots of client certificates cannot be read.
     #[error("federation.tls.client_ca: {0}")]
     Roots(Box<TrustRootsError>),

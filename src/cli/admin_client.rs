@@ -15,7 +15,7 @@ use crate::admin::server_header::SERVER;
 use crate::api::errors::ErrorBody;
 use crate::cli::ConfigSource;
 use crate::http::json_error;
-use crate::settings::{SecretValue, Settings, SettingsProblems};
+use crate::settings::{SecretValue, Settings, SettingsProblems, Sources};
 use crate::terminal::exit_code::FINE;
 
 pub(super) use super::failure::CommandFailure;
@@ -81,14 +81,26 @@ impl AdminArgs {
         Self { any_server: true, ..self }
     }
 
+    /// Returns the sources of the configuration.
+    pub(super) fn sources(&self) -> Sources {
+        self.source.sources()
+    }
+
     /// Runs `work` with a client of the gateway, and prints a failure on stderr.
     pub(super) fn run(self, work: impl AsyncFnOnce(&AdminClient, bool) -> Result<u8, CommandFailure>) -> u8 {
+        self.run_anyway(async move |gateway, json| work(&gateway?, json).await)
+    }
+
+    /// Runs `work` also if there is no client of the gateway, because the configuration cannot be used.
+    pub(super) fn run_anyway(
+        self,
+        work: impl AsyncFnOnce(Result<AdminClient, CommandFailure>, bool) -> Result<u8, CommandFailure>,
+    ) -> u8 {
         let json = self.json;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        let done = match (self.gateway(), runtime) {
-            (Ok(gateway), Ok(runtime)) => runtime.block_on(work(&gateway, json)),
-            (Err(failure), _) => Err(failure),
-            (_, Err(error)) => {
+        let done = match runtime {
+            Ok(runtime) => runtime.block_on(work(self.gateway(), json)),
+            Err(error) => {
                 Err(CommandFailure::Broken { code: "RUNTIME", words: format!("the runtime cannot start: {error}") })
             }
         };
@@ -130,7 +142,7 @@ impl AdminClient {
         let meant = Some(ExpectedServer { server: settings.server.name.to_string(), file });
         let admin = &settings.admin;
         let (client, base) = ReachedListener::configured(("admin", &admin.listen, &admin.tls), ca)?.client()?;
-        Ok(Self { client, base, token: admin.token.clone(), meant })
+        Ok(Self { client, base, token: admin.strongest_token().cloned(), meant })
     }
 
     /// Sends a GET and returns the response.

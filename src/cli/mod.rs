@@ -4,11 +4,14 @@ mod admin_client;
 mod check;
 mod config;
 mod context;
+mod doctor;
+mod events;
 pub(crate) mod failure;
 mod health;
 mod init;
 mod join_token;
 mod keys;
+mod manual;
 mod message;
 mod peer;
 mod quarantine;
@@ -19,11 +22,12 @@ mod serve;
 mod shell;
 mod status;
 mod store;
+mod top;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Command, CommandFactory, Parser, Subcommand};
 
 use crate::runtime::{build_facts, caught_panics, memory_dumps};
 use crate::settings::{self, LoadedSettings, Settings, SettingsProblems, Sources};
@@ -34,7 +38,7 @@ pub(crate) use crate::terminal::output::{print, print_json, remark};
 
 /// Text that the help of every command ends with.
 const EXITS: &str = "Exit codes: 0 fine, 1 found something wrong, 2 could not run. With --json, answers are JSON on stdout and failures \
-                     are {\"error\",\"code\"} on stderr.";
+                     are {\"error\",\"code\"} on stderr. The manual: fernpost manual.";
 
 /// A durable federation gateway in front of an existing messenger.
 #[derive(Debug, Parser)]
@@ -62,6 +66,10 @@ enum CliCommand {
     Config(config::ConfigCommand),
     /// Show the state of the gateway, its problems, and what to do about each; exits with 1 if it has any.
     Status(status::StatusOptions),
+    /// Collect what a bug report needs, without secrets and without texts of messages, whether the gateway runs or not.
+    Doctor(doctor::DoctorOptions),
+    /// Show the state of the gateway on a screen that renews itself: problems, flow, and the peers by their backlog.
+    Top(top::TopOptions),
     /// Read the configuration again and apply what a running gateway can take over: all of it, or nothing.
     Reload(reload::Reload),
     /// Show the level of the running gateway's log, or set another one for a time.
@@ -78,6 +86,9 @@ enum CliCommand {
     /// Contexts: participants, status and heads.
     #[command(subcommand)]
     Context(context::ContextCommand),
+    /// The feed of the messenger, for reading only.
+    #[command(subcommand)]
+    Events(events::EventsCommand),
     /// Pending items of peers, by age.
     #[command(subcommand)]
     Queue(queue::QueueCommand),
@@ -89,6 +100,8 @@ enum CliCommand {
     Store(store::StoreCommand),
     /// Print a script by which a shell completes commands and options.
     Completions(shell::CompletionsOptions),
+    /// Print a topic of the manual, or list all topics.
+    Manual(manual::ManualOptions),
     /// Write the manual pages of all commands into a folder, or print that of the program.
     Man(shell::ManualPagesOptions),
     /// Run three gateways with a sample messenger each, in this process, on loopback, with temporary data.
@@ -169,6 +182,11 @@ fn misused(error: &clap::Error) -> u8 {
     u8::try_from(error.exit_code()).unwrap_or(COULD_NOT_RUN)
 }
 
+/// Returns the definition of the command line, which documents are compared with.
+pub fn definition() -> Command {
+    Cli::command()
+}
+
 /// Runs the command that the arguments name.
 pub fn run() -> ExitCode {
     let report = std::panic::take_hook();
@@ -189,16 +207,20 @@ pub fn run() -> ExitCode {
         CliCommand::Health(options) => health::run(options),
         CliCommand::Config(command) => config::run(command),
         CliCommand::Status(options) => status::run(options),
+        CliCommand::Doctor(options) => doctor::run(options),
+        CliCommand::Top(options) => top::run(options),
         CliCommand::Reload(options) => reload::run(options),
         CliCommand::Log(options) => config::log_level::run(options),
         CliCommand::Peer(command) => peer::run(command),
         CliCommand::Keys(command) => keys::run(command),
         CliCommand::Message(command) => message::run(command),
         CliCommand::Context(command) => context::run(command),
+        CliCommand::Events(command) => events::run(command),
         CliCommand::Queue(command) => queue::run(command),
         CliCommand::Quarantine(command) => quarantine::run(command),
         CliCommand::Store(command) => store::run(command),
         CliCommand::Completions(options) => shell::complete(&options),
+        CliCommand::Manual(options) => manual::run(&options),
         CliCommand::Man(options) => shell::write_pages(&options),
         CliCommand::Demo(options) => crate::tools::demo::run(&options),
         CliCommand::PeerSim(options) => crate::tools::peer_sim::run(*options),

@@ -1,12 +1,18 @@
 //! `fernpost peer`: the state of peers, and commands for them.
 
+mod add;
+pub(in crate::cli) mod changed_configuration;
 mod drain;
 mod explain;
+pub(in crate::cli) mod peer_file;
+mod remove;
+mod watch;
 
 use std::time::Duration;
 
 use actors::model::{NumberRange, Seq, ShortDuration};
 use clap::Subcommand;
+use tokio::runtime::Runtime;
 
 use crate::api::peers::{PeerConfiguration, PeerDetails, PeerList, RenumberRequest};
 use crate::cli::admin_client::{AdminArgs, AdminClient, CommandFailure, print_json, segment};
@@ -29,6 +35,17 @@ pub(super) enum PeerCommandLine {
     Show {
         /// Name of the peer.
         name: String,
+        #[command(flatten)]
+        operator: AdminArgs,
+    },
+    /// List a server as a peer, in a file of its own in conf.d, and reload the gateway if one runs.
+    Add(Box<add::AddOptions>),
+    /// Remove the file of a peer that `peer add` or `join-token use` has written, and reload the gateway if one runs.
+    Remove(remove::RemoveOptions),
+    /// Print the changes of the peers' states as they happen, until it is interrupted.
+    Watch {
+        /// Name of the peer; default: all.
+        name: Option<String>,
         #[command(flatten)]
         operator: AdminArgs,
     },
@@ -124,6 +141,11 @@ pub(super) fn run(command: PeerCommandLine) -> u8 {
         PeerCommandLine::Show { name, operator } => {
             operator.run(async |gateway, json| show(gateway, json, &name).await)
         }
+        PeerCommandLine::Add(options) => add::run(&options),
+        PeerCommandLine::Remove(options) => remove::run(options),
+        PeerCommandLine::Watch { name, operator } => {
+            operator.run(async |gateway, json| watch::watch(gateway, json, name.as_deref()).await)
+        }
         PeerCommandLine::Explain(options) => explain::run(options),
         PeerCommandLine::Suspend { name, operator } => order(operator, &name, "suspend", String::new()),
         PeerCommandLine::Resume { name, operator } => order(operator, &name, "resume", String::new()),
@@ -147,6 +169,14 @@ pub(super) fn run(command: PeerCommandLine) -> u8 {
             order(operator, &name, "renumber", numbered(number, yes))
         }
     }
+}
+
+/// Returns the runtime of a command that works without a gateway, too.
+fn runtime() -> Result<Runtime, CommandFailure> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| {
+        let words = format!("the runtime cannot start: {error}");
+        CommandFailure::Broken { code: "RUNTIME", words }
+    })
 }
 
 fn numbered(number: u64, yes: bool) -> String {
@@ -253,13 +283,15 @@ fn print_peer(gateway: &AdminClient, json: bool, answer: &str) -> Result<u8, Com
     for (what, words) in lines {
         text.push_str(&format!("  {what:<13} {words}\n"));
     }
-    let limits = peer.configured.map(|configured| configured.limits).unwrap_or_default();
+    let (limits, origins) =
+        peer.configured.map(|configured| (configured.limits, configured.origins)).unwrap_or_default();
     if !limits.is_empty() {
         text.push_str("  limits\n");
     }
     for (key, value) in &limits {
         let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-        text.push_str(&format!("    {key:<20} {value}\n"));
+        let line = format!("    {key:<20} {value:<12} {}", origins.get(key).map_or("", String::as_str));
+        text.push_str(&format!("{}\n", line.trim_end()));
     }
     Ok(print(&text, FINE))
 }

@@ -1,11 +1,12 @@
 //! `fernpost quarantine`: quarantined items and dead letters.
 
+pub(in crate::cli) mod bulk;
 mod refused_events;
 mod release;
 
 use clap::{Args, Subcommand, ValueEnum};
 
-use crate::api::quarantine::{QuarantineListPage, QuarantineRow};
+use crate::api::quarantine::{QuarantineListPage, QuarantineRow, QuarantineSelection};
 use crate::cli::admin_client::{AdminArgs, AdminClient, CommandFailure, print_json, query, segment};
 use crate::cli::print;
 use crate::terminal::exit_code::FINE;
@@ -55,11 +56,11 @@ pub(super) enum QuarantineCommand {
     },
 }
 
-/// One item, or all items of a server.
+/// One item, all items of a server, or all items that match.
 #[derive(Debug, Args)]
 pub(super) struct QuarantineTarget {
     /// Server that the item came from, or was for.
-    #[arg(required_unless_present_any = ["all_of", "messenger"], requires = "id")]
+    #[arg(required_unless_present_any = ["all_of", "messenger", "from", "code", "context"], requires = "id")]
     name: Option<String>,
     /// Id in the list: in:7, out:12, or the number alone if only one direction has it.
     id: Option<String>,
@@ -69,15 +70,44 @@ pub(super) struct QuarantineTarget {
     /// The event at this position, which our messenger refused; "all": each that it refused.
     #[arg(long, value_name = "POSITION", conflicts_with_all = ["name", "all_of"])]
     messenger: Option<String>,
-    /// Confirm the action on all items.
+    /// All items of the servers that match this pattern, such as blue.example or "*.example".
+    #[arg(long, value_name = "PATTERN", conflicts_with_all = ["name", "all_of", "messenger"])]
+    from: Option<String>,
+    /// All items with this code, as the list shows it.
+    #[arg(long, conflicts_with_all = ["name", "all_of", "messenger"])]
+    code: Option<String>,
+    /// All PDUs of this context.
+    #[arg(long, conflicts_with_all = ["name", "all_of", "messenger"])]
+    context: Option<String>,
+    /// With --from, --code or --context: only print the number of items that match.
+    #[arg(long, conflicts_with_all = ["name", "all_of", "messenger", "yes"])]
+    dry_run: bool,
+    /// Confirm the action on all items. Without it they are only counted, and with --from, --code or --context the command asks if it is
+    /// used at a terminal.
     #[arg(long)]
     yes: bool,
-    /// With --all-of: only items of this kind.
-    #[arg(long, requires = "all_of")]
+    /// Of many items: only those of this kind.
+    #[arg(long, conflicts_with_all = ["name", "messenger"])]
     kind: Option<ItemKindFilter>,
-    /// With --all-of: only inbound or only outbound items.
-    #[arg(long, requires = "all_of")]
+    /// Of many items: only inbound or only outbound ones.
+    #[arg(long, conflicts_with_all = ["name", "messenger"])]
     direction: Option<DirectionFilter>,
+}
+
+impl QuarantineTarget {
+    /// Returns the selection by pattern, if that is used.
+    fn selection(&self) -> Option<QuarantineSelection> {
+        let Self { from, code, context, .. } = self;
+        let is_used = from.is_some() || code.is_some() || context.is_some();
+        is_used.then(|| QuarantineSelection {
+            from: from.clone(),
+            code: code.clone(),
+            context: context.clone(),
+            kind: word(self.kind),
+            direction: word(self.direction),
+            ..QuarantineSelection::default()
+        })
+    }
 }
 
 /// A selection of items.

@@ -1,5 +1,8 @@
 //! `fernpost queue`: items that are pending for peers, by age.
 
+mod purge;
+mod transfer;
+
 use clap::Subcommand;
 
 use crate::api::queue::{QueueItemsPage, QueueShapePage};
@@ -31,6 +34,22 @@ pub(super) enum QueueCommand {
         #[command(flatten)]
         operator: AdminArgs,
     },
+    /// Take items out of the queue of a peer. They become dead letters, which quarantine can release, and the messenger is told by a
+    /// `delivery` event for each submission.
+    Purge {
+        #[command(flatten)]
+        options: purge::PurgeOptions,
+        #[command(flatten)]
+        operator: AdminArgs,
+    },
+    /// Move submissions to the end of the queue of another peer, in their order. What may not go there stays: updates of which the peer
+    /// has a part, messages of contexts in which the other peer does not participate, and what was sent to both.
+    Move {
+        #[command(flatten)]
+        options: transfer::MoveOptions,
+        #[command(flatten)]
+        operator: AdminArgs,
+    },
 }
 
 /// Runs a command and returns its exit code.
@@ -39,6 +58,12 @@ pub(super) fn run(command: QueueCommand) -> u8 {
         QueueCommand::Shape { operator } => operator.run(shape),
         QueueCommand::Show { name, after, limit, operator } => {
             operator.run(async |gateway, json| show(gateway, json, &name, after, limit).await)
+        }
+        QueueCommand::Move { options, operator } => {
+            operator.run(async |gateway, json| transfer::transfer(gateway, json, options).await)
+        }
+        QueueCommand::Purge { options, operator } => {
+            operator.run(async |gateway, json| purge::purge(gateway, json, options).await)
         }
     }
 }

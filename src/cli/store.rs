@@ -1,11 +1,14 @@
 //! `fernpost store`: size of the store, backups, and verification of files.
 
+mod backups;
+mod compact;
+mod lines;
 mod offline;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use clap::Subcommand;
+use clap::{Args, Subcommand};
 
 use crate::api::store::{BackupProgress, BackupRequest, StoreCounters, StoreDetails, TableSize};
 use crate::cli::admin_client::{AdminArgs, AdminClient, CommandFailure, print_json};
@@ -34,6 +37,14 @@ pub(super) enum StoreCommand {
         #[command(flatten)]
         operator: AdminArgs,
     },
+    /// Show the scheduled backups of a running gateway; exits with 1 if they fail.
+    Backups {
+        /// Take the next one now, and wait for it.
+        #[arg(long)]
+        now: bool,
+        #[command(flatten)]
+        operator: AdminArgs,
+    },
     /// Verify a store that is not in use, or a backup; exits with 1 if it is damaged.
     Verify {
         /// File to verify; default: the store of the configuration.
@@ -44,6 +55,20 @@ pub(super) enum StoreCommand {
         #[command(flatten)]
         source: ConfigSource,
     },
+    /// Give the unused space of a store that is not in use back to the system.
+    Compact {
+        /// File to compact; default: the store of the configuration.
+        file: Option<PathBuf>,
+        /// Print the sizes before and after as JSON.
+        #[arg(long)]
+        json: bool,
+        #[command(flatten)]
+        source: ConfigSource,
+    },
+    /// Write the rows of a store that is not in use, or of a backup, as lines of JSON.
+    Export(ExportOptions),
+    /// Make a new store of the rows of an export.
+    Import(ImportOptions),
     /// Install a backup as the store of a gateway that has lost its own.
     Restore {
         /// Backup file.
@@ -59,6 +84,39 @@ pub(super) enum StoreCommand {
     },
 }
 
+/// Arguments of `store export`.
+#[derive(Debug, Args)]
+pub(super) struct ExportOptions {
+    /// File to write, which must not exist; - is standard output.
+    file: PathBuf,
+    /// Store or backup to read; default: the store of the configuration.
+    #[arg(long, value_name = "FILE")]
+    from: Option<PathBuf>,
+    /// Print the result as JSON; with - on standard error.
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    source: ConfigSource,
+}
+
+/// Arguments of `store import`.
+#[derive(Debug, Args)]
+pub(super) struct ImportOptions {
+    /// File to read; - is standard input.
+    file: PathBuf,
+    /// Data folder of the gateway; default: that of the configuration.
+    #[arg(long, value_name = "FOLDER")]
+    to: Option<PathBuf>,
+    /// The export is of a stopped gateway that was not started since and will not be: nothing is announced at the next start.
+    #[arg(long)]
+    moved: bool,
+    /// Print the result as JSON.
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    source: ConfigSource,
+}
+
 /// Runs a command and returns its exit code.
 pub(super) fn run(command: StoreCommand) -> u8 {
     match command {
@@ -66,7 +124,13 @@ pub(super) fn run(command: StoreCommand) -> u8 {
         StoreCommand::Backup { file, operator } => {
             operator.run(async |gateway, json| backup(gateway, json, &file).await)
         }
+        StoreCommand::Backups { now, operator } => {
+            operator.run(async |gateway, json| backups::run(gateway, json, now).await)
+        }
         StoreCommand::Verify { file, json, source } => offline::verify(file, json, source),
+        StoreCommand::Compact { file, json, source } => compact::run(file, json, source),
+        StoreCommand::Export(options) => lines::export(options),
+        StoreCommand::Import(options) => lines::import(options),
         StoreCommand::Restore { backup, to, json, source } => offline::restore(&backup, to, json, source),
     }
 }

@@ -1,10 +1,12 @@
 //! Connections to peers that wait for the next request.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use actors::model::ServerName;
 use parking_lot::Mutex;
+use tokio::time::sleep;
 
 use crate::egress::address_book::PeerRoute;
 use crate::egress::connection::TlsMaterial;
@@ -14,18 +16,45 @@ use crate::egress::http_connection::HttpConnection;
 /// second connection.
 const IDLE_PER_PEER: usize = 2;
 
-/// Number of peers from which those are looked for whose connections have ended.
-const SWEEP_FROM: usize = 1_024;
+/// Time between two removals of ended connections. One occupies twenty kilobytes, most of them for requests that nobody will send, and
+/// a peer may not be addressed for a long time.
+const SWEEP_EVERY: Duration = Duration::from_secs(10);
 
 /// The idle connections by the name of the peer.
 #[derive(Default)]
-pub(super) struct ConnectionPool(Mutex<PooledConnections>);
+pub(super) struct ConnectionPool(Arc<Mutex<PooledConnections>>);
 
 #[derive(Default)]
 struct PooledConnections {
     by_peer: HashMap<ServerName, Vec<HttpConnection>>,
-    /// Number of peers at which the ended connections are removed next.
-    sweep_at: usize,
+    /// True if a task removes ended connections. It runs for as long as there are connections.
+    is_swept: bool,
+}
+
+impl PooledConnections {
+    /// Removes the connections that have ended, and gives their memory back.
+    fn sweep(&mut self) {
+        self.by_peer.retain(|_, idle| {
+            idle.retain(|connection| !connection.is_closed());
+            !idle.is_empty()
+        });
+        if self.by_peer.capacity() > 4 * self.by_peer.len() {
+            self.by_peer.shrink_to_fit();
+        }
+    }
+}
+
+async fn sweep(pool: Weak<Mutex<PooledConnections>>) {
+    loop {
+        sleep(SWEEP_EVERY).await;
+        let Some(pool) = pool.upgrade() else { return };
+        let mut pool = pool.lock();
+        pool.sweep();
+        pool.is_swept = !pool.by_peer.is_empty();
+        if !pool.is_swept {
+            return;
+        }
+    }
 }
 
 impl ConnectionPool {
@@ -59,12 +88,8 @@ impl ConnectionPool {
             return;
         }
         let mut pool = self.0.lock();
-        if pool.by_peer.len() >= pool.sweep_at.max(SWEEP_FROM) {
-            pool.by_peer.retain(|_, idle| {
-                idle.retain(|connection| !connection.is_closed());
-                !idle.is_empty()
-            });
-            pool.sweep_at = pool.by_peer.len() * 2;
+        if !std::mem::replace(&mut pool.is_swept, true) {
+            tokio::spawn(sweep(Arc::downgrade(&self.0)));
         }
         let idle = match pool.by_peer.get_mut(server) {
             Some(idle) => idle,
@@ -77,6 +102,13 @@ impl ConnectionPool {
         if idle.len() >= IDLE_PER_PEER {
             idle.remove(0);
         }
+        idle.reserve_exact(1);
         idle.push(connection);
+    }
+    /// Returns the number of peers with connections, and whether a task removes those that have ended.
+    #[cfg(test)]
+    pub(super) fn load(&self) -> (usize, bool) {
+        let pool = self.0.lock();
+        (pool.by_peer.len(), pool.is_swept)
     }
 }

@@ -1,5 +1,8 @@
 //! Bearer tokens of the private listeners.
 
+pub mod operator_role;
+pub mod operator_tokens;
+
 use std::borrow::Cow;
 
 use actix_web::body::{BoxBody, MessageBody};
@@ -28,10 +31,7 @@ pub struct BearerToken {
 impl BearerToken {
     /// Returns the check for a listener whose token is set under this key; `None` leaves the listener open.
     pub fn new(key: &'static str, token: Option<&str>) -> Self {
-        let refused = LogThrottle::new(|key, count, last| {
-            tracing::warn!(key, count, last, "requests rejected, because their token is missing or wrong");
-        });
-        Self { digest: token.map(|token| Sha256::digest(token.as_bytes()).into()), key, refused }
+        Self { digest: token.map(|token| token_digest(token.as_bytes())), key, refused: refusals_log() }
     }
 
     fn note(&self, request: &ServiceRequest, why: &ApiError) {
@@ -43,11 +43,7 @@ impl BearerToken {
     pub fn refusal(&self, request: &ServiceRequest) -> Option<HttpResponse> {
         let problem = self.check(request.headers()).err()?;
         self.note(request, &problem);
-        let mut answer = problem.error_response();
-        let challenge =
-            WwwAuthenticate(BearerChallenge::default()).try_into_value().expect("a scheme is visible ASCII");
-        answer.headers_mut().insert(WWW_AUTHENTICATE, challenge);
-        Some(answer)
+        Some(unauthenticated_answer(&problem))
     }
 
     /// Returns whether no token is required.
@@ -60,15 +56,40 @@ impl BearerToken {
     /// It compares digests, in constant time, so that neither the length nor a prefix of the token can be measured.
     pub fn check(&self, headers: &HeaderMap) -> Result<(), ApiError> {
         let Some(expected) = self.digest else { return Ok(()) };
-        let Some(given) = headers.get(AUTHORIZATION) else {
-            return Err(ApiError::unauthenticated("a bearer token is required"));
-        };
-        let digest = Bearer::parse(&with_exact_scheme(given)).map(|bearer| Sha256::digest(bearer.token().as_bytes()));
-        match digest {
-            Ok(digest) if bool::from(digest.ct_eq(&expected)) => Ok(()),
-            _ => Err(ApiError::unauthenticated("the bearer token is wrong")),
+        match given_digest(headers)?.ct_eq(&expected).into() {
+            true => Ok(()),
+            false => Err(ApiError::unauthenticated("the bearer token is wrong")),
         }
     }
+}
+
+/// Returns the log of requests that were rejected because of their token.
+fn refusals_log() -> LogThrottle {
+    LogThrottle::new(|key, count, last| {
+        tracing::warn!(key, count, last, "requests rejected, because their token is missing or wrong");
+    })
+}
+
+fn token_digest(token: &[u8]) -> [u8; 32] {
+    Sha256::digest(token).into()
+}
+
+/// Returns the digest of the token that a request carries.
+fn given_digest(headers: &HeaderMap) -> Result<[u8; 32], ApiError> {
+    let Some(given) = headers.get(AUTHORIZATION) else {
+        return Err(ApiError::unauthenticated("a bearer token is required"));
+    };
+    let bearer = Bearer::parse(&with_exact_scheme(given));
+    let bearer = bearer.map_err(|_| ApiError::unauthenticated("the bearer token is wrong"))?;
+    Ok(token_digest(bearer.token().as_bytes()))
+}
+
+/// Returns the answer to a request without a right token, with the scheme that is required.
+fn unauthenticated_answer(problem: &ApiError) -> HttpResponse {
+    let mut answer = problem.error_response();
+    let challenge = WwwAuthenticate(BearerChallenge::default()).try_into_value().expect("a scheme is visible ASCII");
+    answer.headers_mut().insert(WWW_AUTHENTICATE, challenge);
+    answer
 }
 
 const SCHEME: &[u8] = b"Bearer";

@@ -181,7 +181,9 @@ impl<F> AnswerFuture<F> {
 fn into_json_error(answer: ServiceResponse<BoxBody>) -> ServiceResponse<BoxBody> {
     let status = answer.status();
     let content_type = answer.headers().get(CONTENT_TYPE).map(|kind| kind.as_bytes()).unwrap_or_default();
-    let is_encoded = content_type.starts_with(b"application/json") || content_type == PROTOBUF_TYPE.as_bytes();
+    // A page for people has its error in it.
+    let is_encoded = [&b"application/json"[..], b"text/html"].into_iter().any(|kind| content_type.starts_with(kind))
+        || content_type == PROTOBUF_TYPE.as_bytes();
     if !(status.is_client_error() || status.is_server_error()) || is_encoded {
         return answer;
     }

@@ -51,9 +51,15 @@ pub(crate) fn split_object(text: &[u8]) -> serde_json::Result<Vec<NamedValue<'_>
 }
 
 fn scanned_object(text: &str) -> Option<Vec<NamedValue<'_>>> {
-    let mut members = Vec::with_capacity(8);
     let mut scanner = JsonScanner::new(text);
-    scanner.members(|key, scanner| {
+    let (members, _) = scanned_members(&mut scanner)?;
+    scanner.is_at_end().then_some(members)
+}
+
+/// Reads the object at the position of a scanner. Returns its members in their order, including repeated names, and its levels.
+pub(crate) fn scanned_members<'a>(scanner: &mut JsonScanner<'a>) -> Option<(Vec<NamedValue<'a>>, u32)> {
+    let mut members = Vec::with_capacity(8);
+    let depth = scanner.members(|key, scanner| {
         let name = match key.contains('\\') {
             true => serde_json::from_str::<String>(&format!("\"{key}\"")).ok()?.into(),
             false => key.into(),
@@ -62,7 +68,7 @@ fn scanned_object(text: &str) -> Option<Vec<NamedValue<'_>>> {
         members.push((name, value));
         Some(value.depth)
     })?;
-    scanner.is_at_end().then_some(members)
+    Some((members, depth))
 }
 
 /// Maximum depth of a comparison by value. Deeper values are equal only if their texts are: reading raw text level by

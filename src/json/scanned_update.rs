@@ -1,6 +1,6 @@
-//! A strong update as one pass over a body finds it: its text, how deep it nests, and its kind.
+//! A strong update as one pass over a body finds it: its text, how deep it nests, its kind, and the PDU that it carries.
 
-use crate::json::scanner::JsonScanner;
+use crate::json::scanner::{JsonScanner, ScannedValue};
 
 /// A strong update, or what stands in the place of one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -11,6 +11,8 @@ pub(crate) struct ScannedUpdate<'a> {
     pub(crate) depth: u32,
     /// Value of the key `update`.
     pub(crate) kind: UpdateKind<'a>,
+    /// Value of the key `pdu`, if the update is of that kind and has no other key.
+    pub(crate) pdu: Option<ScannedValue<'a>>,
 }
 
 /// The value of the first key `update` of an update.
@@ -30,19 +32,25 @@ impl<'a> ScannedUpdate<'a> {
         let (begin, first) = scanner.begin()?;
         if first != b'{' {
             let value = scanner.value()?;
-            return Some(Self { text: value.text, depth: value.depth, kind: UpdateKind::Unclear });
+            return Some(Self { text: value.text, depth: value.depth, kind: UpdateKind::Unclear, pdu: None });
         }
-        let mut kind = None;
+        let (mut kind, mut pdu, mut count) = (None, None, 0);
         let depth = scanner.members(|key, scanner| {
             let value = scanner.value()?;
+            count += 1;
             if kind.is_none() && key.contains('\\') {
                 kind = Some(UpdateKind::Unclear);
             } else if kind.is_none() && key == "update" {
                 kind = Some(kind_of(value.text));
+            } else if key == "pdu" {
+                pdu = Some(value);
             }
             Some(value.depth)
         })?;
-        Some(Self { text: scanner.text_since(begin), depth, kind: kind.unwrap_or(UpdateKind::Nameless) })
+        let kind = kind.unwrap_or(UpdateKind::Nameless);
+        // Of two keys one is `update`, so the other is there once.
+        let pdu = pdu.filter(|_| count == 2 && kind == UpdateKind::Named("pdu"));
+        Some(Self { text: scanner.text_since(begin), depth, kind, pdu })
     }
 }
 
@@ -76,10 +84,29 @@ mod tests {
             ("[{}]", UpdateKind::Unclear, 2),
             ("7", UpdateKind::Unclear, 0),
         ] {
-            assert_eq!(scanned(text), ScannedUpdate { text, depth, kind }, "{text}");
+            let found = scanned(text);
+            assert_eq!((found.text, found.depth, found.kind), (text, depth, kind), "{text}");
             if let UpdateKind::Named(name) = kind {
                 assert!(has_string_member(text, "update", name), "{text}");
             }
+        }
+    }
+
+    #[test]
+    fn pdu_is_found_without_other_keys() {
+        let pdu = |text| scanned(text).pdu.map(|value| (value.text, value.depth));
+        assert_eq!(pdu(r#"{"update":"pdu","pdu":{"a":[]}}"#), Some((r#"{"a":[]}"#, 2)));
+        assert_eq!(pdu(r#"{ "pdu" : 7 , "update" : "pdu" }"#), Some(("7", 0)));
+        for text in [
+            r#"{"update":"pdu","pdu":{},"x":1}"#,
+            r#"{"update":"pdu","pdu":{},"pdu":{}}"#,
+            r#"{"update":"pdu","\u0070du":{}}"#,
+            r#"{"update":"x","pdu":{}}"#,
+            r#"{"update":"pdu"}"#,
+            r#"{"pdu":{},"pdu":{}}"#,
+            "[]",
+        ] {
+            assert_eq!(pdu(text), None, "{text}");
         }
     }
 }

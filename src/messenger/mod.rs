@@ -8,7 +8,7 @@ pub(crate) mod contexts;
 pub mod direct_calls;
 mod ephemeral;
 pub mod ephemeral_feed;
-mod events;
+pub(crate) mod events;
 mod id_locks;
 mod lists;
 pub(crate) mod messages;

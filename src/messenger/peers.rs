@@ -31,6 +31,7 @@ impl From<&settings::PeerSettings> for PeerConfiguration {
             profile: peer.link.profile.as_str().into(),
             addresses: peer.link.addresses.iter().map(ToString::to_string).collect(),
             limits: peer.effective_limits().into_iter().map(|(key, limit)| (key.to_owned(), limit)).collect(),
+            origins: std::collections::BTreeMap::new(),
         }
     }
 }

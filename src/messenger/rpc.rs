@@ -97,7 +97,7 @@ async fn prepare(
     let body = whole_body(payload, bounds.body_max).await.map_err(CallRefusal::of_call)?;
     let until = Instant::now() + time;
     CalledMethod::of(&body).map_err(|why| {
-        CallRefusal::of_call(ApiError::bad_request("BAD_JSON", format!("the body is no JSON object: {why}")))
+        CallRefusal::of_call(ApiError::bad_request("bad_json", format!("the body is no JSON object: {why}")))
     })?;
     let encoding = if limits.habits.protobuf { BodyEncoding::Protobuf } else { BodyEncoding::Json };
     let call = PeerCall { body, encoding, until, connect: limits.connect_timeout, answer_max: bounds.body_max };
@@ -107,10 +107,10 @@ async fn prepare(
 async fn whole_body(payload: web::Payload, body_max: usize) -> Result<Bytes, ApiError> {
     match payload.to_bytes_limited(body_max).await {
         Ok(Ok(body)) => Ok(body),
-        Ok(Err(error)) => Err(ApiError::bad_request("BAD_BODY", format!("the body cannot be read: {error}"))),
+        Ok(Err(error)) => Err(ApiError::bad_request("bad_body", format!("the body cannot be read: {error}"))),
         Err(_exceeded) => {
             let words = format!("the body exceeds rpc.body_max ({})", CountedNoun(body_max as u64, "byte"));
-            Err(ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "TOO_LARGE", words).by_limit("rpc.body_max"))
+            Err(ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", words).by_limit("rpc.body_max"))
         }
     }
 }

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Map, Value, json};
 
 use crate::api::errors::ErrorBody;
+use crate::http::bearer::operator_role::OperatorRole;
 use crate::openapi::api_operation::{AnswerShape, ApiOperation};
 use crate::openapi::api_webhook::ApiWebhook;
 use crate::openapi::path_parameters::{PathParameter, names_in};
@@ -105,6 +106,9 @@ impl ApiDocument {
         if operation.is_open {
             described["security"] = json!([]);
         }
+        if let Some(role) = operation.role {
+            described["description"] = format!("The token needs the role `{role}`.").into();
+        }
         described
     }
 }
@@ -156,6 +160,9 @@ fn responses(operation: &ApiOperation, book: &mut SchemaBook) -> Value {
     for (status, of_status) in operation.refusals.iter().flat_map(|set| set.iter()) {
         codes.entry(*status).or_default().extend(*of_status);
     }
+    if let Some(role) = operation.role.filter(|role| *role > OperatorRole::Read) {
+        codes.entry(403).or_default().insert(role.code());
+    }
     for (status, codes) in codes {
         let mut schema = reference::<ErrorBody>(&mut book.written).to_value();
         schema["properties"] = json!({ "code": { "enum": codes } });
@@ -167,7 +174,9 @@ fn responses(operation: &ApiOperation, book: &mut SchemaBook) -> Value {
             // The status is also one of the operation's own answers.
             Some(response) => {
                 let own = response["content"]["application/json"]["schema"].take();
-                response["content"]["application/json"]["schema"] = json!({ "anyOf": [own, schema] });
+                // The operation's own answer may be in another form alone, such as a page for people.
+                let schema = if own.is_null() { schema } else { json!({ "anyOf": [own, schema] }) };
+                response["content"]["application/json"]["schema"] = schema;
                 let words = response["description"].as_str().unwrap_or_default();
                 response["description"] = format!("{words} Or refused: {}.", named.join(", ")).into();
             }

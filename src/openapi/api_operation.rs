@@ -5,6 +5,7 @@ use actix_web::http::Method;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde_json::{Value, json};
 
+use crate::http::bearer::operator_role::OperatorRole;
 use crate::openapi::refusals::RefusalSet;
 use crate::openapi::schema_book::{SchemaOf, inline, reference};
 
@@ -31,6 +32,8 @@ pub struct ApiOperation {
     pub(super) is_open: bool,
     /// True if an answer may be that of another server, of which nothing is known.
     pub(super) passes_on: bool,
+    /// Role that its caller needs; `None`: the tokens of the API have no roles.
+    pub(super) role: Option<OperatorRole>,
 }
 
 /// The body of a request.
@@ -63,6 +66,7 @@ impl ApiOperation {
             refusals: Vec::new(),
             is_open: false,
             passes_on: false,
+            role: None,
         }
     }
 
@@ -167,6 +171,27 @@ impl ApiOperation {
     pub fn passing_on(mut self) -> Self {
         self.passes_on = true;
         self
+    }
+
+    /// Sets the role that its caller needs.
+    #[must_use]
+    pub fn needs(mut self, role: OperatorRole) -> Self {
+        self.role = Some(role);
+        self
+    }
+
+    /// Gives it a role unless it has one: reading needs the lowest one, and everything else the highest one, so that a new call is never
+    /// open by mistake.
+    #[must_use]
+    pub fn with_role(mut self) -> Self {
+        let role = if self.method == Method::GET { OperatorRole::Read } else { OperatorRole::Administer };
+        self.role = self.role.or(Some(role));
+        self
+    }
+
+    /// Returns the role that its caller needs.
+    pub fn role(&self) -> Option<OperatorRole> {
+        self.role
     }
 
     /// Returns its method and its path below that of the API.

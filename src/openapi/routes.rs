@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
+use actix_web::middleware::from_fn;
 use actix_web::{Resource, web};
 
+use crate::http::bearer::operator_tokens::require_role;
 use crate::http::responses::wrong_method;
 use crate::openapi::api_operation::ApiOperation;
 
@@ -38,7 +40,11 @@ fn resource(path: &'static str, operations: &[ApiOperation], slash: TrailingSlas
     for operation in operations.iter().filter(|operation| operation.path == path) {
         methods.push(operation.method.as_str().to_owned());
         for route in &operation.routes {
-            resource = resource.route(route(web::method(operation.method.clone())));
+            let handled = route(web::method(operation.method.clone()));
+            resource = resource.route(match operation.role {
+                Some(role) => handled.wrap(from_fn(move |request, next| require_role(role, request, next))),
+                None => handled,
+            });
         }
     }
     methods.sort();

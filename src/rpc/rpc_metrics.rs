@@ -1,8 +1,9 @@
 //! The counts and times of calls, for `/metrics`.
 
-use std::fmt::Write;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
+
+use actors::supervise::histogram::TimeHistogram;
 
 /// The direction of a call, seen from this gateway.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -60,19 +61,6 @@ impl RpcResult {
 
 const DIRECTIONS: [RpcDirection; 2] = [RpcDirection::In, RpcDirection::Out];
 
-/// Upper bounds of the times that are counted, in milliseconds, each with its text in seconds.
-const BOUNDS: [(u64, &str); 9] = [
-    (5, "0.005"),
-    (25, "0.025"),
-    (100, "0.1"),
-    (250, "0.25"),
-    (1_000, "1"),
-    (2_500, "2.5"),
-    (10_000, "10"),
-    (30_000, "30"),
-    (60_000, "60"),
-];
-
 /// Name of the metric of times.
 const SECONDS: &str = "fernpost_rpc_seconds";
 
@@ -83,9 +71,7 @@ pub struct RpcMetrics([DirectionCounts; DIRECTIONS.len()]);
 #[derive(Debug, Default)]
 struct DirectionCounts {
     results: [AtomicU64; RpcResult::WORDS.len()],
-    /// Calls by the first bound that they did not exceed; the last are those that exceeded all.
-    times: [AtomicU64; BOUNDS.len() + 1],
-    micros: AtomicU64,
+    times: TimeHistogram,
 }
 
 impl RpcMetrics {
@@ -97,10 +83,7 @@ impl RpcMetrics {
 
     /// Counts the time of a call.
     pub(super) fn note_time(&self, direction: RpcDirection, time: Duration) {
-        let counts = self.of(direction);
-        let place = BOUNDS.iter().position(|(bound, _)| time <= Duration::from_millis(*bound));
-        counts.times[place.unwrap_or(BOUNDS.len())].fetch_add(1, Ordering::Relaxed);
-        counts.micros.fetch_add(u64::try_from(time.as_micros()).unwrap_or(u64::MAX), Ordering::Relaxed);
+        self.of(direction).times.note(time, 1);
     }
 
     fn of(&self, direction: RpcDirection) -> &DirectionCounts {
@@ -118,20 +101,9 @@ impl RpcMetrics {
     /// Appends the times as a histogram. It is written by hand, because the recorder of the other metrics keeps every time
     /// until it is scraped.
     pub fn write_times(&self, out: &mut String) {
-        let _ = writeln!(
-            out,
-            "# HELP {SECONDS} Time of calls between messengers, by direction.\n# TYPE {SECONDS} histogram"
-        );
+        TimeHistogram::write_head(SECONDS, "Time of calls between messengers, by direction.", out);
         for direction in DIRECTIONS {
-            let (counts, label) = (self.of(direction), format!("direction=\"{}\"", direction.as_str()));
-            let mut sum = 0;
-            let bounds = BOUNDS.iter().map(|(_, text)| *text).chain(["+Inf"]);
-            for (bound, count) in bounds.zip(&counts.times) {
-                sum += count.load(Ordering::Relaxed);
-                let _ = writeln!(out, "{SECONDS}_bucket{{{label},le=\"{bound}\"}} {sum}");
-            }
-            let seconds = Duration::from_micros(counts.micros.load(Ordering::Relaxed)).as_secs_f64();
-            let _ = writeln!(out, "{SECONDS}_sum{{{label}}} {seconds}\n{SECONDS}_count{{{label}}} {sum}");
+            self.of(direction).times.write_series(SECONDS, &format!("direction=\"{}\"", direction.as_str()), out);
         }
     }
 }
@@ -150,7 +122,7 @@ mod tests {
         metrics.write_times(&mut text);
         let of_in: Vec<&str> = text.lines().filter(|line| line.contains("\"in\"")).collect();
         let values: Vec<&str> = of_in.iter().filter_map(|line| line.split(' ').next_back()).collect();
-        assert_eq!(values, ["1", "2", "2", "3", "3", "3", "3", "3", "3", "4", "70.261", "4"]);
-        assert_eq!(of_in[0], "fernpost_rpc_seconds_bucket{direction=\"in\",le=\"0.005\"} 1");
+        assert_eq!(values, ["0", "1", "2", "2", "3", "3", "3", "3", "3", "3", "4", "4", "4", "4", "4", "70.261", "4"]);
+        assert_eq!(of_in[1], "fernpost_rpc_seconds_bucket{direction=\"in\",le=\"0.005\"} 1");
     }
 }

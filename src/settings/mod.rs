@@ -55,6 +55,7 @@ pub use crate::settings::sections::server::ServerSettings;
 pub use crate::settings::sections::store::{StoreBackend, StoreSettings};
 pub use crate::settings::sections::strangers::StrangersSettings;
 pub use crate::settings::values::listen::ListenTarget;
+pub use crate::settings::values::operator_token::OperatorToken;
 pub use crate::settings::values::pattern::{BadPattern, NamePattern};
 pub use crate::settings::values::profile::PeerProfile;
 pub use crate::settings::values::push_target::{PushRoute, PushTarget};

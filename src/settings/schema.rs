@@ -17,8 +17,9 @@ use crate::settings::sections::push::PushSection;
 use crate::settings::sections::relay::RelaySection;
 use crate::settings::sections::rpc::RpcSection;
 use crate::settings::sections::server::ServerSection;
-use crate::settings::sections::store::StoreSection;
+use crate::settings::sections::store::{BackupSection, StoreSection};
 use crate::settings::sections::strangers::StrangersSection;
+use crate::settings::sections::tls::acme::AcmeSection;
 use crate::settings::sections::tls::{FederationTlsSection, TlsSection};
 
 /// The whole configuration as written.
@@ -55,6 +56,7 @@ pub(super) fn names(path: &[impl AsRef<str>]) -> Option<KnownNames> {
         [] => fields_of::<RawSettings>(),
         ["server"] => fields_of::<ServerSection>(),
         ["federation"] => fields_of::<FederationSection>(),
+        ["federation", "acme"] => fields_of::<AcmeSection>(),
         ["federation", "tls"] => fields_of::<FederationTlsSection>(),
         ["federation", "strangers"] => fields_of::<StrangersSection>(),
         ["messenger" | "admin", "tls"] => fields_of::<TlsSection>(),
@@ -64,6 +66,7 @@ pub(super) fn names(path: &[impl AsRef<str>]) -> Option<KnownNames> {
         ["metrics"] => fields_of::<MetricsSection>(),
         ["log"] => fields_of::<LogSection>(),
         ["store"] => fields_of::<StoreSection>(),
+        ["store", "backup"] => fields_of::<BackupSection>(),
         ["contexts"] => fields_of::<ContextsSection>(),
         ["contexts", "gap"] => fields_of::<GapSection>(),
         ["contexts", "history"] => fields_of::<HistorySection>(),

@@ -136,7 +136,16 @@ impl ShownConfiguration {
 }
 
 fn hidden(key: &[impl AsRef<str>], value: Json) -> Json {
-    if is_secret(key) && !value.is_null() { HIDDEN.into() } else { value }
+    match value {
+        Json::Null => Json::Null,
+        _ if is_secret(key) => HIDDEN.into(),
+        Json::Array(items) => items.into_iter().map(|item| hidden(key, item)).collect(),
+        Json::Object(members) => {
+            let members = members.into_iter().map(|(name, value)| (name.clone(), hidden(&[name], value)));
+            Json::Object(members.collect())
+        }
+        value => value,
+    }
 }
 
 fn json(value: &Value) -> Json {

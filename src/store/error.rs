@@ -2,6 +2,8 @@
 
 use std::io::ErrorKind;
 
+use crate::store::schema::version::schema_remedy;
+
 /// The result of an operation of the storage engine that returns no value.
 pub(crate) type RedbResult = Result<(), redb::Error>;
 
@@ -21,7 +23,7 @@ pub enum OpenError {
     },
     /// The schema version is unknown to this program.
     #[error(
-        "the store {place} has schema version {found}, this program knows {known} and cannot convert it; start the program that wrote it, or move the file away to start with an empty store"
+        "the store {place} has schema version {found}, this program knows {known}{}", schema_remedy(.found, *.known)
     )]
     Schema {
         /// Path of the store's file.
@@ -30,6 +32,20 @@ pub enum OpenError {
         found: String,
         /// Version that this program writes.
         known: u32,
+    },
+    /// The store cannot be converted from the schema version before.
+    #[error(
+        "the store {place} has schema version {from} and is not converted to {to}: {why}; it is as it was, so start again afterwards"
+    )]
+    Conversion {
+        /// Path of the store's file.
+        place: String,
+        /// Version of the store.
+        from: u32,
+        /// Version that this program writes.
+        to: u32,
+        /// Reason and remedy.
+        why: String,
     },
     /// The store belongs to another server.
     #[error("the store {place} belongs to {owner}, this server is {own}; check server.data_dir and server.name")]

@@ -76,6 +76,12 @@ pub(crate) fn restoring(store: &Path) -> io::Result<()> {
     StoreMarker { making: false, restores: restores + 1 }.write(store)
 }
 
+/// Records that a store is about to be moved here.
+pub(crate) fn moving(store: &Path) -> io::Result<()> {
+    let restores = StoreMarker::read(store)?.map_or(0, |marker| marker.restores);
+    StoreMarker { making: false, restores }.write(store)
+}
+
 /// Records that the store was opened.
 pub(crate) fn opened(store: &Path, marker: StoreMarker) -> io::Result<()> {
     if marker.making { StoreMarker { making: false, ..marker }.write(store) } else { Ok(()) }

@@ -8,6 +8,7 @@
 //! - `offline`: backup, restore and verification of a whole file. `stats`: sizes. `position_jumps`: feed positions that a
 //!   restore skipped.
 //! - `executor`: the threads for commits, checkpoints and range reads. `delivery_clock`: delivery times that never go back.
+//! - `migration`: the conversion of a store of the schema version before.
 //! - `marker`: whether a store was created in a folder. `error`: why a store does not open, or has stopped. `counters`:
 //!   rows written and read.
 //!
@@ -23,6 +24,7 @@ mod executor;
 mod figures;
 mod handoff_budget;
 mod marker;
+mod migration;
 mod offline;
 mod open;
 mod pending;
@@ -56,13 +58,17 @@ pub use crate::store::engine::log::log_backend::{LogBackend, LogSegment};
 pub use crate::store::error::{OpenError, StoreFailure};
 pub use crate::store::executor::BlockingExecutor;
 pub use crate::store::offline::backup::{BackupError, CopyProgress, FinishedBackup};
+pub use crate::store::offline::compact::{CompactError, CompactReport, compact};
 pub use crate::store::offline::restore::{RestoreError, RestoreReport, restore};
+pub use crate::store::offline::row_lines::export::{ExportError, ExportReport, export};
+pub use crate::store::offline::row_lines::import::{ImportError, ImportKind, ImportReport, import};
 pub use crate::store::offline::summary::{StoreSummary, summary};
 pub use crate::store::offline::verify::{VerifyFinding, VerifyResult, verify, verify_backend};
 pub use counters::RowCounts;
 pub use figures::StoreFigures;
 pub use marker::MARKER;
-pub use open::{FILE, LoggedBackend, SCHEMA, StoreLocation, StoreOptions};
+pub use open::{FILE, LoggedBackend, StoreLocation, StoreOptions};
+pub use schema::version::SCHEMA;
 pub use shared::Wake;
 pub use stats::{StoreStats, TableStats};
 

@@ -24,28 +24,20 @@ use crate::store::engine::store_engine::{EngineLimits, StoreEngine};
 use crate::store::error::OpenError;
 use crate::store::executor::BlockingExecutor;
 use crate::store::marker::{self, StoreMarker};
+use crate::store::migration;
+use crate::store::migration::kept_copy::StoreFiles;
 use crate::store::offline::adopt_backup;
 use crate::store::position_jumps::PositionJumps;
 use crate::store::schema::tables;
 use crate::store::schema::tables::{RowKey, RowValue, TableVisitor};
+use crate::store::schema::version::{SCHEMA, SCHEMA_KEY};
 use crate::store::write::cache::{WriterCache, WriterMemory};
+use crate::store::write::context::latest_pdu_ids::LatestPduIds;
 use crate::store::write::feed::FeedEnds;
 use crate::store::write::peer::non_participants;
 use crate::store::write::peer_tails::PeerTails;
 use crate::store::write::queue::GroupLimits;
 use crate::store::write::writer_context::WaitingOrder;
-
-/// The schema version of the tables and rows that this program writes.
-pub const SCHEMA: u32 = 5;
-
-/// The schema version of a store without a log, which has the same tables and rows and is opened as it is. The version was
-/// raised because a program that does not know the log would lose what it holds.
-const SCHEMA_BEFORE_LOG: u32 = 4;
-
-/// Returns whether this program can open a store of this schema version.
-pub(crate) fn is_known_schema(found: &str) -> bool {
-    [SCHEMA, SCHEMA_BEFORE_LOG].iter().any(|known| found == known.to_string())
-}
 
 /// The ending of the name of the log's folder, which is beside the store's file and has its name otherwise.
 const LOG: &str = "journal";
@@ -230,6 +222,8 @@ fn opened(options: StoreOptions, clock: &dyn Clock) -> Result<OpenedStore, OpenE
     builder.set_repair_callback(|repair| tracing::info!(progress = repair.progress(), "the store is being repaired"));
     let (limits, log) = (options.engine_limits(), options.place.log());
     let database = options.place.open(&builder).map_err(unusable)?;
+    let files = file.as_ref().map(|file| StoreFiles { file: file.clone(), log: log_folder(file) });
+    let database = migration::migrate(database, files.as_ref(), &builder, (&place, &options.server))?;
 
     let mut transaction = database.begin_write().map_err(|error| unusable(error.into()))?;
     transaction.set_quick_repair(options.quick_repair);
@@ -298,22 +292,14 @@ fn replay(transaction: &WriteTransaction, log: &dyn LogBackend, as_found: bool) 
     Ok(next)
 }
 
-/// Refuses a store of another server or of another schema version; otherwise raises the epoch, as every opening does.
+/// Writes the version and the owner, which were compared before, and raises the epoch, as every opening does.
 fn stamp(transaction: &WriteTransaction, place: &str, own: &ServerName) -> Result<u64, OpenError> {
     let unusable = |error: redb::Error| OpenError::from_redb(place, error);
     let mut meta = transaction.open_table(tables::META).map_err(|error| unusable(error.into()))?;
     let schema = SCHEMA.to_string();
-    let found = text(&meta, "schema").map_err(unusable)?;
-    if let Some(found) = found.filter(|found| !is_known_schema(found)) {
-        return Err(OpenError::Schema { place: place.to_owned(), found, known: SCHEMA });
-    }
-    let owner = text(&meta, "server").map_err(unusable)?;
-    if let Some(owner) = owner.filter(|owner| owner != own.as_str()) {
-        return Err(OpenError::Foreign { place: place.to_owned(), owner, own: own.to_string() });
-    }
     let epoch = text(&meta, "epoch").map_err(unusable)?.map_or(Ok(0), |epoch| epoch.parse::<u64>());
     let epoch = epoch.map_err(|_| unusable(redb::Error::Corrupted("the epoch is no number".to_owned())))? + 1;
-    for (key, value) in [("schema", schema.as_str()), ("server", own.as_str()), ("epoch", &epoch.to_string())] {
+    for (key, value) in [(SCHEMA_KEY, schema.as_str()), ("server", own.as_str()), ("epoch", &epoch.to_string())] {
         meta.insert(key, value).map_err(|error| unusable(error.into()))?;
     }
     Ok(epoch)
@@ -338,6 +324,7 @@ fn ends(transaction: &WriteTransaction, epoch: u64) -> Result<WriterCache, redb:
         next_item: item + 1,
         order: WaitingOrder::new(epoch),
         deliveries,
+        latest_pdu_ids: LatestPduIds::default(),
         tails: PeerTails::default(),
     })
 }

@@ -344,7 +344,14 @@ impl SubmissionReader for Store {
 
 impl FeedReader for Store {
     fn feed_after(&self, after: Position, limit: u32, bytes: u64) -> Task<Result<FeedPage, ArchiveError>> {
-        self.page(move |shared, rows| feed::feed_after(shared, rows, after.0, limit as usize, bytes))
+        let read = move |shared: &StoreShared, rows: &ReadSnapshot| {
+            feed::feed_after(shared, rows, after.0, limit as usize, bytes)
+        };
+        // A hop to another thread and back costs more than the newest events.
+        match feed::are_in_memory(&self.shared, after.0) {
+            true => self.point(read),
+            false => self.page(read),
+        }
     }
 
     fn released_events(&self, limit: u32, bytes: u64) -> Task<Result<Vec<ReleasedEvent>, ArchiveError>> {

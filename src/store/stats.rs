@@ -8,9 +8,9 @@ use redb::{ReadableTableMetadata, TableDefinition, TableHandle};
 
 use crate::store::counters::RowCounts;
 use crate::store::engine::read_snapshot::ReadSnapshot;
-use crate::store::open::SCHEMA;
 use crate::store::schema::tables;
 use crate::store::schema::tables::{RowKey, RowValue, TableVisitor};
+use crate::store::schema::version::SCHEMA;
 use crate::store::shared::StoreShared;
 
 /// The size of one table.

@@ -1,5 +1,6 @@
-//! Output on a terminal: lines, tables, progress and formatted values. Shared by the command line and the tools.
+//! Output on a terminal: lines, tables, progress, questions and formatted values. Shared by the command line and the tools.
 
+pub(crate) mod confirmation;
 pub(crate) mod exit_code;
 pub(crate) mod format;
 pub(crate) mod output;

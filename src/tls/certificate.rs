@@ -27,6 +27,7 @@ pub struct PresentedCertificate {
     not_before: Millis,
     not_after: Millis,
     is_ca: bool,
+    is_self_signed: bool,
     purposes: CertificatePurposes,
     pin: SpkiPin,
     /// The latest judgement of the chain: it costs several signatures, and most requests come on connections that are held.
@@ -83,7 +84,8 @@ impl PresentedCertificate {
         let validity = parsed.validity();
         let (not_before, not_after) = (millis(validity.not_before.timestamp()), millis(validity.not_after.timestamp()));
         let pin = SpkiPin::of(parsed.public_key().raw);
-        Ok(Self { names, not_before, not_after, is_ca, purposes, pin, chain, judged: Arc::default() })
+        let is_self_signed = parsed.issuer().as_raw() == parsed.subject().as_raw();
+        Ok(Self { names, not_before, not_after, is_ca, is_self_signed, purposes, pin, chain, judged: Arc::default() })
     }
 
     /// Returns the chain as it was presented.
@@ -144,6 +146,11 @@ impl PresentedCertificate {
     /// Returns whether it may sign other certificates.
     pub const fn is_ca(&self) -> bool {
         self.is_ca
+    }
+
+    /// Returns whether it names itself as its issuer.
+    pub const fn is_self_signed(&self) -> bool {
+        self.is_self_signed
     }
 
     /// Returns the roles that its extended key usage allows.

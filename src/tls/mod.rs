@@ -4,6 +4,7 @@
 //! apart from the handshake, by [`judge`](certificate_judge), at each request: dates, roots and pins may have changed since. See
 //! `docs/protocol.md#certificates`.
 
+pub mod acme;
 pub mod certificate;
 pub mod certificate_fault;
 pub mod certificate_judge;

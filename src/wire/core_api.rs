@@ -7,7 +7,7 @@ use actors::errors::{BatchError, PeerError};
 use actors::gateway::Gateway;
 use actors::limits::HistoryLimits;
 use actors::model::{
-    ContextId, InboundPush, InboundTransaction, Millis, PduRef, PduVerdict, Receipt, SentPage, ServerName,
+    ContextId, InboundPush, InboundTransaction, Millis, PduRef, Receipt, SentPage, ServerName, TransactionReceipt,
 };
 use actors::ports::{ArchiveError, ServedPdu, Task};
 
@@ -24,12 +24,12 @@ pub trait FederationCore: ReferenceContext {
     /// Accepts a push of a peer. The result may be sent to the peer.
     fn accept<'a>(&'a self, from: &'a ServerName, push: InboundPush) -> Soon<'a, Result<Receipt, BatchError>>;
 
-    /// Accepts a transaction of a peer. The result, one verdict per PDU, may be sent to the peer.
+    /// Accepts a transaction of a peer. The result may be sent to the peer.
     fn accept_transaction<'a>(
         &'a self,
         from: &'a ServerName,
         transaction: InboundTransaction,
-    ) -> Soon<'a, Result<Vec<PduVerdict>, BatchError>>;
+    ) -> Soon<'a, Result<TransactionReceipt, BatchError>>;
 
     /// Returns the maximum number of strong updates or PDUs in one request of this peer.
     fn window(&self, from: &ServerName) -> u32;
@@ -80,7 +80,7 @@ impl FederationCore for Gateway {
         &'a self,
         from: &'a ServerName,
         transaction: InboundTransaction,
-    ) -> Soon<'a, Result<Vec<PduVerdict>, BatchError>> {
+    ) -> Soon<'a, Result<TransactionReceipt, BatchError>> {
         Box::pin(Self::accept_transaction(self, from, transaction))
     }
 

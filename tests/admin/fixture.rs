@@ -14,7 +14,8 @@ use actors::testkit::transport::accepted;
 use actors::testkit::{ScriptedTransport, TestClock, TestPeers};
 use bytes::Bytes;
 use fernpost::admin::{AdminApi, configure};
-use fernpost::http::bearer::BearerToken;
+use fernpost::http::bearer::operator_role::OperatorRole;
+use fernpost::http::bearer::operator_tokens::{AcceptedToken, OperatorTokens};
 use fernpost::wire::pdu::ContentText;
 use fixtures::api_shapes::assert_answer_has_type;
 use fixtures::disk::FaultyDisk;
@@ -26,6 +27,19 @@ use tokio::sync::watch;
 
 /// The operator's token.
 const TOKEN: &str = "sesame";
+
+/// Tokens with lower roles.
+pub(crate) const OPERATING_TOKEN: &str = "sesame-operate";
+pub(crate) const READING_TOKEN: &str = "sesame-read";
+
+fn tokens() -> OperatorTokens {
+    let all = [
+        ("admin", OperatorRole::Administer, TOKEN),
+        ("desk", OperatorRole::Operate, OPERATING_TOKEN),
+        ("watch", OperatorRole::Read, READING_TOKEN),
+    ];
+    OperatorTokens::new(Arc::new(move || all.map(|(name, role, token)| AcceptedToken::new(name, role, token)).into()))
+}
 
 /// The gateway `red.example` with the peers green and blue, and the operator's calls.
 pub(crate) struct OperatorFixture {
@@ -52,6 +66,11 @@ impl OperatorFixture {
         Self { core, api, is_up, accepted }
     }
 
+    /// Returns the API, for the pages of the dashboard.
+    pub(crate) fn api(&self) -> AdminApi {
+        self.api.clone()
+    }
+
     /// Moves the clock forward. No timer fires.
     pub(crate) fn pass(&self, minutes: i64) {
         self.core.clock.jump(minutes * 60_000);
@@ -75,8 +94,7 @@ impl OperatorFixture {
 
     /// Makes a call with this token, or without one.
     pub(crate) async fn call_as(&self, token: Option<&str>, method: Method, path: &str, body: &str) -> (u16, Value) {
-        let bearer = BearerToken::new("admin.token", Some(TOKEN));
-        let app = init_service(App::new().configure(|config| configure(config, self.api.clone(), bearer))).await;
+        let app = init_service(App::new().configure(|config| configure(config, self.api.clone(), tokens()))).await;
         let uri = format!("/admin/v1{path}");
         let mut request = TestRequest::default().method(method.clone()).uri(&uri);
         if let Some(token) = token {

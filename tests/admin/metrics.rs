@@ -13,6 +13,7 @@ use actors::ports::EphemeralSink;
 use bytes::Bytes;
 use fernpost::admin::certificates::CertificateEnds;
 use fernpost::admin::metrics::{MetricsRecorder, ObservedParts, configure};
+use fernpost::maintenance::scheduled_backup::BackupSchedule;
 use fernpost::messenger::OpenStreams;
 use fernpost::messenger::ephemeral_feed::EphemeralFeed;
 use fernpost::rpc::{CallRegister, RpcLimits, RpcRules};
@@ -40,6 +41,7 @@ impl RpcRules for UsualRules {
 /// Returns the observed parts of the gateway; one peer has labels of its own.
 fn observed(operator: &OperatorFixture) -> ObservedParts {
     ObservedParts {
+        backups: BackupSchedule::default(),
         observer: DeliveryObserver::new(operator.core.clock.clone(), None),
         store: operator.core.store.clone(),
         clocks: PeerClocks::default(),
@@ -94,9 +96,9 @@ async fn ends(operator: &OperatorFixture, context: &str, from: u64, count: u64) 
         receipts: PeerReceipts::NONE,
         nonce: None,
     };
-    let verdicts =
+    let accepted =
         operator.core.gateway.accept_transaction(&name("blue.example"), transaction).await.expect("accepted");
-    assert!(verdicts.iter().all(|verdict| *verdict == PduVerdict::Accepted));
+    assert!(accepted.verdicts.iter().all(|verdict| *verdict == PduVerdict::Accepted));
 }
 
 #[actix_web::test]

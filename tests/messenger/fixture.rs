@@ -98,7 +98,7 @@ impl MessengerFixture {
         let answer = call_service(&app, request.insert_header(("last-event-id", last_event_id)).to_request()).await;
         assert_eq!(answer.status().as_u16(), 200);
         let (headers, body) = (answer.headers().clone(), answer.into_body().boxed());
-        (headers, StreamReader { body, text: String::new() })
+        (headers, StreamReader { body, text: String::new(), largest: 0 })
     }
 
     /// Adds the routes of the messenger's listener, behind no token.
@@ -153,6 +153,8 @@ impl MessengerFixture {
 pub(crate) struct StreamReader {
     body: BoxBody,
     text: String,
+    /// Bytes of the largest chunk so far.
+    pub(crate) largest: usize,
 }
 
 impl StreamReader {
@@ -165,7 +167,9 @@ impl StreamReader {
                 return Some(block);
             }
             let chunk = std::future::poll_fn(|cx| std::pin::Pin::new(&mut self.body).poll_next(cx)).await?;
-            self.text.push_str(std::str::from_utf8(&chunk.expect("a chunk")).expect("text"));
+            let chunk = chunk.expect("a chunk");
+            self.largest = self.largest.max(chunk.len());
+            self.text.push_str(std::str::from_utf8(&chunk).expect("text"));
         }
     }
 

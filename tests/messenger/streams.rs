@@ -45,9 +45,13 @@ async fn stream_sends_events_in_order() {
 async fn stream_resumes_after_last_event() {
     let messenger = with_events(5).await;
     messenger.call(Method::POST, "/v1/events/ack", r#"{"upto":2}"#).await;
-    for (path, last, first) in
-        [("/v1/events", "", 3), ("/v1/events?after=0&limit=1&wait=0", "", 1), ("/v1/events?after=0", "4", 5)]
-    {
+    for (path, last, first) in [
+        ("/v1/events", "", 3),
+        ("/v1/events?after=0&limit=1&wait=0", "", 1),
+        ("/v1/events?after=0&limit=0&wait=2s", "", 1),
+        ("/v1/events?limit=all&limit=7", "", 3),
+        ("/v1/events?after=0", "4", 5),
+    ] {
         let (_, mut stream) = messenger.stream(path, last).await;
         stream.block().await;
         assert_eq!(stream.event().await.0, format!("id: {first} event: update"), "{path} {last}");
@@ -141,6 +145,28 @@ async fn stream_shows_ephemeral_items() {
     let (head, data) = stream.event().await;
     assert_eq!(head, "event: ephemeral");
     assert!(data.contains(r#""from":"old""#) && data.ends_with(r#""type":"m.presence","content":{}}"#), "{data}");
+}
+
+/// Two chunks wait for a socket, and 128 KiB of ephemeral events for the next chunk: 256 KiB in all.
+#[actix_web::test]
+async fn stream_chunks_are_bounded() {
+    let messenger = with_events(0).await;
+    let (_, mut stream) = messenger.stream("/v1/events", "").await;
+    messenger.commit((1..=1_000).map(update).collect(), CommitPriority::Now).await;
+    let seen = |n: u32| format!("{{\"update\":\"seen\",\"key\":\"{n}\",\"x\":\"{}\"}}", "x".repeat(20 << 10));
+    let mut push = pushed(1, 1);
+    push.weak = 5;
+    push.ephemeral = (1..=5).map(|n| Bytes::from(seen(n))).collect();
+    messenger.core.gateway.accept(&name("blue"), push).await.expect("accepted");
+    stream.block().await;
+    let (mut durable, mut ephemeral) = (0, 0);
+    while durable < 1_001 || ephemeral < 5 {
+        match stream.event().await.0.as_str() {
+            "event: ephemeral" => ephemeral += 1,
+            _ => durable += 1,
+        }
+    }
+    assert!((32 << 10..=64 << 10).contains(&stream.largest), "{}", stream.largest);
 }
 
 #[actix_web::test]

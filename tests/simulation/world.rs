@@ -174,7 +174,7 @@ impl World {
             plan = plan.with_group(Rng::with_seed(seed ^ 0x0009_4009));
         }
         let mut asking = Rng::with_seed(seed ^ 0x0004_ece1);
-        if has_receipts(seed) && plan.uses_numbers_once() {
+        if has_receipts(seed) {
             plan = plan.with_receipts(asking.fork());
         }
         let network = TestNetwork::new(chance.u64(..), CALM);

@@ -14,8 +14,8 @@ use actix_web::{App, web};
 use actors::errors::{AdmissionError, BatchError, PeerError, UnavailableError};
 use actors::limits::{HistoryLimits, InteropQuirks};
 use actors::model::{
-    Ack, ContextId, InboundPush, InboundTransaction, Millis, PduRef, PduVerdict, Receipt, SentPage, Seq, ServerName,
-    StrongBody,
+    Ack, ContextId, InboundPush, InboundTransaction, Millis, PduRef, PduVerdict, PeerReceipts, Receipt, SentPage, Seq,
+    ServerName, StrongBody, TransactionReceipt,
 };
 use actors::ports::{ArchiveError, ServedPdu, Task};
 use bytes::Bytes;
@@ -67,6 +67,8 @@ pub(crate) struct ScriptedCore {
     pub(crate) answer: Result<Receipt, BatchError>,
     /// Result for a transaction; by default each PDU is accepted.
     pub(crate) verdicts: Option<Result<Vec<PduVerdict>, BatchError>>,
+    /// Receipts for the sender of a transaction.
+    pub(crate) receipts: PeerReceipts,
     pub(crate) taken: Mutex<Vec<(ServerName, InboundPush)>>,
     pub(crate) transactions: Mutex<Vec<(ServerName, InboundTransaction)>>,
     /// The stored PDUs.
@@ -117,11 +119,13 @@ impl FederationCore for ScriptedCore {
         &'a self,
         from: &'a ServerName,
         transaction: InboundTransaction,
-    ) -> Soon<'a, Result<Vec<PduVerdict>, BatchError>> {
+    ) -> Soon<'a, Result<TransactionReceipt, BatchError>> {
+        let id = transaction.id.as_str().into();
         let accepted = vec![PduVerdict::Accepted; transaction.pdus.len()];
         self.transactions.lock().expect("not poisoned").push((from.clone(), transaction));
         let verdicts = self.verdicts.clone().unwrap_or(Ok(accepted));
-        Box::pin(async move { verdicts })
+        let receipts = self.receipts.clone();
+        Box::pin(async move { Ok(TransactionReceipt { verdicts: verdicts?, receipts, id, new_after: None }) })
     }
     fn window(&self, _: &ServerName) -> u32 {
         2
@@ -267,6 +271,7 @@ pub(crate) fn scripted(answer: Result<Ack, BatchError>) -> ScriptedCore {
     ScriptedCore {
         answer: answer.map(Receipt::from),
         verdicts: None,
+        receipts: PeerReceipts::NONE,
         taken: Mutex::default(),
         transactions: Mutex::default(),
         stored: vec![],

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use actix_web::test::TestRequest;
 use actors::errors::{AdmissionError, BatchError, PeerError, UnavailableError};
-use actors::model::{Ack, PduVerdict, Seq};
+use actors::model::{Ack, PduRef, PduVerdict, PeerReceipts, Seq};
 
 use crate::circle::name;
 use crate::handler::{Answer, LIMIT, core, scripted, send};
@@ -43,6 +43,16 @@ async fn transaction_reaches_core_and_answers() {
     );
     assert_eq!((transaction.prev_ids.as_slice(), transaction.pdus.len()), (&["9".to_owned()][..], 2));
     assert_eq!(transaction.pdus[1].as_ref().map_err(|bad| bad.code), Err("NOT_AN_OBJECT"));
+}
+
+#[actix_web::test]
+async fn transaction_answer_has_receipts() {
+    let mut core = scripted(Ok(Ack::Ok(Seq(1))));
+    let pdu = PduRef { origin: name("red.example"), id: "i".parse().expect("valid") };
+    core.receipts = PeerReceipts { pdus: vec![pdu], ..PeerReceipts::NONE };
+    let answer = send(&core.into(), from("10.1.0.1").set_payload(r#"{"origin":"red.example"}"#)).await;
+    let expected = r#"{"pdus":[],"limits":{"pdus":2,"bytes":400},"delivered":[["red.example","i"]]}"#;
+    assert_eq!((answer.status, answer.text.as_str()), (200, expected));
 }
 
 #[actix_web::test]

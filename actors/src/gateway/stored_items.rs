@@ -6,9 +6,10 @@ use bytes::Bytes;
 use crate::change::Change;
 use crate::errors::{BatchError, CommandError, ContextError, PeerError, UnavailableError};
 use crate::gateway::Gateway;
+use crate::limits::Numbering;
 use crate::model::{
-    Ack, ForwardedUpdate, GroupMessage, Index, Pdu, PduVerdict, PeerCommand, PlainCopy, PlainForm, RelayCode, SentPage,
-    Seq, ServerName, SubmissionId, SubmissionRecord,
+    Ack, ForwardedUpdate, GroupMessage, Index, MessagePlace, Pdu, PduVerdict, PeerCommand, PlainCopy, PlainForm,
+    RelayCode, RemovalFate, SentPage, Seq, ServerName, SubmissionId, SubmissionRecord,
 };
 use crate::peer::inbound::dispatch::DispatchError;
 use crate::peer::inbound::forwards;
@@ -26,9 +27,27 @@ impl Gateway {
             return Err(CommandError::UnknownSubmission(message.clone()));
         }
         for (server, first, last) in legs {
-            self.order(&server, PeerCommand::Drop { message: message.clone(), first, last }).await?;
+            let fate = RemovalFate::TAKEN_OUT;
+            self.order(&server, PeerCommand::Drop { message: message.clone(), first, last, fate }).await?;
         }
         Ok(())
+    }
+
+    /// Moves the items of a submission, which are of this size, from the outbox of one peer to the end of that of another. It answers
+    /// after the commit; the items stay if they are no longer all unacknowledged.
+    pub async fn move_items(
+        &self,
+        from: &ServerName,
+        to: &ServerName,
+        message: &SubmissionId,
+        (first, last): (Index, Index),
+        bytes: usize,
+    ) -> Result<(), CommandError> {
+        self.check_overload()?;
+        let items = usize::try_from(last.since(first)).unwrap_or(usize::MAX).saturating_add(1);
+        self.routes.peer(to, LookupPurpose::Deliver).await?.has_room(items, bytes)?;
+        let fate = RemovalFate::MoveTo(to.clone());
+        self.order(from, PeerCommand::Drop { message: message.clone(), first, last, fate }).await.map(|_| ())
     }
 
     /// Requeues the dead letters of a submission, and queues it for skipped recipients, for one server or for all. It
@@ -134,16 +153,28 @@ impl Gateway {
 
     /// Passes a quarantined message of a mapped group to its context. It answers after the commit of the result; `None`: the group
     /// is not mapped. The caller decides whether to keep the quarantine row.
+    ///
+    /// If the peer numbers its pushes, the number of the row is part of the identity of the message: equal messages of one push have
+    /// the same number, and each of them is composed.
     pub async fn bridge_parked(
         &self,
-        from: &ServerName,
+        row: &QuarantineKey,
         seq: Seq,
         message: &GroupMessage,
     ) -> Result<Option<PduVerdict>, ContextError> {
         self.check_overload()?;
+        let from = &row.server;
         let limits = self.ports.roster.limits_of(from);
         let Some(context) = limits.groups.context(message.group) else { return Ok(None) };
-        let messages = vec![message.numbered(seq, None)];
+        let numbers_pushes = match limits.numbering {
+            Numbering::Pushes => true,
+            Numbering::Updates => false,
+            Numbering::Auto => {
+                let peer = self.ports.archive.peers.peer(from).await.map_err(|_| UnavailableError::OutcomeUnknown)?;
+                peer.record.is_some_and(|record| record.inbound.numbers_pushes)
+            }
+        };
+        let messages = vec![message.numbered(seq, numbers_pushes.then_some(MessagePlace::InQuarantine(row.number)))];
         // A release does not know how the peer was authenticated, so assume the weakest proof.
         let bridged = self.routes.context(context).await?.bridge(from.clone(), "network", messages).await;
         let verdicts = bridged.map_err(|error| match error {

@@ -12,7 +12,7 @@ use crate::model::digest::Digest;
 use crate::model::frame::forward::ForwardRoute;
 use crate::model::frame::strong::StrongUpdate;
 use crate::model::{
-    BadPdu, ContextId, DeadLetterReason, Millis, Pdu, PduRef, PeerReceipts, Seq, ServerName, ShortDuration,
+    BadPdu, ContextId, DeadLetterReason, Millis, Pdu, PduRef, PduVerdict, PeerReceipts, Seq, ServerName, ShortDuration,
     SubmissionId,
 };
 
@@ -293,6 +293,19 @@ pub enum PushNovelty {
     Repeated(Seq),
     /// It has no updates, or the answer does not go to their sender: nothing shows whether the peer has read it.
     Empty,
+}
+
+/// Our answer to a transaction.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TransactionReceipt {
+    /// One verdict per PDU, in request order.
+    pub verdicts: Vec<PduVerdict>,
+    /// Receipts for items of the peer.
+    pub receipts: PeerReceipts,
+    /// Id of the transaction.
+    pub id: Box<str>,
+    /// Ids that the transaction names as those before it. `None`: it came before, so that its answer carries no receipts.
+    pub new_after: Option<Vec<String>>,
 }
 
 impl From<Ack> for Receipt {

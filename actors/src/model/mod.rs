@@ -21,7 +21,7 @@ pub use crate::model::dialect::{DialectSpec, NumberingScheme};
 pub use crate::model::digest::Digest;
 pub use crate::model::ids::{BadId, ContextId, PduId, PduRef};
 pub use crate::model::ids::{BadName, BadSubmissionId, ServerName, SubmissionId};
-pub use crate::model::peer_command::PeerCommand;
+pub use crate::model::peer_command::{PeerCommand, RemovalFate};
 pub use crate::model::stored::{
     ContextSnapshot, CurrentState, DeadLetter, MembershipSource, OutboxRow, PduStatus, PduText, PeerSnapshot,
     QuarantinedPduRow, SentPage, ServedPdu, StagedPdu,
@@ -40,18 +40,19 @@ pub use frame::receipts::{PeerReceipts, ReceiptItem, RejectedItem};
 pub use frame::strong::{ForwardedUpdate, HeldForward, StrongBody, StrongUpdate};
 pub use frame::{
     Ack, BatchId, Edu, FetchRequest, InboundEphemeral, InboundPush, InboundTransaction, Item, ItemObjection, ItemTrace,
-    OutboundBatch, PullResponse, PushNovelty, PushResponse, Receipt, RequestDeadlines, UsedNonce,
+    OutboundBatch, PullResponse, PushNovelty, PushResponse, Receipt, RequestDeadlines, TransactionReceipt, UsedNonce,
 };
 pub use numbers::{Index, ItemNo, Millis, Position, Seq};
 pub use pdu::group_message::{
-    BridgedMessage, GroupId, GroupMessage, GroupSubmission, NO_PLAIN_FORM, PlainCopy, PlainForm,
+    BridgedMessage, GroupId, GroupMessage, GroupSubmission, MessagePlace, NO_PLAIN_FORM, PlainCopy, PlainForm,
 };
 pub use pdu::parked_code::ParkedCode;
 pub use pdu::pdu_proof::{MissingProof, PduProof, VERIFIED_AS_OWN, VERIFIED_AS_RELAYED, VERIFIED_BY_PDU_SIGNATURE};
 pub use pdu::{BadPdu, ComposedPdu, GraphPosition, Pdu, PduDraft, PduVerdict, StateSlot};
 pub use record::{
-    DeadLetterReason, DeliveryState, InboundRecord, NumberSegment, OutboundRecord, PeerQueueSize, PeerRecord,
-    PeerState, PeerStatus, RelayRecord, SeenTransaction, Submission, SubmissionRecord, SubmittedContent, SuspendReason,
+    DeadLetterReason, DeliveryState, HeldReceiptRecord, HeldRejection, InboundRecord, NumberSegment, OutboundRecord,
+    PeerQueueSize, PeerRecord, PeerState, PeerStatus, RelayRecord, SeenTransaction, Submission, SubmissionRecord,
+    SubmittedContent, SuspendReason,
 };
 pub use state::{Membership, MissingPrevState, PrevStateLink, StateEntry, StateKey};
 pub use wording::{CountedNoun, NumberRange, ShortDuration};

@@ -1,6 +1,6 @@
 //! Commands of an operator for a peer.
 
-use super::{Index, Seq, SubmissionId};
+use super::{Index, Seq, ServerName, SubmissionId};
 
 /// A command of an operator for one peer. It is answered after its changes are committed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,7 +26,7 @@ pub enum PeerCommand {
         /// Confirms a number that is more than `renumber_max` above our newest number.
         yes: bool,
     },
-    /// Removes unacknowledged items of a submission from the outbox and stores them as dead letters.
+    /// Removes unacknowledged items of a submission from the outbox.
     Drop {
         /// Submission that the items belong to.
         message: SubmissionId,
@@ -34,5 +34,24 @@ pub enum PeerCommand {
         first: Index,
         /// Index of the last item.
         last: Index,
+        /// Fate of the items.
+        fate: RemovalFate,
     },
+}
+
+/// The fate of items that an operator takes out of an outbox.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RemovalFate {
+    /// They become dead letters for this reason.
+    DeadLetter {
+        /// Reason as text.
+        reason: &'static str,
+    },
+    /// They go to the end of the outbox of another peer, all of them or none.
+    MoveTo(ServerName),
+}
+
+impl RemovalFate {
+    /// Items of a message that an operator drops.
+    pub const TAKEN_OUT: Self = Self::DeadLetter { reason: "taken out by an operator" };
 }

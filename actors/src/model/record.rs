@@ -61,8 +61,32 @@ pub struct OutboundRecord {
     pub delivered: Vec<DeliveredSpan>,
     /// Ranges of items whose fate is known from receipts or because they are dead letters, both ends included.
     pub settled: Vec<(u64, u64)>,
+    /// Receipts that wait for the acknowledgement of the peer itself.
+    pub held: HeldReceiptRecord,
+    /// First number for which a receipt counts.
+    pub told_from: Seq,
     /// State of the delivery through third servers.
     pub relay: RelayRecord,
+}
+
+/// Receipts of a peer's messenger for items that the peer itself has not acknowledged yet.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct HeldReceiptRecord {
+    /// Ranges of acknowledged items, both ends included.
+    pub delivered: Vec<(u64, u64)>,
+    /// Refused items.
+    pub rejected: Vec<HeldRejection>,
+}
+
+/// An item that the peer's messenger refuses.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HeldRejection {
+    /// The item.
+    pub index: Index,
+    /// Reason as the messenger gave it.
+    pub reason: String,
+    /// True if the receipt names it by its number.
+    pub is_numbered: bool,
 }
 
 /// The durable state of the delivery to a peer through third servers.
@@ -93,6 +117,8 @@ impl Default for OutboundRecord {
             delivered: Vec::new(),
             relay: RelayRecord::default(),
             settled: Vec::new(),
+            held: HeldReceiptRecord::default(),
+            told_from: Seq(0),
         }
     }
 }

@@ -4,8 +4,8 @@ use crate::change::Change;
 use crate::change::CommitPriority;
 use crate::errors::{BatchError, CommandError};
 use crate::model::{
-    BridgedMessage, ContextId, FeedItem, FetchRequest, Index, Millis, OutboundBatch, Pdu, PduVerdict, PeerReceipts,
-    PeerState, PeerStatus, Receipt, ServerName, SuspendReason,
+    BridgedMessage, ContextId, FeedItem, FetchRequest, Index, Millis, OutboundBatch, Pdu, PeerReceipts, PeerState,
+    PeerStatus, Receipt, ServerName, SuspendReason, TransactionReceipt,
 };
 use crate::peer::inbound::dispatch::ContextGroup;
 use crate::peer::inbound::forwards::forward_run::ForwardRun;
@@ -16,8 +16,8 @@ use crate::reply_token::ReplyToken;
 /// The reply to a push.
 pub type PushReply = Result<Receipt, BatchError>;
 
-/// The reply to a transaction: one verdict per PDU, in request order.
-pub type TransactionReply = Result<Vec<PduVerdict>, BatchError>;
+/// The reply to a transaction.
+pub type TransactionReply = Result<TransactionReceipt, BatchError>;
 
 /// The reply to a command.
 pub type CommandReply = Result<PeerStatus, CommandError>;

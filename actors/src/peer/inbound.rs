@@ -8,7 +8,7 @@ use crate::change::{Change, CommitPriority};
 use crate::limits::PeerLimits;
 use crate::model::{
     Ack, ContextId, Digest, HeldForward, InboundPush, InboundRecord, Millis, PduVerdict, PeerReceipts, PullResponse,
-    PushFailure, PushNovelty, Receipt, SeenTransaction, Seq, ServerName,
+    PushFailure, PushNovelty, Receipt, SeenTransaction, Seq, ServerName, TransactionReceipt,
 };
 use crate::peer::effect::{BatchReply, CommandReply, EffectCollector, PeerEffect, Pull, PushReply, RelayRole};
 use crate::peer::first_dialect::FirstDialect;
@@ -173,7 +173,7 @@ impl Inbound {
                 };
             }
             InboundBatch::Transaction(transaction, token) => {
-                self.transactions.receive(transaction, out).map_err(|reply| BatchReply::Transaction(*token, reply))
+                self.transactions.receive(transaction, out).map_err(|reply| BatchReply::Transaction(*token, *reply))
             }
             InboundBatch::Pulled(pdus, ..) => Ok(NewItems { places: (0..pdus.len()).collect(), pushes: false }),
         };
@@ -375,7 +375,13 @@ impl Inbound {
                 if let Some(after) = missed {
                     self.pulls.miss(after, out);
                 }
-                out.answer(Some(BatchReply::Transaction(*token, Ok(verdicts))));
+                let receipt = TransactionReceipt {
+                    verdicts,
+                    receipts: PeerReceipts::NONE,
+                    id: transaction.id.as_str().into(),
+                    new_after: Some(transaction.prev_ids.clone()),
+                };
+                out.answer(Some(BatchReply::Transaction(*token, Ok(receipt))));
             }
             InboundBatch::Pulled(pdus, asked, further) => {
                 self.quarantine.park_undeliverable(pdus, busy, out);

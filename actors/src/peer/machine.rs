@@ -163,14 +163,14 @@ impl PeerMachine {
                 if contact {
                     self.outbound.on_inbound_contact(at, &mut out);
                 }
-                self.receipts().take(receipts, &mut out);
+                self.receipts().take(at, receipts, &mut out);
             }
             PeerEvent::Forwarded(place, answer) => self.inbound.forwarded(place, answer, &mut out),
             PeerEvent::MessengerTook(mut receipts) => {
                 self.inbound.number_receipts(&mut receipts);
                 self.receipts().tell(at, receipts, &mut out);
             }
-            PeerEvent::ItemsFound { taken, rejected } => self.receipts().take_found(&taken, rejected, &mut out),
+            PeerEvent::ItemsFound { taken, rejected } => self.receipts().take_found(at, &taken, rejected, &mut out),
             PeerEvent::Dispatched(group, outcome) => self.inbound.dispatched(&group, outcome, &mut out),
             PeerEvent::Weak(fleeting) => self.outbound.weak(at, fleeting, &mut out),
             PeerEvent::Fetch(context, want, of) => self.fetch(at, context, want, of, &mut out),
@@ -277,7 +277,9 @@ impl PeerMachine {
                     return out.effect(PeerEffect::Decline(token, refusal));
                 }
             }
-            PeerCommand::Drop { message, first, last } => self.outbound.drop_items(at, message, first, last, out),
+            PeerCommand::Drop { message, first, last, fate } => {
+                self.outbound.drop_items(at, message, (first, last), &fate, out);
+            }
         }
         out.effect(PeerEffect::Report(token));
     }

@@ -102,6 +102,7 @@ impl Outbound {
         let mut record = OutboundRecord {
             oldest_queued_at: self.expiry.oldest_queued_at().filter(|_| self.is_paused()),
             settled: self.received.settled().to_vec(),
+            held: self.received.held(),
             ..OutboundRecord::default()
         };
         self.queue.keep(&mut record);
@@ -187,10 +188,8 @@ impl Outbound {
             OutboundState::Suspended { cause, probe_at: None, .. } => *cause != SuspendReason::Faulty,
             _ => false,
         };
-        let is_done = self.queue.outbox.backlog() == 0
-            && !self.expiry.is_running()
-            && self.requests.receipts.is_empty()
-            && self.received.is_stored();
+        let is_done =
+            self.queue.outbox.backlog() == 0 && !self.expiry.is_running() && self.requests.receipts.is_empty();
         // Ephemeral items wait here only while they are too large to be sent along; eviction loses them.
         (is_quiet && is_done).then(|| self.requests.ephemeral.latest_expiry().unwrap_or_default())
     }

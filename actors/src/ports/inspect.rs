@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use crate::model::{
     ContextId, ContextRecord, DeadLetterReason, Index, Millis, ParkedCode, ParkedWhat, PduRef, Position, RefusedEvent,
-    Seq, ServerName, SubmissionId,
+    Seq, ServerName, SubmissionId, SubmissionRecord,
 };
 use crate::ports::{ArchiveError, Task};
 
@@ -142,6 +142,54 @@ pub struct QueuedItem {
     pub size: u64,
 }
 
+/// A filter for submissions.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SubmissionFilter {
+    /// Recipient to select; `None`: all.
+    pub recipient: Option<ServerName>,
+    /// Context to select, which only messages have; `None`: all.
+    pub context: Option<ContextId>,
+    /// Time before which the submission was accepted; `None`: any time.
+    pub before: Option<Millis>,
+    /// PDU that the submission became; `None`: any.
+    pub pdu: Option<PduRef>,
+}
+
+/// A submission as a row of a list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SubmissionRow {
+    /// Id of the submission.
+    pub id: SubmissionId,
+    /// Record of the submission.
+    pub record: SubmissionRecord,
+    /// Context of the PDU that it became.
+    pub context: Option<ContextId>,
+}
+
+/// A PDU as it was received and delivered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PduReception {
+    /// Context of the PDU.
+    pub context: ContextId,
+    /// Server that sent it to us.
+    pub sender: ServerName,
+    /// Method by which the sender was authenticated.
+    pub verified: String,
+    /// Time of the delivery; of a PDU that waits for parents, that of its arrival.
+    pub since: Millis,
+    /// Parents that a PDU waits for; `None`: it is delivered.
+    pub waits_for: Option<Vec<PduRef>>,
+}
+
+/// An event of the feed that is searched.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SearchedEvent {
+    /// The first event of a PDU.
+    Pdu(PduRef),
+    /// The event of the update with this count among those of a server.
+    Update(ServerName, u64),
+}
+
 /// A context as a row of a list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ContextSummary {
@@ -204,4 +252,28 @@ pub trait StoreInspector: Send + Sync + 'static {
 
     /// Returns one quarantined item or dead letter, with its bytes.
     fn parked_row(&self, place: QuarantineKey) -> Task<Result<Option<ParkedRow>, ArchiveError>>;
+
+    /// Returns submissions by id: at most `limit` after `after`. The page ends earlier if many rows do not match.
+    fn submissions(
+        &self,
+        filter: SubmissionFilter,
+        after: Option<SubmissionId>,
+        limit: u32,
+    ) -> Task<Result<InspectPage<SubmissionRow, SubmissionId>, ArchiveError>>;
+
+    /// Returns for each range of an outbox the reason for which its first dead letter left the queue; `None`: it has none.
+    fn fates(
+        &self,
+        ranges: Vec<(ServerName, Index, Index)>,
+    ) -> Task<Result<Vec<Option<DeadLetterReason>>, ArchiveError>>;
+
+    /// Returns how a PDU came in; `None`: it is not stored.
+    fn reception(&self, reference: PduRef) -> Task<Result<Option<PduReception>, ArchiveError>>;
+
+    /// Searches one page of the feed after `after` for an event; the page has one row if it is found there.
+    fn find_event(
+        &self,
+        event: SearchedEvent,
+        after: Position,
+    ) -> Task<Result<InspectPage<Position, Position>, ArchiveError>>;
 }

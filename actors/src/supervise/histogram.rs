@@ -39,18 +39,29 @@ impl TimeHistogram {
         self.micros.fetch_add(micros, Ordering::Relaxed);
     }
 
-    /// Appends the histogram under this name.
+    /// Appends the histogram as the only series of its name.
     pub fn write(&self, name: &str, help: &str, out: &mut String) {
+        Self::write_head(name, help, out);
+        self.write_series(name, "", out);
+    }
+
+    /// Appends the lines that precede the series of a name.
+    pub fn write_head(name: &str, help: &str, out: &mut String) {
         // Writing to a string cannot fail.
         let _ = writeln!(out, "# HELP {name} {help}\n# TYPE {name} histogram");
+    }
+
+    /// Appends one series of this name. `label` is empty or one label in the form `name="value"`.
+    pub fn write_series(&self, name: &str, label: &str, out: &mut String) {
+        let (comma, braces) = if label.is_empty() { ("", String::new()) } else { (",", format!("{{{label}}}")) };
         let mut sum = 0;
         let bounds = BOUNDS.iter().map(|(_, text)| *text).chain(["+Inf"]);
         for (bound, count) in bounds.zip(&self.counts) {
             sum += count.load(Ordering::Relaxed);
-            let _ = writeln!(out, "{name}_bucket{{le=\"{bound}\"}} {sum}");
+            let _ = writeln!(out, "{name}_bucket{{{label}{comma}le=\"{bound}\"}} {sum}");
         }
         let seconds = Duration::from_micros(self.micros.load(Ordering::Relaxed)).as_secs_f64();
-        let _ = writeln!(out, "{name}_sum {seconds}\n{name}_count {sum}");
+        let _ = writeln!(out, "{name}_sum{braces} {seconds}\n{name}_count{braces} {sum}");
     }
 }
 

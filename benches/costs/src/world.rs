@@ -102,8 +102,8 @@ impl CoreWorld {
         let body = texts::transaction(self.next_of_red, count);
         self.next_of_red += count;
         let transaction = self.reads.transaction(self.next_of_red, &body).await;
-        let verdicts = self.core.gateway.accept_transaction(&red(), transaction).await.expect("taken");
-        assert_eq!(verdicts.len() as u64, count);
+        let receipt = self.core.gateway.accept_transaction(&red(), transaction).await.expect("taken");
+        assert_eq!(receipt.verdicts.len() as u64, count);
     }
 
     /// Creates the context, with red and green.

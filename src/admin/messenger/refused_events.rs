@@ -12,6 +12,7 @@ use serde_json::value::RawValue;
 use crate::admin::AdminApi;
 use crate::admin::answer::{OperatorCall, page};
 use crate::api::quarantine::{RefusedEventPage, RefusedEventResult, RefusedEventRow};
+use crate::http::bearer::operator_role::OperatorRole;
 use crate::http::error::ApiError;
 use crate::http::query;
 use crate::http::responses::{RETRY_AFTER_DEFAULT, rfc3339};
@@ -36,11 +37,13 @@ pub(in crate::admin) struct RefusedEventsQuery {
     limit: Option<u32>,
 }
 
-/// Returns a page of refused events, by position.
+/// Returns a page of refused events, by position. The events have the texts of messages, so the role `read` is not enough.
 pub(in crate::admin) async fn list(
     api: web::Data<AdminApi>,
+    operator: OperatorCall,
     asked: query::QueryParams<RefusedEventsQuery>,
 ) -> Result<HttpResponse, ApiError> {
+    operator.check_role(OperatorRole::Operate)?;
     let after = asked.after.as_deref().map_or(Ok(Position(0)), |text| {
         let number = text.parse().map(Position);
         number.map_err(|_| ApiError::bad_request("BAD_AFTER", format!("{text:?} is not the `next` of an earlier page")))

@@ -7,7 +7,8 @@ use actors::model::{Millis, PeerQueueSize};
 
 use crate::admin::metrics::metric_text::MetricKind::{Counter, Gauge};
 use crate::admin::metrics::metric_text::MetricText;
-use crate::admin::metrics::{peer_lines, process_lines};
+use crate::admin::metrics::{backup_lines, peer_lines, process_lines};
+use crate::maintenance::scheduled_backup::BackupSchedule;
 use crate::store::Store;
 use crate::telemetry::deliveries::DeliveryObserver;
 use crate::telemetry::peer_clocks::PeerClocks;
@@ -28,6 +29,8 @@ pub struct ObservedParts {
     pub named_max: NamedPeersMax,
     /// Callers that were refused because of their identity.
     pub refused_callers: RefusedCallers,
+    /// Scheduled backups.
+    pub backups: BackupSchedule,
     /// Start of the gateway.
     pub began: Millis,
 }
@@ -39,6 +42,7 @@ impl ObservedParts {
         let mut text = MetricText(out);
         self.write_peers(gateway, &mut text).await;
         self.write_store(gateway, &mut text).await;
+        backup_lines::write(&self.backups, gateway.ports().clock.now(), &mut text);
         process_lines::write(self.began, &mut text);
     }
 

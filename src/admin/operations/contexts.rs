@@ -1,11 +1,13 @@
 //! The operations about contexts and submissions.
 
-use super::OPERATOR;
+use super::{FILTER, NAMED_PEER, OPERATOR};
 use crate::admin::contexts::ContextListQuery;
 use crate::admin::messages::MessageCommandQuery;
+use crate::admin::messages::list::MessageListQuery;
 use crate::admin::{contexts, messages};
 use crate::api::contexts::{ContextDetails, ContextPage, MergeResult};
-use crate::api::messages::{MessageCommandResult, MessageTrace};
+use crate::api::messages::{InboundTrace, MessageCommandResult, MessageListPage, MessageTrace};
+use crate::http::bearer::operator_role::OperatorRole;
 use crate::openapi::api_operation::ApiOperation;
 use crate::openapi::refusals::{COMMAND, CONTEXT, DRAFT, EVERY, QUERY, RefusalSet, UNAVAILABLE};
 
@@ -20,12 +22,22 @@ pub(super) fn operations() -> Vec<ApiOperation> {
             .refuses(&[EVERY, OPERATOR, QUERY, SUBMISSION, RECIPIENT, COMMAND])
     };
     vec![
-        ApiOperation::get("/messages/{id}", "Follow a submission, peer by peer.", |route| route.to(messages::get))
-            .answers::<MessageTrace>(200, "Its delivery to each recipient.")
-            .refuses(&[EVERY, OPERATOR, SUBMISSION, UNAVAILABLE]),
+        ApiOperation::get("/messages", "List the submissions.", |route| route.to(messages::list::list))
+            .query::<MessageListQuery>()
+            .answers::<MessageListPage>(200, "A page of submissions, by id.")
+            .refuses(&[EVERY, OPERATOR, QUERY, FILTER, NAMED_PEER, UNAVAILABLE]),
+        ApiOperation::get("/messages/{id}", "Follow a submission peer by peer, or the item of an event.", |route| {
+            route.to(messages::get)
+        })
+        .answers_either::<MessageTrace, InboundTrace>(
+            200,
+            "The delivery to each recipient; or how an item of a peer came in, and whether the messenger has it.",
+        )
+        .refuses(&[EVERY, OPERATOR, SUBMISSION, UNAVAILABLE]),
         command(ApiOperation::post("/messages/{id}/retry", "Queue a submission again.", |route| {
             route.to(messages::retry)
-        })),
+        }))
+        .needs(OperatorRole::Operate),
         command(ApiOperation::post("/messages/{id}/drop", "Take a submission out of the queues.", |route| {
             route.to(messages::drop)
         })),
@@ -40,6 +52,7 @@ pub(super) fn operations() -> Vec<ApiOperation> {
             route.to(contexts::merge)
         })
         .answers::<MergeResult>(200, "The number of heads before and after.")
-        .refuses(&[EVERY, OPERATOR, CONTEXT, DRAFT]),
+        .refuses(&[EVERY, OPERATOR, CONTEXT, DRAFT])
+        .needs(OperatorRole::Operate),
     ]
 }

@@ -12,7 +12,7 @@ use std::sync::LazyLock;
 use bytes::Bytes;
 use serde_json::Value;
 
-use crate::admin::{health, metrics};
+use crate::admin::{health, manual, metrics};
 use crate::openapi::api_document::{ApiDocument, OperationGroup};
 use crate::openapi::api_operation::ApiOperation;
 use crate::openapi::path_parameters::PathParameter;
@@ -28,8 +28,17 @@ const BODY: RefusalSet = &[(400, &["BAD_BODY"]), (408, &["BODY_TIMEOUT"]), (413,
 /// A path that names a peer.
 const NAMED_PEER: RefusalSet = &[(404, &["UNKNOWN_PEER"])];
 
+/// A list with a filter and places to continue from.
+const FILTER: RefusalSet = &[(400, &["BAD_FILTER", "BAD_AFTER"])];
+
 const PATH_PARAMETERS: &[PathParameter] = &[
-    PathParameter { name: "id", description: "Id of a submission.", example: "m-1", pattern: "" },
+    PathParameter {
+        name: "id",
+        description: "Id of a submission; for a trace also that of an event: `ORIGIN/PDU_ID` or `SERVER#N`, with `/` written `%2F` and \
+                      `#` written `%23`.",
+        example: "m-1",
+        pattern: "",
+    },
     PathParameter {
         name: "context",
         description: "Id of a context. `#` is written `%23`.",
@@ -48,6 +57,7 @@ const PATH_PARAMETERS: &[PathParameter] = &[
         example: "in:1",
         pattern: "^((in|out):)?[0-9]{1,18}$",
     },
+    manual::TOPIC_PARAMETER,
 ];
 
 const DESCRIPTION: &str = "\
@@ -62,9 +72,10 @@ static DOCUMENT: LazyLock<Bytes> = LazyLock::new(|| document().to_string().into(
 /// The document, for its operation.
 pub(super) const SERVED: ServedDocument = ServedDocument(&DOCUMENT);
 
-/// Returns the operations below `/admin/v1`.
+/// Returns the operations below `/admin/v1`, each with the role that its caller needs.
 pub(super) fn operations() -> Vec<ApiOperation> {
-    [peers::operations(), contexts::operations(), process::operations(), quarantine::operations()].concat()
+    let all = [peers::operations(), contexts::operations(), process::operations(), quarantine::operations()].concat();
+    all.into_iter().map(ApiOperation::with_role).collect()
 }
 
 /// Returns the document.
@@ -73,11 +84,12 @@ pub(super) fn document() -> Value {
         let words = "Name of the gateway that is meant.";
         operation.parameter("header", "Fernpost-Server", words, &serde_json::json!({ "type": "string" }))
     });
-    let root = [health::operations(), metrics::operations(), vec![served_document::operation()]].concat();
+    let document = vec![served_document::operation()];
+    let root = [health::operations(), metrics::operations(), document, manual::operations()].concat();
     let document = ApiDocument {
         title: "Fernpost, API of the operator",
         description: DESCRIPTION,
-        token: "admin.token_file",
+        token: "admin.token_file` or `admin.tokens",
         path_parameters: PATH_PARAMETERS,
         groups: vec![
             OperationGroup { prefix: "/admin/v1", operations: addressed.collect() },

@@ -2,11 +2,14 @@
 
 use serde_json::json;
 
-use super::{BODY, NAMED_PEER, OPERATOR};
-use crate::admin::queue::{QueueItemsQuery, QueueShapeQuery};
+use super::{BODY, FILTER, NAMED_PEER, OPERATOR};
+use crate::admin::queue::{QueueItemsQuery, QueueShapeQuery, purge, transfer};
 use crate::admin::{peer_commands, peers, queue};
 use crate::api::peers::{PeerDetails, PeerDrain, PeerList, RenumberRequest};
-use crate::api::queue::{QueueItemsPage, QueueShapePage};
+use crate::api::queue::{
+    QueueItemsPage, QueueMoveRequest, QueueMoveResult, QueuePurgeResult, QueueSelection, QueueShapePage,
+};
+use crate::http::bearer::operator_role::OperatorRole;
 use crate::openapi::api_operation::ApiOperation;
 use crate::openapi::refusals::{COMMAND, EVERY, PEER, QUERY, UNAVAILABLE};
 
@@ -15,12 +18,14 @@ pub(super) fn operations() -> Vec<ApiOperation> {
         operation
             .answers::<PeerDetails>(200, "Done; the peer as it is now.")
             .refuses(&[EVERY, OPERATOR, NAMED_PEER, COMMAND])
+            .needs(OperatorRole::Operate)
     };
     let number = json!({ "seq": 7 });
     vec![
         ApiOperation::get("/peers", "List the peers.", |route| route.to(peers::list))
+            .query::<peers::PeerListQuery>()
             .answers::<PeerList>(200, "The peers, in the order of the configuration.")
-            .refuses(&[EVERY, OPERATOR, PEER]),
+            .refuses(&[EVERY, OPERATOR, QUERY, PEER]),
         ApiOperation::get("/peers/{server}", "Show a peer.", |route| route.to(peers::get))
             .answers::<PeerDetails>(200, "Its state, its addresses and its limits.")
             .refuses(&[EVERY, OPERATOR, NAMED_PEER, PEER]),
@@ -39,7 +44,8 @@ pub(super) fn operations() -> Vec<ApiOperation> {
             |route| route.to(peer_commands::drain),
         )
         .answers::<PeerDrain>(200, "What is left.")
-        .refuses(&[EVERY, OPERATOR, NAMED_PEER, COMMAND, UNAVAILABLE]),
+        .refuses(&[EVERY, OPERATOR, NAMED_PEER, COMMAND, UNAVAILABLE])
+        .needs(OperatorRole::Operate),
         ApiOperation::get("/peers/{server}/drain", "Show what is left for a peer.", |route| {
             route.to(peer_commands::get_drain)
         })
@@ -51,12 +57,14 @@ pub(super) fn operations() -> Vec<ApiOperation> {
             |route| route.to(peer_commands::expect),
         ))
         .body::<RenumberRequest>(number.clone())
-        .refuses(&[BODY]),
+        .refuses(&[BODY])
+        .needs(OperatorRole::Administer),
         command(ApiOperation::post("/peers/{server}/renumber", "Set the number of our next item.", |route| {
             route.to(peer_commands::renumber)
         }))
         .body::<RenumberRequest>(number)
-        .refuses(&[BODY, &[(422, &["DIALECT"])]]),
+        .refuses(&[BODY, &[(422, &["DIALECT"])]])
+        .needs(OperatorRole::Administer),
         ApiOperation::get("/queue", "Show the queues by age.", |route| route.to(queue::shape))
             .query::<QueueShapeQuery>()
             .answers::<QueueShapePage>(200, "The peers with unacknowledged items.")
@@ -65,5 +73,17 @@ pub(super) fn operations() -> Vec<ApiOperation> {
             .query::<QueueItemsQuery>()
             .answers::<QueueItemsPage>(200, "Its unacknowledged items, oldest first.")
             .refuses(&[EVERY, OPERATOR, QUERY, NAMED_PEER, UNAVAILABLE]),
+        ApiOperation::post("/queue/{server}/purge", "Take items out of the queue of a peer.", |route| {
+            route.to(purge::purge)
+        })
+        .body::<QueueSelection>(json!({ "context": "#garden", "older_than": "1h", "dry_run": true }))
+        .answers::<QueuePurgeResult>(200, "The items that match, or left the queue, for one page of it.")
+        .refuses(&[EVERY, OPERATOR, BODY, FILTER, NAMED_PEER, PEER, COMMAND]),
+        ApiOperation::post("/queue/{server}/move", "Move items to the queue of another peer.", |route| {
+            route.to(transfer::transfer)
+        })
+        .body::<QueueMoveRequest>(json!({ "to": "green.example", "dry_run": true }))
+        .answers::<QueueMoveResult>(200, "The items that were moved, or may be, and those that stay, for one page.")
+        .refuses(&[EVERY, OPERATOR, BODY, FILTER, NAMED_PEER, PEER, COMMAND, &[(422, &["SAME_PEER"])]]),
     ]
 }

@@ -3,18 +3,18 @@
 use actix_web::guard::fn_guard;
 use serde_json::{Value, json};
 
-use super::{BODY, NAMED_PEER, OPERATOR};
+use super::{BODY, FILTER, NAMED_PEER, OPERATOR};
 use crate::admin::messenger::refused_events;
-use crate::admin::quarantine::QuarantineListQuery;
+use crate::admin::quarantine::{QuarantineListQuery, bulk};
 use crate::admin::{quarantine, release};
 use crate::api::quarantine::{
-    BulkReleaseRequest, BulkReleaseResult, QuarantineListPage, QuarantineRow, RefusedEventPage, RefusedEventResult,
-    ReleaseResult,
+    BulkReleaseRequest, BulkReleaseResult, QuarantineListPage, QuarantineRow, QuarantineSelection, RefusedEventPage,
+    RefusedEventResult, ReleaseResult, SelectionResult,
 };
+use crate::http::bearer::operator_role::OperatorRole;
 use crate::openapi::api_operation::ApiOperation;
 use crate::openapi::refusals::{COMMAND, CONTEXT, EVERY, FEED_OWNER, PEER, QUERY, RefusalSet, UNAVAILABLE};
 
-const FILTER: RefusalSet = &[(400, &["BAD_FILTER", "BAD_AFTER"])];
 const ITEM: RefusalSet = &[(400, &["BAD_ID"]), (404, &["UNKNOWN_ITEM"]), (422, &["AMBIGUOUS_ID"])];
 const REFUSED_EVENT: RefusalSet = &[(400, &["BAD_ID"]), (404, &["UNKNOWN_ITEM"])];
 const PUSH: RefusalSet = &[(409, &["PUSH_OFF"])];
@@ -49,7 +49,18 @@ pub(super) fn operations() -> Vec<ApiOperation> {
                 FEED_OWNER,
             ])
     };
+    let selected = |operation: ApiOperation| {
+        operation
+            .body::<QuarantineSelection>(json!({ "from": "*.example", "code": "REFUSED_BY_PEER", "dry_run": true }))
+            .answers::<SelectionResult>(200, "The items that match, and what was done, for one page of the items.")
+            .refuses(&[EVERY, OPERATOR, QUERY, BODY, FILTER, COMMAND, CONTEXT])
+    };
     vec![
+        selected(ApiOperation::post("/quarantine/release", "Release all items that match.", |route| {
+            route.to(bulk::release)
+        }))
+        .needs(OperatorRole::Operate),
+        selected(ApiOperation::post("/quarantine/drop", "Delete all items that match.", |route| route.to(bulk::drop))),
         of_messenger(
             ApiOperation::get("/quarantine", "List a quarantine.", |route| route.to(quarantine::list))
                 .or_if_guarded(|route| route.guard(fn_guard(refused_events::is_of_messenger)).to(refused_events::list)),
@@ -59,23 +70,26 @@ pub(super) fn operations() -> Vec<ApiOperation> {
             200,
             "A page of items, or with `of=messenger` of events.",
         )
-        .refuses(&[EVERY, OPERATOR, QUERY, FILTER, NAMED_PEER, UNAVAILABLE]),
+        .refuses(&[EVERY, OPERATOR, QUERY, FILTER, NAMED_PEER, UNAVAILABLE, &[(403, &["NEEDS_OPERATE"])]]),
         all(ApiOperation::post(
             "/quarantine/{server}/release",
             "Release all items of a server, or one event.",
             |route| route.to(release::release_all),
         )
-        .or_if_guarded(|route| route.guard(fn_guard(refused_events::is_of_messenger)).to(refused_events::release))),
+        .or_if_guarded(|route| route.guard(fn_guard(refused_events::is_of_messenger)).to(refused_events::release)))
+        .needs(OperatorRole::Operate),
         all(ApiOperation::post("/quarantine/{server}/drop", "Delete all items of a server, or one event.", |route| {
             route.to(release::drop_all)
         })
         .or_if_guarded(|route| route.guard(fn_guard(refused_events::is_of_messenger)).to(refused_events::drop))),
         ApiOperation::get("/quarantine/{server}/{item}", "Show an item.", |route| route.to(quarantine::show))
             .answers::<QuarantineRow>(200, "The item with its content.")
-            .refuses(&[EVERY, OPERATOR, NAMED_PEER, ITEM, PEER]),
+            .refuses(&[EVERY, OPERATOR, NAMED_PEER, ITEM, PEER])
+            .needs(OperatorRole::Operate),
         one(ApiOperation::post("/quarantine/{server}/{item}/release", "Release an item.", |route| {
             route.to(release::release)
-        })),
+        }))
+        .needs(OperatorRole::Operate),
         one(ApiOperation::post("/quarantine/{server}/{item}/drop", "Delete an item.", |route| route.to(release::drop))),
     ]
 }

@@ -8,12 +8,21 @@ use super::*;
 fn operator_document_has_all_groups() {
     let document = document();
     let security = |path: &str| document["paths"][path]["get"].get("security").cloned();
-    for path in ["/health/live", "/health/ready", "/metrics", "/openapi.json"] {
+    for path in ["/health/live", "/health/ready", "/metrics", "/openapi.json", "/manual", "/manual/{topic}"] {
         assert_eq!(security(path), Some(json!([])), "{path}");
     }
     assert_eq!(security("/admin/v1/peers"), None, "the token of the whole document");
     assert_eq!(document["security"], json!([{ "token": [] }]));
     assert!(document.get("webhooks").is_none());
+}
+
+#[test]
+fn missing_page_has_both_forms() {
+    let document = document();
+    let content = &document["paths"]["/manual/{topic}"]["get"]["responses"]["404"]["content"];
+    assert_eq!(content["text/html"]["schema"]["type"], "string");
+    let refusal = &content["application/json"]["schema"];
+    assert_eq!(refusal["properties"]["code"]["enum"], json!(["NO_ROUTE"]), "{refusal}");
 }
 
 #[test]

@@ -1,10 +1,13 @@
 //! `/admin/v1/status`: the gateway on one screen, with its problems and what to do about each.
 
+pub(super) mod flow;
 pub mod status_sources;
+
+use std::collections::HashSet;
 
 use actix_web::{HttpResponse, web};
 use actors::gateway::GatewayMetrics;
-use actors::model::{Millis, PeerState, PeerStatus, SuspendReason};
+use actors::model::{Millis, PeerQueueSize, PeerState, PeerStatus, ServerName, SuspendReason};
 
 use crate::admin::AdminApi;
 use crate::admin::status::status_sources::StatusSources;
@@ -17,6 +20,9 @@ use crate::messenger::peers::statuses;
 use crate::runtime::build_facts;
 use crate::tls::own_certificate::CertificateEnd;
 
+/// Maximum number of peers that are asked for their problems: an idle one has to be read from the store.
+const PEERS_ASKED: usize = 1_000;
+
 /// Maximum number of peers whose problem is listed.
 const PEER_PROBLEMS: usize = 20;
 
@@ -25,25 +31,35 @@ const LONG_OUTAGE: u64 = 5 * 60 * 1000;
 
 /// Returns the status of the gateway.
 pub(super) async fn get(api: web::Data<AdminApi>) -> Result<HttpResponse, ApiError> {
-    let StatusSources { started, listeners, readiness, ends, push } = &api.status;
+    Ok(HttpResponse::Ok().json(report(&api).await))
+}
+
+/// Collects the status of the gateway.
+pub(super) async fn report(api: &AdminApi) -> StatusReport {
+    let StatusSources { started, listeners, readiness, ends, push, backups } = &api.status;
     let ports = api.gateway.ports();
     let failing: Vec<FailingCheck> = readiness.failing().into_iter().chain(push.failing()).collect();
     let mut problems: Vec<StatusProblem> = failing.iter().map(failing_problem).collect();
     problems.extend(ends.warnings().into_iter().map(|warning| {
-        let state = if warning.days < 0 { "has ended" } else { "ends soon" };
+        let state = if warning.days.is_some_and(|days| days < 0) { "has ended" } else { "ends soon" };
         StatusProblem {
             what: "certificate".to_owned(),
-            why: format!("{} {state}: {}", warning.subject, warning.ends),
+            why: format!("{} {state}: {}", warning.subject, warning.ends.unwrap_or_default()),
             fix: "renew its files; they are taken over when they change".to_owned(),
         }
     }));
+    problems.extend(backups.problem().map(|why| StatusProblem {
+        what: "backup".to_owned(),
+        why,
+        fix: "`fernpost store backups` shows the schedule and its files; with --now it takes one".to_owned(),
+    }));
     let now = ports.clock.now();
-    let asked = statuses(&api.gateway, api.gateway.peers(), true).await;
+    let asked = statuses(&api.gateway, asked_peers(api), true).await;
     let mut peers = asked.into_iter().filter_map(|(_, status)| peer_problem(&status.ok()?, now));
     problems.extend(peers.by_ref().take(PEER_PROBLEMS));
     let more_problems = peers.next().is_some();
     let GatewayMetrics { peers, outbox_items, .. } = api.gateway.metrics();
-    Ok(HttpResponse::Ok().json(StatusReport {
+    StatusReport {
         server: ports.us.to_string(),
         version: build_facts::VERSION.into(),
         started: rfc3339(*started),
@@ -57,7 +73,22 @@ pub(super) async fn get(api: web::Data<AdminApi>) -> Result<HttpResponse, ApiErr
         certificates: ends.ends().iter().map(certificate_row).collect(),
         problems,
         more_problems,
-    }))
+    }
+}
+
+/// Returns the peers whose problems are looked for: those in memory that are not served first, then the others.
+fn asked_peers(api: &AdminApi) -> Vec<ServerName> {
+    let troubled = |queue: PeerQueueSize| matches!(queue.state, "suspended" | "backing_off").then_some(queue.server);
+    let first: Vec<ServerName> = api.gateway.peer_queues().into_iter().filter_map(troubled).take(PEERS_ASKED).collect();
+    let known: HashSet<&ServerName> = first.iter().collect();
+    let others: Vec<ServerName> = api
+        .gateway
+        .peers()
+        .into_iter()
+        .filter(|server| !known.contains(server))
+        .take(PEERS_ASKED - first.len())
+        .collect();
+    first.into_iter().chain(others).collect()
 }
 
 fn certificate_row(end: &CertificateEnd) -> CertificateRow {

@@ -6,6 +6,7 @@ use crate::admin::certificates::CertificateEnds;
 use crate::admin::health::ReadinessReport;
 use crate::admin::messenger::health::PushHealth;
 use crate::api::health::status::ListenerRow;
+use crate::maintenance::scheduled_backup::BackupSchedule;
 
 /// The parts of a gateway that its status shows, and that the core does not know. The default has none.
 #[derive(Clone, Default)]
@@ -20,4 +21,6 @@ pub struct StatusSources {
     pub ends: CertificateEnds,
     /// The push of the feed.
     pub push: PushHealth,
+    /// The scheduled backups.
+    pub backups: BackupSchedule,
 }

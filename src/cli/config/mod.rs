@@ -1,4 +1,4 @@
-//! `fernpost config`: prints the manual, and the values of a configuration.
+//! `fernpost config`: prints the commented defaults, and the values of a configuration.
 
 pub(in crate::cli) mod log_level;
 mod show;
@@ -14,7 +14,7 @@ use crate::terminal::exit_code::FINE;
 pub(super) enum ConfigCommand {
     /// Print the effective value of every key, and the place that it comes from; secrets are hidden.
     Show(show::ConfigShow),
-    /// Print the manual: every key, its default, one sentence.
+    /// Print every key with its default and one sentence, as a configuration file.
     Defaults {
         /// Print the values alone, as JSON.
         #[arg(long)]

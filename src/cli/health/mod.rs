@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use clap::Args;
 
-use crate::api::health::HealthReport;
+use crate::api::health::{HealthReport, HealthWarning};
 use crate::cli::admin_client::{AdminArgs, CommandFailure};
 use crate::cli::print;
 use crate::terminal::exit_code::{FINE, WRONG};
@@ -40,7 +40,10 @@ fn text(report: &HealthReport) -> String {
         let _ = writeln!(text, "  {}: {}", failing.what, failing.why);
     }
     for warning in &report.warnings {
-        let _ = writeln!(text, "  warning: {} {} ends at {}", warning.what, warning.subject, warning.ends);
+        let HealthWarning { what, subject, ends, why, .. } = warning;
+        let ends = ends.as_ref().map(|ends| format!(" ends at {ends}")).unwrap_or_default();
+        let why = why.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
+        let _ = writeln!(text, "  warning: {what} {subject}{ends}{why}");
     }
     text
 }
@@ -48,14 +51,14 @@ fn text(report: &HealthReport) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::health::{FailingCheck, HealthWarning};
+    use crate::api::health::FailingCheck;
 
     #[test]
     fn report_lists_reasons_and_warnings() {
         let failing = vec![FailingCheck { what: "disk".into(), why: "it is full".to_owned() }];
         let ends = "2026-12-01T00:00:00Z".to_owned();
-        let warnings =
-            vec![HealthWarning { what: "certificate".into(), subject: "federation.tls".into(), ends, days: 1 }];
+        let (what, subject) = ("certificate".into(), "federation.tls".into());
+        let warnings = vec![HealthWarning { what, subject, ends: Some(ends), days: Some(1), why: None }];
         let report = HealthReport { status: "unready".into(), failing, warnings, messenger: None };
         assert_eq!(
             text(&report),

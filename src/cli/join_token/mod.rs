@@ -1,7 +1,6 @@
 //! `fernpost join-token`: two operators connect their servers by sending each other one line of text.
 
 mod offer;
-mod peer_file;
 mod taken;
 
 use clap::Subcommand;

@@ -6,13 +6,12 @@ use actors::model::FailureCode;
 use clap::Args;
 use serde::Serialize;
 
-use crate::api::configuration::ReloadReport;
 use crate::api::explain::PeerExplanation;
 use crate::app::SystemClock;
 use crate::app::peer_explainer::PeerExplainer;
-use crate::cli::admin_client::AdminClient;
 use crate::cli::failure::CommandFailure;
-use crate::cli::join_token::peer_file::{self, PeerFile};
+use crate::cli::peer::changed_configuration;
+use crate::cli::peer::peer_file::{PeerFile, PeerSectionText};
 use crate::cli::{ConfigSource, print, print_json};
 use crate::identity::join_token::{JoinAuth, JoinOffer, JoinTokenError};
 use crate::settings::{PeerAuth, PeerSettings, Settings};
@@ -85,13 +84,11 @@ fn take(options: TakeOptions) -> Result<TakenReport, CommandFailure> {
     let settings = source.clone().load().map_err(|problems| CommandFailure::from(&problems))?;
     let file = PeerFile::beside(&source.config, offer.server.as_str());
     let is_new = check(&offer, &settings, replace.then_some(&file))?;
+    let undone = format!("{} was not listed", offer.server);
     let settings = if is_new {
         let now = humantime::format_rfc3339_seconds(now).to_string();
-        file.write(&peer_file::section(&offer, insecure, &now))?;
-        source.clone().load().map_err(|problems| {
-            let words = format!("{problems}\n{} was not listed", offer.server);
-            file.take_back().err().unwrap_or(CommandFailure::Wrong { code: "CONFIGURATION", words })
-        })?
+        file.write(&section(&offer, insecure, &now))?;
+        changed_configuration::check(&file, &source, &undone)?
     } else {
         settings
     };
@@ -99,7 +96,12 @@ fn take(options: TakeOptions) -> Result<TakenReport, CommandFailure> {
         let words = format!("the runtime cannot start: {error}");
         CommandFailure::Broken { code: "RUNTIME", words }
     })?;
-    let reloaded = runtime.block_on(reload(&settings, source.config.display().to_string()))?;
+    let reloaded = runtime.block_on(async {
+        match is_new {
+            true => changed_configuration::put_in_force(&file, &settings, &source, &undone).await,
+            false => changed_configuration::reload(&settings, &source, "the peer was listed before").await,
+        }
+    })?;
     let explainer = PeerExplainer::new(&settings).map_err(|error| CommandFailure::Settings(error.to_string()))?;
     let explanation = runtime.block_on(explainer.explain(&offer.server));
     let written = is_new.then(|| file.path().display().to_string());
@@ -178,21 +180,19 @@ fn is_same(offer: &JoinOffer, peer: &PeerSettings) -> bool {
     }
 }
 
-/// Makes a running gateway take the peer over; false if none runs.
-async fn reload(settings: &Settings, file: String) -> Result<bool, CommandFailure> {
-    let gateway = AdminClient::configured(settings, file)?;
-    let answer = match gateway.post_for_report("/reload").await {
-        Err(CommandFailure::Silent(_)) => return Ok(false),
-        answer => answer?,
+/// Returns the section of the server of a line.
+fn section(offer: &JoinOffer, insecure: bool, now: &str) -> String {
+    let (keys, pins) = (offer.written_keys(), offer.fingerprint.filter(|_| offer.auth == JoinAuth::Mtls));
+    let pins: Vec<String> = pins.iter().map(ToString::to_string).collect();
+    let section = PeerSectionText {
+        server: offer.server.as_str(),
+        comment: format!("Written by `fernpost join-token use` at {now}, from a line of {}.", offer.server),
+        auth: offer.auth.as_str(),
+        texts: vec![],
+        lists: vec![("keys", &keys), ("fingerprints", &pins), ("addresses", &offer.addresses)],
+        insecure,
     };
-    let report: ReloadReport = gateway.read(&answer)?;
-    match report.problems {
-        None => Ok(true),
-        Some(problems) => Err(CommandFailure::Wrong {
-            code: "CONFIGURATION",
-            words: format!("the peer is listed, and the gateway cannot reload:\n{}", problems.join("\n")),
-        }),
-    }
+    section.toml()
 }
 
 fn state(explanation: &PeerExplanation) -> JoinState {

@@ -3,6 +3,7 @@
 use crate::api::quarantine::{BulkReleaseRequest, BulkReleaseResult, KeptItem, QuarantineListPage, ReleaseResult};
 use crate::cli::admin_client::{AdminClient, CommandFailure, print_json, query, segment};
 use crate::cli::print;
+use crate::cli::quarantine::bulk::{self, BulkConsent};
 use crate::cli::quarantine::{QuarantineTarget, refused_events, word};
 use crate::terminal::exit_code::{FINE, WRONG};
 use crate::terminal::format::{count, items};
@@ -17,6 +18,10 @@ pub(super) async fn act(
 ) -> Result<u8, CommandFailure> {
     if let Some(position) = &target.messenger {
         return refused_events::act(gateway, json, position, target.yes, verb).await;
+    }
+    if let Some(selection) = target.selection() {
+        let consent = BulkConsent::of(target.dry_run, target.yes);
+        return bulk::act(gateway, json, selection, consent, verb).await.map(|(code, _)| code);
     }
     match (&target.name, &target.id, &target.all_of) {
         (Some(name), Some(id), _) => one(gateway, json, name, id, verb).await,

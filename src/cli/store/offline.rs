@@ -68,11 +68,11 @@ impl<'a> VerifyReport<'a> {
 }
 
 /// Returns the data folder of the configuration.
-fn data_dir(source: ConfigSource) -> Result<PathBuf, CommandFailure> {
+pub(super) fn data_dir(source: ConfigSource) -> Result<PathBuf, CommandFailure> {
     source.load().map(|Settings { server, .. }| server.data_dir).map_err(|problems| CommandFailure::from(&problems))
 }
 
-fn unreadable(error: &OpenError) -> CommandFailure {
+pub(super) fn unreadable(error: &OpenError) -> CommandFailure {
     let code = match error {
         OpenError::InUse { .. } => "IN_USE",
         OpenError::Schema { .. } => "SCHEMA",

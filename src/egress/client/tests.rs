@@ -267,6 +267,20 @@ async fn connection_is_kept_for_next_request() {
 }
 
 #[tokio::test]
+async fn ended_connections_leave_the_pool() {
+    let (url, _connections) = keeping(2).await;
+    let gate = gate(&[url], false);
+    assert_eq!(gate.send(&blue(), push(), PATIENT).await, Ok(Bytes::from_static(b"{}")));
+    assert_eq!(gate.pool.load(), (1, true));
+    // The connection ends because nothing uses it.
+    tokio::time::pause();
+    for _ in 0..100 {
+        tokio::time::advance(Duration::from_secs(1)).await;
+    }
+    assert_eq!(gate.pool.load(), (0, false));
+}
+
+#[tokio::test]
 async fn in_flight_requests_are_bounded() {
     let (silent, mut heads) = answering("", true).await;
     let options = EgressOptions { requests_max: 1, ..EgressOptions::default() };

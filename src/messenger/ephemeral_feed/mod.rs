@@ -21,7 +21,7 @@ use tokio::time::{Instant, sleep_until};
 
 use self::dropped_items::{DropReason, DroppedItems};
 use self::ephemeral_event::EphemeralItemRead;
-use self::reader_buffer::{BYTES_MAX, PushedOut, ReaderBuffer};
+use self::reader_buffer::{EVENT_BYTES_MAX, PushedOut, ReaderBuffer};
 use self::shown_items::ShownItems;
 
 pub(crate) use self::ephemeral_event::EphemeralEvent;
@@ -124,7 +124,7 @@ impl EphemeralSink for EphemeralFeed {
             let item = EphemeralItemRead::new(item);
             let until = now + item.lifetime(limits.weak_ttl);
             let event = Arc::new(item.event(from, time, until));
-            if event.text.len() > BYTES_MAX {
+            if event.text.len() > EVENT_BYTES_MAX {
                 self.dropped.count(DropReason::TooLarge, 1);
                 continue;
             }
@@ -152,13 +152,11 @@ impl EphemeralReader {
         }
     }
 
-    /// Takes the items that have not expired, oldest first.
-    pub(crate) fn take(&self) -> Vec<Arc<EphemeralEvent>> {
+    /// Takes the oldest items that have not expired: at most so many bytes, or one item. The others wait on.
+    pub(crate) fn take(&self, bytes_max: usize) -> Vec<Arc<EphemeralEvent>> {
         let mut buffer = self.0.buffer.lock();
-        let waited = buffer.len();
-        let taken = buffer.take(Instant::now());
-        self.0.dropped.count(DropReason::Expired, waited - taken.len());
-        taken
+        self.0.dropped.count(DropReason::Expired, buffer.expire(Instant::now()));
+        buffer.take(bytes_max)
     }
 
     /// Counts items that were taken, and that the messenger did not get.

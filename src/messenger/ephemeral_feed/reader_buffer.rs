@@ -10,8 +10,11 @@ use super::ephemeral_event::EphemeralEvent;
 /// Maximum number of events that wait for a reader.
 const EVENTS_MAX: usize = 1_000;
 
-/// Maximum bytes of these events. A larger event is never shown: it would keep the body of a whole request in memory.
-pub(super) const BYTES_MAX: usize = 256 << 10;
+/// Maximum bytes of these events. A stream holds at most 256 KiB, and the other half of them are the two chunks that it has written.
+pub(super) const BYTES_MAX: usize = 128 << 10;
+
+/// Maximum bytes of one event. A larger one is never shown: it would be a chunk of a stream that is larger than all others.
+pub(super) const EVENT_BYTES_MAX: usize = 63 << 10;
 
 /// The events in the order of their arrival.
 #[derive(Debug, Default)]
@@ -29,7 +32,7 @@ pub(super) struct PushedOut {
 }
 
 impl ReaderBuffer {
-    /// Adds an event of at most [`BYTES_MAX`], in place of an older one with the same key. Beyond `of_peer` events of its peer, or the
+    /// Adds an event of at most [`EVENT_BYTES_MAX`], in place of an older one with the same key. Beyond `of_peer` events of its peer, or the
     /// bounds of all, the oldest are dropped.
     pub(super) fn push(&mut self, event: Arc<EphemeralEvent>, of_peer: u32) -> PushedOut {
         let before = self.events.len();
@@ -52,18 +55,25 @@ impl ReaderBuffer {
         PushedOut { replaced: before - kept, oldest }
     }
 
-    pub(super) fn len(&self) -> usize {
-        self.events.len()
-    }
-
     pub(super) fn is_empty(&self) -> bool {
         self.events.is_empty()
     }
 
-    /// Takes the events that have not expired.
-    pub(super) fn take(&mut self, now: Instant) -> Vec<Arc<EphemeralEvent>> {
-        let mut taken: Vec<_> = std::mem::take(self).events.into();
-        taken.retain(|event| event.until.is_none_or(|until| until > now));
-        taken
+    /// Drops the events that have expired; returns their number.
+    pub(super) fn expire(&mut self, now: Instant) -> usize {
+        let before = self.events.len();
+        self.events.retain(|event| event.until.is_none_or(|until| until > now));
+        before - self.events.len()
+    }
+
+    /// Takes the oldest events, as long as their texts have at most this many bytes, but at least one.
+    pub(super) fn take(&mut self, bytes_max: usize) -> Vec<Arc<EphemeralEvent>> {
+        let mut bytes = 0;
+        let fits = |event: &&Arc<EphemeralEvent>| {
+            bytes += event.text.len();
+            bytes <= bytes_max
+        };
+        let count = self.events.iter().take_while(fits).count().max(1).min(self.events.len());
+        self.events.drain(..count).collect()
     }
 }

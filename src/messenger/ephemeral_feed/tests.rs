@@ -29,7 +29,7 @@ fn taken(reader: &EphemeralReader) -> Vec<String> {
     let bare = |text: String| {
         text.replace(r#"{"kind":"ephemeral","from":"blue.example","time":"1970-01-01T00:00:01.000Z","#, "{")
     };
-    reader.take().into_iter().map(text).map(bare).collect()
+    reader.take(usize::MAX).into_iter().map(text).map(bare).collect()
 }
 
 #[tokio::test(start_paused = true)]
@@ -114,13 +114,13 @@ async fn large_items_stay_within_bytes() {
     let reader = feed.reader();
     let typing =
         |n: usize, size: usize| update(&format!(r#"{{"update":"typing","user_id":"{n}","x":"{}"}}"#, "x".repeat(size)));
-    feed.show(&blue(), vec![typing(0, 300 << 10)]);
+    feed.show(&blue(), vec![typing(0, 64 << 10)]);
     assert_eq!(taken(&reader), Vec::<String>::new(), "one alone is too large");
     for n in 1..=50 {
-        feed.show(&blue(), vec![typing(n, 100 << 10)]);
+        feed.show(&blue(), vec![typing(n, 60 << 10)]);
     }
     let waiting: usize = taken(&reader).iter().map(String::len).sum();
-    assert!((100 << 10..=256 << 10).contains(&waiting), "{waiting}");
+    assert!((60 << 10..=128 << 10).contains(&waiting), "{waiting}");
     let shown = feed.state.lock().shown.expire(Instant::now() + Duration::from_secs(60)).len();
     assert_eq!(shown, 2, "the end of others was told when they made room");
 }
@@ -133,7 +133,7 @@ async fn each_dropped_item_has_reason() {
     let reader = feed.reader();
     feed.show(&blue(), (1..=4).map(|n| seen(n, "")).collect());
     feed.show(&blue(), vec![seen(5, r#","key":"k""#), seen(6, r#","key":"k""#)]);
-    feed.show(&blue(), vec![seen(7, &format!(r#","x":"{}""#, "x".repeat(BYTES_MAX)))]);
+    feed.show(&blue(), vec![seen(7, &format!(r#","x":"{}""#, "x".repeat(EVENT_BYTES_MAX)))]);
     assert_eq!(taken(&reader).len(), 3);
     reader.not_taken(3);
     feed.show(&blue(), vec![seen(8, r#","ttl":1"#)]);

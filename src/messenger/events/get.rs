@@ -32,10 +32,11 @@ const WAIT_MAX: u64 = 60;
 
 /// Returns a page of events.
 pub(crate) async fn get(api: web::Data<MessengerApi>, request: HttpRequest) -> Result<HttpResponse, ApiError> {
-    let ask = EventsRequest::parse(request.query_string())?;
+    let is_stream = stream::is_asked(&request);
+    let ask = EventsRequest::parse(request.query_string(), is_stream)?;
     let feed = &*api.gateway.ports().archive.feed;
     let bounds = *feed.feed_bounds().borrow();
-    if stream::is_asked(&request) {
+    if is_stream {
         // A browser repeats the first URL when it resumes, so its header wins.
         let after = stream::last_event_id(&request)?.or(ask.after).unwrap_or(api.acks.position(bounds));
         if ask.ack && after <= bounds.tail {
@@ -114,9 +115,12 @@ struct EventsRequest {
 }
 
 impl EventsRequest {
-    fn parse(query: &str) -> Result<Self, ApiError> {
+    /// Reads the query. A stream ignores `limit` and `wait`, whatever they say.
+    fn parse(query: &str, is_stream: bool) -> Result<Self, ApiError> {
         let bad = |words: String| ApiError::bad_request("BAD_QUERY", words);
-        let query: EventsQuery = query::read(query)?;
+        let is_read = |pair: &&str| !is_stream || !matches!(pair.split('=').next(), Some("limit" | "wait"));
+        let read: Vec<&str> = query.split('&').filter(is_read).collect();
+        let query: EventsQuery = query::read(&read.join("&"))?;
         let number = |name: &str, text: &str| {
             let is_number = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
             // A number that does not fit counts as the largest, which no counter reaches.
@@ -154,7 +158,7 @@ async fn page(
 }
 
 /// Returns whether the feed has events after `after`, now or within `wait`.
-async fn something_follows(
+pub(crate) async fn something_follows(
     after: Position,
     mut bounds: watch::Receiver<FeedBounds>,
     wait: Duration,
@@ -185,14 +189,18 @@ mod tests {
         Ok(EventsRequest { after: after.map(Position), limit, wait: Duration::from_secs(wait), ack: false })
     }
 
+    fn parse(query: &str) -> Result<EventsRequest, ApiError> {
+        EventsRequest::parse(query, false)
+    }
+
     #[test]
     fn large_feed_query_is_clamped() {
-        assert_eq!(EventsRequest::parse(""), ask(None, 100, 0));
-        assert_eq!(EventsRequest::parse("after=7&limit=5&wait=30"), ask(Some(7), 5, 30));
-        assert_eq!(EventsRequest::parse("limit=1001&wait=61"), ask(None, 1_000, 60));
-        assert_eq!(EventsRequest::parse("limit=99999999999999999999&wait=99999999999999999999"), ask(None, 1_000, 60));
-        let acked = EventsRequest::parse("after=7&ack=true").map(|ask| ask.ack);
-        assert_eq!((acked, EventsRequest::parse("ack=false").map(|ask| ask.ack)), (Ok(true), Ok(false)));
+        assert_eq!(parse(""), ask(None, 100, 0));
+        assert_eq!(parse("after=7&limit=5&wait=30"), ask(Some(7), 5, 30));
+        assert_eq!(parse("limit=1001&wait=61"), ask(None, 1_000, 60));
+        assert_eq!(parse("limit=99999999999999999999&wait=99999999999999999999"), ask(None, 1_000, 60));
+        let acked = parse("after=7&ack=true").map(|ask| ask.ack);
+        assert_eq!((acked, parse("ack=false").map(|ask| ask.ack)), (Ok(true), Ok(false)));
         for bad in [
             "after=",
             "after=-1",
@@ -206,7 +214,7 @@ mod tests {
             "after=1&ack=",
             "after=1&ack=1",
         ] {
-            let refused = EventsRequest::parse(bad).expect_err(bad);
+            let refused = parse(bad).expect_err(bad);
             assert_eq!(actix_web::ResponseError::status_code(&refused).as_u16(), 400, "{bad}");
         }
     }

@@ -25,9 +25,13 @@ const EVENT_STREAM: &str = "text/event-stream";
 /// Header of a browser that resumes a stream.
 pub(super) const LAST_EVENT_ID: &str = "last-event-id";
 
-/// Maximum number of events and bytes of one chunk. Two chunks wait for the socket at most.
-const CHUNK_EVENTS: u32 = 500;
-const CHUNK_BYTES: u64 = 96 << 10;
+/// Maximum number of events and bytes of one chunk; a larger event is a chunk of its own. Two chunks wait for the socket at most, so that
+/// with the ephemeral events that wait a stream holds at most 256 KiB.
+const CHUNK_EVENTS: u32 = 256;
+const CHUNK_BYTES: usize = 64 << 10;
+
+/// Maximum bytes of the lines around the text of an event.
+const FRAME_BYTES: usize = 64;
 
 /// Returns whether a request asks for a stream: it names the type of streams, and prefers it to JSON.
 pub(super) fn is_asked(request: &HttpRequest) -> bool {
@@ -143,11 +147,12 @@ impl EventStream {
             chunk.extend_from_slice(b":\n\n");
             return Ok(chunk.into());
         }
-        self.write_durable(&mut chunk).await?;
-        for event in self.ephemeral.take() {
+        // What is ephemeral goes first, because a backlog of durable events would outlast it.
+        for event in self.ephemeral.take(CHUNK_BYTES / 2) {
             let EphemeralEvent { text, .. } = &*event;
             write_event(&mut chunk, None, "ephemeral", text);
         }
+        self.write_durable(&mut chunk).await?;
         Ok(chunk.into())
     }
 
@@ -161,7 +166,7 @@ impl EventStream {
         if self.position == bounds.tail {
             return Ok(());
         }
-        match self.feed.feed_after(self.position, CHUNK_EVENTS, CHUNK_BYTES).await? {
+        match self.feed.feed_after(self.position, CHUNK_EVENTS, CHUNK_BYTES as u64).await? {
             FeedPage::Gone { oldest } => {
                 self.reset(chunk, "gone", oldest, bounds.tail, Position(oldest.0.saturating_sub(1)));
             }
@@ -169,6 +174,9 @@ impl EventStream {
                 for entry in &entries {
                     let mut text = Vec::new();
                     let kind = render_event(&mut text, entry)?;
+                    if !chunk.is_empty() && chunk.len() + text.len() + FRAME_BYTES > CHUNK_BYTES {
+                        break;
+                    }
                     write_event(chunk, Some(entry.position), kind, &text);
                     self.position = entry.position;
                 }

@@ -10,9 +10,9 @@ use crate::api::pdus::PduName;
 use crate::api::submissions::{BatchAnswer, BatchEntry, EntryOutcome};
 use crate::http::error::ApiError;
 use crate::http::json_error;
-use crate::json::canonical::split_object;
+use crate::json::canonical::{NamedValue, scanned_members, split_object};
 use crate::json::reader::items;
-use crate::json::scanner::ScannedValue;
+use crate::json::scanner::{JsonScanner, ScannedValue};
 use crate::messenger::MessengerApi;
 use crate::messenger::answer::unreadable_body;
 use crate::messenger::lists::RawList;
@@ -50,11 +50,37 @@ pub(crate) struct BatchElement {
 }
 
 pub(crate) fn decode(body: &Bytes) -> Result<Vec<BatchElement>, ApiError> {
-    let bad = |words: String| ApiError::bad_request("BAD_JSON", words);
     if body.len() > BATCH_BYTES {
         let words = format!("a batch has at most {BATCH_BYTES} bytes, this one has {}", body.len());
         return Err(ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "TOO_LARGE", words));
     }
+    if let Some(elements) = std::str::from_utf8(body).ok().and_then(scanned_batch) {
+        return Ok(elements.into_iter().map(|members| element(body, members)).collect());
+    }
+    decode_by_parts(body)
+}
+
+/// Returns the members of each element, read in one pass; `None` if the body must be read part by part, because it is not valid, has
+/// another form or too many elements, or an element is no object.
+fn scanned_batch(text: &str) -> Option<Vec<Vec<NamedValue<'_>>>> {
+    let (mut list, mut scanner) = (None, JsonScanner::new(text));
+    scanner.members(|key, scanner| {
+        if key != "messages" || list.is_some() {
+            return None;
+        }
+        let elements = list.insert(Vec::new());
+        scanner.items(|scanner| {
+            let (members, depth) = scanned_members(scanner).filter(|_| elements.len() < MESSAGES_MAX)?;
+            elements.push(members);
+            Some(depth)
+        })
+    })?;
+    list.filter(|_| scanner.is_at_end())
+}
+
+/// Reads the body, the list and each element one after the other, so that an error names the part that is wrong.
+fn decode_by_parts(body: &Bytes) -> Result<Vec<BatchElement>, ApiError> {
+    let bad = |words: String| ApiError::bad_request("BAD_JSON", words);
     let members = split_object(body)
         .map_err(|error| bad(format!("the body is not a JSON object: {}", json_error::words(&error))))?;
     let list = match members.as_slice() {
@@ -70,15 +96,17 @@ pub(crate) fn decode(body: &Bytes) -> Result<Vec<BatchElement>, ApiError> {
         let words = format!("a batch holds at most {MESSAGES_MAX} messages, this one has {count}");
         return Err(ApiError::unprocessable("TOO_MANY_MESSAGES", words));
     }
-    Ok(first.into_iter().map(|text| element(body, text)).collect())
+    let read = |text: ScannedValue<'_>| match split_object(text.get().as_bytes()) {
+        Ok(members) => element(body, members),
+        Err(error) => {
+            let why = bad(format!("the message is not a JSON object: {}", json_error::words(&error)));
+            BatchElement { id: None, message: Err(why) }
+        }
+    };
+    Ok(first.into_iter().map(read).collect())
 }
 
-fn element(body: &Bytes, text: ScannedValue<'_>) -> BatchElement {
-    let unreadable = |words: String| BatchElement { id: None, message: Err(ApiError::bad_request("BAD_JSON", words)) };
-    let mut members = match split_object(text.get().as_bytes()) {
-        Ok(members) => members,
-        Err(error) => return unreadable(format!("the message is not a JSON object: {}", json_error::words(&error))),
-    };
+fn element(body: &Bytes, mut members: Vec<NamedValue<'_>>) -> BatchElement {
     let Some(place) = members.iter().position(|(name, _)| name == "id") else {
         return BatchElement { id: None, message: Err(ApiError::unprocessable("BAD_ID", "\"id\" is missing")) };
     };
@@ -151,6 +179,26 @@ mod tests {
                 "a in d",
             ]
         );
+    }
+
+    #[test]
+    fn batch_scan_agrees_with_parts() {
+        for text in [
+            r#"{"messages":[{"id":"a","context":"c","type":"t","content":{"x":[1]}},{"id":"b"},{}]}"#,
+            r#" { "messages" : [ { "\u0069d" : "a" , "context" : "c", "type":"t", "content" : "\"" } ] } "#,
+            r#"{"messages":[]}"#,
+            r#"{"messages":[{"id":"a","id":"b"}]}"#,
+            r#"{"messages":[{"id":"a"}],"messages":[]}"#,
+            r#"{"messages":[7,{"id":"a"}]}"#,
+            r#"{"messages":[{"id":"a"}]"#,
+            r#"{"\u006dessages":[{"id":"a"}]}"#,
+        ] {
+            let (body, scanned) = (Bytes::copy_from_slice(text.as_bytes()), scanned_batch(text));
+            let by_parts = decode_by_parts(&body).map_err(|refused| refused.to_string());
+            assert_eq!(scanned.is_some(), !text.contains('7') && !text.contains("006d") && by_parts.is_ok(), "{text}");
+            let whole = decode(&body).map_err(|refused| refused.to_string());
+            assert_eq!(format!("{whole:?}"), format!("{by_parts:?}"), "{text}");
+        }
     }
 
     #[test]

@@ -43,27 +43,20 @@ pub(crate) async fn get(api: web::Data<MessengerApi>, path: web::Path<String>) -
     answer(&api.gateway, &path).await
 }
 
-/// Returns the trace of the submission with this id.
+/// Returns the trace of the submission with this id, as an answer.
 pub(crate) async fn answer(gateway: &Gateway, id: &str) -> Result<HttpResponse, ApiError> {
+    Ok(HttpResponse::Ok().json(traced(gateway, id).await?))
+}
+
+/// Returns the trace of the submission with this id.
+pub(crate) async fn traced(gateway: &Gateway, id: &str) -> Result<MessageTrace, ApiError> {
     let unknown = || ApiError::not_found("UNKNOWN_ID", format!("there is no submission {id:?}"));
     let id: SubmissionId = id.parse().map_err(|_| unknown())?;
     let ports = gateway.ports();
     let archive = &ports.archive;
     let record = archive.submissions.submission(&id).await?.ok_or_else(unknown)?;
-    let mut seen = Vec::with_capacity(record.queued.len());
     let servers = record.queued.iter().map(|(server, _)| server.clone()).collect();
-    for (server, status) in statuses(gateway, servers, false).await {
-        seen.push(match status {
-            Ok(status) => RecipientProgress::from(status),
-            Err(PeerError::UnknownPeer(_)) => {
-                RecipientProgress::without_actor(&*archive.peers, &server, "not_a_peer").await?
-            }
-            Err(PeerError::Denied(_)) => RecipientProgress::without_actor(&*archive.peers, &server, "denied").await?,
-            Err(refusal) => return Err(refusal.into()),
-        });
-    }
-    // Attempts and dead letters are read from the store, and an actor's newest ones may not be committed yet.
-    ports.journal.barrier().committed().await.map_err(|_| UnavailableError::OutcomeUnknown)?;
+    let mut seen = progress(gateway, servers).await?;
     for ((server, _), seen) in record.queued.iter().zip(&mut seen) {
         for (first, last) in record.runs(server) {
             seen.letters.extend(archive.peers.dead_letters(server, first, last).await?);
@@ -74,7 +67,25 @@ pub(crate) async fn answer(gateway: &Gateway, id: &str) -> Result<HttpResponse, 
         seen.attempts.dedup();
         seen.dropped = record.dropped.contains(server);
     }
-    Ok(HttpResponse::Ok().json(trace(&id, &record, seen)))
+    Ok(trace(&id, &record, seen))
+}
+
+/// Returns the progress of the queues of these servers, in order. What it says of dead letters and attempts is committed then.
+pub(crate) async fn progress(gateway: &Gateway, servers: Vec<ServerName>) -> Result<Vec<RecipientProgress>, ApiError> {
+    let ports = gateway.ports();
+    let peers = &*ports.archive.peers;
+    let mut seen = Vec::with_capacity(servers.len());
+    for (server, status) in statuses(gateway, servers, false).await {
+        seen.push(match status {
+            Ok(status) => RecipientProgress::from(status),
+            Err(PeerError::UnknownPeer(_)) => RecipientProgress::without_actor(peers, &server, "not_a_peer").await?,
+            Err(PeerError::Denied(_)) => RecipientProgress::without_actor(peers, &server, "denied").await?,
+            Err(refusal) => return Err(refusal.into()),
+        });
+    }
+    // Attempts and dead letters are read from the store, and an actor's newest ones may not be committed yet.
+    ports.journal.barrier().committed().await.map_err(|_| UnavailableError::OutcomeUnknown)?;
+    Ok(seen)
 }
 
 impl From<Attempt> for AttemptRow {
@@ -85,7 +96,7 @@ impl From<Attempt> for AttemptRow {
 }
 
 /// The facts about a peer that a trace needs.
-struct RecipientProgress {
+pub(crate) struct RecipientProgress {
     acked: Index,
     /// Ranges of items that the peer's messenger has acknowledged.
     settled: SettledItems,
@@ -129,6 +140,30 @@ impl RecipientProgress {
         let (attempts, letters) = (Vec::new(), Vec::new());
         Ok(Self { acked, settled, attempts, next: None, reason: Some(reason), letters, dropped: false, relayed: None })
     }
+
+    /// Returns the state of the delivery of items at these ranges of indexes, of which the first dead letter has this fate. A peer
+    /// acknowledges in order, so one comparison of indexes is enough. A dead letter counts as acknowledged by its index, but is not: a
+    /// single one decides the state of the whole submission, whatever the state of the other items. If all dead letters were
+    /// requeued, the last of the new indexes decides.
+    pub(crate) fn state(&self, runs: &[(Index, Index)], fate: Option<DeadLetterReason>, dropped: bool) -> &'static str {
+        let last = last_of(runs);
+        // A receipt that names a PDU by its identity may come before the acknowledgement of its number.
+        let is_handed_over = runs.iter().all(|(first, last)| self.settled.has_all(first.0, last.0));
+        match fate {
+            Some(fate) => fate.state(),
+            // A dropped item is lost for good: unlike a quarantined one it cannot be requeued.
+            None if dropped => DeadLetterReason::Refused.state(),
+            None if is_handed_over => "delivered",
+            None if self.acked >= last => "acknowledged",
+            None if self.relayed.as_ref().is_some_and(|(_, upto)| *upto >= last) => "relayed",
+            None => "queued",
+        }
+    }
+}
+
+/// Returns the newest index of these ranges.
+fn last_of(runs: &[(Index, Index)]) -> Index {
+    runs.iter().map(|(_, last)| *last).max().unwrap_or(Index(0))
 }
 
 /// Builds the trace; `seen` is in the order of the record's servers.
@@ -143,41 +178,19 @@ fn trace(id: &SubmissionId, record: &SubmissionRecord, seen: Vec<RecipientProgre
     MessageTrace { id: id.to_string(), accepted: rfc3339(record.accepted), pdu, peers }
 }
 
-/// Returns the status of the delivery to one peer. A peer acknowledges in order, so one comparison of indexes is
-/// enough. A dead letter counts as acknowledged by its index, but is not: a single one decides the status of the whole
-/// submission, whatever the status of the other items. If all dead letters were requeued, the last of the new indexes
-/// decides.
-///
-/// `runs` are the index ranges of its items.
+/// Returns the status of the delivery to one peer. `runs` are the index ranges of its items.
 fn leg(runs: &[(Index, Index)], seen: RecipientProgress) -> RecipientTrace {
-    let attempts = seen.attempts.into_iter();
-    let attempts = attempts.map(AttemptRow::from).collect();
-    let last = runs.iter().map(|(_, last)| *last).max().unwrap_or(Index(0));
-    let next = seen.next;
-    match seen.letters.into_iter().next() {
-        Some(letter) => RecipientTrace {
-            state: letter.fate.state().into(),
-            via: None,
-            attempts,
-            next: None,
-            reason: Some(letter.reason),
-        },
-        // A dropped item is lost for good: unlike a quarantined one it cannot be requeued.
-        None if seen.dropped => {
-            let reason = Some("dropped by an operator".to_owned());
-            RecipientTrace { state: DeadLetterReason::Refused.state().into(), via: None, attempts, next: None, reason }
-        }
-        None if seen.acked >= last => {
-            let is_handed_over = runs.iter().all(|(first, last)| seen.settled.has_all(first.0, last.0));
-            let state = if is_handed_over { "delivered" } else { "acknowledged" };
-            RecipientTrace { state: state.into(), via: None, attempts, next: None, reason: None }
-        }
-        None => {
-            let via = seen.relayed.filter(|(_, upto)| *upto >= last).map(|(via, _)| via.to_string());
-            let state = if via.is_some() { "relayed" } else { "queued" };
-            RecipientTrace { state: state.into(), via, attempts, next, reason: seen.reason.map(str::to_owned) }
-        }
-    }
+    let state = seen.state(runs, seen.letters.first().map(|letter| letter.fate), seen.dropped);
+    let attempts = seen.attempts.into_iter().map(AttemptRow::from).collect();
+    let is_pending = matches!(state, "relayed" | "queued");
+    let reason = match seen.letters.into_iter().next() {
+        Some(letter) => Some(letter.reason),
+        None if seen.dropped => Some("dropped by an operator".to_owned()),
+        None => seen.reason.filter(|_| is_pending).map(str::to_owned),
+    };
+    let next = seen.next.filter(|_| is_pending);
+    let via = seen.relayed.filter(|_| state == "relayed").map(|(via, _)| via.to_string());
+    RecipientTrace { state: state.into(), via, attempts, next, reason }
 }
 
 #[cfg(test)]

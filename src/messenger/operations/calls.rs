@@ -10,10 +10,10 @@ use crate::openapi::refusals::{EVERY, RefusalSet, TOKEN, UNAVAILABLE};
 
 /// The gateway's own answers. Their codes are in small letters.
 const CALL: RefusalSet = &[
-    (400, &["bad_timeout", "BAD_JSON", "BAD_BODY"]),
+    (400, &["bad_timeout", "bad_json", "bad_body"]),
     (404, &["unknown_peer"]),
     (408, &["BODY_TIMEOUT"]),
-    (413, &["TOO_LARGE"]),
+    (413, &["too_large"]),
     (422, &["dialect"]),
     (429, &["busy"]),
     (502, &["refused", "unreachable"]),

@@ -28,7 +28,7 @@ impl EphemeralTask {
         loop {
             self.due().await;
             // Those that expired while they waited are not among them.
-            let events = self.reader.take();
+            let events = self.reader.take(usize::MAX);
             if !events.is_empty() {
                 self.post(&events).await;
             }

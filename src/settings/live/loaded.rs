@@ -59,6 +59,11 @@ impl LoadedSettings {
                 }
             }
         }
+        // Values as they were written lack the tokens of the list, and the content of their files.
+        let key = "admin.tokens".to_owned();
+        if used.admin.tokens != new.admin.tokens && !diff.changed.contains(&key) {
+            diff.changed.push(key);
+        }
         diff
     }
 

@@ -2,12 +2,14 @@
 
 use actors::ports::PeerConfig;
 
-use crate::settings::{FederationSettings, LogSettings, PeerTable, Settings};
+use crate::maintenance::scheduled_backup::BackupRules;
+use crate::settings::{AdminSettings, FederationSettings, LogSettings, PeerTable, Settings, StoreSettings};
 
 /// Keys, and tables of keys, whose changes a running gateway applies. A change of every other key waits for a restart.
 ///
 /// A new entry needs its field in [`Settings::adopting`], and the word in `config/fernpost.toml`; a test compares the three.
 const RELOADABLE: &[&[&str]] = &[
+    &["admin", "tokens"],
     &["contexts"],
     &["federation", "client_cert_header"],
     &["federation", "deny"],
@@ -21,6 +23,7 @@ const RELOADABLE: &[&[&str]] = &[
     &["peers"],
     &["relay"],
     &["rpc"],
+    &["store", "backup"],
 ];
 
 /// Returns whether a running gateway takes over a change of this key.
@@ -41,6 +44,7 @@ impl Settings {
             read.peers.nonces_max(),
         );
         Self {
+            admin: AdminSettings { tokens: read.admin.tokens.clone(), ..self.admin.clone() },
             federation: FederationSettings {
                 mode: read.federation.mode,
                 strangers: read.federation.strangers,
@@ -56,10 +60,16 @@ impl Settings {
             },
             metric_peers_max: read.metric_peers_max,
             rpc: read.rpc,
+            store: StoreSettings { backup: self.adopted_backup(read), ..self.store.clone() },
             network: read.network.clone(),
             peers: peers.into(),
             notes: read.notes.clone(),
             ..self.clone()
         }
+    }
+
+    /// Returns the rules of the backups, with the free space that is in force.
+    fn adopted_backup(&self, read: &Self) -> Option<BackupRules> {
+        read.store.backup.clone().map(|rules| BackupRules { min_free: self.store.min_free, ..rules })
     }
 }

@@ -11,10 +11,12 @@ use serde::Deserialize;
 use crate::json::nesting::JSON_DEPTH_MAX;
 use crate::settings::check::SettingsCheck;
 use crate::settings::sections::strangers::{StrangersSection, StrangersSettings};
-use crate::settings::sections::tls::{FederationTlsSection, ListenerProtection, check_exposure};
+use crate::settings::sections::tls::acme::AcmeSection;
+use crate::settings::sections::tls::{CertificateSource, FederationTlsSection, ListenerProtection, check_exposure};
 use crate::settings::values::pattern::NamePattern;
 use crate::settings::values::range::AddressRange;
 use crate::settings::values::units::{DurationValue, ListenAddress, SizeSetting};
+use crate::tls::acme::options::AcmeOptions;
 use crate::tls::key_pair::KeyPairFiles;
 use crate::tls::trust_roots::TrustRoots;
 
@@ -25,6 +27,8 @@ pub struct FederationSettings {
     pub listen: SocketAddr,
     /// Files of the listener's certificate; `None`: plain HTTP.
     pub tls: Option<KeyPairFiles>,
+    /// Rules for ordering that certificate; `None`: the operator writes the files.
+    pub acme: Option<AcmeOptions>,
     /// File of the roots that client certificates of listed peers chain to; `None`: `network.roots`.
     pub client_ca: Option<PathBuf>,
     /// Ranges of the reverse proxies whose headers name the caller.
@@ -82,6 +86,8 @@ pub(crate) struct FederationSection {
     pub(crate) listen: ListenAddress,
     /// Certificate of the listener.
     tls: FederationTlsSection,
+    /// Orders of that certificate from an authority.
+    acme: AcmeSection,
     /// If true, plain HTTP is served beyond loopback; for a listener behind a proxy.
     insecure: bool,
     /// Ranges of reverse proxies: from these alone `Forwarded` and `X-Forwarded-For` give the caller's address.
@@ -120,6 +126,7 @@ impl Default for FederationSection {
         Self {
             listen: ListenAddress::loopback(9880),
             tls: FederationTlsSection::default(),
+            acme: AcmeSection::default(),
             insecure: false,
             trusted_proxies: Vec::new(),
             client_cert_header: None,
@@ -159,7 +166,9 @@ impl FederationSection {
             );
             check.invalid(&["federation", "json_depth"], why);
         }
-        let (tls, client_ca) = self.tls.check(check);
+        let source = if self.acme.is_on() { CertificateSource::Acme } else { CertificateSource::Operator };
+        let (tls, client_ca) = self.tls.check(source, check);
+        let acme = self.acme.check(tls.is_some(), check);
         let protection = ListenerProtection { has_tls: tls.is_some(), is_insecure: self.insecure, has_token: None };
         check_exposure("federation", self.listen, protection, check);
         if let Some(file) = client_ca.as_ref().filter(|_| check.to_run)
@@ -192,6 +201,7 @@ impl FederationSection {
         FederationSettings {
             listen: self.listen.0,
             tls,
+            acme,
             client_ca,
             trusted_proxies: self.trusted_proxies.into_iter().map(|AddressRange(net)| net.trunc()).collect(),
             client_cert_header,

@@ -1,15 +1,20 @@
 //! `[store]`: the store on disk and its memory.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use bytesize::ByteSize;
 use serde::Deserialize;
 
+use crate::maintenance::scheduled_backup::BackupRules;
 use crate::settings::check::SettingsCheck;
 use crate::settings::values::units::{DurationValue, SizeSetting};
 
 /// Size of the page cache below which the value is probably a mistake.
 const CACHE_SMALL: u64 = 1 << 20;
+
+/// Shortest time between two backups: their names state whole seconds.
+const BACKUP_EVERY_MIN: Duration = Duration::from_secs(1);
 
 /// The store on disk.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,6 +41,8 @@ pub struct StoreSettings {
     pub log_max: u64,
     /// If true, each checkpoint costs a little more and a start after a crash is fast.
     pub quick_repair: bool,
+    /// Rules of the scheduled backups; `None`: there are none.
+    pub backup: Option<BackupRules>,
 }
 
 /// The storage engine that keeps the store.
@@ -71,6 +78,39 @@ pub(crate) struct StoreSection {
     log_max: SizeSetting,
     /// If true, each checkpoint costs a little more and a start after a crash is fast.
     quick_repair: bool,
+    /// Scheduled backups.
+    backup: BackupSection,
+}
+
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct BackupSection {
+    /// Folder of the backups; without it none are taken.
+    folder: Option<PathBuf>,
+    /// Time between two backups.
+    every: DurationValue,
+    /// Number of backups that are kept.
+    keep: u32,
+}
+
+impl Default for BackupSection {
+    fn default() -> Self {
+        Self { folder: None, every: DurationValue::days(1), keep: 7 }
+    }
+}
+
+impl BackupSection {
+    fn check(self, min_free: u64, check: &mut SettingsCheck<'_>) -> Option<BackupRules> {
+        check.at_least_one(&["store", "backup"], &[("keep", self.keep.into())]);
+        if self.every.0 < BACKUP_EVERY_MIN {
+            check.invalid(
+                &["store", "backup", "every"],
+                "it must be 1s or more, because each backup copies the whole store",
+            );
+        }
+        let folder = check.path(&self.folder?);
+        Some(BackupRules { folder, every: self.every.0, keep: self.keep as usize, min_free })
+    }
 }
 
 impl Default for StoreSection {
@@ -87,6 +127,7 @@ impl Default for StoreSection {
             checkpoint: DurationValue::secs(1),
             log_max: SizeSetting::mib(256),
             quick_repair: true,
+            backup: BackupSection::default(),
         }
     }
 }
@@ -122,6 +163,7 @@ impl StoreSection {
             checkpoint: self.checkpoint.0,
             log_max: self.log_max.0,
             quick_repair: self.quick_repair,
+            backup: self.backup.check(self.min_free.0, check),
         }
     }
 }

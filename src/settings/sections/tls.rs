@@ -1,5 +1,7 @@
 //! `tls` of a listener: the files of its certificate.
 
+pub(crate) mod acme;
+
 use std::path::PathBuf;
 
 use serde::Deserialize;
@@ -9,6 +11,7 @@ use crate::settings::check::SettingsCheck;
 use crate::settings::values::listen::{FileModeValue, ListenTarget, WrittenTarget};
 use crate::settings::values::secret::open_words;
 use crate::settings::values::units::ListenAddress;
+use crate::tls::acme::first_certificate;
 use crate::tls::key_pair::KeyPairFiles;
 
 /// `[messenger.tls]` and `[admin.tls]`.
@@ -36,22 +39,36 @@ pub(crate) struct FederationTlsSection {
 impl TlsSection {
     /// Checks the files of a listener's certificate.
     pub(crate) fn check(self, section: &str, check: &mut SettingsCheck<'_>) -> Option<KeyPairFiles> {
-        key_pair(section, self.cert, self.key, check)
+        key_pair(section, self.cert, self.key, CertificateSource::Operator, check)
     }
 }
 
 impl FederationTlsSection {
     /// Checks the files of the federation listener's certificate, and returns them with the file of roots.
-    pub(crate) fn check(self, check: &mut SettingsCheck<'_>) -> (Option<KeyPairFiles>, Option<PathBuf>) {
-        let pair = key_pair("federation", self.cert, self.key, check);
+    pub(crate) fn check(
+        self,
+        source: CertificateSource,
+        check: &mut SettingsCheck<'_>,
+    ) -> (Option<KeyPairFiles>, Option<PathBuf>) {
+        let pair = key_pair("federation", self.cert, self.key, source, check);
         (pair, self.client_ca.map(|file| check.path(&file)))
     }
+}
+
+/// The origin of a listener's certificate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum CertificateSource {
+    /// The operator writes the files.
+    Operator,
+    /// An authority issues it, and a first start makes the files.
+    Acme,
 }
 
 fn key_pair(
     section: &str,
     cert: Option<PathBuf>,
     key: Option<PathBuf>,
+    source: CertificateSource,
     check: &mut SettingsCheck<'_>,
 ) -> Option<KeyPairFiles> {
     let (cert, key) = match (cert, key) {
@@ -67,7 +84,8 @@ fn key_pair(
         }
     };
     let files = KeyPairFiles { cert: check.path(&cert), key: check.path(&key) };
-    if check.to_run {
+    let is_made_later = source == CertificateSource::Acme && first_certificate::is_missing(&files);
+    if check.to_run && !is_made_later {
         if let Err(why) = files.load() {
             check.invalid(&[section, "tls", "cert"], why);
         } else if let Some(mode) = mode_for_others(&files.key) {

@@ -17,6 +17,7 @@ mod contexts;
 mod findings;
 mod listeners;
 mod network;
+mod operator_tokens;
 mod peer_keys;
 mod profiles;
 mod push;

@@ -7,8 +7,9 @@ use crate::settings::check::written;
 use crate::settings::{LoadedSettings, SettingsDiff};
 
 /// A configuration in which every key can be changed by itself.
-const BASE: &str = "federation.tls = { cert = \"a\", key = \"b\" }\nmessenger.tls = { cert = \"a\", key = \"b\" }\n\
+const BASE: &str = "federation.tls = { cert = \"a\", key = \"b\" }\nfederation.acme.agree_terms = true\nmessenger.tls = { cert = \"a\", key = \"b\" }\n\
                     messenger.push.url = \"http://127.0.0.1:7000\"\nadmin.tls = { cert = \"a\", key = \"b\" }\n\
+                    store.backup.folder = \"a\"\n\
                     [peers.default]\nauth = \"network\"\nallow_from = [\"127.0.0.0/8\"]\n[peers.server.blue]\n\
                     [peers.server.green]\nallow_from = [\"10.0.0.1/32\"]\n";
 
@@ -25,6 +26,14 @@ const OTHERS: &[(&str, &str)] = &[
     ("federation.tls.cert", "c"),
     ("federation.tls.key", "c"),
     ("federation.tls.client_ca", "c"),
+    ("federation.acme.challenge", "http-01"),
+    ("federation.acme.directory", "https://acme.example/directory"),
+    ("federation.acme.agree_terms", "false"),
+    ("federation.acme.contact", "mailto:ops@red.example"),
+    ("federation.acme.names", "red.example"),
+    ("federation.acme.http_listen", "127.0.0.1:8080"),
+    ("federation.acme.dns_hook", "c"),
+    ("federation.acme.roots", "c"),
     ("messenger.listen", "127.0.0.1:9891"),
     ("messenger.listen_mode", "0600"),
     ("messenger.tls.cert", "c"),
@@ -40,10 +49,12 @@ const OTHERS: &[(&str, &str)] = &[
     ("admin.tls.cert", "c"),
     ("admin.tls.key", "c"),
     ("admin.token", "sesame"),
+    ("admin.tokens", "[{ name = \"desk\", role = \"operate\", token = \"sesame\" }]"),
     ("log.format", "json"),
     ("log.level", "debug"),
     ("log.deliveries", "stderr"),
     ("log.deliveries_file", "c"),
+    ("store.backup.folder", "c"),
     ("feed.low_water", "9"),
     ("feed.ends", "typing"),
     ("contexts.admission", "open"),

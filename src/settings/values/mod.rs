@@ -1,6 +1,7 @@
 //! Values of configuration keys: durations, sizes, addresses, ranges, patterns and secrets.
 
 pub(crate) mod listen;
+pub(crate) mod operator_token;
 pub(crate) mod pattern;
 pub(crate) mod profile;
 pub(crate) mod push_target;

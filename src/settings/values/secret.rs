@@ -50,37 +50,44 @@ pub(crate) fn token(
     token: Option<SecretValue>,
     token_file: Option<PathBuf>,
 ) -> Option<SecretValue> {
-    let (secret, key) = match (token, token_file) {
-        (None, None) => return None,
-        (Some(_), Some(_)) => {
-            check.invalid(&[section, "token_file"], format!("`{section}.token` is set too; keep one of them"));
-            return None;
-        }
-        (Some(token), None) => (token, "token"),
+    let key = if token_file.is_some() { "token_file" } else { "token" };
+    if token.is_some() && token_file.is_some() {
+        check.invalid(&[section, key], format!("`{section}.token` is set too; keep one of them"));
+        return None;
+    }
+    given_token(check, &[section, key], token, token_file).unwrap_or_else(|why| {
+        check.invalid(&[section, key], why);
+        None
+    })
+}
+
+/// Returns the token that is written, or that a file has; an error says why it is no token. `key` is the key of the file.
+pub(crate) fn given_token(
+    check: &mut SettingsCheck<'_>,
+    key: &[&str],
+    token: Option<SecretValue>,
+    token_file: Option<PathBuf>,
+) -> Result<Option<SecretValue>, String> {
+    let secret = match (token, token_file) {
+        (Some(token), _) => token,
+        (None, None) => return Ok(None),
         (None, Some(file)) => {
-            let key = [section, "token_file"];
-            match file_text(check, &key, &file) {
-                Ok(text) if text.expose().trim().is_empty() => {
-                    let path = check.path(&file);
-                    let why = format!("{} is empty; write the token into it, or remove the key", path.display());
-                    check.invalid(&key, why);
-                    return None;
-                }
-                Ok(text) => (text, "token_file"),
-                Err(why) => {
-                    check.invalid(&key, why);
-                    return None;
-                }
+            let text = file_text(check, key, &file)?;
+            if text.expose().trim().is_empty() {
+                let path = check.path(&file);
+                return Err(format!("{} is empty; write the token into it, or remove the key", path.display()));
             }
+            text
         }
     };
     let secret = secret.expose().trim();
     if secret.is_empty() {
-        check.invalid(&[section, key], "the token is empty; remove the key or give a token");
+        Err("the token is empty; remove the key or give a token".to_owned())
     } else if !secret.bytes().all(|b| b.is_ascii_graphic()) {
-        check.invalid(&[section, key], "a token must be one word of printable ASCII, because a header carries it");
+        Err("a token must be one word of printable ASCII, because a header carries it".to_owned())
+    } else {
+        Ok(Some(secret.into()))
     }
-    Some(secret.into())
 }
 
 /// Returns the words about a file of a secret that others can read: its path, its mode and the remedy.

@@ -1,10 +1,12 @@
 //! Writes a generation into the file, in one transaction with the number of its last group.
 
+use std::ops::Bound;
+
 use redb::{Database, Durability, Key, Table, TableDefinition, Value, WriteTransaction};
 
 use crate::store::engine::log::log_position::LogPosition;
 use crate::store::engine::memtable::{Generation, MemTable};
-use crate::store::engine::row_tree::RowState;
+use crate::store::engine::row_tree::{Row, RowCursor, RowState};
 use crate::store::schema::tables;
 use crate::store::schema::tables::{RowKey, RowValue, TableVisitor};
 
@@ -54,7 +56,11 @@ fn write_table<K: Key + 'static, V: Value + 'static>(
         table
             .retain_in::<K::SelfType<'_>, _>(K::from_bytes(range.key())..K::from_bytes(range.value()), |_, _| false)?;
     }
-    for row in rows.all() {
+    let (mut rest, mut search) = (rows.all(), RunSearch::default());
+    while let Some(row) = rest.next() {
+        if search.is_due() && search.note(write_run(&row, &mut rest, table)?) {
+            continue;
+        }
         let key = K::from_bytes(row.key());
         match row.state {
             RowState::Removed => drop(table.remove(key)?),
@@ -62,4 +68,62 @@ fn write_table<K: Key + 'static, V: Value + 'static>(
         }
     }
     Ok(())
+}
+
+/// Minimum number of rows of a run. A shorter one costs more than its rows one by one.
+const RUN_MIN: usize = 4;
+
+/// Maximum number of rows that are written one by one before a run is looked for again.
+const RUN_PAUSE_MAX: u32 = 64;
+
+/// Writes a row and those after it for as long as the file has no row between them, which packs full pages. Returns false,
+/// and writes nothing, if these are too few.
+fn write_run<K: Key + 'static, V: Value + 'static>(
+    first: &Row,
+    rest: &mut RowCursor,
+    table: &mut Table<'_, K, V>,
+) -> Result<bool, redb::Error> {
+    let Some(last) = rest.clone().nth(RUN_MIN - 2) else { return Ok(false) };
+    let mut gap = table.lower_bound_mut(Bound::Included(K::from_bytes(first.key())))?;
+    let end = gap.peek_next()?.map(|(key, _)| K::as_bytes(&key.value()).as_ref().to_vec());
+    let is_within = |row: &Row| end.as_ref().is_none_or(|end| K::compare(row.key(), end).is_lt());
+    if !is_within(&last) {
+        return Ok(false);
+    }
+    let mut put = |row: &Row| match row.state {
+        // The file has no row here that could be removed.
+        RowState::Removed => Ok(()),
+        RowState::New | RowState::Written => gap.insert_before(K::from_bytes(row.key()), V::from_bytes(row.value())),
+    };
+    put(first)?;
+    while let Some(row) = rest.peek().filter(|row| is_within(row)) {
+        put(row)?;
+        rest.advance();
+    }
+    gap.close()?;
+    Ok(true)
+}
+
+/// The search for runs in a table. A table whose keys are scattered has none, so the search pauses for longer each time that
+/// it finds none.
+#[derive(Debug, Default)]
+struct RunSearch {
+    pause: u32,
+    left: u32,
+}
+
+impl RunSearch {
+    /// Returns whether a run is to be looked for at the next row.
+    fn is_due(&mut self) -> bool {
+        let is_due = self.left == 0;
+        self.left = self.left.saturating_sub(1);
+        is_due
+    }
+
+    /// Notes whether there was a run, and returns it.
+    fn note(&mut self, found: bool) -> bool {
+        self.pause = if found { 0 } else { (2 * self.pause + 1).min(RUN_PAUSE_MAX) };
+        self.left = self.pause;
+        found
+    }
 }

@@ -8,7 +8,11 @@ use crate::store::engine::group_write::{GroupWrite, WorkingGeneration};
 use crate::store::engine::log::segment_log::{SegmentLog, SegmentOrder};
 use crate::store::engine::memtable::Generation;
 use crate::store::engine::read_snapshot::ReadSnapshot;
-use crate::store::engine::store_engine::StoreEngine;
+use crate::store::engine::store_engine::{EngineLimits, StoreEngine};
+
+/// The part of the memory for rows that makes a generation large enough to be sealed. A checkpoint costs about the same a row
+/// whatever its size, so it begins early, and the writer has the larger part of the memory while it runs.
+const SEAL_PART: u64 = 4;
 
 /// The writer's part of the engine. One task or thread at a time has it.
 #[derive(Debug)]
@@ -17,11 +21,13 @@ pub(crate) struct EngineWriter {
     log: SegmentLog,
     /// Time of the first group since the last seal.
     changed_since: Option<Instant>,
+    /// Bytes of the generation that was sealed last.
+    sealed_bytes: u64,
 }
 
 impl EngineWriter {
     pub(crate) fn new(log: SegmentLog) -> Self {
-        Self { working: WorkingGeneration::new(), log, changed_since: None }
+        Self { working: WorkingGeneration::new(), log, changed_since: None, sealed_bytes: 0 }
     }
 
     /// Begins a group.
@@ -65,24 +71,26 @@ impl EngineWriter {
 
     /// Returns whether the generation is due to be sealed.
     pub(crate) fn is_due(&self, engine: &StoreEngine) -> bool {
-        let is_large = self.changed_since.is_some() && self.is_half_full(engine);
+        let is_large = self.changed_since.is_some() && self.is_large(engine);
         !engine.is_checkpointing() && is_large || self.seals_at(engine).is_some_and(|at| at <= Instant::now())
     }
 
-    fn is_half_full(&self, engine: &StoreEngine) -> bool {
-        self.working.bytes() >= engine.limits.memtable / 2 || self.log.used() >= engine.limits.log_max / 2
+    fn is_large(&self, engine: &StoreEngine) -> bool {
+        let EngineLimits { memtable, log_max, .. } = engine.limits;
+        self.working.bytes() >= memtable / SEAL_PART || self.log.used() >= log_max / 2
     }
 
     /// Returns whether the writer must wait for the checkpoint that runs: a slow one must neither fill the memory nor the
     /// disk.
     pub(crate) fn must_wait(&self, engine: &StoreEngine) -> bool {
+        let EngineLimits { memtable, log_max, .. } = engine.limits;
         engine.is_checkpointing()
-            && (self.working.bytes() >= engine.limits.memtable / 2 || self.log.used() >= engine.limits.log_max)
+            && (self.sealed_bytes + self.working.bytes() >= memtable || self.log.used() >= log_max)
     }
 
     /// Seals the generation, and returns it for the checkpoint.
     pub(crate) fn seal(&mut self, engine: &StoreEngine) -> Arc<Generation> {
-        self.changed_since = None;
+        (self.changed_since, self.sealed_bytes) = (None, self.working.bytes());
         let sealed = Arc::new(self.working.snapshot(self.log.last()));
         self.working.clear();
         let (active, below) = (Generation::empty(self.log.last()), sealed.clone());

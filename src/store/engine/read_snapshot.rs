@@ -59,6 +59,18 @@ impl ReadSnapshot {
         Self { active: Generation::empty(last), sealed: None, file }
     }
 
+    /// Returns whether a row with this key is in memory.
+    pub(crate) fn is_in_memory<K: RowKey, V: RowValue>(
+        &self,
+        definition: TableDefinition<'static, K, V>,
+        key: &K::SelfType<'_>,
+    ) -> bool {
+        let (number, bytes) = (number(definition.name()), K::as_bytes(key));
+        let generations = [Some(&self.active), self.sealed.as_deref()];
+        let found = |generation: &Generation| generation.tables[number].get(bytes.as_ref());
+        generations.into_iter().flatten().any(|generation| matches!(found(generation), MemoryLookup::Found(_)))
+    }
+
     /// Opens a table.
     pub(crate) fn open_table<K: RowKey, V: RowValue>(
         &self,

@@ -268,7 +268,7 @@ impl TreeNode {
 }
 
 /// A walk over the rows of a snapshot in one direction.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct RowCursor {
     tree: RowTree,
     leaf: Arc<TreeNode>,

@@ -17,7 +17,7 @@ use crate::store::engine::read_snapshot::{FileSnapshot, ReadSnapshot};
 /// The bounds of the engine.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct EngineLimits {
-    /// Bytes of rows in memory: half of them in the generation that is written, half in the one that is sealed.
+    /// Bytes of rows in memory, in the generation that is written and the one that is sealed.
     pub(crate) memtable: u64,
     /// Maximum age of a row that is not in the file.
     pub(crate) checkpoint: Duration,

@@ -19,7 +19,7 @@
 //! - **Feed positions** continue after a skipped span (see [`crate::store::position_jumps`]), and the notice is the first
 //!   event there. A reader that has positions from the lost store is inside the span and continues after it without a loss.
 
-use actors::model::{FeedItem, Index, Millis, NumberSegment, PeerRecord};
+use actors::model::{FeedItem, HeldReceiptRecord, Index, Millis, NumberSegment, OutboundRecord, PeerRecord};
 use actors::ports::Clock;
 use redb::{ReadableTable, Table, WriteTransaction};
 
@@ -100,7 +100,9 @@ fn time(at: Millis) -> String {
     humantime::format_rfc3339_seconds(std::time::UNIX_EPOCH + since).to_string()
 }
 
-/// Starts a new segment after each outbox with continuous numbers, because no push crosses the start of a segment.
+/// Starts a new segment after each outbox with continuous numbers, because no push crosses the start of a segment. Receipts count
+/// from the first item on that the peer has not acknowledged: those for smaller numbers may be for items that the lost store had
+/// numbered otherwise.
 fn start_new_segments(opening: &WriteTransaction) -> Result<(), redb::Error> {
     let mut peers = opening.open_table(tables::PEERS)?;
     let outbox = opening.open_table(tables::OUTBOX)?;
@@ -132,8 +134,17 @@ fn divided(
     let newest = Index(newest.map_or(0, |(key, _)| tables::number_of(key.value())));
     let tail = newest.max(record.outbound.acked).max(record.outbound.highest_index_assigned);
     let first = tail.next();
-    let segments = &mut record.outbound.segments;
-    let Some(newest) = segments.last().copied().filter(|newest| newest.first < first) else { return Ok(None) };
-    segments.push(NumberSegment { first, number: newest.number.plus(first.since(newest.first)) });
-    Ok(Some(record))
+    let before = record.clone();
+    let OutboundRecord { segments, acked, told_from, held, .. } = &mut record.outbound;
+    if let Some(newest) = segments.last().copied().filter(|newest| newest.first < first) {
+        segments.push(NumberSegment { first, number: newest.number.plus(first.since(newest.first)) });
+    }
+    // The row of a peer that has acknowledged nothing stays as it is.
+    let first_open = segments.iter().rfind(|segment| segment.first <= acked.next()).filter(|_| *acked > Index(0));
+    if let Some(segment) = first_open {
+        let number = segment.number.plus(acked.next().since(segment.first));
+        *told_from = number.max(*told_from);
+    }
+    *held = HeldReceiptRecord::default();
+    Ok((record != before).then_some(record))
 }

@@ -137,7 +137,8 @@ fn copy(
     let mut totals = CopyTotals { read: &read, rows: 0 };
     tables::each(&mut totals)?;
     let done = CopyProgress { rows_total: totals.rows, ..CopyProgress::default() };
-    let mut copying = TableCopy { read: &read, into: &into, done, progress };
+    let is_closing = || shared.queue.is_ending();
+    let mut copying = TableCopy { read: &read, into: &into, done, progress, is_closing };
     tables::each(&mut copying)?;
     let done = copying.done;
     let tail = read.open_table(tables::FEED)?.last()?.map_or(0, |(position, _)| position.value());
@@ -171,14 +172,16 @@ impl TableVisitor for CopyTotals<'_> {
     }
 }
 
-struct TableCopy<'t, P> {
+struct TableCopy<'t, P, C> {
     read: &'t ReadSnapshot,
     into: &'t Database,
     done: CopyProgress,
     progress: P,
+    /// True once the store is being closed: a stop must not wait for a copy of gigabytes.
+    is_closing: C,
 }
 
-impl<P: FnMut(CopyProgress)> TableVisitor for TableCopy<'_, P> {
+impl<P: FnMut(CopyProgress), C: Fn() -> bool> TableVisitor for TableCopy<'_, P, C> {
     type Error = BackupError;
 
     fn visit<K: RowKey, V: RowValue>(&mut self, definition: TableDefinition<'static, K, V>) -> Result<(), BackupError> {
@@ -186,6 +189,9 @@ impl<P: FnMut(CopyProgress)> TableVisitor for TableCopy<'_, P> {
         let mut rows = source.iter()?;
         let mut more = true;
         while more {
+            if (self.is_closing)() {
+                return Err(BackupError::Abandoned("the store was closed".to_owned()));
+            }
             let transaction = commitment(self.into)?;
             {
                 let mut table = transaction.open_table(definition)?;

@@ -89,12 +89,12 @@ pub fn restore(backup: impl AsRef<Path>, data_dir: impl AsRef<Path>) -> Result<R
     Ok(RestoreReport { path, taken, verified })
 }
 
-/// The folders that were created for a restore, innermost first. They are removed if nothing is restored.
-struct CreatedFolders(Vec<PathBuf>);
+/// The folders that were created for a restore or an import, innermost first. They are removed if nothing comes of it.
+pub(super) struct CreatedFolders(Vec<PathBuf>);
 
 impl CreatedFolders {
     /// Creates a folder and its ancestors.
-    fn folder(path: &Path) -> std::io::Result<Self> {
+    pub(super) fn folder(path: &Path) -> std::io::Result<Self> {
         let missing = path.ancestors().take_while(|folder| !folder.as_os_str().is_empty() && !folder.exists());
         let made = Self(missing.map(Path::to_owned).collect());
         std::fs::create_dir_all(path)?;
@@ -102,7 +102,7 @@ impl CreatedFolders {
     }
 
     /// Keeps the folders, because they are in use.
-    fn keep(&mut self) {
+    pub(super) fn keep(&mut self) {
         self.0.clear();
     }
 }
@@ -119,6 +119,6 @@ impl Drop for CreatedFolders {
 }
 
 /// Returns whether another process has the file open: it would hold a lock on it.
-fn is_in_use(file: &File) -> bool {
+pub(super) fn is_in_use(file: &File) -> bool {
     matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock))
 }

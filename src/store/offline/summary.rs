@@ -11,8 +11,9 @@ use crate::store::engine::log::log_backend::LogFolder;
 use crate::store::error::OpenError;
 use crate::store::offline::overlay_backend::OverlayBackend;
 use crate::store::offline::replay_offline::replay_offline;
-use crate::store::open::{SCHEMA, is_known_schema, log_folder};
+use crate::store::open::log_folder;
 use crate::store::schema::tables;
+use crate::store::schema::version::{SCHEMA, is_known_schema};
 
 /// The exit code of a process that aborts while it reads a store.
 const WRONG: i32 = 1;

@@ -15,8 +15,9 @@ use crate::store::error::{OpenError, UNREADABLE, is_damage};
 use crate::store::offline::adopt_backup;
 use crate::store::offline::overlay_backend::OverlayBackend;
 use crate::store::offline::replay_offline::replay_offline;
-use crate::store::open::{LoggedBackend, SCHEMA, is_known_schema, log_folder};
+use crate::store::open::{LoggedBackend, log_folder};
 use crate::store::schema::tables;
+use crate::store::schema::version::{SCHEMA, is_known_schema};
 use crate::store::stats::{TableStats, measured};
 
 /// The exit code of a process that aborts while it examines a store.

@@ -13,6 +13,17 @@ use crate::store::schema::codec::{BadRow, DecodedFeedRow};
 use crate::store::schema::{codec, tables};
 use crate::store::shared::StoreShared;
 
+/// Maximum number of events that are read on the caller's thread.
+const IN_MEMORY_MAX: u64 = 64;
+
+/// Returns whether the events after a position are few and all in memory: events have rising positions, so those after one that no
+/// checkpoint holds are in memory too, with nearly all PDUs that they name.
+pub(super) fn are_in_memory(shared: &StoreShared, after: u64) -> bool {
+    let tail = shared.bounds.borrow().tail.0;
+    let count = tail.saturating_sub(after);
+    (1..=IN_MEMORY_MAX).contains(&count) && shared.engine.snapshot().is_in_memory(tables::FEED, &(after + 1))
+}
+
 /// Returns a page of the feed. Each row that names a PDU costs one lookup, because the PDU's bytes are stored once, in
 /// `pdus`.
 pub(super) fn feed_after(

@@ -1,11 +1,15 @@
-//! Paged reads for operators: queues by age, quarantine and dead letters.
+//! Paged reads for operators: queues by age, quarantine and dead letters, submissions, and what came in.
+
+mod receptions;
+mod submission_list;
 
 use std::ops::Bound;
 
-use actors::model::{ContextId, Index, Millis, PduRef, Position, ServerName};
+use actors::model::{ContextId, DeadLetterReason, Index, Millis, PduRef, Position, ServerName, SubmissionId};
 use actors::ports::{
-    ArchiveError, ContextSummary, Direction, InspectPage, ParkedFilter, ParkedRow, QuarantineItemKind, QuarantineKey,
-    QuarantineReason, QueuedItem, RefusedRow, StoreInspector, Task,
+    ArchiveError, ContextSummary, Direction, InspectPage, ParkedFilter, ParkedRow, PduReception, QuarantineItemKind,
+    QuarantineKey, QuarantineReason, QueuedItem, RefusedRow, SearchedEvent, StoreInspector, SubmissionFilter,
+    SubmissionRow, Task,
 };
 use bytes::Bytes;
 use redb::Value;
@@ -69,6 +73,36 @@ impl StoreInspector for Store {
 
     fn parked_row(&self, place: QuarantineKey) -> Task<Result<Option<ParkedRow>, ArchiveError>> {
         self.page(move |shared, read| parked_row(shared, read, &place))
+    }
+
+    fn submissions(
+        &self,
+        filter: SubmissionFilter,
+        after: Option<SubmissionId>,
+        limit: u32,
+    ) -> Task<Result<InspectPage<SubmissionRow, SubmissionId>, ArchiveError>> {
+        self.page(move |shared, read| {
+            submission_list::submissions(shared, read, &filter, after.as_ref(), limit as usize)
+        })
+    }
+
+    fn fates(
+        &self,
+        ranges: Vec<(ServerName, Index, Index)>,
+    ) -> Task<Result<Vec<Option<DeadLetterReason>>, ArchiveError>> {
+        self.page(move |shared, read| submission_list::fates(shared, read, &ranges))
+    }
+
+    fn reception(&self, reference: PduRef) -> Task<Result<Option<PduReception>, ArchiveError>> {
+        self.page(move |shared, read| receptions::reception(shared, read, &reference))
+    }
+
+    fn find_event(
+        &self,
+        event: SearchedEvent,
+        after: Position,
+    ) -> Task<Result<InspectPage<Position, Position>, ArchiveError>> {
+        self.page(move |shared, read| receptions::find_event(shared, read, &event, after))
     }
 }
 

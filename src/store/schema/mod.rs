@@ -2,3 +2,4 @@
 
 pub(super) mod codec;
 pub(crate) mod tables;
+pub(crate) mod version;

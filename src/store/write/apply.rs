@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 
 use actors::change::Change;
 use actors::model::{
-    DeadLetterReason, FeedItem, GroupSubmission, Item, Millis, ParkedItem, PlainCopy, ServerName, Submission,
-    SubmissionId,
+    ContextId, DeadLetterReason, FeedItem, GroupSubmission, Item, Millis, ParkedItem, PlainCopy, ServerName,
+    Submission, SubmissionId,
 };
 use bytes::Bytes;
 
@@ -16,6 +16,7 @@ use crate::store::counters::RowCounts;
 use crate::store::engine::group_write::GroupWrite;
 use crate::store::error::RedbResult;
 use crate::store::schema::codec;
+use crate::store::schema::codec::BadRow;
 use crate::store::write::cache::WriterCache;
 use crate::store::write::context::pdus::PduTables;
 use crate::store::write::context::records::ContextRecordTables;
@@ -63,7 +64,7 @@ pub(crate) struct WriteBatch<'t> {
 
 impl<'t> WriteBatch<'t> {
     pub(crate) fn new(transaction: &'t GroupWrite<'t>, memory: &'t mut WriterCache, now: Millis) -> Self {
-        let WriterCache { feed, next_item, order, deliveries, tails } = memory;
+        let WriterCache { feed, next_item, order, deliveries, latest_pdu_ids, tails } = memory;
         deliveries.at(now.0);
         Self {
             context: WriterContext { now, counts: RowCounts::default(), tails, order },
@@ -72,7 +73,7 @@ impl<'t> WriteBatch<'t> {
             inbound: InboundTables::new(transaction),
             quarantine: QuarantineTables::new(transaction),
             forwards: ForwardTables::new(transaction),
-            pdus: PduTables::new(transaction, deliveries),
+            pdus: PduTables::new(transaction, deliveries, latest_pdu_ids),
             state: StateTables::new(transaction),
             context_records: ContextRecordTables::new(transaction),
             stage: StageTables::new(transaction),
@@ -113,6 +114,9 @@ impl<'t> WriteBatch<'t> {
             }
             Change::OutboxDeadLettered { server, first, last, fate, reason, keep } => {
                 self.outbound.move_to_dead_letters(cx, &server, first.0..=last.0, fate, &reason, keep)?;
+            }
+            Change::OutboxMoved { server, first, last, to, submission } => {
+                self.outbox_moved((&server, &to), (first.0, last.0), &submission)?;
             }
             Change::ItemsHandedOver { server, spans } => self.items_handed_over(&server, spans)?,
             Change::ItemRejected { server, index, reason, keep } => {
@@ -300,6 +304,49 @@ impl<'t> WriteBatch<'t> {
         let place = self.outbound.queue_again(cx, server, row)?;
         self.requested_receipts.move_to(cx, server, index, place)?;
         self.submissions.move_place(cx, &letter.submission, server, index, place)
+    }
+
+    /// Appends the items of a submission in one outbox to another one; the submission records it, and so does the receipt that its
+    /// author asked for.
+    fn outbox_moved(
+        &mut self,
+        (from, to): (&ServerName, &ServerName),
+        (first, last): (u64, u64),
+        submission: &SubmissionId,
+    ) -> RedbResult {
+        let rows = self.outbound.rows_in(&mut self.context, from, first..=last)?;
+        let mut items = Vec::with_capacity(rows.len());
+        for row in &rows {
+            let Some((item, context)) = self.content(row.item, (&row.origin, &row.id))? else {
+                tracing::error!(peer = %from, index = row.index, "an item of an outbox has no content; this is a bug");
+                return Ok(());
+            };
+            let submission = submission.clone();
+            items.push(AppendedItem { number: row.item, since: None, item, context, submission });
+        }
+        let (cx, count) = (&mut self.context, rows.len() as u64);
+        if count == 0 {
+            return Ok(());
+        }
+        let place = self.outbound.move_rows(cx, (from, to), &rows, items)?;
+        for asked in self.requested_receipts.take(cx, from, (first, last))? {
+            self.requested_receipts.add(cx, to.as_str(), place + count - 1, &asked)?;
+        }
+        self.submissions.move_to_server(cx, submission, (from, to), place)
+    }
+
+    /// Returns an item that an outbox or a dead letter names, with the context of a PDU; `None`: it is pruned.
+    fn content(
+        &mut self,
+        number: u64,
+        (origin, id): (&str, &str),
+    ) -> Result<Option<(Item, Option<ContextId>)>, redb::Error> {
+        if number > 0 {
+            return Ok(self.outbound.update_bytes(number)?.map(|bytes| (Item::Update(bytes), None)));
+        }
+        let reference = codec::reference("outbox", origin, id).map_err(BadRow::into_corrupted)?;
+        let content = self.pdus.deliver_again(&mut self.context, &reference)?;
+        Ok(content.map(|(context, text)| (Item::Pdu(reference, text), Some(context))))
     }
 
     /// Queues a PDU for a recipient whose outbox had no room; its submission records the index. It does nothing if the PDU

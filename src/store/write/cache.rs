@@ -2,6 +2,7 @@
 
 use crate::store::delivery_clock::DeliveryClock;
 use crate::store::engine::engine_writer::EngineWriter;
+use crate::store::write::context::latest_pdu_ids::LatestPduIds;
 use crate::store::write::feed::FeedEnds;
 use crate::store::write::peer_tails::PeerTails;
 use crate::store::write::writer_context::WaitingOrder;
@@ -18,6 +19,8 @@ pub(crate) struct WriterCache {
     pub(crate) order: WaitingOrder,
     /// Clock that gives delivery times.
     pub(crate) deliveries: DeliveryClock,
+    /// Greatest ids of PDUs.
+    pub(crate) latest_pdu_ids: LatestPduIds,
     /// Ends of the tables of each server.
     pub(crate) tails: PeerTails,
 }

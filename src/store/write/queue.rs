@@ -165,6 +165,11 @@ impl JournalQueue {
         self.news.notify_one();
     }
 
+    /// Returns whether the store is being closed.
+    pub(crate) fn is_ending(&self) -> bool {
+        self.lock().closing
+    }
+
     pub(crate) fn close(&self) {
         self.lock().closing = true;
         self.news.notify_one();

@@ -48,6 +48,7 @@ pub(crate) fn estimate_rows(changes: &[Change]) -> u64 {
         | Change::InboundDigestsStored { .. } => 1,
         Change::OverflowHeadsChanged { added, gone, .. } => (added.len() + gone.len()) as u64,
         Change::Quarantined { .. } => 3,
+        Change::OutboxMoved { first, last, .. } => 3 * (last.since(*first) + 1) + 1,
         Change::OutboxDeadLettered { first, last, .. } => 2 * (last.since(*first) + 1),
         // Most items have no row for a receipt; a long range is that of a peer that was away.
         Change::ItemsHandedOver { spans, .. } => spans.len() as u64,

@@ -82,6 +82,19 @@ impl<'t> SubmissionTable<'t> {
         Ok(())
     }
 
+    /// Records in the submission that all its items for one server went to another one, at this index.
+    pub(crate) fn move_to_server(
+        &mut self,
+        cx: &mut WriterContext<'_>,
+        submission: &SubmissionId,
+        (from, to): (&ServerName, &ServerName),
+        place: u64,
+    ) -> RedbResult {
+        self.move_place(cx, submission, from, 0, codec::DROPPED)?;
+        // A server without a place yet gets its first one.
+        self.move_place(cx, submission, to, codec::DROPPED, place)
+    }
+
     /// Removes the records of old submissions.
     pub(crate) fn remove(&mut self, cx: &mut WriterContext<'_>, ids: &[SubmissionId]) -> RedbResult {
         for id in ids {

@@ -153,6 +153,13 @@ impl DeliveryObserver {
                     fate = Some(*reason);
                     self.metrics.outbound.add(dead_letter_word(*reason), last.since(*first) + 1);
                 }
+                Change::OutboxMoved { first, last, to, submission, .. } => {
+                    fate = Some(DeadLetterReason::Dropped);
+                    let items = last.since(*first) + 1;
+                    self.metrics.outbound.add(dead_letter_word(DeadLetterReason::Dropped), items);
+                    self.metrics.outbound.add("queued", items);
+                    self.tell(|now| DeliveryRecord::new("queued", now).message(submission).peer(to));
+                }
                 Change::ItemRejected { server, index, .. } => {
                     self.metrics.outbound.add("rejected", 1);
                     self.tell(|now| DeliveryRecord {

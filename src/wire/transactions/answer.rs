@@ -60,6 +60,15 @@ pub fn with_refused_relays(mut answer: Vec<u8>, refused: &[(String, &'static str
     answer
 }
 
+/// Adds receipts for items of the sender.
+pub fn with_receipts(mut answer: Vec<u8>, receipts: &PeerReceipts) -> Vec<u8> {
+    if !receipts.is_empty() && answer.pop() == Some(b'}') {
+        OF_TRANSACTIONS.write(&mut answer, receipts);
+        answer.push(b'}');
+    }
+    answer
+}
+
 fn entry(out: &mut Vec<u8>, named: &PduIdentity, verdict: &PduVerdict) {
     let status = |status| [("status", status)].to_vec();
     let said: Vec<(&str, &str)> = match verdict {

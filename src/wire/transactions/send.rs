@@ -54,10 +54,11 @@ pub(super) async fn accept(
     transaction.relay_to = relay_to;
     let named: Vec<PduIdentity> = transaction.pdus.iter().map(named).collect();
     drop(envelope);
-    let verdicts = intake.accept_transaction(&caller.server, transaction).await.map_err(refused)?;
-    debug_assert_eq!(verdicts.len(), named.len(), "one verdict a PDU");
-    let answer = answer::encode(named.iter().zip(&verdicts), AnnouncedLimits { pdus: max, bytes: limit.bytes });
+    let receipt = intake.accept_transaction(&caller.server, transaction).await.map_err(refused)?;
+    debug_assert_eq!(receipt.verdicts.len(), named.len(), "one verdict a PDU");
+    let answer = answer::encode(named.iter().zip(&receipt.verdicts), AnnouncedLimits { pdus: max, bytes: limit.bytes });
     let answer = answer::with_refused_relays(answer, &refused_relays);
+    let answer = answer::with_receipts(answer, &receipt.receipts);
     Ok(HttpResponse::Ok().content_type(ContentType::json()).body(answer))
 }
 

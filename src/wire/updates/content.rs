@@ -19,7 +19,13 @@ pub(super) async fn read(bytes: Bytes, update: ScannedValue<'_>, pdus: &PduReade
     if !reader::has_string_member(update.text, "update", "pdu") {
         return read_opaque(bytes, update, pdus);
     }
-    match pdu(update.text, pdus).await {
+    let pdu = pdu(update.text, pdus).await;
+    with_pdu(bytes, pdu)
+}
+
+/// Returns a strong update that carries a PDU.
+pub(super) fn with_pdu(bytes: Bytes, pdu: Result<Pdu, BadPdu>) -> StrongUpdate {
+    match pdu {
         Ok(pdu) => StrongUpdate { digest: identity(&pdu), bytes, body: StrongBody::Pdu(Box::new(pdu)) },
         Err(bad) => StrongUpdate { digest: digest(&bytes), bytes, body: StrongBody::BadPdu(bad) },
     }

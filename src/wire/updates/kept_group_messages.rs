@@ -25,7 +25,7 @@ const PAGE: u32 = 200;
 pub async fn settle(gateway: &Gateway, row: &ParkedRow) -> Result<Option<PduVerdict>, ContextError> {
     let QuarantineItemKind::UpdateIn(seq) = row.what else { return Ok(None) };
     let Some(message) = message_of(row) else { return Ok(None) };
-    gateway.bridge_parked(&row.place.server, seq, &message).await
+    gateway.bridge_parked(&row.place, seq, &message).await
 }
 
 fn message_of(row: &ParkedRow) -> Option<GroupMessage> {

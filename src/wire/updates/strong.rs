@@ -18,6 +18,9 @@ pub(super) async fn read_scanned(body: &Bytes, update: &ScannedUpdate<'_>, pdus:
         UpdateKind::Nameless => true,
         UpdateKind::Unclear => false,
     };
+    if let Some(pdu) = update.pdu {
+        return content::with_pdu(body.slice_ref(update.text.as_bytes()), pdus.read_scanned(pdu).await);
+    }
     let value = ScannedValue { text: update.text, depth: update.depth };
     match is_opaque {
         true => content::read_opaque(body.slice_ref(update.text.as_bytes()), value, pdus),

@@ -4,7 +4,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use actors::model::{Digest, GroupId, GroupMessage, PduDraft, PduVerdict, Seq, SubmissionId};
-use actors::ports::{ParkedFilter, StoreInspector};
+use actors::ports::{Direction, ParkedFilter, QuarantineKey, StoreInspector};
 use fernpost::wire::updates::kept_group_messages;
 use fixtures::messenger::{PduView, context, draft, others};
 use fixtures::network::{CALM, TestNetwork};
@@ -170,6 +170,26 @@ async fn parked_messages_follow_their_server() {
     .await;
 }
 
+/// Equal messages of one push have the same number if the peer numbers its pushes, and are as many messages all the same.
+#[tokio::test(start_paused = true)]
+async fn equal_kept_messages_stay_apart() {
+    world(async {
+        let network = TestNetwork::new(1, CALM);
+        let ([red, green, _], grey) = mixed(&network).await;
+        spawn_local(kept_group_messages::run(red.gateway().clone(), Arc::new(red.store())));
+        red.with("garden", &["green", "blue"]).await;
+        let said = format!(
+            r#"{{"update":"message","peer":{{"type":"group","id":{GROUP}}},"content":{{"type":"text","text":"one"}}}}"#
+        );
+        grey.push_next(&format!("{said},{said}")).await;
+        seconds(70).await;
+        red.with("garden", &["green", "blue", "grey"]).await;
+        seconds(2).await;
+        assert_eq!(texts(&green).await, ["one", "one"]);
+    })
+    .await;
+}
+
 #[tokio::test(start_paused = true)]
 async fn non_participant_message_is_parked() {
     world(async {
@@ -191,8 +211,9 @@ async fn non_participant_message_is_parked() {
             user_id: None,
             key: Digest([1; 16]),
         };
+        let row = QuarantineKey { server: server("grey"), direction: Direction::In, number: 1 };
         for verdict in [PduVerdict::Accepted, PduVerdict::Duplicate] {
-            let released = red.gateway().bridge_parked(&server("grey"), Seq(1), &message).await.unwrap();
+            let released = red.gateway().bridge_parked(&row, Seq(1), &message).await.unwrap();
             assert_eq!(released, Some(verdict));
         }
         seconds(2).await;

@@ -2,10 +2,15 @@
 
 mod checks;
 mod commands;
+mod doctor;
 mod drain;
 mod failures;
+mod follow;
+mod items;
 mod keys;
 mod operator;
 mod secrets;
+mod store;
 mod talk;
 mod terminal;
+mod tokens;

@@ -12,7 +12,7 @@ use crate::fixtures::node::GatewayProcess;
 use crate::fixtures::process::fernpost;
 
 /// Runs `fernpost` with these arguments for this gateway.
-async fn operate(node: &GatewayProcess, words: &[&str]) -> (Option<i32>, String, String) {
+pub(super) async fn operate(node: &GatewayProcess, words: &[&str]) -> (Option<i32>, String, String) {
     let mut command = fernpost();
     command.args(words).arg("--config").arg(node.configured());
     // The command runs on a blocking thread, because the test's thread may have to drive what the command waits for.
@@ -26,13 +26,13 @@ fn said(output: Output) -> (Option<i32>, String, String) {
 }
 
 /// Runs a command that has to succeed, and returns its output.
-async fn works(node: &GatewayProcess, words: &[&str]) -> String {
+pub(super) async fn works(node: &GatewayProcess, words: &[&str]) -> String {
     let (code, printed, complaints) = operate(node, words).await;
     assert_eq!((code, complaints.as_str()), (Some(0), ""), "{words:?}: {printed}");
     printed
 }
 
-async fn json(node: &GatewayProcess, words: &[&str]) -> Value {
+pub(super) async fn json(node: &GatewayProcess, words: &[&str]) -> Value {
     let words = [words, &["--json"]].concat();
     serde_json::from_str(&works(node, &words).await).expect("JSON")
 }

@@ -5,3 +5,4 @@ mod disk;
 mod kills;
 mod log;
 mod stop;
+mod upgrade;

@@ -174,10 +174,16 @@ impl HeadlessBrowser {
         self.post(&format!("/element/{element}/value"), json!({ "text": keys })).await;
     }
 
-    /// Calls a command of the browser's own protocol for a window.
-    pub(super) async fn command(&self, window: &BrowserWindow, command: &str, parameters: Value) {
+    /// Calls a command of the browser's own protocol for a window, and returns its answer.
+    pub(super) async fn command(&self, window: &BrowserWindow, command: &str, parameters: Value) -> Value {
         self.switch(window).await;
-        self.post("/goog/cdp/execute", json!({"cmd": command, "params": parameters})).await;
+        self.post("/goog/cdp/execute", json!({"cmd": command, "params": parameters})).await
+    }
+
+    /// Opens a page in a window that is there.
+    pub(super) async fn go(&self, window: &BrowserWindow, url: &str) {
+        self.switch(window).await;
+        self.post("/url", json!({ "url": url })).await;
     }
 
     /// Returns what the console of a window shows since the last call: errors, and refusals of the policy.

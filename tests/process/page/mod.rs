@@ -1,6 +1,7 @@
-//! The pages of `fernpost demo`: their marks and headers, and a conversation with an outage in a real browser.
+//! Pages in a real browser: those of `fernpost demo` with a conversation and an outage, and the dashboard.
 
 mod browser;
+mod dashboard;
 mod demo;
 mod outage;
 mod policy;

@@ -28,7 +28,7 @@ async fn unauthenticated_calls_log_once_per_minute() {
     process.says("requests rejected, because their sender is not authenticated").await;
     let log = process.log();
     let lines = |words: &str| log.lines().filter(|line| line.contains(words)).collect::<Vec<_>>();
-    for key in ["admin.token", "messenger.token"] {
+    for key in ["admin.tokens", "messenger.token"] {
         let told = lines(&format!("requests rejected, because their token is missing or wrong key=\"{key}\""));
         assert!(told.len() == 1 && told[0].contains("WARN") && told[0].contains("count=1"), "{log}");
     }

@@ -61,9 +61,9 @@ async fn wrong_calls_send_nothing() {
         ("x.bad.example", "{}", refused(404, "unknown_peer")),
         ("a%20b", "{}", refused(404, "unknown_peer")),
         ("old", "{}", refused(422, "dialect")),
-        ("gold", "[]", refused(400, "BAD_JSON")),
-        ("gold", "", refused(400, "BAD_JSON")),
-        ("gold", &large, refused(413, "TOO_LARGE")),
+        ("gold", "[]", refused(400, "bad_json")),
+        ("gold", "", refused(400, "bad_json")),
+        ("gold", &large, refused(413, "too_large")),
     ] {
         let answer = CallAnswer::to(to_peer(&red, server, body)).await;
         assert_eq!((answer.refusal(), answer.peer), (expected, None), "{server} {body}");

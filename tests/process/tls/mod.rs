@@ -1,5 +1,6 @@
 //! Listeners with TLS, and callers with client certificates.
 
+mod acme;
 pub(crate) mod authority;
 mod callers;
 mod checks;

@@ -4,7 +4,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::checker::reports::HANDED_OVER;
-use crate::history::{History, Name, Stamp, What};
+use crate::history::exchange::Exchange;
+use crate::history::{Event, History, Name, Stamp, What};
+use crate::world::liar::Lie;
 
 impl History {
     /// The items of a submission, in order. A message that was composed in vain before is one of several attempts at it.
@@ -82,7 +84,7 @@ impl History {
         let mut seen = BTreeSet::new();
         for (submission, origin, hearers, taken) in messages.chain(updates) {
             let Some(taken) = taken else { continue };
-            if !seen.insert(submission) || self.went_with_the_disk(origin, taken) {
+            if !seen.insert(submission) || self.was_restored_since(origin, taken) {
                 continue;
             }
             for to in hearers {
@@ -91,10 +93,27 @@ impl History {
         }
     }
 
+    /// True if the server was restored after this moment. It may have been told by then, on the lost disk, and nobody tells it twice; and
+    /// it believes no receipt for a number that it gave before a restore.
+    fn was_restored_since(&self, server: Name, taken: Stamp) -> bool {
+        self.restores.iter().any(|restore| restore.server == server && taken <= restore.restored)
+    }
+
+    /// True if the peer asked for numbers that it had acknowledged, because it was restored or lied, so that the server numbered its
+    /// items otherwise: it believes no receipt for a number that it gave before then.
+    fn asked_for_lost_numbers(&self, server: Name, peer: Name) -> bool {
+        let is_notice = |event: &Event| event.what == What::Notice { about: Some(peer) };
+        let is_lie = |exchange: &Exchange| matches!(exchange.lie, Some(Lie::Hole | Lie::Conflict));
+        self.events(server).any(is_notice) && (self.was_restored(peer) || self.way(server, peer).any(is_lie))
+    }
+
     fn receipts_told_of(&self, submission: &str, (origin, to): (Name, Name), faults: &mut Vec<String>) {
         let last = |server| self.settings.iter().rfind(|settings| settings.server == server);
         let (Some(own), Some(theirs)) = (last(origin), last(to)) else { return };
         if !own.receipts.contains(to) || !theirs.receipts.contains(origin) || own.trimmed.contains(to) {
+            return;
+        }
+        if self.asked_for_lost_numbers(origin, to) {
             return;
         }
         let (items, is_message) = self.items_of(submission);

@@ -91,6 +91,39 @@ async fn outbox_index_is_never_reused() {
     world.store.close().await;
 }
 
+/// The items of a submission go to the end of another outbox, whatever they are, and their submission records both servers.
+#[tokio::test(start_paused = true)]
+async fn moved_items_survive_restart() {
+    let disk = FaultyDisk::new();
+    let world = World::on(&disk);
+    let mut changes = vec![submitted("a", &[red()], 1), submitted("b", &[red()], 2), submitted("c", &[green()], 1)];
+    changes.extend(said(&room("c"), &ours("m"), &[red()], 1));
+    world.commit(changes).await;
+    let moves = |first, last, submission| Change::OutboxMoved {
+        server: red(),
+        first: Index(first),
+        last: Index(last),
+        to: green(),
+        submission: id(submission),
+    };
+    world.commit(vec![moves(2, 3, "b"), moves(4, 4, "m")]).await;
+    world.store.close().await;
+    let world = World::on(&FaultyDisk::with(disk.survivors(SurvivingBytes::Synced)));
+    let indexes: Vec<_> = world.outbox(&red()).await.iter().map(|(index, _)| *index).collect();
+    assert_eq!(indexes, [1]);
+    let rows = world.store.outbox_from(&green(), Index(1), 9, 1 << 20).await.unwrap();
+    let rows: Vec<_> =
+        rows.iter().map(|row| (row.index.0, row.submission.to_string(), row.context.is_some())).collect();
+    let row = |index, submission: &str, is_pdu| (index, submission.to_owned(), is_pdu);
+    assert_eq!(rows, [row(1, "c", false), row(2, "b", false), row(3, "b", false), row(4, "m", true)]);
+    let record = world.store.submission(&id("b")).await.unwrap().expect("remembered");
+    assert_eq!(record.runs(&green()).collect::<Vec<_>>(), [(Index(2), Index(3))]);
+    assert_eq!(record.dropped, [red()]);
+    let updates = world.store.submitted_updates(&id("b")).await.unwrap().map(|updates| updates.len());
+    assert_eq!(updates, Some(2), "the items moved with their references");
+    world.store.close().await;
+}
+
 /// Regression: if a message found no room in a server's outbox, no queue named it, so it could not be sent to that server
 /// later.
 #[tokio::test(start_paused = true)]

@@ -4,15 +4,20 @@
 use std::sync::LazyLock;
 
 use actix_web::http::Method;
+use fernpost::api::configuration::LogLevelDetails;
 use fernpost::api::contexts::{ContextDetails, ContextPage, JoinStarted, MergeResult, ParticipantsSet};
 use fernpost::api::errors::ErrorBody;
 use fernpost::api::feed::{EventsPage, HistoryPageShape, StatePageShape};
-use fernpost::api::messages::{MessageCommandResult, MessageTrace};
-use fernpost::api::peers::{PeerDetails, PeerList};
+use fernpost::api::health::flow::FlowReport;
+use fernpost::api::health::status::StatusReport;
+use fernpost::api::messages::{MessageCommandResult, MessageListPage, MessageTrace};
+use fernpost::api::peers::{PeerDetails, PeerDrain, PeerList};
 use fernpost::api::quarantine::{
     BulkReleaseResult, QuarantineListPage, QuarantineRow, RefusedEventPage, RefusedEventResult, ReleaseResult,
+    SelectionResult,
 };
-use fernpost::api::queue::{QueueItemsPage, QueueShapePage};
+use fernpost::api::queue::{QueueItemsPage, QueueMoveResult, QueuePurgeResult, QueueShapePage};
+use fernpost::api::store::backups::ScheduledBackups;
 use fernpost::api::store::{BackupProgress, StoreDetails};
 use fernpost::api::submissions::{AcceptedSubmission, BatchAnswer};
 use serde::Serialize;
@@ -34,25 +39,34 @@ pub fn assert_answer_has_type(method: &Method, path: &str, status: u16, body: &s
     let is_of_messenger = path.contains("of=messenger");
     match (method.as_str(), segments) {
         (_, ["peers"]) => same::<PeerList>(path, body),
+        (_, ["peers", _, "drain"]) => same::<PeerDrain>(path, body),
         (_, ["peers", ..]) => same::<PeerDetails>(path, body),
         ("GET", ["contexts"]) => same::<ContextPage>(path, body),
         ("GET", ["contexts", _]) => same::<ContextDetails>(path, body),
         ("PUT", ["contexts", _]) => same::<ParticipantsSet>(path, body),
         (_, ["contexts", _, "join"]) => same::<JoinStarted>(path, body),
         (_, ["contexts", _, "merge"]) => same::<MergeResult>(path, body),
+        ("GET", ["messages"]) => same::<MessageListPage>(path, body),
         ("GET", ["messages", _]) => same::<MessageTrace>(path, body),
         ("PUT", ["messages" | "updates", _]) => same::<AcceptedSubmission>(path, body),
         ("POST", ["messages"]) => same::<BatchAnswer>(path, body),
         ("POST", ["messages", ..]) => same::<MessageCommandResult>(path, body),
         ("GET", ["queue"]) => same::<QueueShapePage>(path, body),
         ("GET", ["queue", _]) => same::<QueueItemsPage>(path, body),
+        ("POST", ["queue", _, "purge"]) => same::<QueuePurgeResult>(path, body),
+        ("POST", ["queue", _, "move"]) => same::<QueueMoveResult>(path, body),
+        ("POST", ["quarantine", "release" | "drop"]) => same::<SelectionResult>(path, body),
         ("GET", ["quarantine"]) if is_of_messenger => same::<RefusedEventPage>(path, body),
         ("POST", ["quarantine", ..]) if is_of_messenger => same::<RefusedEventResult>(path, body),
         ("GET", ["quarantine"]) => same::<QuarantineListPage>(path, body),
         ("GET", ["quarantine", ..]) => same::<QuarantineRow>(path, body),
         ("POST", ["quarantine", _, _]) => same::<BulkReleaseResult>(path, body),
         ("POST", ["quarantine", ..]) => same::<ReleaseResult>(path, body),
+        ("GET", ["flow"]) => same::<FlowReport>(path, body),
         ("GET", ["store"]) => same::<StoreDetails>(path, body),
+        ("GET", ["status"]) => same::<StatusReport>(path, body),
+        (_, ["log"]) => same::<LogLevelDetails>(path, body),
+        (_, ["store", "backups"]) => same::<ScheduledBackups>(path, body),
         (_, ["store", "backup"]) => same::<BackupProgress>(path, body),
         ("GET", ["events"]) => same_value::<EventsPage>(path, body),
         ("GET", ["contexts", _, "history"]) => same_value::<HistoryPageShape>(path, body),

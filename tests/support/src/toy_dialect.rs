@@ -108,6 +108,6 @@ async fn put_batch(
         verified: caller.proof,
         nonce: caller.nonce,
     };
-    let verdicts = intake.accept_transaction(&caller.server, transaction).await?;
-    Ok(HttpResponse::Ok().body(format!("{} handled", verdicts.len())))
+    let receipt = intake.accept_transaction(&caller.server, transaction).await?;
+    Ok(HttpResponse::Ok().body(format!("{} handled", receipt.verdicts.len())))
 }

@@ -25,15 +25,28 @@ pub struct GroupMessage {
 impl GroupMessage {
     /// Returns the message on its way into its context.
     ///
-    /// `seq` is the number of the update, and `place` its position in the push if the number is that of the push. The id of the
+    /// `seq` is the number of the update, and `place` tells it from others if the number is that of the push. The id of the
     /// composed PDU follows from these and the update alone. An update that comes again after a crash, because the number was
     /// not on disk yet, therefore has the id of the PDU that was composed for it, and is recognized by it.
-    pub fn numbered(&self, seq: Seq, place: Option<usize>) -> BridgedMessage {
+    pub fn numbered(&self, seq: Seq, place: Option<MessagePlace>) -> BridgedMessage {
         let key = u128::from_be_bytes(self.key.0);
-        let place = place.map(|place| format!("-{place}")).unwrap_or_default();
+        let place = match place {
+            Some(MessagePlace::InPush(place)) => format!("-{place}"),
+            Some(MessagePlace::InQuarantine(number)) => format!("-q{number}"),
+            None => String::new(),
+        };
         let id: PduId = format!("{:016x}{key:032x}{place}", seq.0).parse().expect("digits are an id");
         BridgedMessage { id, seq, digest: self.key, content: self.content.clone(), user_id: self.user_id.clone() }
     }
+}
+
+/// The place of a message among those of one push, which may be equal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MessagePlace {
+    /// Position in the push.
+    InPush(usize),
+    /// Number of the quarantine row in which it has waited.
+    InQuarantine(u64),
 }
 
 /// A message of a mapped group on its way into its context, where we compose it.
@@ -100,8 +113,10 @@ mod tests {
         let id = |key, seq, place| message(key).numbered(Seq(seq), place).id;
         assert_eq!(id(0xab, 17, None).as_str(), format!("{}11{}", "0".repeat(14), "ab".repeat(16)));
         assert_eq!(id(1, 17, None), id(1, 17, None));
-        let others = [id(2, 17, None), id(1, 18, None), id(1, 17, Some(0)), id(1, 17, Some(1))];
-        assert!(others.iter().all(|other| *other != id(1, 17, None)) && others[2] != others[3]);
+        let placed = [MessagePlace::InPush(0), MessagePlace::InPush(1), MessagePlace::InQuarantine(1)];
+        let ids: std::collections::BTreeSet<_> = placed.into_iter().map(|place| id(1, 17, Some(place))).collect();
+        let others = [id(2, 17, None), id(1, 18, None)];
+        assert!(others.iter().chain(&ids).all(|other| *other != id(1, 17, None)) && ids.len() == 3);
         assert!(id(9, 1, None) < id(0, 2, None), "ids rise with the numbers");
     }
 }

@@ -1,9 +1,12 @@
 //! The work for delivery through third servers: rows of the outbox are read, and become forwards in the outbox of a relay.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::change::{Change, CommitPriority};
-use crate::model::{ForwardRoute, HeldForward, Item, PduText, ServerName, StoredForward, StrongBody, StrongUpdate};
+use crate::model::{
+    ForwardRoute, HeldForward, Index, Item, OutboxRow, PduText, ServerName, StoredForward, StrongBody, StrongUpdate,
+};
 use crate::peer::effect::RelayRole;
 use crate::peer::outbound::relay::{RelayEvent, RelayWork, ViaState};
 use crate::ports::{Fence, Ports};
@@ -27,8 +30,11 @@ impl Relaying {
         match work {
             RelayWork::Load(from) => {
                 let rows = self.ports.archive.peers.outbox_from(&self.server, from, items, bytes).await;
-                let vias = vias.into_iter().map(|via| self.state(via)).collect();
-                RelayEvent::Loaded(from, rows.map_err(|error| error.to_string()), vias)
+                let mut states: Vec<ViaState> = vias.into_iter().map(|via| self.state(via)).collect();
+                for via in states.iter_mut().filter(|via| via.is_usable && !via.has_numbers) {
+                    via.shared = self.shared(&via.server, rows.as_deref().unwrap_or_default()).await;
+                }
+                RelayEvent::Loaded(from, rows.map_err(|error| error.to_string()), states)
             }
             RelayWork::Queue(via, items, upto) => {
                 let Ports { us, text, journal, .. } = &*self.ports;
@@ -61,7 +67,33 @@ impl Relaying {
             None => ("idle", limits.map_or(0, |limits| limits.outbox_items)),
         };
         let is_usable = takes && is_calm && matches!(state, "idle" | "sending" | "waiting");
-        ViaState { server, is_usable, has_numbers, room }
+        ViaState { server, is_usable, has_numbers, room, shared: Vec::new() }
+    }
+
+    /// Returns the indexes of the PDUs that are for this server as well. What cannot be read waits for the peer itself.
+    async fn shared(&self, via: &ServerName, rows: &[OutboxRow]) -> Vec<Index> {
+        let contexts = &self.ports.archive.contexts;
+        let (mut seen, mut shared) = (HashMap::new(), Vec::new());
+        for row in rows {
+            let (Item::Pdu(reference, _), Some(context)) = (&row.item, &row.context) else { continue };
+            let takes_part = match seen.get(context) {
+                Some(takes_part) => *takes_part,
+                None => {
+                    let record = contexts.context_record(context).await.ok().flatten();
+                    let takes_part = record.is_some_and(|record| record.participants.contains(via));
+                    seen.insert(context, takes_part);
+                    takes_part
+                }
+            };
+            if !takes_part {
+                continue;
+            }
+            let pdu = contexts.pdu(reference).await.ok().flatten();
+            if pdu.is_some_and(|pdu| pdu.is_for(via)) {
+                shared.push(row.index);
+            }
+        }
+        shared
     }
 
     /// Returns whether the server takes numbered updates.

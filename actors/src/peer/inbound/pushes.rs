@@ -191,8 +191,11 @@ impl InboundPushes {
             if let Some(code) = parked_as(&strong.body, busy.verdict(place)) {
                 self.parked.note(seq, code);
             }
+            // A PDU that came through a third server is named by its identity: its origin has no acknowledgement of ours for the
+            // number.
             if let StrongBody::Pdu(pdu) = &strong.body
                 && self.limits.receipts
+                && !matches!(busy.batch(), InboundBatch::Forwarded(..))
             {
                 self.sent_numbers.note(pdu.reference.clone(), seq);
             }

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use crate::change::Change;
 use crate::errors::BatchError;
 use crate::limits::PeerLimits;
-use crate::model::{ForwardRoute, InboundTransaction, PduVerdict, SeenTransaction, ServerName};
+use crate::model::{
+    ForwardRoute, InboundTransaction, PduVerdict, PeerReceipts, SeenTransaction, ServerName, TransactionReceipt,
+};
 use crate::peer::effect::{EffectCollector, PeerEffect, RelayRole, TransactionReply};
 use crate::peer::inbound::batch_queue::{BatchInProgress, NewItems};
 use crate::peer::inbound::forwards;
@@ -36,14 +38,16 @@ impl InboundTransactions {
         &self,
         transaction: &InboundTransaction,
         out: &mut EffectCollector,
-    ) -> Result<NewItems, TransactionReply> {
+    ) -> Result<NewItems, Box<TransactionReply>> {
         let (count, max) = (transaction.pdus.len(), self.limits.intake_items);
         if count > max as usize {
-            return Err(Err(BatchError::TooManyItems { count, max }));
+            return Err(Box::new(Err(BatchError::TooManyItems { count, max })));
         }
         if let Some(verdicts) = self.seen.verdicts(transaction) {
             out.changes.extend(transaction.nonce.clone().map(Change::NonceUsed));
-            return Err(Ok(verdicts.to_vec()));
+            let (verdicts, id) = (verdicts.to_vec(), transaction.id.as_str().into());
+            let receipts = PeerReceipts::NONE;
+            return Err(Box::new(Ok(TransactionReceipt { verdicts, receipts, id, new_after: None })));
         }
         Ok(NewItems { places: (0..count).collect(), pushes: false })
     }

@@ -111,9 +111,12 @@ impl BatchNumbering {
 
     /// Returns the id of a batch with these items or without any, and whether it must wait for a commit because it is
     /// above the reserve on disk.
-    pub fn label(&mut self, now: Millis, span: Option<IndexSpan>, tail: Seq) -> (BatchId, bool) {
+    /// `is_gateway`: the configuration says that the peer is a gateway like us. It is told the first number from the first push on,
+    /// because it compares items with what it holds only then, and a receipt by number is exact only if it has compared.
+    pub fn label(&mut self, now: Millis, span: Option<IndexSpan>, tail: Seq, is_gateway: bool) -> (BatchId, bool) {
         if self.scheme == NumberingScheme::Sequence {
-            let first = self.window.map(|_| span.map_or(tail.next(), |span| span.first_number));
+            let first =
+                (is_gateway || self.window.is_some()).then(|| span.map_or(tail.next(), |span| span.first_number));
             return (BatchId::SeqRange { first, last: span.map_or(tail, |span| span.last_number) }, false);
         }
         let again = self.open.filter(|open| open.span.is_some() && open.span == span);
@@ -168,7 +171,7 @@ mod tests {
     }
 
     fn id(labels: &mut BatchNumbering, now: u64, span: Option<IndexSpan>) -> (u64, Option<u64>, bool) {
-        match labels.label(Millis(now), span, Seq(0)) {
+        match labels.label(Millis(now), span, Seq(0), false) {
             (BatchId::Transaction { id, prev, .. }, settle) => (id, prev, settle),
             (other, _) => panic!("{other:?}"),
         }

@@ -10,7 +10,9 @@ use std::sync::Arc;
 use crate::change::CommitPriority;
 use crate::errors::CommandError;
 use crate::limits::PeerLimits;
-use crate::model::{BatchId, Index, OutboxRow, Seq, ServerName, ShortDuration, SubmissionId, SuspendReason};
+use crate::model::{
+    BatchId, Index, OutboxRow, RemovalFate, Seq, ServerName, ShortDuration, SubmissionId, SuspendReason,
+};
 use crate::peer::effect::{EffectCollector, PeerEffect};
 use crate::peer::outbound::numbering::QueueNumbering;
 use crate::peer::outbound::progress::next_move::NextMove;
@@ -113,17 +115,23 @@ impl Outbound {
         self.requests.rejected.forget_rejected();
     }
 
-    /// Dead-letters items at an operator's command. A request that carries any of them is aborted. Whether the peer accepted
+    /// Takes items out at an operator's command. A request that carries any of them is aborted. Whether the peer accepted
     /// it is then unknown, so the peer is asked before the numbers are reused.
     pub fn drop_items(
         &mut self,
         at: StepInput,
         message: SubmissionId,
-        first: Index,
-        last: Index,
+        (first, last): (Index, Index),
+        fate: &RemovalFate,
         out: &mut EffectCollector,
     ) {
-        let Some((first, last)) = self.queue.unacknowledged_part(first, last) else { return };
+        let Some(part) = self.queue.unacknowledged_part(first, last) else { return };
+        // A submission is moved whole, and not if a third server may bring a part of it.
+        let is_relayed = self.relay.relayed().is_some_and(|(_, upto)| *upto >= first);
+        if matches!(fate, RemovalFate::MoveTo(_)) && (part != (first, last) || is_relayed) {
+            return;
+        }
+        let (first, last) = part;
         let in_flight = match self.progress.state() {
             OutboundState::Sending { label, mode, .. } => mode.span().map(|span| (*label, span)),
             _ => None,
@@ -137,7 +145,7 @@ impl Outbound {
         if let Some((BatchId::SeqRange { .. }, span)) = carried {
             self.queue.unconfirmed.unanswered(span.last);
         }
-        self.queue.drop_items(message, first, last, out);
+        self.queue.drop_items(message, (first, last), fate, out);
         if stops {
             self.perform(at, NextMove::Proceed, out);
         }

@@ -10,8 +10,8 @@ use std::time::Duration;
 use crate::change::{Change, CommitPriority};
 use crate::limits::PeerLimits;
 use crate::model::{
-    DeadLetterReason, FeedItem, ForwardRoute, Index, Item, ItemObjection, Millis, OutboundRecord, OutboxRow, Seq,
-    ServerName, SubmissionId,
+    DeadLetterReason, FeedItem, ForwardRoute, Index, Item, ItemObjection, Millis, OutboundRecord, OutboxRow,
+    RemovalFate, Seq, ServerName, SubmissionId,
 };
 use crate::peer::effect::{EffectCollector, PeerEffect, RelayRole};
 use crate::peer::outbound::outbox_window::trim_schedule::TrimSchedule;
@@ -46,7 +46,8 @@ impl OutboundQueue {
         let room = WindowRoom::of(&limits);
         let mut outbox = Outbox::new(record.acked, tail, record.segments.clone(), room)
             .weighing(record.acked_bytes, queued_bytes)
-            .spreading(limits.one_a_context);
+            .spreading(limits.one_a_context)
+            .telling_from(record.told_from);
         outbox.change_routing(!limits.dialect.numbers_items());
         Self {
             us,
@@ -71,6 +72,7 @@ impl OutboundQueue {
     pub(super) fn keep(&self, record: &mut OutboundRecord) {
         record.acked = self.outbox.acked();
         record.segments = self.outbox.segments().to_vec();
+        record.told_from = self.outbox.told_from();
         record.acked_bytes = self.outbox.acked_bytes();
         record.highest_index_assigned = self.newest;
     }
@@ -165,12 +167,27 @@ impl OutboundQueue {
         (first <= last).then_some((first, last))
     }
 
-    /// Dead-letters items of a message at an operator's command, wherever they are in the queue.
-    pub(super) fn drop_items(&mut self, message: SubmissionId, first: Index, last: Index, out: &mut EffectCollector) {
+    /// Takes items of a message out at an operator's command, wherever they are in the queue.
+    pub(super) fn drop_items(
+        &mut self,
+        message: SubmissionId,
+        (first, last): (Index, Index),
+        fate: &RemovalFate,
+        out: &mut EffectCollector,
+    ) {
         let in_doubt = self.unconfirmed.take_out(first, last);
-        let reason = "taken out by an operator";
-        self.dead_letter(first, last, DeadLetterReason::Dropped, reason, out);
-        self.emit_delivery_event(message, DeadLetterReason::Dropped.state(), Some(reason.to_owned()), out);
+        let (event, reason) = match fate {
+            RemovalFate::DeadLetter { reason } => {
+                self.dead_letter(first, last, DeadLetterReason::Dropped, reason, out);
+                (DeadLetterReason::Dropped, (*reason).to_owned())
+            }
+            RemovalFate::MoveTo(to) => {
+                let (server, submission) = (self.server.clone(), message.clone());
+                out.change(Change::OutboxMoved { server, first, last, to: to.clone(), submission });
+                (DeadLetterReason::Refused, format!("moved to {to} by an operator"))
+            }
+        };
+        self.emit_delivery_event(message, event.state(), Some(reason), out);
         if first == self.outbox.acked().next() && !in_doubt {
             self.outbox.leave(last);
         } else {

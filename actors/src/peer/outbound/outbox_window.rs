@@ -83,6 +83,8 @@ pub struct Outbox {
     tail_bytes: u64,
     /// Ranges that were removed from the middle in this incarnation; a page read from disk may still contain them.
     left: Vec<(Index, Index)>,
+    /// First number for which a receipt counts.
+    told_from: Seq,
 }
 
 /// The memory limits of the window.
@@ -119,7 +121,15 @@ impl Outbox {
             acked_bytes: 0,
             tail_bytes: 0,
             left: vec![],
+            told_from: Seq(0),
         }
+    }
+
+    /// Lets receipts count from this number on.
+    #[must_use]
+    pub const fn telling_from(mut self, number: Seq) -> Self {
+        self.told_from = number;
+        self
     }
 
     /// Sets the running sums of bytes from the store.
@@ -150,6 +160,17 @@ impl Outbox {
     /// Returns the newest acknowledged index.
     pub const fn acked(&self) -> Index {
         self.acked
+    }
+
+    /// Returns the newest index that the peer has by all that it has said: it has lost what it asks for again.
+    pub fn acked_again(&self) -> Index {
+        self.acked.min(Index(self.cursor.0 - 1))
+    }
+
+    /// Returns the first number for which a receipt counts. A smaller one may be for an item that had this number before a restore,
+    /// or before the peer lost what it had acknowledged.
+    pub const fn told_from(&self) -> Seq {
+        self.told_from
     }
 
     /// Returns the number of items that are queued and not acknowledged.
@@ -257,6 +278,7 @@ impl Outbox {
     pub fn mend(&mut self) -> bool {
         let Some(first) = self.first_left() else { return false };
         let gone = std::mem::replace(&mut self.cursor, first);
+        let were_acked = gone <= self.acked;
         if first > gone {
             // No rows are left below the cursor, so everything there counts as done.
             self.acked = self.acked.max(Index(first.0 - 1));
@@ -269,7 +291,7 @@ impl Outbox {
         // it.
         let anew = first > gone && self.number(first) != self.number(gone);
         if anew {
-            self.close(gone, first);
+            self.close(gone, first, were_acked);
         }
         anew
     }
@@ -330,7 +352,7 @@ impl Outbox {
     pub fn leave(&mut self, last: Index) {
         let rewound = (self.cursor <= self.acked).then_some(self.cursor);
         self.left.push((self.acked.next(), last));
-        self.close(self.acked.next(), last.next());
+        self.close(self.acked.next(), last.next(), false);
         self.ack(last);
         if let Some(cursor) = rewound {
             self.rewind(cursor);
@@ -353,7 +375,7 @@ impl Outbox {
     pub fn skip(&mut self, index: Index) -> Option<OutboxRow> {
         self.rows.front().filter(|row| row.index == index)?;
         let row = self.rows.pop_front()?;
-        self.close(index, index.next());
+        self.close(index, index.next(), index <= self.acked);
         self.ack(index);
         Some(row)
     }
@@ -392,15 +414,28 @@ impl Outbox {
 
     /// Renumbers the items from `first` on, starting with `number`, and moves the cursor there.
     pub fn renumber(&mut self, first: Index, number: Seq) {
+        if first <= self.acked && self.number(first) != number {
+            self.distrust_numbers();
+        }
         self.begin_segment(first, first, number);
         self.rewind(first);
     }
 
     /// Closes over the removed items from `from` up to `to`: the item `to` takes over the number of the first of them.
     /// Segments that start among them are dropped, so that a long run of removed items is one step in the numbering.
-    fn close(&mut self, from: Index, to: Index) {
+    /// `were_acked`: the peer had acknowledged the first of them.
+    fn close(&mut self, from: Index, to: Index, were_acked: bool) {
         let number = self.number(from);
+        if were_acked {
+            self.distrust_numbers();
+        }
         self.begin_segment(from, to, number);
+    }
+
+    /// Lets no receipt count for a number that was given so far. The peer has lost items that it had acknowledged, and others get
+    /// their numbers; a receipt for one of the lost items may still be under way.
+    fn distrust_numbers(&mut self) {
+        self.told_from = self.told_from.max(self.tail_number().next());
     }
 
     fn begin_segment(&mut self, kept_below: Index, first: Index, number: Seq) {

@@ -111,7 +111,7 @@ impl RequestComposer {
             return NextRequest::Nothing;
         }
         let receipts = self.receipts.send();
-        let (label, beyond) = self.labels.label(now, span, queue.outbox.tail_number());
+        let (label, beyond) = self.labels.label(now, span, queue.outbox.tail_number(), self.limits.receipts);
         if beyond {
             out.moved(CommitPriority::Now);
             queue.renumbering.assign();
@@ -123,7 +123,7 @@ impl RequestComposer {
     /// number is two above the item's, so it is never the number that the peer expects, and the peer cannot take it for a
     /// numbered push.
     fn confirmation_probe(&mut self, now: Millis, queue: &OutboundQueue, last: Index) -> PushContent {
-        let (label, _) = self.labels.label(now, None, queue.outbox.number(last).next().next());
+        let (label, _) = self.labels.label(now, None, queue.outbox.number(last).next().next(), self.limits.receipts);
         self.ephemeral.let_go();
         PushContent { label, mode: SendMode::Confirm, rows: vec![], weak: vec![], receipts: PeerReceipts::NONE }
     }

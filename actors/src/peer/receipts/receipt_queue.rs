@@ -53,6 +53,17 @@ impl ReceiptQueue {
         self.0.as_mut().map_or(PeerReceipts::NONE, |queue| queue.answer(number))
     }
 
+    /// Returns the receipts for the answer to a new transaction. The peer has read the answer to a transaction that this one names as
+    /// one before it; after any other, it may have lost that answer.
+    pub(crate) fn answer_transaction(&mut self, id: &str, prev_ids: &[String]) -> PeerReceipts {
+        self.0.as_mut().map_or(PeerReceipts::NONE, |queue| queue.answer_transaction(id, prev_ids))
+    }
+
+    /// Takes back the receipts of the answer to this transaction, because the peer has sent it again; returns whether there were any.
+    pub(crate) fn put_back_transaction(&mut self, id: &str) -> bool {
+        self.0.as_mut().is_some_and(|queue| queue.put_back_transaction(id))
+    }
+
     /// Takes back the receipts of an answer to a push up to this number or a later one, because the peer has sent an update with
     /// this number again; returns whether there were any.
     pub(crate) fn put_back(&mut self, number: Seq) -> bool {
@@ -68,8 +79,17 @@ struct QueuedReceipts {
     rejected: VecDeque<RejectedItem>,
     /// Receipts in the request in flight.
     in_flight: PeerReceipts,
-    /// Number of the push that was answered last with receipts, and these. The peer has not got them if it sends that push again.
-    answered: Option<(Seq, PeerReceipts)>,
+    /// Batch that was answered last with receipts, and these. The peer has not got them if it sends that batch again.
+    answered: Option<(AnsweredBatch, PeerReceipts)>,
+}
+
+/// A batch whose answer carried receipts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum AnsweredBatch {
+    /// A push up to this number.
+    Push(Seq),
+    /// The transaction with this id.
+    Transaction(Box<str>),
 }
 
 impl QueuedReceipts {
@@ -115,12 +135,38 @@ impl QueuedReceipts {
             pdus: Vec::new(),
             rejected: self.take_rejected(ANSWER_MAX, |rejected| matches!(rejected.item, ReceiptItem::Number(_))),
         };
-        self.answered = (!receipts.is_empty()).then(|| (number, receipts.clone()));
+        self.answered = (!receipts.is_empty()).then(|| (AnsweredBatch::Push(number), receipts.clone()));
+        receipts
+    }
+
+    fn answer_transaction(&mut self, id: &str, prev_ids: &[String]) -> PeerReceipts {
+        self.take_back(|answered| match answered {
+            AnsweredBatch::Push(_) => true,
+            AnsweredBatch::Transaction(before) => prev_ids.iter().all(|prev| **prev != **before),
+        });
+        let receipts = PeerReceipts {
+            numbers: self.take_numbers(ANSWER_MAX),
+            pdus: self.pdus.drain(..ANSWER_MAX.min(self.pdus.len())).collect(),
+            rejected: self.take_rejected(ANSWER_MAX, |_| true),
+        };
+        self.answered = (!receipts.is_empty()).then(|| (AnsweredBatch::Transaction(id.into()), receipts.clone()));
         receipts
     }
 
     fn put_back(&mut self, number: Seq) -> bool {
-        let lost = self.answered.take_if(|(answered, _)| number <= *answered);
+        self.take_back(|answered| match answered {
+            AnsweredBatch::Push(answered) => number <= *answered,
+            AnsweredBatch::Transaction(_) => true,
+        })
+    }
+
+    fn put_back_transaction(&mut self, id: &str) -> bool {
+        self.take_back(|answered| *answered == AnsweredBatch::Transaction(id.into()))
+    }
+
+    /// Lets the receipts of the last answer wait again, if its batch is one of these; returns whether it is.
+    fn take_back(&mut self, is_lost: impl Fn(&AnsweredBatch) -> bool) -> bool {
+        let lost = self.answered.take_if(|(answered, _)| is_lost(answered));
         lost.map(|(_, receipts)| self.add(receipts)).is_some()
     }
 
@@ -185,6 +231,23 @@ mod tests {
         assert_eq!(answered, PeerReceipts { rejected: vec![numbered], ..numbers(&[(1, 3)]) });
         assert!(!answered.names_pdus() && queue.is_waiting());
         assert_eq!(queue.send(), PeerReceipts { numbers: vec![], pdus: vec![pdu], rejected: vec![named] });
+    }
+
+    #[test]
+    fn unread_transaction_answer_is_repeated() {
+        let pdu = |id: &str| PduRef { origin: "red".parse().expect("valid"), id: id.parse().expect("valid") };
+        let named = |ids: &[&str]| PeerReceipts { pdus: ids.iter().map(|id| pdu(id)).collect(), ..PeerReceipts::NONE };
+        let mut queue = ReceiptQueue::default();
+        queue.add(named(&["a"]));
+        assert_eq!(queue.answer_transaction("7", &[]), named(&["a"]));
+        assert!(!queue.put_back_transaction("6") && queue.put_back_transaction("7"));
+        assert_eq!(queue.answer_transaction("8", &[]), named(&["a"]), "it had come again");
+        queue.add(named(&["b"]));
+        assert_eq!(queue.answer_transaction("9", &["5".to_owned()]), named(&["b", "a"]), "its sender crashed before");
+        assert_eq!(queue.answer_transaction("10", &["9".to_owned()]), PeerReceipts::NONE, "it was read");
+        queue.add(numbers(&[(1, 1)]));
+        assert_eq!(queue.answer_transaction("11", &[]), numbers(&[(1, 1)]));
+        assert_eq!(queue.answer(Seq(4)), numbers(&[(1, 1)]), "a push says nothing of it");
     }
 
     #[test]

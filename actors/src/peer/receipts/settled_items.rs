@@ -32,6 +32,11 @@ impl SettledItems {
         self.ranges.iter().any(|&(from, to)| from <= first && last <= to)
     }
 
+    /// Returns the last of the numbers from this one on of which none is missing; `None`: this one is missing.
+    pub(crate) fn run_from(&self, first: u64) -> Option<u64> {
+        self.ranges.iter().find(|&&(from, to)| from <= first && first <= to).map(|&(_, to)| to)
+    }
+
     /// Returns the first number that it lacks, from 1 on.
     pub fn first_open(&self) -> u64 {
         match self.ranges.first() {
@@ -67,6 +72,31 @@ impl SettledItems {
         new
     }
 
+    /// Removes all numbers from this one on; returns whether there were any.
+    pub(crate) fn cut_from(&mut self, first: u64) -> bool {
+        let kept = self.ranges.partition_point(|&(from, _)| from < first);
+        let are_cut = self.ranges.len() > kept;
+        self.ranges.truncate(kept);
+        match self.ranges.last_mut().filter(|(_, to)| *to >= first) {
+            Some((_, to)) => {
+                *to = first - 1;
+                true
+            }
+            None => are_cut,
+        }
+    }
+
+    /// Removes and returns all numbers up to this one.
+    pub(crate) fn take_upto(&mut self, last: u64) -> Vec<(u64, u64)> {
+        let count = self.ranges.partition_point(|&(_, to)| to <= last);
+        let mut taken = self.take(count);
+        if let Some((from, _)) = self.ranges.first_mut().filter(|(from, _)| *from <= last) {
+            taken.push((*from, last));
+            *from = last + 1;
+        }
+        taken
+    }
+
     /// Removes and returns the first ranges, at most so many.
     pub(crate) fn take(&mut self, max: usize) -> Vec<(u64, u64)> {
         self.ranges.drain(..max.min(self.ranges.len())).collect()
@@ -87,6 +117,7 @@ mod tests {
         assert_eq!((set.first_open(), set.has_all(3, 5), set.has_all(5, 8)), (1, true, false));
         assert_eq!(set.insert(4, 8), [(6, 7)], "the rest was there");
         assert_eq!(set.ranges(), [(3, 9)]);
+        assert_eq!((set.run_from(2), set.run_from(4), set.run_from(10)), (None, Some(9), None));
         assert_eq!(set.insert(1, 2), [(1, 2)]);
         assert_eq!((set.ranges(), set.first_open()), (&[(1, 9)][..], 10));
         assert!(set.insert(2, 2).is_empty() && set.insert(5, 4).is_empty());
@@ -103,7 +134,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn ranges_are_a_set(inserts in prop::collection::vec((1_u64..60, 0_u64..8), 0..40)) {
+        fn ranges_are_a_set(inserts in prop::collection::vec((1_u64..60, 0_u64..8), 0..40), at in 0_u64..70) {
             let (mut set, mut plain) = (SettledItems::default(), std::collections::BTreeSet::new());
             for (first, more) in inserts {
                 let new: Vec<u64> = set.insert(first, first + more).into_iter().flat_map(|(a, b)| a..=b).collect();
@@ -111,8 +142,14 @@ mod tests {
                 prop_assert_eq!(new, expected);
             }
             let all: Vec<u64> = set.ranges().iter().flat_map(|&(a, b)| a..=b).collect();
-            prop_assert_eq!(all, plain.into_iter().collect::<Vec<_>>());
+            prop_assert_eq!(all, plain.iter().copied().collect::<Vec<_>>());
             prop_assert!(set.ranges().windows(2).all(|pair| pair[0].1 + 1 < pair[1].0));
+            let (mut low, mut high) = (set.clone(), set);
+            let taken: Vec<u64> = high.take_upto(at).into_iter().flat_map(|(a, b)| a..=b).collect();
+            prop_assert_eq!(low.cut_from(at + 1), plain.iter().any(|n| *n > at));
+            let [low, high] = [low, high].map(|set| set.ranges().iter().flat_map(|&(a, b)| a..=b).collect::<Vec<_>>());
+            prop_assert_eq!(&taken, &low);
+            prop_assert_eq!([low, high].concat(), plain.into_iter().collect::<Vec<_>>());
         }
     }
 }

@@ -129,6 +129,19 @@ fn one_batch_is_in_flight() {
     assert_eq!(trace.taken(), ["ack 5"]);
 }
 
+/// Nothing is waited for to fill a batch, so a new event goes out in the step that learns of it.
+#[test]
+fn new_event_is_never_delayed() {
+    let mut trace = PushTrace::begin(RULES, 0);
+    for tail in 1..=200 {
+        trace.tail = tail;
+        trace.on(PushEvent::Grown(Position(tail)));
+        assert_eq!(trace.taken(), [format!("cut {tail}..{tail}"), "send".to_owned()]);
+        trace.on(acknowledged());
+        assert_eq!(trace.taken(), [format!("ack {tail}")]);
+    }
+}
+
 #[test]
 fn unavailable_messenger_gets_same_batch() {
     let mut trace = PushTrace::begin(RULES, 2);

@@ -32,6 +32,8 @@ enum ModelStep {
     Insert(ModelKey, String),
     /// Only if the key has no row.
     Append(ModelKey, String),
+    /// As many rows, one after the other, except where a key has a row.
+    AppendRun(ModelKey, u64),
     Replace(ModelKey, String),
     Remove(ModelKey),
     Take(ModelKey),
@@ -57,6 +59,7 @@ fn step() -> impl Strategy<Value = ModelStep> {
     prop_oneof![
         6 => (key(), text).prop_map(|(key, text)| ModelStep::Insert(key, text)),
         9 => (key(), text).prop_map(|(key, text)| ModelStep::Append(key, text)),
+        4 => (key(), 2..30u64).prop_map(|(key, count)| ModelStep::AppendRun(key, count)),
         2 => (key(), text).prop_map(|(key, text)| ModelStep::Replace(key, text)),
         5 => key().prop_map(ModelStep::Remove),
         2 => key().prop_map(ModelStep::Take),
@@ -134,6 +137,14 @@ impl ModelWorld {
                 if let Entry::Vacant(unused) = self.written.entry(key) {
                     table.append(key, text.as_str()).expect("memory");
                     unused.insert(text);
+                }
+            }
+            ModelStep::AppendRun((name, first), count) => {
+                for number in first..first + count {
+                    if let Entry::Vacant(unused) = self.written.entry((name, number)) {
+                        table.append((name, number), "run").expect("memory");
+                        unused.insert("run".to_owned());
+                    }
                 }
             }
             ModelStep::Replace(key, text) => {

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use actors::model::{FeedFlags, FeedItem, ParkedCode, ParkedItem, PduRef, Seq, ServerName};
+use actors::ports::SearchedEvent;
 use bytes::Bytes;
 
 use super::pdu::{what_from_row, what_to_row};
@@ -154,6 +155,14 @@ pub(crate) fn feed_from_row(row: FeedValue<'_>) -> Result<DecodedFeedRow, BadRow
         NOTICE => FeedItem::Notice { text: note.to_owned(), server: Some(server_name()?) },
         other => return Err(BadRow::new("feed", &format!("kind {other}"))),
     }))
+}
+
+/// Returns whether a row is this event.
+pub(crate) fn is_event(row: &FeedValue<'_>, event: &SearchedEvent) -> bool {
+    match event {
+        SearchedEvent::Pdu(pdu) => (row.kind, row.server, row.note) == (PDU, pdu.origin.as_str(), pdu.id.as_str()),
+        SearchedEvent::Update(server, n) => (row.kind, row.server, row.n) == (UPDATE, server.as_str(), *n),
+    }
 }
 
 pub(crate) fn parked_code(table: &'static str, word: &str) -> Result<ParkedCode, BadRow> {

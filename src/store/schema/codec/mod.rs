@@ -14,7 +14,7 @@ mod value;
 pub(crate) use attempt::{attempt_result_from_row, attempt_result_to_row};
 pub(crate) use context::{context_from_row, context_to_row, seen_from_row, verdicts_to_row};
 pub(crate) use delivered::{spans_from_row, spans_to_row};
-pub(crate) use feed::{DecodedFeedRow, FeedRow, feed_from_row, feed_to_row, parked_code, shown_to_row};
+pub(crate) use feed::{DecodedFeedRow, FeedRow, feed_from_row, feed_to_row, is_event, parked_code, shown_to_row};
 pub(crate) use pdu::{
     OwnedPdu, fed, forgotten, held, hold_depth, is_forgotten, is_news, known, parents, pdu_to_row, served, unmarked,
     what_from_row, what_to_row,

@@ -1,8 +1,8 @@
 //! Codec of the rows of peers and of submissions.
 
 use actors::model::{
-    DeliveredSpan, DeliveryState, Digest, InboundRecord, Index, Millis, NumberSegment, OutboundRecord, PeerRecord,
-    RelayRecord, Seq, ServerName, SubmissionRecord, SuspendReason,
+    DeliveredSpan, DeliveryState, Digest, HeldReceiptRecord, HeldRejection, InboundRecord, Index, Millis,
+    NumberSegment, OutboundRecord, PeerRecord, RelayRecord, Seq, ServerName, SubmissionRecord, SuspendReason,
 };
 use serde::{Deserialize, Serialize};
 
@@ -41,6 +41,13 @@ struct OutboundRow {
     delivered: Vec<(u64, u64, u64, bool)>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     settled: Vec<(u64, u64)>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    held: Vec<(u64, u64)>,
+    /// (item, reason, named by its number)
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    held_rejected: Vec<(u64, String, bool)>,
+    #[serde(default, skip_serializing_if = "is_zero")]
+    told_from: u64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     failing_since: Option<u64>,
     /// (server, newest index that it was given)
@@ -150,6 +157,14 @@ impl From<RestRow> for DeliveryState {
     }
 }
 
+fn held_row(held: &HeldRejection) -> (u64, String, bool) {
+    (held.index.0, held.reason.clone(), held.is_numbered)
+}
+
+fn held_from_row((index, reason, is_numbered): (u64, String, bool)) -> HeldRejection {
+    HeldRejection { index: Index(index), reason, is_numbered }
+}
+
 pub(crate) fn peer_to_row(record: &PeerRecord) -> Vec<u8> {
     let out = &record.outbound;
     let row = PeerRow {
@@ -170,6 +185,9 @@ pub(crate) fn peer_to_row(record: &PeerRecord) -> Vec<u8> {
             last_success: out.last_success.map(|at| at.0),
             delivered: out.delivered.iter().map(|span| (span.time.0, span.first.0, span.last.0, span.blind)).collect(),
             settled: out.settled.clone(),
+            held: out.held.delivered.clone(),
+            held_rejected: out.held.rejected.iter().map(held_row).collect(),
+            told_from: out.told_from.0,
             failing_since: out.relay.failing_since.map(|at| at.0),
             via: out.relay.via.as_ref().map(|(via, upto)| (via.to_string(), upto.0)),
         },
@@ -241,6 +259,11 @@ pub(crate) fn peer_from_row(server: ServerName, row: &[u8]) -> Result<PeerRecord
             last_success: out.last_success.map(Millis),
             delivered: out.delivered.into_iter().map(delivered).collect(),
             settled: out.settled,
+            held: HeldReceiptRecord {
+                delivered: out.held,
+                rejected: out.held_rejected.into_iter().map(held_from_row).collect(),
+            },
+            told_from: Seq(out.told_from),
             relay: RelayRecord {
                 failing_since: out.failing_since.map(Millis),
                 via: out.via.map(|(via, upto)| Ok((name("peers", &via)?, Index(upto)))).transpose()?,
@@ -362,6 +385,9 @@ mod tests {
             record.outbound.told_suspension = Some(SuspendReason::Denied);
             record.outbound.segments.push(NumberSegment { first: Index(40), number: Seq(u64::MAX) });
             record.outbound.settled = vec![(1, 7), (9, 9)];
+            record.outbound.told_from = Seq(8);
+            let held = HeldRejection { index: Index(12), reason: "no".to_owned(), is_numbered: true };
+            record.outbound.held = HeldReceiptRecord { delivered: vec![(10, 11)], rejected: vec![held] };
             record.inbound.expected = Seq(77);
             record.inbound.expect_applied = Some(Seq(70));
             (record.inbound.catch_up, record.inbound.restored) = (Some(12), 13);

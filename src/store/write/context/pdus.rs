@@ -27,6 +27,7 @@ use crate::store::schema::codec::columns::{GapValue, HeldValue, PduValue};
 use crate::store::schema::codec::{BadRow, OwnedPdu};
 use crate::store::schema::tables::{ContextPduKey, RefValue};
 use crate::store::schema::{codec, tables};
+use crate::store::write::context::latest_pdu_ids::LatestPduIds;
 use crate::store::write::lazy_table::LazyTable;
 use crate::store::write::writer_context::WriterContext;
 
@@ -51,10 +52,15 @@ pub(crate) struct PduTables<'t> {
     meta: LazyTable<'t, &'static str, &'static str>,
     /// Clock that gives delivery times; the time that is ahead of them is in `meta`.
     deliveries: &'t mut DeliveryClock,
+    newest: &'t mut LatestPduIds,
 }
 
 impl<'t> PduTables<'t> {
-    pub(crate) fn new(transaction: &'t GroupWrite<'t>, deliveries: &'t mut DeliveryClock) -> Self {
+    pub(crate) fn new(
+        transaction: &'t GroupWrite<'t>,
+        deliveries: &'t mut DeliveryClock,
+        newest: &'t mut LatestPduIds,
+    ) -> Self {
         Self {
             rows: LazyTable::new(transaction, tables::PDUS),
             timeline: LazyTable::new(transaction, tables::TIMELINE),
@@ -62,6 +68,7 @@ impl<'t> PduTables<'t> {
             gaps: LazyTable::new(transaction, tables::GAPS),
             meta: LazyTable::new(transaction, tables::META),
             deliveries,
+            newest,
         }
     }
 
@@ -73,10 +80,13 @@ impl<'t> PduTables<'t> {
     ) -> Result<Option<&'p FeedFlags>, redb::Error> {
         let (reference, context) = (&stored.pdu.reference, &stored.pdu.context);
         let prev = codec::refs_to_row(&stored.pdu.prev);
+        self.find_newest(cx, reference)?;
         let pdus = self.rows.open()?;
-        // `replace` returns the previous row; checking it afterwards and undoing saves a lookup per PDU.
-        let before = pdus.replace(key(reference), codec::pdu_to_row(stored, &prev, self.deliveries.last))?;
-        if let Some(first) = before.map(|row| OwnedPdu::from_row(row.value())) {
+        let row = codec::pdu_to_row(stored, &prev, self.deliveries.last);
+        if self.newest.rises(reference) {
+            pdus.append(key(reference), row)?;
+        } else if let Some(first) = pdus.replace(key(reference), row)?.map(|row| OwnedPdu::from_row(row.value())) {
+            // `replace` returns the previous row; checking it afterwards and undoing saves a lookup per PDU.
             pdus.insert(key(reference), first.row())?;
             log_inconsistent(context, reference, "a PDU is stored for the second time");
             return Ok(None);
@@ -95,6 +105,19 @@ impl<'t> PduTables<'t> {
                 Ok(None)
             }
         }
+    }
+
+    /// Reads the greatest id of the origin of a PDU, if it is not known.
+    fn find_newest(&mut self, cx: &mut WriterContext<'_>, PduRef { origin, .. }: &PduRef) -> RedbResult {
+        if self.newest.knows(origin) {
+            return Ok(());
+        }
+        let end = tables::after(origin.as_str());
+        let last = self.rows.open()?.range((origin.as_str(), "")..(end.as_str(), ""))?.newest()?;
+        cx.counts.lookups += 1;
+        let id = last.map(|(key, _)| codec::reference("pdus", origin.as_str(), key.value().1)).transpose();
+        self.newest.fill(origin, id.map_err(BadRow::into_corrupted)?.map(|reference| reference.id));
+        Ok(())
     }
 
     /// Delivers a held PDU. If the messenger is to see it, its flags are returned.

@@ -22,7 +22,7 @@ use crate::store::schema::codec;
 use crate::store::schema::codec::BadRow;
 use crate::store::write::peer::outbound::dead_letters::{DeadLetterTable, RemovedDeadLetter};
 use crate::store::write::peer::outbound::items::ItemTable;
-use crate::store::write::peer::outbound::outbox::{AppendedItem, OutboxGrowth, OutboxTables};
+use crate::store::write::peer::outbound::outbox::{AppendedItem, OutboxGrowth, OutboxTables, OwnedOutboxRow};
 use crate::store::write::peer::outbound::records::PeerRecordTable;
 use crate::store::write::writer_context::WriterContext;
 
@@ -205,6 +205,33 @@ impl<'t> OutboundTables<'t> {
         let trimmed = self.dead_letters.trim(cx, server, before + letters, keep)?;
         trimmed.into_iter().for_each(|(_, item)| self.items.release(item));
         Ok(())
+    }
+
+    /// Returns copies of the rows in a range of indexes of an outbox.
+    pub(crate) fn rows_in(
+        &mut self,
+        cx: &mut WriterContext<'_>,
+        server: &ServerName,
+        places: RangeInclusive<u64>,
+    ) -> Result<Vec<OwnedOutboxRow>, redb::Error> {
+        self.outbox.rows_in(cx, server, places)
+    }
+
+    /// Moves rows from an outbox to the end of another one, and returns the index of the first. The references to their items go with
+    /// them.
+    pub(crate) fn move_rows(
+        &mut self,
+        cx: &mut WriterContext<'_>,
+        (from, to): (&ServerName, &ServerName),
+        rows: &[OwnedOutboxRow],
+        items: Vec<AppendedItem>,
+    ) -> Result<u64, redb::Error> {
+        for row in rows {
+            self.outbox.remove(from, row.index)?;
+        }
+        let tail = self.outbox.tail(cx, &mut self.records, to)?;
+        self.outbox.append(cx, to, tail, items, true)?;
+        Ok(tail.0 + 1)
     }
 
     /// Takes a dead letter out of its table; its item is still referred to.

@@ -6,7 +6,12 @@ use actix_web::web::{self, ServiceConfig};
 /// Path, media type and text of each file.
 const FILES: &[(&str, &str, &str)] = &[
     ("/", "text/html; charset=utf-8", include_str!("files/index.html")),
-    ("/page.css", "text/css; charset=utf-8", include_str!("files/page.css")),
+    // The colours are those of the dashboard.
+    (
+        "/page.css",
+        "text/css; charset=utf-8",
+        concat!(include_str!("../../../admin/dashboard/files/palette.css"), include_str!("files/page.css")),
+    ),
     ("/page.js", "text/javascript; charset=utf-8", include_str!("files/page.js")),
     ("/calls.js", "text/javascript; charset=utf-8", include_str!("files/calls.js")),
     ("/model.js", "text/javascript; charset=utf-8", include_str!("files/model.js")),

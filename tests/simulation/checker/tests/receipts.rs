@@ -100,6 +100,35 @@ fn missing_receipt_is_fault() {
     assert_eq!(history.faults(), ["red is never told that blue has red/b"]);
 }
 
+/// A receipt that a lost disk was told is not told again, and a number of before the restore is not believed.
+#[test]
+fn restore_excuses_missing_receipt() {
+    let mut history = with_receipts(whole());
+    history.restores.push(Restore { tail: 8, reads_on: true, ..restore("red", 8, 10) });
+    let mut missing = vec![];
+    history.receipts_told(&mut missing);
+    assert_eq!(missing, NONE);
+    // One before the submission excuses nothing.
+    history.restores[0] = Restore { tail: 0, reads_on: true, ..restore("red", 0, 1) };
+    history.receipts_told(&mut missing);
+    assert_eq!(missing, ["red is never told that blue has v"]);
+}
+
+#[test]
+fn lost_numbers_excuse_missing_receipt() {
+    let mut history = with_receipts(whole());
+    let place = history.feeds.get("red").expect("red's").len() as u64 + 1;
+    let notice = Event { position: place, at: 9, wall: 9_000, what: What::Notice { about: Some("blue") } };
+    history.feeds.get_mut("red").expect("red's").push(notice);
+    let mut missing = vec![];
+    history.receipts_told(&mut missing);
+    assert_eq!(missing, ["red is never told that blue has v"], "blue has lost nothing, and has not lied");
+    history.restores.push(restore("blue", 8, 10));
+    let mut missing = vec![];
+    history.receipts_told(&mut missing);
+    assert_eq!(missing, NONE);
+}
+
 #[test]
 fn other_report_excuses_missing_receipt() {
     let mut history = with_receipts(told(delivery("v", "expired", "keep")));

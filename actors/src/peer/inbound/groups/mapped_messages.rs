@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::limits::PeerGroups;
-use crate::model::{BridgedMessage, ContextId, InboundPush, PduRef, Seq, ServerName, StrongBody};
+use crate::model::{BridgedMessage, ContextId, InboundPush, MessagePlace, PduRef, Seq, ServerName, StrongBody};
 
 /// A message of a group that is a context here.
 #[derive(Debug, Clone)]
@@ -35,7 +35,8 @@ impl MappedMessages {
         let mapped = |&place: &usize| {
             let StrongBody::Group(message) = &push.strong[place].body else { return None };
             let context = groups.context(message.group)?.clone();
-            let message = message.numbered(number_at(push, numbers_pushes, place), numbers_pushes.then_some(place));
+            let number = number_at(push, numbers_pushes, place);
+            let message = message.numbered(number, numbers_pushes.then_some(MessagePlace::InPush(place)));
             let reference = PduRef { origin: from.clone(), id: message.id.clone() };
             Some((place, MappedMessage { reference, context, message }))
         };

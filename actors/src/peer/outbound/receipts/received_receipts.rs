@@ -1,30 +1,30 @@
 //! Receipts of the peer for our items: they are mapped to indexes, and those that are news are reported.
 
 use crate::change::{Change, CommitPriority};
-use crate::model::{Index, OutboundRecord, PeerReceipts, ReceiptItem, RejectedItem, Seq};
+use crate::model::{HeldReceiptRecord, Index, OutboundRecord, PeerReceipts, ReceiptItem, RejectedItem, Seq};
 use crate::peer::effect::{EffectCollector, PeerEffect};
 use crate::peer::outbound::outbound_queue::OutboundQueue;
 use crate::peer::outbound::outbox_window::Outbox;
+use crate::peer::outbound::receipts::held_receipts::{HeldReceipts, ReleasedReceipts};
 use crate::peer::receipts::settled_items::SettledItems;
 
 /// Maximum number of items among which a PDU is looked for.
 const SEARCHED_MAX: u64 = 100_000;
 
-/// Maximum number of items whose refusal comes before the acknowledgement of the peer.
-const EARLY_MAX: usize = 1_000;
-
 /// The receipts that the peer has given.
 #[derive(Debug, Clone)]
 pub(in crate::peer::outbound) struct ReceivedReceipts {
     settled: SettledItems,
-    /// Items that the peer's messenger has refused, and whose acknowledgement by the peer is not read here yet.
-    early: Vec<(Index, String)>,
+    /// Boxed and made with the first receipt that waits, because most peers have none, and a waiting peer takes little memory.
+    held: Option<Box<HeldReceipts>>,
 }
 
 impl ReceivedReceipts {
     /// Returns what the store has kept.
     pub(in crate::peer::outbound) fn new(record: &OutboundRecord) -> Self {
-        Self { settled: SettledItems::from_ranges(record.settled.clone()), early: Vec::new() }
+        let held = HeldReceipts::new(&record.held, &record.segments);
+        let held = (!held.is_empty()).then(|| Box::new(held));
+        Self { settled: SettledItems::from_ranges(record.settled.clone()), held }
     }
 
     /// Returns the ranges of items whose fate is known.
@@ -32,9 +32,14 @@ impl ReceivedReceipts {
         self.settled.ranges()
     }
 
-    /// Returns whether memory holds nothing that the store lacks.
-    pub(in crate::peer::outbound) const fn is_stored(&self) -> bool {
-        self.early.is_empty()
+    /// Returns the last of the items from this one on whose fate is known; `None`: that of this one is not.
+    pub(in crate::peer::outbound) fn settled_from(&self, first: Index) -> Option<Index> {
+        self.settled.run_from(first.0).map(Index)
+    }
+
+    /// Returns the receipts that wait, as the store keeps them.
+    pub(in crate::peer::outbound) fn held(&self) -> HeldReceiptRecord {
+        self.held.as_ref().map(|held| held.record()).unwrap_or_default()
     }
 
     /// Takes receipts.
@@ -48,14 +53,7 @@ impl ReceivedReceipts {
         let (numbered, named): (Vec<_>, Vec<_>) =
             rejected.into_iter().partition(|rejected| matches!(rejected.item, ReceiptItem::Number(_)));
         if queue.limits.dialect.numbers_items() {
-            let spans = numbers.iter().flat_map(|(first, last)| index_spans(&queue.outbox, *first, *last)).collect();
-            self.hand_over(spans, queue, out);
-            for RejectedItem { item, reason } in numbered {
-                let ReceiptItem::Number(number) = item else { continue };
-                if let Some((index, _)) = index_spans(&queue.outbox, number, number).first() {
-                    self.reject(Index(*index), reason, queue, out);
-                }
-            }
+            self.take_numbered(&numbers, numbered, queue, out);
         }
         let upto = queue.outbox.tail();
         let from = Index(self.settled.first_open().max(upto.0.saturating_sub(SEARCHED_MAX)));
@@ -63,6 +61,39 @@ impl ReceivedReceipts {
             let receipts = PeerReceipts { numbers: Vec::new(), pdus, rejected: named };
             out.effect(PeerEffect::FindItems { from, upto, receipts });
         }
+    }
+
+    /// Takes receipts that name items by their numbers.
+    fn take_numbered(
+        &mut self,
+        numbers: &[(Seq, Seq)],
+        rejected: Vec<RejectedItem>,
+        queue: &OutboundQueue,
+        out: &mut EffectCollector,
+    ) {
+        let upto = queue.outbox.acked_again();
+        let mut spans = Vec::new();
+        for (first, last) in numbers.iter().flat_map(|(first, last)| index_spans(&queue.outbox, *first, *last)) {
+            if first <= upto.0 {
+                spans.push((first, last.min(upto.0)));
+            }
+            if last > upto.0 {
+                self.hold(queue).hold_delivered((first.max(upto.next().0), last));
+                out.moved(CommitPriority::Deferred);
+            }
+        }
+        self.hand_over(spans, queue, out);
+        for RejectedItem { item, reason } in rejected {
+            let ReceiptItem::Number(number) = item else { continue };
+            if let Some((index, _)) = index_spans(&queue.outbox, number, number).first() {
+                self.reject(Index(*index), reason, true, queue, out);
+            }
+        }
+    }
+
+    fn hold(&mut self, queue: &OutboundQueue) -> &mut HeldReceipts {
+        let numbering = queue.outbox.segments();
+        self.held.get_or_insert_with(|| Box::new(HeldReceipts::new(&HeldReceiptRecord::default(), numbering)))
     }
 
     /// Takes receipts whose PDUs were found at these indexes.
@@ -75,7 +106,7 @@ impl ReceivedReceipts {
     ) {
         self.hand_over(taken.iter().map(|index| (index.0, index.0)).collect(), queue, out);
         for (index, reason) in rejected {
-            self.reject(index, reason, queue, out);
+            self.reject(index, reason, false, queue, out);
         }
     }
 
@@ -92,15 +123,20 @@ impl ReceivedReceipts {
     }
 
     /// Dead-letters an item, once the peer has acknowledged it. It keeps its number, because the peer has it.
-    fn reject(&mut self, index: Index, reason: String, queue: &OutboundQueue, out: &mut EffectCollector) {
+    fn reject(
+        &mut self,
+        index: Index,
+        reason: String,
+        is_numbered: bool,
+        queue: &OutboundQueue,
+        out: &mut EffectCollector,
+    ) {
         if self.settled.has_all(index.0, index.0) {
             return;
         }
-        if index > queue.outbox.acked() {
-            if self.early.len() < EARLY_MAX && self.early.iter().all(|(early, _)| *early != index) {
-                self.early.push((index, reason));
-            }
-            return;
+        if index > queue.outbox.acked_again() {
+            self.hold(queue).hold_rejected(index, reason, is_numbered);
+            return out.moved(CommitPriority::Deferred);
         }
         self.settled.insert(index.0, index.0);
         out.effect(PeerEffect::CountReceipts("rejected", 1));
@@ -109,12 +145,20 @@ impl ReceivedReceipts {
         out.moved(CommitPriority::Now);
     }
 
-    /// Takes the refusals of items that the peer has acknowledged meanwhile.
-    pub(in crate::peer::outbound) fn take_early(&mut self, queue: &OutboundQueue, out: &mut EffectCollector) {
-        let acked = queue.outbox.acked();
-        if self.early.iter().any(|(index, _)| *index <= acked) {
-            for (index, reason) in std::mem::take(&mut self.early) {
-                self.reject(index, reason, queue, out);
+    /// Drops the receipts that wait for items with another number now, and takes those of items that the peer has acknowledged
+    /// meanwhile.
+    pub(in crate::peer::outbound) fn take_held(&mut self, queue: &OutboundQueue, out: &mut EffectCollector) {
+        let Some(held) = &mut self.held else { return };
+        if held.follow_numbering(queue.outbox.segments()) {
+            out.moved(CommitPriority::Deferred);
+        }
+        let released = held.release(queue.outbox.acked_again());
+        self.held.take_if(|held| held.is_empty());
+        if let Some(ReleasedReceipts { delivered, rejected }) = released {
+            out.moved(CommitPriority::Deferred);
+            self.hand_over(delivered, queue, out);
+            for (index, reason) in rejected {
+                self.reject(index, reason, true, queue, out);
             }
         }
     }
@@ -129,8 +173,25 @@ impl ReceivedReceipts {
     }
 }
 
-/// Returns the items that have these numbers now. Of two items with the same number the newer one counts.
+/// Returns the newest item that the receipts name by a number which no item had before. Numbers are taken in order, so the peer has
+/// everything up to it.
+pub(in crate::peer::outbound) fn newest_numbered(receipts: &PeerReceipts, outbox: &Outbox) -> Option<Index> {
+    let rejected = receipts.rejected.iter().filter_map(|rejected| match rejected.item {
+        ReceiptItem::Number(number) => Some((number, number)),
+        ReceiptItem::Pdu(_) => None,
+    });
+    let ranges = receipts.numbers.iter().copied().chain(rejected);
+    let newest =
+        ranges.flat_map(|(first, last)| index_spans(outbox, first, last)).map(|(_, last)| Index(last)).max()?;
+    let [first, later @ ..] = outbox.segments() else { return None };
+    let is_original = first.first == Index(1) && later.iter().all(|segment| newest < segment.first);
+    is_original.then_some(newest)
+}
+
+/// Returns the items that have these numbers now. Of two items with the same number the newer one counts, because the older one has
+/// left the queue. Numbers that may mean something else to the peer are left out.
 fn index_spans(outbox: &Outbox, first: Seq, last: Seq) -> Vec<(u64, u64)> {
+    let first = first.max(outbox.told_from());
     let (mut spans, mut below, mut end) = (Vec::new(), u64::MAX, outbox.tail().0);
     for segment in outbox.segments().iter().rev() {
         let from = first.0.max(segment.number.0);

@@ -23,10 +23,13 @@ pub struct ViaState {
     pub server: ServerName,
     /// True if it is a peer and we are sending to it.
     pub is_usable: bool,
-    /// True if it takes numbered updates; otherwise it passes on PDUs alone.
+    /// True if it takes numbered updates; otherwise it passes on PDUs alone, and none but those of its own contexts.
     pub has_numbers: bool,
     /// Number of items for which its outbox has room.
     pub room: u64,
+    /// Indexes of the rows whose PDUs are for it as well, if it takes no numbered updates: it takes a PDU as any participant of the
+    /// context does, so that no other one is given to it.
+    pub shared: Vec<Index>,
 }
 
 /// An item that goes to the outbox of a relay.
@@ -273,7 +276,7 @@ impl RelayRoute {
         };
         // A forward is passed on by its own sender only, so it waits for the peer itself; so does what the relay cannot carry.
         let is_carried = |item: &RelayedItem| match item.item {
-            Item::Pdu(..) => true,
+            Item::Pdu(..) => via.has_numbers || via.shared.contains(&item.index),
             Item::Update(_) => via.has_numbers,
             Item::Forward(..) => false,
         };

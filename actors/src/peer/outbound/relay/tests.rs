@@ -19,6 +19,8 @@ struct Bench {
     usable: Vec<(&'static str, u64)>,
     /// True if these take numbered updates.
     has_numbers: bool,
+    /// Indexes of the PDUs that are for them as well.
+    shared: Vec<u64>,
     trace: Vec<String>,
 }
 
@@ -29,7 +31,17 @@ impl Bench {
         limits.relay.after = Duration::from_secs(100);
         let route = RelayRoute::new(&Arc::new(limits), &RelayRecord::default());
         let usable = vec![("b", 100), ("d", 100)];
-        Self { route, now: 0, acked: 0, tail: 0, may_send: true, usable, has_numbers: true, trace: vec![] }
+        Self {
+            route,
+            now: 0,
+            acked: 0,
+            tail: 0,
+            may_send: true,
+            usable,
+            has_numbers: true,
+            shared: vec![],
+            trace: vec![],
+        }
     }
 
     fn facts(&self) -> QueueFacts {
@@ -83,7 +95,8 @@ impl Bench {
         let state = |via: &ServerName| {
             let found = self.usable.iter().find(|(name, _)| *name == via.as_str());
             let (is_usable, room) = (found.is_some(), found.map_or(0, |(_, room)| *room));
-            ViaState { server: via.clone(), is_usable, has_numbers: self.has_numbers, room }
+            let shared = self.shared.iter().copied().map(Index).collect();
+            ViaState { server: via.clone(), is_usable, has_numbers: self.has_numbers, room, shared }
         };
         self.route.relay().vias().map(state).collect()
     }
@@ -203,11 +216,12 @@ fn full_relay_is_asked_later() {
 }
 
 #[test]
-fn transactions_carry_pdus_alone() {
+fn transactions_carry_shared_pdus_alone() {
     let mut bench = Bench::new(&["direct", "via:b"]);
-    bench.has_numbers = false;
-    bench.queues(3).fails(0).at(100);
-    bench.check(&["0s direct:  (due 100s)", "100s relaying: load 1; 1 to b; load 3; 3 to b (due 130s)"]);
+    (bench.has_numbers, bench.shared) = (false, vec![1, 2, 5]);
+    bench.queues(5).fails(0).at(100);
+    let expected = "100s relaying: load 1; 1 to b; load 3;  to b; load 5; 5 to b (due 130s)";
+    bench.check(&["0s direct:  (due 100s)", expected]);
 }
 
 #[test]
@@ -217,7 +231,7 @@ fn unnumbered_peer_needs_unnumbered_relay() {
     limits.dialect = DialectSpec::TRANSACTIONS;
     bench.route.change_limits(&Arc::new(limits));
     bench.queues(1).fails(0).at(100);
-    bench.has_numbers = false;
+    (bench.has_numbers, bench.shared) = (false, vec![1]);
     bench.at(130);
     bench.check(&[
         "0s direct:  (due 100s)",

@@ -1,6 +1,7 @@
 //! Traces of items that are removed unacknowledged, by age or by an operator, and of those that are requeued.
 
 use super::*;
+use crate::model::RemovalFate;
 
 const MONTH: u64 = 30 * 86_400;
 
@@ -119,7 +120,12 @@ fn expired_item_is_not_sent() {
 }
 
 pub(super) fn drop_items(first: u64, last: u64) -> PeerCommand {
-    PeerCommand::Drop { message: "m".parse().expect("valid"), first: Index(first), last: Index(last) }
+    PeerCommand::Drop {
+        message: "m".parse().expect("valid"),
+        first: Index(first),
+        last: Index(last),
+        fate: RemovalFate::TAKEN_OUT,
+    }
 }
 
 #[test]
@@ -163,6 +169,26 @@ fn dropped_tail_indexes_never_reused() {
     );
     bench.queue(1);
     assert_eq!(bench.trace.last().expect("traced"), "   1s sending     push 2..=2 (1) settled");
+}
+
+fn move_items(first: u64, last: u64) -> PeerCommand {
+    let fate = RemovalFate::MoveTo("green".parse().expect("valid"));
+    PeerCommand::Drop { message: "m".parse().expect("valid"), first: Index(first), last: Index(last), fate }
+}
+
+#[test]
+fn moved_submission_leaves_whole_only() {
+    let mut bench = Bench::new(|_, _| ());
+    bench.queue(6).order(move_items(5, 6)).ok(3).check(&[
+        "   0s sending     push 1..=3 (3)",
+        "   0s sending     commit move 5..=6 to green+event(m refused: moved to green by an operator)+peer; report",
+        "   0s sending     note trim<=3+peer; push 4..=4 (1) settled",
+    ]);
+    // The peer has a part of it.
+    bench.trace.clear();
+    bench.order(move_items(3, 4)).check(&["   0s sending     report"]);
+    bench.ok(4);
+    assert_eq!((bench.machine.outbox().backlog(), bench.machine.status().acked), (0, Index(6)));
 }
 
 #[test]

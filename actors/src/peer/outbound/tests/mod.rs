@@ -6,8 +6,8 @@ use bytes::Bytes;
 
 use crate::change::Change;
 use crate::model::{
-    Ack, BatchId, DeadLetterReason, DeliveryState, DialectSpec, Edu, FeedItem, Item, ItemObjection, NumberSegment,
-    PeerCommand, PeerRecord, PeerSnapshot, PushFailure, PushResponse, Seq,
+    Ack, BatchId, DeadLetterReason, DeliveryState, DialectSpec, Edu, FeedItem, HeldReceiptRecord, Item, ItemObjection,
+    NumberSegment, PeerCommand, PeerRecord, PeerSnapshot, PushFailure, PushResponse, Seq,
 };
 use crate::peer::inbound::InboundBatch;
 use crate::peer::inbound::dispatch::UnknownContexts;
@@ -220,6 +220,7 @@ fn name(change: &Change) -> String {
             format!("{verb} {first}")
         }
         Change::OutboxDeadLettered { first, last, fate, .. } => format!("{} {first}..={last}", fate.as_str()),
+        Change::OutboxMoved { first, last, to, .. } => format!("move {first}..={last} to {to}"),
         Change::TransactionSent { id, first, last, .. } => format!("sent #{id} {first}..={last}"),
         Change::FeedAppended(FeedItem::UpdateGap { first, last, .. }) => format!("gap {first}..={last}"),
         Change::FeedAppended(FeedItem::Delivery { message, state, reason, .. }) => {
@@ -481,10 +482,7 @@ fn taken(bench: &mut Bench) -> &mut Bench {
     bench.reply(Ack::Taken)
 }
 
-fn typing(bench: &mut Bench) -> &mut Bench {
-    let edu = Edu { kind: "typing".into(), content: Bytes::from_static(b"{}") };
-    bench.step(PeerEvent::Weak(EphemeralItem { key: None, until: Millis(u64::MAX), edu, states_ttl: false }))
-}
+use weak::typing;
 
 mod asking;
 mod config_change;
@@ -494,6 +492,7 @@ mod leaving;
 mod listing;
 mod orders;
 mod parking;
+mod receipts;
 mod transactions;
 mod transition_table;
 mod weak;

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use super::*;
 use crate::limits::PeerListing;
-use crate::model::{ContextId, FetchRequest, PduRef};
+use crate::model::{ContextId, FetchRequest, PduRef, RemovalFate};
 use crate::peer::effect::Pull;
 use crate::peer::fetch_budget::FetchCost;
 use crate::peer::inbound::dispatch::{ContextGroup, DispatchError};
@@ -216,7 +216,7 @@ fn events(bench: &Bench) -> Vec<(String, PeerEvent, u64)> {
         ("expect", PeerCommand::Expect { number: Seq(9), yes: false }),
         ("renumber", PeerCommand::Renumber { number: Seq(9), yes: false }),
         ("renumber far above", PeerCommand::Renumber { number: Seq(2_000_000), yes: false }),
-        ("drop", PeerCommand::Drop { message, first: from, last: Index(tail) }),
+        ("drop", PeerCommand::Drop { message, first: from, last: Index(tail), fate: RemovalFate::TAKEN_OUT }),
     ] {
         add(detail, PeerEvent::Operator(ReplyToken::new(2), command), now);
     }

@@ -2,6 +2,11 @@
 
 use super::*;
 
+pub(super) fn typing(bench: &mut Bench) -> &mut Bench {
+    let edu = Edu { kind: "typing".into(), content: Bytes::from_static(b"{}") };
+    bench.step(PeerEvent::Weak(EphemeralItem { key: None, until: Millis(u64::MAX), edu, states_ttl: false }))
+}
+
 /// Submits an ephemeral item with this key that expires after this many seconds.
 fn typing_for<'a>(bench: &'a mut Bench, key: &str, secs: u64) -> &'a mut Bench {
     saying(bench, key, key, secs)

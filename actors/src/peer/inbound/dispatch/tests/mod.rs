@@ -182,7 +182,7 @@ fn print_transaction(reply: &TransactionReply) -> String {
         other => format!("{other:?}").to_lowercase(),
     };
     match reply {
-        Ok(verdicts) => verdicts.iter().map(word).collect::<Vec<_>>().join(","),
+        Ok(receipt) => receipt.verdicts.iter().map(word).collect::<Vec<_>>().join(","),
         Err(error) => print_error(error),
     }
 }

@@ -1,0 +1,86 @@
+"""Memory and descriptors of the gateways of a soak, over time."""
+
+import dataclasses
+import pathlib
+import statistics
+import threading
+
+# Time between two measurements.
+EVERY = 2.0
+
+# Of the longest life of each process, the median of the last quarter may exceed that of the second one by this share and this much, in
+# megabytes: caches and allocators fill up.
+PSS_SHARE, PSS_MORE = 0.25, 24.0
+
+# The same for descriptors: connections come and go.
+FDS_SHARE, FDS_MORE = 0.25, 24
+
+
+@dataclasses.dataclass
+class MeasureRow:
+    """The figures of one gateway, memory in megabytes."""
+
+    name: str
+    pss_early: float
+    pss_late: float
+    pss_max: float
+    pss_bound: float
+    fds_early: int
+    fds_late: int
+    fds_bound: int
+
+    @property
+    def is_over(self):
+        return self.pss_late > self.pss_bound or self.fds_late > self.fds_bound
+
+
+def figures(pid):
+    """Returns the proportional memory of a process in megabytes, and its number of descriptors; None if it has ended."""
+    process = pathlib.Path("/proc") / str(pid)
+    try:
+        lines = (process / "smaps_rollup").read_text().splitlines()
+        count = sum(1 for _ in (process / "fd").iterdir())
+    except OSError:
+        return None
+    pss = next((int(line.split()[1]) for line in lines if line.startswith("Pss:")), None)
+    return None if pss is None else (pss / 1024, count)
+
+
+class Measures:
+    """A thread that measures all gateways."""
+
+    def __init__(self, gateways):
+        # Figures of each life of each gateway, by process id.
+        self.taken = {gateway: {} for gateway in gateways}
+        self.ending = threading.Event()
+        self.thread = threading.Thread(target=self.work, daemon=True)
+
+    def start(self):
+        self.thread.start()
+
+    def stop(self):
+        self.ending.set()
+        if self.thread.is_alive():
+            self.thread.join(30)
+
+    def work(self):
+        while not self.ending.wait(EVERY):
+            for gateway, lives in self.taken.items():
+                pid = gateway.pid()
+                found = figures(pid) if pid else None
+                if found:
+                    lives.setdefault(pid, []).append(found)
+
+    def rows(self):
+        """Returns a row for each gateway that was measured often enough."""
+        for gateway, lives in self.taken.items():
+            taken = max(lives.values(), key=len, default=[])
+            quarter = len(taken) // 4
+            if not quarter:
+                continue
+            early, late = taken[quarter : 2 * quarter], taken[-quarter:]
+            pss_early, pss_late = (statistics.median(pss for pss, _ in part) for part in (early, late))
+            fds_early, fds_late = (int(statistics.median(fds for _, fds in part)) for part in (early, late))
+            bounds = pss_early * (1 + PSS_SHARE) + PSS_MORE, int(fds_early * (1 + FDS_SHARE) + FDS_MORE)
+            most = max(pss for pss, _ in taken)
+            yield MeasureRow(gateway.name, pss_early, pss_late, most, bounds[0], fds_early, fds_late, bounds[1])

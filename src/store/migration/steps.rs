@@ -1,0 +1,36 @@
+//! The steps from the schema version before to this one. Each may be repeated, and leaves nothing half done.
+
+use redb::{TableDefinition, WriteTransaction};
+
+use crate::store::schema::tables;
+use crate::store::schema::tables::{RowKey, RowValue, TableVisitor};
+use crate::store::write::peer::non_participants;
+
+/// A step: one commit.
+pub(super) struct MigrationStep {
+    /// Words for the log.
+    pub(super) name: &'static str,
+    pub(super) run: fn(&WriteTransaction) -> Result<(), redb::Error>,
+}
+
+/// The steps, in their order. The log needs none: the opening begins it.
+pub(super) const STEPS: &[MigrationStep] = &[
+    MigrationStep { name: "new tables", run: create_tables },
+    MigrationStep { name: "index of the quarantine", run: non_participants::take_over },
+];
+
+/// Opens each table, which creates it.
+fn create_tables(transaction: &WriteTransaction) -> Result<(), redb::Error> {
+    tables::each(&mut CreatedTables(transaction))
+}
+
+struct CreatedTables<'t>(&'t WriteTransaction);
+
+impl TableVisitor for CreatedTables<'_> {
+    type Error = redb::Error;
+
+    fn visit<K: RowKey, V: RowValue>(&mut self, table: TableDefinition<'static, K, V>) -> Result<(), redb::Error> {
+        self.0.open_table(table)?;
+        Ok(())
+    }
+}

@@ -1,0 +1,52 @@
+//! The version of the schema: of the tables, of the rows in them, and of the log beside the file.
+
+/// The schema version that this program writes.
+pub const SCHEMA: u32 = 5;
+
+/// The schema version that this program converts. Version 4 had no log; the version was raised because a program that does not know the
+/// log would lose what it holds.
+pub(crate) const SCHEMA_BEFORE: u32 = 4;
+
+/// Key of the version in `meta`.
+pub(crate) const SCHEMA_KEY: &str = "schema";
+
+/// Returns whether this program can read a store of this schema version: its own, and the one that it converts.
+pub(crate) fn is_known_schema(found: &str) -> bool {
+    [SCHEMA, SCHEMA_BEFORE].iter().any(|known| found == known.to_string())
+}
+
+/// Returns the version of a store whose conversion has begun. No program can use such a store except by ending the conversion, and
+/// a program that knows neither version refuses it by this word.
+pub(crate) fn converting() -> String {
+    format!("{SCHEMA_BEFORE}-to-{SCHEMA}")
+}
+
+/// Returns what to do about a store of another schema version.
+pub(crate) fn schema_remedy(found: &str, known: u32) -> String {
+    if found.parse::<u32>().is_ok_and(|found| found > known) {
+        return format!(
+            ": a newer version of Fernpost wrote it, so start that one; to go back to this one, put the copy back that the newer one \
+             made beside the store (fernpost.schema-{known}.redb), or restore a backup, both without what came after"
+        );
+    }
+    if found.contains("-to-") {
+        return ": its conversion was interrupted; start the version of Fernpost again that began it".to_owned();
+    }
+    " and cannot convert it; start the program that wrote it, or move the file away to start with an empty store"
+        .to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn remedy_depends_on_direction() {
+        assert!(schema_remedy("6", 5).contains("fernpost.schema-5.redb"));
+        assert!(schema_remedy("10", 9).contains("a newer version"), "versions are numbers");
+        assert!(schema_remedy("5-to-6", 5).contains("was interrupted"));
+        for older in ["3", "", "banana"] {
+            assert!(schema_remedy(older, 5).contains("start the program that wrote it"), "{older}");
+        }
+    }
+}

@@ -1,0 +1,5 @@
+//! The commands that select messages, queues and peers.
+
+mod bulk;
+mod messages;
+mod peer_files;

@@ -1,0 +1,4 @@
+//! The commands that work on the file of the store.
+
+mod backups;
+mod lines;
