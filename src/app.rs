@@ -3,7 +3,7 @@
 //! The core (router, actors, the journal's writer) runs on one thread of its own, an actix arbiter, so that a message
 //! from an actor to the journal needs no thread switch. HTTP workers reach it through [`Gateway`].
 
-mod certificate_orders;
+mod certificate_renewal;
 mod configured_keys;
 mod configured_peers;
 mod core_probe;
@@ -31,7 +31,7 @@ use tokio::sync::{oneshot, watch};
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::admin::health::{self, ReadinessReport};
-use crate::app::certificate_orders::CertificateOrders;
+use crate::app::certificate_renewal::CertificateRenewal;
 use crate::app::configured_keys::relay_judge;
 use crate::app::configured_peers::{ConfiguredAddresses, peer_clocks};
 use crate::app::directory_source::EgressDirectories;
@@ -95,8 +95,8 @@ pub struct App {
     reloader: Arc<SettingsReloader>,
     deliveries: DeliveryObserver,
     _tasks: [AbortOnDropHandle<()>; 4],
-    /// Orders of the federation listener's certificate, if they are on.
-    orders: Option<CertificateOrders>,
+    /// Renewal of the federation listener's certificate, if it is on.
+    renewal: Option<CertificateRenewal>,
     /// Task of push mode, if it is on.
     push_task: Option<AbortOnDropHandle<()>>,
     /// Counts the rows of strangers, with the store open.
@@ -118,7 +118,7 @@ impl App {
     /// gateway.
     pub async fn start(loaded: LoadedSettings, listeners: Listeners, found: DataDir) -> Result<Self, StartError> {
         let settings = &loaded.settings;
-        certificate_orders::make_first(settings)?;
+        certificate_renewal::make_first(settings)?;
         let certificates = ListenerCertificates::load(settings)?;
         let push = settings.messenger.push.as_ref();
         let push =
@@ -227,7 +227,7 @@ impl App {
             reloader,
             deliveries,
             _tasks: tasks,
-            orders: certificate_orders::start(settings)?,
+            renewal: certificate_renewal::start(settings)?,
             push_task,
             row_watch: AbortOnDropHandle::new(tokio::spawn(rows)),
             kept_items,
@@ -283,8 +283,8 @@ impl App {
         // All servers are told to stop before any is waited for; otherwise each could take the whole drain time. The
         // admin server responds to health checks until the others have stopped, and its own requests are not waited
         // for.
-        if let Some(orders) = self.orders.take() {
-            orders.stop().await;
+        if let Some(renewal) = self.renewal.take() {
+            renewal.stop().await;
         }
         let (admin, doors) = self.servers.split_last().expect("three are served");
         let stops: Vec<_> = doors.iter().map(|server| server.stop(finished)).collect();

@@ -68,7 +68,7 @@ impl RenewalActor {
 
     fn order(&mut self, context: &Context<Self>) {
         let (parts, actor) = (Arc::clone(&self.parts), context.address());
-        tracing::info!(names = ?parts.names, directory = %parts.options.directory, "a certificate is ordered");
+        tracing::info!(names = %parts.names.join(", "), directory = %parts.options.directory, "a certificate is ordered");
         // There is one order at a time, so the mailbox holds at most one end.
         let ended = move |result: Result<Result<(), OrderError>, StepPanicked>| {
             mailbox::send_unbounded(&actor, OrderEnded(result.map_err(|panic| panic.0)));
@@ -87,18 +87,18 @@ impl Handler<OrderEnded> for RenewalActor {
 
     fn handle(&mut self, OrderEnded(result): OrderEnded, context: &mut Context<Self>) {
         self.under_way = None;
-        let names = &self.parts.names;
+        let names = self.parts.names.join(", ");
         let event = match result {
             Ok(Ok(())) => {
-                tracing::info!(?names, "a certificate was issued");
+                tracing::info!(names, "a certificate was issued");
                 RenewalEvent::Issued { due: self.due() }
             }
             Ok(Err(error)) => {
-                tracing::error!(%error, ?names, "no certificate was issued; the one before stays in use");
+                tracing::error!(%error, names, "no certificate was issued; the one before stays in use");
                 RenewalEvent::Failed
             }
             Err(panic) => {
-                tracing::error!(panic, ?names, "an order of a certificate crashed");
+                tracing::error!(panic, names, "an order of a certificate crashed");
                 RenewalEvent::Failed
             }
         };

@@ -18,8 +18,8 @@ use crate::tls::acme::renewal_actor::RenewalActor;
 /// Maximum number of connections to the listener of proofs; an authority opens a few.
 const CONNECTIONS_MAX: usize = 64;
 
-/// The running orders. They end when this is dropped.
-pub(super) struct CertificateOrders {
+/// The running renewal. It ends when this is dropped.
+pub(super) struct CertificateRenewal {
     _actor: Addr<RenewalActor>,
     /// Listener of the proofs of "http-01".
     proofs: Option<ServerHandle>,
@@ -36,7 +36,7 @@ pub(super) fn make_first(settings: &Settings) -> Result<(), StartError> {
 }
 
 /// Starts the orders, if certificates are ordered.
-pub(super) fn start(settings: &Settings) -> Result<Option<CertificateOrders>, StartError> {
+pub(super) fn start(settings: &Settings) -> Result<Option<CertificateRenewal>, StartError> {
     let (Some(acme), Some(files)) = (&settings.federation.acme, &settings.federation.tls) else { return Ok(None) };
     let answers = HttpAnswers::default();
     let proofs = match &acme.answer {
@@ -55,10 +55,10 @@ pub(super) fn start(settings: &Settings) -> Result<Option<CertificateOrders>, St
     let names = names(acme, &settings.server.name);
     let folders = (settings.server.data_dir.clone(), files.clone());
     let actor = RenewalActor::new(acme.clone(), names, folders, answers, Arc::new(SystemClock));
-    Ok(Some(CertificateOrders { _actor: actor.start(), proofs }))
+    Ok(Some(CertificateRenewal { _actor: actor.start(), proofs }))
 }
 
-impl CertificateOrders {
+impl CertificateRenewal {
     /// Stops the listener of proofs without waiting for its callers.
     pub(super) async fn stop(self) {
         if let Some(proofs) = self.proofs {
