@@ -118,7 +118,7 @@ impl App {
     /// gateway.
     pub async fn start(loaded: LoadedSettings, listeners: Listeners, found: DataDir) -> Result<Self, StartError> {
         let settings = &loaded.settings;
-        certificate_renewal::make_first(settings)?;
+        certificate_renewal::prepare_files(settings)?;
         let certificates = ListenerCertificates::load(settings)?;
         let push = settings.messenger.push.as_ref();
         let push =

@@ -12,6 +12,7 @@ use crate::http::serve::{ListenerLimits, serve};
 use crate::settings::Settings;
 use crate::tls::acme::first_certificate;
 use crate::tls::acme::http_answers::HttpAnswers;
+use crate::tls::acme::issued_pair;
 use crate::tls::acme::options::{AcmeOptions, ChallengeAnswer};
 use crate::tls::acme::renewal_actor::RenewalActor;
 
@@ -25,9 +26,13 @@ pub(super) struct CertificateRenewal {
     proofs: Option<ServerHandle>,
 }
 
-/// Makes a certificate to begin with, if certificates are ordered and the files do not exist.
-pub(super) fn make_first(settings: &Settings) -> Result<(), StartError> {
+/// Prepares the files of the certificate, if certificates are ordered: completes those of an issued one, and makes a certificate to begin with
+/// if there is none.
+pub(super) fn prepare_files(settings: &Settings) -> Result<(), StartError> {
     let (Some(acme), Some(files)) = (&settings.federation.acme, &settings.federation.tls) else { return Ok(()) };
+    if issued_pair::complete(&settings.server.data_dir, files)? {
+        tracing::warn!(cert = %files.cert.display(), "key and certificate did not fit; the issued pair was written again");
+    }
     if first_certificate::make_if_missing(files, &names(acme, &settings.server.name))? {
         let cert = files.cert.display();
         tracing::warn!(%cert, "a self-signed certificate was made, which peers refuse; it is replaced when the authority has issued one");

@@ -9,6 +9,7 @@ use crate::identity::key_folder::KeyFolderError;
 use crate::messenger::push::PushSetupError;
 use crate::store::OpenError;
 use crate::tls::acme::first_certificate::FirstCertificateError;
+use crate::tls::acme::issued_pair::IssuedPairError;
 use crate::tls::key_pair::KeyPairError;
 use crate::tls::trust_roots::TrustRootsError;
 
@@ -36,6 +37,9 @@ pub enum StartError {
     /// The first certificate of a listener cannot be made.
     #[error("federation.acme: {0}")]
     FirstCertificate(#[from] FirstCertificateError),
+    /// The files of an issued certificate cannot be completed.
+    #[error("federation.acme: {0}")]
+    IssuedPair(#[from] IssuedPairError),
     /// The roots of client certificates cannot be read.
     #[error("federation.tls.client_ca: {0}")]
     Roots(Box<TrustRootsError>),

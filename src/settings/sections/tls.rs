@@ -11,7 +11,6 @@ use crate::settings::check::SettingsCheck;
 use crate::settings::values::listen::{FileModeValue, ListenTarget, WrittenTarget};
 use crate::settings::values::secret::open_words;
 use crate::settings::values::units::ListenAddress;
-use crate::tls::acme::first_certificate;
 use crate::tls::key_pair::KeyPairFiles;
 
 /// `[messenger.tls]` and `[admin.tls]`.
@@ -60,7 +59,7 @@ impl FederationTlsSection {
 pub(crate) enum CertificateSource {
     /// The operator writes the files.
     Operator,
-    /// An authority issues it, and a first start makes the files.
+    /// An authority issues it, and a start makes or completes the files.
     Acme,
 }
 
@@ -84,9 +83,11 @@ fn key_pair(
         }
     };
     let files = KeyPairFiles { cert: check.path(&cert), key: check.path(&key) };
-    let is_made_later = source == CertificateSource::Acme && first_certificate::is_missing(&files);
-    if check.to_run && !is_made_later {
-        if let Err(why) = files.load() {
+    if check.to_run {
+        // Files that a start makes or completes are read by it.
+        if source == CertificateSource::Operator
+            && let Err(why) = files.load()
+        {
             check.invalid(&[section, "tls", "cert"], why);
         } else if let Some(mode) = mode_for_others(&files.key) {
             check.open_secret(&[section, "tls", "key"], open_words(&files.key, mode));

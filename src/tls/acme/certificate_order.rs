@@ -1,7 +1,6 @@
 //! One order: from the names to a chain of certificates and its key.
 
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use instant_acme::{
@@ -10,10 +9,10 @@ use instant_acme::{
 use tokio::time::timeout;
 use zeroize::Zeroizing;
 
-use crate::runtime::new_file::{self, ExistingFile};
 use crate::tls::acme::account_file::{self, AccountError};
 use crate::tls::acme::dns_hook::{HookError, HookTask};
 use crate::tls::acme::http_answers::HttpAnswers;
+use crate::tls::acme::issued_pair::{IssuedPair, IssuedPairError};
 use crate::tls::acme::options::{AcmeOptions, ChallengeAnswer};
 use crate::tls::key_pair::KeyPairFiles;
 
@@ -52,9 +51,9 @@ pub(super) enum OrderError {
     /// The order did not end in time.
     #[error("the order did not end within federation.acme.timeout = {}", humantime::format_duration(*.0))]
     TimedOut(Duration),
-    /// A file cannot be written.
-    #[error("{}: {source}", .path.display())]
-    File { path: PathBuf, source: io::Error },
+    /// The issued pair cannot be used or written.
+    #[error(transparent)]
+    Pair(#[from] IssuedPairError),
 }
 
 /// A TXT record that was published.
@@ -76,13 +75,11 @@ impl OrderParts {
                 }
             }
         }
-        let (key, chain) = ordered.map_err(|_| OrderError::TimedOut(self.options.timeout))??;
-        // The key precedes the certificate, because the watch of the files takes over a certificate with the key that fits.
-        write(&self.files.key, key.as_bytes(), 0o600)?;
-        write(&self.files.cert, chain.as_bytes(), 0o644)
+        let pair = ordered.map_err(|_| OrderError::TimedOut(self.options.timeout))??;
+        Ok(pair.write(&self.data_dir, &self.files)?)
     }
 
-    async fn issue(&self, records: &mut Vec<PublishedRecord>) -> Result<(Zeroizing<String>, String), OrderError> {
+    async fn issue(&self, records: &mut Vec<PublishedRecord>) -> Result<IssuedPair, OrderError> {
         let account: Account = account_file::open(&self.data_dir, &self.options).await?;
         let identifiers: Vec<Identifier> = self.names.iter().map(|name| identifier(name)).collect();
         let mut order = account.new_order(&NewOrder::new(&identifiers)).await?;
@@ -94,7 +91,7 @@ impl OrderParts {
             Err(error) => return Err(self.refusal(&mut order).await.unwrap_or(error.into())),
         }
         let key = Zeroizing::new(order.finalize().await?);
-        Ok((key, order.poll_certificate(&retries).await?))
+        Ok(IssuedPair { key, chain: order.poll_certificate(&retries).await? })
     }
 
     async fn answer_challenges(&self, order: &mut Order, records: &mut Vec<PublishedRecord>) -> Result<(), OrderError> {
@@ -162,9 +159,4 @@ fn identifier(name: &str) -> Identifier {
         Ok(address) => Identifier::Ip(address),
         Err(_) => Identifier::Dns(name.to_owned()),
     }
-}
-
-fn write(path: &Path, text: &[u8], mode: u32) -> Result<(), OrderError> {
-    let failed = |source| OrderError::File { path: path.to_owned(), source };
-    new_file::write(path, text, mode, ExistingFile::Replace).map_err(failed)
 }

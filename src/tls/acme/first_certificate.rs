@@ -22,14 +22,9 @@ pub enum FirstCertificateError {
     },
 }
 
-/// Returns whether neither file exists.
-pub fn is_missing(files: &KeyPairFiles) -> bool {
-    !files.cert.exists() && !files.key.exists()
-}
-
 /// Writes a self-signed certificate for these names and its key, if neither file exists. Returns whether it did.
 pub fn make_if_missing(files: &KeyPairFiles, names: &[String]) -> Result<bool, FirstCertificateError> {
-    if !is_missing(files) {
+    if files.cert.exists() || files.key.exists() {
         return Ok(false);
     }
     let key = KeyPair::generate()?;

@@ -9,6 +9,7 @@ mod directory_client;
 mod dns_hook;
 pub mod first_certificate;
 pub mod http_answers;
+pub mod issued_pair;
 pub mod options;
 pub mod renewal_actor;
 mod renewal_machine;
