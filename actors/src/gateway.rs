@@ -22,7 +22,6 @@ use crate::model::{
     Submission, SubmittedContent, TransactionReceipt,
 };
 use crate::overload::{HIGH_WATER, OverloadMonitor};
-use crate::peer::machine::PeerMachine;
 use crate::peer::outbound::ephemeral_buffer::EphemeralItem;
 use crate::peer::shared_stats::STATES;
 use crate::peer::{PeerHandle, RATE};
@@ -37,6 +36,8 @@ use crate::supervise::log_throttle::LogThrottle;
 pub struct GatewayMetrics {
     /// Number of peers in memory in each state.
     pub peers: [(&'static str, u64); STATES.len()],
+    /// Number of peers that left memory since the start, because they were idle or for others.
+    pub evicted: u64,
     /// Number of items queued for peers in memory; every peer with queued items is in memory.
     pub outbox_items: u64,
     /// Number of heads of the context in memory that has the most.
@@ -322,8 +323,15 @@ impl Gateway {
         Ok(())
     }
 
-    /// Returns the status of a peer.
+    /// Returns the status of a peer. That of a peer without work is read from the store, because whoever lists all peers would
+    /// otherwise load all of them.
     pub async fn peer(&self, server: &ServerName) -> Result<PeerStatus, PeerError> {
+        if self.routes.published_peer(server).is_none() {
+            let stored = self.stored_status(server).await?;
+            if stored.backlog == 0 {
+                return Ok(self.dated(stored));
+            }
+        }
         let status = match self.routes.peer(server, LookupPurpose::Inspect).await {
             Ok(peer) => peer.status().await?,
             Err(PeerError::UnknownPeer(_) | PeerError::Denied(_)) => self.stored_status(server).await?,
@@ -363,6 +371,7 @@ impl Gateway {
         let tally = self.routes.tally();
         let mut counts = GatewayMetrics {
             peers: STATES.map(|state| (state, 0)),
+            evicted: self.routes.evicted(),
             outbox_items: 0,
             open_heads: tally.max_head_count(),
             heads_forgotten: tally.forgotten(),
@@ -482,18 +491,5 @@ impl Gateway {
             return Err(AdmissionError::LimitReached { limit, value, wait: JOURNAL_WAIT });
         }
         Ok(())
-    }
-
-    /// Returns the status of a peer from the store, without starting its actor. A server that is not listed counts as a
-    /// peer while items are pending for it.
-    pub async fn stored_status(&self, server: &ServerName) -> Result<PeerStatus, PeerError> {
-        let limits = self.ports.roster.limits_of(server);
-        self.ports.journal.barrier().committed().await.map_err(|_| UnavailableError::OutcomeUnknown)?;
-        let load = self.read(self.ports.archive.peers.peer(server).await)?;
-        let status = PeerMachine::new(self.ports.us.clone(), server.clone(), &limits, load).status();
-        match limits.listing.refusal(server).filter(|_| status.backlog == 0) {
-            Some(refusal) => Err(refusal),
-            None => Ok(status),
-        }
     }
 }

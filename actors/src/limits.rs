@@ -233,6 +233,10 @@ impl PeerLimits {
 /// Default maximum number of peers in memory; they take about forty megabytes.
 pub const PEERS_RESIDENT_MAX: u32 = 10_000;
 
+/// Default time after which a peer without work leaves memory: about as long as a conversation pauses. To load it again takes a
+/// few reads of the store.
+pub const PEERS_IDLE_AFTER: Duration = Duration::from_secs(30);
+
 /// The thresholds at which the gateway is overloaded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct OverloadLimits {

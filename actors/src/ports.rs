@@ -7,12 +7,13 @@ mod retention;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::oneshot;
 
 use crate::change::Change;
 use crate::errors::{AdmissionError, PeerError};
-use crate::limits::{ContextLimits, OverloadLimits, PEERS_RESIDENT_MAX, PeerLimits, PeerListing};
+use crate::limits::{ContextLimits, OverloadLimits, PEERS_IDLE_AFTER, PEERS_RESIDENT_MAX, PeerLimits, PeerListing};
 use crate::model::{
     BadPdu, ContextId, FetchRequest, InboundEphemeral, Index, Millis, OutboundBatch, Pdu, PullResponse, PushFailure,
     PushResponse, RequestDeadlines, ServerName,
@@ -193,6 +194,11 @@ pub trait PeerConfig: Send + Sync + 'static {
     /// Returns the maximum number of peers in memory.
     fn peers_resident_max(&self) -> u32 {
         PEERS_RESIDENT_MAX
+    }
+
+    /// Returns the time after which a peer without work leaves memory.
+    fn peers_idle_after(&self) -> Duration {
+        PEERS_IDLE_AFTER
     }
 
     /// Returns the maximum number of strangers in memory, which do not count as peers in memory.

@@ -105,6 +105,10 @@ fn describe() {
     );
     describe_gauge!("fernpost_peers", "Peers in memory, by state; a peer without work is not in memory.");
     describe_gauge!("fernpost_peers_max", "Maximum peers in memory, unless more have work: peers.resident_max.");
+    describe_counter!(
+        "fernpost_peers_evicted_total",
+        "Peers that left memory since the start, after peers.idle_after or for others."
+    );
     describe_gauge!("fernpost_outbox_items", "Items pending for peers.");
     describe_gauge!("fernpost_certificate_end_seconds", "End of a certificate of ours, in seconds since 1970.");
     describe_counter!("fernpost_limits_total", "Requests and connections refused since the start, by limit.");
@@ -137,7 +141,7 @@ fn record_push(push: &PushStatus) {
 }
 
 fn record(gateway: &Gateway, limits: &LimitCounts) {
-    let GatewayMetrics { peers, outbox_items, open_heads, heads_forgotten, refusals, relayed, receipts } =
+    let GatewayMetrics { peers, evicted, outbox_items, open_heads, heads_forgotten, refusals, relayed, receipts } =
         gateway.metrics();
     for (role, result, count) in relayed {
         counter!("fernpost_relayed_total", "role" => role, "result" => result).absolute(count);
@@ -157,6 +161,7 @@ fn record(gateway: &Gateway, limits: &LimitCounts) {
     for (state, count) in peers {
         gauge!("fernpost_peers", "state" => state).set(count as f64);
     }
+    counter!("fernpost_peers_evicted_total").absolute(evicted);
     gauge!("fernpost_peers_max").set(roster.peers_resident_max());
     gauge!("fernpost_outbox_items").set(outbox_items as f64);
     counter!("fernpost_log_lines_lost_total").absolute(telemetry::lost());

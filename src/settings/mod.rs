@@ -188,10 +188,9 @@ impl Settings {
         let (feed, rpc, network) = (raw.feed.check(check), raw.rpc.check(check), raw.network.check(check));
         let overload =
             OverloadLimits { feed_high: feed.high_water, feed_low: feed.low_water, min_free: store.min_free };
-        let (resident_max, nonces_max) = raw.peers.check(check);
+        let bounds = raw.peers.check(check);
         let relay = raw.relay.check(check);
-        let peers =
-            PeerTable::read(merged, own, &federation, contexts, relay, check).under(overload, resident_max, nonces_max);
+        let peers = PeerTable::read(merged, own, &federation, contexts, relay, check).under(overload, bounds);
         let peers = peers.behind(federation.trusted_proxies.clone(), federation.client_cert_header.as_deref());
         let peers = Arc::new(peers);
 

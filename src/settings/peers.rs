@@ -5,6 +5,7 @@ mod stranger_rules;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use actors::limits::{ContextGroups, ContextLimits, OverloadLimits, PeerLimits, PeerListing};
 use actors::model::{DialectSpec, ServerName};
@@ -16,6 +17,7 @@ use super::check::SettingsCheck;
 use super::peer::{self, PeerAuth, PeerSettings, SharedLimits};
 use super::resolve::PeerTables;
 use super::sections::federation::FederationSettings;
+use super::sections::peer::PeerBounds;
 use super::sections::relay::RelaySettings;
 use super::sections::strangers::StrangersSettings;
 use super::shared_ranges::SharedRanges;
@@ -42,8 +44,7 @@ pub struct PeerTable {
     relay_allow: Vec<(NamePattern, NamePattern)>,
     contexts: Arc<ContextLimits>,
     overload: OverloadLimits,
-    resident_max: u32,
-    nonces_max: u32,
+    bounds: PeerBounds,
     /// Ranges of the trusted reverse proxies.
     proxies: Vec<IpNet>,
     /// Header in which they pass client certificates, in lower case.
@@ -171,8 +172,8 @@ impl PeerTable {
     }
 
     /// Adds the limits of the whole gateway.
-    pub(super) fn under(self, overload: OverloadLimits, resident_max: u32, nonces_max: u32) -> Self {
-        Self { overload, resident_max, nonces_max, ..self }
+    pub(super) fn under(self, overload: OverloadLimits, bounds: PeerBounds) -> Self {
+        Self { overload, bounds, ..self }
     }
 
     /// Makes this the table of a server with another name: the name waits for a restart.
@@ -196,9 +197,14 @@ impl PeerTable {
         self.client_cert_header.clone()
     }
 
+    /// Returns the bounds of all peers together.
+    pub(super) fn bounds(&self) -> PeerBounds {
+        self.bounds
+    }
+
     /// Returns the maximum number of nonces of one key.
     pub fn nonces_max(&self) -> u32 {
-        self.nonces_max
+        self.bounds.nonces_max
     }
 
     /// Returns the keys of a peer that is authenticated by signature, also of a denied one.
@@ -343,7 +349,11 @@ impl PeerConfig for PeerTable {
     }
 
     fn peers_resident_max(&self) -> u32 {
-        self.resident_max
+        self.bounds.resident_max
+    }
+
+    fn peers_idle_after(&self) -> Duration {
+        self.bounds.idle_after
     }
 
     fn overload(&self) -> OverloadLimits {

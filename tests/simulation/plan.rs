@@ -59,6 +59,8 @@ pub(crate) struct Plan {
     pub(crate) receipts: bool,
     /// Two servers are cut from each other for long, and a third one passes on what they have for each other.
     pub(crate) relay: Option<Relay>,
+    /// Idle peers leave memory, after times of which some are shorter than any pause.
+    pub(crate) leaves: bool,
     /// A server that knows groups and no contexts takes part in a room through another one.
     pub(crate) group: Option<Group>,
 }
@@ -98,7 +100,9 @@ impl Plan {
                 slowest = slowest.max(longest.iter().sum::<Duration>().as_secs());
                 peers.push((server(other), Arc::new(limits)));
             }
-            books.insert(*name, TestPeers { peers, contexts: Arc::new(contexts.clone()), ..TestPeers::none() });
+            // Peers stay in memory, unless the seed says otherwise: a seed is what it was before they left.
+            let contexts = Arc::new(contexts.clone());
+            books.insert(*name, TestPeers { peers, contexts, idle_after: Duration::MAX, ..TestPeers::none() });
         }
         let weather = LinkFaults {
             requests_lost: share(chance, 0.2),
@@ -155,6 +159,7 @@ impl Plan {
             bound,
             signed: None,
             receipts: false,
+            leaves: false,
             relay: None,
             group: None,
         }
@@ -174,14 +179,15 @@ impl Plan {
     /// A description of the seed for people.
     pub(crate) fn words(&self) -> String {
         let Self { names, late, whims, faults, lies, poisons, ends_quietly, books, signed, .. } = self;
-        let Self { receipts, relay, group, .. } = self;
+        let Self { receipts, relay, group, leaves, .. } = self;
         let ContextLimits { held_max, gap, history, .. } = &*books[names[0]].contexts;
         format!(
             "{names:?}, late {late:?}, {whims:?}, {faults:?}, {lies:?}, poisons {poisons:?}, ends quietly {ends_quietly}, \
-             held_max {held_max}, {gap:?}, keeps {:?}{}{}{}{}",
+             held_max {held_max}, {gap:?}, keeps {:?}{}{}{}{}{}",
             history.keep,
             signed.map(|signed| format!(", signed {signed:?}")).unwrap_or_default(),
             if *receipts { ", receipts" } else { "" },
+            if *leaves { ", idle peers leave" } else { "" },
             relay.map(|relay| format!(", a relay between {:?}", relay.ends)).unwrap_or_default(),
             group.map(|group| format!(", {group:?}")).unwrap_or_default(),
         )

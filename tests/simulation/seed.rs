@@ -111,6 +111,7 @@ async fn verdict(world: &Rc<World>) -> (Vec<String>, Compared) {
         return (vec![restless], Compared::default());
     }
     let history = world.close(world.views().await);
+    world.count_evicted();
     let mut faults = world.troubles.take();
     faults.extend(world.unsound());
     faults.extend(history.faults());

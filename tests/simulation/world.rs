@@ -152,6 +152,11 @@ fn has_group(seed: u64) -> bool {
     for_all("FERNPOST_GROUPS").unwrap_or(seed % 7 == 5 && !has_relay(seed) && !has_receipts(seed))
 }
 
+/// In every third seed idle peers leave memory; `FERNPOST_LEAVING=all` or `none` decides for all.
+fn has_leaving(seed: u64) -> bool {
+    for_all("FERNPOST_LEAVING").unwrap_or(seed % 3 == 1)
+}
+
 /// Every fifth seed has receipts; `FERNPOST_RECEIPTS=all` or `none` decides for all.
 fn has_receipts(seed: u64) -> bool {
     for_all("FERNPOST_RECEIPTS").unwrap_or(seed % 5 == 2)
@@ -176,6 +181,9 @@ impl World {
         let mut asking = Rng::with_seed(seed ^ 0x0004_ece1);
         if has_receipts(seed) {
             plan = plan.with_receipts(asking.fork());
+        }
+        if has_leaving(seed) {
+            plan = plan.with_leaving(Rng::with_seed(seed ^ 0x0001_ea5e));
         }
         let network = TestNetwork::new(chance.u64(..), CALM);
         let ear = trace.clone();
@@ -240,6 +248,7 @@ impl World {
             (world.plan.receipts, "seeds with receipts"),
             (world.plan.relay.is_some(), "seeds with a relay"),
             (world.plan.group.is_some(), "seeds with a group"),
+            (world.plan.leaves, "seeds in which idle peers leave"),
         ] {
             world.counts.borrow_mut().add(seeds, u64::from(is_played));
         }

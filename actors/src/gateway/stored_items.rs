@@ -8,17 +8,31 @@ use crate::errors::{BatchError, CommandError, ContextError, PeerError, Unavailab
 use crate::gateway::Gateway;
 use crate::limits::Numbering;
 use crate::model::{
-    Ack, ForwardedUpdate, GroupMessage, Index, MessagePlace, Pdu, PduVerdict, PeerCommand, PlainCopy, PlainForm,
-    RelayCode, RemovalFate, SentPage, Seq, ServerName, SubmissionId, SubmissionRecord,
+    Ack, ForwardedUpdate, GroupMessage, Index, MessagePlace, Pdu, PduVerdict, PeerCommand, PeerStatus, PlainCopy,
+    PlainForm, RelayCode, RemovalFate, SentPage, Seq, ServerName, SubmissionId, SubmissionRecord,
 };
 use crate::peer::inbound::dispatch::DispatchError;
 use crate::peer::inbound::forwards;
 use crate::peer::inbound::forwards::forward_run::forwarded_push;
 use crate::peer::inbound::forwards::judge_forward::{ForwardStep, judge};
+use crate::peer::machine::PeerMachine;
 use crate::ports::{ArchiveError, CommitPriority, Direction, QuarantineKey};
 use crate::router::registry::LookupPurpose;
 
 impl Gateway {
+    /// Returns the status of a peer from the store, without starting its actor. A server that is not listed counts as a
+    /// peer while items are pending for it.
+    pub async fn stored_status(&self, server: &ServerName) -> Result<PeerStatus, PeerError> {
+        let limits = self.ports.roster.limits_of(server);
+        self.ports.journal.barrier().committed().await.map_err(|_| UnavailableError::OutcomeUnknown)?;
+        let load = self.read(self.ports.archive.peers.peer(server).await)?;
+        let status = PeerMachine::new(self.ports.us.clone(), server.clone(), &limits, load).status();
+        match limits.listing.refusal(server).filter(|_| status.backlog == 0) {
+            Some(refusal) => Err(refusal),
+            None => Ok(status),
+        }
+    }
+
     /// Removes the unacknowledged items of a submission from the outbox of one server, or of all; they become dead
     /// letters. It answers after the commit.
     pub async fn drop_message(&self, message: &SubmissionId, only: Option<&ServerName>) -> Result<(), CommandError> {

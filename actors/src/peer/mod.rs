@@ -232,6 +232,16 @@ impl PeerHandle {
         self.shared.gauge.is_evictable(now) && self.shared.is_unused()
     }
 
+    /// Records a look of the sweep for idle peers. Returns whether the peer was idle in this many looks in a row.
+    pub(crate) fn note_look(&self, now: Millis, looks: u8) -> bool {
+        self.shared.gauge.note_look(now, looks)
+    }
+
+    /// Returns whether the peer can be evicted because it was idle in this many looks of the sweep.
+    pub(crate) fn is_rested(&self, now: Millis, looks: u8) -> bool {
+        self.shared.gauge.was_idle_for(looks) && self.is_free(now)
+    }
+
     /// Returns the state and the backlog after the last step, without asking the actor.
     pub(crate) fn state_and_backlog(&self) -> (&'static str, u64) {
         (self.shared.gauge.state(), self.shared.gauge.backlog())

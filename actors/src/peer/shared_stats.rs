@@ -10,6 +10,9 @@ use crate::supervise::admission::AdmissionLimit;
 /// Names of the states of a peer; the first is that of a peer that has not loaded yet.
 pub(crate) const STATES: [&str; 6] = ["loading", "idle", "sending", "waiting", "backing_off", "suspended"];
 
+/// Index of the state of an idle peer.
+const IDLE: u8 = 1;
+
 /// The statistics of one peer. Its actor writes them after each step; any thread may read them.
 #[derive(Debug)]
 pub(crate) struct SharedStats {
@@ -27,6 +30,9 @@ pub(crate) struct SharedStats {
     state: AtomicU8,
     /// Time from which the peer can be evicted; [`u64::MAX`]: it has work or is not loaded.
     evictable_from: AtomicU64,
+    /// Number of looks of the sweep in a row that found the peer idle; a step, a message and a use set it back to 0. Looks are
+    /// counted, because a wall clock may be set.
+    idle_looks: AtomicU8,
     /// Count of the last use among all uses of peers; a time could not distinguish two of them.
     used: AtomicU64,
     /// Limit on fetches in flight to the peer; created by the first fetch, because most peers never see one.
@@ -43,6 +49,7 @@ impl Default for SharedStats {
             oldest: AtomicU64::new(0),
             state: AtomicU8::new(0),
             evictable_from: AtomicU64::new(u64::MAX),
+            idle_looks: AtomicU8::new(0),
             used: AtomicU64::new(0),
             fetches: OnceLock::new(),
         }
@@ -90,7 +97,7 @@ impl SharedStats {
         self.acked_bytes.store(outbox.acked_bytes(), Ordering::Relaxed);
         self.oldest.store(machine.oldest().unwrap_or_default().0, Ordering::Relaxed);
         let place = match machine.state() {
-            PeerState::Idle => 1,
+            PeerState::Idle => IDLE,
             PeerState::Sending => 2,
             PeerState::Waiting => 3,
             PeerState::BackingOff => 4,
@@ -99,11 +106,30 @@ impl SharedStats {
         self.state.store(place, Ordering::Relaxed);
         let free_from = machine.free_from().map_or(u64::MAX, |from| from.max(remembered).0);
         self.evictable_from.store(free_from, Ordering::Relaxed);
+        self.idle_looks.store(0, Ordering::Relaxed);
     }
 
     /// Marks the peer as not evictable, because it loads or a message for it is in flight; the next step corrects this.
     pub(crate) fn busy(&self) {
         self.evictable_from.store(u64::MAX, Ordering::Relaxed);
+        self.idle_looks.store(0, Ordering::Relaxed);
+    }
+
+    /// Records a look of the sweep. Returns whether the peer was idle in this many looks in a row.
+    ///
+    /// A suspended peer is not idle, although it can be evicted: it stays in memory, so that metrics show its state.
+    pub(crate) fn note_look(&self, now: Millis, looks: u8) -> bool {
+        if self.state.load(Ordering::Relaxed) != IDLE || !self.is_evictable(now) {
+            self.idle_looks.store(0, Ordering::Relaxed);
+            return false;
+        }
+        self.idle_looks.fetch_add(1, Ordering::Relaxed);
+        self.was_idle_for(looks)
+    }
+
+    /// Returns whether the peer was idle in at least this many looks of the sweep, and nothing happened to it since.
+    pub(crate) fn was_idle_for(&self, looks: u8) -> bool {
+        self.idle_looks.load(Ordering::Relaxed) >= looks
     }
 
     /// Returns whether the actor is idle and has no state that is not on disk.
@@ -115,6 +141,7 @@ impl SharedStats {
     /// Records a use of the peer; `count` rises with each use.
     pub(crate) fn touch(&self, count: u64) {
         self.used.fetch_max(count, Ordering::Relaxed);
+        self.idle_looks.store(0, Ordering::Relaxed);
     }
 
     /// Returns the count of the last use.
@@ -153,5 +180,21 @@ mod tests {
         assert!(!stats.is_evictable(Millis(9)) && stats.is_evictable(Millis(10)));
         stats.busy();
         assert!(!stats.is_evictable(Millis(10)), "a message is under way to it");
+    }
+
+    #[test]
+    fn use_restarts_idle_looks() {
+        let stats = SharedStats::default();
+        stats.evictable_from.store(10, Ordering::Relaxed);
+        let look = |now| stats.note_look(Millis(now), 2);
+        assert!(!look(10) && !look(10), "it has not loaded");
+        stats.state.store(5, Ordering::Relaxed);
+        assert!(!look(10) && !look(10), "it is suspended");
+        stats.state.store(IDLE, Ordering::Relaxed);
+        assert!(!look(9) && !look(10) && look(10) && stats.was_idle_for(2));
+        stats.touch(1);
+        assert!(!stats.was_idle_for(2) && !look(10) && look(10));
+        stats.busy();
+        assert!(!stats.was_idle_for(2) && !look(10) && !look(10));
     }
 }

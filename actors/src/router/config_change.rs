@@ -24,6 +24,7 @@ impl Handler<ConfigChanged> for Router {
             self.routes.all_contexts().iter().for_each(|context| context.change_limits(&contexts));
         }
         self.evict_excess();
+        self.change_sweep(ctx);
         if new_peers.is_empty() {
             return;
         }

@@ -6,6 +6,7 @@ use std::hash::Hash;
 use crate::limits::RestartLimits;
 use crate::model::Millis;
 use crate::supervise::restart_intensity::CrashHistory;
+use crate::supervise::sparse_map::shrink_sparse_map;
 
 /// The actors of one kind that the router has started, by key.
 #[derive(Debug)]
@@ -60,6 +61,7 @@ impl<K: Eq + Hash + Clone> GenerationTable<K> {
         };
         if !crashed {
             self.entries.remove(key);
+            shrink_sparse_map(&mut self.entries);
             return ExitAction::Gone;
         }
         entry.deaths.note(now, limits);

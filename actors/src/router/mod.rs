@@ -6,6 +6,7 @@
 
 mod config_change;
 mod generations;
+mod idle_sweep;
 mod receipt_teller;
 pub(crate) mod registry;
 mod residency;
@@ -29,6 +30,7 @@ use crate::overload::{Congestion, OverloadMonitor};
 use crate::peer::WeakPeer;
 use crate::ports::{CommitPriority, Ports};
 use crate::router::generations::{ExitAction, GenerationTable};
+use crate::router::idle_sweep::IdleSweep;
 use crate::router::receipt_teller::ReceiptTeller;
 pub use crate::router::registry::ActorRegistry;
 use crate::router::registry::{FindContext, RouterRecipients, StartPeer};
@@ -76,6 +78,8 @@ pub struct Router {
     leaving: HashMap<ContextId, StoppingActor<WeakContext>>,
     /// Peers that are stopping, in the same way.
     peers_leaving: HashMap<ServerName, StoppingActor<WeakPeer>>,
+    /// Finds the peers that leave memory because they have been idle.
+    sweep: IdleSweep,
     /// Address of the router, which the monitors of peers report to.
     own_address: OnceCell<Arc<Addr<Self>>>,
     booting: Option<IsolatedTask>,
@@ -104,6 +108,7 @@ impl Router {
             contexts: GenerationTable::new(),
             leaving: HashMap::new(),
             peers_leaving: HashMap::new(),
+            sweep: IdleSweep::default(),
             own_address: OnceCell::new(),
             booting: None,
             starting: None,

@@ -23,6 +23,7 @@ use crate::peer::inbound::dispatch::DispatchError;
 use crate::peer::inbound::forwards::relay_metrics::RelayMetrics;
 use crate::ports::OutboxGrown;
 use crate::supervise::mailbox::post_to;
+use crate::supervise::sparse_map::shrink_sparse_map;
 
 /// The registry of running actors, usable from any thread.
 #[derive(Clone, Default)]
@@ -33,6 +34,8 @@ struct PublishedEntry {
     peers: EntryMap<ServerName, PeerHandle>,
     /// Number of lookups of peers; it orders peers by their last use.
     calls: AtomicU64,
+    /// Number of peers that were evicted since the start.
+    evicted: AtomicU64,
     contexts: EntryMap<ContextId, ContextHandle>,
     router: OnceLock<RouterRecipients>,
     /// Overload state of the gateway; empty before the router is launched.
@@ -154,7 +157,9 @@ impl<K: Eq + Hash, H> EntryMap<K, H> {
     }
 
     fn remove(&self, key: &K) {
-        self.0.write().remove(key);
+        let mut all = self.0.write();
+        all.remove(key);
+        shrink_sparse_map(&mut all);
     }
 
     /// Applies `what` to each handle, and returns the results with their keys.
@@ -175,7 +180,9 @@ impl<K: Eq + Hash, H> EntryMap<K, H> {
     fn remove_unheld(&self, key: &K, is_true: impl FnOnce(&H) -> bool) -> Option<Arc<H>> {
         let mut all = self.0.write();
         all.get(key).filter(|handle| Arc::strong_count(handle) == 1 && is_true(handle))?;
-        all.remove(key)
+        let removed = all.remove(key);
+        shrink_sparse_map(&mut all);
+        removed
     }
 }
 
@@ -411,10 +418,39 @@ impl ActorRegistry {
         let mut free = self.0.peers.filter_map(|handle| is_free(handle).then(|| handle.used()));
         free.sort_unstable_by(|(a, used), (b, later)| used.cmp(later).then_with(|| a.cmp(b)));
         let out = |(server, _)| {
-            let handle = self.0.peers.remove_unheld(&server, |handle| handle.is_free(now))?;
+            let handle = self.evict_peer(&server, |handle| handle.is_free(now))?;
             Some((server, handle))
         };
         free.into_iter().filter_map(out).take(count).collect()
+    }
+
+    /// Records a look of the sweep for idle peers, and returns those that were idle in `looks` of them in a row, by name.
+    pub(crate) fn note_look(&self, now: Millis, looks: u8) -> Vec<ServerName> {
+        let rested = self.0.peers.filter_map(|handle| handle.note_look(now, looks).then_some(()));
+        let mut rested: Vec<_> = rested.into_iter().map(|(server, ())| server).collect();
+        rested.sort_unstable();
+        rested
+    }
+
+    /// Evicts a peer that nobody holds, if it was idle in `looks` of the sweep and nothing happened to it since.
+    pub(crate) fn evict_rested(&self, server: &ServerName, now: Millis, looks: u8) -> Option<Arc<PeerHandle>> {
+        self.evict_peer(server, |handle| handle.is_rested(now, looks))
+    }
+
+    fn evict_peer(&self, server: &ServerName, is_free: impl FnOnce(&PeerHandle) -> bool) -> Option<Arc<PeerHandle>> {
+        let evicted = self.0.peers.remove_unheld(server, is_free);
+        self.0.evicted.fetch_add(u64::from(evicted.is_some()), Ordering::Relaxed);
+        evicted
+    }
+
+    /// Returns the number of peers that were evicted since the start.
+    pub(crate) fn evicted(&self) -> u64 {
+        self.0.evicted.load(Ordering::Relaxed)
+    }
+
+    /// Returns whether any peer is in memory.
+    pub(crate) fn has_peers(&self) -> bool {
+        self.0.peers.len() > 0
     }
 
     pub(crate) fn publish_peer(&self, server: ServerName, handle: Arc<PeerHandle>) {

@@ -1,6 +1,6 @@
 //! The residency of peers: which peer starts, which is evicted to make room, and which has to retry.
 //!
-//! The number of peers in memory is bounded. To make room, the router evicts idle peers that nobody holds, least
+//! A peer that has been idle for `peers.idle_after` leaves memory, and the number of peers in memory is bounded. To make room, the router evicts idle peers that nobody holds, least
 //! recently used first; an evicted peer is reloaded from the store when it is looked up again. A peer with work is
 //! never evicted, and a peer that gets work always starts, because its work would otherwise stay on disk. So if all
 //! peers have work, there may be more than the bound, and only lookups without work are refused.
@@ -20,12 +20,14 @@ use crate::model::{Millis, ServerName};
 use crate::peer::PeerHandle;
 use crate::peer::actor::PeerActor;
 use crate::peer::shared::PeerShared;
+use crate::router::idle_sweep::LOOKS;
 use crate::router::registry::{
     FindPeer, LookupPurpose, RESIDENT_MAX, ResidentGroup, STRANGERS_RESIDENT_MAX, StartPeer,
 };
 use crate::router::{ActorDown, ActorKey, ExitAction, Router, StoppingActor, not_owned};
 use crate::supervise::mailbox::send_unbounded;
 use crate::supervise::monitor::ExitMonitor;
+use crate::supervise::sparse_map::shrink_sparse_map;
 use crate::supervise::task::spawn_detached;
 
 /// Time after which a refused lookup should retry: a slot becomes free when a queue has drained.
@@ -59,7 +61,7 @@ impl Router {
     /// Starts the actor of a peer that has none.
     fn admit_peer(
         &mut self,
-        ctx: &Context<Self>,
+        ctx: &mut Context<Self>,
         server: &ServerName,
         need: LookupPurpose,
     ) -> Result<Arc<PeerHandle>, PeerError> {
@@ -72,7 +74,7 @@ impl Router {
     }
 
     /// Starts the actor of a server with pending items, listed or not.
-    fn begin_work(&mut self, ctx: &Context<Self>, server: &ServerName) -> Result<Arc<PeerHandle>, PeerError> {
+    fn begin_work(&mut self, ctx: &mut Context<Self>, server: &ServerName) -> Result<Arc<PeerHandle>, PeerError> {
         let limits = self.ports.roster.limits_of(server);
         self.make_room(ResidentGroup::of(limits.listing), LookupPurpose::Deliver)?;
         if let Some(refusal) = limits.listing.refusal(server) {
@@ -122,14 +124,57 @@ impl Router {
 
     fn evict(&mut self, group: ResidentGroup, count: usize) {
         for (server, handle) in self.routes.evict_idle(group, self.ports.clock.now(), count) {
-            tracing::debug!(peer = %server, "the peer is idle and leaves memory");
-            self.peers_leaving.insert(server, StoppingActor::new(handle.downgrade()));
+            self.note_leaving(server, &handle);
         }
+    }
+
+    /// Starts the sweep for idle peers, unless it runs.
+    fn begin_sweep(&mut self, ctx: &mut Context<Self>) {
+        if !self.sweep.runs {
+            self.continue_sweep(ctx);
+        }
+    }
+
+    /// Lets a running sweep continue by a changed configuration.
+    pub(super) fn change_sweep(&mut self, ctx: &mut Context<Self>) {
+        if self.sweep.runs {
+            self.continue_sweep(ctx);
+        }
+    }
+
+    fn continue_sweep(&mut self, ctx: &mut Context<Self>) {
+        self.sweep.runs = true;
+        let pause = self.sweep.pause(self.ports.roster.peers_idle_after());
+        self.sweep.timer.arm(ctx, pause, Self::sweep_idle);
+    }
+
+    /// Evicts peers that have been idle for long enough, some at a time.
+    fn sweep_idle(&mut self, ctx: &mut Context<Self>, epoch: u64) {
+        if !self.sweep.timer.fired(epoch) {
+            return;
+        }
+        let now = self.ports.clock.now();
+        if self.sweep.is_look_due() {
+            self.sweep.found(self.routes.note_look(now, LOOKS));
+        }
+        for server in self.sweep.next_to_leave() {
+            if let Some(handle) = self.routes.evict_rested(&server, now, LOOKS) {
+                self.note_leaving(server, &handle);
+            }
+        }
+        // A peer that is leaving may be revived.
+        self.sweep.runs = self.routes.has_peers() || !self.peers_leaving.is_empty();
+        self.change_sweep(ctx);
+    }
+
+    fn note_leaving(&mut self, server: ServerName, handle: &PeerHandle) {
+        tracing::debug!(peer = %server, "the peer is idle and leaves memory");
+        self.peers_leaving.insert(server, StoppingActor::new(handle.downgrade()));
     }
 
     fn spawn_peer(
         &mut self,
-        ctx: &Context<Self>,
+        ctx: &mut Context<Self>,
         server: &ServerName,
         limits: &Arc<PeerLimits>,
     ) -> Result<Arc<PeerHandle>, PeerError> {
@@ -145,6 +190,7 @@ impl Router {
         let address = Supervisor::start(move |_| actor);
         let handle = Arc::new(PeerHandle::new(address.recipient(), shared));
         self.routes.publish_peer(server.clone(), handle.clone());
+        self.begin_sweep(ctx);
         Ok(handle)
     }
 
@@ -159,7 +205,7 @@ impl Router {
 
     pub(super) fn peer_down(
         &mut self,
-        ctx: &Context<Self>,
+        ctx: &mut Context<Self>,
         server: &ServerName,
         generation: u64,
         crashed: bool,
@@ -176,6 +222,7 @@ impl Router {
         if after != ExitAction::Nothing {
             // Dropping the entry wakes the waiting lookups, which then look the peer up again.
             self.peers_leaving.remove(server);
+            shrink_sparse_map(&mut self.peers_leaving);
         }
     }
 }

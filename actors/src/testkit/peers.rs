@@ -1,11 +1,13 @@
 //! The peers and limits of a gateway under test.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 
 use crate::limits::{
-    ContextGroups, ContextLimits, OverloadLimits, PEERS_RESIDENT_MAX, PeerGroups, PeerLimits, PeerListing,
+    ContextGroups, ContextLimits, OverloadLimits, PEERS_IDLE_AFTER, PEERS_RESIDENT_MAX, PeerGroups, PeerLimits,
+    PeerListing,
 };
 use crate::model::{GroupId, ServerName};
 use crate::ports::PeerConfig;
@@ -27,6 +29,8 @@ pub struct TestPeers {
     pub overload: OverloadLimits,
     /// Maximum number of peers in memory.
     pub resident_max: u32,
+    /// Time after which a peer without work leaves memory.
+    pub idle_after: Duration,
     /// Maximum number of strangers in memory.
     pub strangers_max: u32,
     /// True if this server passes on what anybody writes to anybody.
@@ -44,6 +48,7 @@ impl TestPeers {
             contexts: Arc::default(),
             overload: OverloadLimits::default(),
             resident_max: PEERS_RESIDENT_MAX,
+            idle_after: PEERS_IDLE_AFTER,
             strangers_max: 0,
             relays: false,
         }
@@ -113,6 +118,11 @@ impl TestPeers {
         Self { resident_max, ..self }
     }
 
+    /// Sets the time after which a peer without work leaves memory.
+    pub fn with_idle_after(self, idle_after: Duration) -> Self {
+        Self { idle_after, ..self }
+    }
+
     /// Lets this server pass on what anybody writes to anybody.
     pub fn relaying(self) -> Self {
         Self { relays: true, ..self }
@@ -158,6 +168,10 @@ impl PeerConfig for TestPeers {
 
     fn peers_resident_max(&self) -> u32 {
         self.resident_max
+    }
+
+    fn peers_idle_after(&self) -> Duration {
+        self.idle_after
     }
 
     fn strangers_resident_max(&self) -> u32 {
@@ -207,6 +221,10 @@ impl PeerConfig for ReplaceablePeers {
 
     fn peers_resident_max(&self) -> u32 {
         self.0.load().peers_resident_max()
+    }
+
+    fn peers_idle_after(&self) -> Duration {
+        self.0.load().peers_idle_after()
     }
 
     fn strangers_resident_max(&self) -> u32 {

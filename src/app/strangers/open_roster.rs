@@ -1,6 +1,7 @@
 //! The peers of a gateway whose federation may be open: those of the configuration, and every other server under the limits of strangers.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use actors::errors::AdmissionError;
 use actors::limits::{ContextLimits, OverloadLimits, PeerLimits};
@@ -49,6 +50,10 @@ impl PeerConfig for OpenRoster {
 
     fn peers_resident_max(&self) -> u32 {
         (self.table)().peers_resident_max()
+    }
+
+    fn peers_idle_after(&self) -> Duration {
+        (self.table)().peers_idle_after()
     }
 
     fn strangers_resident_max(&self) -> u32 {

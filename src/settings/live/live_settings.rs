@@ -1,6 +1,7 @@
 //! The settings in use, replaced without a restart.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use actors::limits::{ContextLimits, OverloadLimits, PeerLimits};
 use actors::model::ServerName;
@@ -78,6 +79,10 @@ impl PeerConfig for LiveSettings {
 
     fn peers_resident_max(&self) -> u32 {
         self.0.load().peers.peers_resident_max()
+    }
+
+    fn peers_idle_after(&self) -> Duration {
+        self.0.load().peers.peers_idle_after()
     }
 
     fn overload(&self) -> OverloadLimits {

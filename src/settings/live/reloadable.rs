@@ -38,11 +38,9 @@ impl Settings {
     /// Returns these settings with the reloadable values of another configuration.
     #[must_use]
     pub fn adopting(&self, read: &Self) -> Self {
-        let peers = PeerTable::clone(&read.peers).of_server(&self.server.name).under(
-            self.peers.overload(),
-            read.peers.peers_resident_max(),
-            read.peers.nonces_max(),
-        );
+        let peers = PeerTable::clone(&read.peers)
+            .of_server(&self.server.name)
+            .under(self.peers.overload(), read.peers.bounds());
         Self {
             admin: AdminSettings { tokens: read.admin.tokens.clone(), ..self.admin.clone() },
             federation: FederationSettings {

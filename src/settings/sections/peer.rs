@@ -2,8 +2,9 @@
 
 use actors::model::DialectSpec;
 use std::collections::BTreeMap;
+use std::time::Duration;
 
-use actors::limits::{InteropQuirks, PEERS_RESIDENT_MAX, PeerLimits, PeerListing};
+use actors::limits::{InteropQuirks, PEERS_IDLE_AFTER, PEERS_RESIDENT_MAX, PeerLimits, PeerListing};
 use actors::peer_limits;
 use serde::Deserialize;
 use serde_json::Value;
@@ -11,13 +12,27 @@ use serde_json::Value;
 use crate::settings::check::SettingsCheck;
 use crate::settings::values::profile::{DialectName, PeerProfile};
 use crate::settings::values::range::AddressRange;
+use crate::settings::values::units::DurationValue;
 use crate::settings::values::written_limit::{WrittenLimit, written_limit};
+
+/// The bounds of all peers together.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct PeerBounds {
+    /// Maximum number of peers in memory.
+    pub(crate) resident_max: u32,
+    /// Time after which a peer without work leaves memory.
+    pub(crate) idle_after: Duration,
+    /// Maximum number of signed requests that one key may make within ten minutes.
+    pub(crate) nonces_max: u32,
+}
 
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct PeersSection {
     /// Maximum number of peers in memory; above it idle ones are evicted.
     resident_max: u32,
+    /// Time after which a peer without work leaves memory.
+    idle_after: DurationValue,
     /// Maximum number of signed requests that one key may make within ten minutes.
     nonces_max: u32,
     /// Values for every peer.
@@ -31,17 +46,20 @@ pub(crate) struct PeersSection {
 impl Default for PeersSection {
     fn default() -> Self {
         let (default, pattern, server) = Default::default();
-        Self { resident_max: PEERS_RESIDENT_MAX, nonces_max: 100_000, default, pattern, server }
+        let idle_after = DurationValue(PEERS_IDLE_AFTER);
+        Self { resident_max: PEERS_RESIDENT_MAX, idle_after, nonces_max: 100_000, default, pattern, server }
     }
 }
 
 impl PeersSection {
-    /// Checks and returns the maximum numbers of peers in memory and of nonces per key; the limits of each peer are read
-    /// separately.
-    pub(crate) fn check(&self, check: &mut SettingsCheck<'_>) -> (u32, u32) {
+    /// Checks and returns the bounds of all peers together; the limits of each peer are read separately.
+    pub(crate) fn check(&self, check: &mut SettingsCheck<'_>) -> PeerBounds {
         let limits = [("resident_max", self.resident_max.into()), ("nonces_max", self.nonces_max.into())];
         check.at_least_one(&["peers"], &limits);
-        (self.resident_max, self.nonces_max)
+        if self.idle_after.0.is_zero() {
+            check.invalid(&["peers", "idle_after"], "it must be longer than 0s");
+        }
+        PeerBounds { resident_max: self.resident_max, idle_after: self.idle_after.0, nonces_max: self.nonces_max }
     }
 }
 

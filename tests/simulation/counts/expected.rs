@@ -1,7 +1,7 @@
 //! The deeds and paths that the usual seeds must play and see, each at least once.
 
 /// Faults and deeds that are played, and paths that are seen.
-pub(crate) const EXPECTED: [&str; 96] = [
+pub(crate) const EXPECTED: [&str; 98] = [
     // Played.
     "a clock jumps",
     "a disk fails",
@@ -40,6 +40,7 @@ pub(crate) const EXPECTED: [&str; 96] = [
     "an operator suspends a peer",
     "both are restored",
     "seeds with a group",
+    "seeds in which idle peers leave",
     "seeds with a relay",
     "seeds with receipts",
     "the network answers for a peer",
@@ -82,6 +83,7 @@ pub(crate) const EXPECTED: [&str; 96] = [
     "messages of a group are heard",
     "messages reach a group",
     "missed transactions are asked for",
+    "idle peers leave memory",
     "notices",
     "peers are back",
     "peers are suspended as unreachable",

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use actors::limits::PeerLimits;
 use actors::limits::relay::{RelayLimits, RouteStep};
@@ -56,6 +57,15 @@ impl Plan {
         }
         self.bound += 300;
         self.relay = Some(Relay { ends: (from, to) });
+        self
+    }
+
+    /// The same plan with peers that leave memory while they are idle, at each server after another time.
+    pub(crate) fn with_leaving(mut self, mut chance: Rng) -> Self {
+        for book in self.books.values_mut() {
+            book.idle_after = Duration::from_millis(pick(&mut chance, &[1, 1, 700, 3000, 20_000]));
+        }
+        self.leaves = true;
         self
     }
 

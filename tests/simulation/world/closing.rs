@@ -21,6 +21,13 @@ impl World {
         missing.into_iter().next()
     }
 
+    /// Counts the peers that have left memory since each gateway was started last.
+    pub(crate) fn count_evicted(&self) {
+        let gateways = self.members.iter().filter_map(|member| member.node.alive());
+        let evicted = gateways.map(|gateway| gateway.metrics().evicted).sum();
+        self.counts.borrow_mut().add("idle peers leave memory", evicted);
+    }
+
     /// The findings of the store's verification on each disk: broken promises between rows.
     pub(crate) fn unsound(&self) -> Vec<String> {
         let looked_at = |member: &Rc<Member>| {

@@ -142,7 +142,7 @@ async fn reload_waits_for_barrier() {
     world(async {
         let disk = FaultyDisk::new();
         let (core, archive, _) = observed(&disk, |archive| archive);
-        assert_eq!(core.status(&red()).await.expected_seq, Seq(1));
+        core.start_peer(&red()).await;
 
         let hold = disk.hold();
         let first = core.begin_push(&red(), 1);

@@ -83,6 +83,7 @@ async fn actor_exiting_at_start_is_replaced() {
 async fn repeated_exits_end_in_faulty() {
     world(async {
         let (core, journal, archive, _) = brittle();
+        core.start_peer(&red()).await;
         for _ in 0..6 {
             assert_eq!(core.status(&red()).await.state, PeerState::Idle);
             journal.break_once();

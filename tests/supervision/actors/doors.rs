@@ -55,7 +55,7 @@ async fn crash_returns_all_permits() {
     world(async {
         let disk = FaultyDisk::new();
         let core = core(&disk);
-        assert_eq!(core.status(&red()).await.expected_seq, Seq(1));
+        core.start_peer(&red()).await;
         core.clock.break_once();
         let pushes: Vec<PendingAnswer<Ack, BatchError>> = (0..PERMITS).map(|_| core.begin_push(&red(), 1)).collect();
         let mut answers = vec![];

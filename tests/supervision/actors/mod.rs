@@ -4,6 +4,7 @@ mod config_change;
 mod crashes;
 mod deaths;
 mod doors;
+mod idle;
 mod listing;
 mod orders;
 mod resident;

@@ -24,8 +24,8 @@ use actors::change::Change;
 use actors::errors::{BatchError, SubmitError};
 use actors::gateway::Gateway;
 use actors::model::{
-    Ack, Digest, FeedItem, InboundPush, Index, PeerReceipts, PeerStatus, Position, Seq, ServerName, StrongBody,
-    StrongUpdate, Submission, SubmittedContent,
+    Ack, Digest, FeedItem, InboundPush, Index, PeerCommand, PeerReceipts, PeerStatus, Position, Seq, ServerName,
+    StrongBody, StrongUpdate, Submission, SubmittedContent,
 };
 use actors::ports::{
     CommitPriority, FeedPage, FeedReader, Journal, NoEphemeralReader, PeerReader, Ports, StoreReaders,
@@ -160,6 +160,11 @@ impl GatewayFixture {
     pub fn begin_submit(&self, id: &str, servers: &[ServerName]) -> PendingAnswer<(), SubmitError> {
         let (gateway, submission) = (self.gateway.clone(), submission(id, servers, 1));
         spawn_local(async move { gateway.submit(submission).await })
+    }
+
+    /// Starts the actor of a peer, by a command that changes nothing for an idle one. To ask for the status starts none.
+    pub async fn start_peer(&self, server: &ServerName) {
+        self.gateway.order(server, PeerCommand::Retry).await.unwrap();
     }
 
     /// Returns the status of a peer.
