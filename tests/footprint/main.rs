@@ -1,15 +1,18 @@
-//! Measures the memory of a waiting peer exactly: live bytes with few such peers and with many, by an allocator that
+//! Measures the memory of a waiting peer and of an idle one exactly: live bytes with few such peers and with many, by an allocator that
 //! counts. Settings, actors and the store on a file are the real ones; the page cache is small, and the same for both.
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail as the tests themselves do")]
 
 use std::alloc::System;
 use std::fmt::Write;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use actors::model::{Digest, Index, PeerState, PushFailure, ServerName, Submission, SubmittedContent, SuspendReason};
+use actors::model::{
+    Digest, Index, PeerState, PeerStatus, PushFailure, ServerName, Submission, SubmittedContent, SuspendReason,
+};
 use actors::ports::{Journal, PeerReader};
+use actors::testkit::transport::accepted;
 use actors::testkit::{ScriptedTransport, TestClock};
 use bytes::Bytes;
 use fernpost::settings::{PeerTable, Settings, Sources};
@@ -17,6 +20,7 @@ use fernpost::store::{FILE, StoreLocation, StoreOptions};
 use fixtures::gateway::{GatewayFixture, UnlaunchedGateway};
 use fixtures::time::BASE;
 use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
+use tempfile::TempDir;
 use tokio::task::LocalSet;
 
 #[global_allocator]
@@ -24,6 +28,9 @@ static HEAP: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 
 /// Guaranteed maximum for each waiting peer.
 const BYTES_MAX: i64 = 4096;
+
+/// Guaranteed maximum for each known peer that was addressed and is idle.
+const IDLE_BYTES_MAX: i64 = 2048;
 
 /// Returns the number of bytes in use.
 fn live() -> i64 {
@@ -56,12 +63,16 @@ fn unreachable_peers() -> ScriptedTransport {
     failing.delayed(Duration::from_millis(1)).unrecorded()
 }
 
-/// Returns the live bytes once this many peers, each with ten queued items, back off, and once they are suspended.
-fn held(peers: usize) -> [i64; 2] {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
-    let folder = tempfile::tempdir().unwrap();
-    let before = live();
-    LocalSet::new().block_on(&runtime, async {
+/// A gateway with peers, on a store in a folder whose memory is small.
+struct FootprintGateway {
+    core: GatewayFixture,
+    peers: usize,
+    _folder: TempDir,
+}
+
+impl FootprintGateway {
+    fn start(peers: usize, transport: ScriptedTransport) -> Self {
+        let folder = tempfile::tempdir().unwrap();
         let roster = settings(peers);
         let place = StoreLocation::file(folder.path().join(FILE));
         // Memory that the configuration bounds does not belong to a single peer.
@@ -73,45 +84,85 @@ fn held(peers: usize) -> [i64; 2] {
             ..StoreOptions::new(place, name(9999))
         };
         let mut core = UnlaunchedGateway::open(small, Arc::new(TestClock::new(BASE)));
-        core.ports.transport = Arc::new(unreachable_peers());
+        core.ports.transport = Arc::new(transport);
         core.ports.roster = roster;
-        let GatewayFixture { gateway, store, .. } = core.launch();
-        let servers: Vec<_> = (0..peers).map(name).collect();
+        Self { core: core.launch(), peers, _folder: folder }
+    }
+
+    /// Queues ten items for each peer.
+    async fn submit_to_all(&self) {
+        let servers: Vec<_> = (0..self.peers).map(name).collect();
         for item in 0..10 {
             let what = SubmittedContent::Updates(vec![Bytes::from(format!(
                 "{{\"item\":{item},\"text\":\"{:0>200}\"}}",
                 item
             ))]);
             let id = format!("m-{item}").parse().unwrap();
-            let accepted = BASE;
-            gateway
-                .submit(Submission {
-                    id,
-                    digest: Digest([7; 16]),
-                    accepted,
-                    servers: servers.clone(),
-                    left_out: vec![],
-                    receipt: false,
-                    what,
-                })
-                .await
-                .unwrap();
+            let submission = Submission {
+                id,
+                digest: Digest([7; 16]),
+                accepted: BASE,
+                servers: servers.clone(),
+                left_out: vec![],
+                receipt: false,
+                what,
+            };
+            self.core.gateway.submit(submission).await.unwrap();
         }
-        let settled = async |hours: f64| {
-            tokio::time::sleep(Duration::from_secs_f64(hours * 3600.0)).await;
-            store.barrier().committed().await.unwrap();
-            live() - before
-        };
-        let backing_off = settled(0.1).await;
-        let (first, last) = (gateway.peer(&name(0)).await.unwrap(), gateway.peer(&name(peers - 1)).await.unwrap());
-        assert_eq!([first.state, last.state], [PeerState::BackingOff; 2]);
-        assert_eq!([first.backlog, last.backlog], [10; 2]);
-        let suspended = settled(48.0).await;
-        let (first, last) = (gateway.peer(&name(0)).await.unwrap(), gateway.peer(&name(peers - 1)).await.unwrap());
-        assert_eq!([first.state, last.state], [PeerState::Suspended(SuspendReason::Unreachable); 2]);
-        let kept = store.attempts(&name(0), Index(1), Index(10)).await.unwrap();
+    }
+
+    /// Returns the live bytes after this time.
+    async fn live_after(&self, hours: f64) -> i64 {
+        tokio::time::sleep(Duration::from_secs_f64(hours * 3600.0)).await;
+        self.core.store.barrier().committed().await.unwrap();
+        live()
+    }
+
+    async fn first_and_last(&self) -> [PeerStatus; 2] {
+        [self.core.status(&name(0)).await, self.core.status(&name(self.peers - 1)).await]
+    }
+}
+
+/// Runs a measurement in virtual time. One runs at a time, because all share the allocator that counts.
+fn measured<T>(measure: impl AsyncFnOnce() -> T) -> T {
+    static ONE: Mutex<()> = Mutex::new(());
+    let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+    LocalSet::new().block_on(&runtime, measure())
+}
+
+/// Returns the live bytes once this many peers, each with ten queued items, back off, and once they are suspended.
+fn held(peers: usize) -> [i64; 2] {
+    measured(async || {
+        let before = live();
+        let gateway = FootprintGateway::start(peers, unreachable_peers());
+        gateway.submit_to_all().await;
+        let backing_off = gateway.live_after(0.1).await - before;
+        let seen = gateway.first_and_last().await;
+        assert_eq!(seen.each_ref().map(|peer| (peer.state, peer.backlog)), [(PeerState::BackingOff, 10); 2]);
+        let suspended = gateway.live_after(48.0).await - before;
+        let seen = gateway.first_and_last().await.map(|peer| peer.state);
+        assert_eq!(seen, [PeerState::Suspended(SuspendReason::Unreachable); 2]);
+        let kept = gateway.core.store.attempts(&name(0), Index(1), Index(10)).await.unwrap();
         assert_eq!(kept.len(), 20, "in the store, and not in memory");
         [backing_off, suspended]
+    })
+}
+
+/// Returns the live bytes once this many peers have taken ten items each and have left memory.
+fn left(peers: usize) -> i64 {
+    measured(async || {
+        let before = live();
+        let taking = ScriptedTransport::answering(accepted).delayed(Duration::from_millis(1)).unrecorded();
+        let gateway = FootprintGateway::start(peers, taking);
+        gateway.submit_to_all().await;
+        let left = gateway.live_after(0.1).await - before;
+        let metrics = gateway.core.gateway.metrics();
+        assert_eq!(metrics.peers.iter().map(|(_, count)| count).sum::<u64>(), 0, "peers in memory");
+        assert!(metrics.evicted >= peers as u64, "{} peers have left memory", metrics.evicted);
+        let seen = gateway.first_and_last().await;
+        assert_eq!(seen.each_ref().map(|peer| (peer.state, peer.acked)), [(PeerState::Idle, Index(10)); 2]);
+        left
     })
 }
 
@@ -138,4 +189,21 @@ fn waiting_peer_memory_is_bounded() {
 
 fn least(a: [i64; 2], b: [i64; 2]) -> [i64; 2] {
     [a[0].min(b[0]), a[1].min(b[1])]
+}
+
+/// A known peer costs its configuration, and little more once it was addressed.
+#[test]
+fn idle_peer_memory_is_bounded() {
+    left(10);
+    let (mut few, mut many, mut each) = (i64::MAX, i64::MAX, i64::MAX);
+    for _ in 0..3 {
+        few = few.min(left(200));
+        many = many.min(left(1200));
+        each = (many - few) / 1000;
+        if each < IDLE_BYTES_MAX {
+            break;
+        }
+    }
+    println!("figures: {each} bytes a peer that was addressed and left memory");
+    assert!(each < IDLE_BYTES_MAX, "{each} bytes an idle peer");
 }

@@ -5,8 +5,8 @@ use std::hash::Hash;
 
 use crate::limits::RestartLimits;
 use crate::model::Millis;
+use crate::router::sparse_map::shrink_sparse_map;
 use crate::supervise::restart_intensity::CrashHistory;
-use crate::supervise::sparse_map::shrink_sparse_map;
 
 /// The actors of one kind that the router has started, by key.
 #[derive(Debug)]

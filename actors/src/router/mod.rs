@@ -10,6 +10,8 @@ mod idle_sweep;
 mod receipt_teller;
 pub(crate) mod registry;
 mod residency;
+mod sparse_map;
+
 use std::cell::OnceCell;
 use std::collections::HashMap;
 use std::future::Future;

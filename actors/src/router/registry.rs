@@ -22,8 +22,8 @@ use crate::peer::effect::PushReply;
 use crate::peer::inbound::dispatch::DispatchError;
 use crate::peer::inbound::forwards::relay_metrics::RelayMetrics;
 use crate::ports::OutboxGrown;
+use crate::router::sparse_map::shrink_sparse_map;
 use crate::supervise::mailbox::post_to;
-use crate::supervise::sparse_map::shrink_sparse_map;
 
 /// The registry of running actors, usable from any thread.
 #[derive(Clone, Default)]

@@ -24,10 +24,10 @@ use crate::router::idle_sweep::LOOKS;
 use crate::router::registry::{
     FindPeer, LookupPurpose, RESIDENT_MAX, ResidentGroup, STRANGERS_RESIDENT_MAX, StartPeer,
 };
+use crate::router::sparse_map::shrink_sparse_map;
 use crate::router::{ActorDown, ActorKey, ExitAction, Router, StoppingActor, not_owned};
 use crate::supervise::mailbox::send_unbounded;
 use crate::supervise::monitor::ExitMonitor;
-use crate::supervise::sparse_map::shrink_sparse_map;
 use crate::supervise::task::spawn_detached;
 
 /// Time after which a refused lookup should retry: a slot becomes free when a queue has drained.

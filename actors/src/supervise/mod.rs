@@ -14,7 +14,7 @@
 //!
 //! **Ring 3, the process.** A failed commit, or a panic of the router, ends the process. All facts are on disk.
 //!
-//! `log_throttle` limits the rate of log lines that a remote server can cause. `sparse_map` gives the memory of emptied tables back.
+//! `log_throttle` limits the rate of log lines that a remote server can cause.
 //!
 //! Never persist, assert or unwrap in actix's `stopping` or `stopped`: they run while a panic unwinds, and a second one
 //! aborts the process.
@@ -31,6 +31,5 @@ pub mod monitor;
 pub(crate) mod poll_now;
 pub(crate) mod reply_table;
 pub mod restart_intensity;
-pub mod sparse_map;
 pub mod task;
 pub mod timer;

@@ -1,5 +1,7 @@
 //! Settings with what is needed to read them again: their sources, and their values as they were written.
 
+use std::sync::Arc;
+
 use zeroize::Zeroizing;
 
 use crate::settings::check::CheckReport;
@@ -11,8 +13,8 @@ use crate::settings::{SecretValue, Settings, SettingsProblems, Sources, layers};
 pub struct LoadedSettings {
     /// The checked settings.
     pub settings: Settings,
-    /// Values as they were written.
-    pub written: WrittenValues,
+    /// Values as they were written. Shared, because with thousands of peers each copy takes megabytes.
+    pub written: Arc<WrittenValues>,
     /// Sources of the settings; `None`: they were made in memory, and cannot be read again.
     pub sources: Option<Sources>,
 }
@@ -23,12 +25,12 @@ impl LoadedSettings {
         let mut found = CheckReport::default();
         let merged = layers::merge(sources, &mut found);
         let settings = Settings::check(&merged, sources, &mut found)?;
-        Ok(Self { settings, written: WrittenValues::of(&merged), sources: Some(sources.clone()) })
+        Ok(Self { settings, written: Arc::new(WrittenValues::of(&merged)), sources: Some(sources.clone()) })
     }
 
     /// Returns settings that cannot be read again.
     pub fn in_memory(settings: Settings) -> Self {
-        Self { settings, written: WrittenValues::default(), sources: None }
+        Self { settings, written: Arc::default(), sources: None }
     }
 
     /// Returns the keys in which a configuration that was read now differs from these settings, which are in use.
@@ -72,7 +74,7 @@ impl LoadedSettings {
     pub fn adopting(&self, read: &Self) -> Self {
         Self {
             settings: self.settings.adopting(&read.settings),
-            written: self.written.adopting(&read.written),
+            written: Arc::new(self.written.adopting(&read.written)),
             sources: self.sources.clone(),
         }
     }

@@ -8,7 +8,7 @@ const SMALL: usize = 64;
 
 /// Shrinks a table of which less than a quarter is used, to twice what it holds. So removing costs no more than inserting has: a
 /// table that was shrunk is used by half.
-pub fn shrink_sparse_map<K: Eq + Hash, V, S: BuildHasher>(map: &mut HashMap<K, V, S>) {
+pub(super) fn shrink_sparse_map<K: Eq + Hash, V, S: BuildHasher>(map: &mut HashMap<K, V, S>) {
     if map.capacity() > SMALL && map.len() < map.capacity() / 4 {
         map.shrink_to(2 * map.len());
     }
