@@ -16,8 +16,10 @@ HISTORY = [200, 2000, 20_000, 200_000]
 CONTEXTS = [10, 100, 1000, 10_000]
 FAN = 10
 MEASURED = 1000
-# Longer than a connection to a peer is kept without requests.
-CONNECTIONS_CLOSED = 65
+# After the first deliveries to everybody, until what they left to do (checkpoints, memory that is given back) is done.
+SETTLED = 10
+# Longer than a connection to a peer is kept without requests (60 s) and its memory after that (10 s).
+CONNECTIONS_CLOSED = 75
 
 
 class Scale:
@@ -77,6 +79,7 @@ class Scale:
             memory = {"PSS MB, never addressed": memory_mb(pid)}
             everybody = min(size, 1000)
             drive(self.options, started, size // everybody, [*sink, "--fan", str(everybody)])
+            time.sleep(SETTLED)
             # At a fixed rate, so that a push holds one update whatever the number of peers: few of them would share pushes.
             before, count = Snapshot(started), self.options.rate * 2 * self.options.seconds
             line = drive(self.options, started, count, [*sink, "--fan", str(FAN), "--latency-rate", str(self.options.rate)])
