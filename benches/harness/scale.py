@@ -18,8 +18,8 @@ FAN = 10
 MEASURED = 1000
 # After the first deliveries to everybody, until what they left to do (checkpoints, memory that is given back) is done.
 SETTLED = 10
-# Longer than a connection to a peer is kept without requests (60 s) and its memory after that (10 s).
-CONNECTIONS_CLOSED = 75
+# Longer than a connection to a peer is kept without requests (60 s), ended ones in the pool (10 s), and unused pages by the allocator (10 s).
+CONNECTIONS_CLOSED = 100
 
 
 class Scale:

@@ -38,6 +38,7 @@ const CORE: &[(&str, u8)] = &[
     ("peer/rate_limit", MACHINES),
     ("peer/receipts", MACHINES),
     ("router/generations", MACHINES),
+    ("router/sparse_map", MACHINES),
     ("supervise/restart_intensity", MACHINES),
     ("ports", 3),
     ("overload", 4),
