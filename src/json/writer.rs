@@ -1,5 +1,8 @@
 //! Writes a JSON object member by member, so that raw texts are copied unchanged.
 
+use std::fmt::Display;
+use std::io::Write;
+
 use serde::Serialize;
 
 /// A JSON object that is being written.
@@ -19,6 +22,12 @@ impl<'a> RawObjectWriter<'a> {
     pub(crate) fn member<T: Serialize + ?Sized>(&mut self, name: &str, value: &T) {
         self.name(name);
         serde_json::to_writer(&mut *self.out, value).expect("plain values into memory");
+    }
+
+    /// Writes a member with a text that has no character to escape.
+    pub(crate) fn plain(&mut self, name: &str, text: impl Display) {
+        self.name(name);
+        write!(self.out, "\"{text}\"").expect("a text into memory");
     }
 
     /// Writes a member if there is a value.

@@ -66,6 +66,11 @@ impl BlockingExecutor {
         }
     }
 
+    /// Returns whether commits have a thread of their own.
+    pub(crate) fn has_commit_thread(&self) -> bool {
+        matches!(self, Self::Own(_))
+    }
+
     /// Runs a commit. At most one runs at a time.
     pub(crate) async fn commit<T: Send + 'static>(
         &self,

@@ -9,13 +9,16 @@ use std::time::Duration;
 
 use actors::model::ServerName;
 use actors::ports::Clock;
-use redb::{Builder, Database, DatabaseError, ReadableTable, StorageBackend, Table, TableDefinition, WriteTransaction};
+use redb::{
+    Builder, Database, DatabaseError, ReadableTable, StorageBackend, Table, TableDefinition, Value, WriteTransaction,
+};
 
 use crate::runtime::caught_panics::{ExpectedPanics, caught_as};
 use crate::runtime::durable_file::sync_folder_of;
 use crate::store::delivery_clock::DeliveryClock;
 use crate::store::engine::checkpoint;
 use crate::store::engine::engine_writer::EngineWriter;
+use crate::store::engine::file::opening_table::OpeningTable;
 use crate::store::engine::log::log_backend::{LogBackend, LogFolder};
 use crate::store::engine::log::log_position::LogPosition;
 use crate::store::engine::log::recovery;
@@ -313,12 +316,13 @@ fn text(meta: &Table<'_, &str, &str>, key: &str) -> Result<Option<String>, redb:
 /// finds one missing.
 fn ends(transaction: &WriteTransaction, epoch: u64) -> Result<WriterCache, redb::Error> {
     tables::each(&mut CreatedStore(transaction))?;
+    transaction.open_table(tables::BLOCK_ROWS)?;
     non_participants::take_over(transaction)?;
     let feed_acked = transaction.open_table(tables::FEED_CURSOR)?.get(tables::MESSENGER)?.map_or(0, |row| row.value());
-    let newest = transaction.open_table(tables::FEED)?.last()?.map_or(0, |(position, _)| position.value());
+    let newest = last_number(transaction, tables::FEED)?;
     let meta = transaction.open_table(tables::META)?;
     let (deliveries, jumps) = (DeliveryClock::behind(&meta)?, PositionJumps::read(&meta)?);
-    let item = transaction.open_table(tables::ITEMS)?.last()?.map_or(0, |(number, _)| number.value());
+    let item = last_number(transaction, tables::ITEMS)?;
     Ok(WriterCache {
         feed: FeedEnds::new(newest, feed_acked, jumps),
         next_item: item + 1,
@@ -329,6 +333,15 @@ fn ends(transaction: &WriteTransaction, epoch: u64) -> Result<WriterCache, redb:
     })
 }
 
+/// Returns the greatest key of a table of numbers; 0 if it has no row.
+fn last_number<V: Value + 'static>(
+    transaction: &WriteTransaction,
+    table: TableDefinition<'static, u64, V>,
+) -> Result<u64, redb::Error> {
+    let last = OpeningTable::open(transaction, table)?.last(None)?;
+    Ok(last.map_or(0, |key| <u64 as Value>::from_bytes(&key)))
+}
+
 /// Opens each table, which creates it.
 struct CreatedStore<'t>(&'t WriteTransaction);
 
@@ -336,7 +349,7 @@ impl TableVisitor for CreatedStore<'_> {
     type Error = redb::Error;
 
     fn visit<K: RowKey, V: RowValue>(&mut self, table: TableDefinition<'static, K, V>) -> Result<(), redb::Error> {
-        self.0.open_table(table)?;
+        OpeningTable::open(self.0, table)?;
         Ok(())
     }
 }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use actors::ports::ArchiveError;
-use redb::{ReadableTableMetadata, TableDefinition, TableHandle};
+use redb::{TableDefinition, TableHandle};
 
 use crate::store::counters::RowCounts;
 use crate::store::engine::read_snapshot::ReadSnapshot;
@@ -96,8 +96,7 @@ impl TableVisitor for StatsScan<'_> {
 
     fn visit<K: RowKey, V: RowValue>(&mut self, table: TableDefinition<'static, K, V>) -> Result<(), redb::Error> {
         let opened = self.read.open_table(table)?;
-        let stats = opened.file().stats()?;
-        let bytes = stats.stored_bytes() + stats.metadata_bytes() + stats.fragmented_bytes();
+        let bytes = opened.file().bytes()?;
         self.tables.push(TableStats { name: table.name().to_owned(), rows: opened.len()?, bytes });
         Ok(())
     }

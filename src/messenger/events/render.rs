@@ -1,6 +1,6 @@
 //! Events as the messenger reads them: one JSON text per page, written directly.
 
-use actors::model::{FeedEntry, FeedItem, ParkedItem, ParkedWhat, Position};
+use actors::model::{FeedEntry, FeedItem, Millis, ParkedItem, ParkedWhat, Position};
 use actors::ports::ArchiveError;
 
 use crate::api::pdus::pairs;
@@ -14,15 +14,27 @@ use crate::messenger::events::render_pdu::PduEvent;
 pub(crate) fn render(after: Position, entries: &[FeedEntry]) -> Result<Vec<u8>, ArchiveError> {
     let mut out = Vec::with_capacity(64 + entries.iter().map(size_guess).sum::<usize>());
     out.extend_from_slice(b"{\"events\":[");
+    let mut times = EventTimes::default();
     for (place, entry) in entries.iter().enumerate() {
         if place > 0 {
             out.push(b',');
         }
-        render_event(&mut out, entry)?;
+        render_event(&mut out, entry, &mut times)?;
     }
     let next = entries.last().map_or(after, |entry| entry.position);
     out.extend_from_slice(format!("],\"next\":{next}}}").as_bytes());
     Ok(out)
+}
+
+/// The time of the event before, as text: many events of a page have the same.
+#[derive(Debug, Default)]
+pub(crate) struct EventTimes(Option<(Millis, String)>);
+
+impl EventTimes {
+    fn text(&mut self, moment: Millis) -> &str {
+        let known = self.0.take_if(|(known, _)| *known == moment);
+        &self.0.insert(known.unwrap_or_else(|| (moment, rfc3339(moment)))).1
+    }
 }
 
 /// Returns an estimate that is enough for most events, so that a page is rarely reallocated while it grows.
@@ -42,19 +54,24 @@ fn size_guess(entry: &FeedEntry) -> usize {
 }
 
 /// Writes one event, and returns its kind. The order of its members is always the same.
-pub(crate) fn render_event(out: &mut Vec<u8>, entry: &FeedEntry) -> Result<&'static str, ArchiveError> {
+pub(crate) fn render_event(
+    out: &mut Vec<u8>,
+    entry: &FeedEntry,
+    times: &mut EventTimes,
+) -> Result<&'static str, ArchiveError> {
     let event = RawObjectWriter::begin(out);
+    let time = times.text(entry.time);
     let kind = match &entry.item {
         FeedItem::Pdu(fed) => {
             let pdu = PduEvent::new(fed)?;
             let kind = pdu.kind();
-            let mut event = begun(event, entry, kind);
+            let mut event = begun(event, entry, time, kind);
             pdu.write(&mut event);
             event.end();
             kind
         }
         FeedItem::Update { from, seq, verified, bytes, .. } => {
-            let mut event = begun(event, entry, "update");
+            let mut event = begun(event, entry, time, "update");
             event.member("from", from.as_str());
             event.member("seq", &seq.0);
             event.raw("update", bytes);
@@ -65,7 +82,7 @@ pub(crate) fn render_event(out: &mut Vec<u8>, entry: &FeedEntry) -> Result<&'sta
         FeedItem::Gap { context, missing, children } | FeedItem::GapFilled { context, missing, children } => {
             let opened = matches!(entry.item, FeedItem::Gap { .. });
             let kind = if opened { "gap" } else { "gap_filled" };
-            let mut event = begun(event, entry, kind);
+            let mut event = begun(event, entry, time, kind);
             event.member("context", context.as_str());
             event.member("missing", &pairs(missing));
             event.member("children", &pairs(children));
@@ -73,7 +90,7 @@ pub(crate) fn render_event(out: &mut Vec<u8>, entry: &FeedEntry) -> Result<&'sta
             kind
         }
         FeedItem::UpdateGap { from, server, first, last } => {
-            let mut event = begun(event, entry, "gap");
+            let mut event = begun(event, entry, time, "gap");
             event.member("from", from.as_str());
             event.member("server", server.as_str());
             event.member("seq_from", &first.0);
@@ -82,7 +99,7 @@ pub(crate) fn render_event(out: &mut Vec<u8>, entry: &FeedEntry) -> Result<&'sta
             "gap"
         }
         FeedItem::Delivery { message, server, state, reason } => {
-            let mut event = begun(event, entry, "delivery");
+            let mut event = begun(event, entry, time, "delivery");
             event.member("message", message.as_str());
             event.member("server", server.as_str());
             event.member("state", state);
@@ -91,11 +108,11 @@ pub(crate) fn render_event(out: &mut Vec<u8>, entry: &FeedEntry) -> Result<&'sta
             "delivery"
         }
         FeedItem::Parked(parked) => {
-            write_parked(begun(event, entry, "parked"), parked);
+            write_parked(begun(event, entry, time, "parked"), parked);
             "parked"
         }
         FeedItem::Peer { server, state, reason } => {
-            let mut event = begun(event, entry, "peer");
+            let mut event = begun(event, entry, time, "peer");
             event.member("server", server.as_str());
             event.member("state", state);
             event.optional("reason", *reason);
@@ -103,7 +120,7 @@ pub(crate) fn render_event(out: &mut Vec<u8>, entry: &FeedEntry) -> Result<&'sta
             "peer"
         }
         FeedItem::Notice { text, server } => {
-            let mut event = begun(event, entry, "notice");
+            let mut event = begun(event, entry, time, "notice");
             event.member("text", text);
             event.optional("server", server.as_ref().map(|server| server.as_str()));
             event.end();
@@ -114,22 +131,25 @@ pub(crate) fn render_event(out: &mut Vec<u8>, entry: &FeedEntry) -> Result<&'sta
 }
 
 /// Writes the members that all events have.
-fn begun<'a>(mut event: RawObjectWriter<'a>, entry: &FeedEntry, kind: &str) -> RawObjectWriter<'a> {
+fn begun<'a>(mut event: RawObjectWriter<'a>, entry: &FeedEntry, time: &str, kind: &str) -> RawObjectWriter<'a> {
     event.member("position", &entry.position.0);
-    event.member("kind", kind);
-    event.member("id", &id(entry));
-    event.member("time", &rfc3339(entry.time));
+    event.plain("kind", kind);
+    match &entry.item {
+        // The names of servers need no escapes.
+        FeedItem::Update { from, n, .. } => event.plain("id", format_args!("{from}#{n}")),
+        _ => event.member("id", &id(entry)),
+    }
+    event.plain("time", time);
     event
 }
 
-/// Returns the id of an event, which is stable over redelivery: the identity of a PDU; the number of an update among
-/// its sender's; otherwise the position. A PDU that is emitted again because it became current state again gets an id
+/// Returns the id of an event that is no update, which is stable over redelivery: the identity of a PDU; otherwise the position. A PDU that is emitted again because it became current state again gets an id
 /// by position: with its own identity it would look like a repeat.
 fn id(entry: &FeedEntry) -> String {
     match &entry.item {
         FeedItem::Pdu(pdu) if !pdu.shown.again => pdu.reference.to_string(),
-        FeedItem::Update { from, n, .. } => format!("{from}#{n}"),
         FeedItem::Pdu(_)
+        | FeedItem::Update { .. }
         | FeedItem::Parked(_)
         | FeedItem::Gap { .. }
         | FeedItem::GapFilled { .. }

@@ -17,7 +17,7 @@ use crate::messenger::MessengerApi;
 use crate::messenger::ephemeral_feed::{EphemeralEvent, EphemeralReader};
 use crate::messenger::events::ack_cursor::AckCursor;
 use crate::messenger::events::open_streams::OpenStreamGuard;
-use crate::messenger::events::render::render_event;
+use crate::messenger::events::render::{EventTimes, render_event};
 
 /// Media type of a stream.
 const EVENT_STREAM: &str = "text/event-stream";
@@ -171,9 +171,10 @@ impl EventStream {
                 self.reset(chunk, "gone", oldest, bounds.tail, Position(oldest.0.saturating_sub(1)));
             }
             FeedPage::Entries(entries) => {
+                let mut times = EventTimes::default();
                 for entry in &entries {
                     let mut text = Vec::new();
-                    let kind = render_event(&mut text, entry)?;
+                    let kind = render_event(&mut text, entry, &mut times)?;
                     if !chunk.is_empty() && chunk.len() + text.len() + FRAME_BYTES > CHUNK_BYTES {
                         break;
                     }

@@ -4,7 +4,7 @@ use actors::model::{FeedEntry, Position, ReleasedEvent};
 use actors::ports::ArchiveError;
 use bytes::Bytes;
 
-use crate::messenger::events::render::render_event;
+use crate::messenger::events::render::{EventTimes, render_event};
 
 /// A batch under its transaction id. A retry sends the same bytes.
 #[derive(Debug, Clone)]
@@ -43,13 +43,14 @@ const END: &[u8] = b"]}";
 pub(crate) fn write_events(entries: &[FeedEntry], bytes_max: u64) -> Result<WrittenEvents, ArchiveError> {
     let mut body = Vec::from(HEAD);
     let (mut positions, mut spans) = (Vec::with_capacity(entries.len()), Vec::with_capacity(entries.len()));
+    let mut times = EventTimes::default();
     for entry in entries {
         let before = body.len();
         if !positions.is_empty() {
             body.push(b',');
         }
         let start = body.len();
-        render_event(&mut body, entry)?;
+        render_event(&mut body, entry, &mut times)?;
         if !positions.is_empty() && (body.len() + END.len()) as u64 > bytes_max {
             body.truncate(before);
             break;

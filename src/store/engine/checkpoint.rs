@@ -2,8 +2,11 @@
 
 use std::ops::Bound;
 
-use redb::{Database, Durability, Key, Table, TableDefinition, Value, WriteTransaction};
+use redb::{
+    Database, Durability, Key, ReadableTableMetadata, Table, TableDefinition, TableHandle, Value, WriteTransaction,
+};
 
+use crate::store::engine::file::block_writer::BlockWriter;
 use crate::store::engine::log::log_position::LogPosition;
 use crate::store::engine::memtable::{Generation, MemTable};
 use crate::store::engine::row_tree::{Row, RowCursor, RowState};
@@ -41,14 +44,32 @@ impl TableVisitor for GenerationCopy<'_> {
     type Error = redb::Error;
 
     fn visit<K: RowKey, V: RowValue>(&mut self, definition: TableDefinition<'static, K, V>) -> Result<(), redb::Error> {
-        match self.tables.next() {
-            Some(rows) if !rows.is_empty() => write_table(rows, &mut self.transaction.open_table(definition)?),
-            _ => Ok(()),
-        }
+        let Some(rows) = self.tables.next().filter(|rows| !rows.is_empty()) else { return Ok(()) };
+        let mut table = self.transaction.open_table(definition)?;
+        let Some(name) = tables::blocks_of(definition.name()) else { return write_table(rows, &mut table) };
+        remove_unblocked(rows, &mut table)?;
+        let mut blocks = BlockWriter::<K>::open(self.transaction, definition.name(), name)?;
+        blocks.write(rows)?;
+        blocks.close(self.transaction, definition.name())
     }
 }
 
-fn write_table<K: Key + 'static, V: Value + 'static>(
+/// Removes the rows that a generation removes or writes anew from those that are in no block.
+fn remove_unblocked<K: Key + 'static, V: Value + 'static>(
+    rows: &MemTable,
+    table: &mut Table<'_, K, V>,
+) -> Result<(), redb::Error> {
+    if table.is_empty()? {
+        return Ok(());
+    }
+    remove_ranges(rows, table)?;
+    for row in rows.all().filter(|row| row.state != RowState::New) {
+        table.remove(K::from_bytes(row.key()))?;
+    }
+    Ok(())
+}
+
+fn remove_ranges<K: Key + 'static, V: Value + 'static>(
     rows: &MemTable,
     table: &mut Table<'_, K, V>,
 ) -> Result<(), redb::Error> {
@@ -56,6 +77,14 @@ fn write_table<K: Key + 'static, V: Value + 'static>(
         table
             .retain_in::<K::SelfType<'_>, _>(K::from_bytes(range.key())..K::from_bytes(range.value()), |_, _| false)?;
     }
+    Ok(())
+}
+
+fn write_table<K: Key + 'static, V: Value + 'static>(
+    rows: &MemTable,
+    table: &mut Table<'_, K, V>,
+) -> Result<(), redb::Error> {
+    remove_ranges(rows, table)?;
     let (mut rest, mut search) = (rows.all(), RunSearch::default());
     while let Some(row) = rest.next() {
         if search.is_due() && search.note(write_run(&row, &mut rest, table)?) {

@@ -5,8 +5,9 @@ use std::cell::{Cell, RefCell};
 use std::ops::RangeBounds;
 use std::sync::Arc;
 
-use redb::{Key, ReadOnlyTable, TableDefinition, TableHandle, Value};
+use redb::{Key, TableDefinition, TableHandle, Value};
 
+use crate::store::engine::file::file_table::FileTable;
 use crate::store::engine::log::log_record::{RecordBuilder, RowOperation};
 use crate::store::engine::memtable::{Generation, MemTable};
 use crate::store::engine::merged_range::{MergedRange, MergedRow};
@@ -84,7 +85,7 @@ pub(crate) struct WriteTable<'t, K: Key + 'static, V: Value + 'static> {
     working: &'t WorkingGeneration,
     number: usize,
     sealed: Option<&'t MemTable>,
-    file: &'t ReadOnlyTable<K, V>,
+    file: &'t FileTable<K, V>,
 }
 
 impl<'t, K: Key + 'static, V: Value + 'static> WriteTable<'t, K, V> {

@@ -3,17 +3,16 @@
 use std::cmp::Ordering;
 use std::ops::Bound;
 
-use redb::{AccessGuard, Key, ReadOnlyTable, Value};
+use redb::{Key, Value};
 
+use crate::store::engine::file::file_range::{FileRange, FileRow, KeyBound, is_empty};
+use crate::store::engine::file::file_table::FileTable;
 use crate::store::engine::memtable::MemTable;
 use crate::store::engine::row_guard::RowGuard;
 use crate::store::engine::row_tree::{Row, RowCursor, RowState};
 
 /// Maximum number of generations: the one that is written, and the one that a checkpoint writes into the file.
 pub(crate) const GENERATIONS: usize = 2;
-
-/// A bound of a range, encoded.
-pub(crate) type KeyBound = Bound<Vec<u8>>;
 
 /// A row of a table.
 pub(crate) type MergedRow<K, V> = (RowGuard<K>, RowGuard<V>);
@@ -22,7 +21,7 @@ pub(crate) type MergedRow<K, V> = (RowGuard<K>, RowGuard<V>);
 pub(crate) struct MergedRange<'v, K: Key + 'static, V: Value + 'static> {
     /// The generations, newest first.
     memory: [Option<MemoryLayer>; GENERATIONS],
-    table: &'v ReadOnlyTable<K, V>,
+    table: &'v FileTable<K, V>,
     file: FileLayer<K, V>,
     from: KeyBound,
     to: KeyBound,
@@ -39,21 +38,20 @@ struct MemoryLayer {
 
 /// The rows of the file.
 struct FileLayer<K: Key + 'static, V: Value + 'static> {
-    rows: Option<redb::Range<'static, K, V>>,
-    next: Option<FileRow<K, V>>,
+    rows: Option<FileRange<K, V>>,
+    next: Option<ReadRow<K, V>>,
 }
 
-struct FileRow<K: Key + 'static, V: Value + 'static> {
+struct ReadRow<K: Key + 'static, V: Value + 'static> {
     /// The encoded key; empty if no generation has rows in the range.
     bytes: Vec<u8>,
-    key: AccessGuard<'static, K>,
-    value: AccessGuard<'static, V>,
+    row: FileRow<K, V>,
 }
 
 impl<'v, K: Key + 'static, V: Value + 'static> MergedRange<'v, K, V> {
     pub(crate) fn new(
         generations: [Option<MemTable>; GENERATIONS],
-        table: &'v ReadOnlyTable<K, V>,
+        table: &'v FileTable<K, V>,
         from: KeyBound,
         to: KeyBound,
     ) -> Self {
@@ -90,7 +88,7 @@ impl<'v, K: Key + 'static, V: Value + 'static> MergedRange<'v, K, V> {
                 RowCursor::forward(&layer.table.rows, as_slice(&self.from))
             });
         }
-        self.file.rows = Some(file_range(self.table, &self.from, &self.to)?);
+        self.file.rows = Some(self.table.range(&self.from, &self.to, self.is_backward)?);
         Ok(())
     }
 
@@ -111,20 +109,16 @@ impl<'v, K: Key + 'static, V: Value + 'static> MergedRange<'v, K, V> {
         if next.is_none()
             && let Some(range) = rows
         {
-            let row = if is_backward { range.next_back() } else { range.next() };
-            *next = match row.transpose()? {
-                None => {
-                    *rows = None;
-                    None
-                }
-                Some((key, value)) => Some(FileRow { bytes: Vec::new(), key, value }),
-            };
+            *next = range.next()?.map(|row| ReadRow { bytes: Vec::new(), row });
+            if next.is_none() {
+                *rows = None;
+            }
         }
         if has_memory
             && let Some(row) = next
             && row.bytes.is_empty()
         {
-            row.bytes = K::as_bytes(&row.key.value()).as_ref().to_vec();
+            row.bytes = K::as_bytes(&row.row.0.value()).as_ref().to_vec();
         }
         Ok(())
     }
@@ -185,7 +179,7 @@ impl<'v, K: Key + 'static, V: Value + 'static> MergedRange<'v, K, V> {
             let behind = behind.map(<[u8]>::to_vec);
             let (from, to) = if self.is_backward { (&self.from, &behind) } else { (&behind, &self.to) };
             let rest = !is_empty::<K>(from, to);
-            self.file.rows = if rest { Some(file_range(self.table, from, to)?) } else { None };
+            self.file.rows = if rest { Some(self.table.range(from, to, self.is_backward)?) } else { None };
         }
         Ok(())
     }
@@ -203,7 +197,7 @@ impl<'v, K: Key + 'static, V: Value + 'static> MergedRange<'v, K, V> {
             }
             let Some(memory) = self.memory.get_mut(layer) else {
                 let row = self.file.next.take();
-                return Ok(row.map(|row| (RowGuard::File(row.key), RowGuard::File(row.value))));
+                return Ok(row.map(|row| row.row));
             };
             let Some(row) = memory.as_mut().and_then(|memory| memory.next.take()) else { return Ok(None) };
             self.pass(layer, row.key());
@@ -226,30 +220,11 @@ fn as_slice(bound: &KeyBound) -> Bound<&[u8]> {
     bound.as_ref().map(Vec::as_slice)
 }
 
-fn file_range<K: Key + 'static, V: Value + 'static>(
-    table: &ReadOnlyTable<K, V>,
-    from: &KeyBound,
-    to: &KeyBound,
-) -> Result<redb::Range<'static, K, V>, redb::Error> {
-    let decoded = |bound| as_slice(bound).map(|bytes| K::from_bytes(bytes));
-    Ok(table.range::<K::SelfType<'_>>((decoded(from), decoded(to)))?)
-}
-
 fn is_beyond<K: Key>(key: &[u8], end: &KeyBound, is_backward: bool) -> bool {
     let beyond = if is_backward { Ordering::Less } else { Ordering::Greater };
     match end {
         Bound::Included(end) => K::compare(key, end) == beyond,
         Bound::Excluded(end) => matches!(K::compare(key, end), order if order == beyond || order.is_eq()),
         Bound::Unbounded => false,
-    }
-}
-
-fn is_empty<K: Key>(from: &KeyBound, to: &KeyBound) -> bool {
-    match (from, to) {
-        (Bound::Included(from), Bound::Included(to)) => K::compare(from, to).is_gt(),
-        (Bound::Included(from) | Bound::Excluded(from), Bound::Included(to) | Bound::Excluded(to)) => {
-            K::compare(from, to).is_ge()
-        }
-        _ => false,
     }
 }

@@ -4,6 +4,7 @@
 //! - `log`: the records of groups, the segments, and what an opening reads from them.
 //! - `row_tree`, `memtable`: the rows of a generation. `group_write`: the tables as a group writes them. `read_snapshot`,
 //!   `merged_range`, `row_guard`: the tables as a reader sees them. `table_directory`: the tables by number.
+//! - `file`: the tables in the file, of which some are written in blocks of rows.
 //! - `store_engine`: what the writer, the checkpoints and the readers share. `engine_writer`: commits and seals.
 //!   `checkpoint`: a sealed generation becomes part of the file.
 //!
@@ -19,6 +20,7 @@
 
 pub(crate) mod checkpoint;
 pub(crate) mod engine_writer;
+pub(crate) mod file;
 pub(crate) mod group_write;
 pub(crate) mod log;
 pub(crate) mod memtable;

@@ -5,10 +5,12 @@ use std::borrow::Borrow;
 use std::ops::{Bound, RangeBounds};
 use std::sync::{Arc, OnceLock};
 
-use redb::{Key, ReadOnlyTable, ReadTransaction, ReadableTableMetadata, TableDefinition, TableHandle, Value};
+use redb::{Key, ReadTransaction, TableDefinition, TableHandle, Value};
 
+use crate::store::engine::file::file_range::KeyBound;
+use crate::store::engine::file::file_table::FileTable;
 use crate::store::engine::memtable::{Generation, MemTable, MemoryLookup};
-use crate::store::engine::merged_range::{GENERATIONS, KeyBound, MergedRange, MergedRow};
+use crate::store::engine::merged_range::{GENERATIONS, MergedRange, MergedRow};
 use crate::store::engine::row_guard::RowGuard;
 use crate::store::engine::row_tree::RowState;
 use crate::store::engine::table_directory::TableDirectory;
@@ -30,10 +32,10 @@ impl FileSnapshot {
         &self,
         number: usize,
         definition: TableDefinition<'static, K, V>,
-    ) -> Result<&ReadOnlyTable<K, V>, redb::Error> {
+    ) -> Result<&FileTable<K, V>, redb::Error> {
         let slot = &self.tables[number];
         if slot.get().is_none() {
-            let opened = self.transaction.open_table(definition)?;
+            let opened = FileTable::open(&self.transaction, definition)?;
             // Another reader may have opened it meanwhile.
             let _ = slot.set(Box::new(opened));
         }
@@ -92,16 +94,16 @@ pub(crate) fn number(name: &str) -> usize {
 pub(crate) struct MergedTable<'v, K: Key + 'static, V: Value + 'static> {
     /// The generations, newest first.
     memory: [Option<&'v MemTable>; GENERATIONS],
-    file: &'v ReadOnlyTable<K, V>,
+    file: &'v FileTable<K, V>,
 }
 
 impl<'v, K: Key + 'static, V: Value + 'static> MergedTable<'v, K, V> {
-    pub(crate) fn new(memory: [Option<&'v MemTable>; GENERATIONS], file: &'v ReadOnlyTable<K, V>) -> Self {
+    pub(crate) fn new(memory: [Option<&'v MemTable>; GENERATIONS], file: &'v FileTable<K, V>) -> Self {
         Self { memory, file }
     }
 
     /// Returns the part of the table that is in the file.
-    pub(crate) fn file(&self) -> &ReadOnlyTable<K, V> {
+    pub(crate) fn file(&self) -> &'v FileTable<K, V> {
         self.file
     }
 
@@ -120,7 +122,7 @@ impl<'v, K: Key + 'static, V: Value + 'static> MergedTable<'v, K, V> {
                 MemoryLookup::Unknown => {}
             }
         }
-        Ok(self.file.get(key)?.map(RowGuard::File))
+        self.file.get(key, bytes)
     }
 
     /// Returns the rows of a range of keys.

@@ -2,6 +2,7 @@
 
 use redb::{AccessGuard, Value};
 
+use crate::store::engine::file::file_range::RowPlace;
 use crate::store::engine::row_tree::Row;
 
 /// A key or a value that was read. It does not borrow from the table.
@@ -12,6 +13,8 @@ pub(crate) enum RowGuard<T: Value + 'static> {
     Value(Row),
     /// A key or a value in the file.
     File(AccessGuard<'static, T>),
+    /// A key or a value in a block of the file.
+    Block(RowPlace),
 }
 
 impl<T: Value + 'static> RowGuard<T> {
@@ -21,6 +24,7 @@ impl<T: Value + 'static> RowGuard<T> {
             Self::Key(row) => T::from_bytes(row.key()),
             Self::Value(row) => T::from_bytes(row.value()),
             Self::File(guard) => guard.value(),
+            Self::Block(place) => T::from_bytes(place.bytes()),
         }
     }
 }

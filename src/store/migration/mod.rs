@@ -1,4 +1,4 @@
-//! Converts a store of the schema version before, when it is opened.
+//! Converts a store of a schema version before, when it is opened.
 //!
 //! First a copy of the store is made beside it. Then each step is one durable commit, together with its number in `meta`, so an opening after
 //! a crash continues with the step that is missing. From the first commit to the last the store has neither version: no other program
@@ -16,7 +16,7 @@ use crate::store::error::OpenError;
 use crate::store::migration::kept_copy::StoreFiles;
 use crate::store::migration::steps::STEPS;
 use crate::store::schema::tables;
-use crate::store::schema::version::{SCHEMA, SCHEMA_BEFORE, SCHEMA_KEY, converting};
+use crate::store::schema::version::{SCHEMA, SCHEMA_KEY, SCHEMAS_BEFORE, converting, version_before};
 
 /// Key in `meta` of the number of steps that are done.
 const STEPS_DONE: &str = "migration";
@@ -25,13 +25,13 @@ const STEPS_DONE: &str = "migration";
 enum FoundVersion {
     /// This program's own version, or nothing yet.
     Current,
-    /// The version before.
-    Before,
-    /// A conversion was interrupted after this number of steps.
-    Converting(usize),
+    /// A version before.
+    Before(u32),
+    /// A conversion from this version was interrupted after this number of steps.
+    Converting(u32, usize),
 }
 
-/// Converts the store in `database` if it has the version before, and returns the database. `files`: its files, of which a copy is
+/// Converts the store in `database` if it has a version before, and returns the database. `files`: its files, of which a copy is
 /// made.
 pub(crate) fn migrate(
     database: Database,
@@ -42,22 +42,23 @@ pub(crate) fn migrate(
     let unusable = |error: redb::Error| OpenError::from_redb(place, error);
     let database = match found(&database, place, own)? {
         FoundVersion::Current => return Ok(database),
-        FoundVersion::Converting(_) => database,
-        FoundVersion::Before => match files {
-            Some(files) => copied(database, files, builder, place)?,
+        FoundVersion::Converting(..) => database,
+        FoundVersion::Before(from) => match files {
+            Some(files) => copied(database, files, builder, (place, from))?,
             None => database,
         },
     };
-    let first = match found(&database, place, own)? {
-        FoundVersion::Converting(done) => done,
-        FoundVersion::Before | FoundVersion::Current => {
-            commit(&database, |transaction| note(transaction, &converting(), Some(0))).map_err(unusable)?;
-            0
+    let (from, first) = match found(&database, place, own)? {
+        FoundVersion::Current => return Ok(database),
+        FoundVersion::Converting(from, done) => (from, done),
+        FoundVersion::Before(from) => {
+            commit(&database, |transaction| note(transaction, &converting(from), Some(0))).map_err(unusable)?;
+            (from, 0)
         }
     };
     for (number, step) in STEPS.iter().enumerate().skip(first) {
         tracing::info!(
-            from = SCHEMA_BEFORE,
+            from,
             to = SCHEMA,
             step = number + 1,
             of = STEPS.len(),
@@ -66,20 +67,25 @@ pub(crate) fn migrate(
         );
         let done = |transaction: &WriteTransaction| {
             (step.run)(transaction)?;
-            note(transaction, &converting(), Some(number + 1))
+            note(transaction, &converting(from), Some(number + 1))
         };
         commit(&database, done).map_err(unusable)?;
     }
     commit(&database, |transaction| note(transaction, &SCHEMA.to_string(), None)).map_err(unusable)?;
-    tracing::info!(from = SCHEMA_BEFORE, to = SCHEMA, "the store has the schema version of this program");
+    tracing::info!(from, to = SCHEMA, "the store has the schema version of this program");
     Ok(database)
 }
 
 /// Makes a copy of the files. The database is closed meanwhile, so that the copy is of a closed store.
-fn copied(database: Database, files: &StoreFiles, builder: &Builder, place: &str) -> Result<Database, OpenError> {
-    let failed = |why: String| OpenError::Conversion { place: place.to_owned(), from: SCHEMA_BEFORE, to: SCHEMA, why };
+fn copied(
+    database: Database,
+    files: &StoreFiles,
+    builder: &Builder,
+    (place, from): (&str, u32),
+) -> Result<Database, OpenError> {
+    let failed = |why: String| OpenError::Conversion { place: place.to_owned(), from, to: SCHEMA, why };
     database.close().map_err(|error| OpenError::from_redb(place, error))?;
-    let copy = kept_copy::make(files, SCHEMA_BEFORE).map_err(failed)?;
+    let copy = kept_copy::make(files, from).map_err(failed)?;
     tracing::info!(copy = %copy.display(), "the store was copied before its conversion; remove the copy when you will not go back");
     reopened(builder, &files.file).map_err(|error| OpenError::from_redb(place, error))
 }
@@ -104,12 +110,12 @@ fn found(database: &Database, place: &str, own: &ServerName) -> Result<FoundVers
     let Some(found) = text(SCHEMA_KEY)? else { return Ok(FoundVersion::Current) };
     let version = if found == SCHEMA.to_string() {
         FoundVersion::Current
-    } else if found == SCHEMA_BEFORE.to_string() {
-        FoundVersion::Before
-    } else if found == converting() {
+    } else if let Some(before) = version_before(&found) {
+        FoundVersion::Before(before)
+    } else if let Some(before) = SCHEMAS_BEFORE.into_iter().find(|before| found == converting(*before)) {
         let done = text(STEPS_DONE)?.and_then(|done| done.parse().ok());
         let bad = || unusable(redb::Error::Corrupted(format!("the row {STEPS_DONE} of meta is no number")));
-        FoundVersion::Converting(done.ok_or_else(bad)?)
+        FoundVersion::Converting(before, done.ok_or_else(bad)?)
     } else {
         return Err(OpenError::Schema { place: place.to_owned(), found, known: SCHEMA });
     };

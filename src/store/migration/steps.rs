@@ -2,6 +2,7 @@
 
 use redb::{TableDefinition, WriteTransaction};
 
+use crate::store::engine::file::opening_table::OpeningTable;
 use crate::store::schema::tables;
 use crate::store::schema::tables::{RowKey, RowValue, TableVisitor};
 use crate::store::write::peer::non_participants;
@@ -13,7 +14,8 @@ pub(super) struct MigrationStep {
     pub(super) run: fn(&WriteTransaction) -> Result<(), redb::Error>,
 }
 
-/// The steps, in their order. The log needs none: the opening begins it.
+/// The steps, in their order. The log needs none: the opening begins it. Rows of version 5 stay where they are, and the rows of new
+/// checkpoints are in blocks.
 pub(super) const STEPS: &[MigrationStep] = &[
     MigrationStep { name: "new tables", run: create_tables },
     MigrationStep { name: "index of the quarantine", run: non_participants::take_over },
@@ -21,7 +23,9 @@ pub(super) const STEPS: &[MigrationStep] = &[
 
 /// Opens each table, which creates it.
 fn create_tables(transaction: &WriteTransaction) -> Result<(), redb::Error> {
-    tables::each(&mut CreatedTables(transaction))
+    tables::each(&mut CreatedTables(transaction))?;
+    transaction.open_table(tables::BLOCK_ROWS)?;
+    Ok(())
 }
 
 struct CreatedTables<'t>(&'t WriteTransaction);
@@ -30,7 +34,7 @@ impl TableVisitor for CreatedTables<'_> {
     type Error = redb::Error;
 
     fn visit<K: RowKey, V: RowValue>(&mut self, table: TableDefinition<'static, K, V>) -> Result<(), redb::Error> {
-        self.0.open_table(table)?;
+        OpeningTable::open(self.0, table)?;
         Ok(())
     }
 }

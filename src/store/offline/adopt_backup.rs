@@ -19,10 +19,13 @@
 //! - **Feed positions** continue after a skipped span (see [`crate::store::position_jumps`]), and the notice is the first
 //!   event there. A reader that has positions from the lost store is inside the span and continues after it without a loss.
 
+use std::ops::Bound;
+
 use actors::model::{FeedItem, HeldReceiptRecord, Index, Millis, NumberSegment, OutboundRecord, PeerRecord};
 use actors::ports::Clock;
-use redb::{ReadableTable, Table, WriteTransaction};
+use redb::{ReadableTable, Value, WriteTransaction};
 
+use crate::store::engine::file::opening_table::OpeningTable;
 use crate::store::schema::codec;
 use crate::store::schema::codec::columns::OutboxValue;
 use crate::store::schema::tables;
@@ -76,7 +79,8 @@ pub(crate) fn settle(
     meta.insert(COUNTED_FROM, from.to_string().as_str())?;
     meta.remove(TAKEN)?;
     start_new_segments(opening)?;
-    let oldest = opening.open_table(tables::FEED)?.first()?.map(|(position, _)| position.value());
+    let oldest = OpeningTable::open(opening, tables::FEED)?.first(&Bound::Unbounded)?;
+    let oldest = oldest.map(|position| <u64 as Value>::from_bytes(&position));
     let tail = memory.feed.tail();
     let position = memory.feed.skip_span(&mut meta, oldest, earlier, taken.until(now))?;
     let text = format!(
@@ -105,10 +109,14 @@ fn time(at: Millis) -> String {
 /// numbered otherwise.
 fn start_new_segments(opening: &WriteTransaction) -> Result<(), redb::Error> {
     let mut peers = opening.open_table(tables::PEERS)?;
-    let outbox = opening.open_table(tables::OUTBOX)?;
+    let outbox = OpeningTable::open(opening, tables::OUTBOX)?;
     let servers =
         |names: Vec<String>| names.into_iter().map(|name| codec::name("peers", &name)).collect::<Result<Vec<_>, _>>();
-    let mut known = servers(tables::servers(&outbox)?).map_err(codec::BadRow::into_corrupted)?;
+    let first = |from: Bound<(&str, u64)>| {
+        let first = outbox.first(&from.map(|key| <(&str, u64)>::as_bytes(&key)))?;
+        Ok(first.map(|key| <(&str, u64)>::from_bytes(&key).0.to_owned()))
+    };
+    let mut known = servers(tables::servers_by(first)?).map_err(codec::BadRow::into_corrupted)?;
     for row in peers.iter()? {
         known.push(codec::name("peers", row?.0.value()).map_err(codec::BadRow::into_corrupted)?);
     }
@@ -128,10 +136,12 @@ fn start_new_segments(opening: &WriteTransaction) -> Result<(), redb::Error> {
 
 fn divided(
     mut record: PeerRecord,
-    outbox: &Table<'_, (&'static str, u64), OutboxValue>,
+    outbox: &OpeningTable<'_, (&'static str, u64), OutboxValue<'static>>,
 ) -> Result<Option<PeerRecord>, redb::Error> {
-    let newest = outbox.range(tables::all_of(record.server.as_str()))?.next_back().transpose()?;
-    let newest = Index(newest.map_or(0, |(key, _)| tables::number_of(key.value())));
+    let name = record.server.as_str();
+    let newest = outbox.last(Some(&<(&str, u64)>::as_bytes(&(name, u64::MAX))))?;
+    let newest = newest.as_ref().map(|key| <(&str, u64)>::from_bytes(key)).filter(|(server, _)| *server == name);
+    let newest = Index(newest.map_or(0, tables::number_of));
     let tail = newest.max(record.outbound.acked).max(record.outbound.highest_index_assigned);
     let first = tail.next();
     let before = record.clone();

@@ -6,7 +6,7 @@ use std::fmt;
 use std::path::Path;
 
 use actors::model::Millis;
-use redb::{Database, ReadableDatabase, StorageBackend};
+use redb::{Database, ReadableDatabase, StorageBackend, TableDefinition, TableHandle};
 
 use crate::runtime::caught_panics::{ExpectedPanics, caught_as};
 use crate::store::engine::log::log_backend::{LogBackend, LogFolder};
@@ -16,7 +16,9 @@ use crate::store::offline::adopt_backup;
 use crate::store::offline::overlay_backend::OverlayBackend;
 use crate::store::offline::replay_offline::replay_offline;
 use crate::store::open::{LoggedBackend, log_folder};
+use crate::store::position_jumps::PositionJumps;
 use crate::store::schema::tables;
+use crate::store::schema::tables::{RowKey, RowValue, TableVisitor};
 use crate::store::schema::version::{SCHEMA, is_known_schema};
 use crate::store::stats::{TableStats, measured};
 
@@ -142,11 +144,28 @@ fn all_of(database: &Database) -> Result<VerifyInput, redb::Error> {
         0
     });
     let taken = adopt_backup::backup_taken_at(&meta)?;
-    queues::examine(read, &mut findings)?;
+    let snapshot = ReadSnapshot::of_file(database.begin_read()?, 0);
+    tables::each(&mut BlockExamination { read: &snapshot, findings: &mut findings })?;
+    queues::examine(&snapshot, &PositionJumps::read(&meta)?, &mut findings)?;
     contexts::examine(read, &mut findings)?;
     let VerifyFindings { told, more } = findings;
-    let tables = measured(&ReadSnapshot::of_file(database.begin_read()?, 0))?;
+    let tables = measured(&snapshot)?;
     Ok(VerifyInput::Sound(VerifyResult { server, epoch, taken, tables, findings: told, more }))
+}
+
+/// The examination of the blocks of rows.
+struct BlockExamination<'e> {
+    read: &'e ReadSnapshot,
+    findings: &'e mut VerifyFindings,
+}
+
+impl TableVisitor for BlockExamination<'_> {
+    type Error = redb::Error;
+
+    fn visit<K: RowKey, V: RowValue>(&mut self, table: TableDefinition<'static, K, V>) -> Result<(), redb::Error> {
+        let Some(blocks) = tables::blocks_of(table.name()) else { return Ok(()) };
+        self.read.open_table(table)?.file().examine_blocks(|fault| self.findings.add(blocks, fault))
+    }
 }
 
 /// The inconsistencies found so far.

@@ -20,7 +20,7 @@ use crate::store::read::feed::refused_events;
 use crate::store::read::peers::ItemBodies;
 use crate::store::read::{Read, WALK_MAX, contexts};
 use crate::store::schema::codec::BadRow;
-use crate::store::schema::codec::columns::{DeadLetterValue, OutboxValue, PduValue, QuarantineValue};
+use crate::store::schema::codec::columns::{DeadLetterValue, IN_ROW, OutboxValue, PduValue, QuarantineValue};
 use crate::store::schema::{codec, tables};
 use crate::store::shared::StoreShared;
 
@@ -340,6 +340,9 @@ impl ItemBodies<'_> {
     /// Returns the size of an item in bytes, and the PDU and its context if it is one.
     fn size(&self, number: u64, origin: &str, id: &str) -> Read<(u64, Option<(PduRef, ContextId)>)> {
         let missing = |what: &str| BadRow::new("outbox", &format!("{what} is missing"));
+        if number == IN_ROW {
+            return Ok((id.len() as u64, None));
+        }
         if number > 0 {
             let row = self.items.get(number)?.ok_or_else(|| missing(&format!("item {number}")))?;
             return Ok((row.value().bytes.len() as u64, None));

@@ -14,7 +14,7 @@ use bytes::Bytes;
 use crate::store::engine::read_snapshot::{MergedTable, ReadSnapshot};
 use crate::store::read::{Read, attempts};
 use crate::store::schema::codec::BadRow;
-use crate::store::schema::codec::columns::{ItemValue, OutboxValue, PduValue};
+use crate::store::schema::codec::columns::{IN_ROW, ItemValue, OutboxValue, PduValue};
 use crate::store::schema::tables::RefValue;
 use crate::store::schema::{codec, tables};
 use crate::store::shared::StoreShared;
@@ -119,7 +119,7 @@ pub(super) fn outbox_from(
         let (index, value) = (tables::number_of(key.value()), value.value());
         let OutboxValue { queued, queued_bytes, again, origin, id, submission, .. } = value;
         let (item, context) = bodies.item_within(value.item, origin, id)?;
-        shared.counters.looked_up(2);
+        shared.counters.looked_up(if value.item == IN_ROW { 1 } else { 2 });
         size += item.bytes().len() as u64;
         if size > bytes_max && !page.is_empty() {
             break;
@@ -149,6 +149,9 @@ impl<'v> ItemBodies<'v> {
     /// Returns the item and the context if it is a PDU.
     fn item_within(&self, number: u64, origin: &str, id: &str) -> Read<(Item, Option<ContextId>)> {
         let missing = |what: &str| BadRow::new("outbox", &format!("{what} is missing"));
+        if number == IN_ROW {
+            return Ok((Item::Update(Bytes::copy_from_slice(id.as_bytes())), None));
+        }
         if number > 0 {
             let row = self.items.get(number)?.ok_or_else(|| missing(&format!("item {number}")))?;
             let bytes = Bytes::copy_from_slice(row.value().bytes);

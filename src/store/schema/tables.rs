@@ -7,7 +7,7 @@
 
 use std::ops::Bound;
 
-use redb::{Key, ReadableTable, TableDefinition, Value};
+use redb::{Key, TableDefinition, Value};
 
 use crate::store::schema::codec::columns::{
     AttemptValue, DeadLetterValue, FeedValue, GapValue, HeldForwardValue, HeldValue, HolderValue, ItemValue,
@@ -43,12 +43,12 @@ pub(crate) const META: TableDefinition<&str, &str> = TableDefinition::new("meta"
 /// in it must outlive the peer's absence.
 pub(crate) const PEERS: TableDefinition<&str, &[u8]> = TableDefinition::new("peers");
 
-/// (server, index) -> item and queue time. Owner: the writer appends rows from submissions. Bound: `outbox_items` of
+/// (server, index) -> item and queue time, in blocks. Owner: the writer appends rows from submissions. Bound: `outbox_items` of
 /// the peer unacknowledged, `retain_items` acknowledged. Trimmed: by that peer's actor.
 pub(crate) const OUTBOX: TableDefinition<(&str, u64), OutboxValue> = TableDefinition::new("outbox");
 
-/// Item number -> (number of rows of `outbox` and `dead_letters` that refer to it, bytes). Owner: the writer. Bound:
-/// the rows of these two. Trimmed: by the writer, with the last row that refers to it.
+/// Item number -> (number of rows of `outbox` and `dead_letters` that refer to it, bytes). An update for a single server is in its
+/// outbox row instead. Owner: the writer. Bound: the rows of these two. Trimmed: by the writer, with the last row that refers to it.
 pub(crate) const ITEMS: TableDefinition<u64, ItemValue> = TableDefinition::new("items");
 
 /// (server, number of the first update) -> 16-byte digests in sequence, one row per push. Owner: that peer's actor.
@@ -59,7 +59,7 @@ pub(crate) const INBOUND_DIGESTS: TableDefinition<(&str, u64), &[u8]> = TableDef
 /// within which a submission may be repeated. Trimmed: by that adapter's maintenance job.
 pub(crate) const SUBMISSIONS: TableDefinition<&str, SubmissionValue> = TableDefinition::new("submissions");
 
-/// Position -> entry. Owner: the writer assigns the position, the actor that appends supplies the content. Bound:
+/// Position -> entry, in blocks. Owner: the writer assigns the position, the actor that appends supplies the content. Bound:
 /// `feed.high_water` before admission stops, then `feed.retain` once acknowledged. Trimmed: by the feed's maintenance
 /// job, acknowledged rows only.
 pub(crate) const FEED: TableDefinition<u64, FeedValue> = TableDefinition::new("feed");
@@ -206,18 +206,8 @@ pub(crate) fn deliveries_from(server: &str, first: u64) -> std::ops::RangeInclus
     (server, first, 0)..=(server, u64::MAX, u64::MAX)
 }
 
-/// Returns the servers that have rows in a table keyed by (server, number), with one lookup each, however many rows
-/// they have.
-pub(crate) fn servers<V: Value + 'static>(
-    table: &impl ReadableTable<(&'static str, u64), V>,
-) -> Result<Vec<String>, redb::Error> {
-    servers_by(|from| {
-        let first = table.range::<(&str, u64)>((from, Bound::Unbounded))?.next().transpose()?;
-        Ok(first.map(|(key, _)| key.value().0.to_owned()))
-    })
-}
-
-/// Returns the servers that have rows in a table of which `first` returns the server of the first row from a bound on.
+/// Returns the servers that have rows in a table of which `first` returns the server of the first row from a bound on, with one
+/// lookup each, however many rows they have.
 pub(crate) fn servers_by(
     first: impl Fn(Bound<(&str, u64)>) -> Result<Option<String>, redb::Error>,
 ) -> Result<Vec<String>, redb::Error> {
@@ -254,6 +244,19 @@ pub(crate) trait TableVisitor {
 
     /// Visits the next table.
     fn visit<K: RowKey, V: RowValue>(&mut self, table: TableDefinition<'static, K, V>) -> Result<(), Self::Error>;
+}
+
+/// Table that the file writes in blocks -> number of its rows that are in blocks. Owner: the checkpoints. Bound: one row a table.
+/// Trimmed: never.
+pub(crate) const BLOCK_ROWS: TableDefinition<&str, u64> = TableDefinition::new("block_rows");
+
+/// The tables whose rows the file keeps in blocks, each with the table of the blocks. Their rows are appended in the order of their
+/// keys, and most leave from the front.
+const IN_BLOCKS: [(&str, &str); 3] = [("outbox", "outbox_blocks"), ("items", "item_blocks"), ("feed", "feed_blocks")];
+
+/// Returns the name of the table that holds the rows of this table in blocks; `None`: it has rows alone.
+pub(crate) fn blocks_of(table: &str) -> Option<&'static str> {
+    IN_BLOCKS.iter().find(|(name, _)| *name == table).map(|(_, blocks)| *blocks)
 }
 
 /// Visits every table. Code that creates, copies or measures tables uses this function, so that no new table is missed.

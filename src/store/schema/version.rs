@@ -1,24 +1,29 @@
 //! The version of the schema: of the tables, of the rows in them, and of the log beside the file.
 
 /// The schema version that this program writes.
-pub const SCHEMA: u32 = 5;
+pub const SCHEMA: u32 = 6;
 
-/// The schema version that this program converts. Version 4 had no log; the version was raised because a program that does not know the
-/// log would lose what it holds.
-pub(crate) const SCHEMA_BEFORE: u32 = 4;
+/// The schema versions that this program converts. Version 4 had no log, and version 5 no rows in blocks; the version was raised each
+/// time because a program that does not know them would lose what they hold.
+pub(crate) const SCHEMAS_BEFORE: [u32; 2] = [4, 5];
 
 /// Key of the version in `meta`.
 pub(crate) const SCHEMA_KEY: &str = "schema";
 
-/// Returns whether this program can read a store of this schema version: its own, and the one that it converts.
+/// Returns whether this program can read a store of this schema version: its own, and those that it converts.
 pub(crate) fn is_known_schema(found: &str) -> bool {
-    [SCHEMA, SCHEMA_BEFORE].iter().any(|known| found == known.to_string())
+    found == SCHEMA.to_string() || version_before(found).is_some()
+}
+
+/// Returns the version that this program has to convert, if it is one.
+pub(crate) fn version_before(found: &str) -> Option<u32> {
+    SCHEMAS_BEFORE.into_iter().find(|before| found == before.to_string())
 }
 
 /// Returns the version of a store whose conversion has begun. No program can use such a store except by ending the conversion, and
-/// a program that knows neither version refuses it by this word.
-pub(crate) fn converting() -> String {
-    format!("{SCHEMA_BEFORE}-to-{SCHEMA}")
+/// other programs refuse it by this word.
+pub(crate) fn converting(from: u32) -> String {
+    format!("{from}-to-{SCHEMA}")
 }
 
 /// Returns what to do about a store of another schema version.

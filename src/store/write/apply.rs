@@ -17,6 +17,7 @@ use crate::store::engine::group_write::GroupWrite;
 use crate::store::error::RedbResult;
 use crate::store::schema::codec;
 use crate::store::schema::codec::BadRow;
+use crate::store::schema::codec::columns::IN_ROW;
 use crate::store::write::cache::WriterCache;
 use crate::store::write::context::pdus::PduTables;
 use crate::store::write::context::records::ContextRecordTables;
@@ -341,6 +342,9 @@ impl<'t> WriteBatch<'t> {
         number: u64,
         (origin, id): (&str, &str),
     ) -> Result<Option<(Item, Option<ContextId>)>, redb::Error> {
+        if number == IN_ROW {
+            return Ok(Some((Item::Update(Bytes::copy_from_slice(id.as_bytes())), None)));
+        }
         if number > 0 {
             return Ok(self.outbound.update_bytes(number)?.map(|bytes| (Item::Update(bytes), None)));
         }

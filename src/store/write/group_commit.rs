@@ -1,10 +1,11 @@
-//! Group commit: one writer task commits all batches that were queued during the previous sync with one sync, and starts the
-//! checkpoints.
+//! Group commit: one writer commits all batches that were queued during the previous sync with one sync, and starts the
+//! checkpoints. The writer is a thread that waits for the queue itself, or, where the store has no thread of its own, a task.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use actors::ports::OutboxGrown;
+use tokio::task::JoinError;
 use tokio::time::Instant;
 
 use crate::runtime::caught_panics;
@@ -35,6 +36,9 @@ pub(crate) fn run(shared: Arc<StoreShared>, memory: WriterMemory) -> impl Future
 }
 
 async fn write(shared: &Arc<StoreShared>, mut memory: WriterMemory) {
+    if shared.lane.has_commit_thread() {
+        return write_on_thread(shared, memory).await;
+    }
     let mut ride_until = None;
     loop {
         if let Err(failure) = start_checkpoint(shared, &mut memory) {
@@ -50,13 +54,7 @@ async fn write(shared: &Arc<StoreShared>, mut memory: WriterMemory) {
                 match drained {
                     Ok(Some(back)) => memory = back,
                     Ok(None) => return,
-                    Err(error) => {
-                        let failure = match error.try_into_panic() {
-                            Ok(payload) => StoreFailure::panic(&shared.place, &caught_panics::message(&*payload)),
-                            Err(_) => StoreFailure::abandoned(&shared.place),
-                        };
-                        return stop(shared, failure);
-                    }
+                    Err(error) => return stop(shared, ended(shared, error)),
                 }
             }
             NextWork::HoldDeferred => {
@@ -79,6 +77,53 @@ async fn write(shared: &Arc<StoreShared>, mut memory: WriterMemory) {
         }
     }
     close(shared, memory).await;
+}
+
+/// Runs the writer on the thread of the commits until the queue ends: a task in between would be one more wake-up for each
+/// group.
+async fn write_on_thread(shared: &Arc<StoreShared>, memory: WriterMemory) {
+    let job = shared.clone();
+    match shared.lane.commit(move || serve(&job, memory)).await {
+        Ok(Some(memory)) => close(shared, memory).await,
+        Ok(None) => {}
+        Err(error) => stop(shared, ended(shared, error)),
+    }
+}
+
+/// Returns the failure of a job that did not return.
+fn ended(shared: &StoreShared, error: JoinError) -> StoreFailure {
+    match error.try_into_panic() {
+        Ok(payload) => StoreFailure::panic(&shared.place, &caught_panics::message(&*payload)),
+        Err(_) => StoreFailure::abandoned(&shared.place),
+    }
+}
+
+/// Commits groups, and waits for more, until the queue ends. `None` means that the journal has stopped. It blocks.
+fn serve(shared: &Arc<StoreShared>, mut memory: WriterMemory) -> Option<WriterMemory> {
+    let mut ride_until = None;
+    loop {
+        if shared.queue.next() == NextWork::Commit {
+            ride_until = None;
+        }
+        memory = drain(shared, memory)?;
+        let seals_at = memory.engine.seals_at(&shared.engine);
+        let until = match shared.queue.next() {
+            NextWork::Commit if memory.engine.must_wait(&shared.engine) => None,
+            NextWork::Commit => continue,
+            NextWork::HoldDeferred => {
+                let until = *ride_until.get_or_insert_with(|| Instant::now() + DEFER_MAX);
+                if until <= Instant::now() {
+                    ride_until = None;
+                    shared.queue.flush();
+                    continue;
+                }
+                Some(seals_at.map_or(until, |at| at.min(until)))
+            }
+            NextWork::Idle => seals_at,
+            NextWork::End => return Some(memory),
+        };
+        shared.queue.wait_for_news(until);
+    }
 }
 
 /// Completes when the generation is due because of its age.

@@ -5,8 +5,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use actors::change::Change;
 use actors::ports::{CommitPriority, CommitTicket, Fence};
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::{Condvar, Mutex, MutexGuard};
 use tokio::sync::{Notify, oneshot};
+use tokio::time::Instant;
 
 /// An entry of the queue.
 pub(crate) struct QueueEntry {
@@ -61,7 +62,10 @@ pub(crate) struct JournalQueue {
     inner: Mutex<QueueInner>,
     rows: AtomicU64,
     limits: GroupLimits,
+    /// Wakes a task that waits for news.
     news: Notify,
+    /// Wakes a thread that waits for news.
+    thread_news: Condvar,
 }
 
 #[derive(Default)]
@@ -77,11 +81,19 @@ struct QueueInner {
     closing: bool,
     /// New entries are refused, and queued ones are dropped.
     dead: bool,
+    /// What a thread would do next may have changed since it looked.
+    has_news: bool,
 }
 
 impl JournalQueue {
     pub(crate) fn new(limits: GroupLimits) -> Self {
-        Self { inner: Mutex::default(), rows: AtomicU64::new(0), limits, news: Notify::new() }
+        Self {
+            inner: Mutex::default(),
+            rows: AtomicU64::new(0),
+            limits,
+            news: Notify::new(),
+            thread_news: Condvar::new(),
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, QueueInner> {
@@ -106,9 +118,8 @@ impl JournalQueue {
         inner.entries.push_back(QueueEntry { work, done });
         let first = inner.entries.len() == 1;
         let too_many_ride = inner.entries.len() > self.limits.batches;
-        drop(inner);
         if awaited || first || too_many_ride {
-            self.news.notify_one();
+            self.tell(inner);
         }
         ticket
     }
@@ -116,6 +127,29 @@ impl JournalQueue {
     /// Returns the number of rows that are submitted and not being committed yet.
     pub(crate) fn rows(&self) -> u64 {
         self.rows.load(Ordering::Relaxed)
+    }
+
+    /// Tells the writer, which is a task or a thread, that [`next`](Self::next) may have changed.
+    fn tell(&self, mut inner: MutexGuard<'_, QueueInner>) {
+        inner.has_news = true;
+        drop(inner);
+        self.thread_news.notify_one();
+        self.news.notify_one();
+    }
+
+    /// Returns when [`next`](Self::next) may have changed since the last call, or at this time. It blocks.
+    pub(crate) fn wait_for_news(&self, until: Option<Instant>) {
+        let mut inner = self.lock();
+        while !std::mem::take(&mut inner.has_news) {
+            match until.map(Instant::into_std) {
+                None => self.thread_news.wait(&mut inner),
+                Some(until) => {
+                    if self.thread_news.wait_until(&mut inner, until).timed_out() {
+                        return;
+                    }
+                }
+            }
+        }
     }
 
     /// Completes when [`next`](Self::next) may have changed.
@@ -162,7 +196,7 @@ impl JournalQueue {
 
     /// Wakes the writer, because a checkpoint has ended.
     pub(crate) fn wake(&self) {
-        self.news.notify_one();
+        self.tell(self.lock());
     }
 
     /// Returns whether the store is being closed.
@@ -171,8 +205,9 @@ impl JournalQueue {
     }
 
     pub(crate) fn close(&self) {
-        self.lock().closing = true;
-        self.news.notify_one();
+        let mut inner = self.lock();
+        inner.closing = true;
+        self.tell(inner);
     }
 
     /// Drops all entries: their tickets fail, and so do those of entries submitted later.
@@ -181,7 +216,7 @@ impl JournalQueue {
         inner.dead = true;
         inner.awaited = 0;
         let lost = std::mem::take(&mut inner.entries);
-        drop(inner);
+        self.tell(inner);
         drop(lost);
     }
 }

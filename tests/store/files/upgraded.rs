@@ -6,6 +6,7 @@ use fernpost::store::{self, OpenError, SCHEMA, StoreLocation};
 use fixtures::disk::{DiskBytes, FaultyDisk, SurvivingBytes};
 use redb::{Database, ReadableDatabase, TableDefinition, TableHandle};
 
+use crate::fixtures::blocks::take_out_of_blocks;
 use crate::fixtures::scenario::Scenario;
 use crate::fixtures::world::{World, notice, server};
 
@@ -16,7 +17,7 @@ type OldIndexRow = (&'static str, u64, u64, u64);
 
 const OLD_INDEX: TableDefinition<(&str, &str, &str), OldIndexRow> = TableDefinition::new("strangers");
 
-/// Makes a store one of the version before: without a log and a newer table, with an older index.
+/// Makes a store one of an earlier version: without a log, a newer table and blocks of rows, with an older index.
 fn aged(database: &Database) {
     let transaction = database.begin_write().unwrap();
     {
@@ -24,6 +25,10 @@ fn aged(database: &Database) {
         meta.insert("schema", (SCHEMA - 1).to_string().as_str()).unwrap();
         meta.remove("log").unwrap();
         transaction.open_table(OLD_INDEX).unwrap();
+    }
+    take_out_of_blocks(&transaction);
+    for blocks in ["outbox_blocks", "item_blocks", "feed_blocks"] {
+        transaction.delete_table(TableDefinition::<u64, u64>::new(blocks)).unwrap();
     }
     transaction.delete_table(RECEIPTS).unwrap();
     transaction.commit().unwrap();

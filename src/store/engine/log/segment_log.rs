@@ -11,8 +11,9 @@ use crate::store::engine::log::log_backend::{LogBackend, LogSegment};
 use crate::store::engine::log::log_position::LogPosition;
 use crate::store::engine::log::log_record::{LogIdentity, RecordBuilder, SECTOR};
 
-/// Bytes of a segment, unless the log as a whole is small.
-const SEGMENT_BYTES: u64 = 16 << 20;
+/// Bytes of a segment, unless the log as a whole is small. A checkpoint holds 8 MiB by default, so a few segments go round; each costs
+/// its zeros once.
+const SEGMENT_BYTES: u64 = 4 << 20;
 
 /// Bytes of a segment of the smallest log.
 const SEGMENT_BYTES_MIN: u64 = 4096;
@@ -27,7 +28,7 @@ fn segment_bytes(log_max: u64) -> u64 {
     SEGMENT_BYTES.min(log_max / SEGMENTS_MIN).max(SEGMENT_BYTES_MIN).next_multiple_of(SECTOR as u64)
 }
 
-/// A segment that is created before it is needed, because the writer must not wait for sixteen mebibytes of zeros.
+/// A segment that is created before it is needed, because the writer must not wait for its zeros.
 #[derive(Debug)]
 pub(crate) struct SegmentOrder {
     backend: Arc<dyn LogBackend>,

@@ -2,26 +2,73 @@
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::marker::PhantomData;
 use std::ops::Bound;
 use std::sync::Arc;
 use std::time::Duration;
 
 use proptest::prelude::*;
-use redb::Database;
 use redb::backends::InMemoryBackend;
+use redb::{Database, TableDefinition, Value};
 
 use crate::store::engine::checkpoint;
 use crate::store::engine::engine_writer::EngineWriter;
+use crate::store::engine::file::opening_table::OpeningTable;
 use crate::store::engine::log::log_position::LogPosition;
 use crate::store::engine::log::recovery;
 use crate::store::engine::log::segment_log::SegmentLog;
 use crate::store::engine::memtable::Generation;
+use crate::store::engine::merged_range::MergedRow;
 use crate::store::engine::read_snapshot::{MergedTable, ReadSnapshot};
 use crate::store::engine::store_engine::{EngineLimits, StoreEngine};
 use crate::store::engine::tests::MemoryLog;
+use crate::store::schema::codec::columns::OutboxValue;
 use crate::store::schema::tables;
+use crate::store::schema::tables::RowValue;
 
-const TABLE: redb::TableDefinition<(&str, u64), &str> = tables::REQUESTED_RECEIPTS;
+/// A table whose rows hold a text: in one kind the file has rows, in the other one blocks of rows.
+trait ModelTable {
+    type Columns: RowValue;
+    const TABLE: TableDefinition<'static, (&'static str, u64), Self::Columns>;
+
+    fn columns(text: &str) -> <Self::Columns as Value>::SelfType<'_>;
+
+    fn text<'c>(columns: &'c <Self::Columns as Value>::SelfType<'_>) -> &'c str;
+}
+
+struct RowTable;
+
+impl ModelTable for RowTable {
+    type Columns = &'static str;
+    const TABLE: TableDefinition<'static, (&'static str, u64), &'static str> = tables::REQUESTED_RECEIPTS;
+
+    fn columns(text: &str) -> &str {
+        text
+    }
+
+    fn text<'c>(columns: &'c &str) -> &'c str {
+        columns
+    }
+}
+
+struct BlockTable;
+
+impl ModelTable for BlockTable {
+    type Columns = OutboxValue<'static>;
+    const TABLE: TableDefinition<'static, (&'static str, u64), OutboxValue<'static>> = tables::OUTBOX;
+
+    fn columns(text: &str) -> OutboxValue<'_> {
+        OutboxValue { queued: 1, queued_bytes: 2, again: false, item: 3, origin: "", id: text, submission: "s" }
+    }
+
+    fn text<'c>(columns: &'c OutboxValue<'_>) -> &'c str {
+        columns.id
+    }
+}
+
+/// A row that was read.
+type ReadRow<T> = MergedRow<(&'static str, u64), <T as ModelTable>::Columns>;
+
 const NAMES: [&str; 3] = ["blue", "green", "red"];
 
 type ModelKey = (&'static str, u64);
@@ -74,7 +121,7 @@ fn step() -> impl Strategy<Value = ModelStep> {
 }
 
 /// The engine, and what its rows should be.
-struct ModelWorld {
+struct ModelWorld<T> {
     engine: StoreEngine,
     writer: EngineWriter,
     log: MemoryLog,
@@ -84,13 +131,15 @@ struct ModelWorld {
     visible: Model,
     /// An earlier view, which must not change.
     earlier: (Arc<ReadSnapshot>, Model),
+    table: PhantomData<T>,
 }
 
-impl ModelWorld {
+impl<T: ModelTable> ModelWorld<T> {
     fn new() -> Self {
         let database = Database::builder().create_with_backend(InMemoryBackend::new()).expect("memory");
         let write = database.begin_write().expect("memory");
-        write.open_table(TABLE).expect("a table");
+        OpeningTable::open(&write, T::TABLE).expect("a table");
+        write.open_table(tables::BLOCK_ROWS).expect("a table");
         let position = LogPosition::begin(0).expect("random bytes");
         position.write(&write).expect("memory");
         write.commit().expect("memory");
@@ -104,7 +153,7 @@ impl ModelWorld {
             EngineWriter::new(SegmentLog::begin(Arc::new(log.clone()), &position, limits.log_max).expect("memory"));
         let engine = StoreEngine::new(database, position, limits).expect("memory");
         let earlier = (engine.snapshot(), rows.clone());
-        Self { engine, writer, log, sealed: None, written: rows.clone(), visible: rows, earlier }
+        Self { engine, writer, log, sealed: None, written: rows.clone(), visible: rows, earlier, table: PhantomData }
     }
 
     /// Ends without a word, and opens what is on disk.
@@ -127,29 +176,29 @@ impl ModelWorld {
 
     fn write(&mut self, step: ModelStep) {
         let group = self.writer.begin(&self.engine);
-        let mut table = group.open_table(TABLE).expect("a table");
+        let mut table = group.open_table(T::TABLE).expect("a table");
         match step {
             ModelStep::Insert(key, text) => {
-                table.insert(key, text.as_str()).expect("memory");
+                table.insert(key, T::columns(&text)).expect("memory");
                 self.written.insert(key, text);
             }
             ModelStep::Append(key, text) => {
                 if let Entry::Vacant(unused) = self.written.entry(key) {
-                    table.append(key, text.as_str()).expect("memory");
+                    table.append(key, T::columns(&text)).expect("memory");
                     unused.insert(text);
                 }
             }
             ModelStep::AppendRun((name, first), count) => {
                 for number in first..first + count {
                     if let Entry::Vacant(unused) = self.written.entry((name, number)) {
-                        table.append((name, number), "run").expect("memory");
+                        table.append((name, number), T::columns("run")).expect("memory");
                         unused.insert("run".to_owned());
                     }
                 }
             }
             ModelStep::Replace(key, text) => {
-                let before = table.replace(key, text.as_str()).expect("memory");
-                let before = before.map(|value| value.value().to_owned());
+                let before = table.replace(key, T::columns(&text)).expect("memory");
+                let before = before.map(|value| T::text(&value.value()).to_owned());
                 assert_eq!(before, self.written.insert(key, text));
             }
             ModelStep::Remove(key) => {
@@ -157,7 +206,7 @@ impl ModelWorld {
                 self.written.remove(&key);
             }
             ModelStep::Take(key) => {
-                let before = table.take(key).expect("memory").map(|value| value.value().to_owned());
+                let before = table.take(key).expect("memory").map(|value| T::text(&value.value()).to_owned());
                 assert_eq!(before, self.written.remove(&key));
             }
             ModelStep::RemoveRange(from, to) => {
@@ -166,16 +215,16 @@ impl ModelWorld {
             }
             ModelStep::PopFirst => {
                 let first = table.pop_first().expect("memory");
-                let first = first.map(|(key, value)| (owned(key.value()), value.value().to_owned()));
+                let first = first.map(|(key, value)| (owned(key.value()), T::text(&value.value()).to_owned()));
                 assert_eq!(first, self.written.pop_first());
             }
             ModelStep::Look(from, to) => {
                 let rows = table.range::<(&str, u64)>((from, to)).expect("memory");
-                assert_eq!(collected(rows), within(&self.written, from, to));
+                assert_eq!(collected::<T>(rows), within(&self.written, from, to));
                 let rows = table.range::<(&str, u64)>((from, to)).expect("memory").rev();
                 let mut expected = within(&self.written, from, to);
                 expected.reverse();
-                assert_eq!(collected(rows), expected);
+                assert_eq!(collected::<T>(rows), expected);
                 assert_eq!(table.len().expect("memory"), self.written.len() as u64);
             }
             ModelStep::Commit | ModelStep::Seal | ModelStep::Checkpoint | ModelStep::Reopen => {}
@@ -207,8 +256,8 @@ impl ModelWorld {
             other => self.write(other),
         }
         let view = self.engine.snapshot();
-        agree(&view.open_table(TABLE).expect("a table"), &self.visible);
-        agree(&self.earlier.0.open_table(TABLE).expect("a table"), &self.earlier.1);
+        agree::<T>(&view.open_table(T::TABLE).expect("a table"), &self.visible);
+        agree::<T>(&self.earlier.0.open_table(T::TABLE).expect("a table"), &self.earlier.1);
         self
     }
 }
@@ -217,15 +266,10 @@ fn owned((name, number): (&str, u64)) -> ModelKey {
     (NAMES.into_iter().find(|known| *known == name).expect("a known name"), number)
 }
 
-fn collected(
-    rows: impl Iterator<
-        Item = Result<crate::store::engine::merged_range::MergedRow<(&'static str, u64), &'static str>, redb::Error>,
-    >,
-) -> Vec<(ModelKey, String)> {
-    let row = |row: Result<_, redb::Error>| {
-        let (key, value): crate::store::engine::merged_range::MergedRow<(&'static str, u64), &'static str> =
-            row.expect("memory");
-        (owned(key.value()), value.value().to_owned())
+fn collected<T: ModelTable>(rows: impl Iterator<Item = Result<ReadRow<T>, redb::Error>>) -> Vec<(ModelKey, String)> {
+    let row = |row: Result<ReadRow<T>, redb::Error>| {
+        let (key, value) = row.expect("memory");
+        (owned(key.value()), T::text(&value.value()).to_owned())
     };
     rows.map(row).collect()
 }
@@ -236,26 +280,22 @@ fn within(model: &Model, from: Bound<ModelKey>, to: Bound<ModelKey>) -> Vec<(Mod
     model.iter().filter(|(key, _)| range.contains(*key)).map(|(key, text)| (*key, text.clone())).collect()
 }
 
-fn agree(table: &MergedTable<'_, (&'static str, u64), &'static str>, model: &Model) {
+fn agree<T: ModelTable>(table: &MergedTable<'_, (&'static str, u64), T::Columns>, model: &Model) {
     let all: Vec<_> = model.iter().map(|(key, text)| (*key, text.clone())).collect();
-    assert_eq!(collected(table.iter().expect("memory")), all);
+    assert_eq!(collected::<T>(table.iter().expect("memory")), all);
     let backwards: Vec<_> = all.iter().rev().cloned().collect();
-    assert_eq!(collected(table.iter().expect("memory").rev()), backwards);
+    assert_eq!(collected::<T>(table.iter().expect("memory").rev()), backwards);
     assert_eq!(table.len().expect("memory"), all.len() as u64);
-    let key = |row: Option<(_, _)>| {
-        row.map(|(key, _): crate::store::engine::merged_range::MergedRow<(&'static str, u64), &'static str>| {
-            owned(key.value())
-        })
-    };
+    let key = |row: Option<ReadRow<T>>| row.map(|(key, _)| owned(key.value()));
     assert_eq!(key(table.first().expect("memory")), all.first().map(|(key, _)| *key));
     assert_eq!(key(table.last().expect("memory")), all.last().map(|(key, _)| *key));
     for name in NAMES {
         for number in [0, 7, 21, 39] {
-            let found = table.get((name, number)).expect("memory").map(|value| value.value().to_owned());
+            let found = table.get((name, number)).expect("memory").map(|value| T::text(&value.value()).to_owned());
             assert_eq!(found.as_ref(), model.get(&(name, number)));
         }
         let rows = table.range(tables::all_of(name)).expect("memory");
-        assert_eq!(collected(rows), within(model, Bound::Included((name, 0)), Bound::Included((name, u64::MAX))));
+        assert_eq!(collected::<T>(rows), within(model, Bound::Included((name, 0)), Bound::Included((name, u64::MAX))));
     }
 }
 
@@ -264,16 +304,30 @@ proptest! {
 
     #[test]
     fn tables_agree_with_sorted_map(steps in prop::collection::vec(step(), 1..90)) {
-        let mut world = ModelWorld::new();
-        for step in steps {
-            world = world.step(step);
-        }
+        played::<RowTable>(steps);
+    }
+
+    #[test]
+    fn blocks_agree_with_sorted_map(steps in prop::collection::vec(step(), 1..90)) {
+        played::<BlockTable>(steps);
+    }
+}
+
+fn played<T: ModelTable>(steps: Vec<ModelStep>) {
+    let mut world = ModelWorld::<T>::new();
+    for step in steps {
+        world = world.step(step);
+        let mut faults = Vec::new();
+        let view = world.engine.snapshot();
+        let table = view.open_table(T::TABLE).expect("a table");
+        table.file().examine_blocks(|fault| faults.push(fault)).expect("memory");
+        assert_eq!(faults, [""; 0]);
     }
 }
 
 #[test]
 fn short_lived_rows_leave_no_trace() {
-    let mut world = ModelWorld::new();
+    let mut world = ModelWorld::<RowTable>::new();
     world = world.step(ModelStep::Append(("red", 1), "new".to_owned())).step(ModelStep::Commit);
     world = world.step(ModelStep::Remove(("red", 1))).step(ModelStep::Commit);
     let view = world.engine.snapshot();

@@ -1,28 +1,28 @@
 //! Verifies queues, inbound digests, submissions and the feed against the rows that they refer to.
 
 use std::collections::HashMap;
+use std::ops::Bound;
 
-use actors::model::{CountedNoun, DeadLetterReason};
-use redb::{ReadOnlyTable, ReadTransaction, ReadableTable};
-
+use crate::store::engine::read_snapshot::{MergedTable, ReadSnapshot};
 use crate::store::error::RedbResult;
 use crate::store::offline::verify::VerifyFindings;
 use crate::store::position_jumps::PositionJumps;
-use crate::store::schema::codec::columns::{AttemptValue, DeadLetterValue, FeedValue, OutboxValue, PduValue};
+use crate::store::schema::codec::columns::{AttemptValue, DeadLetterValue, FeedValue, IN_ROW, OutboxValue, PduValue};
 use crate::store::schema::tables::RefValue;
 use crate::store::schema::{codec, tables};
+use actors::model::{CountedNoun, DeadLetterReason};
 
 /// Number of items counted in one pass over the queues; it bounds the memory.
 const ITEMS_AT_ONCE: u64 = 1 << 20;
 
-pub(super) fn examine(read: &ReadTransaction, findings: &mut VerifyFindings) -> RedbResult {
+pub(super) fn examine(read: &ReadSnapshot, jumps: &PositionJumps, findings: &mut VerifyFindings) -> RedbResult {
     let tails = tails(read, findings)?;
     queued(read, findings, &tails)?;
     items(read, findings)?;
     taken(read, findings)?;
     attempts(read, findings)?;
     submissions(read, findings, &tails)?;
-    feed(read, findings)?;
+    feed(read, jumps, findings)?;
     for (server, _) in tails {
         findings.unless(codec::name("outbox", &server).is_ok(), "outbox", || format!("{server:?} is no server name"));
     }
@@ -32,14 +32,18 @@ pub(super) fn examine(read: &ReadTransaction, findings: &mut VerifyFindings) -> 
 /// Newest index that was ever assigned in each outbox.
 type Tails = HashMap<String, u64>;
 
-fn tails(read: &ReadTransaction, findings: &mut VerifyFindings) -> Result<Tails, redb::Error> {
+fn tails(read: &ReadSnapshot, findings: &mut VerifyFindings) -> Result<Tails, redb::Error> {
     let outbox = read.open_table(tables::OUTBOX)?;
     let newest = |server: &str| -> Result<u64, redb::Error> {
-        let newest = outbox.range(tables::all_of(server))?.next_back().transpose()?;
+        let newest = outbox.range(tables::all_of(server))?.newest()?;
         Ok(newest.map_or(0, |(key, _)| tables::number_of(key.value())))
     };
     let mut tails = HashMap::new();
-    for server in tables::servers(&outbox)? {
+    let first = |from: Bound<(&str, u64)>| {
+        let first = outbox.range::<(&str, u64)>((from, Bound::Unbounded))?.next().transpose()?;
+        Ok(first.map(|(key, _)| key.value().0.to_owned()))
+    };
+    for server in tables::servers_by(first)? {
         tails.insert(server.clone(), newest(&server)?);
     }
     for row in read.open_table(tables::PEERS)?.iter()? {
@@ -68,7 +72,7 @@ fn tails(read: &ReadTransaction, findings: &mut VerifyFindings) -> Result<Tails,
 
 /// Checks that the PDU of each row exists, and that no item is both queued and a dead letter. Items are checked
 /// separately.
-fn queued(read: &ReadTransaction, findings: &mut VerifyFindings, tails: &Tails) -> RedbResult {
+fn queued(read: &ReadSnapshot, findings: &mut VerifyFindings, tails: &Tails) -> RedbResult {
     let pdus = read.open_table(tables::PDUS)?;
     let outbox = read.open_table(tables::OUTBOX)?;
     for row in outbox.iter()? {
@@ -98,7 +102,7 @@ fn queued(read: &ReadTransaction, findings: &mut VerifyFindings, tails: &Tails) 
 }
 
 fn named(
-    pdus: &ReadOnlyTable<RefValue, PduValue<'static>>,
+    pdus: &MergedTable<'_, RefValue, PduValue<'static>>,
     findings: &mut VerifyFindings,
     table: &'static str,
     (server, index): (&str, u64),
@@ -117,7 +121,7 @@ fn named(
 
 /// Checks that each item is referred to as often as its count says, and that each item referred to exists. Item numbers
 /// are checked one range at a time.
-fn items(read: &ReadTransaction, findings: &mut VerifyFindings) -> RedbResult {
+fn items(read: &ReadSnapshot, findings: &mut VerifyFindings) -> RedbResult {
     let items = read.open_table(tables::ITEMS)?;
     let mut from = 1;
     loop {
@@ -153,9 +157,12 @@ fn items(read: &ReadTransaction, findings: &mut VerifyFindings) -> RedbResult {
     }
 }
 
-fn each_number(read: &ReadTransaction, note: &mut impl FnMut(u64)) -> RedbResult {
+fn each_number(read: &ReadSnapshot, note: &mut impl FnMut(u64)) -> RedbResult {
     for row in read.open_table(tables::OUTBOX)?.iter()? {
-        note(row?.1.value().item);
+        let item = row?.1.value().item;
+        if item != IN_ROW {
+            note(item);
+        }
     }
     for row in read.open_table(tables::DEAD_LETTERS)?.iter()? {
         note(row?.1.value().item);
@@ -164,7 +171,7 @@ fn each_number(read: &ReadTransaction, note: &mut impl FnMut(u64)) -> RedbResult
 }
 
 /// Checks that each row of digests has whole digests.
-fn taken(read: &ReadTransaction, findings: &mut VerifyFindings) -> RedbResult {
+fn taken(read: &ReadSnapshot, findings: &mut VerifyFindings) -> RedbResult {
     for row in read.open_table(tables::INBOUND_DIGESTS)?.iter()? {
         let (key, value) = row?;
         let ((server, first), digests) = (key.value(), value.value());
@@ -175,7 +182,7 @@ fn taken(read: &ReadTransaction, findings: &mut VerifyFindings) -> RedbResult {
 }
 
 /// Checks that attempts and deliveries can be read, and that their ranges of items are valid.
-fn attempts(read: &ReadTransaction, findings: &mut VerifyFindings) -> RedbResult {
+fn attempts(read: &ReadSnapshot, findings: &mut VerifyFindings) -> RedbResult {
     for row in read.open_table(tables::ATTEMPTS)?.iter()? {
         let (key, value) = row?;
         let ((server, number), AttemptValue { first, last, .. }) = (key.value(), value.value());
@@ -198,7 +205,7 @@ fn attempts(read: &ReadTransaction, findings: &mut VerifyFindings) -> RedbResult
     Ok(())
 }
 
-fn submissions(read: &ReadTransaction, findings: &mut VerifyFindings, tails: &Tails) -> RedbResult {
+fn submissions(read: &ReadSnapshot, findings: &mut VerifyFindings, tails: &Tails) -> RedbResult {
     let pdus = read.open_table(tables::PDUS)?;
     for row in read.open_table(tables::SUBMISSIONS)?.iter()? {
         let (key, value) = row?;
@@ -227,11 +234,10 @@ fn submissions(read: &ReadTransaction, findings: &mut VerifyFindings, tails: &Ta
 
 /// Checks that the feed has no gap after its oldest row, except where a restore skipped positions, and that every PDU it
 /// shows is delivered.
-fn feed(read: &ReadTransaction, findings: &mut VerifyFindings) -> RedbResult {
+fn feed(read: &ReadSnapshot, jumps: &PositionJumps, findings: &mut VerifyFindings) -> RedbResult {
     let feed = read.open_table(tables::FEED)?;
     let pdus = read.open_table(tables::PDUS)?;
     let acked = read.open_table(tables::FEED_CURSOR)?.get(tables::MESSENGER)?.map_or(0, |row| row.value());
-    let jumps = PositionJumps::read(&read.open_table(tables::META)?)?;
     let mut last = None;
     for row in feed.iter()? {
         let (position, value) = row?;
@@ -254,7 +260,7 @@ fn feed(read: &ReadTransaction, findings: &mut VerifyFindings) -> RedbResult {
 }
 
 fn shown(
-    pdus: &ReadOnlyTable<RefValue, PduValue<'static>>,
+    pdus: &MergedTable<'_, RefValue, PduValue<'static>>,
     findings: &mut VerifyFindings,
     position: u64,
     row: FeedValue<'_>,

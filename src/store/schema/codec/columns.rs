@@ -83,6 +83,9 @@ macro_rules! columns {
     };
 }
 
+/// The item number of an update that no other row needs: its text is in the row itself.
+pub(crate) const IN_ROW: u64 = u64::MAX;
+
 columns! {
     /// The place in quarantine of a PDU from a server that does not participate.
     struct QuarantinePlace {
@@ -150,8 +153,8 @@ columns! {
         bytes: &'a [u8],
     }
 
-    /// An item in an outbox. An update has an item number; a PDU has 0, an origin and an id; a forward has an item number, its
-    /// origin, and its destination as the id.
+    /// An item in an outbox. An update for several servers has an item number; one for a single server has [`IN_ROW`], and its
+    /// text as the id; a PDU has 0, an origin and an id; a forward has an item number, its origin, and its destination as the id.
     struct OutboxValue<'a> {
         queued: u64,
         /// Bytes ever queued for the server up to and including this row, so that the backlog's size takes two lookups,

@@ -20,6 +20,7 @@ use crate::store::engine::group_write::GroupWrite;
 use crate::store::error::RedbResult;
 use crate::store::schema::codec;
 use crate::store::schema::codec::BadRow;
+use crate::store::schema::codec::columns::IN_ROW;
 use crate::store::write::peer::outbound::dead_letters::{DeadLetterTable, RemovedDeadLetter};
 use crate::store::write::peer::outbound::items::ItemTable;
 use crate::store::write::peer::outbound::outbox::{AppendedItem, OutboxGrowth, OutboxTables, OwnedOutboxRow};
@@ -106,7 +107,7 @@ impl<'t> OutboundTables<'t> {
         submission: &SubmissionId,
     ) -> Result<u64, redb::Error> {
         let tail = self.outbox.tail(cx, &mut self.records, &copy.server)?;
-        let number = self.items.store_update(cx, &copy.update, 1)?;
+        let number = self.items.number_alone(cx, &copy.update)?;
         let (item, submission) = (Item::Update(copy.update.clone()), submission.clone());
         let row = AppendedItem { number, since: None, item, context: None, submission };
         self.outbox.append(cx, &copy.server, tail, [row], false)?;
@@ -194,12 +195,17 @@ impl<'t> OutboundTables<'t> {
                 }
                 continue;
             }
-            // An item that the peer accepted also keeps its outbox row, so its reference count rises by one.
-            match fate.was_taken() {
-                true => self.items.refer_again(cx, row.item)?,
-                false => self.outbox.remove(server, row.index)?,
+            // An item that the peer accepted also keeps its outbox row, so its reference count rises by one. The text of an update
+            // goes with the outbox row, and the letter needs it for longer.
+            let number = match row.item {
+                IN_ROW => self.items.store_update(cx, &Bytes::copy_from_slice(row.id.as_bytes()), 1)?,
+                item if fate.was_taken() => self.items.refer_again(cx, item).map(|()| item)?,
+                item => item,
+            };
+            if !fate.was_taken() {
+                self.outbox.remove(server, row.index)?;
             }
-            self.dead_letters.insert(cx, server, row, (fate, reason))?;
+            self.dead_letters.insert(cx, server, (row, number), (fate, reason))?;
         }
         let letters = gone.iter().filter(|row| !row.is_forward()).count() as u64;
         let trimmed = self.dead_letters.trim(cx, server, before + letters, keep)?;

@@ -5,7 +5,7 @@ use actors::model::{DeadLetterReason, PduRef, ServerName, SubmissionId};
 use crate::store::engine::group_write::GroupWrite;
 use crate::store::error::RedbResult;
 use crate::store::schema::codec::BadRow;
-use crate::store::schema::codec::columns::DeadLetterValue;
+use crate::store::schema::codec::columns::{DeadLetterValue, IN_ROW};
 use crate::store::schema::{codec, tables};
 use crate::store::write::lazy_table::LazyTable;
 use crate::store::write::peer::outbound::outbox::OwnedOutboxRow;
@@ -57,21 +57,21 @@ impl<'t> DeadLetterTable<'t> {
         Ok(count)
     }
 
-    /// Adds the letter of an outbox row.
+    /// Adds the letter of an outbox row, and of the item with this number.
     pub(crate) fn insert(
         &mut self,
         cx: &mut WriterContext<'_>,
         server: &ServerName,
-        row: &OwnedOutboxRow,
+        (row, item): (&OwnedOutboxRow, u64),
         (fate, reason): (DeadLetterReason, &str),
     ) -> RedbResult {
         let letter = DeadLetterValue {
             kind: fate.as_str(),
             removed: cx.now.0,
             reason,
-            item: row.item,
+            item,
             origin: &row.origin,
-            id: &row.id,
+            id: if row.item == IN_ROW { "" } else { &row.id },
             submission: &row.submission,
         };
         self.rows.open()?.insert((server.as_str(), row.index), letter)?;

@@ -1,4 +1,5 @@
-//! The bytes of submitted updates: one row for all recipients, with the number of rows that refer to it.
+//! The bytes of updates for several recipients: one row for all of them, with the number of rows that refer to it. An update for a
+//! single one is in its outbox row, because a second row would cost as much as the first.
 //!
 //! PDUs have no row here: they stay in `pdus`, no references to them are counted, and where a number of an item is given
 //! theirs is 0.
@@ -10,7 +11,7 @@ use bytes::Bytes;
 
 use crate::store::engine::group_write::GroupWrite;
 use crate::store::error::RedbResult;
-use crate::store::schema::codec::columns::ItemValue;
+use crate::store::schema::codec::columns::{IN_ROW, ItemValue};
 use crate::store::schema::tables;
 use crate::store::write::lazy_table::LazyTable;
 use crate::store::write::writer_context::WriterContext;
@@ -29,8 +30,8 @@ impl<'t> ItemTable<'t> {
         Self { rows: LazyTable::new(transaction, tables::ITEMS), next, decrements: BTreeMap::new() }
     }
 
-    /// Returns the items of a submission with their numbers. Updates are written here, once for all servers; a PDU is written
-    /// by its own change and has no number.
+    /// Returns the items of a submission with their numbers. Updates for several servers are written here, once for all of
+    /// them; a PDU is written by its own change and has no number.
     pub(crate) fn store(
         &mut self,
         cx: &mut WriterContext<'_>,
@@ -42,6 +43,12 @@ impl<'t> ItemTable<'t> {
             }
             SubmittedContent::Updates(updates) => updates,
         };
+        if submission.servers.len() == 1 {
+            return updates
+                .iter()
+                .map(|bytes| Ok((self.number_alone(cx, bytes)?, Item::Update(bytes.clone()))))
+                .collect();
+        }
         let first = *self.next;
         if let Ok(names @ 1..) = u32::try_from(submission.servers.len()) {
             let items = self.rows.open()?;
@@ -52,6 +59,11 @@ impl<'t> ItemTable<'t> {
             cx.counts.rows_written += updates.len() as u64;
         }
         Ok((first..).zip(updates.iter().cloned().map(Item::Update)).collect())
+    }
+
+    /// Returns the number of an update that one outbox row is to have: [`IN_ROW`], unless it is no text.
+    pub(crate) fn number_alone(&mut self, cx: &mut WriterContext<'_>, bytes: &Bytes) -> Result<u64, redb::Error> {
+        if std::str::from_utf8(bytes).is_ok() { Ok(IN_ROW) } else { self.store_update(cx, bytes, 1) }
     }
 
     /// Stores one update to which this number of rows refers, and returns its number.
@@ -85,7 +97,7 @@ impl<'t> ItemTable<'t> {
 
     /// Counts one reference less to an item, at the end of the group.
     pub(crate) fn release(&mut self, item: u64) {
-        if item > 0 {
+        if item > 0 && item != IN_ROW {
             *self.decrements.entry(item).or_default() += 1;
         }
     }

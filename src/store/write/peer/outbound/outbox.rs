@@ -8,7 +8,7 @@ use actors::ports::OutboxRow;
 
 use crate::store::engine::group_write::GroupWrite;
 use crate::store::error::RedbResult;
-use crate::store::schema::codec::columns::OutboxValue;
+use crate::store::schema::codec::columns::{IN_ROW, OutboxValue};
 use crate::store::schema::tables;
 use crate::store::write::lazy_table::LazyTable;
 use crate::store::write::peer::outbound::records::PeerRecordTable;
@@ -16,7 +16,7 @@ use crate::store::write::writer_context::WriterContext;
 
 /// An item that goes to the end of an outbox.
 pub(crate) struct AppendedItem {
-    /// Number of the stored update; 0 for a PDU.
+    /// Number of the stored update; [`IN_ROW`] if it is stored in the row; 0 for a PDU.
     pub(crate) number: u64,
     /// Time from which its stay is counted, if that is earlier than now.
     pub(crate) since: Option<Millis>,
@@ -29,7 +29,7 @@ pub(crate) struct AppendedItem {
 /// A copy of an outbox row.
 pub(crate) struct OwnedOutboxRow {
     pub(crate) index: u64,
-    /// Number of the stored update; 0 for a PDU.
+    /// Number of the stored update; [`IN_ROW`] if the id is its text; 0 for a PDU.
     pub(crate) item: u64,
     pub(crate) origin: String,
     pub(crate) id: String,
@@ -41,6 +41,10 @@ impl OwnedOutboxRow {
     pub(crate) const fn is_forward(&self) -> bool {
         self.item > 0 && !self.origin.is_empty()
     }
+}
+
+fn no_text(error: std::str::Utf8Error) -> redb::Error {
+    redb::Error::Corrupted(format!("an update is no text: {error}"))
 }
 
 /// The growth of one outbox in a group.
@@ -88,6 +92,7 @@ impl<'t> OutboxTables<'t> {
             let (origin, id) = match &item {
                 Item::Pdu(pdu, _) => (pdu.origin.as_str(), pdu.id.as_str()),
                 Item::Forward(route, _) => (route.origin.as_str(), route.destination.as_str()),
+                Item::Update(text) if number == IN_ROW => ("", std::str::from_utf8(text).map_err(no_text)?),
                 Item::Update(_) => ("", ""),
             };
             queued_bytes += item.bytes().len() as u64;
