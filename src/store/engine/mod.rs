@@ -5,7 +5,7 @@
 //! - `row_tree`, `memtable`: the rows of a generation. `group_write`: the tables as a group writes them. `read_snapshot`,
 //!   `merged_range`, `row_guard`: the tables as a reader sees them. `table_directory`: the tables by number.
 //! - `store_engine`: what the writer, the checkpoints and the readers share. `engine_writer`: commits and seals.
-//!   `checkpoint`: a sealed generation becomes part of the file.
+//!   `checkpoint`: a sealed generation becomes part of the file. `gathering_backend`: its pages are written side by side.
 //!
 //! # Order of events
 //! A group is written into the working generation and into a record. The record is on disk before the rows become visible,
@@ -19,6 +19,7 @@
 
 pub(crate) mod checkpoint;
 pub(crate) mod engine_writer;
+pub(crate) mod gathering_backend;
 pub(crate) mod group_write;
 pub(crate) mod log;
 pub(crate) mod memtable;
