@@ -179,7 +179,14 @@ fn write_elements(out: &mut Vec<u8>, text: &str, depth: u32) -> bool {
 }
 
 fn write_string(out: &mut Vec<u8>, text: &str) -> bool {
-    serde_json::to_writer(out, text).expect("a text into memory");
+    if text.bytes().any(|byte| byte < b' ' || matches!(byte, b'"' | b'\\')) {
+        serde_json::to_writer(out, text).expect("a text into memory");
+        return true;
+    }
+    // The serializer writes such a text unchanged, piece by piece.
+    out.push(b'"');
+    out.extend_from_slice(text.as_bytes());
+    out.push(b'"');
     true
 }
 

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use actors::model::ServerName;
 use actors::ports::Clock;
+use redb::backends::FileBackend;
 use redb::{
     Builder, Database, DatabaseError, ReadableTable, StorageBackend, Table, TableDefinition, Value, WriteTransaction,
 };
@@ -19,6 +20,7 @@ use crate::store::delivery_clock::DeliveryClock;
 use crate::store::engine::checkpoint;
 use crate::store::engine::engine_writer::EngineWriter;
 use crate::store::engine::file::opening_table::OpeningTable;
+use crate::store::engine::gathering_backend::GatheringBackend;
 use crate::store::engine::log::log_backend::{LogBackend, LogFolder};
 use crate::store::engine::log::log_position::LogPosition;
 use crate::store::engine::log::recovery;
@@ -143,7 +145,7 @@ impl StoreLocation {
     /// Another place, for example one in memory.
     pub fn backend(backend: impl LoggedBackend) -> Self {
         let log = backend.log();
-        Self(BackendKind::Other(Box::new(|builder| builder.create_with_backend(backend)), log))
+        Self(BackendKind::Other(Box::new(|builder| builder.create_with_backend(GatheringBackend::new(backend))), log))
     }
 }
 
@@ -186,7 +188,8 @@ impl StoreLocation {
                     Err(error) if error.kind() == ErrorKind::AlreadyExists => false,
                     Err(error) => return Err(redb::Error::Io(error)),
                 };
-                let database = builder.create(&path)?;
+                let file = OpenOptions::new().read(true).write(true).open(&path)?;
+                let database = builder.create_with_backend(GatheringBackend::new(FileBackend::new(file)?))?;
                 if is_new {
                     sync_folder_of(&path)?;
                 }

@@ -23,6 +23,9 @@ const ENVELOPE_BYTES: u64 = 1024;
 /// transaction it is one level less.
 const VALUE_NESTING_MAX: usize = NESTING_MAX - 4;
 
+/// Bytes of the names of a message's members in its canonical text, normally.
+const CANONICAL_NAMES_BYTES: usize = 128;
+
 /// Maximum bytes of a type or a state key.
 const NAME_BYTES_MAX: usize = 255;
 
@@ -130,7 +133,8 @@ impl MessageBody {
         let state = state(given.state_key, given.power_level)?;
         let to = given.to.map(recipients).transpose()?;
         let receipt = submission::wants_receipt(given.receipt.map(ScannedValue::get))?;
-        let mut canonical = Vec::new();
+        // The names are in it too, with quotes and commas.
+        let mut canonical = Vec::with_capacity(size as usize + CANONICAL_NAMES_BYTES);
         write_canonical(&mut canonical, members);
         let digest = submission::digest(&canonical);
         Ok(Self { context, digest, kind, content, state, to, extra, receipt, size })

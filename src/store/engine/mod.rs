@@ -6,7 +6,7 @@
 //!   `merged_range`, `row_guard`: the tables as a reader sees them. `table_directory`: the tables by number.
 //! - `file`: the tables in the file, of which some are written in blocks of rows.
 //! - `store_engine`: what the writer, the checkpoints and the readers share. `engine_writer`: commits and seals.
-//!   `checkpoint`: a sealed generation becomes part of the file.
+//!   `checkpoint`: a sealed generation becomes part of the file. `gathering_backend`: its pages are written side by side.
 //!
 //! # Order of events
 //! A group is written into the working generation and into a record. The record is on disk before the rows become visible,
@@ -21,6 +21,7 @@
 pub(crate) mod checkpoint;
 pub(crate) mod engine_writer;
 pub(crate) mod file;
+pub(crate) mod gathering_backend;
 pub(crate) mod group_write;
 pub(crate) mod log;
 pub(crate) mod memtable;

@@ -10,6 +10,9 @@ use redb::{Database, TableDefinition};
 use crate::fixtures::node::GatewayProcess;
 use crate::fixtures::process::{Process, fernpost};
 
+/// Words of the log of a gateway that has opened its store.
+const STARTED: &str = "ready version=";
+
 const META: TableDefinition<&str, &str> = TableDefinition::new("meta");
 
 /// Writes another schema version into a store that no process uses; the version before has no log.
@@ -62,6 +65,38 @@ async fn older_store_is_copied_and_converted() {
     stopped(&mut red).await;
     red.start().await;
     assert!(!red.process().log().contains("conver"), "only once: {}", red.process().log());
+}
+
+#[tokio::test]
+async fn killed_conversion_is_continued() {
+    let (mut red, mut blue) = GatewayProcess::pair("backoff_min = \"100ms\"\nbackoff_max = \"200ms\"");
+    red.start().await;
+    for number in 1..=20 {
+        red.api().say(&format!("m-{number}"), "blue", &number.to_string()).await;
+    }
+    stopped(&mut red).await;
+    set_schema(&red.store(), SCHEMA - 1);
+    std::fs::remove_dir_all(red.folder().join("data/fernpost.journal")).expect("removed");
+
+    // Each start is killed one line later than the one before: after the copy, and then as each step begins. A step may have been
+    // committed before the kill arrives; then the next start begins with the one after it.
+    let mut kills = 0;
+    for line in ["the store was copied before its conversion", "step=1 of=", "step=2 of="] {
+        let mut process = Process::start(&mut red.serve(&[]));
+        let said = process.says_one_of(&[line, STARTED]).await;
+        process.kill();
+        kills += u32::from(!said.contains(STARTED));
+    }
+    assert!(kills > 1, "the conversion was interrupted {kills} times");
+
+    red.start().await;
+    red.api().say("m-21", "blue", "21").await;
+    blue.start().await;
+    let expected: Vec<_> = (1..=21).map(|number: u32| number.to_string()).collect();
+    assert_eq!(texts(&blue.api().hear(21).await), expected);
+    stopped(&mut red).await;
+    let verified = fernpost().args(["store", "verify"]).arg(red.store()).output().expect("the binary starts");
+    assert!(verified.status.success(), "{}", String::from_utf8_lossy(&verified.stderr));
 }
 
 #[tokio::test]
