@@ -12,8 +12,8 @@ use crate::context::tests::store_reads::BelowEdge;
 use crate::limits::ContextLimits;
 use crate::model::{
     ContextRecord, ContextSnapshot, FetchRequest, Gap, Head, HeldPdu, Millis, MissingPrevState, ParkedCode, Pdu,
-    PduRef, PduStatus, PduVerdict, PendingParents, PrevStateLink, ServerName, StagedPdu, StateEntry, StateKey,
-    StateSlot,
+    PduRef, PduStatus, PduVerdict, PendingParents, PrevStateLink, RepairOutcome, ServerName, StagedPdu, StateEntry,
+    StateKey, StateSlot,
 };
 use crate::reply_token::ReplyToken;
 use crate::supervise::poll_now::poll_now;
@@ -236,6 +236,12 @@ impl MachineHarness {
     /// Starts a join.
     pub(crate) fn join(&mut self, via: &str, backfill: u32) {
         self.step(ContextEvent::Join { token: ReplyToken::new(4), via: server(via), backfill });
+    }
+
+    /// Fetches PDUs that a comparison found missing.
+    pub(crate) fn repair(&mut self, via: &str, missing: &str) {
+        let references = missing.split_whitespace().map(at).collect();
+        self.step(ContextEvent::Repair { token: ReplyToken::new(5), via: server(via), references });
     }
 
     /// Delivers the response to the oldest history request; `None`: there was none.
@@ -478,6 +484,9 @@ impl MachineHarness {
             }
             ContextReply::Set(_, Ok(())) => self.log.push(format!("set {:?}", self.record().participants)),
             ContextReply::Set(_, Err(refusal)) => self.log.push(format!("refused: {refusal}")),
+            ContextReply::Repaired(_, RepairOutcome { arrived, refused, absent }) => {
+                self.log.push(format!("repaired {arrived:?}, refused {refused:?}, absent {absent:?}"));
+            }
             ContextReply::Verdicts(..) | ContextReply::Verdict(..) => panic!("verdicts do not wait for the commit"),
         }
     }
