@@ -21,7 +21,7 @@ use crate::comparison::compared_set::{
 /// Maximum number of parts of one range in an answer.
 const PARTS_MAX: usize = 64;
 
-/// What a peer says about a range.
+/// The answer of a peer about a range.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum RangeReply {
     /// Both sides have the same PDUs.
@@ -47,7 +47,7 @@ pub(crate) struct CompareReply {
     pub(crate) ranges: Vec<RangeReply>,
 }
 
-/// What the comparison needs next.
+/// The next step of a comparison.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum CompareEffect {
     /// Ask the peer about these ranges; without any, for the window.

@@ -55,7 +55,7 @@ pub trait CompareLine: Send + Sync + 'static {
     fn ask(&self, peer: &ServerName, body: Bytes, until: Instant) -> Task<Result<PeerReply, CompareLineFault>>;
 }
 
-/// What is to be verified.
+/// An order to verify a context.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VerifyOrder {
     /// Context to compare.

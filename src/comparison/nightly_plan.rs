@@ -15,7 +15,7 @@ use crate::comparison::verify_report::VerifyResult;
 /// Milliseconds of a day.
 const DAY: u64 = 24 * 60 * 60 * 1000;
 
-/// What the schedule wants now.
+/// The step that the schedule wants now.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum NightlyStep {
     /// Look again later.

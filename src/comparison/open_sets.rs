@@ -14,7 +14,7 @@ use crate::comparison::set_reader::AskedWindow;
 /// Milliseconds after which a comparison that nobody continues has ended.
 const IDLE_MAX: u64 = 60_000;
 
-/// What this side has in the window of a comparison.
+/// The PDUs of this side in the window of a comparison.
 #[derive(Debug)]
 pub(crate) struct OpenSet {
     pub(crate) set: ComparedSet,

@@ -12,7 +12,7 @@ pub struct ListedPdus {
     pub count: u64,
 }
 
-/// What became of PDUs that are missing here.
+/// The fate of PDUs that are missing here.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RepairState {
     /// Nothing was to be fetched.
@@ -52,7 +52,7 @@ pub struct VerifyReport {
     pub missing_here: ListedPdus,
     /// PDUs that we have and the peer has not.
     pub missing_there: ListedPdus,
-    /// What became of those that are missing here.
+    /// Fate of those that are missing here.
     pub repair: RepairState,
 }
 

@@ -33,7 +33,7 @@ pub struct ContextVerification {
     pub missing_here: MissingPdus,
     /// PDUs that this server has and the peer has not. The peer fetches them when it compares.
     pub missing_there: MissingPdus,
-    /// What became of the PDUs that are missing here, if there are any and they were to be fetched.
+    /// Fate of the PDUs that are missing here, if there are any and they were to be fetched.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub repair: Option<VerifyRepair>,
 }

@@ -1,6 +1,6 @@
 //! `[contexts]`: the limits of every context.
 
-mod verify;
+pub(crate) mod verify;
 
 use std::time::Duration;
 

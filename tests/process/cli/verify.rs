@@ -81,3 +81,19 @@ async fn verify_finds_and_repairs_loss() {
     works(&blue, &["peer", "suspend", "red"]).await;
     failed(&blue, "red", "PEER_SUSPENDED").await;
 }
+
+/// Calls need no dialect, so servers that exchange transactions compare, too.
+#[tokio::test]
+async fn servers_with_transactions_compare_too() {
+    let (mut red, mut blue) = GatewayProcess::pair("dialect = \"transactions\"");
+    for node in [&mut red, &mut blue] {
+        node.edit(|configuration| format!("{configuration}[contexts.verify]\nsettle = \"0s\"\n"));
+        node.start().await;
+    }
+    red.api().set_participants("#garden", &["blue"]).await;
+    blue.api().set_participants("#garden", &["red"]).await;
+    red.api().say_in("#garden", "m-1", "text").await;
+    blue.api().hear(1).await;
+    let (code, answer) = verify(&blue, "red", &[]).await;
+    assert_eq!((code, &answer["here"], &answer["calls"]), (Some(0), &json!(1), &json!(1)), "{answer}");
+}
