@@ -7,7 +7,6 @@ mod answer;
 mod backup_jobs;
 pub mod certificates;
 pub mod config;
-mod context_verify;
 mod contexts;
 pub mod dashboard;
 pub mod health;

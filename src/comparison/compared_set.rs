@@ -166,7 +166,7 @@ impl SetCollector {
     /// Returns the set, and the begin of its window.
     pub(crate) fn finish(self) -> (ComparedSet, Millis) {
         let Self { from, kept, .. } = self;
-        let mut set = ComparedSet::new(kept.into_iter().map(|Reverse(mark)| mark).collect());
+        let mut set = ComparedSet::new(kept.into_vec().into_iter().map(|Reverse(mark)| mark).collect());
         set.begin_at(from);
         (set, from)
     }

@@ -20,7 +20,7 @@ use crate::comparison::compare_wire::{CompareAnswer, CompareCall};
 use crate::comparison::compared_set::CompareSalt;
 use crate::comparison::set_reader::{AskedWindow, read_set};
 use crate::comparison::verify_metrics::VerifyMetrics;
-use crate::comparison::verify_report::{ListedPdus, RepairState, VerifyFailure, VerifyReport, VerifyResult};
+use crate::comparison::verify_report::{ComparisonReport, ListedPdus, RepairState, VerifyFailure, VerifyResult};
 
 /// Part of the time that is left for the repair, even if the comparison was slow.
 const REPAIR_SHARE: u32 = 4;
@@ -112,7 +112,7 @@ impl ContextVerifier {
     }
 
     /// Compares a context with a peer, and fetches what is missing here.
-    pub async fn verify(&self, order: VerifyOrder) -> Result<VerifyReport, VerifyFailure> {
+    pub async fn verify(&self, order: VerifyOrder) -> Result<ComparisonReport, VerifyFailure> {
         let (context, peer) = (order.context.clone(), order.peer.clone());
         let ended = self.verified(order).await;
         self.metrics.note(&ended);
@@ -130,7 +130,7 @@ impl ContextVerifier {
         ended
     }
 
-    async fn verified(&self, order: VerifyOrder) -> Result<VerifyReport, VerifyFailure> {
+    async fn verified(&self, order: VerifyOrder) -> Result<ComparisonReport, VerifyFailure> {
         let ports = self.gateway.ports();
         let limits = ports.roster.contexts().verify.clone();
         let VerifyOrder { context, peer, window, repairs } = order;
@@ -205,7 +205,7 @@ impl ContextVerifier {
     }
 
     /// Names the PDUs of a result. Those that came meanwhile are not missing.
-    async fn report(&self, asked: AskedWindow, result: CompareResult) -> Result<VerifyReport, VerifyFailure> {
+    async fn report(&self, asked: AskedWindow, result: CompareResult) -> Result<ComparisonReport, VerifyFailure> {
         let contexts = &self.gateway.ports().archive.contexts;
         let CompareResult { from, here, there, calls, is_complete, missing_here, missing_there } = result;
         let known: HashMap<PduRef, PduStatus> = contexts
@@ -217,7 +217,7 @@ impl ContextVerifier {
         count = count.saturating_sub(known.len() as u64);
         let positions = missing_there.listed;
         let there_listed = contexts.timeline_refs(&asked.context, positions).await.map_err(|error| unread(&error))?;
-        Ok(VerifyReport {
+        Ok(ComparisonReport {
             asked_from: asked.from,
             from,
             to: asked.to,
@@ -234,7 +234,7 @@ impl ContextVerifier {
     }
 
     /// Has the missing PDUs fetched, and waits for them as long as there is time.
-    async fn repaired(&self, report: &VerifyReport, repairs: bool, max: u32, until: Instant) -> RepairState {
+    async fn repaired(&self, report: &ComparisonReport, repairs: bool, max: u32, until: Instant) -> RepairState {
         let mut missing = report.missing_here.listed.clone();
         missing.truncate(max as usize);
         if missing.is_empty() {

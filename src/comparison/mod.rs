@@ -29,4 +29,4 @@ pub use crate::comparison::compare_answerer::{CompareAnswerer, CompareRefusal};
 pub use crate::comparison::context_verifier::{CompareLine, CompareLineFault, ContextVerifier, PeerReply, VerifyOrder};
 pub use crate::comparison::nightly_verifier::NightlyVerifier;
 pub use crate::comparison::verify_metrics::VerifyMetrics;
-pub use crate::comparison::verify_report::{ListedPdus, RepairState, VerifyFailure, VerifyReport, VerifyResult};
+pub use crate::comparison::verify_report::{ComparisonReport, ListedPdus, RepairState, VerifyFailure, VerifyResult};

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use actors::model::Millis;
 
-use crate::comparison::verify_report::{VerifyFailure, VerifyReport, VerifyResult};
+use crate::comparison::verify_report::{ComparisonReport, VerifyFailure, VerifyResult};
 
 /// The counts.
 #[derive(Debug, Default)]
@@ -18,8 +18,8 @@ pub struct VerifyMetrics {
 
 impl VerifyMetrics {
     /// Counts a verification.
-    pub(crate) fn note(&self, ended: &Result<VerifyReport, VerifyFailure>) {
-        let result = ended.as_ref().map_or(VerifyResult::Failed, VerifyReport::result);
+    pub(crate) fn note(&self, ended: &Result<ComparisonReport, VerifyFailure>) {
+        let result = ended.as_ref().map_or(VerifyResult::Failed, ComparisonReport::result);
         self.results[result as usize].fetch_add(1, Ordering::Relaxed);
         if let Ok(report) = ended {
             self.missing_here.fetch_add(report.missing_here.count, Ordering::Relaxed);

@@ -29,7 +29,7 @@ pub enum RepairState {
 
 /// The result of a verification.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct VerifyReport {
+pub struct ComparisonReport {
     /// Context that was compared.
     pub context: ContextId,
     /// Server that it was compared with.
@@ -56,7 +56,7 @@ pub struct VerifyReport {
     pub repair: RepairState,
 }
 
-impl VerifyReport {
+impl ComparisonReport {
     /// Returns the result in one word.
     pub const fn result(&self) -> VerifyResult {
         if self.missing_here.count > 0 || self.missing_there.count > 0 {

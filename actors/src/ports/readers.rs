@@ -248,8 +248,8 @@ pub trait ContextReader: Send + Sync + 'static {
     /// Returns the identities of the PDUs at these positions of a context's timeline; positions without a PDU are left out.
     fn timeline_refs(&self, context: &ContextId, positions: Vec<i64>) -> Task<Result<Vec<PduRef>, ArchiveError>>;
 
-    /// Returns the time of the first delivery of news in a context whose history has an edge, because this server joined later;
-    /// `None`: its history has none.
+    /// Returns the time of the first delivery of news in a context whose history has an edge, because this server joined later: one
+    /// that never comes, if there is no news. `None`: its history has no edge.
     fn news_begin(&self, context: &ContextId) -> Task<Result<Option<Millis>, ArchiveError>>;
 
     /// Returns the committed record of a context.

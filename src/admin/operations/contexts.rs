@@ -1,11 +1,11 @@
 //! The operations about contexts and submissions.
 
 use super::{FILTER, NAMED_PEER, OPERATOR};
-use crate::admin::context_verify::VerifyQuery;
 use crate::admin::contexts::ContextListQuery;
+use crate::admin::contexts::context_verify::{self, VerifyQuery};
 use crate::admin::messages::MessageCommandQuery;
 use crate::admin::messages::list::MessageListQuery;
-use crate::admin::{context_verify, contexts, messages};
+use crate::admin::{contexts, messages};
 use crate::api::contexts::verification::ContextVerification;
 use crate::api::contexts::{ContextDetails, ContextPage, MergeResult};
 use crate::api::messages::{InboundTrace, MessageCommandResult, MessageListPage, MessageTrace};

@@ -10,8 +10,8 @@ use actors::ports::Task;
 use actors::testkit::TestPeers;
 use bytes::Bytes;
 use fernpost::comparison::{
-    CompareAnswerer, CompareLine, CompareLineFault, CompareRefusal, ContextVerifier, NightlyVerifier, PeerReply,
-    RepairState, VerifyFailure, VerifyOrder, VerifyReport, VerifyResult,
+    CompareAnswerer, CompareLine, CompareLineFault, CompareRefusal, ComparisonReport, ContextVerifier, NightlyVerifier,
+    PeerReply, RepairState, VerifyFailure, VerifyOrder, VerifyResult,
 };
 use fixtures::messenger::{at, context, draft, others};
 use fixtures::network::{CALM, TestNetwork};
@@ -65,7 +65,7 @@ fn order(peer: &str) -> VerifyOrder {
     VerifyOrder { context: context("garden"), peer: server(peer), window: None, repairs: true }
 }
 
-async fn verified(node: &TestNode, with: &Rc<TestNode>) -> VerifyReport {
+async fn verified(node: &TestNode, with: &Rc<TestNode>) -> ComparisonReport {
     let name = with.name.as_str().split('.').next().unwrap();
     verifier(node, &[with]).0.verify(order(name)).await.unwrap()
 }
@@ -95,7 +95,7 @@ async fn lose(network: &TestNetwork, red: &TestNode, id: &str) {
     network.heal();
 }
 
-fn pdus(report: &VerifyReport) -> (Vec<String>, Vec<String>) {
+fn pdus(report: &ComparisonReport) -> (Vec<String>, Vec<String>) {
     let words = |pdus: &[actors::model::PduRef]| pdus.iter().map(fixtures::messenger::named).collect();
     (words(&report.missing_here.listed), words(&report.missing_there.listed))
 }
@@ -186,13 +186,13 @@ async fn narrowed_message_is_no_difference() {
 async fn late_participant_compares_its_time() {
     world(async {
         let network = TestNetwork::new(1, CALM);
-        let red = TestNode::start(&network, "red", prompt("red")).await;
+        let [red, blue] = ["red", "blue"].map(|name| TestNode::start(&network, name, prompt(name)));
+        let (red, blue) = (red.await, blue.await);
         red.with("garden", &[]).await;
         for id in ["a", "b"] {
             red.say("garden", id).await;
         }
         seconds(100).await;
-        let blue = TestNode::start(&network, "blue", prompt("blue")).await;
         red.with("garden", &["blue"]).await;
         let later = |id: &str, after: u64| PduDraft { accepted: Millis(BASE.0 + after), ..draft(id) };
         network.cut(&server("blue"), &server("red"));
@@ -203,9 +203,32 @@ async fn late_participant_compares_its_time() {
         seconds(5).await;
         for (one, other) in [(&red, &blue), (&blue, &red)] {
             let report = verified(one, other).await;
-            assert_eq!((report.result(), report.here, report.there), (VerifyResult::Equal, 2, 2), "{}", one.name);
+            assert_eq!((report.result(), report.here, report.there), (VerifyResult::Equal, 1, 1), "{}", one.name);
             assert!(report.from > report.asked_from, "what lies before the edge is no difference");
         }
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn joined_history_is_not_compared() {
+    world(async {
+        let network = TestNetwork::new(1, CALM);
+        let [red, blue] = ["red", "blue"].map(|name| TestNode::start(&network, name, prompt(name)));
+        let (red, blue) = (red.await, blue.await);
+        red.with("garden", &[]).await;
+        for number in 0..30 {
+            red.say("garden", &format!("a{number}")).await;
+        }
+        let topic = PduDraft { state: Some((String::new(), 0)), ..draft("topic") };
+        red.say_draft("garden", topic).await.unwrap();
+        red.with("garden", &["blue"]).await;
+        blue.gateway().join(&context("garden"), server("red"), 10).await.unwrap();
+        seconds(60).await;
+        assert_eq!(blue.feed().await.len(), 11);
+        let report = verified(&blue, &red).await;
+        assert_eq!((report.result(), report.here, report.there), (VerifyResult::Equal, 0, 0), "there is no news yet");
+        assert_eq!(report.from, report.to);
     })
     .await;
 }

@@ -238,12 +238,6 @@ impl MachineHarness {
         self.step(ContextEvent::Join { token: ReplyToken::new(4), via: server(via), backfill });
     }
 
-    /// Fetches PDUs that a comparison found missing.
-    pub(crate) fn repair(&mut self, via: &str, missing: &str) {
-        let references = missing.split_whitespace().map(at).collect();
-        self.step(ContextEvent::Repair { token: ReplyToken::new(5), via: server(via), references });
-    }
-
     /// Delivers the response to the oldest history request; `None`: there was none.
     pub(crate) fn told_of_the_past(&mut self, pdus: Option<Vec<Pdu>>) {
         let (from, want) = self.past.remove(0);

@@ -10,6 +10,9 @@ use crate::store::schema::tables::after;
 use crate::store::schema::{codec, tables};
 use crate::store::shared::StoreShared;
 
+/// A time that does not come, for a context without news.
+const NEVER: Millis = Millis(u64::MAX);
+
 /// Returns marks of the PDUs below a position, in descending order. A text is read one at a time, and none is kept.
 pub(in crate::store::read) fn timeline_marks(
     shared: &StoreShared,
@@ -59,7 +62,7 @@ pub(in crate::store::read) fn timeline_refs(
     Ok(found)
 }
 
-/// Returns the time of the first news of a context whose history has an edge.
+/// Returns the time of the first news of a context whose history has an edge; one that never comes, if it has no news.
 pub(in crate::store::read) fn news_begin(
     shared: &StoreShared,
     read: &ReadSnapshot,
@@ -79,7 +82,7 @@ pub(in crate::store::read) fn news_begin(
         return Ok(None);
     }
     let Some(row) = read.open_table(tables::TIMELINE)?.range((from, 1)..(from, i64::MAX))?.next() else {
-        return Ok(None);
+        return Ok(Some(NEVER));
     };
     let (_, named) = row?;
     let stored = read.open_table(tables::PDUS)?.get(named.value())?;

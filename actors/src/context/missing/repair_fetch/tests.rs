@@ -1,14 +1,22 @@
 //! Traces of repairs.
 
-use crate::context::tests::harness::{MachineHarness, pdus};
+use crate::context::event::ContextEvent;
+use crate::context::tests::harness::{MachineHarness, at, pdus, server};
 use crate::limits::ContextLimits;
+use crate::reply_token::ReplyToken;
+
+/// Orders the fetch of PDUs that a comparison found missing.
+fn repair(desk: &mut MachineHarness, via: &str, missing: &str) {
+    let references = missing.split_whitespace().map(at).collect();
+    desk.step(ContextEvent::Repair { token: ReplyToken::new(5), via: server(via), references });
+}
 
 /// Returns a context in which one PDU of red was delivered, and `red/2` is fetched from green.
 fn missing_second() -> MachineHarness {
     let mut desk = MachineHarness::among("red green");
     desk.arrive("red", pdus("red/1"));
     desk.log.clear();
-    desk.repair("green", "red/2");
+    repair(&mut desk, "green", "red/2");
     desk.expect(&[]);
     desk.until(750);
     desk.expect(&["-- 750", "fetch red/2 from green"]);
@@ -42,7 +50,7 @@ fn repaired_gap_is_filled_late() {
         }
     }
     desk.log.clear();
-    desk.repair("green", "red/2");
+    repair(&mut desk, "green", "red/2");
     let due = desk.due.expect("it is asked for").0;
     desk.until(due);
     desk.fetched("green", "red/2", true, pdus("red/2<red/1"));
@@ -85,9 +93,9 @@ fn repair_bypasses_no_check() {
     let mut desk = MachineHarness::among("red green");
     desk.arrive("red", pdus("red/1"));
     desk.log.clear();
-    desk.repair("green", "blue/1 red/1");
+    repair(&mut desk, "green", "blue/1 red/1");
     desk.expect(&[r#"repaired [red/1], refused [(blue/1, "NOT_A_PARTICIPANT")], absent []"#]);
-    desk.repair("green", "red/2");
+    repair(&mut desk, "green", "red/2");
     let due = desk.due.expect("it is asked for").0;
     desk.until(due);
     desk.log.clear();
@@ -103,7 +111,7 @@ fn repair_of_many_is_bounded() {
     desk.participants("red green");
     desk.log.clear();
     let missing: Vec<String> = (1..=200).map(|number| format!("red/{number}")).collect();
-    desk.repair("green", &missing.join(" "));
+    repair(&mut desk, "green", &missing.join(" "));
     desk.until(750);
     assert_eq!((desk.asked.len(), desk.stretches.len()), (0, desk.limits.gap.asks_max as usize));
 }

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use crate::admin::AdminApi;
 use crate::admin::answer::{OperatorCall, peer};
 use crate::api::contexts::verification::{ContextVerification, MissingPdus, RefusedPdu, VerifyRepair};
-use crate::comparison::{ListedPdus, RepairState, VerifyFailure, VerifyOrder, VerifyReport};
+use crate::comparison::{ComparisonReport, ListedPdus, RepairState, VerifyFailure, VerifyOrder};
 use crate::http::error::{ApiError, FAULTY_WAIT};
 use crate::http::query;
 use crate::http::responses::{no_route, rfc3339};
@@ -18,7 +18,7 @@ use crate::messenger::contexts::context::known;
 
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub(super) struct VerifyQuery {
+pub(in crate::admin) struct VerifyQuery {
     /// Participant to compare with.
     with: String,
     /// False if what is missing here is not fetched.
@@ -28,7 +28,7 @@ pub(super) struct VerifyQuery {
 }
 
 /// Compares the context, and answers when the comparison and its repair have ended, or their time is over.
-pub(super) async fn verify(
+pub(in crate::admin) async fn verify(
     api: web::Data<AdminApi>,
     operator: OperatorCall,
     path: web::Path<String>,
@@ -57,9 +57,9 @@ fn window(text: &str) -> Result<Duration, ApiError> {
     })
 }
 
-fn shown(report: VerifyReport) -> ContextVerification {
+fn shown(report: ComparisonReport) -> ContextVerification {
     let result = report.result().as_str();
-    let VerifyReport { context, peer, asked_from, from, to, here, there, calls, .. } = report;
+    let ComparisonReport { context, peer, asked_from, from, to, here, there, calls, .. } = report;
     ContextVerification {
         context: context.to_string(),
         with: peer.to_string(),
