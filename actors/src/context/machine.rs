@@ -125,7 +125,7 @@ impl ContextMachine {
                 let way = Provenance::arrived(&from, verified);
                 let named = self.named_for_repair(&pdus);
                 let fates = PduAdmission::new(&mut self.graph, way, &known).admit(&mut step, pdus).await;
-                self.repairs.note(named.into_iter().zip(&fates));
+                self.repairs.note(&named, &fates);
                 Some(PendingReply::Verdicts(token, fates))
             }
             ContextEvent::Readmit { token, from, pdu, known } => {
@@ -184,7 +184,7 @@ impl ContextMachine {
                 let way = Provenance::fetched(&from, walked);
                 let named = self.named_for_repair(&pdus);
                 let fates = PduAdmission::new(&mut self.graph, way, &known).admit(&mut step, pdus).await;
-                self.repairs.note(named.into_iter().zip(&fates));
+                self.repairs.note(&named, &fates);
                 None
             }
             ContextEvent::PutOff {

@@ -51,12 +51,12 @@ impl RepairFetch {
         self.open.push(OpenRepair { token, references, arrived, refused });
     }
 
-    /// Records the outcomes of PDUs that were fetched or that arrived by themselves.
-    pub(crate) fn note<'a>(&mut self, outcomes: impl Iterator<Item = (PduRef, &'a PduOutcome)> + Clone) {
+    /// Records the outcomes of PDUs that were fetched or that arrived by themselves, one for each.
+    pub(crate) fn note(&mut self, pdus: &[PduRef], outcomes: &[PduOutcome]) {
         for repair in &mut self.open {
-            for (reference, outcome) in outcomes.clone() {
-                if repair.references.contains(&reference) {
-                    repair.note(reference, outcome);
+            for (reference, outcome) in pdus.iter().zip(outcomes) {
+                if repair.references.contains(reference) {
+                    repair.note(reference.clone(), outcome);
                 }
             }
         }
