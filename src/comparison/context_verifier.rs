@@ -20,7 +20,7 @@ use crate::comparison::compare_wire::{CompareAnswer, CompareCall};
 use crate::comparison::compared_set::CompareSalt;
 use crate::comparison::set_reader::{AskedWindow, read_set};
 use crate::comparison::verify_metrics::VerifyMetrics;
-use crate::comparison::verify_report::{ComparisonReport, ListedPdus, RepairState, VerifyFailure, VerifyResult};
+use crate::comparison::verify_report::{ComparisonReport, ComparisonVerdict, ListedPdus, RepairState, VerifyFailure};
 
 /// Part of the time that is left for the repair, even if the comparison was slow.
 const REPAIR_SHARE: u32 = 4;
@@ -117,7 +117,7 @@ impl ContextVerifier {
         let ended = self.verified(order).await;
         self.metrics.note(&ended);
         match &ended {
-            Ok(report) if report.result() == VerifyResult::Differs => tracing::warn!(
+            Ok(report) if report.result() == ComparisonVerdict::Differs => tracing::warn!(
                 %context, %peer, missing_here = report.missing_here.count, missing_there = report.missing_there.count,
                 repaired = report.repaired(), "the histories of a context differ"
             ),

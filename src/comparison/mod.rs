@@ -29,4 +29,6 @@ pub use crate::comparison::compare_answerer::{CompareAnswerer, CompareRefusal};
 pub use crate::comparison::context_verifier::{CompareLine, CompareLineFault, ContextVerifier, PeerReply, VerifyOrder};
 pub use crate::comparison::nightly_verifier::NightlyVerifier;
 pub use crate::comparison::verify_metrics::VerifyMetrics;
-pub use crate::comparison::verify_report::{ComparisonReport, ListedPdus, RepairState, VerifyFailure, VerifyResult};
+pub use crate::comparison::verify_report::{
+    ComparisonReport, ComparisonVerdict, ListedPdus, RepairState, VerifyFailure,
+};

@@ -10,7 +10,7 @@ use std::time::Duration;
 use actors::limits::verify::NightlyRules;
 use actors::model::Millis;
 
-use crate::comparison::verify_report::VerifyResult;
+use crate::comparison::verify_report::ComparisonVerdict;
 
 /// Milliseconds of a day.
 const DAY: u64 = 24 * 60 * 60 * 1000;
@@ -104,11 +104,11 @@ impl NightlyPlan {
     }
 
     /// Counts the verification of a context.
-    pub fn verified(&mut self, result: VerifyResult) {
+    pub fn verified(&mut self, result: ComparisonVerdict) {
         if let NightState::Running { counts, .. } = &mut self.state {
             counts.contexts += 1;
-            counts.differing += u32::from(result == VerifyResult::Differs);
-            counts.failed += u32::from(result == VerifyResult::Failed);
+            counts.differing += u32::from(result == ComparisonVerdict::Differs);
+            counts.failed += u32::from(result == ComparisonVerdict::Failed);
         }
     }
 
@@ -146,7 +146,7 @@ mod tests {
     fn run_begins_with_jitter() {
         let mut plan = NightlyPlan::default();
         assert_eq!(trace(&mut plan, &rules(), &[1.0, 3.4, 3.5]), ["wait", "wait", "verify 0"]);
-        plan.verified(VerifyResult::Equal);
+        plan.verified(ComparisonVerdict::Equal);
         assert_eq!(trace(&mut plan, &rules(), &[5.4, 5.5, 5.6]), ["verify 0", "end after 1", "wait"]);
         assert_eq!(trace(&mut plan, &rules(), &[27.4, 27.5]), ["wait", "verify 1"], "the next night");
     }
@@ -155,7 +155,7 @@ mod tests {
     fn contexts_of_night_are_bounded() {
         let mut plan = NightlyPlan::default();
         trace(&mut plan, &rules(), &[1.0, 3.5]);
-        for result in [VerifyResult::Equal, VerifyResult::Differs, VerifyResult::Failed] {
+        for result in [ComparisonVerdict::Equal, ComparisonVerdict::Differs, ComparisonVerdict::Failed] {
             plan.verified(result);
         }
         let counts = NightlyCounts { contexts: 3, differing: 1, failed: 1 };

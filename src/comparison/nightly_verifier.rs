@@ -12,7 +12,7 @@ use tokio::time::sleep;
 
 use crate::comparison::context_verifier::{ContextVerifier, VerifyOrder};
 use crate::comparison::nightly_plan::{NightlyPlan, NightlyStep};
-use crate::comparison::verify_report::{ComparisonReport, VerifyResult};
+use crate::comparison::verify_report::{ComparisonReport, ComparisonVerdict};
 use crate::runtime::durable_file;
 
 /// Interval of looks at the clock, the rules and the load.
@@ -76,7 +76,7 @@ impl NightlyVerifier {
     }
 
     /// Verifies the next context that has a participant to compare with; `None`: there is no further one.
-    async fn verify_next(&self, night: u64) -> Result<Option<VerifyResult>, ArchiveError> {
+    async fn verify_next(&self, night: u64) -> Result<Option<ComparisonVerdict>, ArchiveError> {
         let mut after = self.kept_place();
         loop {
             let page = self.inspect.contexts(after.take(), 1).await?;
@@ -87,7 +87,7 @@ impl NightlyVerifier {
                 let order = VerifyOrder { context: context.clone(), peer, window: None, repairs: true };
                 let verified = self.verifier.verify(order).await;
                 self.keep_place(Some(context));
-                return Ok(Some(verified.as_ref().map_or(VerifyResult::Failed, ComparisonReport::result)));
+                return Ok(Some(verified.as_ref().map_or(ComparisonVerdict::Failed, ComparisonReport::result)));
             }
             let Some(next) = page.next.or(context) else {
                 self.keep_place(None);

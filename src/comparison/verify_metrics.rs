@@ -4,12 +4,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use actors::model::Millis;
 
-use crate::comparison::verify_report::{ComparisonReport, VerifyFailure, VerifyResult};
+use crate::comparison::verify_report::{ComparisonReport, ComparisonVerdict, VerifyFailure};
 
 /// The counts.
 #[derive(Debug, Default)]
 pub struct VerifyMetrics {
-    results: [AtomicU64; VerifyResult::ALL.len()],
+    results: [AtomicU64; ComparisonVerdict::ALL.len()],
     missing_here: AtomicU64,
     missing_there: AtomicU64,
     repaired: AtomicU64,
@@ -19,7 +19,7 @@ pub struct VerifyMetrics {
 impl VerifyMetrics {
     /// Counts a verification.
     pub(crate) fn note(&self, ended: &Result<ComparisonReport, VerifyFailure>) {
-        let result = ended.as_ref().map_or(VerifyResult::Failed, ComparisonReport::result);
+        let result = ended.as_ref().map_or(ComparisonVerdict::Failed, ComparisonReport::result);
         self.results[result as usize].fetch_add(1, Ordering::Relaxed);
         if let Ok(report) = ended {
             self.missing_here.fetch_add(report.missing_here.count, Ordering::Relaxed);
@@ -35,8 +35,8 @@ impl VerifyMetrics {
 
     /// Returns the number of verifications by result.
     pub fn results(&self) -> impl Iterator<Item = (&'static str, u64)> {
-        let count = |result: VerifyResult| self.results[result as usize].load(Ordering::Relaxed);
-        VerifyResult::ALL.into_iter().map(move |result| (result.as_str(), count(result)))
+        let count = |result: ComparisonVerdict| self.results[result as usize].load(Ordering::Relaxed);
+        ComparisonVerdict::ALL.into_iter().map(move |result| (result.as_str(), count(result)))
     }
 
     /// Returns the number of PDUs that were found missing, by the side that lacked them.

@@ -58,13 +58,13 @@ pub struct ComparisonReport {
 
 impl ComparisonReport {
     /// Returns the result in one word.
-    pub const fn result(&self) -> VerifyResult {
+    pub const fn result(&self) -> ComparisonVerdict {
         if self.missing_here.count > 0 || self.missing_there.count > 0 {
-            VerifyResult::Differs
+            ComparisonVerdict::Differs
         } else if self.is_complete {
-            VerifyResult::Equal
+            ComparisonVerdict::Equal
         } else {
-            VerifyResult::Incomplete
+            ComparisonVerdict::Incomplete
         }
     }
 
@@ -79,7 +79,7 @@ impl ComparisonReport {
 
 /// The result of a verification in one word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum VerifyResult {
+pub enum ComparisonVerdict {
     /// Both sides have the same PDUs.
     Equal,
     /// One side lacks PDUs of the other.
@@ -90,7 +90,7 @@ pub enum VerifyResult {
     Failed,
 }
 
-impl VerifyResult {
+impl ComparisonVerdict {
     /// All results.
     pub const ALL: [Self; 4] = [Self::Equal, Self::Differs, Self::Incomplete, Self::Failed];
 

@@ -10,8 +10,8 @@ use actors::ports::Task;
 use actors::testkit::TestPeers;
 use bytes::Bytes;
 use fernpost::comparison::{
-    CompareAnswerer, CompareLine, CompareLineFault, CompareRefusal, ComparisonReport, ContextVerifier, NightlyVerifier,
-    PeerReply, RepairState, VerifyFailure, VerifyOrder, VerifyResult,
+    CompareAnswerer, CompareLine, CompareLineFault, CompareRefusal, ComparisonReport, ComparisonVerdict,
+    ContextVerifier, NightlyVerifier, PeerReply, RepairState, VerifyFailure, VerifyOrder,
 };
 use fixtures::messenger::{at, context, draft, others};
 use fixtures::network::{CALM, TestNetwork};
@@ -112,7 +112,7 @@ async fn lost_message_is_found_and_repaired() {
         lose(&network, &red, "lost").await;
         seconds(5).await;
         let report = verified(&red, &blue).await;
-        assert_eq!((report.result(), report.here, report.there), (VerifyResult::Differs, 102, 101));
+        assert_eq!((report.result(), report.here, report.there), (ComparisonVerdict::Differs, 102, 101));
         assert_eq!(pdus(&report), (vec![], vec!["red/lost".to_owned()]), "what is missing there is reported");
         assert_eq!(report.repair, RepairState::NotNeeded);
         let looked = VerifyOrder { repairs: false, ..order("red") };
@@ -126,7 +126,7 @@ async fn lost_message_is_found_and_repaired() {
         assert_eq!(network.asked().len(), asked + 1, "it was fetched as a missing parent is: {:?}", network.asked());
         for (one, other) in [(&red, &blue), (&blue, &red)] {
             let report = verified(one, other).await;
-            assert_eq!((report.result(), report.here, report.calls), (VerifyResult::Equal, 102, 1));
+            assert_eq!((report.result(), report.here, report.calls), (ComparisonVerdict::Equal, 102, 1));
         }
         seconds(60).await;
         let feed = blue.feed().await;
@@ -153,7 +153,7 @@ async fn repaired_gap_is_reported_filled() {
         assert_eq!(pdus(&report).0, ["red/lost"]);
         let feed = blue.feed().await;
         assert_eq!(feed[3..], ["red/lost late", "filled red/lost before red/c"], "{feed:?}");
-        assert_eq!(verified(&blue, &red).await.result(), VerifyResult::Equal);
+        assert_eq!(verified(&blue, &red).await.result(), ComparisonVerdict::Equal);
     })
     .await;
 }
@@ -176,7 +176,13 @@ async fn narrowed_message_is_no_difference() {
         for (one, other) in [(&red, &blue), (&blue, &red), (&red, &green), (&green, &blue)] {
             let report = verified(one, other).await;
             let shared = if one.name == server("green") { 1 } else { 2 };
-            assert_eq!((report.result(), report.here), (VerifyResult::Equal, shared), "{} {}", one.name, other.name);
+            assert_eq!(
+                (report.result(), report.here),
+                (ComparisonVerdict::Equal, shared),
+                "{} {}",
+                one.name,
+                other.name
+            );
         }
     })
     .await;
@@ -203,7 +209,7 @@ async fn late_participant_compares_its_time() {
         seconds(5).await;
         for (one, other) in [(&red, &blue), (&blue, &red)] {
             let report = verified(one, other).await;
-            assert_eq!((report.result(), report.here, report.there), (VerifyResult::Equal, 1, 1), "{}", one.name);
+            assert_eq!((report.result(), report.here, report.there), (ComparisonVerdict::Equal, 1, 1), "{}", one.name);
             assert!(report.from > report.asked_from, "what lies before the edge is no difference");
         }
     })
@@ -227,7 +233,11 @@ async fn joined_history_is_not_compared() {
         seconds(60).await;
         assert_eq!(blue.feed().await.len(), 11);
         let report = verified(&blue, &red).await;
-        assert_eq!((report.result(), report.here, report.there), (VerifyResult::Equal, 0, 0), "there is no news yet");
+        assert_eq!(
+            (report.result(), report.here, report.there),
+            (ComparisonVerdict::Equal, 0, 0),
+            "there is no news yet"
+        );
         assert_eq!(report.from, report.to);
     })
     .await;
@@ -250,7 +260,7 @@ async fn pruned_history_is_not_compared() {
         seconds(7000).await;
         for (one, other) in [(&red, &blue), (&blue, &red)] {
             let report = verified(one, other).await;
-            assert_eq!(report.result(), VerifyResult::Equal, "{report:?}");
+            assert_eq!(report.result(), ComparisonVerdict::Equal, "{report:?}");
             assert!(report.here <= 1 && report.from > BASE);
         }
     })
@@ -324,7 +334,7 @@ async fn comparison_stays_within_its_bounds() {
         }
         seconds(5).await;
         let report = verified(&blue, &red).await;
-        assert_eq!((report.result(), report.here, report.there), (VerifyResult::Equal, 50, 50));
+        assert_eq!((report.result(), report.here, report.there), (ComparisonVerdict::Equal, 50, 50));
         assert_eq!(report.from, Millis(BASE.0 + 50), "the newest are compared");
         network.cut(&server("red"), &server("blue"));
         for number in 0..30_u64 {
@@ -336,7 +346,7 @@ async fn comparison_stays_within_its_bounds() {
         }
         network.heal();
         let report = verified(&blue, &red).await;
-        assert_eq!((report.result(), report.calls), (VerifyResult::Incomplete, 2), "the second call brings parts");
+        assert_eq!((report.result(), report.calls), (ComparisonVerdict::Incomplete, 2), "the second call brings parts");
         let wide = |us: &str| small(us).with_contexts(|contexts| contexts.verify.calls_max = 9);
         blue.configure(wide("blue"));
         blue.restart(fixtures::disk::SurvivingBytes::Synced).await;
