@@ -24,6 +24,7 @@ pub(in crate::admin) struct VerifyQuery {
     /// False if what is missing here is not fetched.
     repair: Option<bool>,
     /// Length of the window, such as `7d`; `contexts.verify.window` if it is absent.
+    #[schemars(extend("pattern" = "^[1-9][0-9]{0,4}[smhd]$"))]
     window: Option<String>,
 }
 
