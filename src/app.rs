@@ -4,6 +4,7 @@
 //! from an actor to the journal needs no thread switch. HTTP workers reach it through [`Gateway`].
 
 mod certificate_renewal;
+mod compare_line;
 mod configured_keys;
 mod configured_peers;
 mod core_probe;
@@ -32,6 +33,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use crate::admin::health::{self, ReadinessReport};
 use crate::app::certificate_renewal::CertificateRenewal;
+use crate::app::compare_line::PeerCompareLine;
 use crate::app::configured_keys::relay_judge;
 use crate::app::configured_peers::{ConfiguredAddresses, peer_clocks};
 use crate::app::directory_source::EgressDirectories;
@@ -39,6 +41,7 @@ use crate::app::listeners::ListenerCertificates;
 use crate::app::reloader::ReloadedParts;
 use crate::app::servers::{ServedParts, signature_judge, start_servers};
 use crate::app::strangers::{OpenRoster, StrangersBook};
+use crate::comparison::{ContextVerifier, NightlyVerifier};
 use crate::egress::signer::RequestSigner;
 use crate::egress::{EgressClient, EgressOptions};
 use crate::http::drain::DrainSignal;
@@ -49,6 +52,7 @@ use crate::maintenance::history_retention;
 use crate::maintenance::scheduled_backup::BackupSchedule;
 use crate::messenger::ephemeral_feed::EphemeralFeed;
 use crate::messenger::push::PushSetup;
+use crate::rpc::CallRegister;
 use crate::runtime::free_space::FolderDisk;
 use crate::settings::{LiveSettings, LoadedSettings, Settings};
 use crate::store::{self, BlockingExecutor, Store, StoreLocation, StoreOptions};
@@ -101,7 +105,7 @@ pub struct App {
     push_task: Option<AbortOnDropHandle<()>>,
     /// Counts the rows of strangers, with the store open.
     row_watch: AbortOnDropHandle<()>,
-    /// Looks again at kept forwards and at kept messages of groups, and takes backups, with the store open.
+    /// Looks again at kept forwards and at kept messages of groups, takes backups, and verifies contexts, with the store open.
     kept_items: AbortOnDropHandle<()>,
     drain: Duration,
     router_gone: oneshot::Receiver<bool>,
@@ -183,8 +187,17 @@ impl App {
         let rules = Arc::new(move || table.current().store.backup.clone());
         let backups = BackupSchedule::new(rules, Arc::new(SystemClock));
         let taken = backups.clone().run(store.clone(), us.to_string());
+        let calls = Arc::new(CallRegister::new(live.clone()));
+        let peers = PeerCompareLine {
+            gateway: gateway.clone(),
+            egress: egress.clone(),
+            calls: calls.clone(),
+            nesting: nesting.clone(),
+        };
+        let verifier = ContextVerifier::new(gateway.clone(), Arc::new(peers));
+        let nights = NightlyVerifier::new(verifier.clone(), Arc::new(store.clone()), &settings.server.data_dir).run();
         let kept_items = AbortOnDropHandle::new(actix::spawn(async move {
-            tokio::join!(forwards, messages, taken);
+            tokio::join!(forwards, messages, taken, nights);
         }));
         let flow = FlowHistory::default();
         let parts = ServedParts {
@@ -205,6 +218,8 @@ impl App {
             clocks,
             deliveries: deliveries.clone(),
             backups,
+            calls,
+            verifier,
             flow: flow.clone(),
         };
         let servers = start_servers(parts, (listeners, &certificates), &readiness, (stops, &closing))?;

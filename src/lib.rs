@@ -4,6 +4,7 @@
 //! - [`settings`]: the configuration, checked and resolved.
 //! - [`store`]: journal and store reader on one redb file.
 //! - [`maintenance`]: periodic jobs that prune the feed, submissions and history.
+//! - [`comparison`]: finds out, with a peer, which PDUs of a context one side lacks.
 //! - [`http`]: parts that all listeners share: serving, limits, errors as JSON, authentication. It defines no route.
 //! - [`identity`]: keys and signatures of servers. [`tls`]: certificates, and what they prove.
 //! - [`egress`]: every outbound request goes through it.
@@ -26,6 +27,7 @@ pub mod admin;
 pub mod api;
 pub mod app;
 pub mod cli;
+pub mod comparison;
 pub mod egress;
 #[doc(hidden)]
 pub mod fuzz_targets;

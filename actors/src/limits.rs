@@ -2,12 +2,14 @@
 
 mod peer_groups;
 pub mod relay;
+pub mod verify;
 
 use std::time::Duration;
 
 use crate::errors::PeerError;
 pub use crate::limits::peer_groups::{ContextGroups, PeerGroups};
 use crate::limits::relay::RelayLimits;
+use crate::limits::verify::VerifyLimits;
 use crate::model::{DialectSpec, RequestDeadlines, Seq, ServerName, SuspendReason};
 
 /// The table of a peer's limits: key in the configuration, type, unit in which it is written, default, and `positive` if it
@@ -352,6 +354,8 @@ pub struct ContextLimits {
     pub sign: SigningMode,
     /// Restart intensity above which the actor is suspended as faulty.
     pub restarts: RestartLimits,
+    /// Limits of comparisons of histories.
+    pub verify: VerifyLimits,
 }
 
 /// The PDUs of ours that are signed.
@@ -452,6 +456,7 @@ impl Default for ContextLimits {
             membership_types: vec!["m.room.member".to_owned()],
             sign: SigningMode::Relayable,
             restarts: RestartLimits { max: 5, period: Duration::from_secs(60) },
+            verify: VerifyLimits::default(),
         }
     }
 }

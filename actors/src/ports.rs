@@ -26,7 +26,7 @@ pub use crate::model::{
 };
 pub use crate::ports::readers::{
     ArchiveError, ContextReader, FeedBounds, FeedPage, FeedReader, PeerReader, StatePage, StoreReaders,
-    SubmissionReader, SubmissionsPage,
+    SubmissionReader, SubmissionsPage, TimelineMark,
 };
 pub use crate::ports::retention::{OldPage, OldPdu, RetentionCursor, RetentionPins, RetentionScan, RetentionStep};
 pub use inspect::{

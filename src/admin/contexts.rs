@@ -1,5 +1,7 @@
 //! `/admin/v1/contexts`: lists contexts, returns their status, and merges their heads.
 
+pub(super) mod context_verify;
+
 use actix_web::{HttpResponse, web};
 use actors::errors::ComposeError;
 use actors::model::{ContextId, PduDraft, SubmissionId};

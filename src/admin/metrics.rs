@@ -8,6 +8,7 @@ mod metric_text;
 mod observed_parts;
 mod peer_lines;
 mod process_lines;
+mod verify_lines;
 
 use std::sync::Arc;
 

@@ -36,6 +36,7 @@ use crate::admin::answer::BODY_MAX;
 use crate::admin::backup_jobs::BackupJobs;
 use crate::admin::config::config_reloader::ConfigReloader;
 use crate::admin::status::status_sources::StatusSources;
+use crate::comparison::ContextVerifier;
 use crate::http::bearer::operator_tokens::{OperatorTokens, require_operator};
 use crate::http::error::ApiError;
 use crate::http::responses::no_route;
@@ -71,6 +72,8 @@ pub struct AdminApi {
     status: StatusSources,
     /// Flow of items over the last day.
     flow: FlowHistory,
+    /// Comparisons of histories with peers.
+    verifier: Option<ContextVerifier>,
 }
 
 impl AdminApi {
@@ -89,6 +92,7 @@ impl AdminApi {
             judge,
             status: StatusSources::default(),
             flow: FlowHistory::default(),
+            verifier: None,
         }
     }
 
@@ -114,6 +118,12 @@ impl AdminApi {
     #[must_use]
     pub fn flowing(self, flow: FlowHistory) -> Self {
         Self { flow, ..self }
+    }
+
+    /// Adds the comparisons of histories.
+    #[must_use]
+    pub fn verifying(self, verifier: ContextVerifier) -> Self {
+        Self { verifier: Some(verifier), ..self }
     }
 
     /// Adds the push of the feed, to which released events are handed.

@@ -1,5 +1,7 @@
 //! `/v1/contexts` and `/admin/v1/contexts`: the list of contexts, the status of one, and the answers of its commands.
 
+pub mod verification;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 

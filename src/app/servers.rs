@@ -26,6 +26,7 @@ use crate::app::listeners::{ListenerCertificates, Listeners};
 use crate::app::reloader::SettingsReloader;
 use crate::app::strangers::StrangersBook;
 use crate::app::{StartError, SystemClock};
+use crate::comparison::ContextVerifier;
 use crate::egress::EgressClient;
 use crate::http::authentication::signature_proof::SignatureJudge;
 use crate::http::authentication::{self, CallerChecks};
@@ -83,6 +84,10 @@ pub(super) struct ServedParts<'a> {
     pub(super) deliveries: DeliveryObserver,
     /// Scheduled backups.
     pub(super) backups: BackupSchedule,
+    /// Calls under way, in both directions.
+    pub(super) calls: Arc<CallRegister>,
+    /// Comparisons of histories.
+    pub(super) verifier: ContextVerifier,
     /// Flow of items over the last day.
     pub(super) flow: FlowHistory,
 }
@@ -117,7 +122,7 @@ pub(super) fn start_servers(
 ) -> Result<Vec<ServerHandle>, StartError> {
     let ServedParts { live, keys, judge, relays, push, gateway, store, reloader, ephemeral, .. } = parts;
     let ServedParts { strangers, counts, nesting, clocks, line, egress, deliveries, backups, flow, .. } = parts;
-    let register = Arc::new(CallRegister::new(live.clone()));
+    let ServedParts { calls: register, verifier, .. } = parts;
     let calls = Data::new(InboundCalls::new(gateway.ports().clone(), register.clone(), line));
     let settings = live.current();
     let rows = listeners.rows(&settings);
@@ -199,6 +204,7 @@ pub(super) fn start_servers(
         named_max: Arc::new(move || table.current().metric_peers_max),
         refused_callers,
         backups: backups.clone(),
+        verify: verifier.metrics().clone(),
         began: SystemClock.now(),
     });
     let push_health = PushHealth::new(push.clone(), gateway.ports().archive.feed.feed_bounds());
@@ -218,6 +224,7 @@ pub(super) fn start_servers(
         .reloading(reloader.clone())
         .reporting(status)
         .flowing(flow)
+        .verifying(verifier)
         .pushing(push);
     if tokens.is_open() {
         tracing::warn!(listen = %settings.admin.listen, "the admin API requires no token; set admin.token_file");

@@ -2,11 +2,12 @@
 
 use clap::Subcommand;
 
+use crate::api::contexts::verification::{ContextVerification, MissingPdus, RefusedPdu, VerifyRepair};
 use crate::api::contexts::{ContextDetails, ContextPage, JoinStatus, MergeResult, MissingPdu};
 use crate::api::pdus::PduPair;
 use crate::cli::admin_client::{AdminArgs, AdminClient, CommandFailure, print_json, query, segment};
 use crate::cli::print;
-use crate::terminal::exit_code::FINE;
+use crate::terminal::exit_code::{COULD_NOT_RUN, FINE, WRONG};
 use crate::terminal::format::{ago, count, counted, items, room, truncate};
 use crate::terminal::table::ColumnAlign::{Left, Right};
 use crate::terminal::table::TextTable;
@@ -29,6 +30,24 @@ pub(super) enum ContextCommand {
     Show {
         /// Name of the context.
         name: String,
+        #[command(flatten)]
+        operator: AdminArgs,
+    },
+    /// Compare the history of a context with that of a participant, and fetch what is missing here.
+    ///
+    /// Exit code: 0 if both are equal, 1 if they differ, 2 if there is no result.
+    Verify {
+        /// Name of the context.
+        name: String,
+        /// Participant to compare with.
+        #[arg(long, value_name = "PEER")]
+        with: String,
+        /// Do not fetch what is missing here.
+        #[arg(long)]
+        no_repair: bool,
+        /// Length of the window, such as 7d; default: contexts.verify.window.
+        #[arg(long, value_name = "DURATION")]
+        window: Option<String>,
         #[command(flatten)]
         operator: AdminArgs,
     },
@@ -55,6 +74,9 @@ pub(super) fn run(command: ContextCommand) -> u8 {
             operator.run(async |gateway, json| list(gateway, json, after, limit).await)
         }
         ContextCommand::Show { name, operator } => operator.run(async |gateway, json| show(gateway, json, &name).await),
+        ContextCommand::Verify { name, with, no_repair, window, operator } => {
+            operator.run(async |gateway, json| verify(gateway, json, &name, (with, !no_repair, window)).await)
+        }
         ContextCommand::Merge { name, operator } => {
             operator.run(async |gateway, json| merge(gateway, json, &name).await)
         }
@@ -141,6 +163,67 @@ fn named(pdus: &[PduPair]) -> String {
         words.push(format!("and {} more", count(more as u64)));
     }
     if words.is_empty() { "none".to_owned() } else { words.join(" ") }
+}
+
+async fn verify(
+    gateway: &AdminClient,
+    json: bool,
+    name: &str,
+    (with, repair, window): (String, bool, Option<String>),
+) -> Result<u8, CommandFailure> {
+    let asked = query(&[("with", Some(with)), ("repair", Some(repair.to_string())), ("window", window)]);
+    let answer = gateway.post(&format!("/contexts/{}/verify{asked}", segment(name)), String::new()).await?;
+    let verification: ContextVerification = gateway.read(&answer)?;
+    let code = match &*verification.result {
+        "equal" => FINE,
+        "differs" => WRONG,
+        _ => COULD_NOT_RUN,
+    };
+    if json {
+        print_json(&answer);
+        return Ok(code);
+    }
+    Ok(print(&verification_text(&verification), code))
+}
+
+fn verification_text(verification: &ContextVerification) -> String {
+    let ContextVerification { context, with, result, from, to, asked_from, here, there, .. } = verification;
+    let first = match &**result {
+        "equal" => format!("{context}: equal at {with}"),
+        "differs" => format!("{context}: differs from {with}"),
+        "incomplete" => format!("{context}: not compared to the end with {with} (contexts.verify.calls_max)"),
+        other => format!("{context}: {other} at {with}"),
+    };
+    let mut lines = vec![
+        ("compared", format!("{} here, {} there", count(*here), items(*there))),
+        ("window", format!("{from} to {to}")),
+    ];
+    if let Some(asked) = asked_from {
+        lines.push(("", format!("asked for from {asked}; a side keeps less, joined later, or has too many")));
+    }
+    for (what, MissingPdus { count: missing, pdus }) in
+        [("missing here", &verification.missing_here), ("missing there", &verification.missing_there)]
+    {
+        if *missing > 0 {
+            lines.push((what, format!("{}: {}", items(*missing), named(pdus))));
+        }
+    }
+    if let Some(VerifyRepair { arrived, absent, fetching, refused, reason }) = &verification.repair {
+        for (what, number) in [("fetched", arrived), ("not found", absent), ("on the way", fetching)] {
+            if *number > 0 {
+                lines.push((what, items(*number)));
+            }
+        }
+        for RefusedPdu { pdu, code } in refused.iter().take(room(NAMED_MAX)) {
+            lines.push(("refused", format!("{} ({code})", named(std::slice::from_ref(pdu)))));
+        }
+        lines.extend(reason.clone().map(|reason| ("reason", reason)));
+    }
+    if verification.missing_there.count > 0 {
+        lines.push(("", format!("{with} fetches what it lacks when its operator verifies this context")));
+    }
+    let lines: String = lines.into_iter().map(|(what, words)| format!("  {what:<13} {words}\n")).collect();
+    format!("{first}\n{lines}")
 }
 
 async fn merge(gateway: &AdminClient, json: bool, name: &str) -> Result<u8, CommandFailure> {

@@ -17,7 +17,7 @@ use actors::ports::{
     ArchiveError, CommitPriority, CommitTicket, ContextReader, ContextSnapshot, DeadLetter, FeedBounds, FeedPage,
     FeedReader, Fence, Journal, NoEphemeralReader, OutboxRow, Ownership, PduStatus, PeerReader, PeerSnapshot, Ports,
     QuarantinedPduRow, QueueDepth, SentPage, ServedPdu, StagedPdu, StatePage, StoreReaders, SubmissionReader,
-    SubmissionsPage, Task,
+    SubmissionsPage, Task, TimelineMark,
 };
 use actors::router::ActorRegistry;
 use actors::testkit::{PlainText, ScriptedTransport, TestClock, TestDisk, TestPeers};
@@ -134,6 +134,24 @@ impl ContextReader for Broken {
         _: u64,
     ) -> Task<Result<Vec<(i64, FeedPdu)>, ArchiveError>> {
         Box::pin(async { Err(ArchiveError("no disk".into())) })
+    }
+
+    fn timeline_marks(
+        &self,
+        _: &ContextId,
+        _: &ServerName,
+        _: Option<i64>,
+        _: u32,
+    ) -> Task<Result<Vec<TimelineMark>, ArchiveError>> {
+        broken()
+    }
+
+    fn timeline_refs(&self, _: &ContextId, _: Vec<i64>) -> Task<Result<Vec<PduRef>, ArchiveError>> {
+        broken()
+    }
+
+    fn news_begin(&self, _: &ContextId) -> Task<Result<Option<Millis>, ArchiveError>> {
+        broken()
     }
 
     fn context_record(&self, _: &ContextId) -> Task<Result<Option<ContextRecord>, ArchiveError>> {

@@ -3,6 +3,7 @@
 use actors::model::{Millis, ServerName};
 use serde::Serialize;
 
+use crate::comparison::CompareAnswerer;
 use crate::http::responses::rfc3339;
 
 /// The names that begin so are the gateway's; none of them is passed on to the messenger.
@@ -26,6 +27,8 @@ pub(crate) enum MethodOwner {
     Messenger,
     /// The gateway answers it with this JSON.
     Gateway(Vec<u8>),
+    /// The gateway compares histories; the answer depends on the peer and on the body.
+    Comparison,
     /// The gateway has no such method.
     Nobody,
 }
@@ -38,6 +41,7 @@ pub(crate) fn owner(name: Option<&str>, us: &ServerName, now: Millis) -> MethodO
             let answer = PingAnswer { method: PING, server: us.as_str(), version, time: rfc3339(now) };
             MethodOwner::Gateway(serde_json::to_vec(&answer).expect("texts into memory"))
         }
+        Some(name) if CompareAnswerer::answers(Some(name)) => MethodOwner::Comparison,
         Some(name) if name.starts_with(OWN_NAMES) => MethodOwner::Nobody,
         _ => MethodOwner::Messenger,
     }
@@ -59,6 +63,7 @@ mod tests {
                 r#"{{"method":"fernpost.ping","server":"red.example","version":"{version}","time":"1970-01-01T00:00:01.000Z"}}"#
             )
         );
+        assert_eq!(of(Some("fernpost.compare")), MethodOwner::Comparison);
         for name in ["fernpost.", "fernpost.pings", "fernpost.ping.x"] {
             assert_eq!(of(Some(name)), MethodOwner::Nobody, "{name}");
         }

@@ -10,6 +10,7 @@ use actors::ports::{CommitPriority, Ports};
 use bytes::Bytes;
 use tokio::time::{Instant, timeout_at};
 
+use crate::comparison::{CompareAnswerer, CompareRefusal};
 use crate::rpc::call_body::CalledMethod;
 use crate::rpc::call_register::{CallPermit, CallRegister};
 use crate::rpc::gateway_method::{MethodOwner, owner};
@@ -28,6 +29,9 @@ pub enum InboundRefusal {
     /// No messenger can be called.
     #[error("this server has no messenger that can be called (messenger.push)")]
     NoMessenger,
+    /// A comparison of histories is not answered.
+    #[error(transparent)]
+    Compare(#[from] CompareRefusal),
     /// The nonce of the request cannot be stored, so a copy of the request could not be told from it.
     #[error(transparent)]
     NotStored(#[from] UnavailableError),
@@ -57,6 +61,7 @@ const NAME_SHOWN: usize = 80;
 /// Answers the calls of peers. Clones share the limits.
 #[derive(Clone)]
 pub struct InboundCalls {
+    comparisons: CompareAnswerer,
     ports: Ports,
     register: Arc<CallRegister>,
     messenger: Option<Arc<dyn MessengerLine>>,
@@ -65,7 +70,7 @@ pub struct InboundCalls {
 impl InboundCalls {
     /// Returns the calls of peers; `None`: there is no way to the messenger.
     pub fn new(ports: Ports, register: Arc<CallRegister>, messenger: Option<Arc<dyn MessengerLine>>) -> Self {
-        Self { ports, register, messenger }
+        Self { comparisons: CompareAnswerer::new(ports.clone()), ports, register, messenger }
     }
 
     /// Returns the limits in force.
@@ -86,6 +91,14 @@ impl InboundCalls {
         match owner(name.as_deref(), &self.ports.us, self.ports.clock.now()) {
             MethodOwner::Gateway(answer) => {
                 return Ok(RpcAnswer { status: 200, retry_after: None, body: answer.into() });
+            }
+            MethodOwner::Comparison => {
+                let compared = timeout_at(until, self.comparisons.answer(&from, &body, answer_max)).await;
+                return match compared.unwrap_or(Err(CompareRefusal::Late)) {
+                    Ok(answer) => Ok(RpcAnswer { status: 200, retry_after: None, body: answer.into() }),
+                    Err(CompareRefusal::OtherProfile) => Err(InboundRefusal::UnknownMethod(name.unwrap_or_default())),
+                    Err(refusal) => Err(refusal.into()),
+                };
             }
             MethodOwner::Nobody => {
                 let shown = name.unwrap_or_default().chars().take(NAME_SHOWN).collect();
@@ -117,6 +130,10 @@ impl InboundRefusal {
     pub const fn result(&self) -> RpcResult {
         match self {
             Self::NoObject(_) | Self::UnknownMethod(_) => RpcResult::BadRequest,
+            Self::Compare(CompareRefusal::Busy(_)) => RpcResult::Busy,
+            Self::Compare(CompareRefusal::Late) => RpcResult::TimedOut,
+            Self::Compare(CompareRefusal::Unreadable) => RpcResult::Unavailable,
+            Self::Compare(_) => RpcResult::BadRequest,
             Self::NoMessenger | Self::NotStored(_) | Self::Fault(MessengerFault::Down(_)) => RpcResult::Unavailable,
             Self::Fault(MessengerFault::BadAnswer(_)) => RpcResult::BadAnswer,
             Self::Fault(MessengerFault::TimedOut) => RpcResult::TimedOut,

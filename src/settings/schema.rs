@@ -3,6 +3,7 @@
 use crate::settings::field_names::fields_of;
 use crate::settings::problem::ProblemKind;
 use crate::settings::sections::admin::AdminSection;
+use crate::settings::sections::contexts::verify::VerifySection;
 use crate::settings::sections::contexts::{
     ContextsSection, GapSection, HistorySection, MembershipSection, StateSection,
 };
@@ -69,6 +70,7 @@ pub(super) fn names(path: &[impl AsRef<str>]) -> Option<KnownNames> {
         ["store", "backup"] => fields_of::<BackupSection>(),
         ["contexts"] => fields_of::<ContextsSection>(),
         ["contexts", "gap"] => fields_of::<GapSection>(),
+        ["contexts", "verify"] => fields_of::<VerifySection>(),
         ["contexts", "history"] => fields_of::<HistorySection>(),
         ["contexts", "membership"] => fields_of::<MembershipSection>(),
         ["contexts", "state"] => fields_of::<StateSection>(),

@@ -29,7 +29,7 @@ use actors::model::{
 use actors::ports::{
     ArchiveError, ContextReader, ContextSnapshot, DeadLetter, FeedBounds, FeedPage, FeedReader, OutboxRow, PduStatus,
     PeerReader, PeerSnapshot, QuarantinedPduRow, SentPage, ServedPdu, StagedPdu, StatePage, SubmissionReader,
-    SubmissionsPage, Task,
+    SubmissionsPage, Task, TimelineMark,
 };
 use bytes::Bytes;
 use tokio::sync::watch;
@@ -272,6 +272,29 @@ impl ContextReader for Store {
     ) -> Task<Result<Vec<(i64, FeedPdu)>, ArchiveError>> {
         let context = context.clone();
         self.page(move |shared, rows| history::timeline(shared, rows, &context, before, limit as usize, bytes))
+    }
+
+    fn timeline_marks(
+        &self,
+        context: &ContextId,
+        asker: &ServerName,
+        below: Option<i64>,
+        limit: u32,
+    ) -> Task<Result<Vec<TimelineMark>, ArchiveError>> {
+        let (context, asker) = (context.clone(), asker.clone());
+        self.page(move |shared, rows| {
+            history::marks::timeline_marks(shared, rows, &context, &asker, below, limit as usize)
+        })
+    }
+
+    fn timeline_refs(&self, context: &ContextId, positions: Vec<i64>) -> Task<Result<Vec<PduRef>, ArchiveError>> {
+        let context = context.clone();
+        self.page(move |shared, rows| history::marks::timeline_refs(shared, rows, &context, &positions))
+    }
+
+    fn news_begin(&self, context: &ContextId) -> Task<Result<Option<Millis>, ArchiveError>> {
+        let context = context.clone();
+        self.page(move |shared, rows| history::marks::news_begin(shared, rows, &context))
     }
 
     fn context_record(&self, context: &ContextId) -> Task<Result<Option<ContextRecord>, ArchiveError>> {

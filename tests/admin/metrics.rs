@@ -41,6 +41,7 @@ impl RpcRules for UsualRules {
 /// Returns the observed parts of the gateway; one peer has labels of its own.
 fn observed(operator: &OperatorFixture) -> ObservedParts {
     ObservedParts {
+        verify: Default::default(),
         backups: BackupSchedule::default(),
         observer: DeliveryObserver::new(operator.core.clock.clone(), None),
         store: operator.core.store.clone(),

@@ -68,6 +68,7 @@ const GATEWAY: &[(&str, u8)] = &[
     ("store", 0),
     ("tls", 0),
     ("maintenance", 0),
+    ("comparison", 0),
     ("telemetry", 0),
     ("http", 1),
     ("egress", 1),

@@ -71,7 +71,7 @@ fn alert_rules_use_exported_metrics() {
     let used = names(&expressions);
     assert!(used.len() >= 10, "{used:?}");
     assert_none(&unknown(&used, "config/prometheus/alerts.yml"));
-    assert_eq!(rules.matches("- alert: ").count(), 11);
+    assert_eq!(rules.matches("- alert: ").count(), 12);
 }
 
 #[test]

@@ -410,6 +410,10 @@ impl Handler<ContextMessage> for ContextActor {
                 let Some(token) = self.token(|replies| &mut replies.set, answer, permit) else { return };
                 self.enter(ctx, ContextEvent::Join { token, via, backfill });
             }
+            ContextMessage::Repair { via, references, answer, permit } => {
+                let Some(token) = self.token(|replies| &mut replies.repaired, answer, permit) else { return };
+                self.enter(ctx, ContextEvent::Repair { token, via, references });
+            }
             ContextMessage::FetchOlder { limit, answer } => {
                 if self.faulty {
                     // The caller may have disconnected.

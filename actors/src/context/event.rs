@@ -9,7 +9,8 @@ use crate::context::stage_page::StagePage;
 use crate::errors::{ContextError, DraftError};
 use crate::limits::ContextLimits;
 use crate::model::{
-    BridgedMessage, ComposedPdu, FetchRequest, Millis, Pdu, PduDraft, PduRef, PduStatus, PduVerdict, ServerName,
+    BridgedMessage, ComposedPdu, FetchRequest, Millis, Pdu, PduDraft, PduRef, PduStatus, PduVerdict, RepairOutcome,
+    ServerName,
 };
 use crate::reply_token::ReplyToken;
 
@@ -85,6 +86,15 @@ pub enum ContextEvent {
     Older {
         /// Number of PDUs that the read lacks.
         limit: u32,
+    },
+    /// A comparison of histories found that PDUs are missing here.
+    Repair {
+        /// Token of the request; it gets the outcome when none of the PDUs is being fetched any more.
+        token: ReplyToken<RepairOutcome>,
+        /// Server that has the PDUs; it is asked first, and its budget is charged.
+        via: ServerName,
+        /// PDUs that are missing here.
+        references: Vec<PduRef>,
     },
     /// The response to [`ContextEffect::Fetch`].
     Fetched {
@@ -172,6 +182,8 @@ pub enum ContextReply {
     Composed(ReplyToken<ComposeOutcomes>, ComposeOutcomes),
     /// To [`ContextEvent::Participants`] and [`ContextEvent::Join`].
     Set(ReplyToken<Result<(), ContextError>>, Result<(), ContextError>),
+    /// To [`ContextEvent::Repair`].
+    Repaired(ReplyToken<RepairOutcome>, RepairOutcome),
 }
 
 /// An action for the actor; the effects of a step are performed in order.

@@ -17,6 +17,7 @@ use crate::context::compose::{DraftComposer, DraftSource};
 use crate::context::groups::group_composer::GroupComposer;
 use crate::context::groups::passed_on::pass_on;
 use crate::context::missing::history_fetch::HistoryFetch;
+use crate::context::missing::repair_fetch::RepairFetch;
 use crate::context::ordering::context_graph::ContextGraph;
 use crate::context::provenance::Provenance;
 use crate::context::quarantine_walks::QuarantineWalks;
@@ -41,6 +42,8 @@ pub struct ContextMachine {
     graph: ContextGraph,
     /// History fetches of readers and of the join.
     history: HistoryFetch,
+    /// Fetches of PDUs that a comparison found missing.
+    repairs: RepairFetch,
     /// Progress of reading the stage.
     stage: StageReader,
     /// Reads of quarantine since servers became participants.
@@ -73,6 +76,7 @@ impl ContextMachine {
         let (context, join, unfinished) = (load.record.context.clone(), load.record.join.clone(), load.unfinished);
         Self {
             history: HistoryFetch::load(context, limits.clone(), join),
+            repairs: RepairFetch::default(),
             graph: ContextGraph::load(us, limits.clone(), text.clone(), load),
             limits,
             text,
@@ -119,7 +123,9 @@ impl ContextMachine {
             }
             ContextEvent::Arrive { token, from, verified, pdus, known } => {
                 let way = Provenance::arrived(&from, verified);
+                let named = self.named_for_repair(&pdus);
                 let fates = PduAdmission::new(&mut self.graph, way, &known).admit(&mut step, pdus).await;
+                self.repairs.note(&named, &fates);
                 Some(PendingReply::Verdicts(token, fates))
             }
             ContextEvent::Readmit { token, from, pdu, known } => {
@@ -158,6 +164,10 @@ impl ContextMachine {
                 self.history.older(&mut step, &self.graph, limit);
                 None
             }
+            ContextEvent::Repair { token, via, references } => {
+                self.repairs.begin(&step, &mut self.graph, token, &via, references);
+                None
+            }
             ContextEvent::Fetched {
                 want: want @ (FetchRequest::State(_) | FetchRequest::History { .. }),
                 from,
@@ -172,7 +182,9 @@ impl ContextMachine {
             ContextEvent::Fetched { want, from, pdus, failed: _, known } => {
                 let walked = self.graph.on_fetch_ended(now, &want, &from);
                 let way = Provenance::fetched(&from, walked);
-                PduAdmission::new(&mut self.graph, way, &known).admit(&mut step, pdus).await;
+                let named = self.named_for_repair(&pdus);
+                let fates = PduAdmission::new(&mut self.graph, way, &known).admit(&mut step, pdus).await;
+                self.repairs.note(&named, &fates);
                 None
             }
             ContextEvent::PutOff {
@@ -237,6 +249,7 @@ impl ContextMachine {
         self.history.go_on(&mut step, &mut self.graph).await;
         self.graph.pending.forget_gaps(&mut step);
         pass_on(&mut step, &self.graph, &*self.text).await;
+        self.repairs.settle(&mut step, &self.graph);
         self.finish(step, urgency, answer)
     }
 
@@ -256,6 +269,11 @@ impl ContextMachine {
         let (pending, heads) = (&self.graph.pending, self.graph.timeline.heads.list());
         let (held, wanted, gaps) = (pending.order.len() as u64, pending.wanted.list(), pending.gaps.list());
         ContextStatus { record: self.record(heads), held, wanted, gaps }
+    }
+
+    /// Returns the identities of these PDUs if a repair may wait for one of them.
+    fn named_for_repair(&self, pdus: &[Pdu]) -> Vec<PduRef> {
+        if self.repairs.is_open() { pdus.iter().map(|pdu| pdu.reference.clone()).collect() } else { vec![] }
     }
 
     /// Returns the record with these heads.

@@ -10,8 +10,8 @@ use crate::context::machine::{ComposeOutcomes, ContextReply, RecipientReach};
 use crate::errors::ContextError;
 use crate::limits::ContextLimits;
 use crate::model::{
-    BadPdu, BridgedMessage, ContextStatus, FetchRequest, Pdu, PduDraft, PduVerdict, QuarantinedPduRow, ServerName,
-    StagedPdu,
+    BadPdu, BridgedMessage, ContextStatus, FetchRequest, Pdu, PduDraft, PduRef, PduVerdict, QuarantinedPduRow,
+    RepairOutcome, ServerName, StagedPdu,
 };
 use crate::supervise::admission::AdmissionPermit;
 use crate::supervise::reply_table::{ReadyReply, ReplyTable, drop_in_order};
@@ -43,6 +43,7 @@ pub(crate) struct ContextReplies {
     pub(crate) verdict: ContextReplyTable<PduVerdict>,
     pub(crate) composed: ContextReplyTable<ComposeOutcomes>,
     pub(crate) set: ContextReplyTable<Result<(), ContextError>>,
+    pub(crate) repaired: ContextReplyTable<RepairOutcome>,
 }
 
 impl ContextReplies {
@@ -53,23 +54,25 @@ impl ContextReplies {
             ContextReply::Verdict(token, verdict) => self.verdict.ready(token, verdict),
             ContextReply::Composed(token, outcomes) => self.composed.ready(token, outcomes),
             ContextReply::Set(token, outcome) => self.set.ready(token, outcome),
+            ContextReply::Repaired(token, outcome) => self.repaired.ready(token, outcome),
         }
     }
 
     /// Returns whether no reply is owed.
     pub(crate) fn is_empty(&self) -> bool {
-        let Self { verdicts, verdict, composed, set } = self;
-        verdicts.is_empty() && verdict.is_empty() && composed.is_empty() && set.is_empty()
+        let Self { verdicts, verdict, composed, set, repaired } = self;
+        verdicts.is_empty() && verdict.is_empty() && composed.is_empty() && set.is_empty() && repaired.is_empty()
     }
 
     /// Drops all channels, in the order of their requests.
     pub(crate) fn clear(&mut self) {
         let mut dropped = vec![];
-        let Self { verdicts, verdict, composed, set } = self;
+        let Self { verdicts, verdict, composed, set, repaired } = self;
         verdicts.drain_into(&mut dropped);
         verdict.drain_into(&mut dropped);
         composed.drain_into(&mut dropped);
         set.drain_into(&mut dropped);
+        repaired.drain_into(&mut dropped);
         drop_in_order(dropped);
     }
 }
@@ -143,6 +146,17 @@ pub(crate) enum ContextMessage {
         backfill: u32,
         /// Channel of the outcome.
         answer: ReplyChannel<Result<(), ContextError>>,
+        /// Admission permit of the request.
+        permit: AdmissionPermit,
+    },
+    /// Fetch PDUs that a comparison of histories found missing here.
+    Repair {
+        /// Server that has the PDUs.
+        via: ServerName,
+        /// PDUs that are missing here.
+        references: Vec<PduRef>,
+        /// Channel of the outcome.
+        answer: ReplyChannel<RepairOutcome>,
         /// Admission permit of the request.
         permit: AdmissionPermit,
     },

@@ -19,6 +19,7 @@
 //!       ContextState            the current state PDU of each key
 //!       ContextParticipants     named by the messenger, or joined by state
 //!     HistoryFetch              the join, and reads of older history
+//!     RepairFetch               PDUs that a comparison of histories found missing
 //!     StageReader               PDUs that arrived while the context was busy
 //!     QuarantineWalks           PDUs of servers that became participants
 //!   PduAdmission, DraftComposer stages: what is accepted, and what the messenger sends
@@ -58,7 +59,8 @@ use tokio::sync::oneshot;
 use crate::errors::{ContextError, UnavailableError};
 use crate::limits::ContextLimits;
 use crate::model::{
-    BadPdu, BridgedMessage, ContextId, ContextStatus, FetchRequest, Pdu, PduDraft, PduVerdict, ServerName,
+    BadPdu, BridgedMessage, ContextId, ContextStatus, FetchRequest, Pdu, PduDraft, PduRef, PduVerdict, RepairOutcome,
+    ServerName,
 };
 use crate::peer::inbound::dispatch::DispatchError;
 use crate::supervise::admission::AdmissionLimit;
@@ -201,6 +203,15 @@ impl ContextHandle {
         let (answer, came) = oneshot::channel();
         post_to(&self.mailbox, ContextMessage::FetchOlder { limit, answer });
         came.await.unwrap_or(Err(UnavailableError::OutcomeUnknown.into()))
+    }
+
+    /// Fetches PDUs that a comparison of histories found missing here. It answers when none of them is being fetched any more:
+    /// a PDU that nobody gives is asked for until `contexts.gap.give_up` has passed.
+    pub async fn repair(&self, via: ServerName, references: Vec<PduRef>) -> Result<RepairOutcome, ContextError> {
+        let permit = self.doors.requests.enter()?;
+        let (answer, outcome) = oneshot::channel();
+        post_to(&self.mailbox, ContextMessage::Repair { via, references, answer, permit });
+        self.reply(outcome).await
     }
 
     /// Returns the status of the context.

@@ -1,5 +1,5 @@
-//! Operations on stored items: messages in the outboxes, dead letters, quarantined items, and the transactions that were sent
-//! to a peer. Each that changes something answers after the commit.
+//! Operations on stored items: messages in the outboxes, dead letters, quarantined items, PDUs that are missing, and the
+//! transactions that were sent to a peer. Each that changes something answers after the commit.
 
 use bytes::Bytes;
 
@@ -8,8 +8,8 @@ use crate::errors::{BatchError, CommandError, ContextError, PeerError, Unavailab
 use crate::gateway::Gateway;
 use crate::limits::Numbering;
 use crate::model::{
-    Ack, ForwardedUpdate, GroupMessage, Index, MessagePlace, Pdu, PduVerdict, PeerCommand, PeerStatus, PlainCopy,
-    PlainForm, RelayCode, RemovalFate, SentPage, Seq, ServerName, SubmissionId, SubmissionRecord,
+    Ack, ContextId, ForwardedUpdate, GroupMessage, Index, MessagePlace, Pdu, PduRef, PduVerdict, PeerCommand, PeerStatus,
+    PlainCopy, PlainForm, RelayCode, RemovalFate, RepairOutcome, SentPage, Seq, ServerName, SubmissionId, SubmissionRecord,
 };
 use crate::peer::inbound::dispatch::DispatchError;
 use crate::peer::inbound::forwards;
@@ -62,6 +62,18 @@ impl Gateway {
         self.routes.peer(to, LookupPurpose::Deliver).await?.has_room(items, bytes)?;
         let fate = RemovalFate::MoveTo(to.clone());
         self.order(from, PeerCommand::Drop { message: message.clone(), first, last, fate }).await.map(|_| ())
+    }
+
+    /// Fetches PDUs that a comparison of histories found missing here, first from the server that has them. It answers when none of
+    /// them is being fetched any more. They are admitted, delivered and reported as missing parents are.
+    pub async fn repair(
+        &self,
+        context: &ContextId,
+        via: &ServerName,
+        missing: Vec<PduRef>,
+    ) -> Result<RepairOutcome, ContextError> {
+        self.record(context).await?;
+        self.routes.context(context).await?.repair(via.clone(), missing).await
     }
 
     /// Requeues the dead letters of a submission, and queues it for skipped recipients, for one server or for all. It

@@ -211,6 +211,17 @@ pub struct Gap {
     pub edge: bool,
 }
 
+/// The result of a repair, one entry for each PDU that was to be fetched.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RepairOutcome {
+    /// PDUs that are here now: delivered, or held until their parents come.
+    pub arrived: Vec<PduRef>,
+    /// PDUs that were refused or quarantined, each with the code of the reason.
+    pub refused: Vec<(PduRef, &'static str)>,
+    /// PDUs that no server gave before `contexts.gap.give_up`.
+    pub absent: Vec<PduRef>,
+}
+
 /// A PDU event of the feed, joined with the stored PDU.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FeedPdu {

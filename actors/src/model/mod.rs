@@ -30,7 +30,7 @@ pub use attempt::push_failure::{ConnectCode, FailureCode, PushFailure, Unreached
 pub use attempt::{Attempt, AttemptError, DELIVERED_SPANS_IN_ROW, DeliveredSpan};
 pub use context::{
     ContextRecord, ContextStatus, DEPTH_BUILT_UPON_MAX, Delivery, FeedFlags, FeedPdu, Gap, Head, HeldPdu, JoinProgress,
-    JoinStage, PduState, PendingParents, StoredPdu,
+    JoinStage, PduState, PendingParents, RepairOutcome, StoredPdu,
 };
 pub use feed::{FeedEntry, FeedItem, ParkedItem, ParkedWhat, RefusedEvent, ReleasedEvent};
 pub use frame::forward::{

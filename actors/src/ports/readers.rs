@@ -40,6 +40,21 @@ pub struct StatePage {
     pub more: bool,
 }
 
+/// A delivered PDU, as far as a comparison of histories needs it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TimelineMark {
+    /// Position in the timeline of the context.
+    pub position: i64,
+    /// Identity of the PDU.
+    pub reference: PduRef,
+    /// Time that the PDU's origin states, in whole milliseconds below 2^53; `None`: it states another value.
+    pub stated: Option<Millis>,
+    /// Time of the delivery here.
+    pub since: Millis,
+    /// True if the server that asks may have the PDU: it is not narrowed to others.
+    pub is_shared: bool,
+}
+
 /// A page of submission ids for the retention job.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SubmissionsPage {
@@ -219,6 +234,23 @@ pub trait ContextReader: Send + Sync + 'static {
         limit: u32,
         bytes: u64,
     ) -> Task<Result<Vec<(i64, FeedPdu)>, ArchiveError>>;
+
+    /// Returns delivered PDUs of a context without their texts, in descending order of their positions: those below this one, or all;
+    /// at most `limit`. Each says whether `asker` may have it.
+    fn timeline_marks(
+        &self,
+        context: &ContextId,
+        asker: &ServerName,
+        below: Option<i64>,
+        limit: u32,
+    ) -> Task<Result<Vec<TimelineMark>, ArchiveError>>;
+
+    /// Returns the identities of the PDUs at these positions of a context's timeline; positions without a PDU are left out.
+    fn timeline_refs(&self, context: &ContextId, positions: Vec<i64>) -> Task<Result<Vec<PduRef>, ArchiveError>>;
+
+    /// Returns the time of the first delivery of news in a context whose history has an edge, because this server joined later: one
+    /// that never comes, if there is no news. `None`: its history has no edge.
+    fn news_begin(&self, context: &ContextId) -> Task<Result<Option<Millis>, ArchiveError>>;
 
     /// Returns the committed record of a context.
     fn context_record(&self, context: &ContextId) -> Task<Result<Option<ContextRecord>, ArchiveError>>;

@@ -7,7 +7,8 @@ use actors::model::{Millis, PeerQueueSize};
 
 use crate::admin::metrics::metric_text::MetricKind::{Counter, Gauge};
 use crate::admin::metrics::metric_text::MetricText;
-use crate::admin::metrics::{backup_lines, peer_lines, process_lines};
+use crate::admin::metrics::{backup_lines, peer_lines, process_lines, verify_lines};
+use crate::comparison::VerifyMetrics;
 use crate::maintenance::scheduled_backup::BackupSchedule;
 use crate::store::Store;
 use crate::telemetry::deliveries::DeliveryObserver;
@@ -31,6 +32,8 @@ pub struct ObservedParts {
     pub refused_callers: RefusedCallers,
     /// Scheduled backups.
     pub backups: BackupSchedule,
+    /// Comparisons of histories.
+    pub verify: Arc<VerifyMetrics>,
     /// Start of the gateway.
     pub began: Millis,
 }
@@ -43,6 +46,7 @@ impl ObservedParts {
         self.write_peers(gateway, &mut text).await;
         self.write_store(gateway, &mut text).await;
         backup_lines::write(&self.backups, gateway.ports().clock.now(), &mut text);
+        verify_lines::write(&self.verify, &mut text);
         process_lines::write(self.began, &mut text);
     }
 

@@ -2,9 +2,11 @@
 
 use super::{FILTER, NAMED_PEER, OPERATOR};
 use crate::admin::contexts::ContextListQuery;
+use crate::admin::contexts::context_verify::{self, VerifyQuery};
 use crate::admin::messages::MessageCommandQuery;
 use crate::admin::messages::list::MessageListQuery;
 use crate::admin::{contexts, messages};
+use crate::api::contexts::verification::ContextVerification;
 use crate::api::contexts::{ContextDetails, ContextPage, MergeResult};
 use crate::api::messages::{InboundTrace, MessageCommandResult, MessageListPage, MessageTrace};
 use crate::http::bearer::operator_role::OperatorRole;
@@ -12,6 +14,13 @@ use crate::openapi::api_operation::ApiOperation;
 use crate::openapi::refusals::{COMMAND, CONTEXT, DRAFT, EVERY, QUERY, RefusalSet, UNAVAILABLE};
 
 const SUBMISSION: RefusalSet = &[(404, &["UNKNOWN_ID"])];
+const COMPARISON: RefusalSet = &[
+    (422, &["NOT_FERNPOST", "NOT_A_PARTICIPANT"]),
+    (429, &["VERIFY_BUSY"]),
+    (502, &["PEER_UNREACHABLE", "PEER_REFUSED", "PEER_BAD_ANSWER"]),
+    (503, &["PEER_SUSPENDED"]),
+    (504, &["PEER_TIMEOUT"]),
+];
 const RECIPIENT: RefusalSet = &[(404, &["UNKNOWN_LEG"])];
 
 pub(super) fn operations() -> Vec<ApiOperation> {
@@ -53,6 +62,13 @@ pub(super) fn operations() -> Vec<ApiOperation> {
         })
         .answers::<MergeResult>(200, "The number of heads before and after.")
         .refuses(&[EVERY, OPERATOR, CONTEXT, DRAFT])
+        .needs(OperatorRole::Operate),
+        ApiOperation::post("/contexts/{context}/verify", "Compare the history of a context with a peer.", |route| {
+            route.to(context_verify::verify)
+        })
+        .query::<VerifyQuery>()
+        .answers::<ContextVerification>(200, "What each side lacks, and what became of what was missing here.")
+        .refuses(&[EVERY, OPERATOR, QUERY, CONTEXT, NAMED_PEER, COMPARISON])
         .needs(OperatorRole::Operate),
     ]
 }

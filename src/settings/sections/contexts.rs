@@ -1,11 +1,14 @@
 //! `[contexts]`: the limits of every context.
 
+pub(crate) mod verify;
+
 use std::time::Duration;
 
 use actors::limits::{ContextGroups, ContextLimits, GapLimits, HistoryLimits, RestartLimits, SigningMode, StateLimits};
 use serde::Deserialize;
 
 use crate::settings::check::SettingsCheck;
+use crate::settings::sections::contexts::verify::VerifySection;
 use crate::settings::values::units::{DurationValue, RetentionValue};
 
 /// The servers whose PDUs a context accepts.
@@ -89,6 +92,8 @@ pub(crate) struct ContextsSection {
     pub(crate) state: StateSection,
     /// Membership.
     pub(crate) membership: MembershipSection,
+    /// Comparisons of histories.
+    verify: VerifySection,
 }
 
 /// Limits for history that is fetched and served.
@@ -180,6 +185,7 @@ impl Default for ContextsSection {
             history: HistorySection::default(),
             state: StateSection::default(),
             membership: MembershipSection::default(),
+            verify: VerifySection::default(),
         }
     }
 }
@@ -265,6 +271,7 @@ impl ContextsSection {
             },
             restarts: RestartLimits { max: self.restarts_max, period: self.restarts_period.0 },
             quarantine_items: self.quarantine_items,
+            verify: self.verify.check(check),
         }
     }
 }

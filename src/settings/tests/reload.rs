@@ -63,6 +63,7 @@ const OTHERS: &[(&str, &str)] = &[
     ("contexts.group_type", "x"),
     ("contexts.history.keep", "2h"),
     ("contexts.membership.types", "x"),
+    ("contexts.verify.at", "04:30"),
     ("network.allow", "10.0.0.0/8"),
     ("network.resolvers", "127.0.0.1:53"),
     ("network.roots", "c"),

@@ -1,5 +1,7 @@
 //! Reads of history: walks backwards through a context.
 
+pub(super) mod marks;
+
 use std::collections::HashSet;
 
 use actors::model::{ContextId, FeedFlags, FeedPdu, PduRef, ServerName};

@@ -5,10 +5,11 @@ use std::time::Duration;
 use actix_web::http::StatusCode;
 use actix_web::http::header::RETRY_AFTER;
 use actix_web::{HttpRequest, HttpResponse, web};
-use actors::errors::AdmissionError;
+use actors::errors::{AdmissionError, UnavailableError};
 use actors::model::CountedNoun;
 use bytes::Bytes;
 
+use crate::comparison::CompareRefusal;
 use crate::http::authentication::VerifiedCaller;
 use crate::http::body::encoded::{BodyEncoding, refuse_forms};
 use crate::http::body::{self, BodyLimit};
@@ -106,6 +107,20 @@ pub(super) fn stopping(words: String) -> ApiError {
     ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "STOPPING", words).told_to_wait(RESTART_WAIT)
 }
 
+fn not_compared(refusal: &CompareRefusal) -> ApiError {
+    let words = refusal.to_string();
+    match refusal {
+        CompareRefusal::OtherProfile => ApiError::not_found("UNKNOWN_METHOD", words),
+        CompareRefusal::BadCall(_) => ApiError::bad_request("BAD_COMPARISON", words),
+        CompareRefusal::NotShared => ApiError::not_found("CONTEXT_NOT_SHARED", words),
+        CompareRefusal::Busy(limit) => ApiError::new(StatusCode::TOO_MANY_REQUESTS, "COMPARE_BUSY", words)
+            .retry_after(limit.wait())
+            .by_limit(limit.limit()),
+        CompareRefusal::Late => ApiError::new(StatusCode::GATEWAY_TIMEOUT, "COMPARE_TIMEOUT", words),
+        CompareRefusal::Unreadable => UnavailableError::OutcomeUnknown.into(),
+    }
+}
+
 impl From<NotProtobuf> for ApiError {
     fn from(bad: NotProtobuf) -> Self {
         Self::bad_request("NOT_PROTOBUF", bad.to_string())
@@ -134,6 +149,7 @@ impl From<InboundRefusal> for ApiError {
             InboundRefusal::NoMessenger => {
                 Self::new(StatusCode::SERVICE_UNAVAILABLE, "NO_MESSENGER", words).told_to_wait(MESSENGER_WAIT)
             }
+            InboundRefusal::Compare(refusal) => not_compared(&refusal),
             InboundRefusal::NotStored(error) => error.into(),
             InboundRefusal::Fault(fault) => fault.into(),
         }

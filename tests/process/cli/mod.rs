@@ -14,3 +14,4 @@ mod store;
 mod talk;
 mod terminal;
 mod tokens;
+mod verify;

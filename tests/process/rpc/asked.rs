@@ -54,6 +54,10 @@ async fn wrong_calls_are_refused_by_name() {
     let pair = CallingPair::start(json(200, "{}"), &["rpc.body_max=2KiB"]).await;
     let large = format!("{{\"x\":\"{}\"}}", "x".repeat(3_000));
     let deep = format!("{{\"x\":{}{}}}", "[".repeat(200), "]".repeat(200));
+    let salt = "0".repeat(32);
+    let compare = |context: &str| {
+        format!(r#"{{"method":"fernpost.compare","context":"{context}","comparison":"{salt}","from":0,"to":9}}"#)
+    };
     for (body, expected) in [
         ("", refused(400, "BAD_JSON")),
         ("[]", refused(400, "BAD_JSON")),
@@ -62,6 +66,9 @@ async fn wrong_calls_are_refused_by_name() {
         (&deep, refused(400, "NESTS_TOO_DEEP")),
         (&large, refused(413, "TOO_LARGE")),
         (r#"{"method":"fernpost.pong"}"#, refused(404, "UNKNOWN_METHOD")),
+        (r#"{"method":"fernpost.compare"}"#, refused(400, "BAD_COMPARISON")),
+        (&compare("#none"), refused(404, "CONTEXT_NOT_SHARED")),
+        (&compare(""), refused(404, "CONTEXT_NOT_SHARED")),
     ] {
         let answer = CallAnswer::to(of_red(pair.blue.federation, body)).await;
         assert_eq!(answer.refusal(), expected, "{body}: {}", answer.text);
@@ -74,7 +81,7 @@ async fn wrong_calls_are_refused_by_name() {
     let get = crate::rpc::client().get(path).header("Fernpost-Origin", "red");
     assert_eq!(CallAnswer::to(get).await.refusal(), refused(405, "METHOD_NOT_ALLOWED"));
     assert!(pair.messenger.until("nothing", |_| true).await.iter().all(|call| !call.is_rpc()));
-    assert_eq!(counted(&pair.blue, "in", "bad_request").await, 8);
+    assert_eq!(counted(&pair.blue, "in", "bad_request").await, 11);
 }
 
 #[tokio::test]

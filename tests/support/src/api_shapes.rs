@@ -5,6 +5,7 @@ use std::sync::LazyLock;
 
 use actix_web::http::Method;
 use fernpost::api::configuration::LogLevelDetails;
+use fernpost::api::contexts::verification::ContextVerification;
 use fernpost::api::contexts::{ContextDetails, ContextPage, JoinStarted, MergeResult, ParticipantsSet};
 use fernpost::api::errors::ErrorBody;
 use fernpost::api::feed::{EventsPage, HistoryPageShape, StatePageShape};
@@ -45,6 +46,7 @@ pub fn assert_answer_has_type(method: &Method, path: &str, status: u16, body: &s
         ("GET", ["contexts", _]) => same::<ContextDetails>(path, body),
         ("PUT", ["contexts", _]) => same::<ParticipantsSet>(path, body),
         (_, ["contexts", _, "join"]) => same::<JoinStarted>(path, body),
+        (_, ["contexts", _, "verify"]) => same::<ContextVerification>(path, body),
         (_, ["contexts", _, "merge"]) => same::<MergeResult>(path, body),
         ("GET", ["messages"]) => same::<MessageListPage>(path, body),
         ("GET", ["messages", _]) => same::<MessageTrace>(path, body),

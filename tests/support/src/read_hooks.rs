@@ -8,7 +8,7 @@ use actors::model::{
 };
 use actors::ports::{
     ArchiveError, ContextReader, ContextSnapshot, DeadLetter, OutboxRow, PduStatus, PeerReader, PeerSnapshot, Ports,
-    QuarantinedPduRow, SentPage, ServedPdu, StagedPdu, StatePage, StoreReaders, Task,
+    QuarantinedPduRow, SentPage, ServedPdu, StagedPdu, StatePage, StoreReaders, Task, TimelineMark,
 };
 
 /// The reads that tests override. A further one gets a method here, and its call in `HookedReader`.
@@ -208,6 +208,24 @@ impl<H: ReadHooks> ContextReader for HookedReader<dyn ContextReader, H> {
         bytes: u64,
     ) -> Task<Result<Vec<(i64, FeedPdu)>, ArchiveError>> {
         self.store.timeline(context, before, limit, bytes)
+    }
+
+    fn timeline_marks(
+        &self,
+        context: &ContextId,
+        asker: &ServerName,
+        below: Option<i64>,
+        limit: u32,
+    ) -> Task<Result<Vec<TimelineMark>, ArchiveError>> {
+        self.store.timeline_marks(context, asker, below, limit)
+    }
+
+    fn timeline_refs(&self, context: &ContextId, positions: Vec<i64>) -> Task<Result<Vec<PduRef>, ArchiveError>> {
+        self.store.timeline_refs(context, positions)
+    }
+
+    fn news_begin(&self, context: &ContextId) -> Task<Result<Option<Millis>, ArchiveError>> {
+        self.store.news_begin(context)
     }
 
     fn context_record(&self, context: &ContextId) -> Task<Result<Option<ContextRecord>, ArchiveError>> {

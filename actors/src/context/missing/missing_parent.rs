@@ -31,6 +31,8 @@ pub(crate) struct MissingParent {
     pub(crate) past: bool,
     /// True if it precedes the first batch of a new context.
     pub(crate) edge: bool,
+    /// True if a repair asked for it: if no PDU waits for it, it is no gap when it is given up.
+    pub(crate) repair: bool,
     /// Number of fetches in a row, including its own, that lead to it from a PDU that arrived by itself.
     pub(crate) generation: u32,
     /// True if it was fetched and quarantined, so that this is reported once.
@@ -62,6 +64,7 @@ impl MissingParent {
             old: false,
             past: false,
             edge,
+            repair: false,
             generation,
             parked: false,
             senders,

@@ -178,6 +178,16 @@ impl MissingParents {
         self.note(now, reference, sender, false, generation).link = false;
     }
 
+    /// Adds a PDU that a comparison of histories found missing, and that no PDU need wait for. One that is fetched already is
+    /// fetched as before.
+    pub(crate) fn want_for_repair(&mut self, now: Millis, reference: &PduRef, via: &ServerName) {
+        let is_new = !self.contains(reference);
+        let want = self.note(now, reference, Some(via), false, 1);
+        if is_new {
+            (want.link, want.for_state, want.repair) = (false, false, true);
+        }
+    }
+
     /// Adds a `prev_state` that no PDU waits for.
     pub(crate) fn want_link(&mut self, now: Millis, reference: &PduRef, sender: Option<&ServerName>, generation: u32) {
         self.note(now, reference, sender, false, generation);

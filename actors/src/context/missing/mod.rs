@@ -6,3 +6,4 @@ pub(crate) mod history_request;
 pub(crate) mod missing_parent;
 pub(crate) mod missing_parents;
 pub(crate) mod planned_fetch;
+pub(crate) mod repair_fetch;

@@ -234,7 +234,10 @@ impl ContextGraph {
         for (missing, want) in given_up {
             self.end_search(step, &missing).await;
             if !want.for_state {
-                self.pending.give_up(missing, want.edge);
+                // Without a child that waits for it, the PDU of a repair is no gap.
+                if !want.repair || self.pending.order.is_awaited(&missing) {
+                    self.pending.give_up(missing, want.edge);
+                }
             } else if want.past {
                 self.pending.end_past(missing);
             }

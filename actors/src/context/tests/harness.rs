@@ -12,8 +12,8 @@ use crate::context::tests::store_reads::BelowEdge;
 use crate::limits::ContextLimits;
 use crate::model::{
     ContextRecord, ContextSnapshot, FetchRequest, Gap, Head, HeldPdu, Millis, MissingPrevState, ParkedCode, Pdu,
-    PduRef, PduStatus, PduVerdict, PendingParents, PrevStateLink, ServerName, StagedPdu, StateEntry, StateKey,
-    StateSlot,
+    PduRef, PduStatus, PduVerdict, PendingParents, PrevStateLink, RepairOutcome, ServerName, StagedPdu, StateEntry,
+    StateKey, StateSlot,
 };
 use crate::reply_token::ReplyToken;
 use crate::supervise::poll_now::poll_now;
@@ -478,6 +478,9 @@ impl MachineHarness {
             }
             ContextReply::Set(_, Ok(())) => self.log.push(format!("set {:?}", self.record().participants)),
             ContextReply::Set(_, Err(refusal)) => self.log.push(format!("refused: {refusal}")),
+            ContextReply::Repaired(_, RepairOutcome { arrived, refused, absent }) => {
+                self.log.push(format!("repaired {arrived:?}, refused {refused:?}, absent {absent:?}"));
+            }
             ContextReply::Verdicts(..) | ContextReply::Verdict(..) => panic!("verdicts do not wait for the commit"),
         }
     }

@@ -23,5 +23,5 @@ pub(crate) use peer::*;
 pub(crate) use state::{
     holder_from_row, holder_to_row, keys_from_row, keys_to_row, piece_from_row, piece_to_row, slot_to_row,
 };
-pub(crate) use text::stated_depth;
+pub(crate) use text::{narrowed_to, stated_depth, stated_time};
 pub(crate) use value::*;

@@ -1,6 +1,7 @@
-//! Fields that the store reads from the text of a PDU, because no column holds them: the depth stated by its origin, and `to`.
+//! Fields that the store reads from the text of a PDU, because no column holds them: the depth and the time stated by its origin, and
+//! `to`.
 
-use actors::model::ServerName;
+use actors::model::{Millis, ServerName};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -21,6 +22,27 @@ fn said(text: &[u8]) -> Option<NarrowedText<'_>> {
 /// Returns the depth that the PDU's origin states.
 pub(crate) fn stated_depth(text: &[u8]) -> Option<u64> {
     said(text)?.depth
+}
+
+#[derive(Deserialize)]
+struct TimedText<'a> {
+    #[serde(borrow)]
+    ts: &'a RawValue,
+}
+
+/// Times from this one on are none, because not every reader of JSON has whole numbers beyond it.
+const TIMES_END: u64 = 1 << 53;
+
+/// Returns the time that the PDU's origin states, without the fraction of a millisecond. A negative time and one beyond 2^53 are none.
+pub(crate) fn stated_time(text: &[u8]) -> Option<Millis> {
+    let timed: TimedText<'_> = serde_json::from_slice(text).ok()?;
+    let written = timed.ts.get();
+    let whole = written.parse::<u64>().ok().or_else(|| {
+        let number = written.parse::<f64>().ok()?;
+        // Both bounds are exact in this type.
+        (0.0..TIMES_END as f64).contains(&number).then_some(number as u64)
+    })?;
+    (whole < TIMES_END).then_some(Millis(whole))
 }
 
 /// Returns the recipients of a narrowed PDU: a list under `to`. Any other value of this key has no meaning here.
@@ -48,6 +70,19 @@ mod tests {
         {
             assert_eq!(to(everybody), None, "{everybody}");
         }
+    }
+
+    #[test]
+    fn stated_time_has_no_fraction() {
+        let of = |ts: &str| stated_time(format!(r#"{{"content":{{"ts":9}},"ts":{ts}}}"#).as_bytes()).map(|at| at.0);
+        for (ts, at) in [("0", 0), ("1700000000000", 1_700_000_000_000), ("12.9", 12), ("1.7e12", 1_700_000_000_000)] {
+            assert_eq!(of(ts), Some(at), "{ts}");
+        }
+        assert_eq!(of("9007199254740991"), Some((1 << 53) - 1));
+        for none in ["-1", "9007199254740992", "1e300", "\"1\"", "-0.5"] {
+            assert_eq!(of(none), None, "{none}");
+        }
+        assert_eq!(stated_time(b""), None, "a pruned PDU");
     }
 
     #[test]
