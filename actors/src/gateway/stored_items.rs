@@ -8,8 +8,9 @@ use crate::errors::{BatchError, CommandError, ContextError, PeerError, Unavailab
 use crate::gateway::Gateway;
 use crate::limits::Numbering;
 use crate::model::{
-    Ack, ContextId, ForwardedUpdate, GroupMessage, Index, MessagePlace, Pdu, PduRef, PduVerdict, PeerCommand, PeerStatus,
-    PlainCopy, PlainForm, RelayCode, RemovalFate, RepairOutcome, SentPage, Seq, ServerName, SubmissionId, SubmissionRecord,
+    Ack, ContextId, ForwardedUpdate, GroupMessage, Index, MessagePlace, Pdu, PduRef, PduVerdict, PeerCommand,
+    PeerStatus, PlainCopy, PlainForm, RelayCode, RemovalFate, RepairOutcome, SentPage, Seq, ServerName, SubmissionId,
+    SubmissionRecord,
 };
 use crate::peer::inbound::dispatch::DispatchError;
 use crate::peer::inbound::forwards;

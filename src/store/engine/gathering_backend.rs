@@ -91,9 +91,8 @@ impl<B: StorageBackend> StorageBackend for GatheringBackend<B> {
 
     fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
         if self.has_texts.load(Ordering::Acquire) {
-            let found = find(&self.texts.read(), offset, out.len()).map(|text| {
-                text.map(|text| out.copy_from_slice(text)).is_some()
-            });
+            let found = find(&self.texts.read(), offset, out.len())
+                .map(|text| text.map(|text| out.copy_from_slice(text)).is_some());
             match found {
                 Ok(true) => return Ok(()),
                 Ok(false) => {}
