@@ -10,6 +10,7 @@ mod core_probe;
 mod data_folder;
 mod directory_source;
 mod listeners;
+mod outside_reach;
 pub(crate) mod peer_explainer;
 mod reloader;
 mod servers;

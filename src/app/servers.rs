@@ -19,10 +19,12 @@ use crate::admin::dashboard::dashboard_site::DashboardSite;
 use crate::admin::health::{self, ReadinessReport, ShownHealth};
 use crate::admin::messenger::health::PushHealth;
 use crate::admin::metrics::{self, MetricsRecorder, ObservedParts};
+use crate::admin::peers::reach_asker::ReachAsker;
 use crate::admin::status::status_sources::StatusSources;
 use crate::admin::{self, AdminApi};
 use crate::app::configured_peers::ConfiguredAdmission;
 use crate::app::listeners::{ListenerCertificates, Listeners};
+use crate::app::outside_reach::OutsideReach;
 use crate::app::reloader::SettingsReloader;
 use crate::app::strangers::StrangersBook;
 use crate::app::{StartError, SystemClock};
@@ -118,7 +120,9 @@ pub(super) fn start_servers(
     let ServedParts { live, keys, judge, relays, push, gateway, store, reloader, ephemeral, .. } = parts;
     let ServedParts { strangers, counts, nesting, clocks, line, egress, deliveries, backups, flow, .. } = parts;
     let register = Arc::new(CallRegister::new(live.clone()));
-    let calls = Data::new(InboundCalls::new(gateway.ports().clone(), register.clone(), line));
+    let reach = OutsideReach::new(live.clone(), strangers.clone(), certificates.peer_roots());
+    let calls = InboundCalls::new(gateway.ports().clone(), register.clone(), line).reaching(Arc::new(reach));
+    let calls = Data::new(calls);
     let settings = live.current();
     let rows = listeners.rows(&settings);
     let proxies = live.clone();
@@ -169,7 +173,7 @@ pub(super) fn start_servers(
     let api = MessengerApi::new(gateway.clone(), settings.server.name.clone(), limits, ephemeral.clone(), stops)
         .describing(live.clone(), clocks.clone())
         .pushing(push.clone())
-        .calling(egress, register.clone(), nesting);
+        .calling(egress.clone(), register.clone(), nesting);
     let shown = (api.streams(), ephemeral);
     let token = BearerToken::new("messenger.token", settings.messenger.token.as_ref().map(SecretValue::expose));
     if token.is_open() {
@@ -190,6 +194,7 @@ pub(super) fn start_servers(
     let readiness = readiness.clone();
     let one = certificates.admin_limits(&settings)?;
     let ends = CertificateEnds::new(certificates.all(), Arc::new(SystemClock));
+    let asking = ReachAsker::new(live.clone(), egress, register.clone());
     let metrics = MetricsRecorder::new(gateway.clone(), ends.clone(), counts, push.clone(), register, shown);
     let table = live.clone();
     let metrics = metrics.observing(ObservedParts {
@@ -217,6 +222,7 @@ pub(super) fn start_servers(
         .describing(live, clocks)
         .reloading(reloader.clone())
         .reporting(status)
+        .asking(asking)
         .flowing(flow)
         .pushing(push);
     if tokens.is_open() {

@@ -10,6 +10,9 @@ const OWN_NAMES: &str = "fernpost.";
 
 const PING: &str = "fernpost.ping";
 
+/// The method by which a peer asks to be looked up and called.
+pub(crate) const REACH: &str = "fernpost.reach";
+
 /// The answer to a ping.
 #[derive(Debug, Serialize)]
 struct PingAnswer<'a> {
@@ -26,6 +29,8 @@ pub(crate) enum MethodOwner {
     Messenger,
     /// The gateway answers it with this JSON.
     Gateway(Vec<u8>),
+    /// The gateway looks the caller up and calls it.
+    Reach,
     /// The gateway has no such method.
     Nobody,
 }
@@ -38,6 +43,7 @@ pub(crate) fn owner(name: Option<&str>, us: &ServerName, now: Millis) -> MethodO
             let answer = PingAnswer { method: PING, server: us.as_str(), version, time: rfc3339(now) };
             MethodOwner::Gateway(serde_json::to_vec(&answer).expect("texts into memory"))
         }
+        Some(REACH) => MethodOwner::Reach,
         Some(name) if name.starts_with(OWN_NAMES) => MethodOwner::Nobody,
         _ => MethodOwner::Messenger,
     }
@@ -59,7 +65,8 @@ mod tests {
                 r#"{{"method":"fernpost.ping","server":"red.example","version":"{version}","time":"1970-01-01T00:00:01.000Z"}}"#
             )
         );
-        for name in ["fernpost.", "fernpost.pings", "fernpost.ping.x"] {
+        assert_eq!(of(Some("fernpost.reach")), MethodOwner::Reach);
+        for name in ["fernpost.", "fernpost.pings", "fernpost.ping.x", "fernpost.reached"] {
             assert_eq!(of(Some(name)), MethodOwner::Nobody, "{name}");
         }
         for name in [None, Some("fernpost"), Some("Fernpost.ping"), Some("x.fernpost.ping"), Some("")] {
