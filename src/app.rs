@@ -9,6 +9,7 @@ mod configured_peers;
 mod core_probe;
 mod data_folder;
 mod directory_source;
+mod item_traces;
 mod listeners;
 mod outside_reach;
 pub(crate) mod peer_explainer;
@@ -59,6 +60,7 @@ use crate::telemetry::deliveries::{
 use crate::telemetry::flow_history::FlowHistory;
 use crate::telemetry::limit_counts::LimitCounts;
 use crate::telemetry::logging_journal::LoggingJournal;
+use crate::telemetry::spans::ItemSpans;
 use crate::tls::{file_watch, own_certificate};
 use crate::wire::pdu::ContentText;
 use crate::wire::pdu::reference_context::StoreReferenceContext;
@@ -95,6 +97,7 @@ pub struct App {
     closing: DrainSignal,
     reloader: Arc<SettingsReloader>,
     deliveries: DeliveryObserver,
+    spans: ItemSpans,
     _tasks: [AbortOnDropHandle<()>; 4],
     /// Renewal of the federation listener's certificate, if it is on.
     renewal: Option<CertificateRenewal>,
@@ -144,7 +147,9 @@ impl App {
         let live_roster = Arc::new(live.clone());
         let ephemeral = Arc::new(EphemeralFeed::new(live_roster, clock, settings.feed.ends.clone()));
         let deliveries = DeliveryObserver::new(Arc::new(SystemClock), delivery_log(settings)?);
+        let spans = item_traces::start(&live)?;
         let ends = CoreEnds {
+            spans: spans.clone(),
             deliveries: deliveries.clone(),
             egress: egress.clone(),
             signer,
@@ -162,7 +167,8 @@ impl App {
         let closing = DrainSignal::default();
         let judge = signature_judge(settings, &store, listeners.federation_address()).await?.with_fetched(directories);
         let line = push.as_ref().map(|push| push.line(Arc::new(SystemClock)));
-        let (push, push_task) = push.map(|push| push.start(gateway.ports(), &ephemeral, stops.clone())).unzip();
+        let (push, push_task) =
+            push.map(|push| push.start(gateway.ports(), (&ephemeral, spans.clone()), stops.clone())).unzip();
         let table = live.clone();
         let rows = strangers::watch_rows(store.clone(), Arc::new(move || table.peers()), strangers.clone()).await;
         let judge = Data::new(judge.measuring(clocks.clone()));
@@ -207,6 +213,7 @@ impl App {
             deliveries: deliveries.clone(),
             backups,
             flow: flow.clone(),
+            spans: spans.clone(),
         };
         let servers = start_servers(parts, (listeners, &certificates), &readiness, (stops, &closing))?;
         let watch = file_watch::watch(certificates.watched());
@@ -227,6 +234,7 @@ impl App {
             closing,
             reloader,
             deliveries,
+            spans,
             _tasks: tasks,
             renewal: certificate_renewal::start(settings)?,
             push_task,
@@ -295,7 +303,9 @@ impl App {
         admin.stop(false).await;
         let left = self.unsent().await;
         self.store.close().await;
+        let spans = self.spans.clone();
         self.end().await;
+        spans.flush(SPANS_END).await;
         left
     }
 
@@ -361,6 +371,9 @@ const READS_END: Duration = Duration::from_secs(10);
 /// Maximum time that a stop waits for the last records of the log of deliveries, because a disk may never respond.
 const RECORDS_END: Duration = Duration::from_secs(1);
 
+/// Maximum time that a stop waits for the last spans, because a collector may never respond.
+const SPANS_END: Duration = Duration::from_secs(2);
+
 /// The unsent items that stay on disk when a gateway stops.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct UnsentAtShutdown {
@@ -372,6 +385,7 @@ pub struct UnsentAtShutdown {
 
 /// The adapters through which the core meets the outside.
 struct CoreEnds {
+    spans: ItemSpans,
     deliveries: DeliveryObserver,
     egress: Arc<EgressClient>,
     signer: PduSigner,
@@ -385,7 +399,7 @@ async fn start_core(
     core: &ArbiterHandle,
     live: &LiveSettings,
     found: DataDir,
-    CoreEnds { deliveries, egress, signer, relays, ephemeral, strangers, nesting }: CoreEnds,
+    CoreEnds { spans, deliveries, egress, signer, relays, ephemeral, strangers, nesting }: CoreEnds,
     gone: oneshot::Sender<bool>,
 ) -> Result<GatewayCore, StartError> {
     let settings = live.current();
@@ -415,9 +429,9 @@ async fn start_core(
             let transport =
                 PeerTransport::new(egress, us.clone(), Arc::new(knowledge), relays).nested_within(nesting);
             let ports = Ports {
-                journal: Arc::new(ObservedJournal::new(logging, deliveries.clone())),
+                journal: spans.journal(Arc::new(ObservedJournal::new(logging, deliveries.clone()))),
                 archive: StoreReaders::of(&shared),
-                transport: Arc::new(ObservedTransport::new(Arc::new(transport), deliveries)),
+                transport: spans.transport(Arc::new(ObservedTransport::new(Arc::new(transport), deliveries))),
                 roster: peers,
                 ownership: shared,
                 disk,

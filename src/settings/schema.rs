@@ -12,6 +12,7 @@ use crate::settings::sections::messenger::MessengerSection;
 use crate::settings::sections::network::NetworkSection;
 use crate::settings::sections::observation::log::LogSection;
 use crate::settings::sections::observation::metrics::MetricsSection;
+use crate::settings::sections::observation::otlp::OtlpSection;
 use crate::settings::sections::peer::{PeerSection, PeersSection};
 use crate::settings::sections::push::PushSection;
 use crate::settings::sections::relay::RelaySection;
@@ -32,6 +33,7 @@ pub(super) struct RawSettings {
     pub(super) admin: AdminSection,
     pub(super) log: LogSection,
     pub(super) metrics: MetricsSection,
+    pub(super) otlp: OtlpSection,
     pub(super) store: StoreSection,
     pub(super) contexts: ContextsSection,
     pub(super) feed: FeedSection,
@@ -64,6 +66,7 @@ pub(super) fn names(path: &[impl AsRef<str>]) -> Option<KnownNames> {
         ["messenger", "push"] => fields_of::<PushSection>(),
         ["admin"] => fields_of::<AdminSection>(),
         ["metrics"] => fields_of::<MetricsSection>(),
+        ["otlp"] => fields_of::<OtlpSection>(),
         ["log"] => fields_of::<LogSection>(),
         ["store"] => fields_of::<StoreSection>(),
         ["store", "backup"] => fields_of::<BackupSection>(),

@@ -144,9 +144,9 @@ pub(crate) fn of_the_reached(code: ConnectCode, server: &ServerName) -> String {
             "send the whole chain, and get a certificate of a public CA; others have to trust yours or pin its key"
                 .to_owned()
         }
-        ConnectCode::CertificateIsACa
-        | ConnectCode::CertificateWrongPurpose
-        | ConnectCode::CertificateUnreadable => "run `fernpost check tls`, and replace the certificate".to_owned(),
+        ConnectCode::CertificateIsACa | ConnectCode::CertificateWrongPurpose | ConnectCode::CertificateUnreadable => {
+            "run `fernpost check tls`, and replace the certificate".to_owned()
+        }
     }
 }
 

@@ -80,8 +80,9 @@ const OTHERS: &[(&str, &str)] = &[
     ("peers.default.fingerprints", "sha256:0000000000000000000000000000000000000000000000000000000000000000"),
 ];
 
-/// Keys that have one value only, or need a file.
-const FIXED: &[&str] = &["store.backend", "messenger.token_file", "messenger.push.secret_file", "admin.token_file"];
+/// Keys that have one value only, or need a file or a feature.
+const FIXED: &[&str] =
+    &["store.backend", "messenger.token_file", "messenger.push.secret_file", "admin.token_file", "otlp.endpoint"];
 
 /// Returns a value beside the default: twice a number, with its unit.
 fn other(key: &str, default: Option<&toml::Value>) -> String {

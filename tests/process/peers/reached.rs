@@ -49,7 +49,13 @@ impl ReachPair {
         pair.publish(&[pair.red.federation.port()]);
         let Self { mut red, mut blue, names, authority } = pair;
         red.peer_section("blue.example", &format!("{BY_ADDRESS}addresses = [\"https://{}\"]", blue.federation));
-        red.peer_section("old.example", &format!("profile = \"actor-2016\"\naddresses = [\"https://127.0.0.1:9\"]\n{}", BY_ADDRESS.replace(".1/", ".9/")));
+        red.peer_section(
+            "old.example",
+            &format!(
+                "profile = \"actor-2016\"\naddresses = [\"https://127.0.0.1:9\"]\n{}",
+                BY_ADDRESS.replace(".1/", ".9/")
+            ),
+        );
         blue.peer_section("red.example", &format!("{BY_ADDRESS}addresses = [\"https://127.0.0.1:1\"]\n{section}"));
         Self { red, blue, names, authority }
     }
