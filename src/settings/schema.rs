@@ -136,7 +136,7 @@ mod tests {
     #[test]
     fn section_fields_match_struct() {
         assert_eq!(fields_of::<FeedSection>(), ["retain", "high_water", "low_water", "ends"]);
-        assert_eq!(fields_of::<RawSettings>().len(), 13);
+        assert_eq!(fields_of::<RawSettings>().len(), 14);
         assert!(fields_of::<u32>().is_empty());
     }
 

@@ -93,7 +93,7 @@ async fn only_fernposts_carry_traces() {
     assert_eq!(names("blue"), ["commit", "push", "submission"]);
 }
 
-/// What is not sampled makes no span on either side, and what cannot be sent is counted and holds nothing up.
+/// Submissions that are not sampled make no span on either side, and spans that cannot be sent hold nothing up.
 #[tokio::test]
 async fn unsampled_and_unsent_spans_cost_nothing() {
     let pair = TracedPair::start("ratio = 0.0", "", "").await;

@@ -77,6 +77,7 @@ const OTHERS: &[(&str, &str)] = &[
     ("peers.default.keys", "1:6kpsY+KcUgq+9VB7Ey7F+ZVHdq6+vnuSQh7qaRRG0iw="),
     ("peers.default.route", "via:green"),
     ("relay.allow", "red -> blue.example"),
+    ("otlp.ratio", "0.5"),
     ("peers.default.fingerprints", "sha256:0000000000000000000000000000000000000000000000000000000000000000"),
 ];
 

@@ -17,6 +17,7 @@
 mod span_hub;
 #[cfg(feature = "otlp")]
 mod span_queue;
+mod span_rules;
 #[cfg(feature = "otlp")]
 mod trace_parent;
 #[cfg(feature = "otlp")]
@@ -32,40 +33,13 @@ use actors::ports::{Journal, Transport};
 use hyper::HeaderMap;
 use hyper::header::HeaderValue;
 
+pub use span_rules::{SpanRules, SpanTotals, TraceTrust};
+
 #[cfg(feature = "otlp")]
 use span_hub::SpanHub;
 
 /// Header that carries a trace between servers (W3C Trace Context).
 pub const TRACEPARENT: &str = "traceparent";
-
-/// Returns whether a peer is believed what it says about traces.
-pub type TraceTrust = Arc<dyn Fn(&ServerName) -> bool + Send + Sync>;
-
-/// The rules of the export.
-#[derive(Debug, Clone, PartialEq)]
-pub struct SpanRules {
-    /// URL of the collector, to which spans are posted.
-    pub endpoint: String,
-    /// Share of the submissions here that are traced.
-    pub ratio: f64,
-    /// Maximum number of spans that wait to be sent.
-    pub queue_max: usize,
-    /// Time after which spans are sent that are fewer than a batch.
-    pub interval: Duration,
-    /// Maximum time of one request to the collector.
-    pub timeout: Duration,
-}
-
-/// The numbers of spans since the start.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct SpanTotals {
-    /// Spans that the collector has taken.
-    pub exported: u64,
-    /// Spans that found the queue full.
-    pub dropped: u64,
-    /// Spans that could not be sent.
-    pub failed: u64,
-}
 
 /// The spans of items. Clones share them; by default there are none.
 #[derive(Clone, Default)]
@@ -133,14 +107,22 @@ impl ItemSpans {
 
     /// Answers a request of a peer with these headers. Their trace goes on in the receipt of what it brings.
     #[cfg(feature = "otlp")]
-    pub fn received<F: Future>(&self, trace: Option<ReceivedTrace>, call: F) -> impl Future<Output = F::Output> {
+    pub fn received<F: Future>(
+        &self,
+        trace: Option<ReceivedTrace>,
+        call: F,
+    ) -> impl Future<Output = F::Output> + use<F> {
         let received = self.hub.clone().zip(trace.map(|ReceivedTrace(context)| context));
         span_hub::received(received, call)
     }
 
     /// Answers a request of a peer.
     #[cfg(not(feature = "otlp"))]
-    pub fn received<F: Future>(&self, _trace: Option<ReceivedTrace>, call: F) -> impl Future<Output = F::Output> {
+    pub fn received<F: Future>(
+        &self,
+        _trace: Option<ReceivedTrace>,
+        call: F,
+    ) -> impl Future<Output = F::Output> + use<F> {
         call
     }
 

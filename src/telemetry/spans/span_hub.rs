@@ -17,7 +17,7 @@ use opentelemetry_sdk::trace::{Sampler, SdkTracer, SdkTracerProvider, Span};
 use parking_lot::Mutex;
 
 use super::span_queue::SpanQueue;
-use super::{SpanRules, SpanTotals, TraceTrust};
+use super::span_rules::{SpanRules, SpanTotals, TraceTrust};
 
 /// Maximum number of submissions, and of events, whose traces are known: those of the last seconds under load. The spans of an older one
 /// are not found, so its later pushes belong to no trace.

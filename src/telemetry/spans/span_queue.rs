@@ -14,7 +14,7 @@ use reqwest::redirect::Policy;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until, timeout};
 
-use super::{SpanRules, SpanTotals};
+use super::span_rules::{SpanRules, SpanTotals};
 
 /// Maximum number of spans in one request, as the libraries of OpenTelemetry send them.
 const BATCH_MAX: usize = 512;
