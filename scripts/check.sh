@@ -31,11 +31,13 @@ run_tests() { INSTA_UPDATE=no INSTA_FORCE_PASS=0 cargo test --workspace 2>&1 | t
 step "form" cargo fmt --all --check
 # --locked: a manifest that does not fit Cargo.lock ends the run before another command could update the lock file.
 step "lints" cargo clippy --workspace --all-targets --locked -- -D warnings
+step "lints of otlp" cargo clippy --features otlp --lib --test otlp --locked -- -D warnings
 step "documentation" env RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked --quiet
 # The demo uses the build of the tests, so that it costs no second build.
 step "build" cargo test --workspace --no-run --locked --quiet
 step "demo" "$target/debug/fernpost" demo --check
 step "tests" run_tests
+step "otlp" cargo test --features otlp --test otlp --locked
 if command -v valgrind >/dev/null; then
   step "instructions" scripts/instructions.sh
 else

@@ -10,11 +10,14 @@ mod configured_peers;
 mod core_probe;
 mod data_folder;
 mod directory_source;
+mod item_traces;
 mod listeners;
+mod outside_reach;
 pub(crate) mod peer_explainer;
 mod reloader;
 mod servers;
 mod start_error;
+mod start_options;
 mod strangers;
 mod system_clock;
 
@@ -40,10 +43,11 @@ use crate::app::directory_source::EgressDirectories;
 use crate::app::listeners::ListenerCertificates;
 use crate::app::reloader::ReloadedParts;
 use crate::app::servers::{ServedParts, signature_judge, start_servers};
+use crate::app::start_options::{delivery_log, egress_options, store_options};
 use crate::app::strangers::{OpenRoster, StrangersBook};
 use crate::comparison::{ContextVerifier, NightlyVerifier};
+use crate::egress::EgressClient;
 use crate::egress::signer::RequestSigner;
-use crate::egress::{EgressClient, EgressOptions};
 use crate::http::drain::DrainSignal;
 use crate::identity::key_ring::LiveKeyRing;
 use crate::json::nesting::BodyNestingLimit;
@@ -54,14 +58,13 @@ use crate::messenger::ephemeral_feed::EphemeralFeed;
 use crate::messenger::push::PushSetup;
 use crate::rpc::CallRegister;
 use crate::runtime::free_space::FolderDisk;
-use crate::settings::{LiveSettings, LoadedSettings, Settings};
-use crate::store::{self, BlockingExecutor, Store, StoreLocation, StoreOptions};
-use crate::telemetry::deliveries::{
-    DeliveryLog, DeliveryLogOutput, DeliveryObserver, ObservedJournal, ObservedTransport,
-};
+use crate::settings::{LiveSettings, LoadedSettings};
+use crate::store::Store;
+use crate::telemetry::deliveries::{DeliveryObserver, ObservedJournal, ObservedTransport};
 use crate::telemetry::flow_history::FlowHistory;
 use crate::telemetry::limit_counts::LimitCounts;
 use crate::telemetry::logging_journal::LoggingJournal;
+use crate::telemetry::spans::ItemSpans;
 use crate::tls::{file_watch, own_certificate};
 use crate::wire::pdu::ContentText;
 use crate::wire::pdu::reference_context::StoreReferenceContext;
@@ -98,6 +101,7 @@ pub struct App {
     closing: DrainSignal,
     reloader: Arc<SettingsReloader>,
     deliveries: DeliveryObserver,
+    spans: ItemSpans,
     _tasks: [AbortOnDropHandle<()>; 4],
     /// Renewal of the federation listener's certificate, if it is on.
     renewal: Option<CertificateRenewal>,
@@ -147,7 +151,9 @@ impl App {
         let live_roster = Arc::new(live.clone());
         let ephemeral = Arc::new(EphemeralFeed::new(live_roster, clock, settings.feed.ends.clone()));
         let deliveries = DeliveryObserver::new(Arc::new(SystemClock), delivery_log(settings)?);
+        let spans = item_traces::start(&live)?;
         let ends = CoreEnds {
+            spans: spans.clone(),
             deliveries: deliveries.clone(),
             egress: egress.clone(),
             signer,
@@ -165,7 +171,8 @@ impl App {
         let closing = DrainSignal::default();
         let judge = signature_judge(settings, &store, listeners.federation_address()).await?.with_fetched(directories);
         let line = push.as_ref().map(|push| push.line(Arc::new(SystemClock)));
-        let (push, push_task) = push.map(|push| push.start(gateway.ports(), &ephemeral, stops.clone())).unzip();
+        let (push, push_task) =
+            push.map(|push| push.start(gateway.ports(), (&ephemeral, spans.clone()), stops.clone())).unzip();
         let table = live.clone();
         let rows = strangers::watch_rows(store.clone(), Arc::new(move || table.peers()), strangers.clone()).await;
         let judge = Data::new(judge.measuring(clocks.clone()));
@@ -221,6 +228,7 @@ impl App {
             calls,
             verifier,
             flow: flow.clone(),
+            spans: spans.clone(),
         };
         let servers = start_servers(parts, (listeners, &certificates), &readiness, (stops, &closing))?;
         let watch = file_watch::watch(certificates.watched());
@@ -241,6 +249,7 @@ impl App {
             closing,
             reloader,
             deliveries,
+            spans,
             _tasks: tasks,
             renewal: certificate_renewal::start(settings)?,
             push_task,
@@ -309,7 +318,9 @@ impl App {
         admin.stop(false).await;
         let left = self.unsent().await;
         self.store.close().await;
+        let spans = self.spans.clone();
         self.end().await;
+        spans.flush(SPANS_END).await;
         left
     }
 
@@ -375,6 +386,9 @@ const READS_END: Duration = Duration::from_secs(10);
 /// Maximum time that a stop waits for the last records of the log of deliveries, because a disk may never respond.
 const RECORDS_END: Duration = Duration::from_secs(1);
 
+/// Maximum time that a stop waits for the last spans, because a collector may never respond.
+const SPANS_END: Duration = Duration::from_secs(2);
+
 /// The unsent items that stay on disk when a gateway stops.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct UnsentAtShutdown {
@@ -386,6 +400,7 @@ pub struct UnsentAtShutdown {
 
 /// The adapters through which the core meets the outside.
 struct CoreEnds {
+    spans: ItemSpans,
     deliveries: DeliveryObserver,
     egress: Arc<EgressClient>,
     signer: PduSigner,
@@ -399,7 +414,7 @@ async fn start_core(
     core: &ArbiterHandle,
     live: &LiveSettings,
     found: DataDir,
-    CoreEnds { deliveries, egress, signer, relays, ephemeral, strangers, nesting }: CoreEnds,
+    CoreEnds { spans, deliveries, egress, signer, relays, ephemeral, strangers, nesting }: CoreEnds,
     gone: oneshot::Sender<bool>,
 ) -> Result<GatewayCore, StartError> {
     let settings = live.current();
@@ -429,9 +444,9 @@ async fn start_core(
             let transport =
                 PeerTransport::new(egress, us.clone(), Arc::new(knowledge), relays).nested_within(nesting);
             let ports = Ports {
-                journal: Arc::new(ObservedJournal::new(logging, deliveries.clone())),
+                journal: spans.journal(Arc::new(ObservedJournal::new(logging, deliveries.clone()))),
                 archive: StoreReaders::of(&shared),
-                transport: Arc::new(ObservedTransport::new(Arc::new(transport), deliveries)),
+                transport: spans.transport(Arc::new(ObservedTransport::new(Arc::new(transport), deliveries))),
                 roster: peers,
                 ownership: shared,
                 disk,
@@ -453,47 +468,4 @@ async fn start_core(
         let _ = done.send(built);
     });
     Ok(started.await.map_err(|_| StartError::Core)??)
-}
-
-/// Starts the log of deliveries, if it is on.
-fn delivery_log(settings: &Settings) -> Result<Option<DeliveryLog>, StartError> {
-    let Some(output) = &settings.log.deliveries else { return Ok(None) };
-    let path = match output {
-        DeliveryLogOutput::Stderr => "stderr".to_owned(),
-        DeliveryLogOutput::File(path) => path.display().to_string(),
-    };
-    DeliveryLog::start(output).map(Some).map_err(|source| StartError::Deliveries { path, source })
-}
-
-fn store_options(settings: &Settings, found: DataDir) -> Result<StoreOptions, StartError> {
-    let path = &settings.server.data_dir;
-    let options = &settings.store;
-    Ok(StoreOptions {
-        place: StoreLocation::file(path.join(store::FILE)),
-        server: settings.server.name.clone(),
-        cache: options.cache,
-        recent: options.recent as u64,
-        group_max: options.group_max,
-        group_rows: options.group_rows as u64,
-        queue_rows: options.queue_rows,
-        memtable: options.memtable,
-        checkpoint: options.checkpoint,
-        log_max: options.log_max,
-        quick_repair: options.quick_repair,
-        lane: BlockingExecutor::own().map_err(StartError::Threads)?,
-        as_found: found == DataDir::AsFound,
-    })
-}
-
-/// Returns the rules for requests to peers.
-fn egress_options(settings: &Settings, certificates: &ListenerCertificates) -> EgressOptions {
-    let network = &settings.network;
-    EgressOptions {
-        requests_max: network.requests_max,
-        answer_max: network.answer_max,
-        body_max: settings.federation.body_max,
-        resolver: network.resolver.clone(),
-        roots: Some(certificates.peer_roots()),
-        own_pair: certificates.federation_pair(),
-    }
 }

@@ -10,6 +10,7 @@ pub mod logging_journal;
 pub mod peer_clocks;
 pub mod refused_callers;
 mod sink;
+pub mod spans;
 
 use std::fs::File;
 use std::io::{self, IsTerminal, Write};

@@ -16,7 +16,7 @@ pub mod messenger;
 pub mod metrics;
 mod operations;
 mod peer_commands;
-mod peers;
+pub mod peers;
 mod quarantine;
 mod queue;
 mod release;
@@ -35,6 +35,7 @@ use serde_json::Value;
 use crate::admin::answer::BODY_MAX;
 use crate::admin::backup_jobs::BackupJobs;
 use crate::admin::config::config_reloader::ConfigReloader;
+use crate::admin::peers::reach_asker::ReachAsker;
 use crate::admin::status::status_sources::StatusSources;
 use crate::comparison::ContextVerifier;
 use crate::http::bearer::operator_tokens::{OperatorTokens, require_operator};
@@ -74,6 +75,8 @@ pub struct AdminApi {
     flow: FlowHistory,
     /// Comparisons of histories with peers.
     verifier: Option<ContextVerifier>,
+    /// Asks peers to look this server up.
+    asker: Option<ReachAsker>,
 }
 
 impl AdminApi {
@@ -93,6 +96,7 @@ impl AdminApi {
             status: StatusSources::default(),
             flow: FlowHistory::default(),
             verifier: None,
+            asker: None,
         }
     }
 
@@ -124,6 +128,12 @@ impl AdminApi {
     #[must_use]
     pub fn verifying(self, verifier: ContextVerifier) -> Self {
         Self { verifier: Some(verifier), ..self }
+    }
+
+    /// Adds the calls by which peers are asked to look this server up.
+    #[must_use]
+    pub fn asking(self, asker: ReachAsker) -> Self {
+        Self { asker: Some(asker), ..self }
     }
 
     /// Adds the push of the feed, to which released events are handed.

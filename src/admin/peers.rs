@@ -1,5 +1,7 @@
 //! `/admin/v1/peers`: the status of peers, in the form that the messenger gets, and for a single peer where its values come from.
 
+pub mod reach_asker;
+
 use std::collections::{BTreeMap, HashMap};
 
 use actix_web::{HttpResponse, web};
@@ -9,10 +11,11 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::AdminApi;
-use super::answer::peer;
+use super::answer::{OperatorCall, peer};
 use crate::api::peers::{PeerDetails, PeerList};
 use crate::http::error::ApiError;
 use crate::http::query;
+use crate::http::responses::no_route;
 use crate::messenger::peers::{status, statuses};
 use crate::settings::{PeerSettings, ValueOrigin};
 
@@ -49,6 +52,19 @@ pub(super) async fn get(api: web::Data<AdminApi>, path: web::Path<String>) -> Re
         configured.origins = origins(&api, &server, &peer).await;
     }
     Ok(HttpResponse::Ok().json(details))
+}
+
+/// Asks a peer to look this server up and to call it, and returns its report.
+pub(super) async fn reach(
+    api: web::Data<AdminApi>,
+    operator: OperatorCall,
+    path: web::Path<String>,
+) -> Result<HttpResponse, ApiError> {
+    let asker = api.asker.as_ref().ok_or_else(no_route)?;
+    let server = peer(&api.gateway, &path)?;
+    let report = asker.ask(&server).await.map_err(ApiError::from);
+    operator.log_action("peer.reach", &server, report.as_ref().map(|_| ()));
+    Ok(HttpResponse::Ok().json(report?))
 }
 
 /// Returns the origin of each value that is in force. The place in the files is added if the files name the same origin: they may

@@ -16,7 +16,8 @@ pub struct CheckFindings {
 /// One finding about one subject.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CheckFinding {
-    /// The check that found it: `config`, `tls`, `dns`, `keys`, `clock`, `store`, `peers` or `messenger`.
+    /// The check that found it: `config`, `tls`, `dns`, `keys`, `clock`, `store`, `peers`, `messenger` or
+    /// `reachable`.
     pub check: FixedText,
     /// Subject of the check: a key of the configuration, a file, a name.
     pub subject: String,

@@ -1,5 +1,8 @@
 //! The answer of `fernpost peer explain`.
 
+pub mod reach_report;
+
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::FixedText;
@@ -19,9 +22,9 @@ pub struct PeerExplanation {
 }
 
 /// One step.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ExplainedStep {
-    /// `name`, `record`, `address`, `connection`, `sni`, `certificate`, `key`, `clock` or `identity`.
+    /// `name`, `record`, `address`, `connection`, `sni`, `certificate`, `key`, `clock`, `identity` or `directory`.
     pub step: FixedText,
     /// False if it failed.
     pub ok: bool,

@@ -19,10 +19,12 @@ use crate::admin::dashboard::dashboard_site::DashboardSite;
 use crate::admin::health::{self, ReadinessReport, ShownHealth};
 use crate::admin::messenger::health::PushHealth;
 use crate::admin::metrics::{self, MetricsRecorder, ObservedParts};
+use crate::admin::peers::reach_asker::ReachAsker;
 use crate::admin::status::status_sources::StatusSources;
 use crate::admin::{self, AdminApi};
 use crate::app::configured_peers::ConfiguredAdmission;
 use crate::app::listeners::{ListenerCertificates, Listeners};
+use crate::app::outside_reach::OutsideReach;
 use crate::app::reloader::SettingsReloader;
 use crate::app::strangers::StrangersBook;
 use crate::app::{StartError, SystemClock};
@@ -57,6 +59,7 @@ use crate::telemetry::flow_history::FlowHistory;
 use crate::telemetry::limit_counts::LimitCounts;
 use crate::telemetry::peer_clocks::PeerClocks;
 use crate::telemetry::refused_callers::RefusedCallers;
+use crate::telemetry::spans::ItemSpans;
 use crate::wire::direct_pushes::DirectPushes;
 use crate::wire::pdu::relay_judge::RelayJudge;
 use crate::wire::{self, DialectServices};
@@ -90,6 +93,8 @@ pub(super) struct ServedParts<'a> {
     pub(super) verifier: ContextVerifier,
     /// Flow of items over the last day.
     pub(super) flow: FlowHistory,
+    /// Spans of items.
+    pub(super) spans: ItemSpans,
 }
 
 fn federation_body(settings: &Settings) -> BodyLimit {
@@ -121,9 +126,11 @@ pub(super) fn start_servers(
     (stops, closing): (watch::Receiver<bool>, &DrainSignal),
 ) -> Result<Vec<ServerHandle>, StartError> {
     let ServedParts { live, keys, judge, relays, push, gateway, store, reloader, ephemeral, .. } = parts;
-    let ServedParts { strangers, counts, nesting, clocks, line, egress, deliveries, backups, flow, .. } = parts;
+    let ServedParts { strangers, counts, nesting, clocks, line, egress, deliveries, backups, flow, spans, .. } = parts;
     let ServedParts { calls: register, verifier, .. } = parts;
-    let calls = Data::new(InboundCalls::new(gateway.ports().clone(), register.clone(), line));
+    let reach = OutsideReach::new(live.clone(), strangers.clone(), certificates.peer_roots());
+    let calls = InboundCalls::new(gateway.ports().clone(), register.clone(), line).reaching(Arc::new(reach));
+    let calls = Data::new(calls);
     let settings = live.current();
     let rows = listeners.rows(&settings);
     let proxies = live.clone();
@@ -151,12 +158,12 @@ pub(super) fn start_servers(
     let head = HeadLimit { key: "federation.headers_max", bytes: settings.federation.connections.headers_max };
     let [federation_counts, messenger_counts, admin_counts] = [(); 3].map(|()| counts.clone());
     let refused_callers = RefusedCallers::default();
-    let federation_callers = refused_callers.clone();
+    let (federation_callers, federation_spans) = (refused_callers.clone(), spans.clone());
     let federation = serve_raw_targets(listeners.federation, &serving, move |config| {
         config.app_data(federation_counts.clone()).app_data(federation_callers.clone());
         key_directory::configure(config, &keys);
         config.app_data(judge.clone()).app_data(forwarded.clone()).app_data(calls.clone());
-        let pushes = DirectPushes::new(&gate, head, checks.clone(), door.clone());
+        let pushes = DirectPushes::new(&gate, head, checks.clone(), door.clone()).tracing(federation_spans.clone());
         config.app_data(DirectTable(Rc::new(pushes)));
         let scope = web::scope("").app_data(Data::new(door.clone())).wrap(from_fn(drain::count_in_flight));
         // Callers are authenticated before anything else, also while the gateway drains.
@@ -174,7 +181,8 @@ pub(super) fn start_servers(
     let api = MessengerApi::new(gateway.clone(), settings.server.name.clone(), limits, ephemeral.clone(), stops)
         .describing(live.clone(), clocks.clone())
         .pushing(push.clone())
-        .calling(egress, register.clone(), nesting);
+        .calling(egress.clone(), register.clone(), nesting)
+        .tracing(spans.clone());
     let shown = (api.streams(), ephemeral);
     let token = BearerToken::new("messenger.token", settings.messenger.token.as_ref().map(SecretValue::expose));
     if token.is_open() {
@@ -195,6 +203,7 @@ pub(super) fn start_servers(
     let readiness = readiness.clone();
     let one = certificates.admin_limits(&settings)?;
     let ends = CertificateEnds::new(certificates.all(), Arc::new(SystemClock));
+    let asking = ReachAsker::new(live.clone(), egress, register.clone());
     let metrics = MetricsRecorder::new(gateway.clone(), ends.clone(), counts, push.clone(), register, shown);
     let table = live.clone();
     let metrics = metrics.observing(ObservedParts {
@@ -205,6 +214,7 @@ pub(super) fn start_servers(
         refused_callers,
         backups: backups.clone(),
         verify: verifier.metrics().clone(),
+        spans: spans.clone(),
         began: SystemClock.now(),
     });
     let push_health = PushHealth::new(push.clone(), gateway.ports().archive.feed.feed_bounds());
@@ -223,6 +233,7 @@ pub(super) fn start_servers(
         .describing(live, clocks)
         .reloading(reloader.clone())
         .reporting(status)
+        .asking(asking)
         .flowing(flow)
         .verifying(verifier)
         .pushing(push);

@@ -54,6 +54,9 @@ pub enum StartError {
     /// Push mode cannot be set up.
     #[error(transparent)]
     Push(#[from] PushSetupError),
+    /// The export of traces cannot be set up.
+    #[error("otlp: {0}")]
+    Otlp(String),
     /// The data folder cannot be created.
     #[error("server.data_dir = {}: {source}; it must be a folder that this user may create and write", .path.display())]
     DataDir {

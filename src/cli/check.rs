@@ -7,6 +7,7 @@ mod config;
 mod keys;
 mod messenger;
 mod peers;
+mod reachable;
 mod store;
 mod tls;
 
@@ -23,8 +24,11 @@ use crate::terminal::exit_code::{FINE, WRONG};
 /// Arguments of `check`.
 #[derive(Debug, Args)]
 pub(super) struct CheckOptions {
-    /// Subject to check; without one, all of them.
+    /// Subject to check; without one, all of them but `reachable`.
     what: Option<CheckSubject>,
+    /// Peer that looks us up and calls us, for `reachable`; it has to allow it (`reach_tests`).
+    #[arg(long, required_if_eq("what", "reachable"))]
+    via: Option<String>,
     /// Print what is found as JSON.
     #[arg(long)]
     json: bool,
@@ -51,16 +55,18 @@ enum CheckSubject {
     Peers,
     /// Listener and token of the messenger, and how it gets its events.
     Messenger,
+    /// Our name, addresses and certificate, as the peer of `--via` sees them that looks us up and calls us; the gateway has to run.
+    Reachable,
 }
 
 impl CheckSubject {
-    /// All subjects beside the configuration, which is checked before any of them.
+    /// All subjects beside the configuration, which is checked before any of them, and what a peer has to be asked for.
     const ALL: &[Self] = &[Self::Keys, Self::Tls, Self::Dns, Self::Clock, Self::Store, Self::Peers, Self::Messenger];
 
     async fn findings(self, settings: &Settings, file: &str) -> Vec<CheckFinding> {
         match self {
             // Settings exist only if their check found no error.
-            Self::Config => vec![],
+            Self::Config | Self::Reachable => vec![],
             Self::Keys => keys::findings(settings).await,
             Self::Tls => tls::findings(settings),
             Self::Clock => clock::findings(settings).await,
@@ -74,7 +80,10 @@ impl CheckSubject {
 
 /// Runs the checks and returns the exit code: 1 if any of them found an error.
 pub(super) fn run(options: CheckOptions) -> u8 {
-    let CheckOptions { what, json, source } = options;
+    let CheckOptions { what, via, json, source } = options;
+    if via.is_some() && what != Some(CheckSubject::Reachable) {
+        return CommandFailure::Misused("--via belongs to `fernpost check reachable`".to_owned()).tell(json);
+    }
     let file = source.config.display().to_string();
     let to_run = source.clone().load_to_run();
     if what == Some(CheckSubject::Config) {
@@ -93,6 +102,12 @@ pub(super) fn run(options: CheckOptions) -> u8 {
             return CommandFailure::Broken { code: "RUNTIME", words }.tell(json);
         }
     };
+    if let Some(via) = via {
+        return match runtime.block_on(reachable::findings(&settings, &file, &via)) {
+            Ok(found) => print_findings(&CheckFindings::of(found), json),
+            Err(failure) => failure.tell(json),
+        };
+    }
     let mut found = match what {
         Some(_) => vec![],
         None => config::findings(&file, &to_run),
@@ -140,7 +155,8 @@ mod tests {
 
     #[test]
     fn all_subjects_are_run_by_default() {
-        let others = CheckSubject::value_variants().iter().filter(|subject| **subject != CheckSubject::Config);
+        let apart = [CheckSubject::Config, CheckSubject::Reachable];
+        let others = CheckSubject::value_variants().iter().filter(|subject| !apart.contains(subject));
         assert!(others.eq(CheckSubject::ALL));
     }
 }

@@ -31,6 +31,9 @@ pub(crate) use crate::egress::connection::StepRecord;
 pub(crate) use crate::egress::dns::read_response_bytes;
 pub(crate) use crate::egress::probe::{PeerProbe, ProbeAnswer, ProbeConnection};
 
+// `check reachable` shows what other servers see of us.
+pub(crate) use crate::egress::probe::outside_view;
+
 // The transport of pushes falls back to JSON as calls do.
 pub(crate) use crate::egress::protobuf_refusals::ProtobufRefusals;
 

@@ -1,6 +1,9 @@
 //! Reaches a peer step by step, for an operator who wants to know why it is not reached.
 //!
-//! It uses the same gate as every request, with connections of its own, so that no gateway has to run.
+//! It uses the same gate as every request, with connections of its own, so that no gateway has to run. `outside_view` calls every address
+//! of a server, for the server itself.
+
+pub(crate) mod outside_view;
 
 use std::sync::Arc;
 use std::time::Duration;

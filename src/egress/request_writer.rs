@@ -13,6 +13,7 @@ use crate::identity::content_digest::CONTENT_DIGEST;
 use crate::identity::request_signature::SignatureHeaders;
 use crate::identity::signature_base::SignedParts;
 use crate::identity::signature_fields::{SIGNATURE, SIGNATURE_INPUT};
+use crate::telemetry::spans::write_trace;
 
 const ORIGIN: &str = "fernpost-origin";
 const AGENT: &str = concat!("fernpost/", env!("CARGO_PKG_VERSION"));
@@ -57,6 +58,7 @@ impl RequestWriter {
         if request.method != EgressMethod::Get {
             headers.insert(CONTENT_TYPE, HeaderValue::from_static(request.content_type));
         }
+        write_trace(headers);
         for (name, value) in self.signature(to, request).iter().flat_map(header_lines) {
             let value = HeaderValue::from_str(value).expect("a signature is visible ASCII");
             headers.insert(HeaderName::from_static(name), value);

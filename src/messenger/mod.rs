@@ -48,6 +48,7 @@ use crate::openapi::served_document;
 use crate::rpc::CallRegister;
 use crate::settings::LiveSettings;
 use crate::telemetry::peer_clocks::PeerClocks;
+use crate::telemetry::spans::ItemSpans;
 
 /// The limits of the messenger's calls.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -87,6 +88,8 @@ pub struct MessengerApi {
     peer_line: Option<PeerLine>,
     /// Clocks of the peers.
     clocks: PeerClocks,
+    /// Spans of submissions.
+    spans: ItemSpans,
     /// True when the gateway stops: waiting reads end then, because they would delay the stop.
     stopping: watch::Receiver<bool>,
 }
@@ -119,6 +122,7 @@ impl MessengerApi {
             push,
             peer_line,
             clocks,
+            spans: ItemSpans::default(),
             stopping,
         }
     }
@@ -138,6 +142,12 @@ impl MessengerApi {
     #[must_use]
     pub fn calling(self, egress: Arc<EgressClient>, calls: Arc<CallRegister>, nesting: BodyNestingLimit) -> Self {
         Self { peer_line: Some(PeerLine { egress, calls, nesting }), ..self }
+    }
+
+    /// Adds the spans of submissions.
+    #[must_use]
+    pub fn tracing(self, spans: ItemSpans) -> Self {
+        Self { spans, ..self }
     }
 
     /// Adds the push of the feed, which alone acknowledges from then on.

@@ -49,6 +49,11 @@ impl CallRegister {
         self.rules.rpc_limits()
     }
 
+    /// Returns whether this peer may ask to be looked up and called.
+    pub(crate) fn allows_reach(&self, server: &ServerName) -> bool {
+        self.rules.allows_reach(server)
+    }
+
     /// Returns the counts.
     pub fn metrics(&self) -> &RpcMetrics {
         &self.metrics

@@ -11,6 +11,9 @@ const OWN_NAMES: &str = "fernpost.";
 
 const PING: &str = "fernpost.ping";
 
+/// The method by which a peer asks to be looked up and called.
+pub(crate) const REACH: &str = "fernpost.reach";
+
 /// The answer to a ping.
 #[derive(Debug, Serialize)]
 struct PingAnswer<'a> {
@@ -29,6 +32,8 @@ pub(crate) enum MethodOwner {
     Gateway(Vec<u8>),
     /// The gateway compares histories; the answer depends on the peer and on the body.
     Comparison,
+    /// The gateway looks the caller up and calls it.
+    Reach,
     /// The gateway has no such method.
     Nobody,
 }
@@ -42,6 +47,7 @@ pub(crate) fn owner(name: Option<&str>, us: &ServerName, now: Millis) -> MethodO
             MethodOwner::Gateway(serde_json::to_vec(&answer).expect("texts into memory"))
         }
         Some(name) if CompareAnswerer::answers(Some(name)) => MethodOwner::Comparison,
+        Some(REACH) => MethodOwner::Reach,
         Some(name) if name.starts_with(OWN_NAMES) => MethodOwner::Nobody,
         _ => MethodOwner::Messenger,
     }
@@ -64,7 +70,8 @@ mod tests {
             )
         );
         assert_eq!(of(Some("fernpost.compare")), MethodOwner::Comparison);
-        for name in ["fernpost.", "fernpost.pings", "fernpost.ping.x"] {
+        assert_eq!(of(Some("fernpost.reach")), MethodOwner::Reach);
+        for name in ["fernpost.", "fernpost.pings", "fernpost.ping.x", "fernpost.reached"] {
             assert_eq!(of(Some(name)), MethodOwner::Nobody, "{name}");
         }
         for name in [None, Some("fernpost"), Some("Fernpost.ping"), Some("x.fernpost.ping"), Some("")] {

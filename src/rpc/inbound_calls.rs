@@ -14,6 +14,7 @@ use crate::comparison::{CompareAnswerer, CompareRefusal};
 use crate::rpc::call_body::CalledMethod;
 use crate::rpc::call_register::{CallPermit, CallRegister};
 use crate::rpc::gateway_method::{MethodOwner, owner};
+use crate::rpc::reach_register::{ReachProbe, ReachRefusal, ReachRegister};
 use crate::rpc::rpc_metrics::{RpcDirection, RpcResult};
 use crate::rpc::{MessengerCall, MessengerFault, MessengerLine, RpcAnswer, RpcLimits};
 
@@ -26,6 +27,9 @@ pub enum InboundRefusal {
     /// The gateway has no such method.
     #[error("the names that begin with \"fernpost.\" are the gateway's, and it has no method {0:?}")]
     UnknownMethod(String),
+    /// The caller is not looked up.
+    #[error(transparent)]
+    Unreached(#[from] ReachRefusal),
     /// No messenger can be called.
     #[error("this server has no messenger that can be called (messenger.push)")]
     NoMessenger,
@@ -65,12 +69,22 @@ pub struct InboundCalls {
     ports: Ports,
     register: Arc<CallRegister>,
     messenger: Option<Arc<dyn MessengerLine>>,
+    /// The way to call peers from outside; `None`: there is none.
+    probe: Option<Arc<dyn ReachProbe>>,
+    reaches: Arc<ReachRegister>,
 }
 
 impl InboundCalls {
     /// Returns the calls of peers; `None`: there is no way to the messenger.
     pub fn new(ports: Ports, register: Arc<CallRegister>, messenger: Option<Arc<dyn MessengerLine>>) -> Self {
-        Self { comparisons: CompareAnswerer::new(ports.clone()), ports, register, messenger }
+        let comparisons = CompareAnswerer::new(ports.clone());
+        Self { comparisons, ports, register, messenger, probe: None, reaches: Arc::default() }
+    }
+
+    /// Adds the way by which peers are called that ask for it.
+    #[must_use]
+    pub fn reaching(self, probe: Arc<dyn ReachProbe>) -> Self {
+        Self { probe: Some(probe), ..self }
     }
 
     /// Returns the limits in force.
@@ -100,6 +114,7 @@ impl InboundCalls {
                     Err(refusal) => Err(refusal.into()),
                 };
             }
+            MethodOwner::Reach => return self.reach(&from, until).await,
             MethodOwner::Nobody => {
                 let shown = name.unwrap_or_default().chars().take(NAME_SHOWN).collect();
                 return Err(InboundRefusal::UnknownMethod(shown));
@@ -116,6 +131,16 @@ impl InboundCalls {
         timeout_at(until, asked).await.unwrap_or(Err(MessengerFault::TimedOut.into()))
     }
 
+    /// Looks the caller up and calls it. Its name is that which it has proved; nothing in the body names another server.
+    async fn reach(&self, from: &ServerName, until: Instant) -> Result<RpcAnswer, InboundRefusal> {
+        let is_allowed = self.probe.is_some() && self.register.allows_reach(from);
+        let _permit = self.reaches.admit(from, is_allowed)?;
+        let probe = self.probe.as_ref().ok_or(ReachRefusal::NotAllowed)?;
+        let report = timeout_at(until, probe.reach(from, until)).await.map_err(|_elapsed| MessengerFault::TimedOut)?;
+        let body = serde_json::to_vec(&report).expect("texts and numbers into memory").into();
+        Ok(RpcAnswer { status: 200, retry_after: None, body })
+    }
+
     /// Stores the nonce of a signed call, so that a copy of it is refused after a crash, too: what the messenger does for a
     /// call may be no repeatable thing.
     async fn store_nonce(&self, nonce: UsedNonce) -> Result<(), UnavailableError> {
@@ -129,7 +154,10 @@ impl InboundRefusal {
     /// Returns the result under which the call is counted.
     pub const fn result(&self) -> RpcResult {
         match self {
-            Self::NoObject(_) | Self::UnknownMethod(_) => RpcResult::BadRequest,
+            Self::NoObject(_) | Self::UnknownMethod(_) | Self::Unreached(ReachRefusal::NotAllowed) => {
+                RpcResult::BadRequest
+            }
+            Self::Unreached(ReachRefusal::TooOften { .. } | ReachRefusal::Busy) => RpcResult::Busy,
             Self::Compare(CompareRefusal::Busy(_)) => RpcResult::Busy,
             Self::Compare(CompareRefusal::Late) => RpcResult::TimedOut,
             Self::Compare(CompareRefusal::Unreadable) => RpcResult::Unavailable,

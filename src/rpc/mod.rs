@@ -6,7 +6,8 @@
 //! ```
 //!
 //! `call_register` bounds the calls under way and counts them; `call_timeout` reads and writes the header of their deadline;
-//! `call_body` reads what is asked, `call_message` its Protobuf; `gateway_method` answers the methods of the gateway itself.
+//! `call_body` reads what is asked, `call_message` its Protobuf; `gateway_method` answers the methods of the gateway itself, and
+//! `reach_register` admits those of them that make us call the caller.
 
 pub(crate) mod call_body;
 pub mod call_message;
@@ -14,6 +15,7 @@ pub mod call_register;
 pub(crate) mod call_timeout;
 pub(crate) mod gateway_method;
 pub mod inbound_calls;
+pub mod reach_register;
 pub mod rpc_metrics;
 
 use std::time::Duration;
@@ -57,6 +59,11 @@ pub trait RpcRules: Send + Sync + 'static {
 
     /// Returns the maximum number of calls under way of a peer in each direction.
     fn rpc_peer_max(&self, server: &ServerName) -> u32;
+
+    /// Returns whether this peer may ask to be looked up and called (`reach_tests`). Nobody may, unless a configuration says so.
+    fn allows_reach(&self, _server: &ServerName) -> bool {
+        false
+    }
 }
 
 /// A whole answer in JSON.

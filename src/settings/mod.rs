@@ -41,6 +41,7 @@ use config::Value;
 use serde::Deserialize;
 
 use crate::rpc::RpcLimits;
+use crate::telemetry::spans::SpanRules;
 use check::{CheckReport, SettingsCheck};
 use schema::RawSettings;
 
@@ -135,6 +136,8 @@ pub struct Settings {
     pub log: LogSettings,
     /// Maximum number of peers with labels of their own in the metrics.
     pub metric_peers_max: u32,
+    /// Export of traces; `None`: there is none.
+    pub otlp: Option<SpanRules>,
     /// Store on disk.
     pub store: StoreSettings,
     /// Messenger's feed.
@@ -182,6 +185,7 @@ impl Settings {
         let admin = raw.admin.check(check);
         keep_apart(&listeners, check);
         let log = raw.log.check(server.as_ref().map(|server| &server.data_dir), check);
+        let otlp = raw.otlp.check(check);
         let store = raw.store.check(check);
         let own = server.as_ref().map(|server| &server.name);
         let contexts = raw.contexts.check(check);
@@ -205,6 +209,7 @@ impl Settings {
                 admin,
                 log,
                 metric_peers_max,
+                otlp,
                 store,
                 feed,
                 rpc,

@@ -45,6 +45,8 @@ pub struct PeerLink {
     pub keys: PeerKeys,
     /// If true, plain HTTP may leave the machine.
     pub insecure: bool,
+    /// If true, the peer may ask us to look it up and call it.
+    pub reach_tests: bool,
 }
 
 /// The authentication of a peer.
@@ -83,8 +85,9 @@ pub(super) fn peer(
     let addresses = addresses(&resolved, check);
     let auth = auth(&resolved, keys.as_ref(), &addresses, check);
     let section = &resolved.section;
-    let (dialect, profile, insecure) = (section.dialect.0, section.profile, section.insecure);
-    let link = PeerLink { dialect, profile, addresses, auth: auth?, keys: keys?, insecure };
+    let (dialect, profile) = (section.dialect.0, section.profile);
+    let (insecure, reach_tests) = (section.insecure, section.reach_tests);
+    let link = PeerLink { dialect, profile, addresses, auth: auth?, keys: keys?, insecure, reach_tests };
     let origins = shared(&mut alike.origins, resolved.origins);
     Some(PeerSettings { name, limits, link, origins })
 }

@@ -123,7 +123,7 @@ impl<'a> PeerTables<'a> {
 }
 
 /// Keys of a peer that say which server it is and how it is reached: they mean nothing for servers that nobody configured.
-pub(super) const LINK_KEYS: [&str; 11] = [
+pub(super) const LINK_KEYS: [&str; 12] = [
     "profile",
     "dialect",
     "addresses",
@@ -134,6 +134,7 @@ pub(super) const LINK_KEYS: [&str; 11] = [
     "encoding",
     "groups",
     "insecure",
+    "reach_tests",
     "route",
 ];
 

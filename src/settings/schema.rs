@@ -13,6 +13,7 @@ use crate::settings::sections::messenger::MessengerSection;
 use crate::settings::sections::network::NetworkSection;
 use crate::settings::sections::observation::log::LogSection;
 use crate::settings::sections::observation::metrics::MetricsSection;
+use crate::settings::sections::observation::otlp::OtlpSection;
 use crate::settings::sections::peer::{PeerSection, PeersSection};
 use crate::settings::sections::push::PushSection;
 use crate::settings::sections::relay::RelaySection;
@@ -33,6 +34,7 @@ pub(super) struct RawSettings {
     pub(super) admin: AdminSection,
     pub(super) log: LogSection,
     pub(super) metrics: MetricsSection,
+    pub(super) otlp: OtlpSection,
     pub(super) store: StoreSection,
     pub(super) contexts: ContextsSection,
     pub(super) feed: FeedSection,
@@ -65,6 +67,7 @@ pub(super) fn names(path: &[impl AsRef<str>]) -> Option<KnownNames> {
         ["messenger", "push"] => fields_of::<PushSection>(),
         ["admin"] => fields_of::<AdminSection>(),
         ["metrics"] => fields_of::<MetricsSection>(),
+        ["otlp"] => fields_of::<OtlpSection>(),
         ["log"] => fields_of::<LogSection>(),
         ["store"] => fields_of::<StoreSection>(),
         ["store", "backup"] => fields_of::<BackupSection>(),
@@ -135,7 +138,7 @@ mod tests {
     #[test]
     fn section_fields_match_struct() {
         assert_eq!(fields_of::<FeedSection>(), ["retain", "high_water", "low_water", "ends"]);
-        assert_eq!(fields_of::<RawSettings>().len(), 13);
+        assert_eq!(fields_of::<RawSettings>().len(), 14);
         assert!(fields_of::<u32>().is_empty());
     }
 

@@ -133,6 +133,12 @@ impl PresentedCertificate {
         verdict
     }
 
+    /// Returns the name of its issuer, for people.
+    pub fn issuer_text(&self) -> String {
+        let parsed = self.chain.first().and_then(|leaf| X509Certificate::from_der(leaf).ok());
+        parsed.map(|(_, parsed)| parsed.issuer().to_string()).unwrap_or_default()
+    }
+
     /// Returns the start of its validity.
     pub const fn not_before(&self) -> Millis {
         self.not_before

@@ -12,6 +12,7 @@ use actors::model::{
 use actors::ports::{ArchiveError, ServedPdu, Task};
 
 use super::pdu::ReferenceContext;
+use crate::telemetry::spans::receipt;
 
 /// Number of state PDUs read per page.
 const STATE_PAGE: u32 = 500;
@@ -73,7 +74,7 @@ pub trait FederationCore: ReferenceContext {
 
 impl FederationCore for Gateway {
     fn accept<'a>(&'a self, from: &'a ServerName, push: InboundPush) -> Soon<'a, Result<Receipt, BatchError>> {
-        Box::pin(Self::accept(self, from, push))
+        Box::pin(receipt(from, Self::accept(self, from, push)))
     }
 
     fn accept_transaction<'a>(
@@ -81,7 +82,7 @@ impl FederationCore for Gateway {
         from: &'a ServerName,
         transaction: InboundTransaction,
     ) -> Soon<'a, Result<TransactionReceipt, BatchError>> {
-        Box::pin(Self::accept_transaction(self, from, transaction))
+        Box::pin(receipt(from, Self::accept_transaction(self, from, transaction)))
     }
 
     /// Returns 1 if the peer was removed from the configuration since it was authorized: the core then refuses the request.

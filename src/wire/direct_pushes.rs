@@ -4,6 +4,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use actix_web::dev::{Extensions, ServiceRequest};
+use actix_web::http::header::HeaderValue;
 use actix_web::web::Data;
 
 use crate::http::authentication::CallerChecks;
@@ -11,6 +12,7 @@ use crate::http::body::encoded_errors::EncodedPaths;
 use crate::http::drain::DrainGate;
 use crate::http::error_middleware::direct_routes::{DirectRoutes, LaterAnswer};
 use crate::http::head_limit::HeadLimit;
+use crate::telemetry::spans::{ItemSpans, ReceivedTrace, TRACEPARENT};
 use crate::wire::updates::UpdatesDialect;
 use crate::wire::{DIALECTS, Dialect, DialectServices};
 
@@ -19,6 +21,8 @@ pub struct DirectPushes {
     head: HeadLimit,
     checks: CallerChecks,
     gate: DrainGate,
+    /// Spans of what peers send.
+    spans: ItemSpans,
     /// The services of the dialects, in the form in which handlers find them.
     data: Rc<Extensions>,
 }
@@ -33,7 +37,13 @@ impl DirectPushes {
         data.insert(EncodedPaths(UpdatesDialect.path_prefix()));
         data.insert(services.body);
         data.insert(services.nesting.clone());
-        Self { head, checks, gate, data: Rc::new(data) }
+        Self { head, checks, gate, spans: ItemSpans::default(), data: Rc::new(data) }
+    }
+
+    /// Adds the spans of what peers send.
+    #[must_use]
+    pub fn tracing(self, spans: ItemSpans) -> Self {
+        Self { spans, ..self }
     }
 }
 
@@ -47,7 +57,13 @@ impl DirectRoutes for DirectPushes {
             }
             request.add_data_container(Rc::clone(&self.data));
             let push = async |request: ServiceRequest| match self.gate.enter(&request) {
-                Ok(_under_way) => Ok(handler(request).await),
+                Ok(_under_way) => {
+                    let trace = ReceivedTrace::of(|| {
+                        let mut lines = request.headers().get_all(TRACEPARENT).map(HeaderValue::as_bytes);
+                        (lines.next(), lines.next().is_some())
+                    });
+                    Ok(self.spans.received(trace, handler(request)).await)
+                }
                 Err(answer) => Ok(request.into_response(*answer)),
             };
             self.checks.meet(request, push).await

@@ -21,6 +21,7 @@ use fernpost::telemetry::deliveries::DeliveryObserver;
 use fernpost::telemetry::limit_counts::LimitCounts;
 use fernpost::telemetry::peer_clocks::PeerClocks;
 use fernpost::telemetry::refused_callers::RefusedCallers;
+use fernpost::telemetry::spans::ItemSpans;
 use fixtures::peers::name;
 
 use crate::fixture::OperatorFixture;
@@ -43,6 +44,7 @@ fn observed(operator: &OperatorFixture) -> ObservedParts {
     ObservedParts {
         verify: Default::default(),
         backups: BackupSchedule::default(),
+        spans: ItemSpans::default(),
         observer: DeliveryObserver::new(operator.core.clock.clone(), None),
         store: operator.core.store.clone(),
         clocks: PeerClocks::default(),

@@ -14,6 +14,7 @@ use crate::store::Store;
 use crate::telemetry::deliveries::DeliveryObserver;
 use crate::telemetry::peer_clocks::PeerClocks;
 use crate::telemetry::refused_callers::RefusedCallers;
+use crate::telemetry::spans::{ItemSpans, SpanTotals};
 
 /// The maximum number of peers with labels of their own, read anew for each scrape because a reload changes it.
 pub type NamedPeersMax = Arc<dyn Fn() -> u32 + Send + Sync>;
@@ -34,6 +35,8 @@ pub struct ObservedParts {
     pub backups: BackupSchedule,
     /// Comparisons of histories.
     pub verify: Arc<VerifyMetrics>,
+    /// Spans of items.
+    pub spans: ItemSpans,
     /// Start of the gateway.
     pub began: Millis,
 }
@@ -69,6 +72,12 @@ impl ObservedParts {
             let help =
                 "Records of the log of deliveries lost since the start, because it could not be written in time.";
             text.one(Counter, "fernpost_delivery_records_lost_total", help, log.lost() as f64);
+        }
+        if let Some(SpanTotals { exported, dropped, failed }) = self.spans.totals() {
+            let help =
+                "Spans since the start: taken by the collector, dropped because the queue was full, or not sent.";
+            let counts = [("exported", exported), ("dropped", dropped), ("failed", failed)];
+            text.counts(("fernpost_otlp_spans_total", help), "result", counts.into_iter());
         }
         let help = "Time from the acceptance of an item to its acknowledgement by the peer.";
         metrics.acknowledgement.write("fernpost_acknowledgement_seconds", help, out);

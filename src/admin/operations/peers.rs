@@ -5,13 +5,23 @@ use serde_json::json;
 use super::{BODY, FILTER, NAMED_PEER, OPERATOR};
 use crate::admin::queue::{QueueItemsQuery, QueueShapeQuery, purge, transfer};
 use crate::admin::{peer_commands, peers, queue};
+use crate::api::explain::reach_report::ReachReport;
 use crate::api::peers::{PeerDetails, PeerDrain, PeerList, RenumberRequest};
 use crate::api::queue::{
     QueueItemsPage, QueueMoveRequest, QueueMoveResult, QueuePurgeResult, QueueSelection, QueueShapePage,
 };
 use crate::http::bearer::operator_role::OperatorRole;
 use crate::openapi::api_operation::ApiOperation;
-use crate::openapi::refusals::{COMMAND, EVERY, PEER, QUERY, UNAVAILABLE};
+use crate::openapi::refusals::{COMMAND, EVERY, PEER, QUERY, RefusalSet, UNAVAILABLE};
+
+/// A call that a peer answers.
+const REACH: RefusalSet = &[
+    (403, &["REACH_NOT_ALLOWED"]),
+    (422, &["NOT_FERNPOST", "NOT_A_PEER"]),
+    (429, &["REACH_TOO_OFTEN", "REACH_BUSY", "RPC_BUSY"]),
+    (502, &["PEER_UNREACHABLE", "PEER_REFUSED"]),
+    (504, &["PEER_TIMEOUT"]),
+];
 
 pub(super) fn operations() -> Vec<ApiOperation> {
     let command = |operation: ApiOperation| {
@@ -65,6 +75,12 @@ pub(super) fn operations() -> Vec<ApiOperation> {
         .body::<RenumberRequest>(number)
         .refuses(&[BODY, &[(422, &["DIALECT"])]])
         .needs(OperatorRole::Administer),
+        ApiOperation::post("/peers/{server}/reach", "Let a peer look this server up and call it.", |route| {
+            route.to(peers::reach)
+        })
+        .answers::<ReachReport>(200, "What the peer saw.")
+        .refuses(&[EVERY, OPERATOR, NAMED_PEER, REACH])
+        .needs(OperatorRole::Operate),
         ApiOperation::get("/queue", "Show the queues by age.", |route| route.to(queue::shape))
             .query::<QueueShapeQuery>()
             .answers::<QueueShapePage>(200, "The peers with unacknowledged items.")

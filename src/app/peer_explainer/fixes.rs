@@ -114,3 +114,43 @@ pub(super) fn of_certificate() -> String {
 pub(super) fn of_skew(server: &ServerName) -> String {
     format!("set the clock of this machine or of {server}, because signatures are refused from five minutes on")
 }
+
+/// Returns what to do about a connection that another server could not make with this one, for the operator of this one.
+pub(crate) fn of_the_reached(code: ConnectCode, server: &ServerName) -> String {
+    let host = server.host();
+    match code {
+        ConnectCode::NameNotFound => format!("publish addresses of {host}, or correct the hosts of its SRV record"),
+        ConnectCode::DnsFailed => format!("check the name servers of the zone of {host}"),
+        ConnectCode::ServiceNotOffered => format!("replace the SRV record of {host} whose target is \".\""),
+        ConnectCode::AddressNotAllowed => {
+            format!("publish public addresses of {host}; names must not lead into private networks")
+        }
+        ConnectCode::ConnectRefused => {
+            "let federation.listen accept at this address and port, or correct the record; check port forwarding"
+                .to_owned()
+        }
+        ConnectCode::ConnectTimeout => {
+            "open the firewall for this address and port, or remove the record of it".to_owned()
+        }
+        ConnectCode::TlsFailed => {
+            "serve TLS 1.2 or 1.3 at this port (federation.tls, or the proxy in front)".to_owned()
+        }
+        ConnectCode::CertificateExpired => "renew the certificate; a running gateway takes a new file over".to_owned(),
+        ConnectCode::CertificateNotYetValid => "check when the certificate begins, and the clocks".to_owned(),
+        ConnectCode::CertificateWrongName => {
+            format!("get a certificate that names {host}, whatever host the records name")
+        }
+        ConnectCode::CertificateUnknownIssuer | ConnectCode::CertificateNotPinned => {
+            "send the whole chain, and get a certificate of a public CA; others have to trust yours or pin its key"
+                .to_owned()
+        }
+        ConnectCode::CertificateIsACa | ConnectCode::CertificateWrongPurpose | ConnectCode::CertificateUnreadable => {
+            "run `fernpost check tls`, and replace the certificate".to_owned()
+        }
+    }
+}
+
+/// Returns what to do if something else than the gateway answers another server.
+pub(crate) fn of_other_answer() -> String {
+    "let the gateway itself answer there, or let the proxy pass all paths on to federation.listen unchanged".to_owned()
+}

@@ -13,7 +13,9 @@ use tokio_rustls::client::TlsStream;
 use tokio_util::either::Either;
 
 use super::first_success::first_success;
-use super::peer_tls::{HandshakeError, OfferedProtocols, PeerTls, TlsMaterial, TlsProfile, VerifiedStream};
+use super::peer_tls::{
+    HandshakeError, OfferedProtocols, PeerTls, RefusedHandshake, TlsMaterial, TlsProfile, VerifiedStream,
+};
 use super::step_trace::{ConnectStep, StepTrace};
 use super::target::ConnectTarget;
 use crate::egress::address_book::{AddressBook, PeerRoute};
@@ -47,6 +49,21 @@ pub(crate) struct ConnectCall<'a> {
     pub(crate) within: Duration,
     /// Record of the steps.
     pub(crate) trace: &'a StepTrace,
+}
+
+/// One address of a host at which a peer may be reached.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ConnectPlace {
+    target: ConnectTarget,
+    /// Address and port.
+    pub(crate) address: SocketAddr,
+}
+
+impl ConnectPlace {
+    /// Returns the host and the port, as the name of the peer led to them.
+    pub(crate) fn host(&self) -> String {
+        self.target.to_string()
+    }
 }
 
 /// A connection to a peer.
@@ -103,6 +120,37 @@ impl PeerConnector {
             failures.extend(permitted.err());
         }
         if failures.len() < targets.len() { Ok(()) } else { Err(worst(failures)) }
+    }
+
+    /// Looks a peer up and returns each permitted address of at most this many of its hosts. A host that leads nowhere is a step that
+    /// failed.
+    pub(crate) async fn places(
+        &self,
+        call: ConnectCall<'_>,
+        hosts_max: usize,
+    ) -> Result<Vec<ConnectPlace>, UnreachedReason> {
+        let mut places = Vec::new();
+        for target in self.targets(call).await?.into_iter().take(hosts_max) {
+            let Ok(found) = self.addresses(&target, call.trace).await else { continue };
+            let Ok(permitted) = self.permitted(&target, found, call.trace) else { continue };
+            for ip in permitted {
+                let place = ConnectPlace { address: SocketAddr::new(ip, target.port), target: target.clone() };
+                // Several records may lead to one address.
+                if !places.iter().any(|other: &ConnectPlace| other.address == place.address) {
+                    places.push(place);
+                }
+            }
+        }
+        Ok(places)
+    }
+
+    /// Connects to one of these addresses.
+    pub(crate) async fn connect_at(
+        &self,
+        place: &ConnectPlace,
+        call: ConnectCall<'_>,
+    ) -> Result<PeerConnection, UnreachedReason> {
+        self.attempt(&place.target, place.address, call).await
     }
 
     /// Returns the targets of a peer, in the order in which they are tried.
@@ -254,7 +302,10 @@ impl PeerConnector {
         let began = Instant::now();
         let verified = match timeout_at(deadline, self.secure(stream, address, server.host(), profile)).await {
             Ok(Ok(verified)) => Ok(verified),
-            Ok(Err(failure)) => Err(UnreachedReason { words: format!("{place}: {}", failure.words), ..failure }),
+            Ok(Err(RefusedHandshake { reason, certificate })) => {
+                trace.presented(certificate.as_ref());
+                Err(UnreachedReason { words: format!("{place}: {}", reason.words), ..reason })
+            }
             Err(_elapsed) => Err(reason(ConnectCode::ConnectTimeout, "no TLS handshake within connect_timeout")),
         };
         let VerifiedStream { stream, certificate, material } = verified.map_err(|reason| {
@@ -265,6 +316,7 @@ impl PeerConnector {
             let step = if is_handshake { ConnectStep::Sni } else { ConnectStep::Certificate };
             trace.failed(step, began, reason)
         })?;
+        trace.presented(certificate.as_ref());
         let session = stream.get_ref().1;
         let is_http2 = session.alpn_protocol() == Some(b"h2");
         trace.done(ConnectStep::Sni, began, || {
@@ -285,7 +337,7 @@ impl PeerConnector {
         address: SocketAddr,
         host: &str,
         profile: TlsProfile,
-    ) -> Result<VerifiedStream, UnreachedReason> {
+    ) -> Result<VerifiedStream, RefusedHandshake> {
         match self.tls.handshake(stream, host, profile.clone()).await {
             Err(HandshakeError::StaleSession(_)) => {
                 let connected = TcpStream::connect(address).await;
@@ -293,9 +345,9 @@ impl PeerConnector {
                     |error: io::Error| UnreachedReason { code: Some(code_of(&error)), words: error.to_string() };
                 let stream = connected.map_err(refused)?;
                 let _ = stream.set_nodelay(true);
-                self.tls.handshake(stream, host, profile).await.map_err(HandshakeError::into_reason)
+                self.tls.handshake(stream, host, profile).await.map_err(HandshakeError::into_refusal)
             }
-            made => made.map_err(HandshakeError::into_reason),
+            made => made.map_err(HandshakeError::into_refusal),
         }
     }
 }

@@ -20,7 +20,7 @@ mod peer_tls;
 mod step_trace;
 mod target;
 
-pub(crate) use connector::{ConnectCall, PeerConnection, PeerConnector};
+pub(crate) use connector::{ConnectCall, ConnectPlace, PeerConnection, PeerConnector};
 pub(crate) use peer_tls::{OfferedProtocols, PeerTls, TlsMaterial};
 pub(crate) use step_trace::{StepRecord, StepTrace};
 

@@ -86,18 +86,38 @@ impl TlsMaterial {
 /// Error: a handshake failed.
 pub(super) enum HandshakeError {
     /// The peer is not believed, or does not speak TLS.
-    Refused(UnreachedReason),
+    Refused(RefusedHandshake),
     /// The certificate of a resumed session is not accepted any more; the peer may have another one by now.
-    StaleSession(UnreachedReason),
+    StaleSession(RefusedHandshake),
+}
+
+/// The reason of a handshake that failed, and the certificate of the peer, if it came as far and could be read.
+pub(super) struct RefusedHandshake {
+    pub(super) reason: UnreachedReason,
+    pub(super) certificate: Option<PresentedCertificate>,
+}
+
+impl From<UnreachedReason> for RefusedHandshake {
+    fn from(reason: UnreachedReason) -> Self {
+        Self { reason, certificate: None }
+    }
 }
 
 impl HandshakeError {
-    /// Returns the reason.
-    pub(super) fn into_reason(self) -> UnreachedReason {
+    /// Returns the refusal.
+    pub(super) fn into_refusal(self) -> RefusedHandshake {
         match self {
-            Self::Refused(reason) | Self::StaleSession(reason) => reason,
+            Self::Refused(refusal) | Self::StaleSession(refusal) => refusal,
         }
     }
+}
+
+/// Error: the verifier does not accept a certificate. It travels through the library's error.
+#[derive(Debug, thiserror::Error)]
+#[error("{fault}")]
+struct RefusedCertificate {
+    fault: CertificateFault,
+    certificate: Option<PresentedCertificate>,
 }
 
 /// A connection after its handshake, with the certificate of the peer.
@@ -125,8 +145,9 @@ impl PeerTls {
         host: &str,
         profile: TlsProfile,
     ) -> Result<VerifiedStream, HandshakeError> {
-        let failed =
-            |words: String| HandshakeError::Refused(UnreachedReason { code: Some(ConnectCode::TlsFailed), words });
+        let failed = |words: String| {
+            HandshakeError::Refused(UnreachedReason { code: Some(ConnectCode::TlsFailed), words }.into())
+        };
         let configuration = self.configuration(&profile).map_err(|error| failed(error.to_string()))?;
         let bare = host.trim_start_matches('[').trim_end_matches(']');
         let name = ServerName::try_from(bare.to_owned())
@@ -143,7 +164,7 @@ impl PeerTls {
             judged.map_err(|fault| {
                 // Its other sessions carry the same certificate.
                 self.configurations.lock().remove(&profile);
-                HandshakeError::StaleSession(of_fault(&fault))
+                HandshakeError::StaleSession(of_fault(&fault).into())
             })?;
         }
         Ok(VerifiedStream { stream, certificate: presented.ok(), material: configuration.material.clone() })
@@ -237,9 +258,13 @@ impl ServerCertVerifier for PeerCertificateVerifier {
         _now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
         let chain = [leaf].into_iter().chain(between).map(|part| part.clone().into_owned()).collect();
-        let judged =
-            PresentedCertificate::parse(chain).and_then(|certificate| self.judge(&certificate, &server_name.to_str()));
-        let refused = |fault| rustls::Error::InvalidCertificate(CertificateError::Other(OtherError(Arc::new(fault))));
+        let judged = match PresentedCertificate::parse(chain) {
+            Err(fault) => Err(RefusedCertificate { fault, certificate: None }),
+            Ok(certificate) => self
+                .judge(&certificate, &server_name.to_str())
+                .map_err(|fault| RefusedCertificate { fault, certificate: Some(certificate) }),
+        };
+        let refused = |why| rustls::Error::InvalidCertificate(CertificateError::Other(OtherError(Arc::new(why))));
         judged.map(|()| ServerCertVerified::assertion()).map_err(refused)
     }
 
@@ -271,12 +296,13 @@ fn of_fault(fault: &CertificateFault) -> UnreachedReason {
 }
 
 /// Returns the reason of a handshake that failed: the fault of the certificate, if the verifier found one.
-fn unreached(error: &io::Error) -> UnreachedReason {
+fn unreached(error: &io::Error) -> RefusedHandshake {
     let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
-    if let Some(rustls::Error::InvalidCertificate(CertificateError::Other(OtherError(fault)))) = inner
-        && let Some(fault) = fault.downcast_ref::<CertificateFault>()
+    if let Some(rustls::Error::InvalidCertificate(CertificateError::Other(OtherError(refused)))) = inner
+        && let Some(RefusedCertificate { fault, certificate }) = refused.downcast_ref()
     {
-        return of_fault(fault);
+        return RefusedHandshake { reason: of_fault(fault), certificate: certificate.clone() };
     }
-    UnreachedReason { code: Some(ConnectCode::TlsFailed), words: format!("the TLS handshake failed: {error}") }
+    let words = format!("the TLS handshake failed: {error}");
+    UnreachedReason { code: Some(ConnectCode::TlsFailed), words }.into()
 }

@@ -6,6 +6,8 @@ use actors::model::{ConnectCode, UnreachedReason};
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
+use crate::tls::certificate::PresentedCertificate;
+
 /// The steps of a connection, in their order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ConnectStep {
@@ -52,7 +54,14 @@ pub(crate) struct StepRecord {
 
 /// A record of steps. Where nobody reads it, nothing is recorded, and no text is written.
 #[derive(Debug, Default)]
-pub(crate) struct StepTrace(Option<Mutex<Vec<StepRecord>>>);
+pub(crate) struct StepTrace(Option<Mutex<RecordedConnection>>);
+
+#[derive(Debug, Default)]
+struct RecordedConnection {
+    steps: Vec<StepRecord>,
+    /// The last certificate that was presented, accepted or not.
+    certificate: Option<PresentedCertificate>,
+}
 
 impl StepTrace {
     /// A trace that records nothing.
@@ -67,7 +76,14 @@ impl StepTrace {
     pub(crate) fn done(&self, step: ConnectStep, began: Instant, detail: impl FnOnce() -> String) {
         if let Some(steps) = &self.0 {
             let record = StepRecord { step, took: began.elapsed(), detail: detail(), failure: None };
-            steps.lock().push(record);
+            steps.lock().steps.push(record);
+        }
+    }
+
+    /// Records the certificate of the other side, accepted or not.
+    pub(crate) fn presented(&self, certificate: Option<&PresentedCertificate>) {
+        if let (Some(steps), Some(certificate)) = (&self.0, certificate) {
+            steps.lock().certificate = Some(certificate.clone());
         }
     }
 
@@ -75,13 +91,18 @@ impl StepTrace {
     pub(crate) fn failed(&self, step: ConnectStep, began: Instant, reason: UnreachedReason) -> UnreachedReason {
         if let Some(steps) = &self.0 {
             let detail = reason.words.clone();
-            steps.lock().push(StepRecord { step, took: began.elapsed(), detail, failure: reason.code });
+            steps.lock().steps.push(StepRecord { step, took: began.elapsed(), detail, failure: reason.code });
         }
         reason
     }
 
     /// Returns the steps so far, and forgets them.
     pub(crate) fn take(&self) -> Vec<StepRecord> {
-        self.0.as_ref().map(|steps| std::mem::take(&mut *steps.lock())).unwrap_or_default()
+        self.0.as_ref().map(|steps| std::mem::take(&mut steps.lock().steps)).unwrap_or_default()
+    }
+
+    /// Returns the certificate that was presented last.
+    pub(crate) fn certificate(&self) -> Option<PresentedCertificate> {
+        self.0.as_ref().and_then(|steps| steps.lock().certificate.clone())
     }
 }

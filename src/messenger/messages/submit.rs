@@ -132,6 +132,7 @@ async fn compose(api: &MessengerApi, context: &ContextId, messages: Indexed<Subm
     if drafts.is_empty() {
         return outcomes;
     }
+    let _traced = api.spans.submission(drafts.iter().map(|draft| &draft.submission));
     match api.gateway.compose(context, drafts).await {
         Ok(composed) => {
             let composed = composed.into_iter().map(|outcome| outcome.map_err(ApiError::from));

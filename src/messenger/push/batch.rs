@@ -5,9 +5,10 @@ use actors::ports::ArchiveError;
 use bytes::Bytes;
 
 use crate::messenger::events::render::{EventTimes, render_event};
+use crate::telemetry::spans::EventTraces;
 
 /// A batch under its transaction id. A retry sends the same bytes.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(crate) struct EventBatch {
     /// Transaction id.
     pub(crate) txn: u64,
@@ -15,6 +16,8 @@ pub(crate) struct EventBatch {
     pub(crate) events: WrittenEvents,
     /// Number of the last event among the released ones; 0 for a batch of the feed.
     pub(crate) released_upto: u64,
+    /// Traces to which its events belong.
+    pub(crate) traces: EventTraces,
 }
 
 /// The body of a batch.

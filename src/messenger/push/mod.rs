@@ -35,6 +35,7 @@ use crate::messenger::push::task::PushTask;
 use crate::messenger::push::transaction_ids::TransactionIds;
 use crate::rpc::MessengerLine;
 use crate::settings::PushSettings;
+use crate::telemetry::spans::ItemSpans;
 
 pub use crate::messenger::push::client::PushSetupError;
 pub use crate::messenger::push::status::{PushCondition, PushStatus};
@@ -110,7 +111,7 @@ impl PushSetup {
     pub fn start(
         self,
         ports: &Ports,
-        ephemeral: &EphemeralFeed,
+        (ephemeral, spans): (&EphemeralFeed, ItemSpans),
         stopping: watch::Receiver<bool>,
     ) -> (PushHandle, AbortOnDropHandle<()>) {
         let ports = Arc::new(ports.clone());
@@ -125,6 +126,7 @@ impl PushSetup {
             status: Arc::clone(&handle.status),
             calls: Arc::clone(&handle.calls),
             stopping,
+            spans,
             ports: Arc::clone(&ports),
         };
         let ephemeral = EphemeralTask {

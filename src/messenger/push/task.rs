@@ -22,6 +22,7 @@ use crate::messenger::push::fault::{BatchResult, PushFault};
 use crate::messenger::push::machine::{BatchSource, PushEffect, PushEvent, PushMachine, PushReport, RefusedPosition};
 use crate::messenger::push::status::{PushCondition, PushStatus};
 use crate::messenger::push::transaction_ids::TransactionIds;
+use crate::telemetry::spans::{EventTraces, ItemSpans};
 
 /// A request in flight: it gives its client back.
 type InFlightCall = Pin<Box<dyn Future<Output = (WebhookClient, CallOutcome)> + Send>>;
@@ -43,6 +44,7 @@ pub(super) struct PushTask {
     pub(super) status: Arc<PushStatus>,
     pub(super) calls: Arc<PushCalls>,
     pub(super) stopping: watch::Receiver<bool>,
+    pub(super) spans: ItemSpans,
 }
 
 /// The work in progress: a batch, its call, and a delay.
@@ -177,14 +179,14 @@ impl PushTask {
         work.batch = None;
         let items = u32::try_from(items).unwrap_or(u32::MAX);
         let read = match source {
-            BatchSource::FeedAfter(after) => self.read(after, items).await.map(|events| (events, 0)),
+            BatchSource::FeedAfter(after) => self.read(after, items).await.map(|(events, traces)| (events, traces, 0)),
             BatchSource::ReleasedUpTo(acked) => match self.read_released(acked, items).await {
-                Ok(Ok(released)) => Ok(released),
+                Ok(Ok((events, upto))) => Ok((events, EventTraces::default(), upto)),
                 Ok(Err(later)) => return PushEvent::Released(later),
                 Err(error) => Err(error),
             },
         };
-        let (events, released_upto) = match read {
+        let (events, traces, released_upto) = match read {
             Ok(read) => read,
             Err(error) => {
                 tracing::error!(%source, %error, "events for the messenger cannot be read; this is repeated");
@@ -197,7 +199,7 @@ impl PushTask {
         match self.ids.next().await {
             Ok(txn) => {
                 let positions = events.positions.clone();
-                work.batch = Some(EventBatch { txn, events, released_upto });
+                work.batch = Some(EventBatch { txn, events, released_upto, traces });
                 PushEvent::Cut(positions)
             }
             Err(error) => {
@@ -232,7 +234,7 @@ impl PushTask {
         PushEvent::Released(released.unwrap_or_default().first().map(|first| first.after))
     }
 
-    async fn read(&self, after: Position, items: u32) -> Result<WrittenEvents, ArchiveError> {
+    async fn read(&self, after: Position, items: u32) -> Result<(WrittenEvents, EventTraces), ArchiveError> {
         let feed = &self.ports.archive.feed;
         let entries = match feed.feed_after(after, items, self.bytes_max).await? {
             FeedPage::Entries(entries) => entries,
@@ -245,7 +247,9 @@ impl PushTask {
                 }
             }
         };
-        write_events(&entries, self.bytes_max)
+        let events = write_events(&entries, self.bytes_max)?;
+        let traces = self.spans.of_events(&entries[..events.positions.len()]);
+        Ok((events, traces))
     }
 
     /// Sends the batch that was cut.
@@ -264,7 +268,9 @@ impl PushTask {
             headers: Vec::new(),
             body: batch.events.body.clone(),
         };
+        let traced = self.spans.messenger_push(&batch.traces);
         work.call = Some(Box::pin(async move {
+            let _traced = traced;
             let outcome = client.call(&request).await;
             (client, outcome)
         }));

@@ -51,6 +51,7 @@ async fn take(
     let (receipt, what) = (body.receipt, SubmittedContent::Updates(body.strong));
     let (accepted_at, left_out) = (ports.clock.now(), vec![]);
     let submission = Submission { id: id.clone(), digest, accepted: accepted_at, servers, left_out, receipt, what };
+    let _traced = api.spans.submission([id]);
     api.gateway.submit(submission).await?;
     Ok(accepted(id, None, &body.to))
 }

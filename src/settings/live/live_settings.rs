@@ -45,6 +45,10 @@ impl RpcRules for LiveSettings {
     fn rpc_peer_max(&self, server: &ServerName) -> u32 {
         self.limits_of(server).rpc_max
     }
+
+    fn allows_reach(&self, server: &ServerName) -> bool {
+        self.peers().peer(server).is_some_and(|peer| peer.link.reach_tests)
+    }
 }
 
 impl PeerConfig for LiveSettings {

@@ -114,6 +114,8 @@ macro_rules! define_peer_section {
             pub(crate) groups: BTreeMap<String, String>,
             /// If true, plain http:// is allowed beyond loopback.
             pub(crate) insecure: bool,
+            /// If true, the peer may ask us to look it up and call it as a server would that knows only its name.
+            pub(crate) reach_tests: bool,
             /// Ways to the peer in the order in which they are tried: "direct", and "via:SERVER" for each server that may pass on.
             pub(crate) route: Vec<String>,
         }
@@ -133,6 +135,7 @@ macro_rules! define_peer_section {
                     encoding: WrittenEncoding::Json,
                     groups: BTreeMap::new(),
                     insecure: false,
+                    reach_tests: false,
                     route: vec!["direct".to_owned()],
                 }
             }

@@ -68,3 +68,22 @@ fn check_needs_no_data_folder() {
     let told = problems.to_string();
     assert!(told.starts_with("`server.data_dir` in red.toml, line 2: ") && told.contains("is a file"), "{told}");
 }
+
+#[test]
+fn endpoint_needs_build_with_otlp() {
+    let endpoint = "otlp.endpoint = \"http://127.0.0.1:4318\"\n";
+    if cfg!(feature = "otlp") {
+        let rules = good(endpoint).otlp.expect("there is an endpoint");
+        assert_eq!((rules.endpoint.as_str(), rules.queue_max), ("http://127.0.0.1:4318/v1/traces", 2048));
+    } else {
+        let why = wrong(endpoint);
+        assert!(
+            why.len() == 1 && why[0].contains("`otlp.endpoint`") && why[0].contains("built without otlp"),
+            "{why:?}"
+        );
+    }
+    assert_eq!(good("").otlp, None);
+    for bad in ["ratio = 1.5", "ratio = -0.1", "queue_max = 0", "interval = \"0s\"", "timeout = \"0s\""] {
+        assert_eq!(wrong(&format!("otlp.{bad}\n")).len(), 1, "{bad}");
+    }
+}

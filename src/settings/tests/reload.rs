@@ -78,11 +78,13 @@ const OTHERS: &[(&str, &str)] = &[
     ("peers.default.keys", "1:6kpsY+KcUgq+9VB7Ey7F+ZVHdq6+vnuSQh7qaRRG0iw="),
     ("peers.default.route", "via:green"),
     ("relay.allow", "red -> blue.example"),
+    ("otlp.ratio", "0.5"),
     ("peers.default.fingerprints", "sha256:0000000000000000000000000000000000000000000000000000000000000000"),
 ];
 
-/// Keys that have one value only, or need a file.
-const FIXED: &[&str] = &["store.backend", "messenger.token_file", "messenger.push.secret_file", "admin.token_file"];
+/// Keys that have one value only, or need a file or a feature.
+const FIXED: &[&str] =
+    &["store.backend", "messenger.token_file", "messenger.push.secret_file", "admin.token_file", "otlp.endpoint"];
 
 /// Returns a value beside the default: twice a number, with its unit.
 fn other(key: &str, default: Option<&toml::Value>) -> String {

@@ -18,6 +18,7 @@ use crate::http::listener::caller_departure::unless_caller_leaves;
 use crate::json::nesting::BodyNestingLimit;
 use crate::rpc::call_message::{self, NotProtobuf};
 use crate::rpc::inbound_calls::{InboundRefusal, ReceivedCallOfPeer};
+use crate::rpc::reach_register::ReachRefusal;
 use crate::rpc::{InboundCalls, MessengerFault, RpcAnswer, RpcResult, call_timeout};
 
 /// Time after which a peer should ask again that met no messenger: it starts within seconds, if it starts.
@@ -146,6 +147,17 @@ impl From<InboundRefusal> for ApiError {
         match refusal {
             InboundRefusal::NoObject(_) => Self::bad_request("BAD_JSON", words),
             InboundRefusal::UnknownMethod(_) => Self::not_found("UNKNOWN_METHOD", words),
+            InboundRefusal::Unreached(refusal) => {
+                let status = match refusal {
+                    ReachRefusal::NotAllowed => StatusCode::FORBIDDEN,
+                    ReachRefusal::TooOften { .. } | ReachRefusal::Busy => StatusCode::TOO_MANY_REQUESTS,
+                };
+                let refused = Self::new(status, refusal.code(), words);
+                match refusal.wait() {
+                    Some(wait) => refused.told_to_wait(wait),
+                    None => refused,
+                }
+            }
             InboundRefusal::NoMessenger => {
                 Self::new(StatusCode::SERVICE_UNAVAILABLE, "NO_MESSENGER", words).told_to_wait(MESSENGER_WAIT)
             }

@@ -5,6 +5,7 @@ mod dead;
 mod groups;
 mod outage;
 mod protobuf;
+mod reached;
 mod relays;
 mod routes;
 pub(crate) mod signatures;

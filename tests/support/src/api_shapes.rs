@@ -8,6 +8,7 @@ use fernpost::api::configuration::LogLevelDetails;
 use fernpost::api::contexts::verification::ContextVerification;
 use fernpost::api::contexts::{ContextDetails, ContextPage, JoinStarted, MergeResult, ParticipantsSet};
 use fernpost::api::errors::ErrorBody;
+use fernpost::api::explain::reach_report::ReachReport;
 use fernpost::api::feed::{EventsPage, HistoryPageShape, StatePageShape};
 use fernpost::api::health::flow::FlowReport;
 use fernpost::api::health::status::StatusReport;
@@ -41,6 +42,7 @@ pub fn assert_answer_has_type(method: &Method, path: &str, status: u16, body: &s
     match (method.as_str(), segments) {
         (_, ["peers"]) => same::<PeerList>(path, body),
         (_, ["peers", _, "drain"]) => same::<PeerDrain>(path, body),
+        (_, ["peers", _, "reach"]) => same::<ReachReport>(path, body),
         (_, ["peers", ..]) => same::<PeerDetails>(path, body),
         ("GET", ["contexts"]) => same::<ContextPage>(path, body),
         ("GET", ["contexts", _]) => same::<ContextDetails>(path, body),

@@ -1,4 +1,5 @@
-//! The sections of what an operator watches: the logs and the metrics.
+//! The sections of what an operator watches: the logs, the metrics and the traces.
 
 pub(crate) mod log;
 pub(crate) mod metrics;
+pub(crate) mod otlp;
