@@ -6,13 +6,11 @@ use redb::{
     Key, ReadOnlyTable, ReadTransaction, ReadableTableMetadata, TableDefinition, TableError, TableHandle, Value,
 };
 
-use crate::store::engine::file::file_range::{FileRange, KeyBound, RowPlace};
+use crate::store::engine::file::file_range::{FileRange, KeyBound};
 use crate::store::engine::file::row_block::RowBlock;
+use crate::store::engine::file::row_place::{BlockTable, RowPlace};
 use crate::store::engine::row_guard::RowGuard;
 use crate::store::schema::tables;
-
-/// The blocks of a table.
-pub(super) type BlockTable<K> = ReadOnlyTable<K, &'static [u8]>;
 
 /// A table in the file.
 pub(crate) struct FileTable<K: Key + 'static, V: Value + 'static> {
