@@ -4,7 +4,6 @@
 //! from an actor to the journal needs no thread switch. HTTP workers reach it through [`Gateway`].
 
 mod certificate_renewal;
-mod compare_line;
 mod configured_keys;
 mod configured_peers;
 mod core_probe;
@@ -12,7 +11,7 @@ mod data_folder;
 mod directory_source;
 mod item_traces;
 mod listeners;
-mod outside_reach;
+mod peer_calls;
 pub(crate) mod peer_explainer;
 mod reloader;
 mod servers;
@@ -36,11 +35,11 @@ use tokio_util::task::AbortOnDropHandle;
 
 use crate::admin::health::{self, ReadinessReport};
 use crate::app::certificate_renewal::CertificateRenewal;
-use crate::app::compare_line::PeerCompareLine;
 use crate::app::configured_keys::relay_judge;
 use crate::app::configured_peers::{ConfiguredAddresses, peer_clocks};
 use crate::app::directory_source::EgressDirectories;
 use crate::app::listeners::ListenerCertificates;
+use crate::app::peer_calls::compare_line::PeerCompareLine;
 use crate::app::reloader::ReloadedParts;
 use crate::app::servers::{ServedParts, signature_judge, start_servers};
 use crate::app::start_options::{delivery_log, egress_options, store_options};

@@ -24,7 +24,7 @@ use crate::admin::status::status_sources::StatusSources;
 use crate::admin::{self, AdminApi};
 use crate::app::configured_peers::ConfiguredAdmission;
 use crate::app::listeners::{ListenerCertificates, Listeners};
-use crate::app::outside_reach::OutsideReach;
+use crate::app::peer_calls::outside_reach::OutsideReach;
 use crate::app::reloader::SettingsReloader;
 use crate::app::strangers::StrangersBook;
 use crate::app::{StartError, SystemClock};

@@ -6,7 +6,7 @@
 use std::io::{self, ErrorKind};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -35,6 +35,8 @@ pub struct TimedStream<T> {
     facts: ConnectionFacts,
     deadlines: CallerDeadlines,
     timer: Option<Pin<Box<Sleep>>>,
+    /// The task that the timer wakes.
+    woken: Option<Waker>,
     /// True if nothing more is read.
     is_ended: bool,
 }
@@ -43,7 +45,7 @@ impl<T: BlockedWrites> TimedStream<T> {
     /// Wraps a connection from its first byte on.
     pub fn new(io: T, facts: ConnectionFacts, times: RequestTimes) -> Self {
         let deadlines = CallerDeadlines::new(times, Instant::now());
-        Self { io, facts, deadlines, timer: None, is_ended: false }
+        Self { io, facts, deadlines, timer: None, woken: None, is_ended: false }
     }
 
     /// Returns the facts about the connection.
@@ -80,7 +82,13 @@ impl<T: BlockedWrites> TimedStream<T> {
         let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(at)));
         if timer.deadline() > at {
             timer.as_mut().reset(at);
+            self.woken = None;
         }
+        // It wakes the task of its last poll, which is that of this one as a rule; a request comes here several times.
+        if !timer.is_elapsed() && self.woken.as_ref().is_some_and(|woken| woken.will_wake(cx.waker())) {
+            return;
+        }
+        self.woken = None;
         // A timer that was set to an earlier deadline has passed; this one has not.
         while timer.as_mut().poll(cx).is_ready() {
             timer.as_mut().reset(at);
@@ -89,6 +97,7 @@ impl<T: BlockedWrites> TimedStream<T> {
                 return;
             }
         }
+        self.woken = Some(cx.waker().clone());
     }
 
     /// Ends what is read because of a missed deadline.

@@ -2,7 +2,7 @@
 
 use redb::{AccessGuard, Value};
 
-use crate::store::engine::file::file_range::RowPlace;
+use crate::store::engine::file::row_place::RowPlace;
 use crate::store::engine::row_tree::Row;
 
 /// A key or a value that was read. It does not borrow from the table.

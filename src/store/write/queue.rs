@@ -81,7 +81,7 @@ struct QueueInner {
     closing: bool,
     /// New entries are refused, and queued ones are dropped.
     dead: bool,
-    /// What a thread would do next may have changed since it looked.
+    /// The next step of a thread may have changed since it looked.
     has_news: bool,
 }
 

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use actors::model::{FeedItem, Millis};
-use fernpost::store::{self, ImportError, ImportKind, StoreLocation};
+use fernpost::store::{self, ImportError, ImportKind, SCHEMA, StoreLocation};
 use fixtures::disk::FaultyDisk;
 use tempfile::TempDir;
 
@@ -130,8 +130,9 @@ async fn changed_export_is_refused_by_line() {
     assert_eq!(refused(&format!("{text}\n")).0, last + 1);
     let (line, why) = refused(&text.replacen(r#""table":"outbox""#, r#""table":"nowhere""#, 1));
     assert!(line > 1 && why.contains("\"nowhere\" is not expected here"), "{line} {why}");
-    let (line, why) = refused(&text.replacen(r#""schema":5"#, r#""schema":99"#, 1));
-    assert!(line == 1 && why.contains("schema version 99, this program knows 5"), "{why}");
+    let (line, why) = refused(&text.replacen(&format!("\"schema\":{SCHEMA}"), r#""schema":99"#, 1));
+    let words = format!("schema version 99, this program knows {SCHEMA}");
+    assert!(line == 1 && why.contains(&words), "{why}");
     let row = r#"{"table":"outbox","key":{"base64":"AA=="},"value":""}"#;
     let (_, why) = refused(&text.replacen(r#"{"table":"outbox""#, &format!("{row}\n{}", r#"{"table":"outbox""#), 1));
     assert!(why.contains("has not the form of its table"), "{why}");

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use actors::model::{FeedItem, Index, Position};
 use actors::ports::{CommitPriority, FeedBounds, FeedReader, Fence, Journal, JournalStopped, PeerReader};
+use fernpost::store::BlockingExecutor;
 use fixtures::disk::FaultyDisk;
 use tokio::time::Instant;
 
@@ -104,6 +105,21 @@ async fn close_commits_deferred_rejects_new() {
     rider.committed().await.unwrap();
     assert_eq!(world.submit(vec![notice("late")]).committed().await, Err(JournalStopped));
     assert_eq!(world.feed().await.len(), 1);
+}
+
+/// A store with threads of its own commits on one that waits for the queue itself, in real time.
+#[tokio::test]
+async fn commit_thread_keeps_the_laws() {
+    let world = World::with(|options| options.lane = BlockingExecutor::own().unwrap());
+    world.ride(vec![notice("alone")]).committed().await.unwrap();
+    let rider = world.ride(vec![notice("rides")]);
+    world.commit(vec![notice("now")]).await;
+    rider.committed().await.unwrap();
+    let last = world.ride(vec![notice("last")]);
+    world.store.close().await;
+    last.committed().await.unwrap();
+    assert_eq!(world.submit(vec![notice("late")]).committed().await, Err(JournalStopped));
+    assert_eq!(world.feed().await.len(), 4);
 }
 
 #[tokio::test(start_paused = true)]

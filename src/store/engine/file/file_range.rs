@@ -5,39 +5,12 @@ use std::sync::Arc;
 
 use redb::{AccessGuard, Key, ReadOnlyTable, Value};
 
-use crate::store::engine::file::file_table::BlockTable;
 use crate::store::engine::file::row_block::RowBlock;
+use crate::store::engine::file::row_place::{BlockGuard, BlockTable, RowPlace};
 use crate::store::engine::row_guard::RowGuard;
 
 /// A bound of a range, encoded.
 pub(crate) type KeyBound = Bound<Vec<u8>>;
-
-/// A block that was read.
-type BlockGuard = AccessGuard<'static, &'static [u8]>;
-
-/// A key or a value in a block.
-pub(crate) struct RowPlace {
-    block: Arc<BlockGuard>,
-    place: Range<usize>,
-}
-
-impl RowPlace {
-    fn key(block: Arc<BlockGuard>, row: usize) -> Self {
-        let place = RowBlock::new(block.value()).places(row).0;
-        Self { block, place }
-    }
-
-    /// Returns the value of a row.
-    pub(super) fn value(block: Arc<BlockGuard>, row: usize) -> Self {
-        let place = RowBlock::new(block.value()).places(row).1;
-        Self { block, place }
-    }
-
-    /// Returns its bytes.
-    pub(crate) fn bytes(&self) -> &[u8] {
-        &self.block.value()[self.place.clone()]
-    }
-}
 
 /// A row of the file.
 pub(crate) type FileRow<K, V> = (RowGuard<K>, RowGuard<V>);

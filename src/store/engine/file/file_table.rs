@@ -6,13 +6,11 @@ use redb::{
     Key, ReadOnlyTable, ReadTransaction, ReadableTableMetadata, TableDefinition, TableError, TableHandle, Value,
 };
 
-use crate::store::engine::file::file_range::{FileRange, KeyBound, RowPlace};
+use crate::store::engine::file::file_range::{FileRange, KeyBound};
 use crate::store::engine::file::row_block::RowBlock;
+use crate::store::engine::file::row_place::{BlockTable, RowPlace};
 use crate::store::engine::row_guard::RowGuard;
 use crate::store::schema::tables;
-
-/// The blocks of a table.
-pub(super) type BlockTable<K> = ReadOnlyTable<K, &'static [u8]>;
 
 /// A table in the file.
 pub(crate) struct FileTable<K: Key + 'static, V: Value + 'static> {
@@ -32,13 +30,11 @@ impl<K: Key + 'static, V: Value + 'static> FileTable<K, V> {
         let rows = transaction.open_table(definition)?;
         let name = tables::blocks_of(definition.name());
         let blocks = name.map(|name| present(transaction.open_table(TableDefinition::new(name)))).transpose()?;
-        let blocks: Option<BlockTable<K>> = blocks.flatten();
-        let blocks = blocks.map(|blocks| Ok::<_, redb::Error>((!blocks.is_empty()?).then_some(blocks)));
-        let blocks = blocks.transpose()?.flatten();
-        let rows_in_blocks = match &blocks {
-            Some(_) => transaction.open_table(tables::BLOCK_ROWS)?.get(definition.name())?.map_or(0, |row| row.value()),
-            None => 0,
-        };
+        let Some(blocks) = blocks.flatten() else { return Ok(Self { rows, blocks: None, rows_in_blocks: 0 }) };
+        let counted = transaction.open_table(tables::BLOCK_ROWS)?.get(definition.name())?;
+        let rows_in_blocks = counted.map_or(0, |row| row.value());
+        // A table without a block is read as if it could have none.
+        let blocks = (!blocks.is_empty()?).then_some(blocks);
         Ok(Self { rows, blocks, rows_in_blocks })
     }
 
@@ -80,9 +76,9 @@ impl<K: Key + 'static, V: Value + 'static> FileTable<K, V> {
 
     /// Examines the blocks, and calls `fault` with each inconsistency.
     pub(crate) fn examine_blocks(&self, mut fault: impl FnMut(String)) -> Result<(), redb::Error> {
-        let Some(blocks) = &self.blocks else { return Ok(()) };
         let (mut last, mut rows): (Option<Vec<u8>>, u64) = (None, 0);
-        for (number, block) in blocks.range::<K::SelfType<'_>>(..)?.enumerate() {
+        let blocks = self.blocks.as_ref().map(|blocks| blocks.range::<K::SelfType<'_>>(..)).transpose()?;
+        for (number, block) in blocks.into_iter().flatten().enumerate() {
             let (key, block) = block?;
             let block = RowBlock::new(block.value());
             for row in 0..block.len() {

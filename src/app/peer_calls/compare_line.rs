@@ -16,11 +16,11 @@ use crate::rpc::{CallRegister, RpcDirection, RpcResult};
 
 /// Calls peers for comparisons.
 #[derive(Clone)]
-pub(super) struct PeerCompareLine {
-    pub(super) gateway: Gateway,
-    pub(super) egress: Arc<EgressClient>,
-    pub(super) calls: Arc<CallRegister>,
-    pub(super) nesting: BodyNestingLimit,
+pub(in crate::app) struct PeerCompareLine {
+    pub(in crate::app) gateway: Gateway,
+    pub(in crate::app) egress: Arc<EgressClient>,
+    pub(in crate::app) calls: Arc<CallRegister>,
+    pub(in crate::app) nesting: BodyNestingLimit,
 }
 
 impl CompareLine for PeerCompareLine {

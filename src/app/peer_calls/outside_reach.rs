@@ -31,7 +31,7 @@ const ANSWER_TIME: Duration = Duration::from_millis(500);
 const NAMES_SHOWN: usize = 20;
 
 /// Calls peers from outside.
-pub(super) struct OutsideReach {
+pub(in crate::app) struct OutsideReach {
     live: LiveSettings,
     strangers: Arc<StrangersBook>,
     /// Roots that certificates of peers chain to.
@@ -40,7 +40,7 @@ pub(super) struct OutsideReach {
 
 impl OutsideReach {
     /// Returns the calls by the rules of these settings.
-    pub(super) fn new(live: LiveSettings, strangers: Arc<StrangersBook>, roots: LiveRoots) -> Self {
+    pub(in crate::app) fn new(live: LiveSettings, strangers: Arc<StrangersBook>, roots: LiveRoots) -> Self {
         Self { live, strangers, roots }
     }
 }
