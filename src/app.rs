@@ -417,7 +417,7 @@ async fn start_core(
     gone: oneshot::Sender<bool>,
 ) -> Result<GatewayCore, StartError> {
     let settings = live.current();
-    let options = store_options(&settings, found)?;
+    let options = store_options(&settings, found == DataDir::AsFound)?;
     let (table, us) = (live.clone(), settings.server.name.clone());
     let book = strangers.clone();
     let peers = Arc::new(OpenRoster { table: Arc::new(move || table.peers()), strangers });

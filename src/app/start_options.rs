@@ -1,6 +1,5 @@
 //! The options of the parts that a start creates, from the settings.
 
-use crate::app::DataDir;
 use crate::app::listeners::ListenerCertificates;
 use crate::app::start_error::StartError;
 use crate::egress::EgressOptions;
@@ -19,7 +18,7 @@ pub(super) fn delivery_log(settings: &Settings) -> Result<Option<DeliveryLog>, S
 }
 
 /// Returns the options of the store.
-pub(super) fn store_options(settings: &Settings, found: DataDir) -> Result<StoreOptions, StartError> {
+pub(super) fn store_options(settings: &Settings, as_found: bool) -> Result<StoreOptions, StartError> {
     let path = &settings.server.data_dir;
     let options = &settings.store;
     Ok(StoreOptions {
@@ -35,7 +34,7 @@ pub(super) fn store_options(settings: &Settings, found: DataDir) -> Result<Store
         log_max: options.log_max,
         quick_repair: options.quick_repair,
         lane: BlockingExecutor::own().map_err(StartError::Threads)?,
-        as_found: found == DataDir::AsFound,
+        as_found,
     })
 }
 
