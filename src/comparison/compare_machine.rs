@@ -268,10 +268,12 @@ impl CompareMachine {
     fn note_ids(&mut self, range: ComparedRange, ids: Vec<PduRef>) {
         let max = self.limits.ids_max as usize;
         let ours = self.set.marks(range);
+        // The peer decides how many ids it lists, so each is looked up, and not searched for.
+        let known: HashSet<_> = ours.iter().map(|mark| mark.bound.tag).collect();
         let mut theirs = HashSet::with_capacity(ids.len());
         for reference in ids {
             let tag = tag_of(&self.salt, &reference);
-            if theirs.insert(tag) && !ours.iter().any(|mark| mark.bound.tag == tag) {
+            if theirs.insert(tag) && !known.contains(&tag) {
                 self.missing_here.push(reference, max);
             }
         }

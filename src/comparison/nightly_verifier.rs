@@ -1,6 +1,7 @@
 //! The nightly run: verifies context after context with one of its participants each, and continues in the next night after the last
-//! one. Over several nights each context is verified with all of them.
+//! one. Over many nights each context is verified with all of them.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -82,7 +83,7 @@ impl NightlyVerifier {
             let page = self.inspect.contexts(after.take(), 1).await?;
             let row: Option<ContextSummary> = page.rows.into_iter().next();
             let context = row.as_ref().map(|row| row.record.context.clone());
-            let chosen = row.and_then(|row| self.chosen(row.record.participants, night));
+            let chosen = row.and_then(|row| self.chosen(&row.record.context, row.record.participants, night));
             if let (Some(context), Some(peer)) = (context.clone(), chosen) {
                 let order = VerifyOrder { context: context.clone(), peer, window: None, repairs: true };
                 let verified = self.verifier.verify(order).await;
@@ -97,12 +98,15 @@ impl NightlyVerifier {
         }
     }
 
-    /// Returns the participant to compare with in this night.
-    fn chosen(&self, participants: Vec<ServerName>, night: u64) -> Option<ServerName> {
+    /// Returns the participant to compare with in this night. A hash mixes the number of the night, because a context that comes every
+    /// second night would meet every second participant only.
+    fn chosen(&self, context: &ContextId, participants: Vec<ServerName>, night: u64) -> Option<ServerName> {
         let roster = &self.verifier.gateway().ports().roster;
         let is_able = |server: &ServerName| roster.limits(server).is_some_and(|limits| limits.honours_to);
         let able: Vec<ServerName> = participants.into_iter().filter(is_able).collect();
-        let place = night.checked_rem(able.len() as u64)?;
+        let mut hasher = DefaultHasher::new();
+        (context.as_str(), night).hash(&mut hasher);
+        let place = hasher.finish().checked_rem(able.len() as u64)?;
         able.into_iter().nth(usize::try_from(place).ok()?)
     }
 

@@ -3,6 +3,7 @@
 //! They are bounded in number, and each peer has one. One that is not asked about for a minute has ended.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use actors::errors::AdmissionError;
 use actors::model::{Millis, ServerName};
@@ -13,6 +14,10 @@ use crate::comparison::set_reader::AskedWindow;
 
 /// Milliseconds after which a comparison that nobody continues has ended.
 const IDLE_MAX: u64 = 60_000;
+
+/// Time for which a peer begins no other comparison, as a multiple of the time that reading its set took: a peer that begins one after
+/// the other without a pause keeps a quarter of one read thread busy.
+const REST_FACTOR: u64 = 3;
 
 /// The PDUs of this side in the window of a comparison.
 #[derive(Debug)]
@@ -27,6 +32,8 @@ struct OpenEntry {
     peer: ServerName,
     salt: CompareSalt,
     used: Millis,
+    /// Time from which the peer may begin another one.
+    rests_until: Millis,
     /// Window as it was asked for, and the set; `None`: it is being read.
     read: Option<(AskedWindow, Arc<OpenSet>)>,
 }
@@ -40,6 +47,7 @@ pub(crate) struct SetPlace {
     sets: OpenSets,
     peer: ServerName,
     salt: CompareSalt,
+    begun: Millis,
 }
 
 impl OpenSets {
@@ -59,18 +67,23 @@ impl OpenSets {
 
     /// Reserves the place of a new comparison. It replaces an earlier one of the same peer, unless that one is still being read.
     pub(crate) fn reserve(&self, asked: &AskedWindow, now: Millis, max: u32) -> Result<SetPlace, AdmissionError> {
+        let refused =
+            |wait| Err(AdmissionError::LimitReached { limit: "contexts.verify.sets_max", value: max.into(), wait });
         let mut entries = self.0.lock();
+        let rests_until = entries.iter().find(|entry| entry.peer == asked.peer).map_or(0, |entry| entry.rests_until.0);
+        if let Some(rest) = rests_until.checked_sub(now.0).filter(|rest| *rest > 0) {
+            return refused(Duration::from_millis(rest));
+        }
         entries.retain(|entry| {
             let is_idle = now.0.saturating_sub(entry.used.0) >= IDLE_MAX;
             entry.read.is_none() || !is_idle && entry.peer != asked.peer
         });
         if entries.len() >= max as usize || entries.iter().any(|entry| entry.peer == asked.peer) {
-            let wait = std::time::Duration::from_secs(5);
-            return Err(AdmissionError::LimitReached { limit: "contexts.verify.sets_max", value: max.into(), wait });
+            return refused(Duration::from_secs(5));
         }
         let (peer, salt) = (asked.peer.clone(), asked.salt);
-        entries.push(OpenEntry { peer: peer.clone(), salt, used: now, read: None });
-        Ok(SetPlace { sets: self.clone(), peer, salt })
+        entries.push(OpenEntry { peer: peer.clone(), salt, used: now, rests_until: now, read: None });
+        Ok(SetPlace { sets: self.clone(), peer, salt, begun: now })
     }
 }
 
@@ -86,6 +99,8 @@ impl SetPlace {
         let set = Arc::new(set);
         let mut entries = self.sets.0.lock();
         if let Some(entry) = entries.iter_mut().find(|entry| entry.is_of(&self.peer, self.salt)) {
+            let took = now.0.saturating_sub(self.begun.0);
+            entry.rests_until = Millis(now.0.saturating_add(REST_FACTOR * took));
             (entry.read, entry.used) = (Some((asked, set.clone())), now);
         }
         set
@@ -133,6 +148,18 @@ mod tests {
         assert!(!open(&sets, "green", 3, 59_999) && open(&sets, "green", 3, 60_000));
         assert!(sets.find(&asked("red", 1), Millis(60_001)).is_some(), "it was used meanwhile");
         assert!(sets.find(&asked("blue", 2), Millis(60_001)).is_none());
+    }
+
+    #[test]
+    fn peer_rests_after_long_read() {
+        let sets = OpenSets::default();
+        let place = sets.reserve(&asked("red", 1), Millis(0), 2).map_err(|error| error.to_string()).expect("free");
+        place.fill(asked("red", 1), OpenSet { set: ComparedSet::default(), from: Millis(5) }, Millis(8_000));
+        assert!(sets.find(&asked("red", 1), Millis(9_000)).is_some(), "it goes on with what was read");
+        let early = sets.reserve(&asked("red", 2), Millis(20_000), 2).map(drop);
+        let Err(AdmissionError::LimitReached { wait, .. }) = early else { panic!("{early:?}") };
+        assert_eq!(wait, Duration::from_secs(12));
+        assert!(open(&sets, "blue", 3, 20_000) && open(&sets, "red", 2, 32_000));
     }
 
     #[test]

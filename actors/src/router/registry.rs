@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 use std::hash::Hash;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -179,7 +179,12 @@ impl<K: Eq + Hash, H> EntryMap<K, H> {
     /// can obtain the handle in between.
     fn remove_unheld(&self, key: &K, is_true: impl FnOnce(&H) -> bool) -> Option<Arc<H>> {
         let mut all = self.0.write();
-        all.get(key).filter(|handle| Arc::strong_count(handle) == 1 && is_true(handle))?;
+        all.get(key).filter(|handle| {
+            let is_unheld = Arc::strong_count(handle) == 1;
+            // What the last holder wrote before it dropped its handle is seen here.
+            fence(Ordering::Acquire);
+            is_unheld && is_true(handle)
+        })?;
         let removed = all.remove(key);
         shrink_sparse_map(&mut all);
         removed

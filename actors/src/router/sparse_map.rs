@@ -27,7 +27,8 @@ mod tests {
             let before = map.capacity();
             map.remove(&key);
             shrink_sparse_map(&mut map);
-            shrunk += u32::from(map.capacity() < before);
+            // The places of removed keys that stay marked take a little of the capacity; a shrinking halves it.
+            shrunk += u32::from(map.capacity() < before / 4 * 3);
         }
         assert!(map.capacity() <= SMALL && shrunk < 10, "{full} to {} in {shrunk} steps", map.capacity());
     }

@@ -7,11 +7,14 @@
 pub(crate) mod kept_copy;
 mod steps;
 
+use std::fs::OpenOptions;
 use std::path::Path;
 
 use actors::model::ServerName;
+use redb::backends::FileBackend;
 use redb::{Builder, Database, Durability, ReadableDatabase, TableError, WriteTransaction};
 
+use crate::store::engine::gathering_backend::GatheringBackend;
 use crate::store::error::OpenError;
 use crate::store::migration::kept_copy::StoreFiles;
 use crate::store::migration::steps::STEPS;
@@ -91,7 +94,8 @@ fn copied(
 }
 
 fn reopened(builder: &Builder, file: &Path) -> Result<Database, redb::Error> {
-    Ok(builder.open(file)?)
+    let file = OpenOptions::new().read(true).write(true).open(file)?;
+    Ok(builder.create_with_backend(GatheringBackend::new(FileBackend::new(file)?))?)
 }
 
 /// Returns what is to be done with a store; a store of another server or of another version is refused.

@@ -71,6 +71,7 @@ const LINK: &[&str] = &[
     "auth",
     "allow_from",
     "insecure",
+    "reach_tests",
     "keys",
     "fingerprints",
     "encoding",

@@ -178,5 +178,5 @@ async fn prometheus_scrapes_gateway() {
     let rules = text(prometheus.address, "/api/v1/rules").await;
     let rules: Value = serde_json::from_str(&rules).expect("JSON");
     let rules = rules["data"]["groups"][0]["rules"].as_array().expect("a list").clone();
-    assert!(rules.len() == 11 && rules.iter().all(|rule| rule["state"] == "inactive"), "{rules:#?}");
+    assert!(rules.len() == 12 && rules.iter().all(|rule| rule["state"] == "inactive"), "{rules:#?}");
 }

