@@ -58,7 +58,7 @@ pub(super) struct BrowserWindow(String);
 
 /// Number of times that the driver is started. It takes a free port of IPv4 and then needs the same one of IPv6; it ends if a test beside
 /// this one has that.
-const DRIVER_STARTS: usize = 10;
+const DRIVER_STARTS: usize = 50;
 
 /// Starts the driver; returns it with its port, or nothing if it ended.
 fn start_driver() -> Option<(Child, u16)> {
