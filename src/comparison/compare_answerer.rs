@@ -2,13 +2,12 @@
 
 use std::sync::Arc;
 
-use actors::errors::AdmissionError;
 use actors::model::{Millis, ServerName};
 use actors::ports::{ArchiveError, Ports};
 
 use crate::comparison::compare_wire::{CompareAnswer, CompareCall, HexNumber, METHOD, RANGES_READ_MAX, WireReply};
 use crate::comparison::compared_set::{AskedRange, ComparedRange, PduMark, RangeBound};
-use crate::comparison::open_sets::{OpenSet, OpenSets};
+use crate::comparison::open_sets::{ComparisonsFull, OpenSet, OpenSets};
 use crate::comparison::range_answers::{RangeAnswer, answers};
 use crate::comparison::set_reader::{AskedWindow, read_set};
 
@@ -24,9 +23,9 @@ pub enum CompareRefusal {
     /// The peer takes no part in the context, or there is none.
     #[error("no context of this name in which you participate")]
     NotShared,
-    /// Too many comparisons are under way.
+    /// No comparison begins now.
     #[error(transparent)]
-    Busy(AdmissionError),
+    Busy(#[from] ComparisonsFull),
     /// The set was not read in time.
     #[error("the history was not read in time; state a longer time or a shorter window")]
     Late,
@@ -83,14 +82,13 @@ impl CompareAnswerer {
 
     /// Returns the set of the comparison, which is read for its first call.
     async fn set(&self, asked: &AskedWindow) -> Result<Arc<OpenSet>, CompareRefusal> {
-        let now = || self.ports.clock.now();
-        if let Some(set) = self.sets.find(asked, now()) {
+        if let Some(set) = self.sets.find(asked, self.ports.clock.now()) {
             return Ok(set);
         }
         let max = self.ports.roster.contexts().verify.sets_max;
-        let place = self.sets.reserve(asked, now(), max).map_err(CompareRefusal::Busy)?;
+        let place = self.sets.reserve(asked, &self.ports.clock, max)?;
         let (set, from) = read_set(&self.ports, asked).await.map_err(|error| unread(&error))?;
-        Ok(place.fill(asked.clone(), OpenSet { set, from }, now()))
+        Ok(place.fill(asked.clone(), OpenSet { set, from }))
     }
 
     async fn written(

@@ -9,18 +9,19 @@ use std::time::Duration;
 
 use actors::model::{ContextId, ServerName};
 use actors::ports::{ArchiveError, ContextSummary, StoreInspector};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use crate::comparison::context_verifier::{ContextVerifier, VerifyOrder};
 use crate::comparison::nightly_plan::{NightlyPlan, NightlyStep};
+use crate::comparison::open_sets::REST_FACTOR;
 use crate::comparison::verify_report::{ComparisonReport, ComparisonVerdict};
 use crate::runtime::durable_file;
 
 /// Interval of looks at the clock, the rules and the load.
 const LOOK_EVERY: Duration = Duration::from_secs(10);
 
-/// Pause between two contexts, so that a run never takes the whole of a gateway or of a peer.
-const PAUSE: Duration = Duration::from_millis(200);
+/// Minimum pause between two contexts, so that a run never takes the whole of a gateway or of a peer.
+const PAUSE_MIN: Duration = Duration::from_millis(200);
 
 /// Name of the file in the data folder that holds the context after which the next night continues.
 const PLACE_FILE: &str = "verify.next";
@@ -47,6 +48,7 @@ impl NightlyVerifier {
             match plan.next(ports.clock.now(), &rules, fastrand::f64(), self.is_busy()) {
                 NightlyStep::Wait => sleep(LOOK_EVERY).await,
                 NightlyStep::Verify(night) => {
+                    let began = Instant::now();
                     match self.verify_next(night).await {
                         Ok(Some(result)) => plan.verified(result),
                         Ok(None) => plan.end_night(),
@@ -55,7 +57,8 @@ impl NightlyVerifier {
                             plan.end_night();
                         }
                     }
-                    sleep(PAUSE).await;
+                    // The peer has read for no longer than that, and refuses the next comparison for as long.
+                    sleep(PAUSE_MIN.max(began.elapsed() * REST_FACTOR)).await;
                 }
                 NightlyStep::End(counts) => {
                     self.verifier.metrics().note_night(ports.clock.now());

@@ -1,7 +1,7 @@
 //! The residency of peers: which peer starts, which is evicted to make room, and which has to retry.
 //!
-//! A peer that has been idle for `peers.idle_after` leaves memory, and the number of peers in memory is bounded. To make room, the router evicts idle peers that nobody holds, least
-//! recently used first; an evicted peer is reloaded from the store when it is looked up again. A peer with work is
+//! A peer that has been idle for `peers.idle_after` leaves memory, and the number of peers in memory is bounded. To make
+//! room, the router evicts idle peers that nobody holds, least recently used first; an evicted peer is reloaded from the store when it is looked up again. A peer with work is
 //! never evicted, and a peer that gets work always starts, because its work would otherwise stay on disk. So if all
 //! peers have work, there may be more than the bound, and only lookups without work are refused.
 //!

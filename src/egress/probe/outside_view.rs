@@ -1,7 +1,7 @@
 //! The view of a server from outside: it is looked up by its name alone, and each address that the name leads to is called.
 //!
 //! Nothing of the configuration leads to it: no address, no pin, no certificate of ours and no signature. The address filter applies
-//! as to every name, so that a name cannot lead into our network.
+//! as to every name, so that a name leads into private networks only where `network.allow` has their ranges.
 
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -18,8 +18,8 @@ const GATHERED_MAX: usize = 4 << 20;
 /// Maximum bytes of one call.
 const RUN_MAX: usize = 256 << 10;
 
-/// Texts that were written and are not in the inner backend yet, by offset. They do not overlap.
-type GatheredTexts = BTreeMap<u64, Box<[u8]>>;
+/// Pages that were written and are not in the inner backend yet, by offset. They do not overlap.
+type GatheredPages = BTreeMap<u64, Box<[u8]>>;
 
 /// The inner backend with the writes that are gathered.
 #[derive(Debug)]
@@ -27,9 +27,9 @@ pub(crate) struct GatheringBackend<B> {
     inner: B,
     /// Held by whatever changes the inner backend, so that writes reach it in their order.
     turn: Mutex<GatheredSize>,
-    texts: RwLock<GatheredTexts>,
-    /// True while there may be texts, so that a read normally takes no lock.
-    has_texts: AtomicBool,
+    pages: RwLock<GatheredPages>,
+    /// True while there may be pages, so that a read normally takes no lock.
+    has_pages: AtomicBool,
 }
 
 /// Number of bytes that are gathered.
@@ -38,7 +38,7 @@ struct GatheredSize(usize);
 
 impl<B: StorageBackend> GatheringBackend<B> {
     pub(crate) fn new(inner: B) -> Self {
-        Self { inner, turn: Mutex::default(), texts: RwLock::default(), has_texts: AtomicBool::new(false) }
+        Self { inner, turn: Mutex::default(), pages: RwLock::default(), has_pages: AtomicBool::new(false) }
     }
 
     /// Writes what is gathered. Readers find it here until it is in the inner backend.
@@ -47,20 +47,20 @@ impl<B: StorageBackend> GatheringBackend<B> {
             return Ok(());
         }
         {
-            let texts = self.texts.read();
+            let pages = self.pages.read();
             let (mut run, mut begin) = (Vec::with_capacity(size.0.min(RUN_MAX)), 0);
-            for (offset, text) in &*texts {
-                if begin + run.len() as u64 != *offset || run.len() + text.len() > RUN_MAX {
+            for (offset, page) in &*pages {
+                if begin + run.len() as u64 != *offset || run.len() + page.len() > RUN_MAX {
                     self.write_run(begin, &run)?;
                     run.clear();
                     begin = *offset;
                 }
-                run.extend_from_slice(text);
+                run.extend_from_slice(page);
             }
             self.write_run(begin, &run)?;
         }
-        self.texts.write().clear();
-        self.has_texts.store(false, Ordering::Release);
+        self.pages.write().clear();
+        self.has_pages.store(false, Ordering::Release);
         size.0 = 0;
         Ok(())
     }
@@ -70,18 +70,18 @@ impl<B: StorageBackend> GatheringBackend<B> {
     }
 }
 
-/// Returns the text that holds all of these bytes, or an error if gathered texts hold only a part of them.
-fn find(texts: &GatheredTexts, offset: u64, length: usize) -> Result<Option<&[u8]>, PartlyGathered> {
+/// Returns these bytes if a gathered page holds all of them, or an error if gathered pages hold only a part of them.
+fn find_gathered(pages: &GatheredPages, offset: u64, length: usize) -> Result<Option<&[u8]>, PartlyGathered> {
     let end = offset + length as u64;
-    let Some((begin, text)) = texts.range(..end).next_back() else { return Ok(None) };
-    if begin + text.len() as u64 <= offset {
+    let Some((begin, page)) = pages.range(..end).next_back() else { return Ok(None) };
+    if begin + page.len() as u64 <= offset {
         return Ok(None);
     }
     let from = offset.checked_sub(*begin).ok_or(PartlyGathered)? as usize;
-    text.get(from..from + length).map(Some).ok_or(PartlyGathered)
+    page.get(from..from + length).map(Some).ok_or(PartlyGathered)
 }
 
-/// Error: some of the bytes are gathered and some are not, or they are in several texts.
+/// Error: some of the bytes are gathered and some are not, or they are in several pages.
 struct PartlyGathered;
 
 impl<B: StorageBackend> StorageBackend for GatheringBackend<B> {
@@ -90,9 +90,9 @@ impl<B: StorageBackend> StorageBackend for GatheringBackend<B> {
     }
 
     fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
-        if self.has_texts.load(Ordering::Acquire) {
-            let found = find(&self.texts.read(), offset, out.len())
-                .map(|text| text.map(|text| out.copy_from_slice(text)).is_some());
+        if self.has_pages.load(Ordering::Acquire) {
+            let found = find_gathered(&self.pages.read(), offset, out.len())
+                .map(|bytes| bytes.map(|bytes| out.copy_from_slice(bytes)).is_some());
             match found {
                 Ok(true) => return Ok(()),
                 Ok(false) => {}
@@ -116,8 +116,8 @@ impl<B: StorageBackend> StorageBackend for GatheringBackend<B> {
 
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
         let mut turn = self.turn.lock();
-        let is_new = find(&self.texts.read(), offset, data.len()).is_ok_and(|text| text.is_none());
-        let replaces = !is_new && self.texts.read().get(&offset).is_some_and(|text| text.len() == data.len());
+        let is_new = find_gathered(&self.pages.read(), offset, data.len()).is_ok_and(|bytes| bytes.is_none());
+        let replaces = !is_new && self.pages.read().get(&offset).is_some_and(|page| page.len() == data.len());
         if !is_new && !replaces {
             // A page that was given back is part of a page of another size now.
             self.write_gathered(&mut turn)?;
@@ -125,8 +125,8 @@ impl<B: StorageBackend> StorageBackend for GatheringBackend<B> {
         if !replaces {
             turn.0 += data.len();
         }
-        self.has_texts.store(true, Ordering::Release);
-        self.texts.write().insert(offset, data.into());
+        self.has_pages.store(true, Ordering::Release);
+        self.pages.write().insert(offset, data.into());
         if turn.0 > GATHERED_MAX { self.write_gathered(&mut turn) } else { Ok(()) }
     }
 
@@ -214,8 +214,8 @@ mod tests {
     #[test]
     fn neighbouring_writes_become_one() {
         let (backend, inner) = gathering(100);
-        for (offset, text) in [(20, "ccc"), (10, "aaa"), (13, "bb"), (23, "d"), (40, "e"), (13, "BB")] {
-            backend.write(offset, text.as_bytes()).expect("in memory");
+        for (offset, page) in [(20, "ccc"), (10, "aaa"), (13, "bb"), (23, "d"), (40, "e"), (13, "BB")] {
+            backend.write(offset, page.as_bytes()).expect("in memory");
         }
         assert!(inner.0.writes.lock().is_empty(), "nothing is written before the sync");
         let mut found = [0; 2];

@@ -114,9 +114,13 @@ fn not_compared(refusal: &CompareRefusal) -> ApiError {
         CompareRefusal::OtherProfile => ApiError::not_found("UNKNOWN_METHOD", words),
         CompareRefusal::BadCall(_) => ApiError::bad_request("BAD_COMPARISON", words),
         CompareRefusal::NotShared => ApiError::not_found("CONTEXT_NOT_SHARED", words),
-        CompareRefusal::Busy(limit) => ApiError::new(StatusCode::TOO_MANY_REQUESTS, "COMPARE_BUSY", words)
-            .retry_after(limit.wait())
-            .by_limit(limit.limit()),
+        CompareRefusal::Busy(full) => {
+            let refused = ApiError::new(StatusCode::TOO_MANY_REQUESTS, "COMPARE_BUSY", words).retry_after(full.wait());
+            match full.limit() {
+                Some(key) => refused.by_limit(key),
+                None => refused,
+            }
+        }
         CompareRefusal::Late => ApiError::new(StatusCode::GATEWAY_TIMEOUT, "COMPARE_TIMEOUT", words),
         CompareRefusal::Unreadable => UnavailableError::OutcomeUnknown.into(),
     }

@@ -5,8 +5,8 @@
 //! key of their last row. A block costs one insertion and one write of a page, where its rows would cost forty insertions and the
 //! writes of eight pages. What a block loses or gains later rewrites the block.
 //!
-//! - `row_block`: the encoding of a block. `row_place`: a key or a value in it. `file_table`: the table as a reader sees it. `file_range`: the rows of a range, in one
-//!   direction. `block_writer`: what a checkpoint does to the blocks. `opening_table`: the keys that an opening reads.
+//! - `row_block`: the encoding of a block. `row_place`: a key or a value in it. `file_table`: the table as a reader sees it.
+//!   `file_range`: the rows of a range, in one direction. `block_writer`: what a checkpoint does to the blocks. `opening_table`: the keys that an opening reads.
 //!
 //! The blocks of a table do not overlap. A row is in a block or is a row of the file: stores of the schema version before have
 //! rows of the file, and so do new backups and imports. A checkpoint that writes such a row anew takes it out of there.
