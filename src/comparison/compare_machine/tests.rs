@@ -180,6 +180,19 @@ fn senseless_replies_end_comparison() {
     assert_eq!(machine.answered(opened(6, 9)), CompareEffect::Fail(BadReply::OtherWindow), "the window has moved");
 }
 
+/// A peer lists as many ids as its answer may hold. A search of our PDUs for each of them would take minutes here.
+#[test]
+fn long_list_of_ids_ends() {
+    const OURS: u64 = 50_000;
+    let (mut machine, _) = CompareMachine::begin(SALT, set(0..OURS), (Millis(0), TO), VerifyLimits::default());
+    let opened =
+        CompareReply { from: Millis(0), to: TO, whole: RangeDigest { count: 2 * OURS, sum: 1 }, ranges: vec![] };
+    assert!(matches!(machine.answered(opened.clone()), CompareEffect::Ask(asked) if asked.len() == 1));
+    let ranges = vec![RangeReply::Ids((OURS / 2..2 * OURS).map(pdu).collect())];
+    let result = ended(machine.answered(CompareReply { ranges, ..opened }));
+    assert_eq!((result.missing_here.count, result.missing_there.count), (OURS, OURS / 2));
+}
+
 /// Returns the number of levels of parts below a set of this size, the lists included.
 fn levels(size: usize) -> u32 {
     let (mut levels, mut left) = (1, size);
