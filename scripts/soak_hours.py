@@ -1,13 +1,15 @@
 #!/usr/bin/env python3
 """A soak: one gateway and its peers, all real processes on loopback, under load, while an operator changes everything that may change.
 
-    soak_hours.py [--minutes 60] [--peers 20] [--binary target/release/fernpost] [--other BINARY] [--seed N] [--keep FOLDER]
+    soak_hours.py [--minutes 60] [--peers 20] [--binary target/release/fernpost] [--other BINARY | --before BINARY...] [--seed N] [--keep FOLDER]
 
 The hub sends numbered updates to all peers, each peer sends numbered updates to the hub, and the hub and four peers talk in a context.
 Meanwhile, one after the other: the configuration is changed and reloaded, certificates and signing keys are rotated, backups are taken
 and verified, the level of the log goes up and down, peers are suspended and resumed, and half of the peers are stopped and killed and
-started again, the hub three times; with --other, each start takes the other program, as an upgrade does. At the end everything has to
-be there once and in order, and memory (PSS) and descriptors of each gateway have to be flat during its longest life. The result is a
+started again, the hub three times. With --other, each start takes the other program of two that read the same store. With --before,
+gateways begin with the first of these older programs, and each start takes the next one, up to --binary: an upgrade, with a conversion of
+the store where its schema is older. Of the peers that are never stopped, every second one runs the newest program all the time, and the
+others the oldest. At the end everything has to be there once and in order, and memory (PSS) and descriptors of each gateway have to be flat during its longest life. The result is a
 table; the exit code is 0, 1 (something is wrong) or 2 (it could not run). It needs openssl, and stops only the processes that it has
 started.
 """
@@ -42,6 +44,7 @@ def arguments():
     parser.add_argument("--rate", type=float, default=2, help="updates a second from the hub to all peers, and from each peer (2)")
     parser.add_argument("--binary", type=pathlib.Path, default=ROOT / "target/release/fernpost", help="the program")
     parser.add_argument("--other", type=pathlib.Path, help="the program of another version, for every second start")
+    parser.add_argument("--before", type=pathlib.Path, nargs="+", default=[], help="programs of older versions, the oldest first")
     parser.add_argument("--seed", type=int, default=1, help="seed of the choices of the operator (1)")
     parser.add_argument("--keep", type=pathlib.Path, help="folder for data and logs, which is kept")
     return parser.parse_args()
@@ -50,9 +53,17 @@ def arguments():
 def start_all(options, folder):
     """Returns the hub and its peers, which are ready and list one another."""
     authority = Authority(folder / "authority")
-    programs = [options.binary] + ([options.other] if options.other else [])
-    hub = Gateway("hub.example", 1, folder, authority, programs)
-    peers = [Gateway(f"peer{n}.example", n + 1, folder, authority, programs) for n in range(1, options.peers + 1)]
+    programs = [*options.before, options.binary] + ([options.other] if options.other else [])
+
+    def gateway(name, number, programs=programs):
+        return Gateway(name, number, folder, authority, programs, is_upgraded=bool(options.before))
+
+    hub = gateway("hub.example", 1)
+    # The first half is never stopped; of these, every second one has the newest program from the start.
+    newest = range(2, options.peers // 2 + 1, 2) if options.before else ()
+    peers = [
+        gateway(f"peer{n}.example", n + 1, [options.binary] if n in newest else programs) for n in range(1, options.peers + 1)
+    ]
     try:
         for gateway in [hub, *peers]:
             gateway.configure([hub] if gateway is not hub else peers, peers[:TALKERS] if gateway in peers[:TALKERS] else [])
@@ -129,6 +140,9 @@ def report(messengers, measures, disturbances):
     print(f"\n{'what the operator did':32} {'times':>6} {'failed':>7}")
     for name, (times, failed) in sorted(disturbances.counts.items()):
         print(f"{name:32} {times:6} {failed:7}")
+    upgrades = [(messenger.gateway.name, messenger.gateway.upgrades) for messenger in messengers if messenger.gateway.upgrades]
+    if upgrades:
+        print("\nupgrades: " + ", ".join(f"{name} {count}" for name, count in upgrades))
     for fault in disturbances.faults[:20]:
         print(f"fault: {fault}")
     faults += len(disturbances.faults)
@@ -138,7 +152,10 @@ def report(messengers, measures, disturbances):
 
 def main():
     options = arguments()
-    wrong = [path for path in (options.binary, options.other) if path and not path.is_file()]
+    if options.other and options.before:
+        print("soak: --other and --before exclude one another", file=sys.stderr)
+        return 2
+    wrong = [path for path in (options.binary, options.other, *options.before) if path and not path.is_file()]
     if wrong or not shutil.which("openssl") or not 2 <= options.peers <= 200 or options.minutes <= 0 or options.rate <= 0:
         print(f"soak: no program at {wrong[0]}" if wrong else "soak: it needs openssl, 2 to 200 peers, and a length and rate above 0", file=sys.stderr)
         return 2

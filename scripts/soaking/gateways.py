@@ -49,13 +49,18 @@ class Authority:
 
 
 class Gateway:
-    """One gateway, which may be down."""
+    """One gateway, which may be down.
 
-    def __init__(self, name, number, folder, authority, programs):
+    Its first start takes the first of `programs`, and each later start the next one: again from the first after the last, or, with
+    `is_upgraded`, the last one for good.
+    """
+
+    def __init__(self, name, number, folder, authority, programs, is_upgraded=False):
         # An address that no other process uses, so that the ports can be the same for all.
         pid = os.getpid()
         self.address = f"127.{64 + pid // 250 % 60}.{pid % 250}.{number}"
-        self.name, self.folder, self.authority, self.programs = name, folder / name, authority, programs
+        self.name, self.folder, self.authority = name, folder / name, authority
+        self.programs, self.is_upgraded, self.program, self.upgrades = programs, is_upgraded, programs[0], 0
         self.configuration = self.folder / "fernpost.toml"
         self.cert, self.key = self.folder / "cert.pem", self.folder / "key.pem"
         self.process, self.starts, self.rotations = None, 0, 0
@@ -81,7 +86,7 @@ listen = "{self.address}:9882"
 [store]
 cache = "8MiB"
 recent = "2MiB"
-memtable = "8MiB"
+{'' if self.is_upgraded else 'memtable = "8MiB"'}
 min_free = "64MiB"
 [feed]
 retain = "1m"
@@ -101,7 +106,7 @@ probe_every = "5s"
 
     def run(self, *words, check=True):
         """Runs a command of the program. Returns its exit code and output; a failure ends the soak if `check` is true."""
-        command = [str(self.programs[0]), *map(str, words), "--config", str(self.configuration)]
+        command = [str(self.program), *map(str, words), "--config", str(self.configuration)]
         try:
             done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, stdin=subprocess.DEVNULL)
         except subprocess.TimeoutExpired:
@@ -114,7 +119,10 @@ probe_every = "5s"
 
     def start(self):
         with self.lock, open(self.folder / "log", "ab") as log:
-            program = self.programs[self.starts % len(self.programs)]
+            last = len(self.programs) - 1
+            program = self.programs[min(self.starts, last) if self.is_upgraded else self.starts % (last + 1)]
+            self.upgrades += self.is_upgraded and program != self.program
+            self.program = program
             self.starts += 1
             command = [str(program), "serve", "--config", str(self.configuration)]
             self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)

@@ -27,6 +27,7 @@ pub mod verify_report;
 
 pub use crate::comparison::compare_answerer::{CompareAnswerer, CompareRefusal};
 pub use crate::comparison::context_verifier::{CompareLine, CompareLineFault, ContextVerifier, PeerReply, VerifyOrder};
+pub use crate::comparison::nightly_plan::NightlyCounts;
 pub use crate::comparison::nightly_verifier::NightlyVerifier;
 pub use crate::comparison::open_sets::ComparisonsFull;
 pub use crate::comparison::verify_metrics::VerifyMetrics;

@@ -61,7 +61,7 @@ impl NightlyVerifier {
                     sleep(PAUSE_MIN.max(began.elapsed() * REST_FACTOR)).await;
                 }
                 NightlyStep::End(counts) => {
-                    self.verifier.metrics().note_night(ports.clock.now());
+                    self.verifier.metrics().note_night(ports.clock.now(), counts);
                     let (contexts, differing, failed) = (counts.contexts, counts.differing, counts.failed);
                     tracing::info!(contexts, differing, failed, "the nightly verification has ended");
                 }

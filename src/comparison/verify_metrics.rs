@@ -3,7 +3,9 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use actors::model::Millis;
+use parking_lot::Mutex;
 
+use crate::comparison::nightly_plan::NightlyCounts;
 use crate::comparison::verify_report::{ComparisonReport, ComparisonVerdict, VerifyFailure};
 
 /// The counts.
@@ -13,7 +15,7 @@ pub struct VerifyMetrics {
     missing_here: AtomicU64,
     missing_there: AtomicU64,
     repaired: AtomicU64,
-    nightly_end: AtomicU64,
+    last_night: Mutex<Option<(Millis, NightlyCounts)>>,
 }
 
 impl VerifyMetrics {
@@ -28,9 +30,9 @@ impl VerifyMetrics {
         }
     }
 
-    /// Notes the end of a nightly run.
-    pub(crate) fn note_night(&self, now: Millis) {
-        self.nightly_end.store(now.0, Ordering::Relaxed);
+    /// Notes the end of a nightly run, and what it found.
+    pub(crate) fn note_night(&self, now: Millis, counts: NightlyCounts) {
+        *self.last_night.lock() = Some((now, counts));
     }
 
     /// Returns the number of verifications by result.
@@ -50,8 +52,8 @@ impl VerifyMetrics {
         self.repaired.load(Ordering::Relaxed)
     }
 
-    /// Returns the end of the last nightly run; `None`: none has ended since the start.
-    pub fn nightly_end(&self) -> Option<Millis> {
-        Some(Millis(self.nightly_end.load(Ordering::Relaxed))).filter(|end| end.0 > 0)
+    /// Returns the end of the last nightly run and what it found; `None`: none has ended since the start.
+    pub fn last_night(&self) -> Option<(Millis, NightlyCounts)> {
+        *self.last_night.lock()
     }
 }

@@ -12,7 +12,7 @@ pub(super) fn write(counts: &VerifyMetrics, text: &mut MetricText<'_>) {
     text.counts(("fernpost_verify_missing_total", help), "side", counts.missing().into_iter());
     let help = "Messages that comparisons found missing here and that have come, since the start.";
     text.one(Counter, "fernpost_verify_repaired_total", help, counts.repaired() as f64);
-    if let Some(end) = counts.nightly_end() {
+    if let Some((end, _)) = counts.last_night() {
         let help = "End of the last nightly comparison, in seconds since 1970.";
         text.one(Gauge, "fernpost_verify_nightly_end_seconds", help, (end.0 / 1000) as f64);
     }

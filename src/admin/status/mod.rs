@@ -13,7 +13,7 @@ use crate::admin::AdminApi;
 use crate::admin::status::status_sources::StatusSources;
 use crate::api::health::FailingCheck;
 use crate::api::health::status::{CertificateRow, StatusProblem, StatusReport};
-
+use crate::comparison::NightlyCounts;
 use crate::http::error::ApiError;
 use crate::http::responses::rfc3339;
 use crate::messenger::peers::statuses;
@@ -52,6 +52,10 @@ pub(super) async fn report(api: &AdminApi) -> StatusReport {
         what: "backup".to_owned(),
         why,
         fix: "`fernpost store backups` shows the schedule and its files; with --now it takes one".to_owned(),
+    }));
+    problems.extend(api.verifier.as_ref().and_then(|verifier| {
+        let (_, counts) = verifier.metrics().last_night()?;
+        night_problem(counts)
     }));
     let now = ports.clock.now();
     let asked = statuses(&api.gateway, asked_peers(api), true).await;
@@ -104,6 +108,18 @@ fn failing_problem(failing: &FailingCheck) -> StatusProblem {
         _ => "see the log of the gateway",
     };
     StatusProblem { what: failing.what.to_string(), why: failing.why.clone(), fix: fix.to_owned() }
+}
+
+/// Returns the problem that the last nightly verification found; `None`: all contexts that it compared were equal.
+fn night_problem(NightlyCounts { contexts, differing, failed }: NightlyCounts) -> Option<StatusProblem> {
+    (differing > 0 || failed > 0).then(|| StatusProblem {
+        what: "verification".to_owned(),
+        why: format!(
+            "the last night's verification found differences in {differing} of {contexts} contexts, and could not compare {failed}"
+        ),
+        fix: "the log names them; `fernpost context verify CONTEXT --with PEER` compares one again and fetches what is missing"
+            .to_owned(),
+    })
 }
 
 /// Returns the problem of a peer to which items do not get; `None` if it has none.
@@ -172,6 +188,15 @@ mod tests {
         let problem = peer_problem(&peer(PeerState::BackingOff, 10), now).expect("it lasts five minutes");
         assert_eq!(problem.why, "4 attempts in a row failed: no route; 3 items wait");
         assert_eq!(problem.fix, "`fernpost peer explain blue`");
+    }
+
+    #[test]
+    fn night_with_differences_is_a_problem() {
+        let night = |differing, failed| night_problem(NightlyCounts { contexts: 9, differing, failed });
+        assert_eq!(night(0, 0), None);
+        let why = "the last night's verification found differences in 2 of 9 contexts, and could not compare 1";
+        assert_eq!(night(2, 1).expect("a problem").why, why);
+        assert!(night(0, 1).is_some());
     }
 
     #[test]

@@ -11,7 +11,7 @@ use actors::testkit::TestPeers;
 use bytes::Bytes;
 use fernpost::comparison::{
     CompareAnswerer, CompareLine, CompareLineFault, CompareRefusal, ComparisonReport, ComparisonVerdict,
-    ContextVerifier, NightlyVerifier, PeerReply, RepairState, VerifyFailure, VerifyOrder,
+    ContextVerifier, NightlyCounts, NightlyVerifier, PeerReply, RepairState, VerifyFailure, VerifyOrder,
 };
 use fixtures::messenger::{at, context, draft, others};
 use fixtures::network::{CALM, TestNetwork};
@@ -378,10 +378,12 @@ async fn nightly_run_repairs_by_itself() {
         let run = tokio::task::spawn_local(run);
         // It is a quarter past ten in the evening.
         seconds(4 * 3600).await;
-        assert!(line.calls.lock().unwrap().is_empty() && of_blue.metrics().nightly_end().is_none());
+        assert!(line.calls.lock().unwrap().is_empty() && of_blue.metrics().last_night().is_none());
         seconds(3600).await;
         assert_eq!(blue.feed().await, ["red/a", "red/lost"]);
-        assert!(of_blue.metrics().nightly_end().is_some() && of_blue.metrics().repaired() == 1);
+        let (_, counts) = of_blue.metrics().last_night().expect("the run has ended");
+        assert_eq!(counts, NightlyCounts { contexts: 1, differing: 1, failed: 0 }, "white is asked by nobody");
+        assert_eq!(of_blue.metrics().repaired(), 1);
         let calls = line.calls.lock().unwrap().len();
         seconds(20 * 3600).await;
         assert_eq!(line.calls.lock().unwrap().len(), calls, "once a night");

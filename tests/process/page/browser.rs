@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 /// Longer than any successful step takes, even on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Arguments of the browser: no network but loopback, and nothing in the background.
 const ARGUMENTS: &[&str] = &[
@@ -60,6 +60,10 @@ pub(super) struct BrowserWindow(String);
 /// this one has that.
 const DRIVER_STARTS: usize = 50;
 
+/// Number of times that the browser is started. The driver gives it a minute, which its first start from a cold disk beside other tests
+/// can exceed.
+const BROWSER_STARTS: usize = 3;
+
 /// Starts the driver; returns it with its port, or nothing if it ended.
 fn start_driver() -> Option<(Child, u16)> {
     let mut driver = Command::new("chromedriver");
@@ -84,33 +88,48 @@ impl HeadlessBrowser {
         let client = Client::builder().no_proxy().timeout(2 * PATIENCE).build().expect("a client");
         let profile = tempfile::tempdir().expect("a folder");
         let mut browser = Self { driver, port, session: String::new(), client, _profile: profile };
-        let mut arguments: Vec<String> = ARGUMENTS.iter().map(|argument| (*argument).to_owned()).collect();
-        arguments.push(format!("--user-data-dir={}", browser._profile.path().display()));
-        let session = browser
-            .call(
-                Method::POST,
-                "/session",
-                json!({"capabilities": {"alwaysMatch": {
-                    "browserName": "chrome",
-                    "timeouts": {"script": PATIENCE.as_millis()},
-                    "goog:chromeOptions": {"args": arguments},
-                    "goog:loggingPrefs": {"browser": "ALL"},
-                }}}),
-            )
-            .await;
-        browser.session = format!("/session/{}", session["sessionId"].as_str().expect("an id"));
+        for _ in 1..BROWSER_STARTS {
+            match browser.begin_session().await {
+                Ok(session) => {
+                    browser.session = session;
+                    return browser;
+                }
+                Err(words) => eprintln!("chromium is started again: {words}"),
+            }
+            browser._profile = tempfile::tempdir().expect("a folder");
+        }
+        browser.session =
+            browser.begin_session().await.unwrap_or_else(|words| panic!("chromium does not start: {words}"));
         browser
     }
 
-    async fn call(&self, method: Method, path: &str, body: Value) -> Value {
+    /// Starts a browser; returns the path of its session, or the driver's words.
+    async fn begin_session(&self) -> Result<String, String> {
+        let mut arguments: Vec<String> = ARGUMENTS.iter().map(|argument| (*argument).to_owned()).collect();
+        arguments.push(format!("--user-data-dir={}", self._profile.path().display()));
+        let wanted = json!({"capabilities": {"alwaysMatch": {
+            "browserName": "chrome",
+            "timeouts": {"script": PATIENCE.as_millis()},
+            "goog:chromeOptions": {"args": arguments},
+            "goog:loggingPrefs": {"browser": "ALL"},
+        }}});
+        let session = self.asked(Method::POST, "/session", wanted).await?;
+        Ok(format!("/session/{}", session["sessionId"].as_str().expect("an id")))
+    }
+
+    /// Calls the driver; returns its value, or the words of its refusal.
+    async fn asked(&self, method: Method, path: &str, body: Value) -> Result<Value, String> {
         let url = format!("http://127.0.0.1:{}{path}", self.port);
         let request =
             self.client.request(method, url).header("content-type", "application/json").body(body.to_string());
         let answer = request.send().await.expect("the driver answers");
         let is_fine = answer.status().is_success();
         let mut answer: Value = serde_json::from_slice(&answer.bytes().await.expect("whole")).expect("JSON");
-        assert!(is_fine, "{path}: {}", answer["value"]["message"]);
-        answer["value"].take()
+        if is_fine { Ok(answer["value"].take()) } else { Err(answer["value"]["message"].to_string()) }
+    }
+
+    async fn call(&self, method: Method, path: &str, body: Value) -> Value {
+        self.asked(method, path, body).await.unwrap_or_else(|words| panic!("{path}: {words}"))
     }
 
     async fn post(&self, path: &str, body: Value) -> Value {
