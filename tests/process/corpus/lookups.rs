@@ -6,7 +6,7 @@ use ::fixtures::clients::messenger_client::texts;
 use ::fixtures::name_server::{TestNameServer, ZoneReply, cname, srv};
 use hickory_resolver::proto::rr::{RData, RecordType};
 
-use crate::corpus::area::GROWTH_MAX_KB;
+use crate::corpus::area::memory_stays_flat;
 use crate::fixtures::node::GatewayProcess;
 use crate::fixtures::process::soon;
 use crate::tls::authority::{FileAuthority, LeafKind};
@@ -258,14 +258,8 @@ async fn bad_lookups_get_their_verdicts() {
     assert!(wrong.is_empty(), "{} of {}\n{}", wrong.len(), peers.len(), wrong.join("\n"));
 
     asked(&names, peers.len() * QUESTIONS_WARM).await;
-    let before = red.process().private_kb();
-    asked(&names, peers.len() * QUESTIONS_MEASURED).await;
-    let grown = red.process().private_kb().saturating_sub(before);
-    println!(
-        "corpus: lookups: {before} KiB, and {grown} KiB more after {} questions",
-        peers.len() * QUESTIONS_MEASURED
-    );
-    assert!(grown <= GROWTH_MAX_KB, "{grown} KiB more");
+    let count = peers.len() * QUESTIONS_MEASURED;
+    memory_stays_flat("lookups", count, &mut red, async || asked(&names, count).await).await;
 
     red.api().say("good", "blue.example", "hello").await;
     assert_eq!(texts(&blue.api().hear(1).await), ["hello"]);
