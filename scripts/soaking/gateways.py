@@ -5,6 +5,7 @@ import signal
 import subprocess
 import threading
 import time
+import urllib.request
 
 # Longest time that a start, a stop or a command may take.
 PATIENCE = 60
@@ -127,9 +128,17 @@ probe_every = "5s"
             command = [str(program), "serve", "--config", str(self.configuration)]
             self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
 
+    def is_ready(self):
+        """Returns whether it says so. No command is asked, because programs before this one may lack it."""
+        try:
+            with urllib.request.urlopen(f"http://{self.address}:9882/health/ready", timeout=PATIENCE) as answer:
+                return answer.status == 200
+        except OSError:
+            return False
+
     def wait_ready(self):
         deadline = time.monotonic() + PATIENCE
-        while self.run("health", check=False)[0] != 0:
+        while not self.is_ready():
             if self.process.poll() is not None or time.monotonic() > deadline:
                 last = (self.folder / "log").read_text(errors="replace").splitlines()[-1:]
                 raise SoakError(f"{self.name} does not start: {' '.join(last)}")
