@@ -7,11 +7,12 @@ use redb::{
 };
 
 use crate::store::engine::file::block_writer::BlockWriter;
+use crate::store::engine::file::run_search::RunSearch;
 use crate::store::engine::log::log_position::LogPosition;
 use crate::store::engine::memtable::{Generation, MemTable};
 use crate::store::engine::row_tree::{Row, RowCursor, RowState};
 use crate::store::schema::tables;
-use crate::store::schema::tables::{RowKey, RowValue, TableVisitor};
+use crate::store::schema::tables::{BlockUse, RowKey, RowValue, TableVisitor};
 
 /// Writes a generation and the position of the log into the file. When it returns, both are on disk.
 pub(crate) fn write_durably(
@@ -46,10 +47,13 @@ impl TableVisitor for GenerationCopy<'_> {
     fn visit<K: RowKey, V: RowValue>(&mut self, definition: TableDefinition<'static, K, V>) -> Result<(), redb::Error> {
         let Some(rows) = self.tables.next().filter(|rows| !rows.is_empty()) else { return Ok(()) };
         let mut table = self.transaction.open_table(definition)?;
-        let Some(name) = tables::blocks_of(definition.name()) else { return write_table(rows, &mut table) };
+        let Some((name, kept)) = tables::blocks_of(definition.name()) else { return write_table(rows, &mut table) };
         remove_unblocked(rows, &mut table)?;
         let mut blocks = BlockWriter::<K>::open(self.transaction, definition.name(), name)?;
-        blocks.write(rows)?;
+        match kept {
+            BlockUse::Everything => blocks.write(rows)?,
+            BlockUse::Runs => blocks.write_runs(rows, &mut table)?,
+        }
         blocks.close(self.transaction, definition.name())
     }
 }
@@ -102,9 +106,6 @@ fn write_table<K: Key + 'static, V: Value + 'static>(
 /// Minimum number of rows of a run. A shorter one costs more than its rows one by one.
 const RUN_MIN: usize = 4;
 
-/// Maximum number of rows that are written one by one before a run is looked for again.
-const RUN_PAUSE_MAX: u32 = 64;
-
 /// Writes a row and those after it for as long as the file has no row between them, which packs full pages. Returns false,
 /// and writes nothing, if these are too few.
 fn write_run<K: Key + 'static, V: Value + 'static>(
@@ -131,28 +132,4 @@ fn write_run<K: Key + 'static, V: Value + 'static>(
     }
     gap.close()?;
     Ok(true)
-}
-
-/// The search for runs in a table. A table whose keys are scattered has none, so the search pauses for longer each time that
-/// it finds none.
-#[derive(Debug, Default)]
-struct RunSearch {
-    pause: u32,
-    left: u32,
-}
-
-impl RunSearch {
-    /// Returns whether a run is to be looked for at the next row.
-    fn is_due(&mut self) -> bool {
-        let is_due = self.left == 0;
-        self.left = self.left.saturating_sub(1);
-        is_due
-    }
-
-    /// Notes whether there was a run, and returns it.
-    fn note(&mut self, found: bool) -> bool {
-        self.pause = if found { 0 } else { (2 * self.pause + 1).min(RUN_PAUSE_MAX) };
-        self.left = self.pause;
-        found
-    }
 }

@@ -147,7 +147,7 @@ fn all_of(database: &Database) -> Result<VerifyInput, redb::Error> {
     let snapshot = ReadSnapshot::of_file(database.begin_read()?, 0);
     tables::each(&mut BlockExamination { read: &snapshot, findings: &mut findings })?;
     queues::examine(&snapshot, &PositionJumps::read(&meta)?, &mut findings)?;
-    contexts::examine(read, &mut findings)?;
+    contexts::examine(&snapshot, &mut findings)?;
     let VerifyFindings { told, more } = findings;
     let tables = measured(&snapshot)?;
     Ok(VerifyInput::Sound(VerifyResult { server, epoch, taken, tables, findings: told, more }))
@@ -163,7 +163,7 @@ impl TableVisitor for BlockExamination<'_> {
     type Error = redb::Error;
 
     fn visit<K: RowKey, V: RowValue>(&mut self, table: TableDefinition<'static, K, V>) -> Result<(), redb::Error> {
-        let Some(blocks) = tables::blocks_of(table.name()) else { return Ok(()) };
+        let Some((blocks, _)) = tables::blocks_of(table.name()) else { return Ok(()) };
         self.read.open_table(table)?.file().examine_blocks(|fault| self.findings.add(blocks, fault))
     }
 }

@@ -250,13 +250,28 @@ pub(crate) trait TableVisitor {
 /// Trimmed: never.
 pub(crate) const BLOCK_ROWS: TableDefinition<&str, u64> = TableDefinition::new("block_rows");
 
-/// The tables whose rows the file keeps in blocks, each with the table of the blocks. Their rows are appended in the order of their
-/// keys, and most leave from the front.
-const IN_BLOCKS: [(&str, &str); 3] = [("outbox", "outbox_blocks"), ("items", "item_blocks"), ("feed", "feed_blocks")];
+/// How the file keeps the rows of a table in blocks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum BlockUse {
+    /// All rows. They are appended in the order of their keys, and most leave from the front.
+    Everything,
+    /// Rows that are written next to each other. Rows may also come between others, where a block would have to be written anew
+    /// for each: these are alone.
+    Runs,
+}
 
-/// Returns the name of the table that holds the rows of this table in blocks; `None`: it has rows alone.
-pub(crate) fn blocks_of(table: &str) -> Option<&'static str> {
-    IN_BLOCKS.iter().find(|(name, _)| *name == table).map(|(_, blocks)| *blocks)
+/// The tables whose rows the file keeps in blocks, each with the table of the blocks.
+const IN_BLOCKS: [(&str, &str, BlockUse); 5] = [
+    ("outbox", "outbox_blocks", BlockUse::Everything),
+    ("items", "item_blocks", BlockUse::Everything),
+    ("feed", "feed_blocks", BlockUse::Everything),
+    ("pdus", "pdu_blocks", BlockUse::Runs),
+    ("timeline", "timeline_blocks", BlockUse::Runs),
+];
+
+/// Returns the name of the table that holds the rows of this table in blocks, and which rows; `None`: it has rows alone.
+pub(crate) fn blocks_of(table: &str) -> Option<(&'static str, BlockUse)> {
+    IN_BLOCKS.iter().find(|(name, ..)| *name == table).map(|(_, blocks, rows)| (*blocks, *rows))
 }
 
 /// Visits every table. Code that creates, copies or measures tables uses this function, so that no new table is missed.

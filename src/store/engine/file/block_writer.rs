@@ -2,12 +2,16 @@
 
 use std::ops::Bound;
 
-use redb::{Key, ReadableTable, Table, TableDefinition, WriteTransaction};
+use redb::{Key, ReadableTable, Table, TableDefinition, Value, WriteTransaction};
 
 use crate::store::engine::file::row_block::{BlockBuilder, RowBlock};
+use crate::store::engine::file::run_search::RunSearch;
 use crate::store::engine::memtable::MemTable;
 use crate::store::engine::row_tree::{Row, RowCursor, RowState};
 use crate::store::schema::tables;
+
+/// Minimum number of rows of a block where rows may be alone. A smaller block costs about as much as its rows.
+const RUN_MIN: usize = 8;
 
 /// The blocks of a table in a transaction.
 pub(crate) struct BlockWriter<'t, K: Key + 'static> {
@@ -31,11 +35,10 @@ impl<'t, K: Key + 'static> BlockWriter<'t, K> {
         Ok(Self { blocks, builder: BlockBuilder::default(), rows })
     }
 
-    /// Writes what a generation changed. The rows of the file itself are the caller's.
+    /// Writes what a generation changed into blocks. Of the rows that are alone, the caller has removed those that the generation
+    /// removes or writes.
     pub(crate) fn write(&mut self, changed: &MemTable) -> Result<(), redb::Error> {
-        for range in changed.ranges() {
-            self.remove_range(range.key(), range.value())?;
-        }
+        self.remove_ranges(changed)?;
         let mut rest = changed.all();
         while let Some(row) = rest.next() {
             match self.ends_at(row.key())? {
@@ -44,6 +47,49 @@ impl<'t, K: Key + 'static> BlockWriter<'t, K> {
             }
         }
         Ok(())
+    }
+
+    /// Writes what a generation changed, as [`write`](Self::write) does, but only runs of rows into blocks, and the others alone.
+    pub(crate) fn write_runs<V: Value + 'static>(
+        &mut self,
+        changed: &MemTable,
+        alone: &mut Table<'_, K, V>,
+    ) -> Result<(), redb::Error> {
+        self.remove_ranges(changed)?;
+        let (mut rest, mut search) = (changed.all(), RunSearch::default());
+        while let Some(row) = rest.next() {
+            // No block has a row that is new.
+            let is_new = row.state == RowState::New;
+            if is_new && !search.is_due() {
+                add_alone(&row, alone)?;
+                continue;
+            }
+            let next = self.ends_at(row.key())?;
+            let around = next.as_ref().filter(|block| K::compare(&block.first, row.key()).is_le());
+            if let Some(block) = around.filter(|_| !is_new) {
+                self.merge(block, &row, &mut rest)?;
+                continue;
+            }
+            let end = next.as_ref().map(|block| &*block.first);
+            let is_run = around.is_none()
+                && rest
+                    .clone()
+                    .nth(RUN_MIN - 2)
+                    .is_some_and(|last| end.is_none_or(|end| K::compare(last.key(), end).is_lt()));
+            if is_new {
+                search.note(is_run);
+            }
+            if is_run {
+                self.add_run(&row, &mut rest, end)?;
+            } else {
+                add_alone(&row, alone)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn remove_ranges(&mut self, changed: &MemTable) -> Result<(), redb::Error> {
+        changed.ranges().try_for_each(|range| self.remove_range(range.key(), range.value()))
     }
 
     /// Notes how many rows the blocks have.
@@ -156,5 +202,19 @@ impl<'t, K: Key + 'static> BlockWriter<'t, K> {
         })?;
         self.rows = self.rows.saturating_sub(removed);
         Ok(())
+    }
+}
+
+/// Writes a row that is in no block.
+fn add_alone<K: Key + 'static, V: Value + 'static>(
+    row: &Row,
+    table: &mut Table<'_, K, V>,
+) -> Result<(), redb::Error> {
+    match row.state {
+        RowState::Removed => Ok(()),
+        RowState::New | RowState::Written => {
+            drop(table.insert(K::from_bytes(row.key()), V::from_bytes(row.value()))?);
+            Ok(())
+        }
     }
 }

@@ -29,7 +29,7 @@ impl<K: Key + 'static, V: Value + 'static> FileTable<K, V> {
     ) -> Result<Self, redb::Error> {
         let rows = transaction.open_table(definition)?;
         let name = tables::blocks_of(definition.name());
-        let blocks = name.map(|name| present(transaction.open_table(TableDefinition::new(name)))).transpose()?;
+        let blocks = name.map(|(name, _)| present(transaction.open_table(TableDefinition::new(name)))).transpose()?;
         let Some(blocks) = blocks.flatten() else { return Ok(Self { rows, blocks: None, rows_in_blocks: 0 }) };
         let counted = transaction.open_table(tables::BLOCK_ROWS)?.get(definition.name())?;
         let rows_in_blocks = counted.map_or(0, |row| row.value());

@@ -17,3 +17,4 @@ pub(crate) mod file_table;
 pub(crate) mod opening_table;
 pub(crate) mod row_block;
 pub(crate) mod row_place;
+pub(crate) mod run_search;

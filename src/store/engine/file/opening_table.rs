@@ -21,7 +21,7 @@ impl<'t, K: Key + 'static, V: Value + 'static> OpeningTable<'t, K, V> {
         definition: TableDefinition<'static, K, V>,
     ) -> Result<Self, redb::Error> {
         let name = tables::blocks_of(definition.name());
-        let blocks = name.map(|name| transaction.open_table(TableDefinition::new(name))).transpose()?;
+        let blocks = name.map(|(name, _)| transaction.open_table(TableDefinition::new(name))).transpose()?;
         Ok(Self { rows: transaction.open_table(definition)?, blocks })
     }
 

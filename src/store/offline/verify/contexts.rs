@@ -1,17 +1,17 @@
 //! Verifies contexts: PDUs, timeline, held PDUs, gaps, heads and state against each other.
 
 use actors::model::PduRef;
-use redb::{ReadOnlyTable, ReadTransaction, ReadableTable, ReadableTableMetadata};
 
+use crate::store::engine::read_snapshot::{MergedTable, ReadSnapshot};
 use crate::store::error::RedbResult;
 use crate::store::offline::verify::VerifyFindings;
 use crate::store::schema::codec::columns::{HolderValue, PduValue, StageValue};
 use crate::store::schema::tables::RefValue;
 use crate::store::schema::{codec, tables};
 
-type Pdus = ReadOnlyTable<RefValue, PduValue<'static>>;
+type Pdus<'r> = MergedTable<'r, RefValue, PduValue<'static>>;
 
-pub(super) fn examine(read: &ReadTransaction, findings: &mut VerifyFindings) -> RedbResult {
+pub(super) fn examine(read: &ReadSnapshot, findings: &mut VerifyFindings) -> RedbResult {
     let pdus = read.open_table(tables::PDUS)?;
     contexts(read, findings, &pdus)?;
     let stored = stored(read, findings, &pdus)?;
@@ -22,7 +22,7 @@ pub(super) fn examine(read: &ReadTransaction, findings: &mut VerifyFindings) -> 
     others(read, findings, &pdus)
 }
 
-fn contexts(read: &ReadTransaction, findings: &mut VerifyFindings, pdus: &Pdus) -> RedbResult {
+fn contexts(read: &ReadSnapshot, findings: &mut VerifyFindings, pdus: &Pdus<'_>) -> RedbResult {
     for row in read.open_table(tables::CONTEXTS)?.iter()? {
         let (context, record) = row?;
         let named = context.value();
@@ -40,7 +40,7 @@ fn contexts(read: &ReadTransaction, findings: &mut VerifyFindings, pdus: &Pdus) 
 }
 
 /// Checks that a head is not pruned: the next PDU will name it as a parent, and its recipients may ask for it.
-fn open_end(findings: &mut VerifyFindings, pdus: &Pdus, context: &str, (origin, id): (&str, &str)) -> RedbResult {
+fn open_end(findings: &mut VerifyFindings, pdus: &Pdus<'_>, context: &str, (origin, id): (&str, &str)) -> RedbResult {
     let is_forgotten = StoredStanding::of(pdus, context, (origin, id))? == StoredStanding::Forgotten;
     findings.unless(!is_forgotten, "contexts", || format!("{origin}/{id}, a head of {context}, is pruned"));
     Ok(())
@@ -53,7 +53,7 @@ struct StoredReference {
     waiting: u64,
 }
 
-fn stored(read: &ReadTransaction, findings: &mut VerifyFindings, pdus: &Pdus) -> Result<StoredReference, redb::Error> {
+fn stored(read: &ReadSnapshot, findings: &mut VerifyFindings, pdus: &Pdus<'_>) -> Result<StoredReference, redb::Error> {
     let held = read.open_table(tables::HELD)?;
     let mut stored = StoredReference::default();
     for row in pdus.iter()? {
@@ -74,7 +74,7 @@ fn stored(read: &ReadTransaction, findings: &mut VerifyFindings, pdus: &Pdus) ->
 
 /// Checks that each timeline row names a delivered PDU of its context. If there are as many rows as such PDUs, each PDU
 /// has one.
-fn timeline(read: &ReadTransaction, findings: &mut VerifyFindings, pdus: &Pdus, delivered: u64) -> RedbResult {
+fn timeline(read: &ReadSnapshot, findings: &mut VerifyFindings, pdus: &Pdus<'_>, delivered: u64) -> RedbResult {
     let timeline = read.open_table(tables::TIMELINE)?;
     let contexts = read.open_table(tables::CONTEXTS)?;
     let mut at: Option<(String, i64)> = None;
@@ -120,7 +120,7 @@ enum StoredStanding {
 }
 
 impl StoredStanding {
-    fn of(pdus: &Pdus, context: &str, key: (&str, &str)) -> Result<Self, redb::Error> {
+    fn of(pdus: &Pdus<'_>, context: &str, key: (&str, &str)) -> Result<Self, redb::Error> {
         let Some(row) = pdus.get(key)? else { return Ok(Self::Missing) };
         Ok(match row.value() {
             row if row.context != context => Self::Elsewhere,
@@ -141,7 +141,7 @@ impl StoredStanding {
     }
 }
 
-fn waiting(read: &ReadTransaction, findings: &mut VerifyFindings, pdus: &Pdus, waiting: u64) -> RedbResult {
+fn waiting(read: &ReadSnapshot, findings: &mut VerifyFindings, pdus: &Pdus<'_>, waiting: u64) -> RedbResult {
     let held = read.open_table(tables::HELD)?;
     for row in held.iter()? {
         let (key, value) = row?;
@@ -160,7 +160,7 @@ fn waiting(read: &ReadTransaction, findings: &mut VerifyFindings, pdus: &Pdus, w
 }
 
 /// Checks that the names of contexts with unfinished work can be read.
-fn work(read: &ReadTransaction, findings: &mut VerifyFindings) -> RedbResult {
+fn work(read: &ReadSnapshot, findings: &mut VerifyFindings) -> RedbResult {
     for row in read.open_table(tables::CONTEXT_WORK)?.iter()? {
         if let Err(error) = codec::context_id("context_work", row?.0.value()) {
             findings.add("context_work", error);
@@ -170,7 +170,7 @@ fn work(read: &ReadTransaction, findings: &mut VerifyFindings) -> RedbResult {
 }
 
 /// Checks that each staged PDU can be read and has an index row, and that each index row leads to one.
-fn staged(read: &ReadTransaction, findings: &mut VerifyFindings) -> RedbResult {
+fn staged(read: &ReadSnapshot, findings: &mut VerifyFindings) -> RedbResult {
     let (stage, ids) = (read.open_table(tables::STAGE)?, read.open_table(tables::STAGE_IDS)?);
     for row in stage.iter()? {
         let (key, value) = row?;
@@ -191,7 +191,7 @@ fn staged(read: &ReadTransaction, findings: &mut VerifyFindings) -> RedbResult {
 }
 
 /// Checks that the PDUs named by gaps, heads and state exist.
-fn others(read: &ReadTransaction, findings: &mut VerifyFindings, pdus: &Pdus) -> RedbResult {
+fn others(read: &ReadSnapshot, findings: &mut VerifyFindings, pdus: &Pdus<'_>) -> RedbResult {
     for row in read.open_table(tables::GAPS)?.iter()? {
         let (key, value) = row?;
         let (context, origin, id) = key.value();

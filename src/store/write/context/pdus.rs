@@ -152,7 +152,8 @@ impl<'t> PduTables<'t> {
         reference: &PduRef,
         delivery: &'d Delivery,
     ) -> Result<Option<&'d FeedFlags>, redb::Error> {
-        self.timeline.open()?.insert((context.as_str(), delivery.position), key(reference))?;
+        // The machine of a context gives each position once.
+        self.timeline.open()?.append((context.as_str(), delivery.position), key(reference))?;
         cx.counts.rows_written += 1;
         Ok(delivery.shown.as_ref())
     }
