@@ -196,10 +196,20 @@ impl Gateway {
         context: &ContextId,
         drafts: Vec<PduDraft>,
     ) -> Result<Vec<Result<ComposedPdu, DraftError>>, ContextError> {
+        let participants = self.record(context).await?.participants;
+        self.compose_among(context, participants, drafts).await
+    }
+
+    /// Composes messages as [`compose`](Self::compose) does, for a caller that has read which servers participate.
+    pub async fn compose_among(
+        &self,
+        context: &ContextId,
+        mut servers: Vec<ServerName>,
+        drafts: Vec<PduDraft>,
+    ) -> Result<Vec<Result<ComposedPdu, DraftError>>, ContextError> {
         self.check_overload()?;
         let bytes = drafts.iter().map(|draft| draft.content.len()).sum();
         let mut shut = vec![];
-        let mut servers = self.record(context).await?.participants;
         for server in self.joining(&drafts) {
             if !servers.contains(&server) {
                 servers.push(server);

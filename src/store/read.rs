@@ -302,6 +302,11 @@ impl ContextReader for Store {
         self.point(move |shared, rows| pdus::context_record(shared, rows, &context))
     }
 
+    fn has_context(&self, context: &ContextId) -> Task<Result<bool, ArchiveError>> {
+        let context = context.clone();
+        self.point(move |shared, rows| pdus::has_context(shared, rows, &context))
+    }
+
     fn state_holder(&self, context: &ContextId, key: &StateKey) -> Task<Result<Option<StateEntry>, ArchiveError>> {
         let (context, key) = (context.clone(), key.clone());
         self.uncommitted(move |shared| state::holder(shared, &context, &key))

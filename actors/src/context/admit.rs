@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use crate::change::Change;
 use crate::context::ordering::causal_order::PendingPdu;
 use crate::context::ordering::context_graph::ContextGraph;
+use crate::context::ordering::recent_pdus::REFERENCES_KEPT;
 use crate::context::provenance::{Provenance, QuarantinedPdu};
 use crate::context::state::state_walk::StateWalk;
 use crate::context::step::{ContextStep, NewPdu, PduOutcome};
@@ -53,11 +54,29 @@ impl<'a> PduAdmission<'a> {
     pub(crate) async fn admit(&mut self, step: &mut ContextStep<'_>, pdus: Vec<Pdu>) -> Vec<PduOutcome> {
         // The whole first batch creates the context, not only its first PDU.
         let is_first = self.graph.is_new() || self.graph.is_just_joined();
+        // Whether the PDU before was delivered at once, and this one may be.
+        let mut goes_on = !is_first && self.way.is_news() && is_chain(&pdus);
         let mut told: HashMap<PduRef, PduOutcome> = HashMap::new();
         let mut taken = vec![];
         let mut fates = Vec::with_capacity(pdus.len());
         for pdu in pdus {
             let reference = pdu.reference.clone();
+            goes_on = goes_on && self.is_ready_alone(&pdu);
+            if goes_on {
+                fates.push(match self.validate(step, &pdu).await {
+                    Ok(()) => {
+                        let (sender, verified) = self.sender_and_proof(&pdu);
+                        let depth = self.depth_below(&pdu);
+                        self.graph.deliver_at_once(step, NewPdu { pdu, sender, verified }, depth);
+                        PduOutcome::Taken(reference)
+                    }
+                    Err(verdict) => {
+                        goes_on = false;
+                        PduOutcome::Told(verdict)
+                    }
+                });
+                continue;
+            }
             let fate = match told.get(&reference) {
                 Some(PduOutcome::Taken(_)) => PduOutcome::Told(PduVerdict::Duplicate),
                 Some(told) => told.clone(),
@@ -88,6 +107,23 @@ impl<'a> PduAdmission<'a> {
         }
         self.graph.deliver(step).await;
         fates
+    }
+
+    /// Returns whether the PDU waits for nothing, and nothing waits for it or is remembered of it: then it needs no place among the
+    /// held ones.
+    fn is_ready_alone(&self, pdu: &Pdu) -> bool {
+        let is_delivered = |parent: &PduRef| matches!(self.parent(parent), ParentLookup::Delivered { .. });
+        let is_quiet = self.graph.pending.has_nothing_open();
+        is_quiet && pdu.state.is_none() && self.is_for_us(pdu) && pdu.prev.iter().all(is_delivered)
+    }
+
+    /// Returns one more than the depth of the deepest delivered parent.
+    fn depth_below(&self, pdu: &Pdu) -> u64 {
+        let above = |parent: &PduRef| match self.parent(parent) {
+            ParentLookup::Delivered { depth, .. } => depth + 1,
+            ParentLookup::Undelivered | ParentLookup::Foreign => 0,
+        };
+        pdu.prev.iter().map(above).max().unwrap_or(0)
     }
 
     /// Validates a PDU from quarantine again.
@@ -394,12 +430,7 @@ impl<'a> PduAdmission<'a> {
 
     /// Records only the identity of a PDU that is narrowed to other servers, so that its children do not wait for it.
     pub(crate) async fn know_by_name(&mut self, step: &mut ContextStep<'_>, pdu: Pdu) {
-        let reference = pdu.reference.clone();
-        let above = |parent: &PduRef| match self.parent(parent) {
-            ParentLookup::Delivered { depth, .. } => depth + 1,
-            ParentLookup::Undelivered | ParentLookup::Foreign => 0,
-        };
-        let depth = pdu.prev.iter().map(above).max().unwrap_or(0);
+        let (reference, depth) = (pdu.reference.clone(), self.depth_below(&pdu));
         let pdu = Pdu { prev: vec![], bytes: bytes::Bytes::new(), ..pdu };
         let (verified, received, standing) = ("", step.now, PduState::Named { depth });
         step.changes.push(Change::PduStored(Box::new(StoredPdu { pdu, sender: None, verified, received, standing })));
@@ -425,6 +456,15 @@ impl<'a> PduAdmission<'a> {
         let piece = StateEntry { reference, power: power_level, prev, bond, member };
         Some((((pdu.kind.clone(), key), piece), lacks))
     }
+}
+
+/// Maximum number of PDUs of a batch that are delivered one after the other: as long as the memory of delivered PDUs has them all, none
+/// of them is taken twice.
+const CHAIN_MAX: usize = REFERENCES_KEPT.get() / 2;
+
+/// Returns whether each PDU names the one before it as a parent, so that no other order of them is possible.
+fn is_chain(pdus: &[Pdu]) -> bool {
+    pdus.len() <= CHAIN_MAX && pdus.windows(2).all(|pair| pair[1].prev.contains(&pair[0].reference))
 }
 
 fn refused(code: &'static str, reason: String) -> PduVerdict {

@@ -29,6 +29,11 @@ pub(crate) struct Provenance<'a> {
 }
 
 impl<'a> Provenance<'a> {
+    /// Returns whether a peer sent the PDUs by itself.
+    pub(crate) const fn is_news(&self) -> bool {
+        self.verified.is_some() && !self.past
+    }
+
     /// The provenance of PDUs that a peer sent.
     pub(crate) const fn arrived(from: &'a ServerName, verified: &'static str) -> Self {
         Self { from, verified: Some(verified), walked: 0, past: false }

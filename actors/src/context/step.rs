@@ -92,6 +92,11 @@ impl<'a> ContextStep<'a> {
         self.fresh.insert(fresh.pdu.reference.clone(), fresh);
     }
 
+    /// Records the delivery of a PDU of this step that was not held.
+    pub(crate) fn delivered_at_once(&mut self, fresh: NewPdu, delivery: Delivery) {
+        self.changes.push(fresh.stored(self.now, PduState::Delivered(delivery)));
+    }
+
     /// Records a delivery: a PDU of this step is stored as delivered, an earlier one was stored as held.
     pub(crate) fn delivered(&mut self, reference: &PduRef, context: &ContextId, delivery: Delivery) {
         self.changes.push(match self.fresh.remove(reference) {

@@ -127,7 +127,7 @@ pub(crate) fn unknown_contexts<'a>(
     async move {
         let mut unknown = vec![];
         for context in contexts {
-            if reader.context_record(&context).await.is_ok_and(|record| record.is_none()) {
+            if reader.has_context(&context).await.is_ok_and(|is_known| !is_known) {
                 unknown.push(context);
             }
         }

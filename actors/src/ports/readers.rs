@@ -255,6 +255,12 @@ pub trait ContextReader: Send + Sync + 'static {
     /// Returns the committed record of a context.
     fn context_record(&self, context: &ContextId) -> Task<Result<Option<ContextRecord>, ArchiveError>>;
 
+    /// Returns whether a context has a committed record.
+    fn has_context(&self, context: &ContextId) -> Task<Result<bool, ArchiveError>> {
+        let record = self.context_record(context);
+        Box::pin(async move { Ok(record.await?.is_some()) })
+    }
+
     /// Returns the current state PDU of a key, read-your-writes.
     fn state_holder(&self, context: &ContextId, key: &StateKey) -> Task<Result<Option<StateEntry>, ArchiveError>>;
 

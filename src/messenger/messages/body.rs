@@ -116,8 +116,13 @@ impl<'a> RawMessageFields<'a> {
 }
 
 impl MessageBody {
-    /// Decodes a body without reference to the configuration. `members` must be slices of `body`.
-    pub(crate) fn decode(body: &Bytes, members: Vec<NamedValue<'_>>) -> Result<Self, ApiError> {
+    /// Decodes a body without reference to the configuration. `members` must be slices of `body`. `before`: another message of the same
+    /// call, with which it shares what is the same.
+    pub(crate) fn decode(
+        body: &Bytes,
+        members: Vec<NamedValue<'_>>,
+        before: Option<&Self>,
+    ) -> Result<Self, ApiError> {
         let given = RawMessageFields::sort(&members)?;
         let slice = |text: ScannedValue<'_>| body.slice_ref(text.get().as_bytes());
         let content = given.content.ok_or_else(|| bad("BAD_CONTENT", "\"content\" is missing"))?;
@@ -129,7 +134,14 @@ impl MessageBody {
         let extra = given.extra.map_or(Ok(vec![]), |extra| extra_keys(extra, slice))?;
         let texts = [given.context, given.kind, given.content, given.state_key, given.to, given.extra];
         let size = texts.iter().flatten().map(|text| text.get().len() as u64).sum();
-        let (context, kind) = (context(given.context)?, kind(given.kind)?);
+        let context = match before.filter(|before| is_text(given.context, before.context.as_str())) {
+            Some(before) => before.context.clone(),
+            None => context(given.context)?,
+        };
+        let kind = match before.filter(|before| is_text(given.kind, &before.kind)) {
+            Some(before) => before.kind.clone(),
+            None => kind(given.kind)?,
+        };
         let state = state(given.state_key, given.power_level)?;
         let to = given.to.map(recipients).transpose()?;
         let receipt = submission::wants_receipt(given.receipt.map(ScannedValue::get))?;
@@ -217,6 +229,12 @@ fn check_nesting(name: &str, value: ScannedValue<'_>) -> Result<(), ApiError> {
         return Err(bad("NESTS_TOO_DEEP", format!("{name:?} nests deeper than {VALUE_NESTING_MAX} levels")));
     }
     Ok(())
+}
+
+/// Returns whether a value is this text, written without escapes.
+fn is_text(given: Option<ScannedValue<'_>>, text: &str) -> bool {
+    let inner = given.and_then(|given| given.get().strip_prefix('"')?.strip_suffix('"'));
+    inner.is_some_and(|inner| inner == text && !inner.contains('\\'))
 }
 
 fn text(name: &str, code: &'static str, given: ScannedValue<'_>) -> Result<String, ApiError> {
@@ -314,7 +332,7 @@ mod tests {
     fn decoded(body: &str) -> Result<MessageBody, ApiError> {
         let body = Bytes::copy_from_slice(body.as_bytes());
         let members = split_object(&body).expect("an object");
-        MessageBody::decode(&body, members)
+        MessageBody::decode(&body, members, None)
     }
 
     /// Decodes a valid message with these members added.

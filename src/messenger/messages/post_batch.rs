@@ -1,5 +1,7 @@
 //! `POST /v1/messages`: submits many messages in one call, each with its own result.
 
+use std::borrow::Cow;
+
 use actix_web::http::StatusCode;
 use actix_web::{Error, HttpResponse, web};
 use actors::errors::UnavailableError;
@@ -11,6 +13,7 @@ use crate::api::submissions::{BatchAnswer, BatchEntry, EntryOutcome};
 use crate::http::error::ApiError;
 use crate::http::json_error;
 use crate::json::canonical::{NamedValue, scanned_members, split_object};
+use crate::json::reader;
 use crate::json::reader::items;
 use crate::json::scanner::{JsonScanner, ScannedValue};
 use crate::messenger::MessengerApi;
@@ -55,7 +58,12 @@ pub(crate) fn decode(body: &Bytes) -> Result<Vec<BatchElement>, ApiError> {
         return Err(ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "TOO_LARGE", words));
     }
     if let Some(elements) = std::str::from_utf8(body).ok().and_then(scanned_batch) {
-        return Ok(elements.into_iter().map(|members| element(body, members)).collect());
+        let mut read = Vec::with_capacity(elements.len());
+        for members in elements {
+            let next = element(body, members, read.last());
+            read.push(next);
+        }
+        return Ok(read);
     }
     decode_by_parts(body)
 }
@@ -97,7 +105,7 @@ fn decode_by_parts(body: &Bytes) -> Result<Vec<BatchElement>, ApiError> {
         return Err(ApiError::unprocessable("TOO_MANY_MESSAGES", words));
     }
     let read = |text: ScannedValue<'_>| match split_object(text.get().as_bytes()) {
-        Ok(members) => element(body, members),
+        Ok(members) => element(body, members, None),
         Err(error) => {
             let why = bad(format!("the message is not a JSON object: {}", json_error::words(&error)));
             BatchElement { id: None, message: Err(why) }
@@ -106,17 +114,19 @@ fn decode_by_parts(body: &Bytes) -> Result<Vec<BatchElement>, ApiError> {
     Ok(first.into_iter().map(read).collect())
 }
 
-fn element(body: &Bytes, mut members: Vec<NamedValue<'_>>) -> BatchElement {
+/// Reads an element. `before`: the element before it, with which it shares what is the same.
+fn element(body: &Bytes, mut members: Vec<NamedValue<'_>>, before: Option<&BatchElement>) -> BatchElement {
     let Some(place) = members.iter().position(|(name, _)| name == "id") else {
         return BatchElement { id: None, message: Err(ApiError::unprocessable("BAD_ID", "\"id\" is missing")) };
     };
     // The remaining members are those of a single message's body, in which a second "id" is an unknown key.
     let (_, id) = members.remove(place);
-    let Ok(id) = serde_json::from_str::<String>(id.get()) else {
+    let Some(id) = reader::text(id.get()).map(Cow::into_owned) else {
         return BatchElement { id: None, message: Err(ApiError::unprocessable("BAD_ID", "\"id\" is not a string")) };
     };
-    let message =
-        submission::id(&id).and_then(|id| Ok(SubmittedMessage { id, body: MessageBody::decode(body, members)? }));
+    let before = before.and_then(|before| before.message.as_ref().ok()).map(|message| &message.body);
+    let message = submission::id(&id)
+        .and_then(|id| Ok(SubmittedMessage { id, body: MessageBody::decode(body, members, before)? }));
     BatchElement { id: Some(id), message }
 }
 

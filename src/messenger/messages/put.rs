@@ -35,7 +35,7 @@ pub(crate) async fn submit(
     let members = split_object(&body).map_err(|error| {
         ApiError::bad_request("BAD_JSON", format!("the body is not a JSON object: {}", json_error::words(&error)))
     })?;
-    let message = SubmittedMessage { id, body: MessageBody::decode(&body, members)? };
+    let message = SubmittedMessage { id, body: MessageBody::decode(&body, members, None)? };
     UncancelledCall::new(async move { take(&api, message).await }).await
 }
 

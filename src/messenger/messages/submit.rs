@@ -133,7 +133,7 @@ async fn compose(api: &MessengerApi, context: &ContextId, messages: Indexed<Subm
         return outcomes;
     }
     let _traced = api.spans.submission(drafts.iter().map(|draft| &draft.submission));
-    match api.gateway.compose(context, drafts).await {
+    match api.gateway.compose_among(context, record.participants, drafts).await {
         Ok(composed) => {
             let composed = composed.into_iter().map(|outcome| outcome.map_err(ApiError::from));
             outcomes.extend(places.into_iter().zip(composed));

@@ -40,7 +40,7 @@ fn assert_read<T: Serialize + DeserializeOwned>(
 }
 
 fn read_message(text: &Bytes) -> Result<(), ApiError> {
-    MessageBody::decode(text, split_object(text).expect("an object")).map(drop)
+    MessageBody::decode(text, split_object(text).expect("an object"), None).map(drop)
 }
 
 #[test]

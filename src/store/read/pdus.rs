@@ -156,3 +156,8 @@ pub(super) fn context_record(
     shared.counters.looked_up(u64::from(row.is_some()));
     Ok(row.map(|row| codec::context_from_row(context.clone(), row.value())).transpose()?)
 }
+
+pub(super) fn has_context(shared: &StoreShared, read: &ReadSnapshot, context: &ContextId) -> Read<bool> {
+    shared.counters.looked_up(1);
+    Ok(read.open_table(tables::CONTEXTS)?.get(context.as_str())?.is_some())
+}

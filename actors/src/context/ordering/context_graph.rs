@@ -10,10 +10,10 @@ use crate::context::ordering::pending_graph::PendingGraph;
 use crate::context::ordering::timeline::ContextTimeline;
 use crate::context::state::context_state::{ContextState, ResolvedEntry};
 use crate::context::state::participants::ContextParticipants;
-use crate::context::step::ContextStep;
+use crate::context::step::{ContextStep, NewPdu};
 use crate::limits::ContextLimits;
 use crate::model::{
-    ContextId, ContextRecord, ContextSnapshot, Delivery, FeedFlags, FeedItem, FetchRequest, Head, Millis, PduRef,
+    ContextId, ContextRecord, ContextSnapshot, Delivery, FeedFlags, FeedItem, FetchRequest, Head, Millis, Pdu, PduRef,
     PduText, ServerName,
 };
 
@@ -195,6 +195,20 @@ impl ContextGraph {
         }
         pending.order.delivered(reference, depth, history);
         pending.mark_history_edge(&timeline.recent, behind);
+    }
+
+    /// Delivers a PDU of this step that was never held, with its depth. Nothing is held, missing or given up.
+    pub(crate) fn deliver_at_once(&mut self, step: &mut ContextStep<'_>, fresh: NewPdu, depth: u64) {
+        let Pdu { reference, prev, to, depth: stated, .. } = &fresh.pdu;
+        // A PDU of ours that comes back gets no event, because its messenger knows it.
+        let shown = (!self.participants.is_us(&reference.origin)).then(FeedFlags::default);
+        let position = self.timeline.next_position(step, depth);
+        // A narrowed PDU never becomes a head and replaces none.
+        if to.is_none() {
+            self.timeline.heads.advance(prev, Some(Head::of(reference.clone(), depth, *stated)));
+        }
+        self.timeline.recent.put(reference.clone(), (depth, false));
+        step.delivered_at_once(fresh, Delivery { position, depth, shown });
     }
 
     /// Handles the end of a fetch, with or without a response. Returns the number of fetches in a row that led to its PDUs.

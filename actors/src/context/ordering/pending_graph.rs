@@ -97,6 +97,11 @@ impl PendingGraph {
         self.order.len() == 0 && self.wanted.is_empty()
     }
 
+    /// Returns whether nothing is held, requested or remembered as missing.
+    pub(crate) fn has_nothing_open(&self) -> bool {
+        self.is_idle() && self.gaps.is_empty() && self.links.is_empty()
+    }
+
     /// Returns whether the context began before our first PDU of it.
     pub(crate) fn has_edge(&self) -> bool {
         self.gaps.edges().next().is_some() || self.wanted.has_edge()

@@ -8,7 +8,7 @@ use lru::LruCache;
 use crate::model::PduRef;
 
 /// Number of delivered PDUs that are remembered.
-const REFERENCES_KEPT: NonZeroUsize = NonZeroUsize::new(1024).expect("not zero");
+pub(crate) const REFERENCES_KEPT: NonZeroUsize = NonZeroUsize::new(1024).expect("not zero");
 
 /// Recently delivered PDUs, with their depths and whether they were delivered as history.
 pub(crate) type RecentPdus = LruCache<PduRef, (u64, bool)>;

@@ -26,6 +26,10 @@ impl Links {
         Self { open, touched: BTreeSet::new() }
     }
 
+    pub(crate) fn is_empty(&self) -> bool {
+        self.open.is_empty()
+    }
+
     /// Returns the PDUs that are still to be fetched.
     pub(crate) fn unresolved(&self) -> Vec<PduRef> {
         self.open.values().filter(|link| !link.given_up).map(|link| link.missing.clone()).collect()
