@@ -92,8 +92,15 @@ pub(crate) fn parsed_members(text: &str) -> serde_json::Result<Vec<ObjectMember<
     Ok(members)
 }
 
+/// Maximum number of keys that are compared with each other.
+const COMPARED_MAX: usize = 20;
+
 /// Returns a key that occurs twice. Such an object is refused, because two readers could see different values in it.
 pub(crate) fn first_duplicate_key<'m>(members: &'m [ObjectMember<'_>]) -> Option<&'m str> {
+    let is_again = |at: usize| members[..at].iter().any(|before| before.key == members[at].key);
+    if members.len() <= COMPARED_MAX && !(1..members.len()).any(is_again) {
+        return None;
+    }
     let mut keys: Vec<&str> = members.iter().map(|member| &*member.key).collect();
     keys.sort_unstable();
     keys.windows(2).find(|pair| pair[0] == pair[1]).map(|pair| pair[0])
@@ -112,6 +119,12 @@ pub(crate) fn text(value: &str) -> Option<Cow<'_, str>> {
         return serde_json::from_str(value).ok().map(Cow::Owned);
     }
     Some(Cow::Borrowed(inner))
+}
+
+/// Returns whether a value is this text, written without escapes.
+pub(crate) fn is_plain(value: &str, text: &str) -> bool {
+    let inner = value.strip_prefix('"').and_then(|value| value.strip_suffix('"'));
+    inner.is_some_and(|inner| inner == text && !inner.contains('\\'))
 }
 
 /// Returns the first `keep` items of an array as written, and the number of all items; `None` if it is no array. Memory

@@ -13,6 +13,7 @@ use crate::http::error::ApiError;
 use crate::http::json_error;
 use crate::json::canonical::{NamedValue, split_object, write_canonical};
 use crate::json::nesting::NESTING_MAX;
+use crate::json::reader::is_plain;
 use crate::json::scanner::ScannedValue;
 use crate::messenger::lists::NameList;
 use crate::messenger::submission;
@@ -233,8 +234,7 @@ fn check_nesting(name: &str, value: ScannedValue<'_>) -> Result<(), ApiError> {
 
 /// Returns whether a value is this text, written without escapes.
 fn is_text(given: Option<ScannedValue<'_>>, text: &str) -> bool {
-    let inner = given.and_then(|given| given.get().strip_prefix('"')?.strip_suffix('"'));
-    inner.is_some_and(|inner| inner == text && !inner.contains('\\'))
+    given.is_some_and(|given| is_plain(given.get(), text))
 }
 
 fn text(name: &str, code: &'static str, given: ScannedValue<'_>) -> Result<String, ApiError> {

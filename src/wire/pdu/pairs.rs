@@ -10,7 +10,7 @@ use std::borrow::Cow;
 use std::collections::HashSet;
 
 use actors::limits::PairOrder;
-use actors::model::{ContextId, PduRef, ServerName};
+use actors::model::{ContextId, Pdu, PduRef, ServerName};
 use actors::ports::ArchiveError;
 
 use crate::json::reader;
@@ -23,6 +23,8 @@ pub(super) struct PairContext<'a> {
     pub(super) context: &'a ContextId,
     /// Server that created the PDU.
     pub(super) origin: &'a ServerName,
+    /// The PDU before it in the batch.
+    pub(super) before: Option<&'a Pdu>,
 }
 
 pub(super) type StringPair<'a> = (Cow<'a, str>, Cow<'a, str>);
@@ -40,10 +42,14 @@ pub(super) fn pairs(value: Option<ScannedValue<'_>>) -> Result<Vec<StringPair<'_
 }
 
 /// Returns the parents in pairs of this order, each once, in the order of their first occurrence.
-pub(super) fn parents(pairs: &[StringPair<'_>], order: PairOrder) -> Result<Vec<PduRef>, FieldError> {
+pub(super) fn parents(
+    pairs: &[StringPair<'_>],
+    order: PairOrder,
+    before: Option<&Pdu>,
+) -> Result<Vec<PduRef>, FieldError> {
     let mut parents = Vec::with_capacity(pairs.len());
     for pair in pairs {
-        let parent = named(pair, order).ok_or_else(|| {
+        let parent = named(pair, order, before).ok_or_else(|| {
             flaw("BAD_PREV_PDUS", "a pair in prev_pdus does not hold the name of a server and the id of a PDU")
         })?;
         if !parents.contains(&parent) {
@@ -62,18 +68,32 @@ fn pair(value: ScannedValue<'_>) -> Option<StringPair<'_>> {
     }
 }
 
-/// Returns the PDU that a pair names if it is read in this order.
-fn named((first, second): &StringPair<'_>, order: PairOrder) -> Option<PduRef> {
+/// Returns the PDU that a pair names if it is read in this order, most likely the one before.
+fn named((first, second): &StringPair<'_>, order: PairOrder, before: Option<&Pdu>) -> Option<PduRef> {
     let (origin, id) = match order {
         PairOrder::OriginFirst => (first, second),
         PairOrder::IdFirst => (second, first),
     };
+    if let Some(before) = before.filter(|before| is_of(&before.reference, origin, id)) {
+        return Some(before.reference.clone());
+    }
     Some(PduRef { origin: origin.parse().ok()?, id: id.parse().ok()? })
+}
+
+fn is_of(reference: &PduRef, origin: &str, id: &str) -> bool {
+    reference.id.as_str() == id && reference.origin.as_str() == origin
 }
 
 /// Returns the order of the pairs. Without pairs it is arbitrary.
 pub(super) async fn order(pairs: &[StringPair<'_>], around: &PairContext<'_>) -> PairOrder {
-    let PairContext { reader, context, origin } = around;
+    let PairContext { reader, context, origin, before } = around;
+    // A pair that names the PDU before it needs no look-up.
+    if let (Some(Pdu { reference, .. }), [(first, second)]) = (before, pairs)
+        && reference.origin == **origin
+        && is_of(reference, first, second)
+    {
+        return PairOrder::OriginFirst;
+    }
     let server = |name: &str| -> Option<ServerName> { name.parse().ok() };
     let is_known = |name: &str| {
         name.eq_ignore_ascii_case(origin.as_str())
@@ -108,7 +128,7 @@ fn by_names(pairs: &[StringPair<'_>], is_server: impl Fn(&str) -> bool) -> Optio
 /// Returns the majority over all pairs: a pair votes if it names a known PDU in one order and not in the other.
 async fn by_known_pdus(pairs: &[StringPair<'_>], around: &PairContext<'_>) -> Option<PairOrder> {
     let readings: Vec<_> =
-        pairs.iter().map(|pair| (named(pair, PairOrder::OriginFirst), named(pair, PairOrder::IdFirst))).collect();
+        pairs.iter().map(|pair| (named(pair, PairOrder::OriginFirst, None), named(pair, PairOrder::IdFirst, None))).collect();
     let candidates: Vec<PduRef> = readings.iter().flat_map(|(one, other)| [one, other]).flatten().cloned().collect();
     let known = answered(around.reader.acquaintance.known(around.context, candidates).await).unwrap_or_default();
     let is_known = |reading: &Option<PduRef>| reading.as_ref().is_some_and(|reading| known.contains(reading));

@@ -49,15 +49,21 @@ impl PduReader<'_> {
 
     /// Reads a PDU from text that is known to be valid JSON.
     pub(crate) async fn read_scanned(&self, text: ScannedValue<'_>) -> Result<Pdu, BadPdu> {
+        self.read_after(text, None).await
+    }
+
+    /// Reads a PDU from text that is known to be valid JSON. `before`: the PDU before it in the batch, with which it shares what is the
+    /// same: nearly all of a batch are of one origin and context, and each names the one before it.
+    pub(crate) async fn read_after(&self, text: ScannedValue<'_>, before: Option<&Pdu>) -> Result<Pdu, BadPdu> {
         let fields = fields(text)?;
         let sound = async {
-            let checked = CheckedPdu::of(text, &fields)?;
-            let around = PairContext { reader: self, context: &checked.context, origin: &checked.origin };
+            let checked = CheckedPdu::of(text, &fields, before)?;
+            let around = PairContext { reader: self, context: &checked.context, origin: &checked.origin, before };
             let order = match checked.pairs[..] {
                 [] => PairOrder::OriginFirst,
                 _ => pairs::order(&checked.pairs, &around).await,
             };
-            checked.into_pdu(text.get(), &fields, order)
+            checked.into_pdu(text.get(), &fields, order, before)
         };
         let mut pdu = sound.await.map_err(|error| about(&fields, error))?;
         if pdu.reference.origin != *self.sender {
@@ -71,9 +77,11 @@ impl PduReader<'_> {
 
     /// Reads PDUs, each on its own.
     pub(crate) async fn read_all(&self, texts: Vec<ScannedValue<'_>>) -> Vec<Result<Pdu, BadPdu>> {
-        let mut pdus = Vec::with_capacity(texts.len());
+        let mut pdus: Vec<Result<Pdu, BadPdu>> = Vec::with_capacity(texts.len());
         for text in texts {
-            pdus.push(self.read_scanned(text).await);
+            let before = pdus.last().and_then(|before| before.as_ref().ok());
+            let pdu = self.read_after(text, before).await;
+            pdus.push(pdu);
         }
         pdus
     }
@@ -82,8 +90,8 @@ impl PduReader<'_> {
 /// Reads a PDU from normalized text, as we store it: each pair is an origin and an id, whatever it looks like.
 pub(super) fn read_normalized(text: ScannedValue<'_>) -> Result<Pdu, BadPdu> {
     let fields = fields(text)?;
-    let sound =
-        CheckedPdu::of(text, &fields).and_then(|checked| checked.into_pdu(text.get(), &fields, PairOrder::OriginFirst));
+    let sound = CheckedPdu::of(text, &fields, None)
+        .and_then(|checked| checked.into_pdu(text.get(), &fields, PairOrder::OriginFirst, None));
     sound.map_err(|error| about(&fields, error))
 }
 
@@ -117,7 +125,7 @@ struct CheckedPdu<'a> {
 }
 
 impl<'a> CheckedPdu<'a> {
-    fn of(text: ScannedValue<'a>, fields: &PduFields<'a>) -> Result<Self, FieldError> {
+    fn of(text: ScannedValue<'a>, fields: &PduFields<'a>, before: Option<&Pdu>) -> Result<Self, FieldError> {
         if text.nests_deeper_than(PDU_NESTING_MAX) {
             return Err(flaw("TOO_DEEP", format!("a PDU nests at most {PDU_NESTING_MAX} levels deep")));
         }
@@ -125,10 +133,19 @@ impl<'a> CheckedPdu<'a> {
             return Err(flaw("DUPLICATE_KEY", format!("the key {:?} is there twice", shortened(key))));
         }
         let id: PduId = fields.required_name("pdu_id", "BAD_ID")?;
-        let origin: ServerName = fields.required_name("origin", "BAD_ORIGIN")?;
-        let context: ContextId = fields.required_name("context", "BAD_CONTEXT")?;
+        let origin: ServerName = match before.filter(|before| fields.has("origin", before.reference.origin.as_str())) {
+            Some(before) => before.reference.origin.clone(),
+            None => fields.required_name("origin", "BAD_ORIGIN")?,
+        };
+        let context: ContextId = match before.filter(|before| fields.has("context", before.context.as_str())) {
+            Some(before) => before.context.clone(),
+            None => fields.required_name("context", "BAD_CONTEXT")?,
+        };
         let ts = ts(fields)?;
-        let kind: Arc<str> = fields.short_text("pdu_type", "BAD_TYPE")?.into();
+        let kind: Arc<str> = match before.filter(|before| fields.has("pdu_type", &before.kind)) {
+            Some(before) => before.kind.clone(),
+            None => fields.short_text("pdu_type", "BAD_TYPE")?.into(),
+        };
         let content = fields.required("content")?;
         let state = if is_state(fields)? { Some(state_fields(fields)?) } else { None };
         let depth = fields.get("depth").and_then(depth);
@@ -138,9 +155,15 @@ impl<'a> CheckedPdu<'a> {
         Ok(Self { id, origin, context, ts, kind, content, state, depth, narrowed, to, pairs })
     }
 
-    fn into_pdu(self, text: &str, fields: &PduFields<'_>, order: PairOrder) -> Result<Pdu, FieldError> {
+    fn into_pdu(
+        self,
+        text: &str,
+        fields: &PduFields<'_>,
+        order: PairOrder,
+        before: Option<&Pdu>,
+    ) -> Result<Pdu, FieldError> {
         let Self { id, origin, context, ts, kind, content, state, depth, narrowed, to, pairs } = self;
-        let prev = pairs::parents(&pairs, order)?;
+        let prev = pairs::parents(&pairs, order, before)?;
         let reference = PduRef { origin, id };
         let bytes = WrittenPdu {
             reference: &reference,
@@ -274,6 +297,11 @@ impl<'a> PduFields<'a> {
     /// Returns the value of a key; null counts as absent.
     fn get(&self, key: &str) -> Option<ScannedValue<'a>> {
         reader::get(&self.0, key).filter(|value| value.get() != "null")
+    }
+
+    /// Returns whether the value of a key is this text, written without escapes.
+    fn has(&self, key: &'static str, text: &str) -> bool {
+        self.get(key).is_some_and(|value| reader::is_plain(value.text, text))
     }
 
     /// Returns the value of a required key.

@@ -3,7 +3,7 @@
 use std::collections::{HashSet, VecDeque};
 use std::fmt;
 
-use actors::model::{BatchId, CountedNoun, InboundPush, Item, OutboundBatch, Seq};
+use actors::model::{BatchId, CountedNoun, InboundPush, Item, OutboundBatch, Seq, StrongBody, StrongUpdate};
 use bytes::{BufMut, Bytes, BytesMut};
 use serde::Deserializer;
 use serde::de::{Error, IgnoredAny, MapAccess, Visitor};
@@ -58,9 +58,14 @@ pub async fn decode_within(
         return decode(body, max, pdus, verified).await;
     };
     let ScannedPush { strong: scanned, weak, weak_count, seq, from_seq, receipts } = push;
-    let mut strong = Vec::with_capacity(scanned.len());
+    let mut strong: Vec<StrongUpdate> = Vec::with_capacity(scanned.len());
     for update in &scanned {
-        strong.push(strong::read_scanned(body, update, pdus).await);
+        let before = strong.last().and_then(|before| match &before.body {
+            StrongBody::Pdu(pdu) => Some(&**pdu),
+            _ => None,
+        });
+        let next = strong::read_scanned(body, update, pdus, before).await;
+        strong.push(next);
     }
     let receipts = OF_UPDATES.read(|key| receipts.iter().find(|(name, _)| *name == key).map(|(_, value)| *value));
     Ok(InboundPush {

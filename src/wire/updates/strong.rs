@@ -1,6 +1,6 @@
 //! Reads one strong update: its content is opaque unless it carries a PDU or is a forward.
 
-use actors::model::{ParkedCode, StrongBody, StrongUpdate};
+use actors::model::{ParkedCode, Pdu, StrongBody, StrongUpdate};
 use bytes::Bytes;
 
 use crate::json::reader;
@@ -11,15 +11,20 @@ use crate::wire::pdu::PduReader;
 use crate::wire::pdu::forward_text::KIND;
 use crate::wire::updates::{content, forward};
 
-/// Reads a strong update that was found in a push.
-pub(super) async fn read_scanned(body: &Bytes, update: &ScannedUpdate<'_>, pdus: &PduReader<'_>) -> StrongUpdate {
+/// Reads a strong update that was found in a push. `before`: the PDU of the update before it.
+pub(super) async fn read_scanned(
+    body: &Bytes,
+    update: &ScannedUpdate<'_>,
+    pdus: &PduReader<'_>,
+    before: Option<&Pdu>,
+) -> StrongUpdate {
     let is_opaque = match update.kind {
         UpdateKind::Named(name) => name != "pdu" && name != KIND,
         UpdateKind::Nameless => true,
         UpdateKind::Unclear => false,
     };
     if let Some(pdu) = update.pdu {
-        return content::with_pdu(body.slice_ref(update.text.as_bytes()), pdus.read_scanned(pdu).await);
+        return content::with_pdu(body.slice_ref(update.text.as_bytes()), pdus.read_after(pdu, before).await);
     }
     let value = ScannedValue { text: update.text, depth: update.depth };
     match is_opaque {
