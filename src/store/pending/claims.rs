@@ -7,13 +7,22 @@
 use std::collections::HashMap;
 
 use actors::change::Change;
-use actors::model::{ContextId, Delivery, PduRef, PduState};
+use actors::model::{ContextId, Delivery, PduId, PduRef, PduState};
 use actors::ports::PduStatus;
 use parking_lot::{Mutex, MutexGuard};
 
+use crate::store::write::context::latest_pdu_ids::LatestPduIds;
+
 /// The references that are in no row yet.
 #[derive(Debug, Default)]
-pub(crate) struct PduClaims(Mutex<HashMap<PduRef, PduClaim>>);
+pub(crate) struct PduClaims(Mutex<ClaimTable>);
+
+#[derive(Debug, Default)]
+struct ClaimTable {
+    claims: HashMap<PduRef, PduClaim>,
+    /// The greatest id of each origin in the rows and here, for the origins that were looked up.
+    greatest: LatestPduIds,
+}
 
 #[derive(Debug)]
 struct PduClaim {
@@ -24,7 +33,7 @@ struct PduClaim {
 }
 
 /// Exclusive access to the claims.
-pub(crate) struct LockedClaims<'a>(MutexGuard<'a, HashMap<PduRef, PduClaim>>);
+pub(crate) struct LockedClaims<'a>(MutexGuard<'a, ClaimTable>);
 
 impl PduClaims {
     pub(crate) fn lock(&self) -> LockedClaims<'_> {
@@ -41,7 +50,8 @@ impl PduClaims {
         }
         let mut claims = self.lock();
         for (reference, known) in told {
-            let claim = claims.0.entry(reference.clone());
+            claims.0.greatest.rises(reference);
+            let claim = claims.0.claims.entry(reference.clone());
             let claim = claim.or_insert_with(|| PduClaim { known: known.clone(), under_way: 0 });
             claim.known = known;
             claim.under_way += 1;
@@ -56,10 +66,10 @@ impl PduClaims {
         }
         let mut claims = self.lock();
         for reference in references {
-            let Some(claim) = claims.0.get_mut(reference) else { continue };
+            let Some(claim) = claims.0.claims.get_mut(reference) else { continue };
             claim.under_way = claim.under_way.saturating_sub(1);
             if claim.under_way == 0 {
-                claims.0.remove(reference);
+                claims.0.claims.remove(reference);
             }
         }
     }
@@ -67,14 +77,14 @@ impl PduClaims {
     pub(crate) fn release(&self, context: &ContextId, references: &[PduRef]) {
         let mut claims = self.lock();
         for reference in references {
-            if claims.0.get(reference).is_some_and(|claim| claim.is_unsubmitted(context)) {
-                claims.0.remove(reference);
+            if claims.0.claims.get(reference).is_some_and(|claim| claim.is_unsubmitted(context)) {
+                claims.0.claims.remove(reference);
             }
         }
     }
 
     pub(crate) fn release_all(&self, context: &ContextId) {
-        self.lock().0.retain(|_, claim| !claim.is_unsubmitted(context));
+        self.lock().0.claims.retain(|_, claim| !claim.is_unsubmitted(context));
     }
 }
 
@@ -86,13 +96,28 @@ impl PduClaim {
 
 impl LockedClaims<'_> {
     pub(crate) fn get(&self, reference: &PduRef) -> Option<&PduStatus> {
-        self.0.get(reference).map(|claim| &claim.known)
+        self.0.claims.get(reference).map(|claim| &claim.known)
+    }
+
+    /// Returns whether the PDU has a greater id than all others of its origin, so that it is unknown. From then on it counts among them.
+    /// `in_rows` reads the greatest id that the rows have, if that is not known.
+    pub(crate) fn rises<E>(
+        &mut self,
+        reference: &PduRef,
+        in_rows: impl FnOnce() -> Result<Option<PduId>, E>,
+    ) -> Result<bool, E> {
+        let ClaimTable { claims, greatest } = &mut *self.0;
+        if !greatest.knows(&reference.origin) {
+            let claimed = claims.keys().filter(|claimed| claimed.origin == reference.origin).map(|claimed| &claimed.id);
+            greatest.fill(&reference.origin, in_rows()?.into_iter().chain(claimed.cloned()).max());
+        }
+        Ok(greatest.rises(reference))
     }
 
     /// Claims an unknown reference.
     pub(crate) fn claim(&mut self, context: &ContextId, reference: &PduRef) {
         let known = PduStatus::Claimed { context: context.clone() };
-        self.0.insert(reference.clone(), PduClaim { known, under_way: 0 });
+        self.0.claims.insert(reference.clone(), PduClaim { known, under_way: 0 });
     }
 }
 

@@ -3,14 +3,14 @@
 use std::collections::HashMap;
 use std::ops::Bound;
 
-use actors::model::{ContextId, ContextRecord, Gap, Head, HeldPdu, PduRef};
+use actors::model::{ContextId, ContextRecord, Gap, Head, HeldPdu, PduId, PduRef, ServerName};
 use actors::ports::{ContextSnapshot, PduStatus, ServedPdu};
 
-use crate::store::engine::read_snapshot::ReadSnapshot;
+use crate::store::engine::read_snapshot::{MergedTable, ReadSnapshot};
 use crate::store::read::{Read, stage, state};
 use crate::store::schema::codec::BadRow;
-use crate::store::schema::codec::columns::GapValue;
-use crate::store::schema::tables::after;
+use crate::store::schema::codec::columns::{GapValue, PduValue};
+use crate::store::schema::tables::{RefValue, after};
 use crate::store::schema::{codec, tables};
 use crate::store::shared::StoreShared;
 
@@ -119,7 +119,13 @@ pub(super) fn look_up(
     let read = shared.engine.snapshot();
     let pdus = read.open_table(tables::PDUS)?;
     let mut found = HashMap::new();
-    for reference in arriving.iter().chain(parents) {
+    let mut sought = Vec::with_capacity(parents.len());
+    for reference in arriving {
+        if !claims.rises(reference, || greatest_id(shared, &pdus, &reference.origin))? {
+            sought.push(reference);
+        }
+    }
+    for reference in sought.into_iter().chain(parents) {
         if found.contains_key(reference) {
             continue;
         }
@@ -139,6 +145,19 @@ pub(super) fn look_up(
         claims.claim(context, reference);
     }
     Ok(found)
+}
+
+/// Returns the greatest id among the PDUs of an origin.
+fn greatest_id(
+    shared: &StoreShared,
+    pdus: &MergedTable<'_, RefValue, PduValue<'static>>,
+    origin: &ServerName,
+) -> Read<Option<PduId>> {
+    let end = after(origin.as_str());
+    let last = pdus.range((origin.as_str(), "")..(end.as_str(), ""))?.newest()?;
+    shared.counters.looked_up(u64::from(last.is_some()));
+    let id = last.map(|(key, _)| codec::reference("pdus", origin.as_str(), key.value().1)).transpose()?;
+    Ok(id.map(|reference| reference.id))
 }
 
 pub(super) fn pdu(shared: &StoreShared, read: &ReadSnapshot, reference: &PduRef) -> Read<Option<ServedPdu>> {

@@ -90,9 +90,13 @@ pub(super) async fn order(pairs: &[StringPair<'_>], around: &PairContext<'_>) ->
     // A pair that names the PDU before it needs no look-up.
     if let (Some(Pdu { reference, .. }), [(first, second)]) = (before, pairs)
         && reference.origin == **origin
-        && is_of(reference, first, second)
     {
-        return PairOrder::OriginFirst;
+        if is_of(reference, first, second) {
+            return PairOrder::OriginFirst;
+        }
+        if is_of(reference, second, first) {
+            return PairOrder::IdFirst;
+        }
     }
     let server = |name: &str| -> Option<ServerName> { name.parse().ok() };
     let is_known = |name: &str| {
