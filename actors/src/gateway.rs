@@ -10,16 +10,15 @@ use tokio::time::Instant;
 
 use crate::change::Change;
 use crate::context::PARENTS_MAX;
-use crate::context::machine::RecipientReach;
+use crate::context::machine::{ComposeOutcomes, RecipientReach};
 use crate::errors::{
-    AdmissionError, BatchError, CommandError, ComposeError, ContextError, DraftError, PeerError, SubmitError,
-    UnavailableError,
+    AdmissionError, BatchError, CommandError, ComposeError, ContextError, PeerError, SubmitError, UnavailableError,
 };
 use crate::limits::PeerListing;
 use crate::model::{
-    ComposedPdu, ContextId, ContextRecord, ContextStatus, InboundEphemeral, InboundPush, InboundTransaction,
-    MembershipSource, Millis, PduDraft, PduVerdict, PeerCommand, PeerQueueSize, PeerStatus, Receipt, ServerName,
-    Submission, SubmittedContent, TransactionReceipt,
+    ContextId, ContextRecord, ContextStatus, InboundEphemeral, InboundPush, InboundTransaction, MembershipSource,
+    Millis, PduDraft, PduVerdict, PeerCommand, PeerQueueSize, PeerStatus, Receipt, ServerName, Submission,
+    SubmittedContent, TransactionReceipt,
 };
 use crate::overload::{HIGH_WATER, OverloadMonitor};
 use crate::peer::outbound::ephemeral_buffer::EphemeralItem;
@@ -191,22 +190,19 @@ impl Gateway {
     /// A participant for which nothing can be queued gets no row, and an event tells the messenger why; the other
     /// participants are served, so that one dead server does not block a context. The caller ensures that the ids are
     /// new and that no other task submits them at the same time.
-    pub async fn compose(
-        &self,
-        context: &ContextId,
-        drafts: Vec<PduDraft>,
-    ) -> Result<Vec<Result<ComposedPdu, DraftError>>, ContextError> {
+    pub async fn compose(&self, context: &ContextId, drafts: Vec<PduDraft>) -> Result<ComposeOutcomes, ContextError> {
+        self.check_overload()?;
         let participants = self.record(context).await?.participants;
         self.compose_among(context, participants, drafts).await
     }
 
-    /// Composes messages as [`compose`](Self::compose) does, for a caller that has read which servers participate.
+    /// Composes messages as [`compose`](Self::compose) does, for a caller that knows the participants.
     pub async fn compose_among(
         &self,
         context: &ContextId,
         mut servers: Vec<ServerName>,
         drafts: Vec<PduDraft>,
-    ) -> Result<Vec<Result<ComposedPdu, DraftError>>, ContextError> {
+    ) -> Result<ComposeOutcomes, ContextError> {
         self.check_overload()?;
         let bytes = drafts.iter().map(|draft| draft.content.len()).sum();
         let mut shut = vec![];

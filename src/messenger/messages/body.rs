@@ -119,11 +119,7 @@ impl<'a> RawMessageFields<'a> {
 impl MessageBody {
     /// Decodes a body without reference to the configuration. `members` must be slices of `body`. `before`: another message of the same
     /// call, with which it shares what is the same.
-    pub(crate) fn decode(
-        body: &Bytes,
-        members: Vec<NamedValue<'_>>,
-        before: Option<&Self>,
-    ) -> Result<Self, ApiError> {
+    pub(crate) fn decode(body: &Bytes, members: Vec<NamedValue<'_>>, before: Option<&Self>) -> Result<Self, ApiError> {
         let given = RawMessageFields::sort(&members)?;
         let slice = |text: ScannedValue<'_>| body.slice_ref(text.get().as_bytes());
         let content = given.content.ok_or_else(|| bad("BAD_CONTENT", "\"content\" is missing"))?;

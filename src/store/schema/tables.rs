@@ -261,12 +261,13 @@ pub(crate) enum BlockUse {
 }
 
 /// The tables whose rows the file keeps in blocks, each with the table of the blocks.
-const IN_BLOCKS: [(&str, &str, BlockUse); 5] = [
+const IN_BLOCKS: [(&str, &str, BlockUse); 6] = [
     ("outbox", "outbox_blocks", BlockUse::Everything),
     ("items", "item_blocks", BlockUse::Everything),
     ("feed", "feed_blocks", BlockUse::Everything),
     ("pdus", "pdu_blocks", BlockUse::Runs),
     ("timeline", "timeline_blocks", BlockUse::Runs),
+    ("seen", "seen_blocks", BlockUse::Runs),
 ];
 
 /// Returns the name of the table that holds the rows of this table in blocks, and which rows; `None`: it has rows alone.

@@ -131,8 +131,10 @@ fn by_names(pairs: &[StringPair<'_>], is_server: impl Fn(&str) -> bool) -> Optio
 
 /// Returns the majority over all pairs: a pair votes if it names a known PDU in one order and not in the other.
 async fn by_known_pdus(pairs: &[StringPair<'_>], around: &PairContext<'_>) -> Option<PairOrder> {
-    let readings: Vec<_> =
-        pairs.iter().map(|pair| (named(pair, PairOrder::OriginFirst, None), named(pair, PairOrder::IdFirst, None))).collect();
+    let readings: Vec<_> = pairs
+        .iter()
+        .map(|pair| (named(pair, PairOrder::OriginFirst, None), named(pair, PairOrder::IdFirst, None)))
+        .collect();
     let candidates: Vec<PduRef> = readings.iter().flat_map(|(one, other)| [one, other]).flatten().cloned().collect();
     let known = answered(around.reader.acquaintance.known(around.context, candidates).await).unwrap_or_default();
     let is_known = |reading: &Option<PduRef>| reading.as_ref().is_some_and(|reading| known.contains(reading));

@@ -10,6 +10,7 @@ use actors::ports::{ContextReader, FeedPage, FeedReader, PeerReader, ServedPdu, 
 use fixtures::disk::{FaultyDisk, SurvivingBytes};
 use redb::{Database, ReadableDatabase, TableDefinition};
 
+use crate::fixtures::blocks::TIMELINE;
 use crate::fixtures::talk::{
     at, came, context_moved, gap_closed, gap_opened, heard, ours, piece, record, room, said, seen, state_moved, stored,
     text, theirs, topic, transaction, waits,
@@ -254,7 +255,6 @@ async fn contradicting_change_is_skipped() {
 
 type HeldRow = (u64, u64, bool, u64, &'static [u8], &'static [u8]);
 
-const TIMELINE: TableDefinition<(&str, i64), (&str, &str)> = TableDefinition::new("timeline");
 const HELD: TableDefinition<(&str, &str, &str), HeldRow> = TableDefinition::new("held");
 
 #[tokio::test(start_paused = true)]

@@ -27,7 +27,7 @@ fn aged(database: &Database) {
         transaction.open_table(OLD_INDEX).unwrap();
     }
     take_out_of_blocks(&transaction);
-    for blocks in ["outbox_blocks", "item_blocks", "feed_blocks"] {
+    for blocks in ["outbox_blocks", "item_blocks", "feed_blocks", "pdu_blocks", "timeline_blocks", "seen_blocks"] {
         transaction.delete_table(TableDefinition::<u64, u64>::new(blocks)).unwrap();
     }
     transaction.delete_table(RECEIPTS).unwrap();

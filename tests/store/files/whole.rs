@@ -9,7 +9,7 @@ use fernpost::store::{self, BackupError, OpenError, RestoreError, StoreLocation,
 use fixtures::disk::{DiskBytes, FaultyDisk, SurvivingBytes};
 use redb::{Database, TableDefinition, WriteTransaction};
 
-use crate::fixtures::blocks::{FEED, ITEMS, OUTBOX, OUTBOX_BLOCKS, take_out_of_blocks};
+use crate::fixtures::blocks::{FEED, ITEMS, OUTBOX, OUTBOX_BLOCKS, PDUS, TIMELINE, take_out_of_blocks};
 use crate::fixtures::scenario::{BATCHES, Scenario};
 use crate::fixtures::talk::{heard, room, theirs, waits};
 use crate::fixtures::world::{World, green, moved, notice, red, refused, server, submitted};
@@ -185,12 +185,9 @@ async fn verify_detects_damaged_file() {
     assert_ne!(found(&flipped).unwrap(), [], "a flipped bit");
 }
 
-type Pdu = (&'static str, bool, u64, &'static str, &'static str, u64, &'static [u8], &'static [u8]);
-const PDUS: TableDefinition<(&str, &str), Pdu> = TableDefinition::new("pdus");
 const PEERS: TableDefinition<&str, &[u8]> = TableDefinition::new("peers");
 type Held = (u64, u64, bool, u64, &'static [u8], &'static [u8]);
 const CURSOR: TableDefinition<&str, u64> = TableDefinition::new("feed_cursor");
-const TIMELINE: TableDefinition<(&str, i64), (&str, &str)> = TableDefinition::new("timeline");
 const CONTEXTS: TableDefinition<&str, &[u8]> = TableDefinition::new("contexts");
 const TAKEN: TableDefinition<(&str, u64), &[u8]> = TableDefinition::new("taken");
 

@@ -206,10 +206,7 @@ impl<'t, K: Key + 'static> BlockWriter<'t, K> {
 }
 
 /// Writes a row that is in no block.
-fn add_alone<K: Key + 'static, V: Value + 'static>(
-    row: &Row,
-    table: &mut Table<'_, K, V>,
-) -> Result<(), redb::Error> {
+fn add_alone<K: Key + 'static, V: Value + 'static>(row: &Row, table: &mut Table<'_, K, V>) -> Result<(), redb::Error> {
     match row.state {
         RowState::Removed => Ok(()),
         RowState::New | RowState::Written => {

@@ -22,11 +22,11 @@ use crate::store::engine::merged_range::MergedRow;
 use crate::store::engine::read_snapshot::{MergedTable, ReadSnapshot};
 use crate::store::engine::store_engine::{EngineLimits, StoreEngine};
 use crate::store::engine::tests::MemoryLog;
-use crate::store::schema::codec::columns::OutboxValue;
+use crate::store::schema::codec::columns::{OutboxValue, SeenValue};
 use crate::store::schema::tables;
 use crate::store::schema::tables::RowValue;
 
-/// A table whose rows hold a text: in one kind the file has rows, in the other one blocks of rows.
+/// A table whose rows hold a text: in one kind the file has rows, in another one blocks of rows, and in the third one both.
 trait ModelTable {
     type Columns: RowValue;
     const TABLE: TableDefinition<'static, (&'static str, u64), Self::Columns>;
@@ -62,6 +62,21 @@ impl ModelTable for BlockTable {
     }
 
     fn text<'c>(columns: &'c OutboxValue<'_>) -> &'c str {
+        columns.id
+    }
+}
+
+struct RunTable;
+
+impl ModelTable for RunTable {
+    type Columns = SeenValue<'static>;
+    const TABLE: TableDefinition<'static, (&'static str, u64), SeenValue<'static>> = tables::INBOUND_TRANSACTIONS;
+
+    fn columns(text: &str) -> SeenValue<'_> {
+        SeenValue { id: text, digest: &[7; 16], verdicts: b"[]" }
+    }
+
+    fn text<'c>(columns: &'c SeenValue<'_>) -> &'c str {
         columns.id
     }
 }
@@ -310,6 +325,11 @@ proptest! {
     #[test]
     fn blocks_agree_with_sorted_map(steps in prop::collection::vec(step(), 1..90)) {
         played::<BlockTable>(steps);
+    }
+
+    #[test]
+    fn runs_agree_with_sorted_map(steps in prop::collection::vec(step(), 1..90)) {
+        played::<RunTable>(steps);
     }
 }
 
