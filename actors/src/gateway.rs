@@ -184,8 +184,7 @@ impl Gateway {
         ticket.committed().await.map_err(|_| UnavailableError::OutcomeUnknown.into())
     }
 
-    /// Composes messages in an existing context, in this order. It answers after the commit, with one outcome per
-    /// draft.
+    /// Composes messages in an existing context, in this order. It answers after the commit, with one outcome a draft.
     ///
     /// A participant for which nothing can be queued gets no row, and an event tells the messenger why; the other
     /// participants are served, so that one dead server does not block a context. The caller ensures that the ids are

@@ -4,8 +4,12 @@ use std::sync::Arc;
 
 use actors::model::{Digest, GraphPosition, Millis, PduDraft, StateSlot};
 use actors::ports::PduText;
+use actors::testkit::at_once;
 use bytes::Bytes;
-use fernpost::wire::pdu::{ContentText, PDU_NESTING_MAX, PairOrder, shown};
+use fernpost::json::nesting::BodyNestingLimit;
+use fernpost::wire::pdu::{ContentText, PDU_NESTING_MAX, PairOrder, PduReader, shown};
+use fernpost::wire::updates::envelope::{decode, decode_within};
+use fixtures::keys::TrustingRelayJudge;
 use proptest::prelude::*;
 
 use crate::circle::{Circle, name, reference, text};
@@ -372,8 +376,20 @@ fn raw_json() -> impl Strategy<Value = String> {
 
 fn some_pdu() -> impl Strategy<Value = String> {
     let keys = ["pdu_id", "origin", "context", "ts", "pdu_type", "prev_pdus", "depth", "is_state", "state_key", "x"];
-    let values =
-        ["\"blue\"", "1", "null", "true", "[[\"blue\",\"p\"]]", "[[\"p\",\"blue\"],[\"a.b\",\"c:1\"]]", "{}", "\"\""];
+    let values = [
+        "\"blue\"",
+        "1",
+        "null",
+        "true",
+        "[[\"blue\",\"p\"]]",
+        "[[\"p\",\"blue\"],[\"a.b\",\"c:1\"]]",
+        "{}",
+        "\"\"",
+        "[[\"blue\",\"i\"]]",
+        "[[\"i\",\"blue\"]]",
+        "\"bl\\u0075e\"",
+        "\"BLUE\"",
+    ];
     let change = (prop::sample::select(keys.to_vec()), prop::sample::select(values.to_vec()));
     prop::collection::vec(change, 0..6).prop_map(|changes| {
         let once = changes.iter().enumerate().filter(|(i, (key, _))| changes[..*i].iter().all(|(k, _)| k != key));
@@ -389,6 +405,18 @@ proptest! {
         let stored = stored(&came);
         let tail = format!("\"content\":{},\"unknown\":{}}}", content, unknown);
         prop_assert!(stored.ends_with(&tail), "{}", stored);
+    }
+
+    /// PDUs of a batch share what is the same with the one before.
+    #[test]
+    fn batch_is_read_as_its_pdus_alone(came in prop::collection::vec(some_pdu(), 1..6)) {
+        let updates: Vec<String> = came.iter().map(|pdu| format!("{{\"update\":\"pdu\",\"pdu\":{pdu}}}")).collect();
+        let body = Bytes::from(format!("{{\"strong\":[{}],\"seq\":9}}", updates.join(",")));
+        let (circle, sender, nesting) = (Circle::default(), name("blue"), BodyNestingLimit::default());
+        let reader = PduReader::new(&sender, &circle, &TrustingRelayJudge);
+        let together = at_once(decode_within(&body, (100, &nesting), &reader, "network"));
+        let alone = at_once(decode(&body, 100, &reader, "network"));
+        prop_assert_eq!(format!("{together:?}"), format!("{alone:?}"));
     }
 
     #[test]

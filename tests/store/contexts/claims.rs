@@ -52,6 +52,28 @@ async fn concurrent_claims_have_one_winner() {
     }
 }
 
+/// A PDU with the greatest id of its origin is not looked for, so every other way to know one has to count.
+#[tokio::test(start_paused = true)]
+async fn greater_id_hides_no_pdu() {
+    let world = World::new();
+    let c = room("c");
+    world.commit(vec![heard(&c, &theirs("p5"), &[], 1)]).await;
+    for (id, before) in [
+        ("p7", None),
+        ("p5", delivered("c", 1)),
+        ("p6", None),
+        ("p7", claimed("c")),
+        ("p6", claimed("c")),
+        ("p8", None),
+    ] {
+        assert_eq!(claim(&world.store, &c, &theirs(id)), before, "{id}");
+    }
+    world.commit(vec![heard(&c, &theirs("p9"), &[], 2)]).await;
+    assert_eq!(claim(&world.store, &c, &theirs("p9")), delivered("c", 2), "stored by another way than a claim");
+    world.store.release(&c, &[theirs("p7")]);
+    assert_eq!(claim(&world.store, &c, &theirs("p7")), None);
+}
+
 #[tokio::test(start_paused = true)]
 async fn only_owner_releases_its_claim() {
     let world = World::new();

@@ -315,3 +315,28 @@ fn new_context_may_reach_participants_max() {
     desk.arrive("red", pdus("red/1"));
     assert_eq!(desk.log.last().map(String::as_str), Some("verdicts accepted"), "{:#?}", desk.log);
 }
+
+/// A batch in which each PDU names the one before is delivered in that order without being held; in any other one the order is that of
+/// depth, origin and id.
+#[test]
+fn chain_is_delivered_at_once() {
+    let mut desk = MachineHarness::new(ContextLimits::default());
+    desk.arrive("red", pdus("red/1"));
+    desk.log.clear();
+    desk.arrive("red", pdus("red/2<red/1 red/3<red/2 red/4<red/3"));
+    desk.expect(&[
+        "deliver red/2 at 1",
+        "deliver red/3 at 2",
+        "deliver red/4 at 3",
+        "verdicts accepted accepted accepted",
+    ]);
+    desk.arrive("red", pdus("red/3<red/2 red/4<red/3 red/5<red/4"));
+    desk.expect(&["deliver red/5 at 4", "verdicts duplicate duplicate accepted"]);
+    desk.arrive("red", pdus("red/8<red/5 red/7<red/5 red/7<red/5"));
+    desk.expect(&["deliver red/7 at 5", "deliver red/8 at 5", "verdicts accepted accepted duplicate"]);
+    desk.arrive("red", pdus("red/9<red/8 red/11<red/9,red/10 red/12<red/11"));
+    let held = ["hold red/11 for [red/10]", "hold red/12 for [red/11]"];
+    desk.expect(&["deliver red/9 at 6", held[0], held[1], "verdicts accepted held held"]);
+    desk.arrive("red", pdus("red/10<red/9"));
+    desk.expect(&["deliver red/10 at 7", "deliver red/11 at 8", "deliver red/12 at 9", "verdicts accepted"]);
+}
