@@ -123,6 +123,17 @@ pub trait Journal: Send + Sync + 'static {
     /// Returns a ticket for everything submitted so far.
     fn barrier(&self) -> CommitTicket;
 
+    /// Calls `then` once everything submitted so far is on disk, or drops it if the journal stops. It may be called on any thread, and
+    /// neither blocks nor panics: a reply that is sent so needs no task that waits for the commit.
+    fn after_commits(&self, then: Box<dyn FnOnce() + Send>) {
+        let settled = self.barrier();
+        tokio::task::spawn_local(async move {
+            if settled.committed().await.is_ok() {
+                then();
+            }
+        });
+    }
+
     /// Returns the length of the queue.
     fn pressure(&self) -> QueueDepth;
 }

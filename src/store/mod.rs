@@ -194,6 +194,10 @@ impl Journal for Store {
         self.shared.queue.push(QueueWork::Barrier)
     }
 
+    fn after_commits(&self, then: Box<dyn FnOnce() + Send>) {
+        self.shared.queue.call_after(then);
+    }
+
     fn pressure(&self) -> QueueDepth {
         let full_log = self.shared.engine.full_log();
         QueueDepth { rows: self.shared.queue.rows(), rows_max: self.shared.queue_rows, full_log }

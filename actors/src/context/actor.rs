@@ -257,13 +257,9 @@ impl ContextActor {
     }
 
     fn answer(&mut self, reply: ContextReply) {
-        let Some(send) = self.replies.ready(reply) else { return };
-        let settled = self.ports.journal.barrier();
-        spawn_detached(async move {
-            if settled.committed().await.is_ok() {
-                send();
-            }
-        });
+        if let Some(send) = self.replies.ready(reply) {
+            self.ports.journal.after_commits(send);
+        }
     }
 
     /// Arms the idle timer: an idle context is evicted, because it is cheap to load again. One with pending work stays.

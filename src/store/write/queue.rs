@@ -12,7 +12,26 @@ use tokio::time::Instant;
 /// An entry of the queue.
 pub(crate) struct QueueEntry {
     pub(crate) work: QueueWork,
-    pub(crate) done: oneshot::Sender<()>,
+    pub(crate) done: CommitWaiter,
+}
+
+/// Who learns that an entry is committed. Dropped, it learns that it is not.
+pub(crate) enum CommitWaiter {
+    /// The holder of a ticket.
+    Ticket(oneshot::Sender<()>),
+    /// A function that is called.
+    Call(Box<dyn FnOnce() + Send>),
+}
+
+impl CommitWaiter {
+    /// Reports the commit.
+    pub(crate) fn complete(self) {
+        match self {
+            // The receiver may be dropped; the commit is valid all the same.
+            Self::Ticket(done) => drop(done.send(())),
+            Self::Call(then) => then(),
+        }
+    }
 }
 
 /// The work of an entry.
@@ -103,14 +122,24 @@ impl JournalQueue {
 
     pub(crate) fn push(&self, work: QueueWork) -> CommitTicket {
         let (done, ticket) = CommitTicket::pair();
+        self.add(work, CommitWaiter::Ticket(done));
+        ticket
+    }
+
+    /// Calls a function when everything before it is committed.
+    pub(crate) fn call_after(&self, then: Box<dyn FnOnce() + Send>) {
+        self.add(QueueWork::Barrier, CommitWaiter::Call(then));
+    }
+
+    fn add(&self, work: QueueWork, done: CommitWaiter) {
         let mut inner = self.lock();
         if inner.dead || inner.closing {
-            return ticket;
+            return;
         }
         if matches!(work, QueueWork::Barrier) && inner.entries.is_empty() && !inner.busy {
             // Everything ever submitted is on disk, so the barrier completes at once.
-            let _ = done.send(());
-            return ticket;
+            drop(inner);
+            return done.complete();
         }
         self.rows.fetch_add(work.rows(), Ordering::Relaxed);
         let awaited = work.is_awaited();
@@ -121,7 +150,6 @@ impl JournalQueue {
         if awaited || first || too_many_ride {
             self.tell(inner);
         }
-        ticket
     }
 
     /// Returns the number of rows that are submitted and not being committed yet.

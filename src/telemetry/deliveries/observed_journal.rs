@@ -30,6 +30,10 @@ impl Journal for ObservedJournal {
         self.journal.barrier()
     }
 
+    fn after_commits(&self, then: Box<dyn FnOnce() + Send>) {
+        self.journal.after_commits(then);
+    }
+
     fn pressure(&self) -> QueueDepth {
         self.journal.pressure()
     }

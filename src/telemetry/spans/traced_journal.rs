@@ -45,6 +45,10 @@ impl Journal for TracedJournal {
         self.journal.barrier()
     }
 
+    fn after_commits(&self, then: Box<dyn FnOnce() + Send>) {
+        self.journal.after_commits(then);
+    }
+
     fn pressure(&self) -> QueueDepth {
         self.journal.pressure()
     }
