@@ -3,12 +3,13 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
 
 use actix::{
     Actor, ActorContext, ActorFutureExt, AsyncContext, Context, ContextFutureSpawner, Handler, Supervised, WrapFuture,
 };
 use tokio::time::error::Elapsed;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use crate::context::guarded_step::{KnownPdus, PendingEvent, StepFailure, StepOutcome, take_step};
 use crate::context::machine::{ContextEffect, ContextEvent, ContextMachine, ContextReply};
@@ -67,6 +68,8 @@ pub(crate) struct ContextActor {
     next_token: u64,
     timer: Timer,
     idle_timer: Timer,
+    /// Time of the last event, and the idle time that the timer was set for.
+    active: (Instant, Duration),
     /// Contribution of this context to the metrics.
     share: ContextMetricsGuard,
     /// Notifies the router that the context is idle.
@@ -108,6 +111,7 @@ impl ContextActor {
             next_token: 0,
             timer: Timer::default(),
             idle_timer: Timer::default(),
+            active: (Instant::now(), Duration::ZERO),
             on_quiet,
             lifeline,
         }
@@ -262,10 +266,19 @@ impl ContextActor {
         }
     }
 
-    /// Arms the idle timer: an idle context is evicted, because it is cheap to load again. One with pending work stays.
+    /// Keeps the idle timer armed: an idle context is evicted, because it is cheap to load again. One with pending work stays. A timer that
+    /// is pending is not set anew for each event, which would cost two tasks: it looks at the time of the last event when it fires.
     fn arm_idle_timer(&mut self, ctx: &mut Context<Self>) {
+        let (idle, armed_for) = (self.limits.idle, self.active.1);
+        self.active = (Instant::now(), idle);
+        if !self.idle_timer.is_pending() || idle != armed_for {
+            self.set_idle_timer(ctx, idle);
+        }
+    }
+
+    fn set_idle_timer(&mut self, ctx: &mut Context<Self>, delay: Duration) {
         let address = ctx.address();
-        self.idle_timer.arm(self.limits.idle, move |epoch| send_unbounded(&address, IdleTimerFired(epoch)));
+        self.idle_timer.arm(delay, move |epoch| send_unbounded(&address, IdleTimerFired(epoch)));
     }
 
     fn load(&mut self, ctx: &mut Context<Self>) {
@@ -456,7 +469,10 @@ impl Handler<IdleTimerFired> for ContextActor {
 
     fn handle(&mut self, IdleTimerFired(epoch): IdleTimerFired, ctx: &mut Context<Self>) {
         let fired = self.idle_timer.fired(epoch);
-        if fired && self.machine.as_ref().is_some_and(|machine| machine.is_idle() && self.replies.is_empty()) {
+        let left = self.active.1.saturating_sub(self.active.0.elapsed());
+        if fired && !left.is_zero() {
+            self.set_idle_timer(ctx, left);
+        } else if fired && self.machine.as_ref().is_some_and(|machine| machine.is_idle() && self.replies.is_empty()) {
             (self.on_quiet)();
         } else if fired {
             self.arm_idle_timer(ctx);

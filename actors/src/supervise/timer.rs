@@ -20,6 +20,11 @@ impl Timer {
         self.pending = Some(spawn_abortable(tokio::time::sleep(delay), move |_| fire(epoch)));
     }
 
+    /// Returns whether a timer is pending.
+    pub fn is_pending(&self) -> bool {
+        self.pending.is_some()
+    }
+
     /// Cancels the pending timer; a firing that is already in the mailbox is ignored.
     pub fn disarm(&mut self) {
         self.epoch += 1;
