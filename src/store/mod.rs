@@ -30,6 +30,7 @@ mod open;
 mod pending;
 mod position_jumps;
 mod read;
+mod record_cache;
 mod schema;
 mod shared;
 mod stats;
@@ -50,6 +51,7 @@ use crate::store::handoff_budget::HandoffBudget;
 use crate::store::offline::backup;
 use crate::store::pending::claims::PduClaims;
 use crate::store::pending::uncommitted_state::UncommittedState;
+use crate::store::record_cache::RecordCache;
 use crate::store::shared::{StoreShared, StoreState};
 use crate::store::write::queue::{JournalQueue, QueueWork};
 use counters::RowCounters;
@@ -113,6 +115,7 @@ impl Store {
             counters: RowCounters::default(),
             claims: PduClaims::default(),
             under_way: UncommittedState::default(),
+            records: RecordCache::default(),
             recent: HandoffBudget::new(recent),
             bounds: watch::Sender::new(opened.memory.cache.feed.bounds()),
             state: watch::Sender::new(StoreState::Open),

@@ -15,6 +15,7 @@ use crate::store::handoff_budget::HandoffBudget;
 use crate::store::pending::claims::PduClaims;
 use crate::store::pending::uncommitted_state::UncommittedState;
 use crate::store::position_jumps::PositionJumps;
+use crate::store::record_cache::RecordCache;
 use crate::store::write::queue::JournalQueue;
 
 /// Callback after each commit, called once for each server whose outbox grew. It runs on the writer's thread and must
@@ -45,6 +46,7 @@ pub(crate) struct StoreShared {
     pub(crate) counters: RowCounters,
     pub(crate) claims: PduClaims,
     pub(crate) under_way: UncommittedState,
+    pub(crate) records: RecordCache,
     pub(crate) recent: Arc<HandoffBudget>,
     pub(crate) bounds: watch::Sender<FeedBounds>,
     pub(crate) state: watch::Sender<StoreState>,

@@ -173,7 +173,7 @@ pub(super) fn context_record(
 ) -> Read<Option<ContextRecord>> {
     let row = read.open_table(tables::CONTEXTS)?.get(context.as_str())?;
     shared.counters.looked_up(u64::from(row.is_some()));
-    Ok(row.map(|row| codec::context_from_row(context.clone(), row.value())).transpose()?)
+    Ok(row.map(|row| shared.records.decode(context, row.value())).transpose()?)
 }
 
 pub(super) fn has_context(shared: &StoreShared, read: &ReadSnapshot, context: &ContextId) -> Read<bool> {
