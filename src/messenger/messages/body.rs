@@ -151,23 +151,19 @@ impl MessageBody {
 
     /// Checks that the message may be sent to its recipients and fits their limits: an accepted message must not fail
     /// later.
-    pub(crate) fn check(
-        &self,
-        participants: &HashSet<&ServerName>,
-        roster: &dyn PeerConfig,
-        us: &ServerName,
-    ) -> Result<(), ApiError> {
+    pub(crate) fn check(&self, audience: &MessageAudience<'_>, us: &ServerName) -> Result<(), ApiError> {
+        let MessageAudience { participants, roster, smallest } = audience;
         let smallest = match &self.to {
-            None => smallest_batch(participants.iter().copied(), roster),
+            None => *smallest,
             Some(to) => {
                 let others: Vec<_> = to.iter().filter(|server| *server != us).collect();
                 if others.is_empty() {
                     return Err(bad("BAD_TO", "\"to\" names only this server"));
                 }
                 for server in &others {
-                    self.check_named(server, participants, roster)?;
+                    self.check_named(server, participants, *roster)?;
                 }
-                smallest_batch(others, roster)
+                smallest_batch(others, *roster)
             }
         };
         match smallest {
@@ -204,6 +200,20 @@ impl MessageBody {
         });
         let Self { digest, kind, content, state, extra, receipt, .. } = self;
         PduDraft { submission, digest, accepted, id, kind, content, state, to, extra, receipt }
+    }
+}
+
+/// The participants of a context as the messages of one call are checked against them.
+pub(crate) struct MessageAudience<'a> {
+    participants: HashSet<&'a ServerName>,
+    roster: &'a dyn PeerConfig,
+    /// The smallest batch limit among the participants, and the peer that has it.
+    smallest: Option<(u64, &'a ServerName)>,
+}
+
+impl<'a> MessageAudience<'a> {
+    pub(crate) fn new(participants: &'a [ServerName], roster: &'a dyn PeerConfig) -> Self {
+        Self { participants: participants.iter().collect(), roster, smallest: smallest_batch(participants, roster) }
     }
 }
 
@@ -453,7 +463,9 @@ mod tests {
 
     fn checked(participants: &[&str], body: &str) -> Result<(), String> {
         let participants: Vec<_> = participants.iter().map(|server| name(server)).collect();
-        let checked = decoded(body).expect("sound").check(&participants.iter().collect(), &peers(), &name("red"));
+        let peers = peers();
+        let audience = MessageAudience::new(&participants, &peers);
+        let checked = decoded(body).expect("sound").check(&audience, &name("red"));
         checked.map_err(|refused| format!("{} {} {refused}", refused.status().as_u16(), refused.code()))
     }
 

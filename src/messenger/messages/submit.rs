@@ -9,7 +9,7 @@ use tokio::task::{JoinError, JoinSet};
 
 use crate::http::error::ApiError;
 use crate::messenger::MessengerApi;
-use crate::messenger::messages::body::MessageBody;
+use crate::messenger::messages::body::{MessageAudience, MessageBody};
 use crate::messenger::submission::id_in_use_error;
 
 /// Maximum number of contexts that messages are submitted to at the same time.
@@ -118,10 +118,10 @@ async fn compose(api: &MessengerApi, context: &ContextId, messages: Indexed<Subm
             return messages.into_iter().map(|(place, _)| (place, Err(problem.clone()))).collect();
         }
     };
-    let participants = record.participants.iter().collect();
+    let audience = MessageAudience::new(&record.participants, &*ports.roster);
     let (mut outcomes, mut places, mut drafts) = (Vec::new(), Vec::new(), Vec::new());
     for (place, SubmittedMessage { id, body }) in messages {
-        if let Err(problem) = body.check(&participants, &*ports.roster, &api.us) {
+        if let Err(problem) = body.check(&audience, &api.us) {
             outcomes.push((place, Err(problem)));
             continue;
         }
