@@ -109,12 +109,12 @@ impl<'a> PduAdmission<'a> {
         fates
     }
 
-    /// Returns whether the PDU waits for nothing, and nothing waits for it or is remembered of it: then it needs no place among the
+    /// Returns whether the PDU waits for nothing, nobody waits for it, and nothing is remembered of it: then it needs no place among the
     /// held ones.
     fn is_ready_alone(&self, pdu: &Pdu) -> bool {
         let is_delivered = |parent: &PduRef| matches!(self.parent(parent), ParentLookup::Delivered { .. });
-        let is_quiet = self.graph.pending.has_nothing_open();
-        is_quiet && pdu.state.is_none() && self.is_for_us(pdu) && pdu.prev.iter().all(is_delivered)
+        let is_new = self.graph.pending.has_nothing_of(&pdu.reference);
+        is_new && pdu.state.is_none() && self.is_for_us(pdu) && pdu.prev.iter().all(is_delivered)
     }
 
     /// Returns one more than the depth of the deepest delivered parent.

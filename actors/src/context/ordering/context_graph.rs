@@ -197,7 +197,7 @@ impl ContextGraph {
         pending.mark_history_edge(&timeline.recent, behind);
     }
 
-    /// Delivers a PDU of this step that was never held, with its depth. Nothing is held, missing or given up.
+    /// Delivers a PDU of this step that was never held, with its depth. Nobody waits for it, and nothing is remembered of it.
     pub(crate) fn deliver_at_once(&mut self, step: &mut ContextStep<'_>, fresh: NewPdu, depth: u64) {
         let Pdu { reference, prev, to, depth: stated, .. } = &fresh.pdu;
         // A PDU of ours that comes back gets no event, because its messenger knows it.

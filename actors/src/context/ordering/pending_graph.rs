@@ -97,9 +97,11 @@ impl PendingGraph {
         self.order.len() == 0 && self.wanted.is_empty()
     }
 
-    /// Returns whether nothing is held, requested or remembered as missing.
-    pub(crate) fn has_nothing_open(&self) -> bool {
-        self.is_idle() && self.gaps.is_empty() && self.links.is_empty()
+    /// Returns whether nobody waits for the PDU, and it is neither held nor requested nor remembered as missing.
+    pub(crate) fn has_nothing_of(&self, reference: &PduRef) -> bool {
+        let is_in_order = self.order.holds(reference) || self.order.is_named(reference);
+        let is_missing = self.wanted.contains(reference) || self.gaps.get(reference).is_some();
+        !is_in_order && !is_missing && !self.links.has(reference)
     }
 
     /// Returns whether the context began before our first PDU of it.

@@ -26,8 +26,8 @@ impl Links {
         Self { open, touched: BTreeSet::new() }
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
-        self.open.is_empty()
+    pub(crate) fn has(&self, reference: &PduRef) -> bool {
+        self.open.contains_key(reference)
     }
 
     /// Returns the PDUs that are still to be fetched.
