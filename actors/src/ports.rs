@@ -89,6 +89,9 @@ impl CommitTicket {
     }
 }
 
+/// A call that waits for a commit.
+pub type SettledCall = Box<dyn FnOnce() + Send>;
+
 /// The length of the journal's queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct QueueDepth {
@@ -123,13 +126,13 @@ pub trait Journal: Send + Sync + 'static {
     /// Returns a ticket for everything submitted so far.
     fn barrier(&self) -> CommitTicket;
 
-    /// Calls `then` once everything submitted so far is on disk, or drops it if the journal stops. It may be called on any thread, and
-    /// neither blocks nor panics: a reply that is sent so needs no task that waits for the commit.
-    fn after_commits(&self, then: Box<dyn FnOnce() + Send>) {
+    /// Calls `done` once everything submitted so far is on disk, on whichever thread commits it; so the thread of an actor need not
+    /// wake up only to pass a reply on. `done` must not block. It is dropped if the journal stops.
+    fn when_settled(&self, done: SettledCall) {
         let settled = self.barrier();
-        tokio::task::spawn_local(async move {
+        tokio::spawn(async move {
             if settled.committed().await.is_ok() {
-                then();
+                done();
             }
         });
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use actors::change::{Change, CommitPriority};
 use actors::model::{DeadLetterReason, FeedItem, ServerName};
-use actors::ports::{CommitTicket, Fence, Journal, QueueDepth};
+use actors::ports::{CommitTicket, Fence, Journal, QueueDepth, SettledCall};
 use actors::supervise::log_throttle::LogThrottle;
 
 /// A journal that also logs. Events that others can cause in large numbers are logged once a minute per subject.
@@ -82,8 +82,8 @@ impl Journal for LoggingJournal {
         self.journal.barrier()
     }
 
-    fn after_commits(&self, then: Box<dyn FnOnce() + Send>) {
-        self.journal.after_commits(then);
+    fn when_settled(&self, done: SettledCall) {
+        self.journal.when_settled(done);
     }
 
     fn pressure(&self) -> QueueDepth {

@@ -262,7 +262,7 @@ impl ContextActor {
 
     fn answer(&mut self, reply: ContextReply) {
         if let Some(send) = self.replies.ready(reply) {
-            self.ports.journal.after_commits(send);
+            self.ports.journal.when_settled(send);
         }
     }
 

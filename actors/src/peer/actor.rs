@@ -147,7 +147,7 @@ impl PeerActor {
                 // If the journal has stopped, the reply is dropped: the caller is told that the outcome is unknown, and the
                 // process exits.
                 if let Some(send) = self.replies.ready(reply) {
-                    self.ports.journal.after_commits(send);
+                    self.ports.journal.when_settled(send);
                 }
             }
             PeerEffect::Report(token) => {

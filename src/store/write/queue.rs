@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use actors::change::Change;
-use actors::ports::{CommitPriority, CommitTicket, Fence};
+use actors::ports::{CommitPriority, CommitTicket, Fence, SettledCall};
 use parking_lot::{Condvar, Mutex, MutexGuard};
 use tokio::sync::{Notify, oneshot};
 use tokio::time::Instant;
@@ -12,24 +12,25 @@ use tokio::time::Instant;
 /// An entry of the queue.
 pub(crate) struct QueueEntry {
     pub(crate) work: QueueWork,
-    pub(crate) done: CommitWaiter,
+    pub(crate) done: EntryDone,
 }
 
-/// Who learns that an entry is committed. Dropped, it learns that it is not.
-pub(crate) enum CommitWaiter {
-    /// The holder of a ticket.
+/// What is done when an entry is on disk. Dropped undone, it makes a ticket fail, and a caller of an actor learn that the outcome is
+/// unknown.
+pub(crate) enum EntryDone {
+    /// A ticket completes.
     Ticket(oneshot::Sender<()>),
-    /// A function that is called.
-    Call(Box<dyn FnOnce() + Send>),
+    /// A function is called.
+    Call(SettledCall),
 }
 
-impl CommitWaiter {
-    /// Reports the commit.
+impl EntryDone {
+    /// Does it.
     pub(crate) fn complete(self) {
         match self {
             // The receiver may be dropped; the commit is valid all the same.
             Self::Ticket(done) => drop(done.send(())),
-            Self::Call(then) => then(),
+            Self::Call(done) => done(),
         }
     }
 }
@@ -122,16 +123,12 @@ impl JournalQueue {
 
     pub(crate) fn push(&self, work: QueueWork) -> CommitTicket {
         let (done, ticket) = CommitTicket::pair();
-        self.add(work, CommitWaiter::Ticket(done));
+        self.push_with(work, EntryDone::Ticket(done));
         ticket
     }
 
-    /// Calls a function when everything before it is committed.
-    pub(crate) fn call_after(&self, then: Box<dyn FnOnce() + Send>) {
-        self.add(QueueWork::Barrier, CommitWaiter::Call(then));
-    }
-
-    fn add(&self, work: QueueWork, done: CommitWaiter) {
+    /// Adds an entry, with what is done when it is on disk.
+    pub(crate) fn push_with(&self, work: QueueWork, done: EntryDone) {
         let mut inner = self.lock();
         if inner.dead || inner.closing {
             return;

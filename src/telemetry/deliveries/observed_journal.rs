@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use actors::change::{Change, CommitPriority};
-use actors::ports::{CommitTicket, Fence, Journal, QueueDepth};
+use actors::ports::{CommitTicket, Fence, Journal, QueueDepth, SettledCall};
 
 use crate::telemetry::deliveries::delivery_observer::DeliveryObserver;
 
@@ -30,8 +30,8 @@ impl Journal for ObservedJournal {
         self.journal.barrier()
     }
 
-    fn after_commits(&self, then: Box<dyn FnOnce() + Send>) {
-        self.journal.after_commits(then);
+    fn when_settled(&self, done: SettledCall) {
+        self.journal.when_settled(done);
     }
 
     fn pressure(&self) -> QueueDepth {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use actors::change::{Change, CommitPriority};
-use actors::ports::{CommitTicket, Fence, Journal, QueueDepth};
+use actors::ports::{CommitTicket, Fence, Journal, QueueDepth, SettledCall};
 use opentelemetry::trace::{Span, SpanKind, Status};
 
 use super::span_hub::SpanHub;
@@ -45,8 +45,8 @@ impl Journal for TracedJournal {
         self.journal.barrier()
     }
 
-    fn after_commits(&self, then: Box<dyn FnOnce() + Send>) {
-        self.journal.after_commits(then);
+    fn when_settled(&self, done: SettledCall) {
+        self.journal.when_settled(done);
     }
 
     fn pressure(&self) -> QueueDepth {
