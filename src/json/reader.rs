@@ -10,6 +10,7 @@ use serde::{Deserializer, Serialize};
 use serde_json::value::RawValue;
 use sha2::{Digest as _, Sha256};
 
+use crate::json::nesting::plain_length;
 use crate::json::scanner::{JsonScanner, ScannedValue};
 
 /// Maximum number of keys of an object that is read by key. A legitimate one has about twenty; a key costs some hundred
@@ -264,6 +265,17 @@ pub(crate) fn has_string_member(object: &str, key: &str, expected: &str) -> bool
     found
 }
 
+/// Appends a text as JSON. Nearly all texts have no character to escape and are copied.
+pub(crate) fn put_text(out: &mut Vec<u8>, text: &str) {
+    let is_escaped = |byte: u8| (byte == b'"') | (byte == b'\\') | (byte < b' ');
+    if plain_length(text.as_bytes(), is_escaped) < text.len() {
+        return put(out, text);
+    }
+    out.push(b'"');
+    out.extend_from_slice(text.as_bytes());
+    out.push(b'"');
+}
+
 /// Appends a value as JSON. The value must be one whose serialization cannot fail.
 pub(crate) fn put<T: Serialize + ?Sized>(out: &mut Vec<u8>, value: &T) {
     serde_json::to_writer(out, value).expect("texts and numbers into memory");
@@ -325,6 +337,19 @@ mod tests {
             ("7", false),
         ] {
             assert_eq!(has_string_member(object, "update", "pdu"), expected, "{object}");
+        }
+    }
+
+    #[test]
+    fn texts_are_written_as_by_library() {
+        for inside in ["", "\"", "\\", "\n", "\u{0}", "\u{1f}", " ", "\u{7f}", "é", "/", "\u{2028}"] {
+            for length in [0, 1, 31, 32, 40] {
+                let text = format!("{}{inside}{}", "x".repeat(length), "y".repeat(length));
+                let (mut written, mut expected) = (Vec::new(), Vec::new());
+                put_text(&mut written, &text);
+                put(&mut expected, &text);
+                assert_eq!(written, expected, "{text:?}");
+            }
         }
     }
 

@@ -5,6 +5,8 @@ use std::io::Write;
 
 use serde::Serialize;
 
+use crate::json::reader::put_text;
+
 /// A JSON object that is being written.
 pub(crate) struct RawObjectWriter<'a> {
     out: &'a mut Vec<u8>,
@@ -22,6 +24,12 @@ impl<'a> RawObjectWriter<'a> {
     pub(crate) fn member<T: Serialize + ?Sized>(&mut self, name: &str, value: &T) {
         self.name(name);
         serde_json::to_writer(&mut *self.out, value).expect("plain values into memory");
+    }
+
+    /// Writes a member with a text.
+    pub(crate) fn text(&mut self, name: &str, text: &str) {
+        self.name(name);
+        put_text(self.out, text);
     }
 
     /// Writes a member with a text that has no character to escape.

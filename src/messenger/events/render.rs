@@ -137,7 +137,7 @@ fn begun<'a>(mut event: RawObjectWriter<'a>, entry: &FeedEntry, time: &str, kind
     match &entry.item {
         // The names of servers need no escapes.
         FeedItem::Update { from, n, .. } => event.plain("id", format_args!("{from}#{n}")),
-        _ => event.member("id", &id(entry)),
+        _ => event.text("id", &id(entry)),
     }
     event.plain("time", time);
     event

@@ -87,9 +87,9 @@ impl<'a> PduEvent<'a> {
     /// Writes the event's members after those that all events have.
     pub(crate) fn write(&self, event: &mut RawObjectWriter<'_>) {
         let Self { fed, parts } = self;
-        event.member("context", fed.context.as_str());
-        event.member("origin", fed.reference.origin.as_str());
-        event.member("pdu_id", fed.reference.id.as_str());
+        event.text("context", fed.context.as_str());
+        event.text("origin", fed.reference.origin.as_str());
+        event.text("pdu_id", fed.reference.id.as_str());
         event.raw("type", or(parts.kind, "\"\""));
         event.raw("content", or(parts.content, "null"));
         if parts.is_state {
@@ -108,7 +108,7 @@ impl<'a> PduEvent<'a> {
             event.raw("to", to.get());
         }
         event.optional("sender", fed.sender.as_ref().map(|sender| sender.as_str()));
-        event.member("verified", &fed.verified);
+        event.text("verified", &fed.verified);
         if let Some(bridged) = parts.bridged {
             event.raw("bridged", bridged.get());
         }

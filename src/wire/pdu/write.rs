@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use super::PARENTS_MAX;
 use crate::json::reader;
-use crate::json::reader::put;
+use crate::json::reader::{put, put_text};
 use crate::json::scanner::ScannedValue;
 
 /// A PDU to be written.
@@ -40,15 +40,15 @@ impl WrittenPdu<'_> {
         const AROUND: usize = 64;
         let mut out = Vec::with_capacity(about + AROUND);
         out.extend_from_slice(b"{\"pdu_id\":");
-        put(&mut out, self.reference.id.as_str());
+        put_text(&mut out, self.reference.id.as_str());
         key(&mut out, b"origin");
-        put(&mut out, self.reference.origin.as_str());
+        put_text(&mut out, self.reference.origin.as_str());
         key(&mut out, b"context");
-        put(&mut out, self.context.as_str());
+        put_text(&mut out, self.context.as_str());
         key(&mut out, b"ts");
         out.extend_from_slice(self.ts.as_bytes());
         key(&mut out, b"pdu_type");
-        put(&mut out, self.kind);
+        put_text(&mut out, self.kind);
         key(&mut out, b"prev_pdus");
         parents(&mut out, self.prev);
         if let Some(depth) = self.depth {
@@ -82,16 +82,16 @@ impl WrittenPdu<'_> {
 impl WrittenState<'_> {
     fn write(&self, out: &mut Vec<u8>) {
         key(out, b"state_key");
-        put(out, self.key);
+        put_text(out, self.key);
         if let Some(power) = self.power {
             key(out, b"power_level");
             put(out, &power);
         }
         if let Some(prev) = self.prev {
             key(out, b"prev_state_id");
-            put(out, prev.id.as_str());
+            put_text(out, prev.id.as_str());
             key(out, b"prev_state_origin");
-            put(out, prev.origin.as_str());
+            put_text(out, prev.origin.as_str());
         }
     }
 }
@@ -108,7 +108,11 @@ fn parents(out: &mut Vec<u8>, parents: &[PduRef]) {
         if place > 0 {
             out.push(b',');
         }
-        put(out, &[parent.origin.as_str(), parent.id.as_str()]);
+        out.push(b'[');
+        put_text(out, parent.origin.as_str());
+        out.push(b',');
+        put_text(out, parent.id.as_str());
+        out.push(b']');
     }
     out.push(b']');
 }
