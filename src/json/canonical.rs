@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use crate::json::reader::items;
+use crate::json::reader::{items, put_text};
 use crate::json::scanner::{JsonScanner, ScannedValue};
 
 /// The members of an object in their order, including repeated names, each value as its text.
@@ -179,14 +179,7 @@ fn write_elements(out: &mut Vec<u8>, text: &str, depth: u32) -> bool {
 }
 
 fn write_string(out: &mut Vec<u8>, text: &str) -> bool {
-    if text.bytes().any(|byte| byte < b' ' || matches!(byte, b'"' | b'\\')) {
-        serde_json::to_writer(out, text).expect("a text into memory");
-        return true;
-    }
-    // The serializer writes such a text unchanged, piece by piece.
-    out.push(b'"');
-    out.extend_from_slice(text.as_bytes());
-    out.push(b'"');
+    put_text(out, text);
     true
 }
 

@@ -155,7 +155,8 @@ fn greatest_id(
 ) -> Read<Option<PduId>> {
     let end = after(origin.as_str());
     let last = pdus.range((origin.as_str(), "")..(end.as_str(), ""))?.newest()?;
-    shared.counters.looked_up(u64::from(last.is_some()));
+    // Only the key is read.
+    shared.counters.looked_up(0);
     let id = last.map(|(key, _)| codec::reference("pdus", origin.as_str(), key.value().1)).transpose()?;
     Ok(id.map(|reference| reference.id))
 }
@@ -177,6 +178,7 @@ pub(super) fn context_record(
 }
 
 pub(super) fn has_context(shared: &StoreShared, read: &ReadSnapshot, context: &ContextId) -> Read<bool> {
-    shared.counters.looked_up(1);
-    Ok(read.open_table(tables::CONTEXTS)?.get(context.as_str())?.is_some())
+    let is_there = read.open_table(tables::CONTEXTS)?.get(context.as_str())?.is_some();
+    shared.counters.looked_up(u64::from(is_there));
+    Ok(is_there)
 }

@@ -250,7 +250,7 @@ pub(crate) trait TableVisitor {
 /// Trimmed: never.
 pub(crate) const BLOCK_ROWS: TableDefinition<&str, u64> = TableDefinition::new("block_rows");
 
-/// How the file keeps the rows of a table in blocks.
+/// The rows of a table that the file keeps in blocks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum BlockUse {
     /// All rows. They are appended in the order of their keys, and most leave from the front.

@@ -15,7 +15,7 @@ pub(crate) struct QueueEntry {
     pub(crate) done: EntryDone,
 }
 
-/// What is done when an entry is on disk. Dropped undone, it makes a ticket fail, and a caller of an actor learn that the outcome is
+/// The call that follows an entry's commit. Dropped, it makes a ticket fail, and a caller of an actor learn that the outcome is
 /// unknown.
 pub(crate) enum EntryDone {
     /// A ticket completes.

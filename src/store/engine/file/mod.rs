@@ -6,11 +6,12 @@
 //! writes of eight pages. What a block loses or gains later rewrites the block.
 //!
 //! Rows of other tables are appended next to each other most of the time, as PDUs of one origin are, and come between others at times.
-//! Of these a checkpoint writes runs of rows in blocks and all others alone (`tables::BlockUse`), so that a row which comes between others does
+//! Of these a checkpoint writes runs in blocks and all other rows alone (`tables::BlockUse`), so that one which comes between others does
 //! not cause a whole block to be written.
 //!
 //! - `row_block`: the encoding of a block. `row_place`: a key or a value in it. `file_table`: the table as a reader sees it.
-//!   `file_range`: the rows of a range, in one direction. `block_writer`: what a checkpoint does to the blocks. `run_search`: when it looks for a run. `opening_table`: the keys that an opening reads.
+//!   `file_range`: the rows of a range, in one direction. `block_writer`: what a checkpoint does to the blocks. `run_search`: when it looks
+//!   for a run. `opening_table`: the keys that an opening reads.
 //!
 //! The blocks of a table do not overlap. A row is in a block or is a row of the file: stores of the schema version before have
 //! rows of the file, and so do new backups and imports. A checkpoint that writes such a row anew takes it out of there.

@@ -1,4 +1,4 @@
-//! When to look for runs of rows that are written next to each other.
+//! The search for runs of rows that are written next to each other.
 
 /// Maximum number of rows that are written one by one before a run is looked for again.
 const RUN_PAUSE_MAX: u32 = 64;
