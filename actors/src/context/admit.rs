@@ -6,7 +6,6 @@ use std::collections::HashMap;
 use crate::change::Change;
 use crate::context::ordering::causal_order::PendingPdu;
 use crate::context::ordering::context_graph::ContextGraph;
-use crate::context::ordering::recent_pdus::REFERENCES_KEPT;
 use crate::context::provenance::{Provenance, QuarantinedPdu};
 use crate::context::state::state_walk::StateWalk;
 use crate::context::step::{ContextStep, NewPdu, PduOutcome};
@@ -56,6 +55,8 @@ impl<'a> PduAdmission<'a> {
         let is_first = self.graph.is_new() || self.graph.is_just_joined();
         // Whether the PDU before was delivered at once, and this one may be.
         let mut goes_on = !is_first && self.way.is_news() && is_chain(&pdus);
+        // What is delivered meanwhile must not push out parents of those behind it, whose status was looked up as known.
+        self.graph.timeline.keep_more(pdus.len());
         let mut told: HashMap<PduRef, PduOutcome> = HashMap::new();
         let mut taken = vec![];
         let mut fates = Vec::with_capacity(pdus.len());
@@ -101,6 +102,7 @@ impl<'a> PduAdmission<'a> {
             told.entry(reference).or_insert_with(|| fate.clone());
             fates.push(fate);
         }
+        self.graph.timeline.keep_more(0);
         // Link after the loop, so that parents are found among the PDUs of the batch, whatever their order.
         for (reference, walked) in &taken {
             self.graph.pending.link(step, reference, *walked);
@@ -458,13 +460,9 @@ impl<'a> PduAdmission<'a> {
     }
 }
 
-/// Maximum number of PDUs of a batch that are delivered one after the other: as long as the memory of delivered PDUs has them all, none
-/// of them is taken twice.
-const CHAIN_MAX: usize = REFERENCES_KEPT.get() / 2;
-
 /// Returns whether each PDU names the one before it as a parent, so that no other order of them is possible.
 fn is_chain(pdus: &[Pdu]) -> bool {
-    pdus.len() <= CHAIN_MAX && pdus.windows(2).all(|pair| pair[1].prev.contains(&pair[0].reference))
+    pdus.windows(2).all(|pair| pair[1].prev.contains(&pair[0].reference))
 }
 
 fn refused(code: &'static str, reason: String) -> PduVerdict {

@@ -340,3 +340,17 @@ fn chain_is_delivered_at_once() {
     desk.arrive("red", pdus("red/10<red/9"));
     desk.expect(&["deliver red/10 at 7", "deliver red/11 at 8", "deliver red/12 at 9", "verdicts accepted"]);
 }
+
+/// A long batch must not push parents that later PDUs of it name out of the memory of delivered PDUs.
+#[test]
+fn long_chain_finds_earlier_parents() {
+    let mut desk = MachineHarness::new(ContextLimits::default());
+    let chain = |numbers: std::ops::Range<u32>| numbers.map(|n| format!("red/{n}<red/{}", n - 1)).collect::<Vec<_>>();
+    desk.arrive("red", pdus("red/0"));
+    desk.arrive("red", pdus(&chain(1..1_001).join(" ")));
+    desk.log.clear();
+    let mut batch = chain(1_001..2_001);
+    batch.push("red/2001<red/2000,red/1".to_owned());
+    desk.arrive("red", pdus(&batch.join(" ")));
+    assert!(desk.log.iter().all(|line| !line.starts_with("hold")), "{:?}", desk.log.last());
+}

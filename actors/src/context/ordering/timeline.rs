@@ -5,7 +5,7 @@
 use std::ops::Range;
 
 use crate::context::ordering::heads::ContextHeads;
-use crate::context::ordering::recent_pdus::{RecentPdus, recent_pdus};
+use crate::context::ordering::recent_pdus::{RecentPdus, keep_more, recent_pdus};
 use crate::context::step::ContextStep;
 use crate::model::{ContextRecord, Head, PduRef};
 
@@ -34,6 +34,11 @@ impl ContextTimeline {
         let heads = ContextHeads::load(std::mem::take(&mut record.heads), heads_max);
         let &mut ContextRecord { next, depth, history_count, .. } = record;
         Self { next, depth, history_count, places: 0..0, recent, heads }
+    }
+
+    /// Remembers this number of delivered PDUs more than usual, until the next call.
+    pub(crate) fn keep_more(&mut self, more: usize) {
+        keep_more(&mut self.recent, more);
     }
 
     /// Returns whether a PDU was delivered as news.
