@@ -54,7 +54,8 @@ impl<'a> PduAdmission<'a> {
         // The whole first batch creates the context, not only its first PDU.
         let is_first = self.graph.is_new() || self.graph.is_just_joined();
         // Whether the PDU before was delivered at once, and this one may be.
-        let mut goes_on = !is_first && self.way.is_news() && is_chain(&pdus);
+        let are_for_us = pdus.iter().all(|pdu| self.is_for_us(pdu));
+        let mut goes_on = !is_first && self.way.is_news() && are_for_us && is_chain(&pdus);
         // What is delivered meanwhile must not push out parents of those behind it, whose status was looked up as known.
         self.graph.timeline.keep_more(pdus.len());
         let mut told: HashMap<PduRef, PduOutcome> = HashMap::new();
@@ -116,7 +117,7 @@ impl<'a> PduAdmission<'a> {
     fn is_ready_alone(&self, pdu: &Pdu) -> bool {
         let is_delivered = |parent: &PduRef| matches!(self.parent(parent), ParentLookup::Delivered { .. });
         let is_new = self.graph.pending.has_nothing_of(&pdu.reference);
-        is_new && pdu.state.is_none() && self.is_for_us(pdu) && pdu.prev.iter().all(is_delivered)
+        is_new && pdu.state.is_none() && pdu.prev.iter().all(is_delivered)
     }
 
     /// Returns one more than the depth of the deepest delivered parent.
