@@ -89,6 +89,9 @@ impl CommitTicket {
     }
 }
 
+/// A call that waits for a commit.
+pub type SettledCall = Box<dyn FnOnce() + Send>;
+
 /// The length of the journal's queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct QueueDepth {
@@ -122,6 +125,17 @@ pub trait Journal: Send + Sync + 'static {
 
     /// Returns a ticket for everything submitted so far.
     fn barrier(&self) -> CommitTicket;
+
+    /// Calls `done` once everything submitted so far is on disk, on whichever thread commits it; so the thread of an actor need not
+    /// wake up only to pass a reply on. `done` must not block. It is dropped if the journal stops.
+    fn when_settled(&self, done: SettledCall) {
+        let settled = self.barrier();
+        tokio::spawn(async move {
+            if settled.committed().await.is_ok() {
+                done();
+            }
+        });
+    }
 
     /// Returns the length of the queue.
     fn pressure(&self) -> QueueDepth;

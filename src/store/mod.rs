@@ -42,7 +42,9 @@ use std::sync::Arc;
 
 use actors::change::Change;
 use actors::model::{ContextId, ServerName};
-use actors::ports::{ArchiveError, Clock, CommitPriority, CommitTicket, Fence, Journal, Ownership, QueueDepth};
+use actors::ports::{
+    ArchiveError, Clock, CommitPriority, CommitTicket, Fence, Journal, Ownership, QueueDepth, SettledCall,
+};
 use redb::StorageBackend;
 use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, watch};
@@ -53,7 +55,7 @@ use crate::store::offline::backup;
 use crate::store::pending::claims::PduClaims;
 use crate::store::pending::uncommitted_state::UncommittedState;
 use crate::store::shared::{StoreShared, StoreState};
-use crate::store::write::queue::{JournalQueue, QueueWork};
+use crate::store::write::queue::{EntryDone, JournalQueue, QueueWork};
 use counters::RowCounters;
 
 pub use crate::store::engine::log::log_backend::{LogBackend, LogSegment};
@@ -195,6 +197,10 @@ impl Journal for Store {
 
     fn barrier(&self) -> CommitTicket {
         self.shared.queue.push(QueueWork::Barrier)
+    }
+
+    fn when_settled(&self, done: SettledCall) {
+        self.shared.queue.push_with(QueueWork::Barrier, EntryDone::Call(done));
     }
 
     fn pressure(&self) -> QueueDepth {

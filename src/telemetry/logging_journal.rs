@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use actors::change::{Change, CommitPriority};
 use actors::model::{DeadLetterReason, FeedItem, ServerName};
-use actors::ports::{CommitTicket, Fence, Journal, QueueDepth};
+use actors::ports::{CommitTicket, Fence, Journal, QueueDepth, SettledCall};
 use actors::supervise::log_throttle::LogThrottle;
 
 /// A journal that also logs. Events that others can cause in large numbers are logged once a minute per subject.
@@ -80,6 +80,10 @@ impl Journal for LoggingJournal {
 
     fn barrier(&self) -> CommitTicket {
         self.journal.barrier()
+    }
+
+    fn when_settled(&self, done: SettledCall) {
+        self.journal.when_settled(done);
     }
 
     fn pressure(&self) -> QueueDepth {

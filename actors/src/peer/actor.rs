@@ -144,15 +144,11 @@ impl PeerActor {
         match effect {
             PeerEffect::Commit(changes, urgency) => drop(self.ports.journal.submit(self.fence, changes, urgency)),
             PeerEffect::Answer(reply) => {
-                let Some(send) = self.replies.ready(reply) else { return };
-                let settled = self.ports.journal.barrier();
-                spawn_detached(async move {
-                    // If the journal has stopped, the reply is dropped: the caller is told that the outcome is unknown,
-                    // and the process exits.
-                    if settled.committed().await.is_ok() {
-                        send();
-                    }
-                });
+                // If the journal has stopped, the reply is dropped: the caller is told that the outcome is unknown, and the
+                // process exits.
+                if let Some(send) = self.replies.ready(reply) {
+                    self.ports.journal.when_settled(send);
+                }
             }
             PeerEffect::Report(token) => {
                 let (Some(reply), Some(machine)) = (self.replies.commands.take(token), &self.machine) else { return };

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use actors::change::Change;
-use actors::ports::{CommitPriority, CommitTicket, Fence};
+use actors::ports::{CommitPriority, CommitTicket, Fence, SettledCall};
 use parking_lot::{Condvar, Mutex, MutexGuard};
 use tokio::sync::{Notify, oneshot};
 use tokio::time::Instant;
@@ -12,7 +12,27 @@ use tokio::time::Instant;
 /// An entry of the queue.
 pub(crate) struct QueueEntry {
     pub(crate) work: QueueWork,
-    pub(crate) done: oneshot::Sender<()>,
+    pub(crate) done: EntryDone,
+}
+
+/// What is done when an entry is on disk. Dropped undone, it makes a ticket fail, and a caller of an actor learn that the outcome is
+/// unknown.
+pub(crate) enum EntryDone {
+    /// A ticket completes.
+    Ticket(oneshot::Sender<()>),
+    /// A function is called.
+    Call(SettledCall),
+}
+
+impl EntryDone {
+    /// Does it.
+    pub(crate) fn complete(self) {
+        match self {
+            // The receiver may be dropped; the commit is valid all the same.
+            Self::Ticket(done) => drop(done.send(())),
+            Self::Call(done) => done(),
+        }
+    }
 }
 
 /// The work of an entry.
@@ -103,14 +123,20 @@ impl JournalQueue {
 
     pub(crate) fn push(&self, work: QueueWork) -> CommitTicket {
         let (done, ticket) = CommitTicket::pair();
+        self.push_with(work, EntryDone::Ticket(done));
+        ticket
+    }
+
+    /// Adds an entry, with what is done when it is on disk.
+    pub(crate) fn push_with(&self, work: QueueWork, done: EntryDone) {
         let mut inner = self.lock();
         if inner.dead || inner.closing {
-            return ticket;
+            return;
         }
         if matches!(work, QueueWork::Barrier) && inner.entries.is_empty() && !inner.busy {
             // Everything ever submitted is on disk, so the barrier completes at once.
-            let _ = done.send(());
-            return ticket;
+            drop(inner);
+            return done.complete();
         }
         self.rows.fetch_add(work.rows(), Ordering::Relaxed);
         let awaited = work.is_awaited();
@@ -121,7 +147,6 @@ impl JournalQueue {
         if awaited || first || too_many_ride {
             self.tell(inner);
         }
-        ticket
     }
 
     /// Returns the number of rows that are submitted and not being committed yet.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use actors::change::{Change, CommitPriority};
-use actors::ports::{CommitTicket, Fence, Journal, QueueDepth};
+use actors::ports::{CommitTicket, Fence, Journal, QueueDepth, SettledCall};
 
 use crate::telemetry::deliveries::delivery_observer::DeliveryObserver;
 
@@ -28,6 +28,10 @@ impl Journal for ObservedJournal {
 
     fn barrier(&self) -> CommitTicket {
         self.journal.barrier()
+    }
+
+    fn when_settled(&self, done: SettledCall) {
+        self.journal.when_settled(done);
     }
 
     fn pressure(&self) -> QueueDepth {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use actors::change::{Change, CommitPriority};
-use actors::ports::{CommitTicket, Fence, Journal, QueueDepth};
+use actors::ports::{CommitTicket, Fence, Journal, QueueDepth, SettledCall};
 use opentelemetry::trace::{Span, SpanKind, Status};
 
 use super::span_hub::SpanHub;
@@ -43,6 +43,10 @@ impl Journal for TracedJournal {
 
     fn barrier(&self) -> CommitTicket {
         self.journal.barrier()
+    }
+
+    fn when_settled(&self, done: SettledCall) {
+        self.journal.when_settled(done);
     }
 
     fn pressure(&self) -> QueueDepth {
