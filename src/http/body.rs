@@ -2,6 +2,7 @@
 
 pub mod encoded;
 pub mod encoded_errors;
+pub(crate) mod whole_body;
 
 use std::convert::Infallible;
 use std::future::{Future, Ready, ready};
@@ -10,12 +11,14 @@ use std::time::Duration;
 
 use actix_web::body::{BodyStream, MessageBody};
 use actix_web::dev::Payload;
+use actix_web::error::PayloadError;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{CONTENT_LENGTH, HeaderMap};
 use actix_web::{FromRequest, HttpRequest, web};
 use actors::model::{CountedNoun, ShortDuration};
 use bytes::Bytes;
 
+use crate::http::body::whole_body::WholeBody;
 use crate::http::error::ApiError;
 use crate::json::nesting::BodyNestingLimit;
 
@@ -75,11 +78,11 @@ pub(crate) async fn read(limit: BodyLimit, announced: Option<u64>, body: web::Pa
     if announced.is_some_and(|length| length > limit.bytes as u64) {
         return Err(limit.too_large());
     }
-    match tokio::time::timeout(limit.time, body.to_bytes_limited(limit.bytes)).await {
+    match tokio::time::timeout(limit.time, WholeBody::new(body.into_inner(), announced, limit.bytes)).await {
         Err(_elapsed) => Err(BodyLimit::too_slow(limit.time).by_limit(limit.time_key)),
-        Ok(Err(_exceeded)) => Err(limit.too_large()),
-        Ok(Ok(Err(broken))) => Err(broken_off(&broken)),
-        Ok(Ok(Ok(bytes))) => Ok(bytes),
+        Ok(Err(PayloadError::Overflow)) => Err(limit.too_large()),
+        Ok(Err(broken)) => Err(broken_off(&broken.into())),
+        Ok(Ok(bytes)) => Ok(bytes),
     }
 }
 

@@ -8,7 +8,6 @@ use actors::model::Digest;
 use serde::de::{DeserializeSeed, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserializer, Serialize};
 use serde_json::value::RawValue;
-use sha2::{Digest as _, Sha256};
 
 use crate::json::nesting::plain_length;
 use crate::json::scanner::{JsonScanner, ScannedValue};
@@ -19,10 +18,7 @@ pub(crate) const MEMBERS_MAX: usize = 1000;
 
 /// Returns the digest of some bytes: the first half of their SHA-256.
 pub fn digest(bytes: &[u8]) -> Digest {
-    let whole = Sha256::digest(bytes);
-    let mut half = [0; 16];
-    half.copy_from_slice(&whole[..16]);
-    Digest(half)
+    Digest::sha256(bytes)
 }
 
 /// A key of an object and its value, both as written.

@@ -1,15 +1,21 @@
 //! The calls of a busy messenger as direct routes: submissions, and reads of the feed.
 
+use std::convert::Infallible;
+use std::future::Future;
+use std::pin::Pin;
 use std::rc::Rc;
+use std::task::{Context, Poll, ready};
 
 use actix_web::body::BoxBody;
-use actix_web::dev::{Extensions, ServiceRequest, ServiceResponse};
+use actix_web::dev::{Extensions, Payload, ServiceRequest, ServiceResponse};
 use actix_web::http::Method;
-use actix_web::{Error, HttpRequest, web};
+use actix_web::{Error, FromRequest, HttpRequest, web};
 use actors::model::SubmissionId;
 use bytes::Bytes;
 
 use crate::http::bearer::BearerToken;
+use crate::http::body::announced;
+use crate::http::body::whole_body::WholeBody;
 use crate::http::drain::DrainGate;
 use crate::http::error_middleware::direct_routes::{DirectRoutes, LaterAnswer, handled};
 use crate::messenger::{MessengerApi, events, messages, updates};
@@ -57,8 +63,6 @@ impl DirectCalls {
     }
 
     async fn call(&self, call: DirectCall, mut request: ServiceRequest) -> ServiceResponse<BoxBody> {
-        type Body = Result<Bytes, Error>;
-
         if let Some(answer) = self.bearer.refusal(&request) {
             return request.into_response(answer);
         }
@@ -69,18 +73,46 @@ impl DirectCalls {
         request.add_data_container(Rc::clone(&self.data));
         match call {
             DirectCall::PutUpdates(id) => {
-                handled(request, async |(api, body): (_, Body)| updates::put::submit(api, id, body).await).await
+                handled(request, async |(api, body): (_, SubmittedBody)| updates::put::submit(api, id, body.0).await)
+                    .await
             }
             DirectCall::PutMessage(id) => {
-                handled(request, async |(api, body): (_, Body)| messages::put::submit(api, id, body).await).await
+                handled(request, async |(api, body): (_, SubmittedBody)| messages::put::submit(api, id, body.0).await)
+                    .await
             }
             DirectCall::PostMessages => {
-                handled(request, async |(api, body): (_, Body)| messages::post_batch::post(api, body).await).await
+                handled(request, async |(api, body): (_, SubmittedBody)| messages::post_batch::post(api, body.0).await)
+                    .await
             }
             DirectCall::GetEvents => {
                 handled(request, async |(api, asked): (_, HttpRequest)| events::get::get(api, asked).await).await
             }
         }
+    }
+}
+
+/// The body of a submission, as the handlers of the table get it, in a buffer of its size.
+struct SubmittedBody(Result<Bytes, Error>);
+
+/// The same, later.
+struct SubmittedBodyFuture(WholeBody);
+
+impl FromRequest for SubmittedBody {
+    type Error = Infallible;
+    type Future = SubmittedBodyFuture;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let max = request.app_data::<web::Data<MessengerApi>>().map_or(0, |api| api.limits.body_max);
+        SubmittedBodyFuture(WholeBody::new(payload.take(), announced(request.headers()), max))
+    }
+}
+
+impl Future for SubmittedBodyFuture {
+    type Output = Result<SubmittedBody, Infallible>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let body = ready!(Pin::new(&mut self.0).poll(cx));
+        Poll::Ready(Ok(SubmittedBody(body.map_err(Error::from))))
     }
 }
 

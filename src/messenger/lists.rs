@@ -6,6 +6,9 @@ use actors::model::ServerName;
 use serde::de::{Deserialize, Deserializer, Error as _, IgnoredAny, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
+/// Number of names that are compared one by one: most lists have one, and a set for it would cost as much as the rest of the list.
+const COMPARED_MAX: usize = 8;
+
 /// A list of server names without repeats.
 pub(super) struct NameList(pub(super) Vec<ServerName>);
 
@@ -24,7 +27,12 @@ impl<'de> Deserialize<'de> for NameList {
                 let (mut names, mut seen) = (Vec::new(), HashSet::new());
                 while let Some(text) = list.next_element::<String>()? {
                     let name: ServerName = text.parse().map_err(|why| A::Error::custom(format!("{text:?}: {why}")))?;
-                    if seen.insert(name.clone()) {
+                    if names.len() == COMPARED_MAX {
+                        seen.extend(names.iter().cloned());
+                    }
+                    let is_new =
+                        if names.len() < COMPARED_MAX { !names.contains(&name) } else { seen.insert(name.clone()) };
+                    if is_new {
                         names.push(name);
                     }
                 }
@@ -71,5 +79,19 @@ impl<'de, const MAX: usize> Deserialize<'de> for RawList<'de, MAX> {
         }
 
         source.deserialize_seq(BoundedListVisitor::<MAX>)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_list_has_no_repeats() {
+        let name = |number: usize| format!("s{}.example", number % 20);
+        let text = serde_json::to_string(&(0..60).map(name).collect::<Vec<_>>()).expect("texts");
+        let NameList(names) = serde_json::from_str(&text).expect("names");
+        let expected: Vec<ServerName> = (0..20).map(|number| name(number).parse().expect("valid")).collect();
+        assert_eq!(names, expected);
     }
 }

@@ -2,8 +2,7 @@
 
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
-use actors::model::{Digest, PduRef, ServerName, SubmissionId};
-use sha2::{Digest as _, Sha256};
+use actors::model::{PduRef, ServerName, SubmissionId};
 
 use super::MessengerApi;
 use super::answer::RETRY_AFTER_DEFAULT;
@@ -31,14 +30,6 @@ pub(super) fn id_in_use_error(id: &SubmissionId) -> ApiError {
     ApiError::new(StatusCode::CONFLICT, "ID_IN_USE", format!("{id} was used for another submission"))
 }
 
-/// Returns the digest that identifies a submission.
-pub(super) fn digest(bytes: &[u8]) -> Digest {
-    let whole: [u8; 32] = Sha256::digest(bytes).into();
-    let mut half = [0; 16];
-    half.copy_from_slice(&whole[..16]);
-    Digest(half)
-}
-
 /// Returns the response after the commit; `pdu` is given for a message.
 pub(super) fn accepted<'a>(
     id: &SubmissionId,
@@ -55,16 +46,5 @@ pub(super) fn wants_receipt(given: Option<&str>) -> Result<bool, ApiError> {
         None | Some("false") => Ok(false),
         Some("true") => Ok(true),
         Some(_) => Err(ApiError::unprocessable("BAD_RECEIPT", "\"receipt\" is neither true nor false")),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn submission_digest_is_half_sha256() {
-        let half = [0xba, 0x78, 0x16, 0xbf, 0x8f, 0x01, 0xcf, 0xea, 0x41, 0x41, 0x40, 0xde, 0x5d, 0xae, 0x22, 0x23];
-        assert_eq!(digest(b"abc").0, half);
     }
 }

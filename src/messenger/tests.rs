@@ -10,7 +10,7 @@ use actix_web::{App, web};
 use actors::change::Change;
 use actors::gateway::Gateway;
 use actors::model::{
-    Attempt, ContextId, ContextRecord, FeedPdu, Index, Millis, PduRef, Position, PushFailure, ReleasedEvent,
+    Attempt, ContextId, ContextRecord, DigestKey, FeedPdu, Index, Millis, PduRef, Position, PushFailure, ReleasedEvent,
     ServerName, StateEntry, StateKey, SubmissionId, SubmissionRecord,
 };
 use actors::ports::{
@@ -192,6 +192,10 @@ impl ContextReader for Broken {
 }
 
 impl SubmissionReader for Broken {
+    fn digest_key(&self) -> DigestKey {
+        DigestKey::new(&[0; DigestKey::BYTES])
+    }
+
     fn submission(&self, _: &SubmissionId) -> Task<Result<Option<SubmissionRecord>, ArchiveError>> {
         broken()
     }

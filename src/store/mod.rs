@@ -8,6 +8,7 @@
 //! - `offline`: backup, restore and verification of a whole file. `stats`: sizes. `position_jumps`: feed positions that a
 //!   restore skipped.
 //! - `executor`: the threads for commits, checkpoints and range reads. `delivery_clock`: delivery times that never go back.
+//!   `digest_key`: the key of the digests of this store.
 //! - `migration`: the conversion of a store of the schema version before.
 //! - `marker`: whether a store was created in a folder. `error`: why a store does not open, or has stopped. `counters`:
 //!   rows written and read.
@@ -18,6 +19,7 @@
 
 mod counters;
 mod delivery_clock;
+mod digest_key;
 mod engine;
 mod error;
 mod executor;
@@ -106,6 +108,7 @@ impl Store {
             place: opened.place,
             file: opened.file,
             counted_from: opened.counted_from,
+            digest_key: opened.digest_key,
             jumps: opened.memory.cache.feed.jumps().clone(),
             fence: Fence { slot: 0, epoch: opened.epoch },
             lane,

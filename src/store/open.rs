@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use actors::model::ServerName;
+use actors::model::{DigestKey, ServerName};
 use actors::ports::Clock;
 use redb::backends::FileBackend;
 use redb::{
@@ -17,6 +17,7 @@ use redb::{
 use crate::runtime::caught_panics::{ExpectedPanics, caught_as};
 use crate::runtime::durable_file::sync_folder_of;
 use crate::store::delivery_clock::DeliveryClock;
+use crate::store::digest_key;
 use crate::store::engine::checkpoint;
 use crate::store::engine::engine_writer::EngineWriter;
 use crate::store::engine::file::opening_table::OpeningTable;
@@ -209,6 +210,8 @@ pub(crate) struct OpenedStore {
     pub(crate) memory: WriterMemory,
     /// Lowest start value of the counters of updates from peers: 0, except in a store that was restored from a backup.
     pub(crate) counted_from: u64,
+    /// Key of the digests of updates and submissions.
+    pub(crate) digest_key: DigestKey,
 }
 
 /// Opens the store. redb trusts what it reads, and panics on some damaged files.
@@ -241,6 +244,7 @@ fn opened(options: StoreOptions, clock: &dyn Clock) -> Result<OpenedStore, OpenE
         }
         ReplayError::Redb(error) => unusable(error),
     })?;
+    let digest_key = digest_key::provide(&transaction).map_err(unusable)?;
     let mut memory = ends(&transaction, epoch).map_err(unusable)?;
     let counted_from = adopt_backup::settle(&transaction, &mut memory, clock, marker.map_or(0, StoreMarker::earlier))
         .map_err(unusable)?;
@@ -258,7 +262,7 @@ fn opened(options: StoreOptions, clock: &dyn Clock) -> Result<OpenedStore, OpenE
     if let (Some(file), Some(marker)) = (&file, marker) {
         marker::opened(file, marker).map_err(|error| unusable(redb::Error::Io(error)))?;
     }
-    Ok(OpenedStore { engine, place, file, epoch, memory, counted_from })
+    Ok(OpenedStore { engine, place, file, epoch, memory, counted_from, digest_key })
 }
 
 /// Error: the log cannot be replayed.

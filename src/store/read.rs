@@ -23,8 +23,8 @@ mod submissions;
 use std::collections::HashMap;
 
 use actors::model::{
-    Attempt, ContextId, ContextRecord, FeedPdu, Index, Millis, PduRef, Position, ReleasedEvent, ServerName, StateEntry,
-    StateKey, SubmissionId, SubmissionRecord, UsedNonce,
+    Attempt, ContextId, ContextRecord, DigestKey, FeedPdu, Index, Millis, PduRef, Position, ReleasedEvent, ServerName,
+    StateEntry, StateKey, SubmissionId, SubmissionRecord, UsedNonce,
 };
 use actors::ports::{
     ArchiveError, ContextReader, ContextSnapshot, DeadLetter, FeedBounds, FeedPage, FeedReader, OutboxRow, PduStatus,
@@ -351,6 +351,10 @@ impl ContextReader for Store {
 }
 
 impl SubmissionReader for Store {
+    fn digest_key(&self) -> DigestKey {
+        self.shared.digest_key
+    }
+
     fn submission(&self, id: &SubmissionId) -> Task<Result<Option<SubmissionRecord>, ArchiveError>> {
         let id = id.clone();
         self.point(move |shared, rows| submissions::submission(shared, rows, &id))

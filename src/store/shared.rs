@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use actors::model::DigestKey;
 use actors::ports::{Clock, FeedBounds, Fence, OutboxGrown};
 use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, watch};
@@ -33,6 +34,8 @@ pub(crate) struct StoreShared {
     pub(crate) file: Option<PathBuf>,
     /// Lowest start value of the counters of updates from peers; see `restored`.
     pub(crate) counted_from: u64,
+    /// Key of the digests of updates and submissions.
+    pub(crate) digest_key: DigestKey,
     /// Positions of the feed that restores skipped.
     pub(crate) jumps: PositionJumps,
     pub(crate) fence: Fence,

@@ -40,6 +40,23 @@ async fn repeated_update_submission_answers_alike() {
     assert_eq!(messenger.queued("green").await.len(), 2);
 }
 
+/// Before a store had a key for its digests, they were halves of SHA-256. The stored updates are others here, so that the digest alone
+/// recognizes the repeat, as it does once the updates are trimmed.
+#[actix_web::test]
+async fn repeat_of_unkeyed_submission_is_recognized() {
+    let messenger = MessengerFixture::start();
+    let (sound, Change::Submitted(mut before)) = (Digest::sha256(TO_BOTH.as_bytes()), submitted("m-1", 2)) else {
+        panic!("a submission")
+    };
+    before.digest = sound;
+    messenger.commit(vec![Change::Submitted(before)], CommitPriority::Now).await;
+    let accepted = (202, r#"{"id":"m-1","peers":["blue","green"]}"#.to_owned());
+    assert_eq!(messenger.call(Method::PUT, "/v1/updates/m-1", TO_BOTH).await, accepted);
+    let other = TO_BOTH.replace("1e2", "1e3");
+    assert_eq!(messenger.call(Method::PUT, "/v1/updates/m-1", other).await.0, 409);
+    assert_eq!(messenger.queued("blue").await, ["{}", "{}"], "nothing is queued twice");
+}
+
 #[actix_web::test]
 async fn concurrent_update_repeat_submits_once() {
     let messenger = MessengerFixture::start();

@@ -95,7 +95,9 @@ impl FromStr for ServerName {
                 return Err(BadName::Port);
             }
         }
-        Ok(Self(text.to_ascii_lowercase().into()))
+        // Nearly all names are written in small letters, and then one copy is enough.
+        let is_small = !text.bytes().any(|byte| byte.is_ascii_uppercase());
+        Ok(Self(if is_small { text.into() } else { text.to_ascii_lowercase().into() }))
     }
 }
 

@@ -18,7 +18,7 @@ mod stored;
 mod wording;
 
 pub use crate::model::dialect::{DialectSpec, NumberingScheme};
-pub use crate::model::digest::Digest;
+pub use crate::model::digest::{Digest, DigestKey};
 pub use crate::model::ids::{BadId, ContextId, PduId, PduRef};
 pub use crate::model::ids::{BadName, BadSubmissionId, ServerName, SubmissionId};
 pub use crate::model::peer_command::{PeerCommand, RemovalFate};

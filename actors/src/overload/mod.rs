@@ -32,6 +32,8 @@ const MEASURE_EVERY: Duration = Duration::from_secs(1);
 pub struct OverloadMonitor {
     limits: OverloadLimits,
     disk: Arc<dyn Disk>,
+    /// Bounds of the feed, read by each check, because the router looks at them only from time to time.
+    bounds: watch::Receiver<FeedBounds>,
     measured: Mutex<LoadSample>,
     /// State that was last announced to the messenger, so that each stop of intake is announced once.
     told: Mutex<Congestion>,
@@ -52,11 +54,11 @@ impl OverloadMonitor {
         let overload = Self {
             limits,
             disk: ports.disk.clone(),
+            bounds: ports.archive.feed.feed_bounds(),
             measured: Mutex::new(LoadSample { levels: Watermarks::new(limits), disk: None }),
             told: Mutex::default(),
             state: watch::Sender::default(),
         };
-        overload.feed(*ports.archive.feed.feed_bounds().borrow());
         overload.measure();
         overload
     }
@@ -71,14 +73,11 @@ impl OverloadMonitor {
         self.state.subscribe()
     }
 
-    /// Updates the number of unread events from the bounds of the feed.
-    pub(crate) fn feed(&self, bounds: FeedBounds) {
-        self.note(|measured| measured.levels.unread(bounds.unread()));
-    }
-
-    /// Measures the disk, unless it was measured within the last second.
+    /// Measures the unread events; and the disk, unless it was measured within the last second.
     pub fn measure(&self) {
+        let unread = self.bounds.borrow().unread();
         self.note(|measured| {
+            measured.levels.unread(unread);
             if measured.disk.is_none_or(|last| last.elapsed() >= MEASURE_EVERY) {
                 measured.disk = Some(Instant::now());
                 // An unknown free space blocks nothing, because a commit that finds no space ends the process anyway.

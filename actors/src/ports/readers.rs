@@ -7,9 +7,9 @@ use bytes::Bytes;
 use tokio::sync::watch;
 
 use crate::model::{
-    Attempt, ContextId, ContextRecord, ContextSnapshot, CurrentState, DeadLetter, FeedEntry, FeedPdu, Index, Millis,
-    OutboxRow, PduRef, PduStatus, PeerSnapshot, Position, QuarantinedPduRow, ReleasedEvent, SentPage, ServedPdu,
-    ServerName, StagedPdu, StateEntry, StateKey, SubmissionId, SubmissionRecord,
+    Attempt, ContextId, ContextRecord, ContextSnapshot, CurrentState, DeadLetter, DigestKey, FeedEntry, FeedPdu, Index,
+    Millis, OutboxRow, PduRef, PduStatus, PeerSnapshot, Position, QuarantinedPduRow, ReleasedEvent, SentPage,
+    ServedPdu, ServerName, StagedPdu, StateEntry, StateKey, SubmissionId, SubmissionRecord,
 };
 use crate::ports::Task;
 
@@ -301,6 +301,9 @@ pub trait ContextReader: Send + Sync + 'static {
 
 /// Reads of what the messenger submitted.
 pub trait SubmissionReader: Send + Sync + 'static {
+    /// Returns the key of the digests of this store. It must not block.
+    fn digest_key(&self) -> DigestKey;
+
     /// Returns a submission by its id.
     fn submission(&self, id: &SubmissionId) -> Task<Result<Option<SubmissionRecord>, ArchiveError>>;
 

@@ -158,14 +158,16 @@ impl Router {
     /// then cause a new measurement.
     fn watch(&mut self, ctx: &Context<Self>) {
         const LOOK_EVERY: Duration = Duration::from_secs(1);
+        // Each commit changes the feed, and waking this thread for each costs as much as a small commit. What is taken in is checked
+        // against the feed as it is; only the word to the messenger and to the contexts may come so much later.
+        const REST: Duration = Duration::from_millis(20);
         let (overload, address) = (self.overload.clone(), ctx.address());
         let mut bounds = self.ports.archive.feed.feed_bounds();
         let watch = async move {
             let mut state = overload.subscribe();
             send_unbounded(&address, OverloadChanged(*state.borrow_and_update()));
             loop {
-                let reached = *bounds.borrow_and_update();
-                overload.feed(reached);
+                bounds.borrow_and_update();
                 overload.measure();
                 let is_low = overload.subscribe().borrow().free.is_some();
                 tokio::select! {
@@ -176,9 +178,12 @@ impl Router {
                         Ok(()) => send_unbounded(&address, OverloadChanged(*state.borrow_and_update())),
                         Err(_closed) => return,
                     },
-                    changed = bounds.changed() => if changed.is_err() {
-                        return;
-                    },
+                    changed = bounds.changed() => {
+                        if changed.is_err() {
+                            return;
+                        }
+                        tokio::time::sleep(REST).await;
+                    }
                     () = tokio::time::sleep(LOOK_EVERY), if is_low => {}
                 }
             }

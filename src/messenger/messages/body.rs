@@ -145,7 +145,7 @@ impl MessageBody {
         // The names are in it too, with quotes and commas.
         let mut canonical = Vec::with_capacity(size as usize + CANONICAL_NAMES_BYTES);
         write_canonical(&mut canonical, members);
-        let digest = submission::digest(&canonical);
+        let digest = Digest::sha256(&canonical);
         Ok(Self { context, digest, kind, content, state, to, extra, receipt, size })
     }
 

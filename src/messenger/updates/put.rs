@@ -1,7 +1,7 @@
 //! `PUT /v1/updates/{id}`: submits strong updates for servers; a repeat has no effect.
 
 use actix_web::{Error, HttpResponse, web};
-use actors::model::{Digest, Submission, SubmissionId, SubmissionRecord, SubmittedContent};
+use actors::model::{DigestKey, Submission, SubmissionId, SubmissionRecord, SubmittedContent};
 use actors::ports::SubmissionReader;
 use bytes::Bytes;
 
@@ -10,7 +10,7 @@ use crate::json::canonical::same_value;
 use crate::messenger::MessengerApi;
 use crate::messenger::answer::unreadable_body;
 use crate::messenger::submission;
-use crate::messenger::submission::{accepted, digest, id_in_use_error};
+use crate::messenger::submission::{accepted, id_in_use_error};
 use crate::messenger::uncancelled_call::UncancelledCall;
 use crate::messenger::updates::body::UpdatesBody;
 
@@ -31,20 +31,17 @@ pub(crate) async fn submit(
 ) -> Result<HttpResponse, ApiError> {
     let body = body.map_err(|error| unreadable_body(&error, api.limits.body_max))?;
     let updates = UpdatesBody::decode(&body)?;
-    UncancelledCall::new(async move { take(&api, &id, digest(&body), updates).await }).await
+    UncancelledCall::new(async move { take(&api, &id, &body, updates).await }).await
 }
 
-async fn take(
-    api: &MessengerApi,
-    id: &SubmissionId,
-    digest: Digest,
-    body: UpdatesBody,
-) -> Result<HttpResponse, ApiError> {
+async fn take(api: &MessengerApi, id: &SubmissionId, text: &[u8], body: UpdatesBody) -> Result<HttpResponse, ApiError> {
     let ports = api.gateway.ports();
+    let digest = ports.archive.submissions.digest_key().digest(text);
     let _turn = submission::turns(api, vec![id.clone()]).await?;
     // This precedes all checks against the configuration: a repeat is recognized even after a peer was removed.
     if let Some(record) = ports.archive.submissions.submission(id).await? {
-        return repeat(&*ports.archive.submissions, id, &record, digest, &body).await;
+        let is_text = DigestKey::is_digest_of(record.digest, digest, text);
+        return repeat(&*ports.archive.submissions, id, (&record, is_text), &body).await;
     }
     body.check(&*ports.roster, &api.us)?;
     let servers = body.to.clone();
@@ -57,17 +54,16 @@ async fn take(
 }
 
 /// Returns the response for an id that is in use: that of the first submission, or an error if it is another
-/// submission's.
+/// submission's. `is_text`: its text is that of the first one.
 async fn repeat(
     submissions: &dyn SubmissionReader,
     id: &SubmissionId,
-    record: &SubmissionRecord,
-    digest: Digest,
+    (record, is_text): (&SubmissionRecord, bool),
     body: &UpdatesBody,
 ) -> Result<HttpResponse, ApiError> {
     let servers = || record.queued.iter().map(|(server, _)| server);
     // The digest covers the bytes as received, so the common repeat is recognized without reading the stored updates.
-    let same = digest == record.digest
+    let same = is_text
         || (record.pdu.is_none()
             && servers().eq(&body.to)
             && body.strong.len() == record.items as usize

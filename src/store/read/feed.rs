@@ -39,7 +39,7 @@ pub(super) fn feed_after(
     // because a reader would acknowledge them and be told that there is no such event.
     let tail = shared.bounds.borrow().tail.0;
     let mut page = Vec::new();
-    let mut size = 0;
+    let (mut size, mut near) = (0, None);
     for row in feed.range((Bound::Excluded(after), Bound::Unbounded))?.take(limit.max(1)) {
         let (position, value) = row?;
         shared.counters.looked_up(1);
@@ -52,7 +52,7 @@ pub(super) fn feed_after(
             return Ok(FeedPage::Gone { oldest: Position(position) });
         }
         let row = value.value();
-        let (item, bytes) = match codec::feed_from_row(row)? {
+        let (item, bytes) = match codec::feed_from_row(row, near.as_ref())? {
             DecodedFeedRow::Whole(item) => (item, row.body.len()),
             DecodedFeedRow::Pdu(reference, shown) => {
                 let key = (reference.origin.as_str(), reference.id.as_str());
@@ -66,6 +66,11 @@ pub(super) fn feed_after(
         size += bytes as u64;
         if page.len() == limit || size > bytes_max && !page.is_empty() {
             break;
+        }
+        if let FeedItem::Update { from, .. } = &item
+            && near.as_ref() != Some(from)
+        {
+            near = Some(from.clone());
         }
         page.push(FeedEntry { position: Position(position), time: Millis(row.time), item });
     }

@@ -111,7 +111,7 @@ pub(super) fn outbox_from(
     bytes_max: u64,
 ) -> Read<Vec<OutboxRow>> {
     let bodies = ItemBodies::open(read)?;
-    let mut page = Vec::new();
+    let mut page: Vec<OutboxRow> = Vec::new();
     let mut size = 0;
     let range = (server.as_str(), from)..=(server.as_str(), u64::MAX);
     for row in read.open_table(tables::OUTBOX)?.range(range)?.take(rows_max) {
@@ -124,7 +124,11 @@ pub(super) fn outbox_from(
         if size > bytes_max && !page.is_empty() {
             break;
         }
-        let submission = codec::submission_id("outbox", submission)?;
+        let submission = match page.last() {
+            // Many rows in a row are of one submission.
+            Some(last) if last.submission.as_str() == submission => last.submission.clone(),
+            _ => codec::submission_id("outbox", submission)?,
+        };
         let (index, queued) = (Index(index), Millis(queued));
         page.push(OutboxRow { index, queued, item, context, submission, queued_bytes, again });
     }

@@ -33,7 +33,7 @@ pub(crate) type CopyKey = (&'static str, &'static str, &'static str, &'static st
 /// A row about a PDU that a server sent to a context: (context, server, origin, id).
 pub(crate) type StageIdKey = (&'static str, &'static str, &'static str, &'static str);
 
-/// Schema version, own name, epoch; a time that is ahead of all deliveries; in a backup the time of the snapshot; after a
+/// Schema version, own name, epoch, key of the digests; a time that is ahead of all deliveries; in a backup the time of the snapshot; after a
 /// restore the lowest start value of the counters of updates and the skipped feed positions. Owner: opening the store, and
 /// for the delivery time the writer. Bound: one row for each of these. Trimmed: the mark of a backup, by the opening that
 /// adopts it.

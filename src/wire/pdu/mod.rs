@@ -81,6 +81,11 @@ pub trait ReferenceContext: Send + Sync + 'static {
         ForwardFacts::default()
     }
 
+    /// Returns the digest that identifies an update. A store that keeps none of them needs no key.
+    fn digest(&self, bytes: &[u8]) -> Digest {
+        Digest::sha256(bytes)
+    }
+
     /// Returns those of the PDUs that are known here, with one lookup for all.
     fn known(&self, context: &ContextId, pdus: Vec<PduRef>) -> Task<Result<Vec<PduRef>, ArchiveError>>;
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use actors::gateway::Gateway;
 use actors::limits::{InteropQuirks, PeerListing, RelayPolicy};
-use actors::model::{ContextId, DialectSpec, ForwardFacts, ForwardRoute, PduRef, ServerName};
+use actors::model::{ContextId, DialectSpec, Digest, ForwardFacts, ForwardRoute, PduRef, ServerName};
 use actors::ports::{ArchiveError, ContextReader, PeerConfig, Ports, Task};
 
 use crate::wire::pdu::ReferenceContext;
@@ -80,6 +80,10 @@ impl ReferenceContext for Gateway {
     fn forward_facts(&self, route: &ForwardRoute) -> ForwardFacts {
         let Ports { us, roster, .. } = self.ports();
         forward_facts(us, &**roster, route)
+    }
+
+    fn digest(&self, bytes: &[u8]) -> Digest {
+        self.ports().archive.submissions.digest_key().digest(bytes)
     }
 
     fn known(&self, context: &ContextId, pdus: Vec<PduRef>) -> Task<Result<Vec<PduRef>, ArchiveError>> {

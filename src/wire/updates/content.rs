@@ -40,7 +40,7 @@ pub(super) fn read_opaque(bytes: Bytes, update: ScannedValue<'_>, pdus: &PduRead
             None => StrongBody::Plain,
         },
     };
-    StrongUpdate { digest: digest(&bytes), bytes, body }
+    StrongUpdate { digest: pdus.acquaintance.digest(&bytes), bytes, body }
 }
 
 /// Reads the PDU of an update that carries one.

@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 
 use crate::limits::Numbering;
 use crate::model::InboundPush;
-use crate::peer::inbound::received_sequence::{NOTHING, ReceivedSequence, digest_of};
+use crate::peer::inbound::received_sequence::{NOTHING, ReceivedSequence};
 
 /// The class of a push, and how its numbers were read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -96,7 +96,7 @@ fn by_push(push: &InboundPush, held: &ReceivedSequence) -> PushClass {
         Ordering::Equal => PushClass::Take { fresh: all(), sender_rewound: false },
         Ordering::Less if push.strong.is_empty() => PushClass::Known,
         Ordering::Less if held.is_too_old(seq.0) => PushClass::TooOld,
-        Ordering::Less if held.digest(seq.0) == Some(digest_of(push)) => PushClass::Known,
+        Ordering::Less if held.holds_push(seq.0, push) => PushClass::Known,
         Ordering::Less => PushClass::Take { fresh: all(), sender_rewound: true },
     }
 }
@@ -149,7 +149,7 @@ fn by_update(push: &InboundPush, held: &ReceivedSequence) -> PushClass {
 /// Returns whether the update at this position differs from the one that we hold under its number.
 fn differs(push: &InboundPush, held: &ReceivedSequence, first: u64, at: u64) -> bool {
     let given = usize::try_from(at).ok().and_then(|at| push.strong.get(at));
-    held.digest(first + at) != given.map(|strong| strong.digest)
+    !given.is_some_and(|strong| held.holds(first + at, strong))
 }
 
 #[cfg(test)]

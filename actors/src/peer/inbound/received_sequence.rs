@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 
-use crate::model::{Digest, InboundPush, InboundRecord, Seq};
+use crate::model::{Digest, DigestKey, InboundPush, InboundRecord, Seq, StrongUpdate};
 
 /// Number of digests that are kept; an older repeat cannot be distinguished from another update.
 pub const DIGESTS_MAX: usize = 1024;
@@ -88,6 +88,17 @@ impl ReceivedSequence {
         self.digests.len().checked_sub(back).and_then(|at| self.digests.get(at)).copied()
     }
 
+    /// Returns whether this update is the one whose digest is kept under this number.
+    pub fn holds(&self, number: u64, strong: &StrongUpdate) -> bool {
+        self.digest(number).is_some_and(|kept| DigestKey::is_digest_of(kept, strong.digest, &strong.bytes))
+    }
+
+    /// Returns whether this push is the one whose digest is kept under this number, for a sender that numbers pushes.
+    pub fn holds_push(&self, number: u64, push: &InboundPush) -> bool {
+        let unkeyed = || digest_by(push, |strong| Digest::sha256(&strong.bytes));
+        self.digest(number).is_some_and(|kept| kept == digest_of(push) || kept == unkeyed())
+    }
+
     /// Returns whether the number is older than the digests.
     pub fn is_too_old(&self, number: u64) -> bool {
         number + (self.digests.len() as u64) < self.expected.0
@@ -139,15 +150,19 @@ impl ReceivedSequence {
 /// Returns the digest of a whole push, for a sender that numbers pushes. A single update keeps its own digest, so that
 /// the stored digests stay valid when the numbering is learned. A sender that forges it harms only itself.
 pub fn digest_of(push: &InboundPush) -> Digest {
+    digest_by(push, |strong| strong.digest)
+}
+
+fn digest_by(push: &InboundPush, digest: impl Fn(&StrongUpdate) -> Digest) -> Digest {
     match &*push.strong {
         [] => NOTHING,
-        [one] => one.digest,
+        [one] => digest(one),
         strong => {
             const ODD: u128 = 0x0000_0100_0000_01b3_9e37_79b9_7f4a_7c15;
             let mix = |sum: u128, digest: Digest| {
                 (sum.rotate_left(43) ^ u128::from_le_bytes(digest.0)).wrapping_mul(ODD).wrapping_add(1)
             };
-            Digest(strong.iter().map(|strong| strong.digest).fold(0, mix).to_le_bytes())
+            Digest(strong.iter().map(digest).fold(0, mix).to_le_bytes())
         }
     }
 }
@@ -195,6 +210,31 @@ mod tests {
         assert_eq!(sequence.accept(&nothing, true).digests, [NOTHING]);
         assert_eq!((sequence.digest(1), sequence.digest(2)), (Some(digest_of(&whole)), Some(NOTHING)));
         assert_eq!((sequence.digest(0), sequence.digest(3)), (None, None));
+    }
+
+    /// Before a store had a key for its digests, they were halves of SHA-256.
+    #[test]
+    fn repeat_of_unkeyed_update_is_known() {
+        let key = DigestKey::new(&[7; 32]);
+        let texts = ["{\"n\":1}", "{\"n\":2}"];
+        let with = |digest: &dyn Fn(&[u8]) -> Digest| {
+            let strong = |text: &&'static str| StrongUpdate {
+                bytes: bytes::Bytes::from_static(text.as_bytes()),
+                digest: digest(text.as_bytes()),
+                body: crate::model::StrongBody::Plain,
+            };
+            InboundPush { strong: texts.iter().map(strong).collect(), ..push(None, 2, "") }
+        };
+        let (before, again) = (with(&|text| Digest::sha256(text)), with(&|text| key.digest(text)));
+        let mut by_update = empty();
+        by_update.accept(&before, false);
+        assert!(by_update.holds(1, &again.strong[0]) && by_update.holds(2, &again.strong[1]));
+        assert!(!by_update.holds(1, &again.strong[1]) && !by_update.holds(3, &again.strong[1]));
+        let mut by_push = empty();
+        by_push.accept(&before, true);
+        assert!(by_push.holds_push(2, &again));
+        let turned = InboundPush { strong: again.strong.iter().rev().cloned().collect(), ..again };
+        assert!(!by_push.holds_push(2, &turned));
     }
 
     #[test]

@@ -265,7 +265,7 @@ fn shown(
     position: u64,
     row: FeedValue<'_>,
 ) -> RedbResult {
-    match codec::feed_from_row(row) {
+    match codec::feed_from_row(row, None) {
         Err(error) => findings.add("feed", format!("at {position}: {error}")),
         Ok(codec::DecodedFeedRow::Whole(_)) => {}
         Ok(codec::DecodedFeedRow::Pdu(reference, _)) => {

@@ -103,9 +103,13 @@ fn gap<'a>(kind: u8, context: &'a str, missing: &[PduRef], children: &[PduRef]) 
     FeedRow { kind, n: missing.len() as u64, seq: 0, server: "", word: "", note: context, body }
 }
 
-pub(crate) fn feed_from_row(row: FeedValue<'_>) -> Result<DecodedFeedRow, BadRow> {
+/// Decodes a row. `near` is a server that the row may name, because many rows in a row name the same: then its name is not parsed again.
+pub(crate) fn feed_from_row(row: FeedValue<'_>, near: Option<&ServerName>) -> Result<DecodedFeedRow, BadRow> {
     let FeedValue { kind, n, seq, server, word, note, body, .. } = row;
-    let server_name = || name("feed", server);
+    let server_name = || match near {
+        Some(near) if near.as_str() == server => Ok(near.clone()),
+        _ => name("feed", server),
+    };
     let optional = |text: &str| (!text.is_empty()).then(|| interned(text));
     Ok(DecodedFeedRow::Whole(match kind {
         UPDATE => {
@@ -184,7 +188,7 @@ mod tests {
     }
 
     fn back(item: &FeedItem) -> DecodedFeedRow {
-        feed_from_row(feed_to_row(item).row(6)).expect("readable")
+        feed_from_row(feed_to_row(item).row(6), Some(&red())).expect("readable")
     }
 
     #[test]
@@ -255,18 +259,15 @@ mod tests {
     #[test]
     fn future_feed_row_is_error() {
         let empty = FeedValue { kind: 0, time: 0, n: 0, seq: 0, server: "", word: "", note: "", body: &[] };
-        assert!(feed_from_row(FeedValue { kind: 99, ..empty }).is_err());
+        assert!(feed_from_row(FeedValue { kind: 99, ..empty }, None).is_err());
         assert!(
-            feed_from_row(FeedValue {
-                kind: PARKED,
-                n: 9,
-                server: "red.example",
-                word: "POISON",
-                body: b"{}",
-                ..empty
-            })
+            feed_from_row(
+                FeedValue { kind: PARKED, n: 9, server: "red.example", word: "POISON", body: b"{}", ..empty },
+                None
+            )
             .is_err()
         );
-        assert!(feed_from_row(FeedValue { kind: PDU, server: "red.example", note: "p", body: &[4], ..empty }).is_err());
+        let bad = FeedValue { kind: PDU, server: "red.example", note: "p", body: &[4], ..empty };
+        assert!(feed_from_row(bad, None).is_err());
     }
 }

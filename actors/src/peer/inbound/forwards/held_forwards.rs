@@ -36,7 +36,7 @@ pub(in crate::peer::inbound) fn new_part(push: &InboundPush, received: &Received
     }
     let mut numbered = (first..).zip(&push.strong);
     let is_other = |(number, strong): (u64, &StrongUpdate)| {
-        number < expected && received.digest(number).is_some_and(|digest| digest != strong.digest)
+        number < expected && received.digest(number).is_some() && !received.holds(number, strong)
     };
     if numbered.any(is_other) {
         return ForwardedPart::Differs;
