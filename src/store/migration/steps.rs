@@ -14,8 +14,8 @@ pub(super) struct MigrationStep {
     pub(super) run: fn(&WriteTransaction) -> Result<(), redb::Error>,
 }
 
-/// The steps, in their order. The log needs none: the opening begins it. Rows of version 5 stay where they are, and the rows of new
-/// checkpoints are in blocks.
+/// The steps, in their order. The log needs none: the opening begins it. Rows of versions 5 and 6 stay where they are, and the rows of
+/// new checkpoints are in blocks; the opening chooses the key of digests.
 pub(super) const STEPS: &[MigrationStep] = &[
     MigrationStep { name: "new tables", run: create_tables },
     MigrationStep { name: "index of the quarantine", run: non_participants::take_over },

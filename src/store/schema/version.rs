@@ -1,11 +1,11 @@
 //! The version of the schema: of the tables, of the rows in them, and of the log beside the file.
 
 /// The schema version that this program writes.
-pub const SCHEMA: u32 = 6;
+pub const SCHEMA: u32 = 7;
 
-/// The schema versions that this program converts. Version 4 had no log, and version 5 no rows in blocks; the version was raised each
-/// time because a program that does not know them would lose what they hold.
-pub(crate) const SCHEMAS_BEFORE: [u32; 2] = [4, 5];
+/// The schema versions that this program converts. Version 4 had no log, version 5 no rows in blocks, and version 6 no PDUs in blocks and no
+/// key of digests; the version was raised each time because a program that does not know them would lose what they hold.
+pub(crate) const SCHEMAS_BEFORE: [u32; 3] = [4, 5, 6];
 
 /// Key of the version in `meta`.
 pub(crate) const SCHEMA_KEY: &str = "schema";
