@@ -44,7 +44,8 @@ impl Future for WholeBody {
                 return Poll::Ready(Err(PayloadError::Overflow));
             }
             if buffer.is_empty() {
-                buffer.reserve(part.len().max((*announced).min(RESERVED_MAX)));
+                // `reserve` rounds up.
+                *buffer = BytesMut::with_capacity(part.len().max((*announced).min(RESERVED_MAX)));
             }
             buffer.extend_from_slice(&part);
         }
