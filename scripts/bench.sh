@@ -12,7 +12,8 @@
 # a machine drifts. Exits non-zero if an update is lost, arrives twice or out of order, or a server ends.
 #
 # --scale measures cost against size; its NAMES are peers (10 to 10,000), history (a context of 200 to 200,000 PDUs), contexts (10
-# to 10,000 at once) and backlog (1,000,000 updates for a peer that is down, SIGKILL, restart, delivery).
+# to 10,000 at once), backlog (1,000,000 updates for a peer that is down, SIGKILL, restart, delivery), store (up to 1 GB that is queued,
+# SIGKILL, restart) and through (1,000,000 updates pass; the size of the files then).
 # --record adds the figures to benches/history.jsonl and benches/RESULTS.md, and draws benches/plots again.
 #
 #   FERNPOST_BIN FLOOR_BIN LOAD_BIN  programs to use instead of those built here; with all three nothing is built
@@ -20,7 +21,8 @@
 #   MESSAGES_1 MESSAGES_50           updates a run (20000, 100000); messages in contexts are half as many
 #   RATE SECONDS_LATENCY             updates a second, and for how long, in the latency run (100, 5)
 #   DELIVERIES                       deliveries of a fan-out (50000)
-#   BACKLOG BACKLOG_SIZE             items of the backlog (1000000), bytes of one (600)
+#   BACKLOG BACKLOG_SIZE             items of backlog and through (1000000), bytes of one (600)
+#   STORE                            greatest store in MB (1000; 10000 needs 25 GB of the disk)
 #   LARGEST                          greatest size of --scale (200000)
 #   CONNECTIONS SIZE                 connections that submit, bytes of an update (64, 600)
 #   ACK                              how the feed is acknowledged: read (with the next read) or call (read)

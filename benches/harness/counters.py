@@ -65,10 +65,13 @@ def sync_ms(folder, times=200):
 
 def rows(admin):
     """The gateway's counters of rows and commits; nothing for the floor, which has none."""
-    if not admin:
-        return {}
+    return store(admin)["counts"] if admin else {}
+
+
+def store(admin):
+    """Sizes and counters of a gateway's store."""
     with urllib.request.urlopen(f"{admin}/admin/v1/store", timeout=120) as answer:
-        return json.load(answer)["counts"]
+        return json.load(answer)
 
 
 class Snapshot:

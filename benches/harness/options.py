@@ -43,6 +43,7 @@ class Options:
     backlog: int = field(default_factory=lambda: number("BACKLOG", 1_000_000))
     backlog_size: int = field(default_factory=lambda: number("BACKLOG_SIZE", 600))
     largest: int = field(default_factory=lambda: number("LARGEST", 200_000))
+    store: int = field(default_factory=lambda: number("STORE", 1000))
     # The way in which the reader of the feed acknowledges: with the next read, or by a call of its own.
     ack: str = os.environ.get("ACK", "read")
     folder: str = os.environ.get("BENCH_DIR") or os.environ.get("TMPDIR") or "/tmp"
@@ -97,5 +98,5 @@ def read(names, scale_names):
 # Variables that change the figures, shown with the command.
 SHOWN = [
     "MESSAGES_1", "MESSAGES_50", "DELIVERIES", "RATE", "SECONDS_LATENCY", "CONNECTIONS", "SIZE", "BACKLOG", "BACKLOG_SIZE",
-    "LARGEST", "ACK", "FERNPOST_BIN", "FERNPOST_BIN_B",
+    "LARGEST", "STORE", "ACK", "FERNPOST_BIN", "FERNPOST_BIN_B",
 ]

@@ -1,19 +1,23 @@
-"""Cost against size: peers, history of a context, contexts at once, and a backlog with a restart."""
+"""Cost against size: peers, history of a context, contexts at once, a store, and a backlog with a restart."""
 
 import os
 import sys
 import time
 from pathlib import Path
 
-from counters import Snapshot, cpu_us, memory_mb
+from counters import Snapshot, cpu_us, memory_mb, store
 from servers import Sink, pair
 from shapes import drive
 
-# Each part has sizes; LARGEST and BACKLOG bound them.
-PARTS = ["peers", "history", "contexts", "backlog"]
+# Each part has sizes; LARGEST, BACKLOG and STORE bound them.
+PARTS = ["peers", "history", "contexts", "backlog", "store", "through"]
 PEERS = [10, 1000, 10_000]
 HISTORY = [200, 2000, 20_000, 200_000]
 CONTEXTS = [10, 100, 1000, 10_000]
+# Megabytes of a store, made of items of this many bytes for a peer that is down.
+STORE = [0, 100, 1000, 10_000]
+STORE_ITEM = 2000
+DOWN = "down.example"
 FAN = 10
 MEASURED = 1000
 # After the first deliveries to everybody, until what they left to do (checkpoints, memory that is given back) is done.
@@ -150,12 +154,7 @@ class Scale:
                 self.note(shape, f"submissions/s, {part} tenth", size / max(line["submit_seconds"], 1e-9))
         self.note(shape, "PSS MB, loaded", memory_mb(started.pids["a"]))
         self.note(shape, "store MB", sum(f.stat().st_size for f in (started.folder / "red.example").rglob("*") if f.is_file()) / 1e6)
-        started.kill("a")
-        if os.geteuid() == 0:
-            os.sync()
-            Path("/proc/sys/vm/drop_caches").write_text("3")
-        self.note(shape, "s to ready after SIGKILL", started.start_side("a", patience=600))
-        time.sleep(1)
+        self.note_restart(shape, started)
         self.note(shape, "PSS MB, after the restart", memory_mb(started.pids["a"]))
         used = cpu_us(started.pids["a"])
         started.start_side("b")
@@ -167,6 +166,56 @@ class Scale:
         seconds, delivered = time.monotonic() - began, sum(parts.values())
         self.note(shape, "delivered messages/s", delivered / seconds)
         self.note(shape, "CPU us of a delivery, A + B", (cpu_us(started.pids["a"]) - used + cpu_us(started.pids["b"])) / delivered)
+
+
+    def note_restart(self, shape, started):
+        """SIGKILL of A, the page cache dropped where we may, and the time to readiness."""
+        started.kill("a")
+        if os.geteuid() == 0:
+            os.sync()
+            Path("/proc/sys/vm/drop_caches").write_text("3")
+        self.note(shape, "s to ready after SIGKILL", started.start_side("a", patience=600))
+        time.sleep(1)
+
+    def store(self, number, kind):
+        """Updates to one peer beside more and more bytes that are queued for another."""
+        options = self.options
+        down = {"auth": "network", "allow_from": ["127.0.0.0/8"], "addresses": ["http://127.0.0.1:9"]}
+        default = {"outbox_items": 100_000_000, "outbox_bytes": "1TiB", "failures_to_suspend": 1_000_000}
+        started = self.start(number, "store", kind, extra={"peers.default": default, f'peers.server."{DOWN}"': down})
+        drive(options, started, 500, [])
+        held = 0
+        for size in [size for size in STORE if size <= options.store]:
+            shape = f"a store of {size:,} MB"
+            progress(shape)
+            if size > held:
+                fill = ["--do", "submit", "--run", f"fill{size}", "--to", DOWN, "--per-request", "50", "--connections", "8", "--deadline", "3600"]
+                drive(options, started, (size - held) * 1_000_000 // STORE_ITEM, fill, STORE_ITEM)
+                held = size
+            time.sleep(SETTLED)
+            before, count = Snapshot(started), options.messages_1
+            line = drive(options, started, count, [])
+            time.sleep(0.3)
+            self.note_run(shape, before, count, line)
+            self.note(shape, "PSS MB, A", memory_mb(started.pids["a"]))
+            figures = store(started.admin["a"])
+            self.note(shape, "store file MB", figures["file_bytes"] / 1e6)
+            self.note(shape, "live MB", figures["live_bytes"] / 1e6)
+            self.note_restart(shape, started)
+
+    def through(self, number, kind):
+        """Updates that pass through: what the files are then, beside the rows that are kept in them."""
+        options, count = self.options, self.options.backlog
+        shape = f"{count:,} updates through"
+        started = self.start(number, "through", kind)
+        drive(options, started, count, ["--per-request", "50", "--deadline", "3600"], options.backlog_size)
+        time.sleep(SETTLED)
+        for side in started.pids:
+            figures = store(started.admin[side])
+            self.note(shape, f"store file MB, {side.upper()}", figures["file_bytes"] / 1e6)
+            self.note(shape, f"live MB, {side.upper()}", figures["live_bytes"] / 1e6)
+            self.note(shape, f"file to live data, {side.upper()}", figures["file_bytes"] / figures["live_bytes"])
+            self.note(shape, f"PSS MB, {side.upper()}", memory_mb(started.pids[side]))
 
 
 def progress(text):
