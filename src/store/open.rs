@@ -55,6 +55,10 @@ pub(crate) fn log_folder(path: &Path) -> PathBuf {
 /// The exit code of a process that aborts while it opens its store.
 const COULD_NOT_RUN: i32 = 2;
 
+/// The bytes of a page to the bytes of memory that it takes, as the allocator has it: redb keeps sixteen bytes with each page, whose size
+/// is a power of two, and the next size of a block is a quarter larger.
+const PAGE_IN_MEMORY: (usize, usize) = (4, 5);
+
 /// The name of the store's file in its folder.
 pub const FILE: &str = "fernpost.redb";
 
@@ -65,7 +69,7 @@ pub struct StoreOptions {
     pub place: StoreLocation,
     /// Server that owns the store. A store of another server does not open.
     pub server: ServerName,
-    /// Bytes of redb's page cache.
+    /// Bytes of memory of redb's page cache.
     pub cache: usize,
     /// Maximum bytes of new rows that are handed to actors in memory, so that they need not read them back from disk.
     pub recent: u64,
@@ -224,7 +228,7 @@ fn opened(options: StoreOptions, clock: &dyn Clock) -> Result<OpenedStore, OpenE
     let marker = file.as_deref().map(|file| marker::admit(file, options.as_found)).transpose()?;
     let unusable = |error: redb::Error| OpenError::from_redb(&place, error);
     let mut builder = Database::builder();
-    builder.set_cache_size(options.cache);
+    builder.set_cache_size(options.cache / PAGE_IN_MEMORY.1 * PAGE_IN_MEMORY.0);
     builder.set_repair_callback(|repair| tracing::info!(progress = repair.progress(), "the store is being repaired"));
     let (limits, log) = (options.engine_limits(), options.place.log());
     let database = options.place.open(&builder).map_err(unusable)?;

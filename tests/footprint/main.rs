@@ -5,6 +5,7 @@
 
 use std::alloc::System;
 use std::fmt::Write;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -72,18 +73,22 @@ struct FootprintGateway {
 
 impl FootprintGateway {
     fn start(peers: usize, transport: ScriptedTransport) -> Self {
+        // Memory that the configuration bounds does not belong to a single peer.
+        let small =
+            |options| StoreOptions { cache: 1 << 16, recent: 0, memtable: 1 << 16, quick_repair: false, ..options };
+        Self::start_with(peers, transport, small)
+    }
+
+    fn start_with(
+        peers: usize,
+        transport: ScriptedTransport,
+        bounds: impl FnOnce(StoreOptions) -> StoreOptions,
+    ) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let roster = settings(peers);
         let place = StoreLocation::file(folder.path().join(FILE));
-        // Memory that the configuration bounds does not belong to a single peer.
-        let small = StoreOptions {
-            cache: 1 << 16,
-            recent: 0,
-            memtable: 1 << 16,
-            quick_repair: false,
-            ..StoreOptions::new(place, name(9999))
-        };
-        let mut core = UnlaunchedGateway::open(small, Arc::new(TestClock::new(BASE)));
+        let bounded = bounds(StoreOptions::new(place, name(9999)));
+        let mut core = UnlaunchedGateway::open(bounded, Arc::new(TestClock::new(BASE)));
         core.ports.transport = Arc::new(transport);
         core.ports.roster = roster;
         Self { core: core.launch(), peers, _folder: folder }
@@ -206,4 +211,58 @@ fn idle_peer_memory_is_bounded() {
     }
     println!("figures: {each} bytes a peer that was addressed and left memory");
     assert!(each < IDLE_BYTES_MAX, "{each} bytes an idle peer");
+}
+
+/// The bounds of a store in the test of a queue.
+const CACHE: usize = 8 << 20;
+const MEMTABLE: u64 = 8 << 20;
+const RECENT: u64 = 1 << 20;
+
+/// Maximum live bytes beside those bounds: pages that are gathered for a write (4 MiB), the two batches of a peer's window (2 MiB), the
+/// group that is written, and a quarter of the rows in memory, whose size is an estimate.
+const BESIDE: i64 = 10 << 20;
+
+/// Returns the greatest number of live bytes while a queue is filled, and while it is delivered.
+fn queue_peaks(submissions: u64, updates: usize) -> [i64; 2] {
+    measured(async || {
+        let before = live();
+        let is_up = Arc::new(AtomicBool::new(false));
+        let up = is_up.clone();
+        let peer = ScriptedTransport::answering(move |batch| match up.load(Ordering::Relaxed) {
+            true => accepted(batch),
+            false => Err(PushFailure::Unreachable("connection refused".into())),
+        });
+        let bounds = |options| StoreOptions { cache: CACHE, memtable: MEMTABLE, recent: RECENT, ..options };
+        let gateway = FootprintGateway::start_with(1, peer.delayed(Duration::from_millis(1)).unrecorded(), bounds);
+        let mut peaks = [0; 2];
+        for number in 0..submissions {
+            let texts = (0..updates).map(|n| Bytes::from(format!("{{\"n\":{n},\"text\":\"{n:0>580}\"}}"))).collect();
+            let submission = Submission {
+                id: format!("m-{number}").parse().unwrap(),
+                digest: Digest([7; 16]),
+                accepted: BASE,
+                servers: vec![name(0)],
+                left_out: vec![],
+                receipt: false,
+                what: SubmittedContent::Updates(texts),
+            };
+            gateway.core.gateway.submit(submission).await.unwrap();
+            peaks[0] = peaks[0].max(live() - before);
+        }
+        is_up.store(true, Ordering::Relaxed);
+        while gateway.core.status(&name(0)).await.backlog > 0 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+            peaks[1] = peaks[1].max(live() - before);
+        }
+        peaks
+    })
+}
+
+/// A queue is on disk, whether it grows or is delivered: memory holds what the configuration bounds.
+#[test]
+fn queue_memory_is_bounded() {
+    let peaks = queue_peaks(200, 500);
+    let bound = CACHE as i64 + (MEMTABLE + RECENT) as i64 + BESIDE;
+    println!("figures: {peaks:?} bytes while 60 MB are queued and delivered, bound {bound}");
+    assert!(peaks.iter().all(|peak| *peak < bound), "{peaks:?} bytes, bound {bound}");
 }

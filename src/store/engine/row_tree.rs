@@ -183,6 +183,7 @@ fn insert_below(node: &mut Arc<TreeNode>, row: Row, order: KeyOrder) -> (Option<
             match place {
                 Ok(at) => (Some(std::mem::replace(&mut rows[at], row)), None),
                 Err(at) => {
+                    make_room(rows);
                     rows.insert(at, row);
                     let split = split(rows, at).map(|right: Vec<Row>| TreeChild {
                         first: right[0].key().into(),
@@ -196,6 +197,7 @@ fn insert_below(node: &mut Arc<TreeNode>, row: Row, order: KeyOrder) -> (Option<
             let at = child_of(children, row.key(), order);
             let (replaced, new) = insert_below(&mut children[at].node, row, order);
             let split = new.and_then(|new| {
+                make_room(children);
                 children.insert(at + 1, new);
                 split(children, at + 1)
             });
@@ -205,6 +207,13 @@ fn insert_below(node: &mut Arc<TreeNode>, row: Row, order: KeyOrder) -> (Option<
             });
             (replaced, split)
         }
+    }
+}
+
+/// Makes room for one more entry. A vector that doubles would have room for twice the greatest node.
+fn make_room<T>(entries: &mut Vec<T>) {
+    if entries.len() == entries.capacity() {
+        entries.reserve_exact((NODE_MAX + 1).saturating_sub(entries.len()).max(1));
     }
 }
 
