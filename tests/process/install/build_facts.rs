@@ -27,6 +27,17 @@ fn version_states_commit_and_features() {
     assert_eq!(printed("-V").trim_end(), version);
 }
 
+/// The options of the allocator are in the program, whatever built it: cargo reads them from `.cargo/config.toml`.
+#[test]
+fn allocator_has_its_options() {
+    let output =
+        fernpost().arg("-V").env("_RJEM_MALLOC_CONF", "confirm_conf:true").output().expect("the binary starts");
+    let said = String::from_utf8(output.stderr).expect("text");
+    for option in ["background_thread:true", "dirty_decay_ms:1000"] {
+        assert!(said.contains(&format!("Set conf value: {option}\n")), "{said}");
+    }
+}
+
 /// The build script as a program of its own, and a folder of sources for it.
 struct BuildScript {
     folder: TempDir,
