@@ -158,8 +158,12 @@ impl TestNode {
     pub async fn end(&self, survives: SurvivingBytes) {
         self.network.close(&self.name);
         let Some(life) = self.life.take() else { return };
-        let bytes = self.disk.borrow().survivors(survives);
-        self.disk.replace(FaultyDisk::with(bytes));
+        // The process reaches its disk no more from here on. Its threads may still run, and a commit that they made later would be
+        // acknowledged although nothing of it survives.
+        let disk = self.disk();
+        disk.fail_at(1);
+        disk.fail_write_at(1);
+        self.disk.replace(FaultyDisk::with(disk.survivors(survives)));
         drop(life);
         // The tasks are dropped when the runtime polls them next.
         for _ in 0..8 {
