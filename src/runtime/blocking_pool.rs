@@ -22,12 +22,12 @@ use tokio::task::JoinHandle;
 /// replaced: readers of one queue had 30 MB of such pages beside a cache of 40 MB.
 #[derive(Debug)]
 pub(crate) struct BlockingPool {
-    lanes: Vec<PoolLane>,
+    lanes: Vec<PoolThread>,
 }
 
 /// One thread of a pool, and the jobs that are given to it.
 #[derive(Debug)]
-struct PoolLane {
+struct PoolThread {
     handle: Handle,
     runtime: Mutex<Option<Runtime>>,
     jobs: Arc<AtomicUsize>,
@@ -42,7 +42,7 @@ impl Drop for GivenJob {
     }
 }
 
-impl PoolLane {
+impl PoolThread {
     fn new(name: &'static str, idle_for: Duration) -> io::Result<Self> {
         let mut threads = Builder::new_current_thread();
         let runtime = threads.thread_name(name).max_blocking_threads(1).thread_keep_alive(idle_for).build()?;
@@ -69,7 +69,7 @@ impl PoolLane {
 impl BlockingPool {
     /// Returns a pool without threads yet; a thread ends after `idle_for` without work. It fails as the system does.
     pub(crate) fn new(name: &'static str, most: usize, idle_for: Duration) -> io::Result<Self> {
-        let lanes = (0..most.max(1)).map(|_| PoolLane::new(name, idle_for)).collect::<io::Result<_>>()?;
+        let lanes = (0..most.max(1)).map(|_| PoolThread::new(name, idle_for)).collect::<io::Result<_>>()?;
         Ok(Self { lanes })
     }
 
@@ -83,7 +83,7 @@ impl BlockingPool {
     }
 
     /// Gives a job to the first idle thread, or to the one with the fewest jobs.
-    fn claim(&self) -> (&PoolLane, GivenJob) {
+    fn claim(&self) -> (&PoolThread, GivenJob) {
         let idle = self.lanes.iter().find_map(|lane| Some((lane, lane.claim_idle()?)));
         idle.unwrap_or_else(|| {
             let least = self.lanes.iter().min_by_key(|lane| lane.jobs.load(Ordering::Acquire));
@@ -97,7 +97,7 @@ impl BlockingPool {
     pub(crate) fn end(&self, patience: Duration) {
         // All at once, because a thread that is waited for later would take new jobs until then.
         thread::scope(|scope| {
-            for runtime in self.lanes.iter().filter_map(PoolLane::take) {
+            for runtime in self.lanes.iter().filter_map(PoolThread::take) {
                 scope.spawn(move || runtime.shutdown_timeout(patience));
             }
         });
@@ -107,7 +107,7 @@ impl BlockingPool {
 impl Drop for BlockingPool {
     fn drop(&mut self) {
         // Other ways to end a runtime wait, and panic on a thread that runs tasks.
-        for runtime in self.lanes.iter().filter_map(PoolLane::take) {
+        for runtime in self.lanes.iter().filter_map(PoolThread::take) {
             runtime.shutdown_background();
         }
     }

@@ -409,7 +409,7 @@ proptest! {
 
     /// PDUs of a batch share what is the same with the one before.
     #[test]
-    fn batch_is_read_as_its_pdus_alone(came in prop::collection::vec(some_pdu(), 1..6)) {
+    fn batch_reads_like_single_pdus(came in prop::collection::vec(some_pdu(), 1..6)) {
         let updates: Vec<String> = came.iter().map(|pdu| format!("{{\"update\":\"pdu\",\"pdu\":{pdu}}}")).collect();
         let body = Bytes::from(format!("{{\"strong\":[{}],\"seq\":9}}", updates.join(",")));
         let (circle, sender, nesting) = (Circle::default(), name("blue"), BodyNestingLimit::default());

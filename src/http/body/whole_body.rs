@@ -69,7 +69,7 @@ mod tests {
     }
 
     #[actix_web::test]
-    async fn announced_body_has_no_room_to_spare() {
+    async fn announced_body_has_exact_buffer() {
         assert_eq!(collected(Some(7), &["abc", "", "defg"]).await.expect("fits"), ("abcdefg".to_owned(), 0));
         assert_eq!(collected(None, &["abc"]).await.expect("fits"), ("abc".to_owned(), 0));
         assert_eq!(collected(Some(0), &[]).await.expect("fits").0, "");
