@@ -132,11 +132,12 @@ def report(messengers, measures, disturbances):
         row = messenger.judge(messengers)
         faults += row.missing + row.twice + row.disorder
         print(f"{messenger.gateway.name:16} {row.expected:9} {row.received:9} {row.missing:8} {row.twice:6} {row.disorder:9}")
-    print(f"\n{'gateway':16} {'PSS early':>10} {'PSS late':>10} {'PSS max':>10} {'bound':>10} {'fds early':>10} {'fds late':>9} {'bound':>6}")
+    print(f"\n{'gateway':16} {'PSS early':>10} {'PSS late':>10} {'PSS max':>10} {'bound':>10} {'fds early':>10} {'fds late':>9} {'bound':>6}"
+          f" {'minutes':>8}  program")
     for row in measures.rows():
         faults += row.is_over
         print(f"{row.name:16} {row.pss_early:7.1f} MB {row.pss_late:7.1f} MB {row.pss_max:7.1f} MB {row.pss_bound:7.1f} MB"
-              f" {row.fds_early:10} {row.fds_late:9} {row.fds_bound:6}{'  OVER' if row.is_over else ''}")
+              f" {row.fds_early:10} {row.fds_late:9} {row.fds_bound:6} {row.minutes:8.1f}  {row.program}{'  OVER' if row.is_over else ''}")
     print(f"\n{'what the operator did':32} {'times':>6} {'failed':>7}")
     for name, (times, failed) in sorted(disturbances.counts.items()):
         print(f"{name:32} {times:6} {failed:7}")
