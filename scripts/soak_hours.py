@@ -9,9 +9,9 @@ and verified, the level of the log goes up and down, peers are suspended and res
 started again, the hub three times. With --other, each start takes the other program of two that read the same store. With --before,
 gateways begin with the first of these older programs, and each start takes the next one, up to --binary: an upgrade, with a conversion of
 the store where its schema is older. Of the peers that are never stopped, every second one runs the newest program all the time, and the
-others the oldest. At the end everything has to be there once and in order, and memory (PSS) and descriptors of each gateway have to be flat during its longest life. The result is a
-table; the exit code is 0, 1 (something is wrong) or 2 (it could not run). It needs openssl, and stops only the processes that it has
-started.
+others the oldest. At the end everything has to be there once and in order, and memory (PSS) and descriptors of each gateway have to be
+flat during its longest life. The result is a table; the exit code is 0, 1 (something is wrong) or 2 (it could not run). It needs openssl,
+and stops only the processes that it has started.
 """
 
 import argparse
@@ -55,14 +55,14 @@ def start_all(options, folder):
     authority = Authority(folder / "authority")
     programs = [*options.before, options.binary] + ([options.other] if options.other else [])
 
-    def gateway(name, number, programs=programs):
+    def new_gateway(name, number, programs=programs):
         return Gateway(name, number, folder, authority, programs, is_upgraded=bool(options.before))
 
-    hub = gateway("hub.example", 1)
+    hub = new_gateway("hub.example", 1)
     # The first half is never stopped; of these, every second one has the newest program from the start.
     newest = range(2, options.peers // 2 + 1, 2) if options.before else ()
     peers = [
-        gateway(f"peer{n}.example", n + 1, [options.binary] if n in newest else programs) for n in range(1, options.peers + 1)
+        new_gateway(f"peer{n}.example", n + 1, [options.binary] if n in newest else programs) for n in range(1, options.peers + 1)
     ]
     try:
         for gateway in [hub, *peers]:
