@@ -73,6 +73,8 @@ class Gateway:
         self.folder.mkdir(parents=True)
         (self.folder / "conf.d").mkdir()
         self.authority.issue(self.name, self.cert, self.key)
+        # Older programs may not know this key, and refuse a configuration with it.
+        memtable = "" if self.is_upgraded else 'memtable = "8MiB"'
         text = f"""[server]
 name = "{self.name}"
 data_dir = "data"
@@ -87,7 +89,7 @@ listen = "{self.address}:9882"
 [store]
 cache = "8MiB"
 recent = "2MiB"
-{'' if self.is_upgraded else 'memtable = "8MiB"'}
+{memtable}
 min_free = "64MiB"
 [feed]
 retain = "1m"
@@ -129,7 +131,7 @@ probe_every = "5s"
             self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
 
     def is_ready(self):
-        """Returns whether it says so. No command is asked, because programs before this one may lack it."""
+        """Returns whether the gateway answers that it is ready. `fernpost health` is not used, because older programs lack it."""
         try:
             with urllib.request.urlopen(f"http://{self.address}:9882/health/ready", timeout=PATIENCE) as answer:
                 return answer.status == 200

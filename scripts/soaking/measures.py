@@ -28,6 +28,9 @@ class MeasureRow:
     fds_early: int
     fds_late: int
     fds_bound: int
+    # The program of that life, and its length in minutes.
+    program: str
+    minutes: float
 
     @property
     def is_over(self):
@@ -50,7 +53,7 @@ class Measures:
     """A thread that measures all gateways."""
 
     def __init__(self, gateways):
-        # Figures of each life of each gateway, by process id.
+        # Figures of each life of each gateway, by process id and program.
         self.taken = {gateway: {} for gateway in gateways}
         self.ending = threading.Event()
         self.thread = threading.Thread(target=self.work, daemon=True)
@@ -66,15 +69,15 @@ class Measures:
     def work(self):
         while not self.ending.wait(EVERY):
             for gateway, lives in self.taken.items():
-                pid = gateway.pid()
+                pid, program = gateway.pid(), gateway.program.name
                 found = figures(pid) if pid else None
                 if found:
-                    lives.setdefault(pid, []).append(found)
+                    lives.setdefault((pid, program), []).append(found)
 
     def rows(self):
         """Returns a row for each gateway that was measured often enough."""
         for gateway, lives in self.taken.items():
-            taken = max(lives.values(), key=len, default=[])
+            (_, program), taken = max(lives.items(), key=lambda life: len(life[1]), default=((0, ""), []))
             quarter = len(taken) // 4
             if not quarter:
                 continue
@@ -83,4 +86,5 @@ class Measures:
             fds_early, fds_late = (int(statistics.median(fds for _, fds in part)) for part in (early, late))
             bounds = pss_early * (1 + PSS_SHARE) + PSS_MORE, int(fds_early * (1 + FDS_SHARE) + FDS_MORE)
             most = max(pss for pss, _ in taken)
-            yield MeasureRow(gateway.name, pss_early, pss_late, most, bounds[0], fds_early, fds_late, bounds[1])
+            minutes = len(taken) * EVERY / 60
+            yield MeasureRow(gateway.name, pss_early, pss_late, most, bounds[0], fds_early, fds_late, bounds[1], program, minutes)

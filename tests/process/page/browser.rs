@@ -60,8 +60,7 @@ pub(super) struct BrowserWindow(String);
 /// this one has that.
 const DRIVER_STARTS: usize = 50;
 
-/// Number of times that the browser is started. The driver gives it a minute, which its first start from a cold disk beside other tests
-/// can exceed.
+/// Number of times that the browser is started. The driver ends a start after a minute, and a busy machine may need longer for one.
 const BROWSER_STARTS: usize = 3;
 
 /// Starts the driver; returns it with its port, or nothing if it ended.

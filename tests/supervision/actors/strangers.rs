@@ -45,6 +45,8 @@ async fn idle_stranger_is_evicted_for_another() {
         let core = open_gateway(&limits());
         for (from, seq) in [("green", 1), ("grey", 1), ("green", 2), ("red", 1), ("grey", 2)] {
             assert_eq!(core.push(&server(from), seq).await, Ok(Ack::Ok(Seq(seq))), "{from} {seq}");
+            // The thread of the commits answers before the actor has learned of the commit: only then is the actor idle.
+            at_rest().await;
         }
     })
     .await;
