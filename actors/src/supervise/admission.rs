@@ -1,8 +1,8 @@
 //! Admission to an actor by permits, because the capacity of a mailbox is no limit.
 //!
 //! Each clone of an actix address owns a free slot, and web handlers clone. Mailboxes are therefore unbounded on
-//! purpose, and these permits are the bound. A permit travels in the message and is released when the reply has been
-//! sent.
+//! purpose, and these permits are the bound. A permit travels in the message and is released right before the reply
+//! is sent.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};

@@ -14,8 +14,8 @@ pub(crate) type ReadyReply = Box<dyn FnOnce() + Send>;
 
 type OwedReplies<S> = BTreeMap<u64, (oneshot::Sender<S>, Option<AdmissionPermit>)>;
 
-/// The channels of replies of type `R`, which are sent as `S`. The permit of a request is released when its reply has been sent or
-/// dropped.
+/// The channels of replies of type `R`, which are sent as `S`. The permit of a request is released right before its reply is sent,
+/// because a caller that repeats at once, on another thread than the one that sends, must find it.
 pub(crate) struct ReplyTable<R, S = R> {
     /// Boxed while there are any, because a waiting actor takes little memory.
     owed: Option<Box<OwedReplies<S>>>,
@@ -44,9 +44,9 @@ impl<R: Send + 'static, S: From<R> + Send + 'static> ReplyTable<R, S> {
     pub(crate) fn ready(&mut self, token: ReplyToken<R>, reply: R) -> Option<ReadyReply> {
         let (channel, permit) = self.remove(token)?;
         Some(Box::new(move || {
+            drop(permit);
             // The caller may have disconnected.
             let _ = channel.send(reply.into());
-            drop(permit);
         }))
     }
 
@@ -82,20 +82,35 @@ pub(crate) fn drop_in_order(mut channels: Vec<(u64, Box<dyn Any>)>) {
 
 #[cfg(test)]
 mod tests {
+    use std::pin::Pin;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::task::Wake;
+
     use super::*;
     use crate::supervise::admission::AdmissionLimit;
 
     #[test]
-    fn reply_releases_permit_when_sent() {
+    fn caller_finds_its_permit_released() {
+        /// Notes, at the moment at which the caller is woken, whether its permit is free.
+        struct WokenCaller(AdmissionLimit, AtomicBool);
+        impl Wake for WokenCaller {
+            fn wake(self: Arc<Self>) {
+                self.1.store(self.0.is_empty(), Ordering::Relaxed);
+            }
+        }
         let limit = AdmissionLimit::new("peers.intake_max", 1);
+        let caller = Arc::new(WokenCaller(limit.clone(), AtomicBool::new(false)));
         let mut table = ReplyTable::<&str>::default();
         let (channel, mut reply) = oneshot::channel();
         let token = table.insert(7, channel, limit.enter().ok());
         let ready = table.ready(token, "taken").expect("it is owed");
         assert!(table.is_empty() && !limit.is_empty());
         assert!(table.ready(token, "twice").is_none());
+        assert!(Pin::new(&mut reply).poll(&mut std::task::Context::from_waker(&caller.clone().into())).is_pending());
         ready();
-        assert_eq!((reply.try_recv(), limit.is_empty()), (Ok("taken"), true));
+        assert!(caller.1.load(Ordering::Relaxed), "the permit was free when the caller woke");
+        assert_eq!(reply.try_recv(), Ok("taken"));
     }
 
     #[test]
