@@ -52,7 +52,7 @@ impl BlockingExecutor {
         Ok(Self::Own(OwnThread {
             commits: threads("store-commit", 1)?,
             checkpoints: threads("store-check", 1)?,
-            reads: threads("store-read", READS_MAX)?,
+            reads: threads("store-read", READS_MAX + SEGMENTS_MAX)?,
         }))
     }
 
@@ -114,3 +114,7 @@ impl BlockingExecutor {
 
 /// Maximum number of concurrent range reads; further ones wait.
 pub(crate) const READS_MAX: usize = 8;
+
+/// Maximum number of segments of the log that are created at a time. They take no turn of the reads, and have a thread of their own
+/// beside them, so that the writer never waits for a long read.
+const SEGMENTS_MAX: usize = 1;

@@ -112,7 +112,7 @@ impl Store {
             jumps: opened.memory.cache.feed.jumps().clone(),
             fence: Fence { slot: 0, epoch: opened.epoch },
             lane,
-            reads: Semaphore::new(READS_MAX),
+            reads: Arc::new(Semaphore::new(READS_MAX)),
             queue_rows,
             clock,
             wake,

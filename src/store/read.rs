@@ -117,9 +117,14 @@ impl Store {
     ) -> Task<Result<T, ArchiveError>> {
         let shared = self.shared.clone();
         Box::pin(async move {
-            let _turn = shared.reads.acquire().await.map_err(|error| ArchiveError(error.to_string()))?;
+            let turn = shared.reads.clone().acquire_owned().await.map_err(|error| ArchiveError(error.to_string()))?;
             let job = shared.clone();
-            let read = shared.lane.read(move || run(&job, read)).await;
+            let run_in_turn = move || {
+                // Held by the job, because a caller that gives up does not end it.
+                let _turn = turn;
+                run(&job, read)
+            };
+            let read = shared.lane.read(run_in_turn).await;
             Ok(read.map_err(|error| ArchiveError(error.to_string()))??)
         })
     }

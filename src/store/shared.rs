@@ -41,7 +41,7 @@ pub(crate) struct StoreShared {
     pub(crate) fence: Fence,
     pub(crate) lane: BlockingExecutor,
     /// Permits for concurrent range reads.
-    pub(crate) reads: Semaphore,
+    pub(crate) reads: Arc<Semaphore>,
     pub(crate) queue_rows: u64,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) wake: Wake,

@@ -74,7 +74,8 @@ impl<'a> PduAdmission<'a> {
                     }
                     Err(verdict) => {
                         goes_on = false;
-                        PduOutcome::Told(verdict)
+                        let told_first = told.entry(reference).or_insert(PduOutcome::Told(verdict));
+                        told_first.clone()
                     }
                 });
                 continue;

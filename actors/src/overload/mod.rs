@@ -75,9 +75,9 @@ impl OverloadMonitor {
 
     /// Measures the unread events; and the disk, unless it was measured within the last second.
     pub fn measure(&self) {
-        let unread = self.bounds.borrow().unread();
         self.note(|measured| {
-            measured.levels.unread(unread);
+            // Read under the lock, so that of two threads none notes an older number over a newer one.
+            measured.levels.unread(self.bounds.borrow().unread());
             if measured.disk.is_none_or(|last| last.elapsed() >= MEASURE_EVERY) {
                 measured.disk = Some(Instant::now());
                 // An unknown free space blocks nothing, because a commit that finds no space ends the process anyway.

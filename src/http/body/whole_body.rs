@@ -43,9 +43,16 @@ impl Future for WholeBody {
             if buffer.len() + part.len() > *max {
                 return Poll::Ready(Err(PayloadError::Overflow));
             }
-            if buffer.is_empty() {
-                // `reserve` rounds up.
-                *buffer = BytesMut::with_capacity(part.len().max((*announced).min(RESERVED_MAX)));
+            let needed = buffer.len() + part.len();
+            if needed > buffer.capacity() {
+                // It is replaced, because a buffer that grows by itself rounds up.
+                let room = match buffer.capacity() {
+                    0 => (*announced).min(RESERVED_MAX),
+                    _ if *announced >= needed => *announced,
+                    before => 2 * before,
+                };
+                let before = std::mem::replace(buffer, BytesMut::with_capacity(room.max(needed).min(*max)));
+                buffer.extend_from_slice(&before);
             }
             buffer.extend_from_slice(&part);
         }
@@ -57,32 +64,36 @@ impl Future for WholeBody {
 mod tests {
     use super::*;
 
-    /// Collects a body of these parts, of at most 10 bytes, and returns it with the room that its buffer has to spare.
-    async fn collected(announced: Option<u64>, parts: &[&'static str]) -> Result<(String, usize), PayloadError> {
-        let parts: Vec<_> = parts.iter().map(|part| Ok(Bytes::from_static(part.as_bytes()))).collect();
+    /// Collects a body of these parts, of at most `max` bytes, and returns it with the room that its buffer has to spare.
+    async fn collected(announced: Option<u64>, max: usize, parts: &[&str]) -> Result<(String, usize), PayloadError> {
+        let parts: Vec<_> = parts.iter().map(|part| Ok(Bytes::copy_from_slice(part.as_bytes()))).collect();
         let parts: Pin<Box<dyn Stream<Item = _>>> = Box::pin(futures_util::stream::iter(parts));
         let payload = Payload::Stream { payload: parts };
-        let body = WholeBody::new(payload, announced, 10).await?;
+        let body = WholeBody::new(payload, announced, max).await?;
         let text = String::from_utf8(body.to_vec()).expect("text");
-        let buffer = body.try_into_mut().expect("alone");
-        Ok((text, buffer.capacity() - buffer.len()))
+        // Bytes without a buffer are in nobody's hands.
+        let spare = body.try_into_mut().map_or(0, |buffer| buffer.capacity() - buffer.len());
+        Ok((text, spare))
     }
 
     #[actix_web::test]
     async fn announced_body_has_exact_buffer() {
-        assert_eq!(collected(Some(7), &["abc", "", "defg"]).await.expect("fits"), ("abcdefg".to_owned(), 0));
-        assert_eq!(collected(None, &["abc"]).await.expect("fits"), ("abc".to_owned(), 0));
-        assert_eq!(collected(Some(0), &[]).await.expect("fits").0, "");
-        let (longer, _room) = collected(Some(2), &["abc", "defg"]).await.expect("the transport counts, not we");
+        assert_eq!(collected(Some(7), 10, &["abc", "", "defg"]).await.expect("fits"), ("abcdefg".to_owned(), 0));
+        assert_eq!(collected(None, 10, &["abc"]).await.expect("fits"), ("abc".to_owned(), 0));
+        assert_eq!(collected(Some(0), 10, &[]).await.expect("fits"), (String::new(), 0));
+        let (longer, _room) = collected(Some(2), 10, &["abc", "defg"]).await.expect("the transport counts, not we");
         assert_eq!(longer, "abcdefg");
+        let part = "m".repeat(RESERVED_MAX / 2 + 1);
+        let (long, spare) = collected(Some(4 * part.len() as u64), 1 << 23, &[&*part; 4]).await.expect("fits");
+        assert_eq!((long.len(), spare), (4 * part.len(), 0));
     }
 
     #[actix_web::test]
     async fn large_body_is_refused() {
         for (announced, parts) in [(Some(11), &["a"][..]), (None, &["abcdef", "ghijk"]), (Some(3), &["abcdefghijk"])] {
-            let refused = collected(announced, parts).await.expect_err("too large");
+            let refused = collected(announced, 10, parts).await.expect_err("too large");
             assert!(matches!(refused, PayloadError::Overflow), "{announced:?}");
         }
-        assert_eq!(collected(None, &["abcdef", "ghij"]).await.expect("fits").0.len(), 10);
+        assert_eq!(collected(None, 10, &["abcdef", "ghij"]).await.expect("fits").0.len(), 10);
     }
 }

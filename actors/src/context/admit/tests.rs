@@ -341,6 +341,17 @@ fn chain_is_delivered_at_once() {
     desk.expect(&["deliver red/10 at 7", "deliver red/11 at 8", "deliver red/12 at 9", "verdicts accepted"]);
 }
 
+/// Regression: a PDU that ended a chain by being refused was quarantined again for its copy in the same batch.
+#[test]
+fn refused_chain_is_quarantined_once() {
+    let mut desk = MachineHarness::new(ContextLimits::default());
+    desk.arrive("green", pdus("green/1"));
+    desk.log.clear();
+    desk.arrive("red", pdus("red/1 red/2<red/1 red/1<red/2"));
+    let parks = desk.log.iter().filter(|line| line.starts_with("park")).count();
+    assert_eq!(parks, 2, "{:#?}", desk.log);
+}
+
 /// A long batch must not push parents that later PDUs of it name out of the memory of delivered PDUs.
 #[test]
 fn long_chain_finds_earlier_parents() {

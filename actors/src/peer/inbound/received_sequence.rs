@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 
-use crate::model::{Digest, DigestKey, InboundPush, InboundRecord, Seq, StrongUpdate};
+use crate::model::{Digest, DigestKey, InboundPush, InboundRecord, Seq, StrongBody, StrongUpdate};
 
 /// Number of digests that are kept; an older repeat cannot be distinguished from another update.
 pub const DIGESTS_MAX: usize = 1024;
@@ -95,7 +95,12 @@ impl ReceivedSequence {
 
     /// Returns whether this push is the one whose digest is kept under this number, for a sender that numbers pushes.
     pub fn holds_push(&self, number: u64, push: &InboundPush) -> bool {
-        let unkeyed = || digest_by(push, |strong| Digest::sha256(&strong.bytes));
+        // A PDU is identified by what it says, with a key and without.
+        let unkeyed_of = |strong: &StrongUpdate| match strong.body {
+            StrongBody::Pdu(_) => strong.digest,
+            _ => Digest::sha256(&strong.bytes),
+        };
+        let unkeyed = || digest_by(push, unkeyed_of);
         self.digest(number).is_some_and(|kept| kept == digest_of(push) || kept == unkeyed())
     }
 
@@ -170,6 +175,7 @@ fn digest_by(push: &InboundPush, digest: impl Fn(&StrongUpdate) -> Digest) -> Di
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::{Pdu, PduProof, PduRef};
     use crate::peer::inbound::tests::{letter_digest, letter_push as push};
 
     fn empty() -> ReceivedSequence {
@@ -221,7 +227,7 @@ mod tests {
             let strong = |text: &&'static str| StrongUpdate {
                 bytes: bytes::Bytes::from_static(text.as_bytes()),
                 digest: digest(text.as_bytes()),
-                body: crate::model::StrongBody::Plain,
+                body: StrongBody::Plain,
             };
             InboundPush { strong: texts.iter().map(strong).collect(), ..push(None, 2, "") }
         };
@@ -233,6 +239,27 @@ mod tests {
         let mut by_push = empty();
         by_push.accept(&before, true);
         assert!(by_push.holds_push(2, &again));
+        // A PDU beside them keeps its digest.
+        let carried = Pdu {
+            reference: PduRef { origin: "red".parse().expect("valid"), id: "1".parse().expect("valid") },
+            context: "room".parse().expect("valid"),
+            prev: vec![],
+            depth: None,
+            kind: "m.text".into(),
+            state: None,
+            to: None,
+            bytes: bytes::Bytes::from_static(b"{}"),
+            proof: PduProof::Sender,
+        };
+        let (bytes, body) = (bytes::Bytes::from_static(b"{}"), StrongBody::Pdu(Box::new(carried)));
+        let pdu = StrongUpdate { bytes, digest: letter_digest('p'), body };
+        let beside = |push: &InboundPush| InboundPush {
+            strong: push.strong.iter().chain([&pdu]).cloned().collect(),
+            ..push.clone()
+        };
+        let mut mixed = empty();
+        mixed.accept(&beside(&before), true);
+        assert!(mixed.holds_push(2, &beside(&again)));
         let turned = InboundPush { strong: again.strong.iter().rev().cloned().collect(), ..again };
         assert!(!by_push.holds_push(2, &turned));
     }

@@ -5,7 +5,7 @@ use std::ops::Bound;
 use redb::{Key, ReadableTable, Table, TableDefinition, Value, WriteTransaction};
 
 use crate::store::engine::file::row_block::{BlockBuilder, RowBlock};
-use crate::store::engine::file::run_search::RunSearch;
+use crate::store::engine::file::run_search::{RunSearch, first_column};
 use crate::store::engine::memtable::MemTable;
 use crate::store::engine::row_tree::{Row, RowCursor, RowState};
 use crate::store::schema::tables;
@@ -43,7 +43,10 @@ impl<'t, K: Key + 'static> BlockWriter<'t, K> {
         while let Some(row) = rest.next() {
             match self.ends_at(row.key())? {
                 Some(block) if K::compare(&block.first, row.key()).is_le() => self.merge(&block, &row, &mut rest)?,
-                next => self.add_run(&row, &mut rest, next.map(|block| block.first).as_deref())?,
+                next => {
+                    let end = next.map(|block| block.first);
+                    self.add_run(&row, &mut rest, |key| is_before::<K>(key, end.as_deref()))?;
+                }
             }
         }
         Ok(())
@@ -70,17 +73,14 @@ impl<'t, K: Key + 'static> BlockWriter<'t, K> {
                 self.merge(block, &row, &mut rest)?;
                 continue;
             }
-            let end = next.as_ref().map(|block| &*block.first);
-            let is_run = around.is_none()
-                && rest
-                    .clone()
-                    .nth(RUN_MIN - 2)
-                    .is_some_and(|last| end.is_none_or(|end| K::compare(last.key(), end).is_lt()));
+            let (end, column) = (next.as_ref().map(|block| &*block.first), first_column(row.key()));
+            let goes_on = |key: &[u8]| first_column(key) == column && is_before::<K>(key, end);
+            let is_run = around.is_none() && rest.clone().nth(RUN_MIN - 2).is_some_and(|last| goes_on(last.key()));
             if is_new {
                 search.note(is_run);
             }
             if is_run {
-                self.add_run(&row, &mut rest, end)?;
+                self.add_run(&row, &mut rest, goes_on)?;
             } else {
                 add_alone(&row, alone)?;
             }
@@ -141,10 +141,15 @@ impl<'t, K: Key + 'static> BlockWriter<'t, K> {
         Ok(())
     }
 
-    /// Writes a row, and those after it that lie before the next block.
-    fn add_run(&mut self, first: &Row, rest: &mut RowCursor, next: Option<&[u8]>) -> Result<(), redb::Error> {
+    /// Writes a row, and those after it whose keys go on with the run.
+    fn add_run(
+        &mut self,
+        first: &Row,
+        rest: &mut RowCursor,
+        goes_on: impl Fn(&[u8]) -> bool,
+    ) -> Result<(), redb::Error> {
         self.add_row(first)?;
-        while let Some(row) = rest.peek().filter(|row| next.is_none_or(|next| K::compare(row.key(), next).is_lt())) {
+        while let Some(row) = rest.peek().filter(|row| goes_on(row.key())) {
             self.add_row(row)?;
             rest.advance();
         }
@@ -203,6 +208,11 @@ impl<'t, K: Key + 'static> BlockWriter<'t, K> {
         self.rows = self.rows.saturating_sub(removed);
         Ok(())
     }
+}
+
+/// Returns whether a key lies before the next block.
+fn is_before<K: Key>(key: &[u8], next: Option<&[u8]>) -> bool {
+    next.is_none_or(|next| K::compare(key, next).is_lt())
 }
 
 /// Writes a row that is in no block.

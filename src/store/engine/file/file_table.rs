@@ -67,6 +67,12 @@ impl<K: Key + 'static, V: Value + 'static> FileTable<K, V> {
         Ok(self.rows.len()? + self.rows_in_blocks)
     }
 
+    /// Returns the number of rows that are in blocks.
+    #[cfg(test)]
+    pub(crate) const fn rows_in_blocks(&self) -> u64 {
+        self.rows_in_blocks
+    }
+
     /// Returns the bytes of its pages, including unused space in them.
     pub(crate) fn bytes(&self) -> Result<u64, redb::Error> {
         let size = |stats: redb::TableStats| stats.stored_bytes() + stats.metadata_bytes() + stats.fragmented_bytes();
