@@ -339,13 +339,13 @@ fn runs_of_two_servers_stay_in_blocks() {
     let mut world = ModelWorld::<RunTable>::new();
     for first in [0, 20, 40] {
         for name in ["blue", "red"] {
-            world = world.step(ModelStep::AppendRun((name, first), 20));
+            world = world.step(ModelStep::AppendRun((name, first), 19));
         }
         world = world.step(ModelStep::Seal).step(ModelStep::Checkpoint);
     }
     let view = world.engine.snapshot();
     let table = view.open_table(RunTable::TABLE).expect("a table");
-    assert_eq!((table.file().rows_in_blocks(), table.file().len().expect("memory")), (120, 120));
+    assert_eq!((table.file().rows_in_blocks(), table.file().len().expect("memory")), (114, 114));
 }
 
 fn played<T: ModelTable>(steps: Vec<ModelStep>) {
