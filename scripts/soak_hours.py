@@ -9,9 +9,9 @@ and verified, the level of the log goes up and down, peers are suspended and res
 started again, the hub three times. With --other, each start takes the other program of two that read the same store. With --before,
 gateways begin with the first of these older programs, and each start takes the next one, up to --binary: an upgrade, with a conversion of
 the store where its schema is older. Of the peers that are never stopped, every second one runs the newest program all the time, and the
-others the oldest. At the end everything has to be there once and in order, and memory (PSS) and descriptors of each gateway have to be
-flat during its longest life. The result is a table; the exit code is 0, 1 (something is wrong) or 2 (it could not run). It needs openssl,
-and stops only the processes that it has started.
+others the oldest. At the end everything has to be there once and in order, and own memory (without the pages of the program) and
+descriptors of each gateway have to be flat during its longest life. The result is a table; the exit code is 0, 1 (something is wrong) or 2
+(it could not run). It needs openssl, and stops only the processes that it has started.
 """
 
 import argparse
@@ -132,11 +132,11 @@ def report(messengers, measures, disturbances):
         row = messenger.judge(messengers)
         faults += row.missing + row.twice + row.disorder
         print(f"{messenger.gateway.name:16} {row.expected:9} {row.received:9} {row.missing:8} {row.twice:6} {row.disorder:9}")
-    print(f"\n{'gateway':16} {'PSS early':>10} {'PSS late':>10} {'PSS max':>10} {'bound':>10} {'fds early':>10} {'fds late':>9} {'bound':>6}"
+    print(f"\n{'gateway':16} {'own early':>10} {'own late':>10} {'own max':>10} {'bound':>10} {'fds early':>10} {'fds late':>9} {'bound':>6}"
           f" {'minutes':>8}  program")
     for row in measures.rows():
         faults += row.is_over
-        print(f"{row.name:16} {row.pss_early:7.1f} MB {row.pss_late:7.1f} MB {row.pss_max:7.1f} MB {row.pss_bound:7.1f} MB"
+        print(f"{row.name:16} {row.own_early:7.1f} MB {row.own_late:7.1f} MB {row.own_max:7.1f} MB {row.own_bound:7.1f} MB"
               f" {row.fds_early:10} {row.fds_late:9} {row.fds_bound:6} {row.minutes:8.1f}  {row.program}{'  OVER' if row.is_over else ''}")
     print(f"\n{'what the operator did':32} {'times':>6} {'failed':>7}")
     for name, (times, failed) in sorted(disturbances.counts.items()):

@@ -10,7 +10,7 @@ EVERY = 2.0
 
 # Of the longest life of each process, the median of the last quarter may exceed that of the second one by this share and this much, in
 # megabytes: caches and allocators fill up.
-PSS_SHARE, PSS_MORE = 0.25, 24.0
+OWN_SHARE, OWN_MORE = 0.25, 24.0
 
 # The same for descriptors: connections come and go.
 FDS_SHARE, FDS_MORE = 0.25, 24
@@ -18,13 +18,13 @@ FDS_SHARE, FDS_MORE = 0.25, 24
 
 @dataclasses.dataclass
 class MeasureRow:
-    """The figures of one gateway, memory in megabytes."""
+    """The figures of one gateway, own memory in megabytes."""
 
     name: str
-    pss_early: float
-    pss_late: float
-    pss_max: float
-    pss_bound: float
+    own_early: float
+    own_late: float
+    own_max: float
+    own_bound: float
     fds_early: int
     fds_late: int
     fds_bound: int
@@ -34,19 +34,23 @@ class MeasureRow:
 
     @property
     def is_over(self):
-        return self.pss_late > self.pss_bound or self.fds_late > self.fds_bound
+        return self.own_late > self.own_bound or self.fds_late > self.fds_bound
 
 
 def figures(pid):
-    """Returns the proportional memory of a process in megabytes, and its number of descriptors; None if it has ended."""
+    """Returns the own memory of a process in megabytes, and its number of descriptors; None if it has ended.
+
+    The pages of the program itself do not count, because all processes of a program share them: the last process of an older one seemed to
+    grow as the others were upgraded.
+    """
     process = pathlib.Path("/proc") / str(pid)
     try:
         lines = (process / "smaps_rollup").read_text().splitlines()
         count = sum(1 for _ in (process / "fd").iterdir())
     except OSError:
         return None
-    pss = next((int(line.split()[1]) for line in lines if line.startswith("Pss:")), None)
-    return None if pss is None else (pss / 1024, count)
+    own = next((int(line.split()[1]) for line in lines if line.startswith("Pss_Anon:")), None)
+    return None if own is None else (own / 1024, count)
 
 
 class Measures:
@@ -82,9 +86,9 @@ class Measures:
             if not quarter:
                 continue
             early, late = taken[quarter : 2 * quarter], taken[-quarter:]
-            pss_early, pss_late = (statistics.median(pss for pss, _ in part) for part in (early, late))
+            own_early, own_late = (statistics.median(own for own, _ in part) for part in (early, late))
             fds_early, fds_late = (int(statistics.median(fds for _, fds in part)) for part in (early, late))
-            bounds = pss_early * (1 + PSS_SHARE) + PSS_MORE, int(fds_early * (1 + FDS_SHARE) + FDS_MORE)
-            most = max(pss for pss, _ in taken)
+            bounds = own_early * (1 + OWN_SHARE) + OWN_MORE, int(fds_early * (1 + FDS_SHARE) + FDS_MORE)
+            most = max(own for own, _ in taken)
             minutes = len(taken) * EVERY / 60
-            yield MeasureRow(gateway.name, pss_early, pss_late, most, bounds[0], fds_early, fds_late, bounds[1], program, minutes)
+            yield MeasureRow(gateway.name, own_early, own_late, most, bounds[0], fds_early, fds_late, bounds[1], program, minutes)

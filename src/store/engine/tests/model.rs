@@ -335,7 +335,7 @@ proptest! {
 
 /// Regression: the first checkpoint made a block with rows of two servers, and no later row of the first one came into a block.
 #[test]
-fn runs_of_two_servers_stay_in_blocks() {
+fn runs_of_servers_stay_in_blocks() {
     let mut world = ModelWorld::<RunTable>::new();
     for first in [0, 20, 40] {
         for name in ["blue", "red"] {
