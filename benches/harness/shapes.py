@@ -229,7 +229,7 @@ NAMES = {
 
 
 def drive(options, target, count, arguments, size=None):
-    """Runs the load driver once and returns its figures. The last of an argument that is there twice counts."""
+    """Runs the load driver once and returns its figures. `arguments` replace the usual ones, because the driver takes the first of two."""
     given = list(arguments)
     command = [options.load, "--submit", target.submit, "--messages", str(count), "--size", str(size or options.size)]
     if "--connections" not in given:
@@ -239,7 +239,9 @@ def drive(options, target, count, arguments, size=None):
     if "--deadline" not in given:
         command += ["--deadline", str(options.deadline)]
     if "--sink" not in given:
-        command += ["--events", target.events, "--to", B]
+        command += ["--events", target.events]
+        if "--to" not in given:
+            command += ["--to", B]
     run = subprocess.run([*command, *given], stdout=subprocess.PIPE, text=True, stderr=None if sys.stderr.isatty() else subprocess.PIPE)
     if run.returncode:
         raise Failed(f"{target.kind}: the run '{' '.join(given)}' failed: {run.stderr or ''}{target.log_end()}")
