@@ -10,7 +10,7 @@ EVERY = 2.0
 
 # Of the longest life of each process, the median of the last quarter may exceed that of the second one by this share and this much, in
 # megabytes: caches and allocators fill up.
-OWN_SHARE, OWN_MORE = 0.25, 24.0
+OWN_SHARE, OWN_MORE = 0.25, 16.0
 
 # The same for descriptors: connections come and go.
 FDS_SHARE, FDS_MORE = 0.25, 24

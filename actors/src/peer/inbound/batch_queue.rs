@@ -190,22 +190,12 @@ impl BatchQueue {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{PduProof, PduRef};
     use crate::peer::effect::Pull;
+    use crate::peer::inbound::tests::red_pdu;
 
     /// A batch with one PDU in a context that it would create.
     fn batch(id: &str) -> (BatchInProgress, Vec<ContextGroup>) {
-        let pdu = Pdu {
-            reference: PduRef { origin: "red".parse().expect("valid"), id: id.parse().expect("valid") },
-            context: "#room".parse().expect("valid"),
-            prev: vec![],
-            depth: None,
-            kind: "m.text".into(),
-            state: None,
-            to: None,
-            bytes: bytes::Bytes::from_static(b"{}"),
-            proof: PduProof::Sender,
-        };
+        let pdu = red_pdu(id);
         let allowance = ContextAllowance { within: vec![pdu.context.clone()], beyond: vec![] };
         let pulled = InboundBatch::Pulled(vec![Ok(pdu)], Pull { after: 1, page: 1, catch_up: false }, None);
         let refusal = |_: &ContextId| PduVerdict::Duplicate;

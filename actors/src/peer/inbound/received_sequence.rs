@@ -175,8 +175,7 @@ fn digest_by(push: &InboundPush, digest: impl Fn(&StrongUpdate) -> Digest) -> Di
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Pdu, PduProof, PduRef};
-    use crate::peer::inbound::tests::{letter_digest, letter_push as push};
+    use crate::peer::inbound::tests::{letter_digest, letter_push as push, red_pdu};
 
     fn empty() -> ReceivedSequence {
         ReceivedSequence::new(&InboundRecord::default(), vec![])
@@ -240,18 +239,7 @@ mod tests {
         by_push.accept(&before, true);
         assert!(by_push.holds_push(2, &again));
         // A PDU beside them keeps its digest.
-        let carried = Pdu {
-            reference: PduRef { origin: "red".parse().expect("valid"), id: "1".parse().expect("valid") },
-            context: "room".parse().expect("valid"),
-            prev: vec![],
-            depth: None,
-            kind: "m.text".into(),
-            state: None,
-            to: None,
-            bytes: bytes::Bytes::from_static(b"{}"),
-            proof: PduProof::Sender,
-        };
-        let (bytes, body) = (bytes::Bytes::from_static(b"{}"), StrongBody::Pdu(Box::new(carried)));
+        let (bytes, body) = (bytes::Bytes::from_static(b"{}"), StrongBody::Pdu(Box::new(red_pdu("1"))));
         let pdu = StrongUpdate { bytes, digest: letter_digest('p'), body };
         let beside = |push: &InboundPush| InboundPush {
             strong: push.strong.iter().chain([&pdu]).cloned().collect(),

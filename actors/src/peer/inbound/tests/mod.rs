@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use crate::errors::BatchError;
-use crate::model::{Ack, FeedItem, InboundPush, ParkedCode, Seq, StrongBody, StrongUpdate};
+use crate::model::{Ack, FeedItem, InboundPush, ParkedCode, Pdu, PduProof, PduRef, Seq, StrongBody, StrongUpdate};
 use crate::peer::inbound::*;
 use crate::reply_token::ReplyToken;
 
@@ -184,6 +184,21 @@ fn repeated_empty_push_is_accepted() {
 /// Returns a digest that a test names by a letter.
 pub(super) fn letter_digest(letter: char) -> Digest {
     Digest([letter as u8; 16])
+}
+
+/// Returns a PDU of red without parents, in one context.
+pub(super) fn red_pdu(id: &str) -> Pdu {
+    Pdu {
+        reference: PduRef { origin: "red".parse().expect("valid"), id: id.parse().expect("valid") },
+        context: "#room".parse().expect("valid"),
+        prev: vec![],
+        depth: None,
+        kind: "m.text".into(),
+        state: None,
+        to: None,
+        bytes: Bytes::from_static(b"{}"),
+        proof: PduProof::Sender,
+    }
 }
 
 /// Returns a push of the updates that these letters name, numbered up to `seq`.
